@@ -1,0 +1,1 @@
+//! Sidegate, a sidecar authorization proxy.
