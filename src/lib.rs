@@ -1,1 +1,8 @@
 //! Sidegate, a sidecar authorization proxy.
+
+pub mod credential;
+pub mod principal;
+pub mod rejection;
+pub mod request;
+
+pub mod policy;

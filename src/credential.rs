@@ -1,0 +1,91 @@
+//! What the caller presented: a bearer token, an internal key, a client certificate.
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
+
+/// The most that a bearer token may have, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// The client certificate of this connection, verified in its handshake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The URIs of the subject alternative name.
+    pub uris: Vec<String>,
+    /// The DNS names of the subject alternative name.
+    pub dns: Vec<String>,
+    /// The common names of the subject.
+    pub common_names: Vec<String>,
+    /// The last second at which the certificate is valid, since the epoch.
+    pub not_after: i64,
+}
+
+/// The credentials of a request's `Authorization` header (RFC 6750, 2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearer<'r> {
+    /// No `Authorization`, or one with another scheme.
+    Absent,
+    /// The scheme is `Bearer` and what follows cannot be a token.
+    Malformed,
+    /// What follows the scheme, not looked into.
+    Token(&'r str),
+}
+
+impl<'r> Bearer<'r> {
+    /// Reads the header. Whether it is there once only is checked before (`request::Malformed`).
+    pub fn of(headers: &'r HeaderMap) -> Self {
+        let Some(value) = headers.get(AUTHORIZATION) else {
+            return Self::Absent;
+        };
+        let bytes = value.as_bytes();
+        let (scheme, rest) = match bytes.iter().position(|&b| b == b' ') {
+            Some(space) => bytes.split_at(space),
+            None => (bytes, &[][..]),
+        };
+        if !scheme.eq_ignore_ascii_case(b"bearer") {
+            return Self::Absent;
+        }
+        let token = rest.trim_ascii_start();
+        if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
+            return Self::Malformed;
+        }
+        match std::str::from_utf8(token) {
+            Ok(token) if token.bytes().all(|b| b.is_ascii_graphic()) => Self::Token(token),
+            _ => Self::Malformed,
+        }
+    }
+}
+
+/// The bytes of an internal key's header, if it is there.
+pub fn internal_key<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Option<&'r [u8]> {
+    headers.get(name).map(http::HeaderValue::as_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bearer_is_read_by_its_scheme() {
+        for (value, want) in [
+            ("Bearer a.b.c", Bearer::Token("a.b.c")),
+            ("bearer a.b.c", Bearer::Token("a.b.c")),
+            ("BEARER  a.b.c", Bearer::Token("a.b.c")),
+            ("Bearer", Bearer::Malformed),
+            ("Bearer ", Bearer::Malformed),
+            ("Bearer a b", Bearer::Malformed),
+            ("Bearer a\tb", Bearer::Malformed),
+            ("Basic YTpi", Bearer::Absent),
+            ("Bearerx a", Bearer::Absent),
+            ("", Bearer::Absent),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+            assert_eq!(Bearer::of(&headers), want, "{value:?}");
+        }
+        assert_eq!(Bearer::of(&HeaderMap::new()), Bearer::Absent);
+        let mut headers = HeaderMap::new();
+        let long = format!("Bearer {}", "a".repeat(MAX_TOKEN_BYTES + 1));
+        headers.insert(AUTHORIZATION, long.parse().unwrap());
+        assert_eq!(Bearer::of(&headers), Bearer::Malformed);
+    }
+}

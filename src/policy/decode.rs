@@ -1,0 +1,418 @@
+//! From a YAML tree to the documents as written: every problem is noted, none ends the reading.
+//!
+//! A document is declared with [`document!`]: a struct whose fields are the keys of a mapping.
+//! `Option` fields may be absent. Unknown and duplicate keys are problems.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::problem::{Problems, suggest};
+use super::yaml::{Node, Value};
+
+/// A value that can be read from a YAML node.
+pub trait FromNode: Sized {
+    /// Reads the value, or notes what is wrong with it.
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self>;
+
+    /// The value where the key is absent; `None` if it must be there.
+    fn missing() -> Option<Self> {
+        None
+    }
+}
+
+/// A value and where it stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Its bytes in the file.
+    pub span: Range<usize>,
+}
+
+impl<T: FromNode> FromNode for Placed<T> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let value = T::from_node(node, problems)?;
+        let span = node.span.clone();
+        Some(Self { value, span })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Placed<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// What a value should have been.
+pub fn expected<T>(node: &Node, what: &str, problems: &mut Problems) -> Option<T> {
+    problems.add(&node.span, format!("expected {what}, found {}", node.value.describe()));
+    None
+}
+
+impl<T: FromNode> FromNode for Option<T> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if node.value == Value::Null {
+            problems.add_with_help(&node.span, "there is no value here", "give one, or leave the key out");
+            return Some(None);
+        }
+        Some(T::from_node(node, problems))
+    }
+
+    fn missing() -> Option<Self> {
+        Some(None)
+    }
+}
+
+impl FromNode for String {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) | Value::Number(text) => Some(text.clone()),
+            _ => expected(node, "text", problems),
+        }
+    }
+}
+
+impl FromNode for bool {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match node.value {
+            Value::Bool(value) => Some(value),
+            _ => expected(node, "`true` or `false`", problems),
+        }
+    }
+}
+
+impl FromNode for u32 {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Number(text) => text.parse().ok().or_else(|| expected(node, "a whole number", problems)),
+            _ => expected(node, "a whole number", problems),
+        }
+    }
+}
+
+/// A list. Items that cannot be read are noted and left out; an empty list is a problem, for it
+/// reads as "all" to some and as "none" to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T: FromNode> FromNode for List<T> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let Value::Sequence(items) = &node.value else {
+            return expected(node, "a list", problems);
+        };
+        if items.is_empty() {
+            problems.add_with_help(&node.span, "the list is empty", "name at least one, or leave the key out");
+        }
+        Some(Self(items.iter().filter_map(|item| T::from_node(item, problems)).collect()))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for List<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("ListOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let items = generator.subschema_for::<T>();
+        json_schema!({ "type": "array", "items": items, "minItems": 1 })
+    }
+}
+
+/// A list that may be empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MaybeEmpty<T>(pub Vec<T>);
+
+impl<T: FromNode> FromNode for MaybeEmpty<T> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Sequence(items) if items.is_empty() => Some(Self(Vec::new())),
+            _ => List::from_node(node, problems).map(|List(items)| Self(items)),
+        }
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for MaybeEmpty<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("ArrayOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let items = generator.subschema_for::<T>();
+        json_schema!({ "type": "array", "items": items })
+    }
+}
+
+/// A mapping with keys of the user's choice, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entries<T>(pub Vec<(Placed<String>, T)>);
+
+impl<T: FromNode> FromNode for Entries<T> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let Value::Mapping(entries) = &node.value else {
+            return expected(node, "a mapping", problems);
+        };
+        let mut read: Vec<(Placed<String>, T)> = Vec::new();
+        for ((key, span), value) in entries {
+            if read.iter().any(|(k, _)| k.value == *key) {
+                problems.add(span, format!("`{key}` is here twice"));
+            }
+            let key = Placed {
+                value: key.clone(),
+                span: span.clone(),
+            };
+            read.extend(T::from_node(value, problems).map(|value| (key, value)));
+        }
+        Some(Self(read))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Entries<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("MapOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let values = generator.subschema_for::<T>();
+        json_schema!({ "type": "object", "additionalProperties": values })
+    }
+}
+
+/// One of a few words: reads it, or says which there are.
+pub fn one_of<T: Copy>(node: &Node, words: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+    let Value::Text(text) = &node.value else {
+        let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        return expected(node, &format!("one of {}", known.join(", ")), problems);
+    };
+    let found = words.iter().find(|(word, _)| word == text);
+    if found.is_none() {
+        let help = suggest(text, words.iter().map(|(word, _)| *word));
+        problems.add_with_help(&node.span, format!("unknown word `{text}`"), help);
+    }
+    found.map(|(_, value)| *value)
+}
+
+/// A length of time, as in `500ms`, `30s`, `5m`, `24h` or `7d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(pub Duration);
+
+impl FromNode for Period {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+        measure(node, &UNITS)
+            .map(|millis| Self(Duration::from_millis(millis)))
+            .or_else(|| expected(node, "a length of time such as `500ms`, `30s` or `5m`", problems))
+    }
+}
+
+impl JsonSchema for Period {
+    fn schema_name() -> Cow<'static, str> {
+        "Period".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A length of time, as in `500ms`, `30s`, `5m`, `24h` or `7d`.",
+            "type": "string",
+            "pattern": "^[0-9]+(ms|s|m|h|d)$"
+        })
+    }
+}
+
+/// A number of bytes, as in `8KiB`, `10MiB` or `512`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromNode for Size {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        const UNITS: [(&str, u64); 5] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1), ("", 1)];
+        measure(node, &UNITS)
+            .map(Self)
+            .or_else(|| expected(node, "a number of bytes such as `32KiB` or `10MiB`", problems))
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A number of bytes, as in `512`, `8KiB`, `10MiB` or `1GiB`.",
+            "type": ["string", "integer"],
+            "pattern": "^[0-9]+(B|KiB|MiB|GiB)?$"
+        })
+    }
+}
+
+/// Reads a whole number followed by a unit.
+fn measure(node: &Node, units: &[(&str, u64)]) -> Option<u64> {
+    let (Value::Text(text) | Value::Number(text)) = &node.value else {
+        return None;
+    };
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+/// The keys of a mapping while a document takes its fields from them.
+#[derive(Debug)]
+pub struct Fields<'n> {
+    node: &'n Node,
+}
+
+impl<'n> Fields<'n> {
+    /// Opens a mapping; notes keys that are unknown or there twice.
+    pub fn open(node: &'n Node, known: &[&str], problems: &mut Problems) -> Option<Self> {
+        let Value::Mapping(entries) = &node.value else {
+            return expected(node, "a mapping", problems);
+        };
+        for (at, ((key, span), _)) in entries.iter().enumerate() {
+            if !known.contains(&key.as_str()) {
+                let help = suggest(key, known.iter().copied());
+                problems.add_with_help(span, format!("unknown field `{key}`"), help);
+            } else if entries.iter().take(at).any(|((earlier, _), _)| earlier == key) {
+                problems.add(span, format!("`{key}` is here twice"));
+            }
+        }
+        Some(Self { node })
+    }
+
+    /// Reads one field. `None` if it must be there and is not, or cannot be read.
+    pub fn take<T: FromNode>(&self, name: &str, problems: &mut Problems) -> Option<T> {
+        let Value::Mapping(entries) = &self.node.value else {
+            return None;
+        };
+        match entries.iter().find(|((key, _), _)| key == name) {
+            Some((_, value)) => T::from_node(value, problems),
+            None => T::missing().or_else(|| {
+                problems.add(&self.node.span, format!("`{name}` is missing here"));
+                None
+            }),
+        }
+    }
+}
+
+/// Declares a struct that is read from a mapping, with its JSON Schema.
+macro_rules! document {
+    ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$about:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, schemars::JsonSchema)]
+        #[schemars(deny_unknown_fields)]
+        pub struct $name { $($(#[$about])* pub $field: $type,)* }
+
+        impl $crate::policy::decode::FromNode for $name {
+            fn from_node(
+                node: &$crate::policy::yaml::Node,
+                problems: &mut $crate::policy::problem::Problems,
+            ) -> Option<Self> {
+                const KNOWN: &[&str] = &[$(stringify!($field)),*];
+                let fields = $crate::policy::decode::Fields::open(node, KNOWN, problems)?;
+                $(let $field = fields.take::<$type>(stringify!($field), problems);)*
+                Some(Self { $($field: $field?,)* })
+            }
+        }
+    )*};
+}
+
+/// Declares a closed set of words.
+macro_rules! words {
+    ($($(#[$meta:meta])* pub enum $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal,)* })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, schemars::JsonSchema)]
+        pub enum $name { $($(#[$about])* #[schemars(rename = $word)] $variant,)* }
+
+        impl $crate::policy::decode::FromNode for $name {
+            fn from_node(
+                node: &$crate::policy::yaml::Node,
+                problems: &mut $crate::policy::problem::Problems,
+            ) -> Option<Self> {
+                $crate::policy::decode::one_of(node, &[$(($word, Self::$variant)),*], problems)
+            }
+        }
+    )*};
+}
+
+pub(crate) use {document, words};
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::problem::Source;
+    use super::super::yaml;
+    use super::*;
+
+    document! {
+        /// A thing.
+        pub struct Thing {
+            name: String,
+            size: Option<Size>,
+            wait: Option<Period>,
+            tags: Option<List<String>>,
+        }
+    }
+
+    fn thing(text: &str) -> (Option<Thing>, Vec<String>) {
+        let source = Source {
+            name: "t".into(),
+            text: text.into(),
+        };
+        let mut problems = Problems::of(Arc::new(source));
+        let thing = yaml::read(&mut problems).and_then(|node| Thing::from_node(&node, &mut problems));
+        (thing, problems.into_sorted().iter().map(|p| p.message().to_owned()).collect())
+    }
+
+    #[test]
+    fn a_document_reads_its_fields() {
+        let (thing, problems) = thing("name: 007\nsize: 32KiB\nwait: 500ms\ntags: [a, 1]\n");
+        assert_eq!(problems, Vec::<String>::new());
+        let thing = thing.unwrap();
+        assert_eq!(thing.name, "007");
+        assert_eq!(thing.size, Some(Size(32768)));
+        assert_eq!(thing.wait, Some(Period(Duration::from_millis(500))));
+        assert_eq!(thing.tags, Some(List(vec!["a".into(), "1".into()])));
+    }
+
+    #[test]
+    fn every_problem_is_noted() {
+        let (thing, problems) = thing("nmae: x\nname: [1]\nsize: 5kb\nwait: 3\ntags: []\nsize: 1\n");
+        assert!(thing.is_none());
+        assert_eq!(
+            problems,
+            [
+                "unknown field `nmae`",
+                "expected text, found a list",
+                "expected a number of bytes such as `32KiB` or `10MiB`, found text",
+                "expected a length of time such as `500ms`, `30s` or `5m`, found a number",
+                "the list is empty",
+                "`size` is here twice",
+            ]
+        );
+        assert_eq!(super::tests::thing("size:\n").1, ["`name` is missing here", "there is no value here"]);
+    }
+}

@@ -1,0 +1,467 @@
+//! A policy file as written. What it means is decided in `check.rs`.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::decode::{Entries, FromNode, List, MaybeEmpty, Period, Placed, document, expected, one_of, words};
+use super::problem::Problems;
+use super::yaml::{Node, Value};
+use crate::principal::AuthMethod;
+
+document! {
+    /// One service: how it is reached, who may call it, and what it answers when it refuses.
+    pub struct PolicyDocument {
+        /// The version of this format: 1.
+        version: Placed<u32>,
+        /// The name of the service, in metrics, logs and `WWW-Authenticate`.
+        service: Placed<String>,
+        /// The path that all routes are below.
+        prefix: Option<Placed<String>>,
+        /// The hosts that the policy is for, as in `api.example.com` or `*.example.com`. Absent: all.
+        hosts: Option<List<Placed<String>>>,
+        /// Where the service is.
+        upstream: UpstreamDocument,
+        /// How the service writes its errors.
+        errors: Option<ErrorsDocument>,
+        /// Who issues the tokens that the service takes.
+        jwt: Option<JwtDocument>,
+        /// The rule that a token belongs to the tenant that the request names.
+        tenant: Option<TenantDocument>,
+        /// The internal keys that the service takes.
+        internal_key: Option<InternalKeyDocument>,
+        /// The client certificates that the service takes.
+        mtls: Option<MtlsDocument>,
+        /// What other roles a role brings along.
+        roles: Option<Entries<List<Placed<String>>>>,
+        /// The media types that a POST, PUT or PATCH may have.
+        content_types: Option<ContentTypesDocument>,
+        /// How paths are read.
+        paths: Option<PathsDocument>,
+        /// Whether rejections are enforced or only counted.
+        mode: Option<Mode>,
+        /// Whether the credentials themselves reach the service.
+        credentials: Option<CredentialsMode>,
+        /// The identity headers and what they are set from.
+        identity: Option<Entries<Placed<ClaimPath>>>,
+        /// The routes. The most specific one decides, whatever the order.
+        routes: List<Placed<RouteDocument>>,
+    }
+
+    /// Where the service is.
+    pub struct UpstreamDocument {
+        /// `http://`, `https://` or `h2c://` with host and port, or `unix:/path`.
+        url: Placed<Text>,
+        /// How long a connection may take. Default 1s.
+        connect_timeout: Option<Period>,
+        /// How long the service may be silent. Default 30s.
+        timeout: Option<Period>,
+        /// The CAs of an https service, as PEM. Default: those of the system.
+        ca_file: Option<Placed<String>>,
+    }
+
+    /// How the service writes its errors.
+    pub struct ErrorsDocument {
+        /// The form of the body.
+        format: ErrorFormat,
+        /// The start of the code, as in `ERR_WALLET`.
+        code_prefix: Option<Placed<String>>,
+    }
+
+    /// Who issues the tokens that the service takes.
+    pub struct JwtDocument {
+        /// The issuers; the token's `iss` picks one.
+        issuers: List<Placed<IssuerDocument>>,
+    }
+
+    /// One issuer of tokens.
+    pub struct IssuerDocument {
+        /// The exact `iss`, or `unchecked`.
+        issuer: Placed<String>,
+        /// The audiences, one of which the token names; or `unchecked`.
+        audience: Placed<AudienceDocument>,
+        /// The algorithms that the issuer signs with.
+        algorithms: List<Placed<String>>,
+        /// Where its keys are.
+        keys: Placed<KeysDocument>,
+        /// How far clocks may differ. Default 0s, at most 5m.
+        leeway: Option<Placed<Period>>,
+        /// Claims that must be there besides `exp`. Default `[sub]`.
+        required_claims: Option<MaybeEmpty<String>>,
+        /// The claim with the list of roles. Default `roles`.
+        roles_claim: Option<ClaimPath>,
+    }
+
+    /// Where an issuer's keys are: exactly one of these.
+    pub struct KeysDocument {
+        /// A shared secret, for HS256, HS384 and HS512.
+        secret: Option<SecretDocument>,
+        /// One public key as PEM.
+        pem: Option<FileDocument>,
+        /// A JSON Web Key Set (RFC 7517).
+        jwks: Option<Placed<JwksDocument>>,
+    }
+
+    /// A file with something that is no secret.
+    pub struct FileDocument {
+        /// Its path.
+        file: Placed<String>,
+    }
+
+    /// A key set in a file or behind a URL.
+    pub struct JwksDocument {
+        /// A file.
+        file: Option<Placed<String>>,
+        /// A URL; fetched in the background.
+        url: Option<Placed<Text>>,
+        /// How often the URL is fetched. Default 5m, at least 10s.
+        refresh: Option<Placed<Period>>,
+        /// The CAs of the URL's server, as PEM. Default: those of the system.
+        ca_file: Option<Placed<String>>,
+        /// Lets `http://` be used for a host that is not this machine.
+        allow_http: Option<bool>,
+    }
+
+    /// The rule that a token belongs to the tenant that the request names.
+    pub struct TenantDocument {
+        /// The header that names the tenant. Default `x-tenant-id`.
+        header: Option<Placed<String>>,
+        /// The claims that must all equal it.
+        claims: List<String>,
+    }
+
+    /// The internal keys that the service takes.
+    pub struct InternalKeyDocument {
+        /// The header that carries the key. Default `x-internal-api-key`.
+        header: Option<Placed<String>>,
+        /// The keys; several at once, for rotation.
+        keys: List<Placed<KeyDocument>>,
+    }
+
+    /// One internal key: a secret, or its digest.
+    pub struct KeyDocument {
+        /// The name of the caller, for the log and `x-client-id`.
+        name: Placed<String>,
+        /// The key itself, at least 16 bytes.
+        secret: Option<SecretDocument>,
+        /// The SHA-256 digest of the key, in hex.
+        sha256: Option<Placed<String>>,
+        /// When the key stops working, as in `2027-01-01T00:00:00Z`.
+        expires: Option<Placed<String>>,
+    }
+
+    /// The client certificates that the service takes.
+    pub struct MtlsDocument {
+        /// Names, any one of which the certificate must have.
+        allow: List<Placed<CertificateNameDocument>>,
+    }
+
+    /// One name in a certificate: exactly one of these.
+    pub struct CertificateNameDocument {
+        /// A URI; `*` stands for one segment.
+        uri: Option<Placed<String>>,
+        /// A DNS name, exactly.
+        dns: Option<Placed<String>>,
+        /// A common name, exactly.
+        cn: Option<Placed<String>>,
+    }
+
+    /// How paths are read.
+    pub struct PathsDocument {
+        /// For services whose router ignores case.
+        case_insensitive: Option<bool>,
+        /// Ambiguities to let through; never to a public or internal-key route.
+        allow: Option<List<AllowedAmbiguity>>,
+    }
+
+    /// One route.
+    pub struct RouteDocument {
+        /// `/x` for that path, `/x/*` for it and all below, `{name}` for one segment.
+        path: Placed<String>,
+        /// The methods. Absent: all.
+        methods: Option<List<Placed<String>>>,
+        /// How callers prove who they are.
+        auth: Placed<AuthDocument>,
+        /// Roles, one of which is needed.
+        roles: Option<Placed<List<Placed<String>>>>,
+        /// Scopes, all of which are needed.
+        scopes: Option<Placed<List<Placed<String>>>>,
+        /// The media types that a POST, PUT or PATCH may have, or `any`.
+        content_types: Option<ContentTypesDocument>,
+        /// Whether rejections are enforced or only counted.
+        mode: Option<Mode>,
+        /// Headers of the client that reach the service although they are identity headers.
+        pass: Option<List<Placed<String>>>,
+    }
+}
+
+words! {
+    /// The form of an error body.
+    pub enum ErrorFormat {
+        /// One object, as Integration Hub writes it.
+        Flat = "flat",
+        /// `data`, `error` and `meta`, as Wallet writes it.
+        Envelope = "envelope",
+        /// RFC 9457.
+        Problem = "problem",
+    }
+
+    /// Whether rejections are enforced or only counted.
+    pub enum Mode {
+        /// A rejection is an answer.
+        Enforce = "enforce",
+        /// A rejection is logged and counted, and the request is forwarded without an identity.
+        Shadow = "shadow",
+    }
+
+    /// Whether the credentials themselves reach the service.
+    pub enum CredentialsMode {
+        /// They do, the internal key included.
+        Forward = "forward",
+        /// They do not, `Authorization` included.
+        Strip = "strip",
+    }
+
+    /// An ambiguity that a policy may let through.
+    pub enum AllowedAmbiguity {
+        /// `//`
+        DoubleSlash = "double_slash",
+        /// `;`
+        Semicolon = "semicolon",
+        /// `%2F`
+        EncodedSlash = "encoded_slash",
+    }
+}
+
+/// A text that may come from the environment: `text`, or `{ env: NAME, default: text }`.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
+pub enum Text {
+    /// As it stands.
+    Literal(String),
+    /// From a variable.
+    Variable {
+        /// The name of the variable.
+        env: String,
+        /// What to take where it is unset.
+        default: Option<String>,
+    },
+}
+
+document! {
+    /// The long form of [`Text`].
+    pub struct VariableDocument {
+        /// The name of the variable.
+        env: String,
+        /// What to take where it is unset.
+        default: Option<String>,
+    }
+
+    /// The two places that a secret may come from.
+    pub struct SecretPlaceDocument {
+        /// The name of a variable.
+        env: Option<String>,
+        /// The path of a file; one newline at its end is not part of the secret.
+        file: Option<String>,
+    }
+}
+
+impl FromNode for Text {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) => Some(Self::Literal(text.clone())),
+            Value::Mapping(_) => {
+                let VariableDocument { env, default } = FromNode::from_node(node, problems)?;
+                Some(Self::Variable { env, default })
+            }
+            _ => expected(node, "text or `{ env: NAME, default: … }`", problems),
+        }
+    }
+}
+
+/// Where a secret comes from; never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
+pub enum SecretPlace {
+    /// A variable.
+    Env {
+        /// Its name.
+        env: String,
+    },
+    /// A file.
+    File {
+        /// Its path.
+        file: String,
+    },
+}
+
+/// A secret's place and where that stands in the policy.
+pub type SecretDocument = Placed<SecretPlace>;
+
+impl FromNode for SecretPlace {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if !matches!(node.value, Value::Mapping(_)) {
+            let help = "a secret is `{ env: NAME }` or `{ file: PATH }`, never a literal";
+            problems.add_with_help(&node.span, "a secret does not belong in a policy", help);
+            return None;
+        }
+        match SecretPlaceDocument::from_node(node, problems)? {
+            SecretPlaceDocument { env: Some(env), file: None } => Some(Self::Env { env }),
+            SecretPlaceDocument { env: None, file: Some(file) } => Some(Self::File { file }),
+            _ => {
+                problems.add(&node.span, "exactly one of `env` and `file` is needed");
+                None
+            }
+        }
+    }
+}
+
+/// The audiences of an issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AudienceDocument {
+    /// Said aloud: `aud` is not looked at.
+    Unchecked,
+    /// One of these.
+    AnyOf(Vec<String>),
+}
+
+impl FromNode for AudienceDocument {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) if text == "unchecked" => Some(Self::Unchecked),
+            Value::Sequence(_) => List::from_node(node, problems).map(|List(names)| Self::AnyOf(names)),
+            _ => expected(node, "a list of audiences, or `unchecked`", problems),
+        }
+    }
+}
+
+impl JsonSchema for AudienceDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Audience".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let list = generator.subschema_for::<List<String>>();
+        json_schema!({ "anyOf": [{ "const": "unchecked" }, list] })
+    }
+}
+
+/// Media types, or any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContentTypesDocument {
+    /// Whatever comes.
+    Any,
+    /// One of these.
+    OneOf(Vec<Placed<String>>),
+}
+
+impl FromNode for ContentTypesDocument {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) if text == "any" => Some(Self::Any),
+            Value::Sequence(_) => List::from_node(node, problems).map(|List(types)| Self::OneOf(types)),
+            _ => expected(node, "a list of media types, or `any`", problems),
+        }
+    }
+}
+
+impl JsonSchema for ContentTypesDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "ContentTypes".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let list = generator.subschema_for::<List<String>>();
+        json_schema!({ "anyOf": [{ "const": "any" }, list] })
+    }
+}
+
+/// A claim by its name, or by the names that lead to it from the top.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimPath(pub Vec<String>);
+
+impl FromNode for ClaimPath {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Sequence(_) => List::from_node(node, problems).map(|List(names)| Self(names)),
+            Value::Text(name) => Some(Self(vec![name.clone()])),
+            _ => expected(node, "the name of a claim, or the list of names that leads to it", problems),
+        }
+    }
+}
+
+impl JsonSchema for ClaimPath {
+    fn schema_name() -> Cow<'static, str> {
+        "ClaimPath".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let list = generator.subschema_for::<List<String>>();
+        json_schema!({ "anyOf": [{ "type": "string" }, list] })
+    }
+}
+
+/// How callers prove who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthDocument {
+    /// One way.
+    One(AuthMethod),
+    /// Any of these; what is presented must be good.
+    Any(Vec<Placed<AuthMethod>>),
+    /// All of these.
+    All(Vec<Placed<AuthMethod>>),
+}
+
+document! {
+    /// The long form of [`AuthDocument`].
+    pub struct AuthListDocument {
+        /// Any of these.
+        any: Option<List<Placed<AuthMethod>>>,
+        /// All of these.
+        all: Option<List<Placed<AuthMethod>>>,
+    }
+}
+
+impl FromNode for AuthMethod {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        one_of(node, &Self::ALL.map(|method| (method.as_str(), method)), problems)
+    }
+}
+
+impl JsonSchema for AuthMethod {
+    fn schema_name() -> Cow<'static, str> {
+        "AuthMethod".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": Self::ALL.map(Self::as_str) })
+    }
+}
+
+impl FromNode for AuthDocument {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if !matches!(node.value, Value::Mapping(_)) {
+            return AuthMethod::from_node(node, problems).map(Self::One);
+        }
+        match AuthListDocument::from_node(node, problems)? {
+            AuthListDocument { any: Some(List(any)), all: None } => Some(Self::Any(any)),
+            AuthListDocument { any: None, all: Some(List(all)) } => Some(Self::All(all)),
+            _ => {
+                problems.add(&node.span, "exactly one of `any` and `all` is needed");
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for AuthDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Auth".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<AuthMethod>();
+        let list = generator.subschema_for::<AuthListDocument>();
+        json_schema!({ "anyOf": [one, list] })
+    }
+}

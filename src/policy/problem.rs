@@ -1,0 +1,190 @@
+//! What is wrong with a file, where it stands, and what would fix it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// A file that was read, so that problems can show its lines.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The name that the user gave.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// Something wrong in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    source: Arc<Source>,
+    span: Range<usize>,
+    message: String,
+    help: Option<String>,
+}
+
+impl Problem {
+    /// A problem at a range of bytes of a file. Lowercase, no full stop, values in backticks.
+    pub fn new(source: &Arc<Source>, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self {
+            source: Arc::clone(source),
+            span,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// Adds what would fix it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The name of the file.
+    pub fn file(&self) -> &str {
+        &self.source.name
+    }
+
+    /// The line, counted from 1.
+    pub fn line(&self) -> usize {
+        self.before().matches('\n').count() + 1
+    }
+
+    /// The column in characters, counted from 1.
+    pub fn column(&self) -> usize {
+        let before = self.before();
+        let line = before.rsplit('\n').next().unwrap_or(before);
+        line.chars().count() + 1
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What would fix it, where that is known.
+    pub fn fix(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// `file:line:column`, the line, a caret under the place, and the fix.
+    pub fn render(&self, styled: bool) -> String {
+        let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
+        let end = self.span.end.min(self.source.text.len());
+        let start = self.span.start.min(end);
+        let mut group = Level::ERROR.primary_title(self.message.as_str()).element(
+            Snippet::source(self.source.text.as_str())
+                .path(self.source.name.as_str())
+                .annotation(AnnotationKind::Primary.span(start..end)),
+        );
+        if let Some(help) = self.help.as_deref() {
+            group = group.element(Level::HELP.message(help));
+        }
+        renderer.render(&[group])
+    }
+
+    fn before(&self) -> &str {
+        self.source.text.get(..self.span.start).unwrap_or(&self.source.text)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file(), self.line(), self.column(), self.message)?;
+        match &self.help {
+            Some(help) => write!(f, " ({help})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The problems found so far in one file.
+#[derive(Debug)]
+pub struct Problems {
+    source: Arc<Source>,
+    found: Vec<Problem>,
+}
+
+impl Problems {
+    /// None yet.
+    pub fn of(source: Arc<Source>) -> Self {
+        Self {
+            source,
+            found: Vec::new(),
+        }
+    }
+
+    /// The file that the problems are in.
+    pub fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
+    /// Notes a problem.
+    pub fn add(&mut self, span: &Range<usize>, message: impl Into<String>) {
+        self.found.push(Problem::new(&self.source, span.clone(), message));
+    }
+
+    /// Notes a problem with what would fix it.
+    pub fn add_with_help(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.found.push(Problem::new(&self.source, span.clone(), message).help(help));
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// All problems in the order of the file.
+    pub fn into_sorted(mut self) -> Vec<Problem> {
+        self.found.sort_by_key(|p| p.span.start);
+        self.found
+    }
+}
+
+/// `did you mean …?` for a word that is close to one of those known, else a list of them.
+pub fn suggest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+    let known: Vec<_> = known.into_iter().collect();
+    let lower = word.to_lowercase();
+    let close = known
+        .iter()
+        .map(|k| (strsim::damerau_levenshtein(&lower, &k.to_lowercase()), *k))
+        .min()
+        .filter(|(distance, k)| *distance <= 1 + k.len().min(word.len()) / 4);
+    match close {
+        Some((_, k)) => format!("did you mean `{k}`?"),
+        None => format!("known: {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_says_where_it_is_and_what_would_fix_it() {
+        let source = Arc::new(Source {
+            name: "a.yaml".into(),
+            text: "é: 1\nalgoritms: x\n".into(),
+        });
+        let problem = Problem::new(&source, 6..15, "unknown field `algoritms`")
+            .help(suggest("algoritms", ["issuer", "algorithms"]));
+        assert_eq!((problem.line(), problem.column()), (2, 1));
+        let text = problem.render(false);
+        for part in ["a.yaml:2:1", "algoritms: x", "^^^^^^^^^", "did you mean `algorithms`?"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_suggestion_is_close_or_a_list() {
+        for (word, want) in [
+            ("pubic", "did you mean `public`?"),
+            ("JWT", "did you mean `jwt`?"),
+            ("zzz", "known: public, jwt"),
+        ] {
+            assert_eq!(suggest(word, ["public", "jwt"]), want);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! One route, checked: what it matches, how callers authenticate, what is asked of them.
+
+use std::fmt;
+
+use http::{HeaderName, Method};
+
+use super::document::Mode;
+use crate::principal::AuthMethod;
+
+/// Where something stands in a policy file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The name of the file.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column, counted from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One route of a policy.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The prefix of the policy and the path of the route, as in `/wallet/v1/jobs/*`: the label of
+    /// the route in metrics and logs.
+    pub pattern: String,
+    /// What it matches below the prefix.
+    pub path: PathPattern,
+    /// The methods that it takes; empty for all.
+    pub methods: Vec<Method>,
+    /// How callers prove who they are.
+    pub authentication: Authentication,
+    /// What is asked of a proven caller.
+    pub requirement: Requirement,
+    /// The media types that a POST, PUT or PATCH may have; empty for any.
+    pub content_types: Vec<String>,
+    /// Whether rejections are enforced.
+    pub mode: Mode,
+    /// Identity headers of the client that reach the service.
+    pub pass: Vec<HeaderName>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Route {
+    /// Whether the route takes a method by itself. HEAD is GET without a body (RFC 9110, 9.3.2),
+    /// and services answer it with the code for GET.
+    pub fn takes(&self, method: &Method) -> bool {
+        self.methods.is_empty()
+            || self.methods.contains(method)
+            || (*method == Method::HEAD && self.methods.contains(&Method::GET))
+    }
+
+    /// Whether the route lets through anybody, or anybody with a static key: routes that an
+    /// allowance for ambiguous paths must never open.
+    pub fn is_permissive(&self) -> bool {
+        let methods = self.authentication.methods();
+        methods.contains(&AuthMethod::Public) || methods.contains(&AuthMethod::InternalKey)
+    }
+
+    /// The route's `auth` as one word, for metrics and logs.
+    pub fn auth_label(&self) -> &str {
+        &self.authentication.label
+    }
+}
+
+/// How callers prove who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authentication {
+    rule: Rule,
+    label: String,
+}
+
+/// How the methods of a route combine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// Any one; whatever is presented must be good.
+    Any(Vec<AuthMethod>),
+    /// All of them.
+    All(Vec<AuthMethod>),
+}
+
+impl Authentication {
+    /// One method is an `all` of one.
+    pub fn new(rule: Rule) -> Self {
+        let (methods, separator) = match &rule {
+            Rule::Any(methods) => (methods, "|"),
+            Rule::All(methods) => (methods, "+"),
+        };
+        let words: Vec<_> = methods.iter().map(|m| m.as_str()).collect();
+        let label = words.join(separator);
+        Self { rule, label }
+    }
+
+    /// How the methods combine.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// The methods, in the order of the file.
+    pub fn methods(&self) -> &[AuthMethod] {
+        match &self.rule {
+            Rule::Any(methods) | Rule::All(methods) => methods,
+        }
+    }
+}
+
+/// What is asked of a proven caller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requirement {
+    /// One of these roles; empty for none.
+    pub roles: Vec<String>,
+    /// All of these scopes.
+    pub scopes: Vec<String>,
+}
+
+/// One segment of a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Segment {
+    /// These characters. Sorts before `Any`, so that the literal wins.
+    Literal(String),
+    /// `{name}`: one segment, whatever it is.
+    Any,
+}
+
+/// What a route matches below the prefix of its policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern {
+    /// The segments before `/*`.
+    pub segments: Vec<Segment>,
+    /// Whether it ends in `/*`.
+    pub below: bool,
+}
+
+impl PathPattern {
+    /// Reads `/x`, `/x/*` or `/x/{name}/y`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        check_literal(text)?;
+        let trimmed = text.strip_prefix('/').unwrap_or(text);
+        let (trimmed, below) = match trimmed.strip_suffix('*') {
+            Some(rest) if rest.is_empty() || rest.ends_with('/') => (rest, true),
+            Some(_) => return Err("`*` stands for whole segments, as in `/x/*`".into()),
+            None => (trimmed, false),
+        };
+        let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
+        let segments: Result<Vec<_>, _> = if trimmed.is_empty() {
+            Ok(Vec::new())
+        } else {
+            trimmed.split('/').map(segment).collect()
+        };
+        Ok(Self {
+            segments: segments?,
+            below,
+        })
+    }
+
+    /// Whether some path matches both patterns.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (short, long) = if self.segments.len() <= other.segments.len() {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        if !short.below && short.segments.len() != long.segments.len() {
+            return false;
+        }
+        short.segments.iter().zip(&long.segments).all(|(a, b)| match (a, b) {
+            (Segment::Literal(a), Segment::Literal(b)) => a == b,
+            _ => true,
+        })
+    }
+}
+
+fn segment(text: &str) -> Result<Segment, String> {
+    match text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
+        Some(name) if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') => Ok(Segment::Any),
+        Some(_) => Err(format!("`{text}` is no name: use letters, digits and `_`")),
+        None if text.contains(['{', '}', '*']) => {
+            Err(format!("`{text}` mixes a literal with a wildcard; a wildcard is a whole segment"))
+        }
+        None => Ok(Segment::Literal(text.to_owned())),
+    }
+}
+
+/// Refuses what no normalized path can hold, so that the rule would never match.
+pub fn check_literal(text: &str) -> Result<(), String> {
+    if !text.starts_with('/') {
+        return Err(format!("`{text}` does not start with `/`"));
+    }
+    for bad in ["//", "%", "?", "#", "\\", ";", "\""] {
+        if text.contains(bad) {
+            return Err(format!("`{bad}` cannot stand in a path here; write characters as they are, unescaped"));
+        }
+    }
+    if text.split('/').any(|s| s == "." || s == "..") {
+        return Err("`.` and `..` segments are refused in requests, so this never matches".into());
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("white space cannot stand in a path".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        let literal = |s: &str| Segment::Literal(s.into());
+        for (text, segments, below) in [
+            ("/", vec![], false),
+            ("/*", vec![], true),
+            ("/x", vec![literal("x")], false),
+            ("/x/", vec![literal("x")], false),
+            ("/x/*", vec![literal("x")], true),
+            ("/x/{id}/y", vec![literal("x"), Segment::Any, literal("y")], false),
+            ("/wallets:batch", vec![literal("wallets:batch")], false),
+        ] {
+            assert_eq!(PathPattern::parse(text), Ok(PathPattern { segments, below }), "{text}");
+        }
+        for text in ["x", "", "/x*", "/x/*/y", "/{}", "/{a-b}", "/x{id}", "//x", "/%41", "/a/../b", "/a b", "/a;b"] {
+            assert!(PathPattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn overlap() {
+        for (a, b, want) in [
+            ("/x", "/x", true),
+            ("/x", "/y", false),
+            ("/x/*", "/x", true),
+            ("/x/*", "/x/y", true),
+            ("/x/y/*", "/x", false),
+            ("/{a}/b", "/a/{b}", true),
+            ("/{a}/b", "/a/c", false),
+        ] {
+            let (a, b) = (PathPattern::parse(a).unwrap(), PathPattern::parse(b).unwrap());
+            assert_eq!((a.overlaps(&b), b.overlaps(&a)), (want, want), "{a:?} {b:?}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Path and method to the most specific route, without allocating.
+//!
+//! Exact beats prefix, longer beats shorter, a literal beats `{name}` from the left, and methods
+//! beat none. Routes are ranked so once; a search keeps the best rank among those that match.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use http::Method;
+
+use super::route::{PathPattern, Route, Segment};
+
+/// What a search found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The route with this index.
+    Route(usize),
+    /// Routes take the path, with other methods.
+    OtherMethods,
+    /// No route takes the path.
+    Nothing,
+}
+
+/// The routes of one policy as a tree of segments.
+#[derive(Debug, Clone, Default)]
+pub struct Router {
+    root: Node,
+    /// Indices of the routes, the most specific first.
+    ranked: Vec<usize>,
+    folds_case: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Node {
+    literals: HashMap<String, Node>,
+    any: Option<Box<Node>>,
+    /// Ranks of the routes that end here, and of those that end here in `/*`; ascending.
+    exact: Vec<usize>,
+    below: Vec<usize>,
+}
+
+/// How specific a pattern is: what sorts first wins.
+fn specificity(pattern: &PathPattern) -> impl Ord + use<'_> {
+    (pattern.below, Reverse(pattern.segments.len()), &pattern.segments)
+}
+
+impl Router {
+    /// Indexes routes. With `folds_case`, paths match in any case, except that a route which lets
+    /// anybody through matches as it is written: the stricter reading is the safe one.
+    pub fn new(routes: &[Route], folds_case: bool) -> Self {
+        let mut ranked: Vec<usize> = (0..routes.len()).collect();
+        ranked.sort_by_key(|&index| {
+            routes
+                .get(index)
+                .map(|route| (specificity(&route.path), route.methods.is_empty(), index))
+        });
+        let mut root = Node::default();
+        for (rank, route) in ranked.iter().filter_map(|&index| routes.get(index)).enumerate() {
+            root.insert(&route.path, rank, folds_case);
+        }
+        Self {
+            root,
+            ranked,
+            folds_case,
+        }
+    }
+
+    /// Finds the most specific route for a path below the policy's prefix.
+    pub fn find(&self, routes: &[Route], path: &str, method: &Method) -> Found {
+        let mut best = Search::default();
+        if self.folds_case {
+            self.visit(&path.to_lowercase(), &mut |rank| self.consider(routes, rank, path, method, &mut best));
+        } else {
+            self.visit(path, &mut |rank| self.consider(routes, rank, path, method, &mut best));
+        }
+        match best {
+            Search { rank: Some(rank), .. } => self.ranked.get(rank).map_or(Found::Nothing, |&i| Found::Route(i)),
+            Search { path_matched: true, .. } => Found::OtherMethods,
+            Search { .. } => Found::Nothing,
+        }
+    }
+
+    /// The methods of all routes that take a path, for `Allow`.
+    pub fn methods(&self, routes: &[Route], path: &str) -> Vec<Method> {
+        let mut methods: Vec<Method> = Vec::new();
+        let folded = if self.folds_case { path.to_lowercase() } else { path.to_owned() };
+        self.visit(&folded, &mut |rank| {
+            if let Some(route) = self.route(routes, rank) {
+                methods.extend(route.methods.iter().cloned());
+                if route.methods.contains(&Method::GET) {
+                    methods.push(Method::HEAD);
+                }
+            }
+        });
+        methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        methods.dedup();
+        methods
+    }
+
+    fn consider(&self, routes: &[Route], rank: usize, path: &str, method: &Method, best: &mut Search) {
+        let Some(route) = self.route(routes, rank) else { return };
+        if self.folds_case && route.is_permissive() && !matches_exactly(&route.path, path) {
+            return;
+        }
+        best.path_matched = true;
+        if route.takes(method) && best.rank.is_none_or(|found| rank < found) {
+            best.rank = Some(rank);
+        }
+    }
+
+    fn route<'s>(&self, routes: &'s [Route], rank: usize) -> Option<&'s Route> {
+        self.ranked.get(rank).and_then(|&index| routes.get(index))
+    }
+
+    /// Calls back with the rank of every route whose pattern matches the path.
+    fn visit(&self, path: &str, found: &mut impl FnMut(usize)) {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        // `/x/` is `/x`: one trailing slash is no segment.
+        let path = path.strip_suffix('/').unwrap_or(path);
+        self.root.visit(Some(path).filter(|p| !p.is_empty()), found);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Search {
+    rank: Option<usize>,
+    path_matched: bool,
+}
+
+impl Node {
+    fn insert(&mut self, pattern: &PathPattern, rank: usize, folds_case: bool) {
+        let mut node = self;
+        for segment in &pattern.segments {
+            node = match segment {
+                Segment::Literal(text) if folds_case => node.literals.entry(text.to_lowercase()).or_default(),
+                Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
+                Segment::Any => node.any.get_or_insert_default(),
+            };
+        }
+        let ranks = if pattern.below { &mut node.below } else { &mut node.exact };
+        ranks.push(rank);
+    }
+
+    fn visit(&self, rest: Option<&str>, found: &mut impl FnMut(usize)) {
+        self.below.iter().copied().for_each(&mut *found);
+        let Some(rest) = rest else {
+            self.exact.iter().copied().for_each(&mut *found);
+            return;
+        };
+        let (segment, rest) = match rest.split_once('/') {
+            Some((segment, rest)) => (segment, Some(rest)),
+            None => (rest, None),
+        };
+        if let Some(node) = self.literals.get(segment) {
+            node.visit(rest, found);
+        }
+        if let Some(node) = self.any.as_deref().filter(|_| !segment.is_empty()) {
+            node.visit(rest, found);
+        }
+    }
+}
+
+fn matches_exactly(pattern: &PathPattern, path: &str) -> bool {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let mut given = path.split('/');
+    pattern.segments.iter().all(|segment| match (segment, given.next()) {
+        (Segment::Literal(want), Some(got)) => want == got,
+        (Segment::Any, got) => got.is_some(),
+        (Segment::Literal(_), None) => false,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::document::Mode;
+    use super::super::route::{Authentication, Place, Requirement, Rule};
+    use super::*;
+    use crate::principal::AuthMethod;
+    use proptest::prelude::*;
+
+    pub(crate) fn route(path: &str, methods: &[Method], auth: AuthMethod) -> Route {
+        Route {
+            pattern: path.into(),
+            path: PathPattern::parse(path).unwrap(),
+            methods: methods.to_vec(),
+            authentication: Authentication::new(Rule::All(vec![auth])),
+            requirement: Requirement::default(),
+            content_types: Vec::new(),
+            mode: Mode::Enforce,
+            pass: Vec::new(),
+            place: Place {
+                file: String::new(),
+                line: 1,
+                column: 1,
+            },
+        }
+    }
+
+    fn found(routes: &[Route], path: &str, method: &Method, folds_case: bool) -> String {
+        match Router::new(routes, folds_case).find(routes, path, method) {
+            Found::Route(index) => format!("{} {:?}", routes[index].pattern, routes[index].methods),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_most_specific_route_wins() {
+        let jwt = AuthMethod::Jwt;
+        let routes = [
+            route("/*", &[], jwt),
+            route("/wallets", &[Method::POST], jwt),
+            route("/wallets/*", &[], jwt),
+            route("/wallets/{id}", &[], jwt),
+            route("/wallets/{id}/{part}", &[], jwt),
+            route("/wallets/main/{part}", &[], jwt),
+            route("/wallets/{id}", &[Method::GET], jwt),
+        ];
+        for (method, path, want) in [
+            (Method::POST, "/wallets", "/wallets [POST]"),
+            (Method::POST, "/wallets/", "/wallets [POST]"),
+            (Method::GET, "/wallets", "/wallets/* []"),
+            (Method::GET, "/wallets/7", "/wallets/{id} [GET]"),
+            (Method::HEAD, "/wallets/7", "/wallets/{id} [GET]"),
+            (Method::PUT, "/wallets/7", "/wallets/{id} []"),
+            (Method::GET, "/wallets/main/x", "/wallets/main/{part} []"),
+            (Method::GET, "/wallets/7/x", "/wallets/{id}/{part} []"),
+            (Method::GET, "/wallets/7/x/y", "/wallets/* []"),
+            (Method::GET, "/walletsx", "/* []"),
+            (Method::GET, "/", "/* []"),
+        ] {
+            assert_eq!(found(&routes, path, &method, false), want, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn other_methods_and_nothing() {
+        let routes = [
+            route("/x", &[Method::GET], AuthMethod::Jwt),
+            route("/x", &[Method::POST], AuthMethod::Jwt),
+        ];
+        assert_eq!(found(&routes, "/x", &Method::DELETE, false), "OtherMethods");
+        assert_eq!(found(&routes, "/y", &Method::GET, false), "Nothing");
+        let router = Router::new(&routes, false);
+        assert_eq!(router.methods(&routes, "/x"), [Method::GET, Method::HEAD, Method::POST]);
+    }
+
+    #[test]
+    fn folding_case_never_opens_a_permissive_route() {
+        let routes = [
+            route("/*", &[], AuthMethod::Jwt),
+            route("/health", &[], AuthMethod::Public),
+            route("/Admin/*", &[], AuthMethod::Mtls),
+        ];
+        for (path, want) in [
+            ("/health", "/health []"),
+            ("/HEALTH", "/* []"),
+            ("/admin/x", "/Admin/* []"),
+            ("/ADMIN/x", "/Admin/* []"),
+        ] {
+            assert_eq!(found(&routes, path, &Method::GET, true), want, "{path}");
+        }
+        assert_eq!(found(&routes, "/admin/x", &Method::GET, false), "/* []");
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_the_file_does_not_matter(
+            order in Just((0..7).collect::<Vec<usize>>()).prop_shuffle(),
+            path in "(/(a|b|c)){0,3}/?",
+        ) {
+            let patterns = ["/*", "/a", "/a/*", "/a/{x}", "/a/b", "/{x}/b/c", "/a/b/*"];
+            let sorted: Vec<_> = patterns.iter().map(|p| route(p, &[], AuthMethod::Jwt)).collect();
+            let shuffled: Vec<_> = order.iter().map(|&i| sorted[i].clone()).collect();
+            prop_assert_eq!(
+                found(&sorted, &path, &Method::GET, false),
+                found(&shuffled, &path, &Method::GET, false)
+            );
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! YAML text to a tree of values that know their place. The only module that names the YAML
+//! library. Nothing is lost on the way: duplicate keys are kept for the reader to refuse.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
+
+use super::problem::Problems;
+
+/// The longest file that is read, in bytes.
+pub const MAX_FILE_BYTES: usize = 2 * 1024 * 1024;
+
+/// The most values that one file may have, aliases expanded.
+const MAX_NODES: usize = 200_000;
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The value.
+    pub value: Value,
+    /// Its bytes in the file.
+    pub span: Range<usize>,
+}
+
+/// A key of a mapping and where it stands.
+pub type Key = (String, Range<usize>);
+
+/// A YAML value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as written.
+    Number(String),
+    /// Any other scalar.
+    Text(String),
+    /// A list.
+    Sequence(Vec<Node>),
+    /// A mapping in the order of the file, duplicates included.
+    Mapping(Vec<(Key, Node)>),
+}
+
+impl Value {
+    /// What the value is, for a problem.
+    pub const fn describe(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "text",
+            Self::Sequence(_) => "a list",
+            Self::Mapping(_) => "a mapping",
+        }
+    }
+}
+
+/// Reads a file with one document. What cannot be read as YAML is one problem.
+pub fn read(problems: &mut Problems) -> Option<Node> {
+    let source = std::sync::Arc::clone(problems.source());
+    let text = source.text.as_str();
+    if text.len() > MAX_FILE_BYTES {
+        let limit = MAX_FILE_BYTES / 1024 / 1024;
+        problems.add(&(0..0), format!("the file is longer than {limit} MiB"));
+        return None;
+    }
+    let options = serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        strict_booleans: true,
+        budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_events: 2 * MAX_NODES, max_depth: 32 },
+    };
+    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
+        Ok(raw) => Some(place(raw, text)),
+        Err(error) => {
+            let error = error.without_snippet();
+            let at = error.location().map_or(0..0, |location| bytes(&location, text));
+            problems.add(&at, explain(error));
+            None
+        }
+    }
+}
+
+fn explain(error: &serde_saphyr::Error) -> String {
+    let text = error.to_string();
+    let text = text.lines().next().unwrap_or("unreadable");
+    if text.contains("budget") {
+        return "the file has too many values, or values that are nested too deeply".into();
+    }
+    format!("this is not YAML: {}", text.trim_start_matches("error: "))
+}
+
+/// The tree as the library hands it over, before places are turned into bytes.
+enum Raw {
+    Null,
+    Bool(bool),
+    Number,
+    Text(String),
+    Sequence(Vec<Spanned<Raw>>),
+    Mapping(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Bool(value))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Raw, E> {
+        Ok(Raw::Number)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Raw, E> {
+        Ok(Raw::Number)
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Raw, E> {
+        Ok(Raw::Number)
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Raw, E> {
+        Ok(Raw::Number)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
+        Ok(Raw::Number)
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::Sequence(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Mapping(entries))
+    }
+}
+
+fn place(raw: Spanned<Raw>, text: &str) -> Node {
+    let defined = bytes(&raw.defined, text);
+    let span = bytes(&raw.referenced, text);
+    let value = match raw.value {
+        Raw::Null => Value::Null,
+        Raw::Bool(value) => Value::Bool(value),
+        // A digest of digits only looks like a number; what was written is what counts.
+        Raw::Number => Value::Number(text.get(defined).unwrap_or_default().trim().to_owned()),
+        Raw::Text(value) => Value::Text(value),
+        Raw::Sequence(items) => Value::Sequence(items.into_iter().map(|item| place(item, text)).collect()),
+        Raw::Mapping(entries) => Value::Mapping(
+            entries
+                .into_iter()
+                .map(|(key, value)| {
+                    let at = bytes(&key.referenced, text);
+                    ((key.value, at), place(value, text))
+                })
+                .collect(),
+        ),
+    };
+    Node { value, span }
+}
+
+/// The bytes of a place, cut to its first line so that a caret stays readable.
+fn bytes(location: &Location, text: &str) -> Range<usize> {
+    let span = location.span();
+    let start = span.byte_offset().and_then(|o| usize::try_from(o).ok()).unwrap_or_default();
+    let length = span.byte_len().and_then(|l| usize::try_from(l).ok()).unwrap_or_default();
+    let start = start.min(text.len());
+    let end = (start + length).min(text.len());
+    let line = text.get(start..end).and_then(|t| t.lines().next()).unwrap_or_default();
+    start..start + line.trim_end().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::problem::{Problem, Source};
+    use super::*;
+    use std::sync::Arc;
+
+    fn parse(text: &str) -> (Option<Node>, Vec<Problem>) {
+        let source = Source {
+            name: "t.yaml".into(),
+            text: text.into(),
+        };
+        let mut problems = Problems::of(Arc::new(source));
+        let node = read(&mut problems);
+        (node, problems.into_sorted())
+    }
+
+    #[test]
+    fn values_know_their_place_and_keep_their_spelling() {
+        let text = "a: 12e45\nb:\n  - 0123\n  - 'x y'\n  - ~\na: true\n";
+        let (node, problems) = parse(text);
+        assert_eq!(problems, []);
+        let Value::Mapping(entries) = node.unwrap().value else { panic!() };
+        let keys: Vec<_> = entries.iter().map(|((k, at), _)| (k.as_str(), &text[at.clone()])).collect();
+        assert_eq!(keys, [("a", "a"), ("b", "b"), ("a", "a")]);
+        assert_eq!(entries[0].1.value, Value::Number("12e45".into()));
+        assert_eq!(&text[entries[0].1.span.clone()], "12e45");
+        let Value::Sequence(items) = &entries[1].1.value else { panic!() };
+        assert_eq!(items[0].value, Value::Number("0123".into()));
+        assert_eq!(items[1].value, Value::Text("x y".into()));
+        assert_eq!(items[2].value, Value::Null);
+        assert_eq!(entries[2].1.value, Value::Bool(true));
+    }
+
+    #[test]
+    fn what_is_not_one_yaml_document_is_one_problem() {
+        for (text, line) in [("a: [1\n", 2), ("a: 1\n---\nb: 2\n", 2), ("a: &x\nb: *y\n", 2)] {
+            let (node, problems) = parse(text);
+            assert!(node.is_none(), "{text:?}");
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].line().abs_diff(line) <= 1, "{text:?}: {}", problems[0]);
+        }
+    }
+
+    #[test]
+    fn bombs_and_huge_files_are_a_clear_error() {
+        let mut bomb = String::from("a: &a [x, x, x, x, x, x, x, x, x, x]\n");
+        for (name, of) in ["ba", "cb", "dc", "ed", "fe", "gf", "hg"].iter().map(|p| p.split_at(1)) {
+            bomb.push_str(&format!("{name}: &{name} [{}]\n", vec![format!("*{of}"); 10].join(", ")));
+        }
+        let deep = format!("a: {}{}", "[".repeat(5000), "]".repeat(5000));
+        let huge = format!("a: {}\n", "x".repeat(10_000_000));
+        for (text, want) in [(bomb, "too many"), (deep, ""), (huge, "longer than 2 MiB")] {
+            let (node, problems) = parse(&text);
+            assert!(node.is_none());
+            assert!(problems[0].message().contains(want), "{}", problems[0].message());
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Every way to say no.
+//!
+//! A [`Reason`] is one stable word. The same word serves the error body, the metric label, the
+//! access log, `explain` and the policy tests; it is never derived from what a client sent.
+
+use std::borrow::Cow;
+
+use http::{Method, StatusCode};
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $status:literal $code:literal $message:literal,)*) => {
+        /// Why a request was refused: a closed set of stable codes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// All reasons, in the order of the table in the README.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The stable code, as in `token_expired`.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The status of the response.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// What the client is told, in one sentence without any of its own input.
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$name => $message,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The request is not one that HTTP allows, or says the same thing twice.
+    RequestMalformed = 400 "request_malformed" "The request is malformed.",
+    /// The path can be read in more than one way.
+    PathAmbiguous = 400 "path_ambiguous" "The path of the request is ambiguous.",
+    /// The route needs a tenant and the header is absent.
+    TenantHeaderMissing = 400 "tenant_header_missing" "The tenant header is missing.",
+    /// The tenant header is no UUID, or is there twice.
+    TenantHeaderInvalid = 400 "tenant_header_invalid" "The tenant header is not one UUID.",
+    /// No credential that the route accepts came with the request.
+    CredentialMissing = 401 "credential_missing" "Authentication is required.",
+    /// The bearer token is not a JWT in its one allowed spelling.
+    TokenMalformed = 401 "token_malformed" "The token is malformed.",
+    /// The token's algorithm is not one that its issuer may use.
+    TokenAlgorithmNotAllowed = 401 "token_algorithm_not_allowed" "The algorithm of the token is not allowed.",
+    /// No key in force has the token's key id.
+    TokenKeyUnknown = 401 "token_key_unknown" "The token is signed with an unknown key.",
+    /// The signature does not verify.
+    TokenSignatureInvalid = 401 "token_signature_invalid" "The signature of the token is invalid.",
+    /// The time in `exp` has come.
+    TokenExpired = 401 "token_expired" "The token has expired.",
+    /// The time in `nbf` has not come.
+    TokenNotYetValid = 401 "token_not_yet_valid" "The token is not valid yet.",
+    /// No issuer of the policy has the token's `iss`.
+    TokenIssuerMismatch = 401 "token_issuer_mismatch" "The token comes from another issuer.",
+    /// The token is meant for somebody else.
+    TokenAudienceMismatch = 401 "token_audience_mismatch" "The token is meant for another audience.",
+    /// A claim that must be there is not.
+    TokenClaimMissing = 401 "token_claim_missing" "A required claim of the token is missing.",
+    /// A claim is not of the type or form that it must have.
+    TokenClaimInvalid = 401 "token_claim_invalid" "A claim of the token is invalid.",
+    /// The internal key is unknown or has expired.
+    InternalKeyInvalid = 401 "internal_key_invalid" "The internal key is invalid.",
+    /// The route needs a client certificate and the connection has none.
+    ClientCertificateMissing = 401 "client_certificate_missing" "A client certificate is required.",
+    /// The client certificate is verified, and not on the list.
+    ClientCertificateNotAllowed = 403 "client_certificate_not_allowed" "The client certificate is not allowed here.",
+    /// The token belongs to another tenant than the header names.
+    TenantMismatch = 403 "tenant_mismatch" "The token belongs to another tenant.",
+    /// None of the roles that the route accepts.
+    RoleMissing = 403 "role_missing" "A required role is missing.",
+    /// Not all of the scopes that the route needs.
+    ScopeMissing = 403 "scope_missing" "A required scope is missing.",
+    /// No policy or no route takes this path.
+    RouteNotFound = 404 "route_not_found" "There is no such route.",
+    /// Routes take this path, with other methods.
+    MethodNotAllowed = 405 "method_not_allowed" "The method is not allowed on this route.",
+    /// The client was too slow.
+    RequestTimeout = 408 "request_timeout" "The request took too long to arrive.",
+    /// The body is longer than the limit.
+    BodyTooLarge = 413 "body_too_large" "The body of the request is too large.",
+    /// The request target is longer than the limit.
+    UriTooLong = 414 "uri_too_long" "The target of the request is too long.",
+    /// The media type is not one that the route takes.
+    ContentTypeUnsupported = 415 "content_type_unsupported" "The content type is not supported.",
+    /// The head is longer than the limit, or has too many fields.
+    HeadersTooLarge = 431 "headers_too_large" "The header of the request is too large.",
+    /// A fault of Sidegate itself; nothing was forwarded.
+    InternalError = 500 "internal_error" "An internal error occurred.",
+    /// No connection to the service.
+    UpstreamUnreachable = 502 "upstream_unreachable" "The service cannot be reached.",
+    /// The service broke off, or answered with something that is not HTTP.
+    UpstreamFailed = 502 "upstream_failed" "The service did not answer properly.",
+    /// No key set of the issuer could be had yet, or it is too old.
+    KeysUnavailable = 503 "keys_unavailable" "The keys to verify the token are unavailable.",
+    /// The process is about to end.
+    ShuttingDown = 503 "shutting_down" "The service is shutting down.",
+    /// The service did not answer in time.
+    UpstreamTimeout = 504 "upstream_timeout" "The service took too long to answer.",
+}
+
+impl Reason {
+    /// The word for the status in a service's error code, as in `ERR_WALLET_UNAUTHORIZED`.
+    pub const fn status_word(self) -> &'static str {
+        match self.status() {
+            400 => "BAD_REQUEST",
+            401 => "UNAUTHORIZED",
+            403 => "FORBIDDEN",
+            404 => "NOT_FOUND",
+            405 => "METHOD_NOT_ALLOWED",
+            408 => "REQUEST_TIMEOUT",
+            413 => "PAYLOAD_TOO_LARGE",
+            414 => "URI_TOO_LONG",
+            415 => "UNSUPPORTED_MEDIA_TYPE",
+            431 => "HEADERS_TOO_LARGE",
+            502 => "BAD_GATEWAY",
+            503 => "SERVICE_UNAVAILABLE",
+            504 => "GATEWAY_TIMEOUT",
+            _ => "INTERNAL_ERROR",
+        }
+    }
+
+    /// The status as the `http` crate has it.
+    pub fn status_code(self) -> StatusCode {
+        StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Whether the reason is about a bearer token that came (RFC 6750, 3.1: `invalid_token`).
+    pub const fn blames_token(self) -> bool {
+        matches!(
+            self,
+            Self::TokenMalformed
+                | Self::TokenAlgorithmNotAllowed
+                | Self::TokenKeyUnknown
+                | Self::TokenSignatureInvalid
+                | Self::TokenExpired
+                | Self::TokenNotYetValid
+                | Self::TokenIssuerMismatch
+                | Self::TokenAudienceMismatch
+                | Self::TokenClaimMissing
+                | Self::TokenClaimInvalid
+        )
+    }
+}
+
+/// One refusal: the reason for everybody, and the cause for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    reason: Reason,
+    cause: Cow<'static, str>,
+    allow: Vec<Method>,
+}
+
+impl Rejection {
+    /// A refusal with what was found, for the log and `explain`. The cause holds no secret, no
+    /// token, and is not shown to the client.
+    pub fn because(reason: Reason, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            reason,
+            cause: cause.into(),
+            allow: Vec::new(),
+        }
+    }
+
+    /// The refusal of a method, with those that the path takes (RFC 9110, 15.5.6).
+    pub fn method_not_allowed(allow: Vec<Method>) -> Self {
+        Self {
+            reason: Reason::MethodNotAllowed,
+            cause: Cow::Borrowed("the routes of this path take other methods"),
+            allow,
+        }
+    }
+
+    /// The stable reason.
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// What was found, for the operator.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// The methods for the `Allow` header; empty unless the method was refused.
+    pub fn allow(&self) -> &[Method] {
+        &self.allow
+    }
+}
+
+impl From<Reason> for Rejection {
+    fn from(reason: Reason) -> Self {
+        Self::because(reason, reason.message())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_statuses_have_a_word() {
+        let mut codes: Vec<_> = Reason::ALL.iter().map(|r| r.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            assert_eq!(reason.status_code().as_u16(), reason.status());
+            let internal = reason.status_word() == "INTERNAL_ERROR";
+            assert_eq!(internal, reason.status() == 500, "{}", reason.code());
+        }
+    }
+
+    #[test]
+    fn only_401_blames_a_token() {
+        for reason in Reason::ALL.iter().filter(|r| r.blames_token()) {
+            assert_eq!(reason.status(), 401);
+            assert!(reason.code().starts_with("token_"));
+        }
+    }
+}

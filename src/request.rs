@@ -1,0 +1,228 @@
+//! All that a decision may read of a request, borrowed. No socket, no clock, no pingora.
+
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, Method};
+
+use crate::credential::ClientCertificate;
+
+pub mod path;
+
+/// One request as data.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestFacts<'r> {
+    /// The method, as sent.
+    pub method: &'r Method,
+    /// The path of the target, as sent, without the query.
+    pub path: &'r [u8],
+    /// `Host` or `:authority`.
+    pub authority: Option<&'r str>,
+    /// The header fields, as sent.
+    pub headers: &'r HeaderMap,
+    /// The client certificate that this connection's handshake verified.
+    pub client_certificate: Option<&'r ClientCertificate>,
+    /// Whether a body comes with the request.
+    pub body: Body,
+    /// The longest body that is taken, in bytes.
+    pub max_body_bytes: u64,
+    /// Seconds since the epoch.
+    pub now: i64,
+}
+
+/// What the head says of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// There is none.
+    None,
+    /// A body of this many bytes.
+    Sized(u64),
+    /// A body that ends when it ends.
+    Streamed,
+}
+
+impl<'r> RequestFacts<'r> {
+    /// The host that the request is for, without a port.
+    pub fn host(&self) -> Option<&'r str> {
+        self.authority.map(without_port)
+    }
+
+    /// The media type of the body in lower case without parameters; `None` if there is none or
+    /// more than one.
+    pub fn media_type(&self) -> Option<String> {
+        let mut values = self.headers.get_all(CONTENT_TYPE).iter();
+        let value = values.next()?.to_str().ok()?;
+        let essence = value.split(';').next()?.trim();
+        values.next().is_none().then(|| essence.to_ascii_lowercase())
+    }
+
+    /// What makes the request one that no route should see, whatever the policy; the description
+    /// is for the operator.
+    pub fn malformed(&self) -> Option<&'static str> {
+        if let Some(problem) = self.malformed_host() {
+            return Some(problem);
+        }
+        if self.repeats(&AUTHORIZATION) {
+            return Some("`authorization` is there twice");
+        }
+        if self.repeats(&IDEMPOTENCY_KEY) {
+            return Some("`idempotency-key` is there twice");
+        }
+        self.malformed_framing()
+    }
+
+    /// Whether a header is there more than once.
+    pub fn repeats(&self, name: &HeaderName) -> bool {
+        self.headers.get_all(name).iter().nth(1).is_some()
+    }
+
+    fn malformed_host(&self) -> Option<&'static str> {
+        if self.repeats(&HOST) {
+            return Some("`host` is there twice");
+        }
+        match self.authority {
+            None => Some("`host` is missing"),
+            Some(authority) if !is_authority(authority) => Some("`host` is not a host"),
+            Some(_) => None,
+        }
+    }
+
+    fn malformed_framing(&self) -> Option<&'static str> {
+        if let Some(coding) = self.headers.get(TRANSFER_ENCODING) {
+            if self.repeats(&TRANSFER_ENCODING) || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                return Some("`transfer-encoding` is not `chunked`");
+            }
+            if self.headers.contains_key(CONTENT_LENGTH) {
+                return Some("`content-length` stands beside `transfer-encoding`");
+            }
+        }
+        if let Some(length) = self.headers.get(CONTENT_LENGTH) {
+            let digits = length.as_bytes();
+            let canonical = (1..=12).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+            if self.repeats(&CONTENT_LENGTH) || !canonical {
+                return Some("`content-length` is not one number");
+            }
+        }
+        None
+    }
+}
+
+/// `Idempotency-Key`, at most once in a request.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// `host` or `host:port` of RFC 3986, 3.2, without userinfo; `[…]` around an IPv6 address.
+fn is_authority(text: &str) -> bool {
+    let host = without_port(text);
+    let port = text.get(host.len()..).unwrap_or_default();
+    let port_is_fine = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+    port_is_fine && is_host(host)
+}
+
+fn is_port(text: &str) -> bool {
+    text.len() <= 5 && !text.is_empty() && text.parse::<u16>().is_ok() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_host(host: &str) -> bool {
+    if let Some(inside) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        return inside.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    !host.is_empty()
+        && host.len() <= 253
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
+}
+
+/// The part of an authority before its port.
+fn without_port(authority: &str) -> &str {
+    if authority.starts_with('[') {
+        return match authority.find(']') {
+            Some(end) => authority.get(..=end).unwrap_or(authority),
+            None => authority,
+        };
+    }
+    authority.split(':').next().unwrap_or(authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts<'r>(headers: &'r HeaderMap, authority: Option<&'r str>) -> RequestFacts<'r> {
+        RequestFacts {
+            method: &Method::GET,
+            path: b"/",
+            authority,
+            headers,
+            client_certificate: None,
+            body: Body::None,
+            max_body_bytes: 1024,
+            now: 0,
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn hosts() {
+        for (authority, host) in [
+            ("a.example", Some("a.example")),
+            ("a.example:8080", Some("a.example")),
+            ("127.0.0.1:1", Some("127.0.0.1")),
+            ("[::1]:80", Some("[::1]")),
+            ("my_host", Some("my_host")),
+            ("", None),
+            (":80", None),
+            ("a:", None),
+            ("a:99999", None),
+            ("a:+80", None),
+            ("a, b", None),
+            ("a/b", None),
+            ("u@a", None),
+            ("[::1", None),
+            ("a b", None),
+        ] {
+            let map = HeaderMap::new();
+            let facts = facts(&map, Some(authority));
+            assert_eq!(facts.malformed().is_none(), host.is_some(), "{authority:?}");
+            assert!(host.is_none() || facts.host() == host, "{authority:?}");
+        }
+        assert!(facts(&HeaderMap::new(), None).malformed().is_some());
+    }
+
+    #[test]
+    fn what_may_be_there_once_only() {
+        for (pairs, fine) in [
+            (&[("authorization", "a")][..], true),
+            (&[("authorization", "a"), ("authorization", "a")], false),
+            (&[("idempotency-key", "a"), ("idempotency-key", "b")], false),
+            (&[("content-length", "12")], true),
+            (&[("content-length", "+12")], false),
+            (&[("content-length", "1, 1")], false),
+            (&[("content-length", "")], false),
+            (&[("content-length", "1234567890123")], false),
+            (&[("content-length", "1"), ("content-length", "1")], false),
+            (&[("transfer-encoding", "chunked")], true),
+            (&[("transfer-encoding", "Chunked")], true),
+            (&[("transfer-encoding", "gzip, chunked")], false),
+            (&[("transfer-encoding", "chunked"), ("content-length", "1")], false),
+        ] {
+            let map = headers(pairs);
+            assert_eq!(facts(&map, Some("a")).malformed().is_none(), fine, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn media_types() {
+        for (pairs, want) in [
+            (&[][..], None),
+            (&[("content-type", "application/json")][..], Some("application/json")),
+            (&[("content-type", "Application/JSON; charset=utf-8")], Some("application/json")),
+            (&[("content-type", "a/b"), ("content-type", "a/b")], None),
+        ] {
+            let map = headers(pairs);
+            assert_eq!(facts(&map, Some("a")).media_type().as_deref(), want);
+        }
+    }
+}
