@@ -1,1 +1,3 @@
 //! Sidegate, a sidecar authorization proxy.
+
+pub mod demo;
