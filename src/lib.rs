@@ -5,4 +5,7 @@ pub mod principal;
 pub mod rejection;
 pub mod request;
 
+pub mod keys;
 pub mod policy;
+
+pub mod demo;
