@@ -8,4 +8,8 @@ pub mod request;
 pub mod keys;
 pub mod policy;
 
+pub mod authn;
+pub mod authz;
+pub mod decision;
+
 pub mod demo;

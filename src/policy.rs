@@ -1,8 +1,320 @@
-//! YAML text to an immutable, indexed policy.
+//! YAML text to an immutable, indexed [`Policy`]: one service, checked.
 
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use jsonwebtoken::Algorithm;
+
+use crate::keys::KeyRing;
+use crate::request::path::Allowance;
+
+pub mod certificate;
+pub mod check;
 pub mod decode;
 pub mod document;
+pub mod identity;
+pub mod internal_key;
 pub mod problem;
 pub mod route;
 pub mod router;
+pub mod set;
+pub mod sources;
 pub mod yaml;
+
+pub use document::{ErrorFormat, Mode};
+pub use set::{PolicySet, RouteIndex};
+
+use certificate::CertificateName;
+use identity::Identity;
+use internal_key::InternalKeys;
+use route::Route;
+use router::{Found, Router};
+
+/// One service as it is enforced.
+#[derive(Debug)]
+pub struct Policy {
+    /// The name of the service.
+    pub service: String,
+    /// The path that all routes are below, without a slash at its end: `` or `/wallet/v1`.
+    pub prefix: String,
+    /// The hosts that the policy is for; empty for all.
+    pub hosts: Vec<HostPattern>,
+    /// Where the service is.
+    pub upstream: Upstream,
+    /// How the service writes its errors.
+    pub errors: ErrorStyle,
+    /// Who issues the tokens that the service takes.
+    pub issuers: Vec<Issuer>,
+    /// The rule that a token belongs to the tenant that the request names.
+    pub tenant: Option<TenantRule>,
+    /// The internal keys that the service takes.
+    pub internal_keys: Option<InternalKeys>,
+    /// The client certificates that the service takes.
+    pub certificates: Vec<CertificateName>,
+    /// What other roles a role brings along.
+    pub roles: RoleHierarchy,
+    /// Whether paths match in any case.
+    pub case_insensitive: bool,
+    /// Ambiguous paths that are let through.
+    pub allowance: Allowance,
+    /// Whether `Authorization` reaches the service.
+    pub forward_authorization: bool,
+    /// Whether the internal key reaches the service.
+    pub forward_internal_key: bool,
+    /// The identity headers and the names that only Sidegate may set.
+    pub identity: Identity,
+    /// The routes, in the order of the file.
+    pub routes: Vec<Route>,
+    /// The name of the file.
+    pub file: String,
+    router: Router,
+}
+
+impl Policy {
+    /// The part of a path below the prefix, if the path is there.
+    pub fn below_prefix<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let rest = if self.case_insensitive {
+            let head = path.get(..self.prefix.len())?;
+            head.eq_ignore_ascii_case(&self.prefix).then(|| path.get(self.prefix.len()..))??
+        } else {
+            path.strip_prefix(self.prefix.as_str())?
+        };
+        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+
+    /// The most specific route for a path and method.
+    pub fn find(&self, path: &str, method: &Method) -> Found {
+        match self.below_prefix(path) {
+            Some(rest) => self.router.find(&self.routes, rest, method),
+            None => Found::Nothing,
+        }
+    }
+
+    /// The methods that the routes of a path take.
+    pub fn methods(&self, path: &str) -> Vec<Method> {
+        let rest = self.below_prefix(path).unwrap_or(path);
+        self.router.methods(&self.routes, rest)
+    }
+}
+
+/// A host as policies name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostPattern {
+    /// This host.
+    Exact(String),
+    /// Any host that ends in this, as in `.example.com`.
+    Suffix(String),
+}
+
+impl HostPattern {
+    /// Whether a host (without port, any case) is meant.
+    pub fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => host.eq_ignore_ascii_case(name),
+            Self::Suffix(suffix) => {
+                let start = host.len().saturating_sub(suffix.len());
+                start > 0 && host.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+            }
+        }
+    }
+}
+
+/// Where a service is and how long it may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// How to reach it.
+    pub address: UpstreamAddress,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+    /// How long the service may be silent.
+    pub timeout: Duration,
+    /// The CAs of an https service as PEM; `None` for those of the system.
+    pub ca: Option<Vec<u8>>,
+}
+
+/// How to reach a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamAddress {
+    /// A host and port.
+    Network {
+        /// HTTP/1.1, HTTP/1.1 or 2 over TLS, or HTTP/2 in clear text.
+        scheme: UpstreamScheme,
+        /// A name or an IP address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A unix socket that speaks HTTP/1.1.
+    Unix(PathBuf),
+}
+
+/// What is spoken with a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamScheme {
+    /// HTTP/1.1 in clear text.
+    Http,
+    /// TLS, with HTTP/2 where the service offers it.
+    Https,
+    /// HTTP/2 in clear text with prior knowledge (RFC 9113, 3.3).
+    H2c,
+}
+
+impl fmt::Display for UpstreamAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Network { scheme, host, port } => {
+                let scheme = match scheme {
+                    UpstreamScheme::Http => "http",
+                    UpstreamScheme::Https => "https",
+                    UpstreamScheme::H2c => "h2c",
+                };
+                match host.contains(':') {
+                    true => write!(f, "{scheme}://[{host}]:{port}"),
+                    false => write!(f, "{scheme}://{host}:{port}"),
+                }
+            }
+        }
+    }
+}
+
+/// How a service writes its errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorStyle {
+    /// The form of the body.
+    pub format: ErrorFormat,
+    /// The start of the code.
+    pub code_prefix: String,
+}
+
+impl Default for ErrorStyle {
+    fn default() -> Self {
+        Self {
+            format: ErrorFormat::Flat,
+            code_prefix: "ERR_SIDEGATE".into(),
+        }
+    }
+}
+
+/// One issuer of tokens and its keys.
+#[derive(Debug)]
+pub struct Issuer {
+    /// The exact `iss`; `None` if it is said aloud that it is unchecked.
+    pub name: Option<String>,
+    /// The audiences; `None` if it is said aloud that they are unchecked.
+    pub audiences: Option<Vec<String>>,
+    /// The algorithms that the issuer signs with.
+    pub algorithms: Vec<Algorithm>,
+    /// The keys in force.
+    pub keys: Arc<KeyRing>,
+    /// Where the keys come from while Sidegate runs; `None` if they were read at the start.
+    pub remote: Option<RemoteKeys>,
+    /// How far clocks may differ, in seconds.
+    pub leeway: i64,
+    /// Claims that must be there besides `exp`.
+    pub required_claims: Vec<String>,
+    /// The claim with the list of roles.
+    pub roles_claim: Vec<String>,
+}
+
+impl Issuer {
+    /// The issuer's name in metrics and logs.
+    pub fn label(&self) -> &str {
+        match (&self.name, &self.remote) {
+            (Some(name), _) => name,
+            (None, Some(remote)) => &remote.url,
+            (None, None) => "unchecked",
+        }
+    }
+}
+
+/// A key set behind a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteKeys {
+    /// The URL.
+    pub url: String,
+    /// How often it is fetched.
+    pub refresh: Duration,
+    /// The CAs of its server as PEM; `None` for those of the system.
+    pub ca: Option<Vec<u8>>,
+}
+
+/// The rule that a token belongs to the tenant that the request names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantRule {
+    /// The header that names the tenant.
+    pub header: http::HeaderName,
+    /// The claims that must all equal it.
+    pub claims: Vec<String>,
+}
+
+/// What other roles a role brings along, directly or through another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoleHierarchy(std::collections::HashMap<String, Vec<String>>);
+
+impl RoleHierarchy {
+    /// Closes the relation: each role with all that it brings along.
+    pub fn new(direct: &[(String, Vec<String>)]) -> Self {
+        let brings = |role: &str| -> Vec<&String> {
+            direct.iter().filter(|(r, _)| r == role).flat_map(|(_, brought)| brought).collect()
+        };
+        let close = |role: &String| {
+            let mut all: Vec<String> = brings(role).into_iter().cloned().collect();
+            let mut next = 0;
+            while let Some(role) = all.get(next) {
+                let more: Vec<_> = brings(role).into_iter().filter(|r| !all.contains(r)).cloned().collect();
+                all.extend(more);
+                next += 1;
+            }
+            (role.clone(), all)
+        };
+        Self(direct.iter().map(|(role, _)| close(role)).collect())
+    }
+
+    /// Whether a role is another, or brings it along.
+    pub fn covers(&self, role: &str, wanted: &str) -> bool {
+        role == wanted || self.0.get(role).is_some_and(|brought| brought.iter().any(|r| r == wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_bring_others_along() {
+        let direct = [("developer", "admin"), ("admin", "organizer"), ("organizer", "user"), ("x", "y"), ("y", "x")]
+            .map(|(role, brings)| (role.to_owned(), vec![brings.to_owned()]));
+        let roles = RoleHierarchy::new(&direct);
+        for (role, wanted, want) in [
+            ("developer", "user", true),
+            ("admin", "user", true),
+            ("user", "admin", false),
+            ("users", "user", false),
+            ("user", "user", true),
+            ("x", "x", true),
+            ("x", "user", false),
+        ] {
+            assert_eq!(roles.covers(role, wanted), want, "{role} {wanted}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        let exact = HostPattern::Exact("api.example.com".into());
+        let suffix = HostPattern::Suffix(".example.com".into());
+        for (host, is_exact, is_suffix) in [
+            ("api.example.com", true, true),
+            ("API.EXAMPLE.COM", true, true),
+            ("example.com", false, false),
+            (".example.com", false, false),
+            ("evilexample.com", false, false),
+            ("a.b.example.com", false, true),
+        ] {
+            assert_eq!((exact.matches(host), suffix.matches(host)), (is_exact, is_suffix), "{host}");
+        }
+    }
+}

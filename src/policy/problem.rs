@@ -15,36 +15,30 @@ pub struct Source {
     pub text: String,
 }
 
-/// Something wrong in a file.
+/// Where something stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct Place {
     source: Arc<Source>,
     span: Range<usize>,
-    message: String,
-    help: Option<String>,
 }
 
-impl Problem {
-    /// A problem at a range of bytes of a file. Lowercase, no full stop, values in backticks.
-    pub fn new(source: &Arc<Source>, span: Range<usize>, message: impl Into<String>) -> Self {
+impl Place {
+    /// A range of bytes of a file.
+    pub fn new(source: &Arc<Source>, span: &Range<usize>) -> Self {
         Self {
             source: Arc::clone(source),
-            span,
-            message: message.into(),
-            help: None,
+            span: span.clone(),
         }
-    }
-
-    /// Adds what would fix it.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
     }
 
     /// The name of the file.
     pub fn file(&self) -> &str {
         &self.source.name
+    }
+
+    /// The bytes of the file.
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
     }
 
     /// The line, counted from 1.
@@ -57,6 +51,47 @@ impl Problem {
         let before = self.before();
         let line = before.rsplit('\n').next().unwrap_or(before);
         line.chars().count() + 1
+    }
+
+    fn before(&self) -> &str {
+        self.source.text.get(..self.span.start).unwrap_or(&self.source.text)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file(), self.line(), self.column())
+    }
+}
+
+/// Something wrong in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    place: Place,
+    message: String,
+    help: Option<String>,
+}
+
+impl Problem {
+    /// A problem with its place. Lowercase, no full stop, values in backticks.
+    pub fn new(place: Place, message: impl Into<String>) -> Self {
+        Self {
+            place,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// Adds what would fix it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// What is wrong.
@@ -72,11 +107,12 @@ impl Problem {
     /// `file:line:column`, the line, a caret under the place, and the fix.
     pub fn render(&self, styled: bool) -> String {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
-        let end = self.span.end.min(self.source.text.len());
-        let start = self.span.start.min(end);
+        let Place { source, span } = &self.place;
+        let end = span.end.min(source.text.len());
+        let start = span.start.min(end);
         let mut group = Level::ERROR.primary_title(self.message.as_str()).element(
-            Snippet::source(self.source.text.as_str())
-                .path(self.source.name.as_str())
+            Snippet::source(source.text.as_str())
+                .path(source.name.as_str())
                 .annotation(AnnotationKind::Primary.span(start..end)),
         );
         if let Some(help) = self.help.as_deref() {
@@ -84,15 +120,11 @@ impl Problem {
         }
         renderer.render(&[group])
     }
-
-    fn before(&self) -> &str {
-        self.source.text.get(..self.span.start).unwrap_or(&self.source.text)
-    }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file(), self.line(), self.column(), self.message)?;
+        write!(f, "{}: {}", self.place, self.message)?;
         match &self.help {
             Some(help) => write!(f, " ({help})"),
             None => Ok(()),
@@ -123,12 +155,12 @@ impl Problems {
 
     /// Notes a problem.
     pub fn add(&mut self, span: &Range<usize>, message: impl Into<String>) {
-        self.found.push(Problem::new(&self.source, span.clone(), message));
+        self.found.push(Problem::new(Place::new(&self.source, span), message));
     }
 
     /// Notes a problem with what would fix it.
     pub fn add_with_help(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.found.push(Problem::new(&self.source, span.clone(), message).help(help));
+        self.found.push(Problem::new(Place::new(&self.source, span), message).help(help));
     }
 
     /// Whether nothing is wrong.
@@ -138,7 +170,7 @@ impl Problems {
 
     /// All problems in the order of the file.
     pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.found.sort_by_key(|p| p.span.start);
+        self.found.sort_by_key(|p| p.place.span.start);
         self.found
     }
 }
@@ -168,9 +200,9 @@ mod tests {
             name: "a.yaml".into(),
             text: "é: 1\nalgoritms: x\n".into(),
         });
-        let problem = Problem::new(&source, 6..15, "unknown field `algoritms`")
+        let problem = Problem::new(Place::new(&source, &(6..15)), "unknown field `algoritms`")
             .help(suggest("algoritms", ["issuer", "algorithms"]));
-        assert_eq!((problem.line(), problem.column()), (2, 1));
+        assert_eq!((problem.place().line(), problem.place().column()), (2, 1));
         let text = problem.render(false);
         for part in ["a.yaml:2:1", "algoritms: x", "^^^^^^^^^", "did you mean `algorithms`?"] {
             assert!(text.contains(part), "{part} in {text}");

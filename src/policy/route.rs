@@ -1,28 +1,10 @@
 //! One route, checked: what it matches, how callers authenticate, what is asked of them.
 
-use std::fmt;
-
 use http::{HeaderName, Method};
 
 use super::document::Mode;
+use super::problem::Place;
 use crate::principal::AuthMethod;
-
-/// Where something stands in a policy file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The name of the file.
-    pub file: String,
-    /// The line, counted from 1.
-    pub line: usize,
-    /// The column, counted from 1.
-    pub column: usize,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
-    }
-}
 
 /// One route of a policy.
 #[derive(Debug, Clone)]
@@ -129,6 +111,17 @@ pub enum Segment {
     Any,
 }
 
+impl Segment {
+    /// The segment as it is compared where case does not matter.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        match self {
+            Self::Literal(text) => Self::Literal(text.to_lowercase()),
+            Self::Any => Self::Any,
+        }
+    }
+}
+
 /// What a route matches below the prefix of its policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
@@ -158,6 +151,21 @@ impl PathPattern {
             segments: segments?,
             below,
         })
+    }
+
+    /// Whether some segment may be anything.
+    pub fn has_wildcard(&self) -> bool {
+        self.segments.contains(&Segment::Any)
+    }
+
+    /// Whether some path matches both of two patterns of one length, and neither is the more
+    /// specific: each has a literal where the other has `{name}`.
+    pub fn crosses(&self, other: &Self) -> bool {
+        let more_specific = |a: &Self, b: &Self| {
+            let mut pairs = a.segments.iter().zip(&b.segments);
+            pairs.any(|pair| matches!(pair, (Segment::Literal(_), Segment::Any)))
+        };
+        self.overlaps(other) && more_specific(self, other) && more_specific(other, self)
     }
 
     /// Whether some path matches both patterns.

@@ -173,7 +173,9 @@ fn matches_exactly(pattern: &PathPattern, path: &str) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::document::Mode;
-    use super::super::route::{Authentication, Place, Requirement, Rule};
+    use super::super::problem::{Place, Source};
+    use super::super::route::{Authentication, Requirement, Rule};
+    use std::sync::Arc;
     use super::*;
     use crate::principal::AuthMethod;
     use proptest::prelude::*;
@@ -188,11 +190,7 @@ pub(crate) mod tests {
             content_types: Vec::new(),
             mode: Mode::Enforce,
             pass: Vec::new(),
-            place: Place {
-                file: String::new(),
-                line: 1,
-                column: 1,
-            },
+            place: Place::new(&Arc::new(Source { name: String::new(), text: String::new() }), &(0..0)),
         }
     }
 

@@ -239,7 +239,7 @@ mod tests {
             let (node, problems) = parse(text);
             assert!(node.is_none(), "{text:?}");
             assert_eq!(problems.len(), 1, "{problems:?}");
-            assert!(problems[0].line().abs_diff(line) <= 1, "{text:?}: {}", problems[0]);
+            assert!(problems[0].place().line().abs_diff(line) <= 1, "{text:?}: {}", problems[0]);
         }
     }
 

@@ -1,0 +1,152 @@
+//! Credential to principal, the way the route asks for.
+
+use http::HeaderName;
+
+use crate::credential::{Bearer, internal_key};
+use crate::policy::Policy;
+use crate::policy::internal_key::KeyMatch;
+use crate::policy::route::{Authentication, Rule};
+use crate::principal::{AuthMethod, Principal};
+use crate::rejection::{Reason, Rejection};
+use crate::request::RequestFacts;
+
+pub mod claims;
+pub mod json;
+pub mod jws;
+pub mod jwt;
+
+/// What one method made of a request.
+#[derive(Debug, PartialEq)]
+enum Attempt {
+    /// The request has no credential of this kind.
+    Absent,
+    /// The credential is good.
+    Proven(Principal),
+}
+
+/// Proves who is calling, or says why not.
+pub fn authenticate(
+    authentication: &Authentication,
+    policy: &Policy,
+    request: &RequestFacts<'_>,
+) -> Result<Principal, Rejection> {
+    match authentication.rule() {
+        Rule::All(methods) => all(methods, policy, request),
+        Rule::Any(methods) => any(methods, policy, request),
+    }
+}
+
+fn all(methods: &[AuthMethod], policy: &Policy, request: &RequestFacts<'_>) -> Result<Principal, Rejection> {
+    let mut principal = Principal::default();
+    for method in methods {
+        match attempt(*method, policy, request)? {
+            Attempt::Proven(proven) => principal.join(proven),
+            Attempt::Absent => return Err(absent(*method)),
+        }
+    }
+    Ok(principal)
+}
+
+/// The first method whose credential is there. The others are looked at too: one that is there and
+/// bad is a rejection, never a reason to fall through to a weaker one.
+fn any(methods: &[AuthMethod], policy: &Policy, request: &RequestFacts<'_>) -> Result<Principal, Rejection> {
+    let mut principal = None;
+    for method in methods {
+        match attempt(*method, policy, request)? {
+            Attempt::Proven(proven) => principal = principal.or(Some(proven)),
+            Attempt::Absent => {}
+        }
+    }
+    principal.ok_or_else(|| match methods {
+        [method] => absent(*method),
+        _ => Rejection::because(Reason::CredentialMissing, "none of the accepted credentials came"),
+    })
+}
+
+fn absent(method: AuthMethod) -> Rejection {
+    match method {
+        AuthMethod::Public => Reason::InternalError.into(),
+        AuthMethod::Mtls => Rejection::because(
+            Reason::ClientCertificateMissing,
+            "the connection has no client certificate",
+        ),
+        AuthMethod::Jwt => Rejection::because(Reason::CredentialMissing, "there is no bearer token"),
+        AuthMethod::InternalKey => Rejection::because(Reason::CredentialMissing, "there is no internal key"),
+    }
+}
+
+fn attempt(method: AuthMethod, policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection> {
+    match method {
+        AuthMethod::Public => Ok(Attempt::Proven(proven_by(AuthMethod::Public))),
+        AuthMethod::Jwt => bearer(policy, request),
+        AuthMethod::InternalKey => key(policy, request),
+        AuthMethod::Mtls => certificate(policy, request),
+    }
+}
+
+fn proven_by(method: AuthMethod) -> Principal {
+    Principal {
+        methods: vec![method],
+        ..Principal::default()
+    }
+}
+
+fn bearer(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection> {
+    match Bearer::of(request.headers) {
+        Bearer::Absent => Ok(Attempt::Absent),
+        Bearer::Malformed => Err(Rejection::because(
+            Reason::TokenMalformed,
+            "what follows `Bearer` is no token of at most 8 KiB",
+        )),
+        Bearer::Token(token) => jwt::verify(token, &policy.issuers, request.now).map(Attempt::Proven),
+    }
+}
+
+fn key(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection> {
+    let Some(keys) = &policy.internal_keys else {
+        return Err(Reason::InternalError.into());
+    };
+    let Some(presented) = internal_key(request.headers, &keys.header) else {
+        return Ok(Attempt::Absent);
+    };
+    match keys.find(presented, request.now) {
+        KeyMatch::Known(name) => Ok(Attempt::Proven(Principal {
+            client: Some(name.to_owned()),
+            ..proven_by(AuthMethod::InternalKey)
+        })),
+        KeyMatch::Expired(name) => {
+            let cause = format!("the internal key `{name}` has expired");
+            Err(Rejection::because(Reason::InternalKeyInvalid, cause))
+        }
+        KeyMatch::Unknown => Err(Rejection::because(
+            Reason::InternalKeyInvalid,
+            "no internal key has this digest",
+        )),
+    }
+}
+
+fn certificate(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection> {
+    // A connection may outlive the certificate that it began with.
+    let live = request.client_certificate.filter(|certificate| request.now <= certificate.not_after);
+    let Some(certificate) = live else {
+        return Ok(Attempt::Absent);
+    };
+    let allowed = policy.certificates.iter().find_map(|name| name.find(certificate));
+    match allowed {
+        Some(name) => Ok(Attempt::Proven(Principal {
+            client: Some(name.to_owned()),
+            ..proven_by(AuthMethod::Mtls)
+        })),
+        None => Err(Rejection::because(
+            Reason::ClientCertificateNotAllowed,
+            "no name in the client certificate is on the list",
+        )),
+    }
+}
+
+/// The headers of which a request may have one only, besides those that all requests may.
+pub fn single_headers(policy: &Policy) -> impl Iterator<Item = (&HeaderName, Reason)> {
+    let tenant = policy.tenant.as_ref().map(|rule| (&rule.header, Reason::TenantHeaderInvalid));
+    let key = policy.internal_keys.as_ref().map(|keys| (&keys.header, Reason::RequestMalformed));
+    tenant.into_iter().chain(key)
+}

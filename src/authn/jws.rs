@@ -1,0 +1,123 @@
+//! The compact form of a JSON Web Signature (RFC 7515, 3.1), in its one canonical spelling.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use serde_json::{Map, Value};
+
+use super::json;
+use crate::keys::{self, KeySet, NoKey};
+use crate::rejection::{Reason, Rejection};
+
+/// A token taken apart; nothing in it is verified yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Jws<'t> {
+    message: &'t str,
+    signature: &'t str,
+    payload: Vec<u8>,
+    algorithm: Option<Algorithm>,
+    key_id: Option<String>,
+}
+
+fn malformed(cause: &'static str) -> Rejection {
+    Rejection::because(Reason::TokenMalformed, cause)
+}
+
+impl<'t> Jws<'t> {
+    /// Takes a token apart: exactly three segments of canonical unpadded base64url, and a header
+    /// that neither points to a key nor asks for an extension (RFC 8725, 3.10 and 3.11).
+    pub fn parse(token: &'t str) -> Result<Self, Rejection> {
+        let (message, signature) = token.rsplit_once('.').ok_or_else(|| malformed("the token has no dots"))?;
+        let (header, payload) = message.split_once('.').ok_or_else(|| malformed("the token has one dot"))?;
+        if payload.contains('.') {
+            return Err(malformed("the token has more than three segments"));
+        }
+        let header = json::object(&decode(header)?).ok_or_else(|| malformed("the header is no object"))?;
+        let algorithm = check_header(&header)?;
+        decode(signature)?;
+        if signature.is_empty() && algorithm.is_some() {
+            return Err(malformed("the signature is empty"));
+        }
+        Ok(Self {
+            message,
+            signature,
+            payload: decode(payload)?,
+            algorithm,
+            key_id: key_id(&header)?,
+        })
+    }
+
+    /// The payload, not verified.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Verifies the signature with one of some keys and with one of some algorithms.
+    pub fn verify(&self, keys: &KeySet, algorithms: &[Algorithm]) -> Result<(), Rejection> {
+        let allowed = self.algorithm.filter(|algorithm| algorithms.contains(algorithm));
+        let Some(algorithm) = allowed else {
+            let cause = "the issuer does not sign with the algorithm in the header";
+            return Err(Rejection::because(Reason::TokenAlgorithmNotAllowed, cause));
+        };
+        let candidates = keys
+            .candidates(self.key_id.as_deref(), algorithm)
+            .map_err(|no_key| match no_key {
+                NoKey::Unknown => Rejection::because(Reason::TokenKeyUnknown, "no key has the id in the header"),
+                NoKey::OtherAlgorithm => Rejection::because(
+                    Reason::TokenAlgorithmNotAllowed,
+                    "the key with the id in the header is made for another algorithm",
+                ),
+            })?;
+        match candidates.iter().any(|key| key.verifies(self.message.as_bytes(), self.signature)) {
+            true => Ok(()),
+            false => Err(Reason::TokenSignatureInvalid.into()),
+        }
+    }
+}
+
+/// Canonical unpadded base64url (RFC 7515, 2): no padding, no white space, no stray bits.
+fn decode(segment: &str) -> Result<Vec<u8>, Rejection> {
+    URL_SAFE_NO_PAD
+        .decode(segment)
+        .map_err(|_| malformed("a segment is not canonical base64url"))
+}
+
+/// Refuses headers that change how the token is read, or that bring or point to a key. An
+/// algorithm that is not known, `none` among them, is `None`.
+fn check_header(header: &Map<String, Value>) -> Result<Option<Algorithm>, Rejection> {
+    const REFUSED: [&str; 9] = ["crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c", "epk"];
+    if REFUSED.iter().any(|name| header.contains_key(*name)) {
+        return Err(malformed("the header has a parameter that is refused"));
+    }
+    // RFC 7519, 5.2: `cty` says that a token is nested in this one.
+    if header.contains_key("cty") {
+        return Err(malformed("the header has `cty`: nested tokens are refused"));
+    }
+    if header.get("typ").is_some_and(|typ| !is_jwt(typ)) {
+        return Err(malformed("`typ` is no type of a JWT"));
+    }
+    match header.get("alg") {
+        Some(Value::String(name)) => Ok(keys::algorithm(name)),
+        _ => Err(malformed("the header has no `alg`")),
+    }
+}
+
+/// RFC 7519, 5.1 and RFC 9068, 2.1: `JWT`, or a type that ends in `+jwt`, any case, with or
+/// without `application/`.
+fn is_jwt(typ: &Value) -> bool {
+    let Some(text) = typ.as_str() else { return false };
+    let text = text.to_ascii_lowercase();
+    let text = text.strip_prefix("application/").unwrap_or(&text);
+    text == "jwt" || text.ends_with("+jwt")
+}
+
+fn key_id(header: &Map<String, Value>) -> Result<Option<String>, Rejection> {
+    match header.get("kid") {
+        None => Ok(None),
+        Some(Value::String(id)) if !id.is_empty() => Ok(Some(id.clone())),
+        Some(_) => Err(malformed("`kid` is no text")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

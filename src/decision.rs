@@ -1,0 +1,340 @@
+//! One request in, one decision out: a pure function that the proxy, `explain` and the tests share.
+//!
+//! malformed → path → host and route → method → credentials → tenant → roles and scopes → content.
+//! The first no ends it.
+
+use http::Method;
+
+use crate::authn;
+use crate::authz::{self, Permit};
+use crate::policy::route::Route;
+use crate::policy::router::Found;
+use crate::policy::{Mode, Policy, PolicySet, RouteIndex};
+use crate::principal::{AuthMethod, Principal};
+use crate::rejection::{Reason, Rejection};
+use crate::request::path::{Ambiguity, NormalizedPath};
+use crate::request::{Body, RequestFacts};
+
+/// The outcome and the route that led to it.
+#[derive(Debug)]
+pub struct Decision<'r> {
+    /// The policy that the request is for; it says how errors are written.
+    pub policy: Option<usize>,
+    /// The route that matched.
+    pub route: Option<RouteIndex>,
+    /// The one reading of the path; absent if it has none.
+    pub path: Option<NormalizedPath<'r>>,
+    /// What is to be done.
+    pub outcome: Outcome,
+}
+
+/// What is to be done with a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Forward it with the identity of the permit.
+    Allow(Permit),
+    /// Answer it.
+    Deny(Rejection),
+    /// Forward it without an identity, and count what would have been the answer.
+    ShadowDeny(Permit, Rejection),
+}
+
+impl Outcome {
+    /// The word in metrics and logs.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Allow(_) => "allow",
+            Self::Deny(_) => "deny",
+            Self::ShadowDeny(..) => "shadow_deny",
+        }
+    }
+
+    /// Why not, even where it is not enforced.
+    pub const fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Self::Allow(_) => None,
+            Self::Deny(rejection) | Self::ShadowDeny(_, rejection) => Some(rejection),
+        }
+    }
+
+    /// What the request may be forwarded with.
+    pub const fn permit(&self) -> Option<&Permit> {
+        match self {
+            Self::Allow(permit) | Self::ShadowDeny(permit, _) => Some(permit),
+            Self::Deny(_) => None,
+        }
+    }
+}
+
+/// A step of a decision, for `explain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Is it a request at all?
+    Request,
+    /// Has the path one reading?
+    Path,
+    /// Which policy and route?
+    Route,
+    /// Who is calling?
+    Credentials,
+    /// For which tenant?
+    Tenant,
+    /// With which roles?
+    Roles,
+    /// With which scopes?
+    Scopes,
+    /// With which content?
+    Content,
+}
+
+impl Step {
+    /// The word in `explain`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Path => "path",
+            Self::Route => "route",
+            Self::Credentials => "credentials",
+            Self::Tenant => "tenant",
+            Self::Roles => "roles",
+            Self::Scopes => "scopes",
+            Self::Content => "content",
+        }
+    }
+}
+
+/// Whoever wants to see the steps of a decision. The proxy does not, and pays nothing for it.
+pub trait Observer {
+    /// A step was passed; the words are made only if somebody listens.
+    fn passed(&mut self, step: Step, how: impl FnOnce() -> String);
+    /// A step ended the decision.
+    fn failed(&mut self, step: Step, rejection: &Rejection);
+}
+
+impl Observer for () {
+    fn passed(&mut self, _: Step, _: impl FnOnce() -> String) {}
+    fn failed(&mut self, _: Step, _: &Rejection) {}
+}
+
+/// Decides a request.
+pub fn decide<'r>(policies: &PolicySet, request: &RequestFacts<'r>, observer: &mut impl Observer) -> Decision<'r> {
+    let spelled = policies.spelled(request.host(), request.path);
+    if let Some(rejection) = malformed(policies, spelled, request) {
+        return deny(Step::Request, spelled, None, rejection, observer);
+    }
+    observer.passed(Step::Request, || "well-formed".into());
+    let (path, policy) = match resolve(policies, spelled, request) {
+        Ok(resolved) => resolved,
+        Err(rejection) => return deny(Step::Path, spelled, None, rejection, observer),
+    };
+    observer.passed(Step::Path, || path.as_str().to_owned());
+    let route = match find(policies, policy, &path, request) {
+        Ok(route) => route,
+        Err(rejection) => return deny(Step::Route, policy, Some(path), rejection, observer),
+    };
+    let outcome = match policies.route(route) {
+        Some((policy, matched)) => {
+            observer.passed(Step::Route, || format!("{} ({})", matched.pattern, matched.place));
+            judge(policy, matched, request, observer)
+        }
+        None => Outcome::Deny(Reason::InternalError.into()),
+    };
+    Decision {
+        policy: Some(route.policy),
+        route: Some(route),
+        path: Some(path),
+        outcome,
+    }
+}
+
+fn deny<'r>(
+    step: Step,
+    policy: Option<usize>,
+    path: Option<NormalizedPath<'r>>,
+    rejection: Rejection,
+    observer: &mut impl Observer,
+) -> Decision<'r> {
+    observer.failed(step, &rejection);
+    Decision {
+        policy,
+        route: None,
+        path,
+        outcome: Outcome::Deny(rejection),
+    }
+}
+
+fn malformed(policies: &PolicySet, spelled: Option<usize>, request: &RequestFacts<'_>) -> Option<Rejection> {
+    if let Some(cause) = request.malformed() {
+        return Some(Rejection::because(Reason::RequestMalformed, cause));
+    }
+    let policy = spelled.and_then(|index| policies.get(index))?;
+    let (name, reason) = authn::single_headers(policy).find(|(name, _)| request.repeats(name))?;
+    Some(Rejection::because(reason, format!("`{name}` is there twice")))
+}
+
+/// Finds the one reading of the path and the policy that it is for. Which ambiguities are let
+/// through is the policy's to say, so a path is read again where its policy says otherwise than
+/// the one that its first bytes spell.
+fn resolve<'r>(
+    policies: &PolicySet,
+    spelled: Option<usize>,
+    request: &RequestFacts<'r>,
+) -> Result<(NormalizedPath<'r>, Option<usize>), Rejection> {
+    let allowance = |index: Option<usize>| {
+        let policy = index.and_then(|index| policies.get(index));
+        policy.map(|policy| policy.allowance).unwrap_or_default()
+    };
+    let path = NormalizedPath::parse(request.path, allowance(spelled)).map_err(refuse_path)?;
+    let policy = policies.select(request.host(), path.decoded());
+    if allowance(policy) != allowance(spelled) {
+        NormalizedPath::parse(request.path, allowance(policy)).map_err(refuse_path)?;
+    }
+    Ok((path, policy))
+}
+
+fn refuse_path(ambiguity: Ambiguity) -> Rejection {
+    let reason = match ambiguity {
+        Ambiguity::NotOriginForm => Reason::RequestMalformed,
+        _ => Reason::PathAmbiguous,
+    };
+    Rejection::because(reason, ambiguity.describe())
+}
+
+fn find(
+    policies: &PolicySet,
+    index: Option<usize>,
+    path: &NormalizedPath<'_>,
+    request: &RequestFacts<'_>,
+) -> Result<RouteIndex, Rejection> {
+    let selected = index.and_then(|index| Some((index, policies.get(index)?)));
+    let Some((index, policy)) = selected else {
+        return Err(Rejection::because(Reason::RouteNotFound, "no policy takes this host and path"));
+    };
+    let found = policy.find(path.decoded(), request.method);
+    if let Some(lenient) = path.lenient() {
+        check_lenient(policies, policy, lenient, found, request)?;
+    }
+    match found {
+        Found::Route(route) => Ok(RouteIndex { policy: index, route }),
+        Found::OtherMethods => Err(Rejection::method_not_allowed(policy.methods(path.decoded()))),
+        Found::Nothing => Err(Rejection::because(Reason::RouteNotFound, "no route of the policy takes this path")),
+    }
+}
+
+/// A path that was let through although it is ambiguous must lead to the same route whichever way
+/// the service reads it, and never to one that lets anybody in.
+fn check_lenient(
+    policies: &PolicySet,
+    policy: &Policy,
+    lenient: &str,
+    found: Found,
+    request: &RequestFacts<'_>,
+) -> Result<(), Rejection> {
+    let other = policies.select(request.host(), lenient).and_then(|index| policies.get(index));
+    let same_policy = other.is_some_and(|other| std::ptr::eq(other, policy));
+    let permissive = match found {
+        Found::Route(route) => policy.routes.get(route).is_none_or(Route::is_permissive),
+        _ => false,
+    };
+    if same_policy && policy.find(lenient, request.method) == found && !permissive {
+        return Ok(());
+    }
+    let cause = "the path could lead to another route, or to one that lets anybody in";
+    Err(Rejection::because(Reason::PathAmbiguous, cause))
+}
+
+/// What a route makes of a request.
+fn judge(policy: &Policy, route: &Route, request: &RequestFacts<'_>, observer: &mut impl Observer) -> Outcome {
+    match authorize(policy, route, request, observer) {
+        Ok(permit) => Outcome::Allow(permit),
+        Err(rejection) if route.mode == Mode::Shadow => {
+            Outcome::ShadowDeny(Permit::without_identity(&rejection), rejection)
+        }
+        Err(rejection) => Outcome::Deny(rejection),
+    }
+}
+
+fn authorize(
+    policy: &Policy,
+    route: &Route,
+    request: &RequestFacts<'_>,
+    observer: &mut impl Observer,
+) -> Result<Permit, Rejection> {
+    let mut principal = step(Step::Credentials, observer, |observer| {
+        let principal = authn::authenticate(&route.authentication, policy, request)?;
+        observer.passed(Step::Credentials, || describe(&principal));
+        Ok(principal)
+    })?;
+    if let Some(rule) = policy.tenant.as_ref().filter(|_| principal.methods.contains(&AuthMethod::Jwt)) {
+        principal.tenant = step(Step::Tenant, observer, |observer| {
+            let tenant = authz::verify_tenant(rule, &principal, request)?;
+            observer.passed(Step::Tenant, || tenant.to_string());
+            Ok(Some(tenant))
+        })?;
+    }
+    step(Step::Roles, observer, |observer| {
+        authz::check_roles(&route.requirement, &principal, policy)?;
+        observer.passed(Step::Roles, || needed(&route.requirement.roles, "one of"));
+        Ok(())
+    })?;
+    step(Step::Scopes, observer, |observer| {
+        authz::check_scopes(&route.requirement, &principal)?;
+        observer.passed(Step::Scopes, || needed(&route.requirement.scopes, "all of"));
+        Ok(())
+    })?;
+    let permit = step(Step::Credentials, observer, |_| authz::permit(&principal, policy, route))?;
+    step(Step::Content, observer, |observer| {
+        check_content(route, request)?;
+        observer.passed(Step::Content, || "accepted".into());
+        Ok(permit)
+    })
+}
+
+/// Runs a step and reports how it failed, if it did.
+fn step<T, O: Observer>(
+    step: Step,
+    observer: &mut O,
+    run: impl FnOnce(&mut O) -> Result<T, Rejection>,
+) -> Result<T, Rejection> {
+    let result = run(observer);
+    if let Err(rejection) = &result {
+        observer.failed(step, rejection);
+    }
+    result
+}
+
+fn describe(principal: &Principal) -> String {
+    let who = [principal.subject.as_deref(), principal.client.as_deref()];
+    let who: Vec<_> = who.into_iter().flatten().collect();
+    match who.is_empty() {
+        true => principal.auth_method(),
+        false => format!("{}: {}", principal.auth_method(), who.join(", ")),
+    }
+}
+
+fn needed(names: &[String], how: &str) -> String {
+    match names.is_empty() {
+        true => "none needed".into(),
+        false => format!("has {how} {}", names.join(", ")),
+    }
+}
+
+/// The media type of what is written, and the length of what is said to come.
+fn check_content(route: &Route, request: &RequestFacts<'_>) -> Result<(), Rejection> {
+    let writes = matches!(*request.method, Method::POST | Method::PUT | Method::PATCH);
+    let empty = request.body == Body::None && !request.headers.contains_key(http::header::CONTENT_TYPE);
+    if writes && !empty && !route.content_types.is_empty() {
+        let given = request.media_type();
+        if !given.is_some_and(|given| route.content_types.contains(&given)) {
+            let cause = format!("one of these is needed: {}", route.content_types.join(", "));
+            return Err(Rejection::because(Reason::ContentTypeUnsupported, cause));
+        }
+    }
+    match request.body {
+        Body::Sized(length) if length > request.max_body_bytes => Err(Reason::BodyTooLarge.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

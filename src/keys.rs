@@ -1,0 +1,259 @@
+//! The keys that verify an issuer's tokens: one snapshot, swapped whole.
+//!
+//! A key is bound to one algorithm when it is loaded, never when a token is verified (RFC 8725,
+//! 3.1), and a key that is weak or meant for something else never becomes one.
+
+use std::fmt;
+
+use arc_swap::ArcSwapOption;
+use jsonwebtoken::{Algorithm, DecodingKey};
+
+pub mod jwk;
+pub mod pem;
+
+/// The shortest shared secret that is taken, in bytes (RFC 7518, 3.2 for HS256).
+pub const MIN_SECRET_BYTES: usize = 32;
+
+/// The most keys that a set may have.
+pub const MAX_KEYS: usize = 64;
+
+/// The algorithms that Sidegate verifies, by their name (RFC 7518, 3.1 and RFC 8037).
+pub const ALGORITHMS: [(&str, Algorithm); 12] = [
+    ("HS256", Algorithm::HS256),
+    ("HS384", Algorithm::HS384),
+    ("HS512", Algorithm::HS512),
+    ("RS256", Algorithm::RS256),
+    ("RS384", Algorithm::RS384),
+    ("RS512", Algorithm::RS512),
+    ("PS256", Algorithm::PS256),
+    ("PS384", Algorithm::PS384),
+    ("PS512", Algorithm::PS512),
+    ("ES256", Algorithm::ES256),
+    ("ES384", Algorithm::ES384),
+    ("EdDSA", Algorithm::EdDSA),
+];
+
+/// The algorithm with a name, exactly as written.
+pub fn algorithm(name: &str) -> Option<Algorithm> {
+    ALGORITHMS.iter().find(|(n, _)| *n == name).map(|(_, a)| *a)
+}
+
+/// What a key is made of; it decides which algorithms the key may be used with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Material {
+    /// A shared secret.
+    Secret,
+    /// An RSA public key.
+    Rsa,
+    /// A point on P-256.
+    P256,
+    /// A point on P-384.
+    P384,
+    /// An Ed25519 public key.
+    Ed25519,
+}
+
+impl Material {
+    /// Whether a key of this material is made for an algorithm.
+    pub const fn fits(self, algorithm: Algorithm) -> bool {
+        use Algorithm::{ES256, ES384, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512};
+        match self {
+            Self::Secret => matches!(algorithm, HS256 | HS384 | HS512),
+            Self::Rsa => matches!(algorithm, RS256 | RS384 | RS512 | PS256 | PS384 | PS512),
+            Self::P256 => matches!(algorithm, ES256),
+            Self::P384 => matches!(algorithm, ES384),
+            Self::Ed25519 => matches!(algorithm, EdDSA),
+        }
+    }
+}
+
+/// Why a key cannot be used. Never holds the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyProblem(String);
+
+impl KeyProblem {
+    /// A problem in words, without the key.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+impl fmt::Display for KeyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for KeyProblem {}
+
+/// A key for one algorithm.
+#[derive(Clone)]
+pub struct VerificationKey {
+    id: Option<String>,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+impl fmt::Debug for VerificationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerificationKey")
+            .field("id", &self.id)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+impl VerificationKey {
+    /// Whether a signature (base64url) over a message is one of this key.
+    pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
+        jsonwebtoken::crypto::verify(signature, message, &self.key, self.algorithm).unwrap_or(false)
+    }
+}
+
+/// The keys of one issuer.
+#[derive(Debug, Clone, Default)]
+pub struct KeySet {
+    keys: Vec<VerificationKey>,
+    named: bool,
+}
+
+/// The keys that may have signed a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoKey {
+    /// No key has the token's id.
+    Unknown,
+    /// The key with the token's id is made for another algorithm.
+    OtherAlgorithm,
+}
+
+impl KeySet {
+    /// One secret or public key without an id, for each algorithm that it fits.
+    pub fn single(material: Material, key: &DecodingKey, algorithms: &[Algorithm]) -> Result<Self, KeyProblem> {
+        let mut set = Self::default();
+        set.bind(None, material, key, algorithms)?;
+        if let Some((name, _)) = ALGORITHMS.iter().find(|(_, a)| algorithms.contains(a) && !material.fits(*a)) {
+            return Err(KeyProblem::new(format!("the key does not fit {name}")));
+        }
+        Ok(set)
+    }
+
+    /// A shared secret of at least 32 bytes.
+    pub fn from_secret(secret: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyProblem> {
+        if secret.len() < MIN_SECRET_BYTES {
+            let found = secret.len();
+            return Err(KeyProblem::new(format!(
+                "the secret has {found} bytes; at least {MIN_SECRET_BYTES} are needed"
+            )));
+        }
+        Self::single(Material::Secret, &DecodingKey::from_secret(secret), algorithms)
+    }
+
+    /// Binds a key to each of some algorithms that it fits.
+    pub(crate) fn bind(
+        &mut self,
+        id: Option<&str>,
+        material: Material,
+        key: &DecodingKey,
+        algorithms: &[Algorithm],
+    ) -> Result<(), KeyProblem> {
+        let fitting: Vec<_> = algorithms.iter().copied().filter(|a| material.fits(*a)).collect();
+        if fitting.is_empty() {
+            return Err(KeyProblem::new("the key fits none of the algorithms of the issuer"));
+        }
+        self.named |= id.is_some();
+        self.keys.extend(fitting.into_iter().map(|algorithm| VerificationKey {
+            id: id.map(ToOwned::to_owned),
+            algorithm,
+            key: key.clone(),
+        }));
+        Ok(())
+    }
+
+    /// Whether the set has no key at all.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The number of keys, each counted once for each of its algorithms.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The keys that a token with this id and algorithm may be signed with. An id picks one key;
+    /// a token without one, or a set whose keys have none, leaves all of the algorithm.
+    pub fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Vec<&VerificationKey>, NoKey> {
+        let id = id.filter(|_| self.named);
+        let same_id = || self.keys.iter().filter(|key| id.is_none() || key.id.as_deref() == id);
+        let keys: Vec<_> = same_id().filter(|key| key.algorithm == algorithm).collect();
+        match keys.is_empty() {
+            false => Ok(keys),
+            true if same_id().next().is_some() => Err(NoKey::OtherAlgorithm),
+            true => Err(NoKey::Unknown),
+        }
+    }
+}
+
+/// The key set in force for one issuer. Empty until the first one was had.
+#[derive(Debug, Default)]
+pub struct KeyRing(ArcSwapOption<KeySet>);
+
+impl KeyRing {
+    /// A ring that has its set from the start.
+    pub fn holding(set: KeySet) -> Self {
+        Self(ArcSwapOption::from_pointee(set))
+    }
+
+    /// Puts a new set in force; the old one stops working at once.
+    pub fn replace(&self, set: KeySet) {
+        self.0.store(Some(std::sync::Arc::new(set)));
+    }
+
+    /// The set in force.
+    pub fn load(&self) -> arc_swap::Guard<Option<std::sync::Arc<KeySet>>> {
+        self.0.load()
+    }
+}
+
+/// Whether an RSA modulus (big-endian) has the fingerprint of CVE-2017-15361: modulo each small
+/// prime it is a power of 65537 (Nemec and others, "The Return of Coppersmith's Attack", 2017).
+fn has_roca_fingerprint(modulus: &[u8]) -> bool {
+    const PRIMES: [u32; 17] = [3, 5, 7, 11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109];
+    PRIMES.iter().all(|&prime| {
+        let rest = modulus.iter().fold(0, |rest, &byte| (rest * 256 + u32::from(byte)) % prime);
+        std::iter::successors(Some(1), |power| Some(power * (65537 % prime) % prime))
+            .take(prime as usize)
+            .any(|power| power == rest)
+    })
+}
+
+/// Refuses RSA keys that are too short, too long, or weak by their making.
+fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyProblem> {
+    let modulus = trim_zeros(modulus);
+    let exponent = trim_zeros(exponent);
+    let bits = modulus.len() * 8 - modulus.first().map_or(0, |b| b.leading_zeros() as usize);
+    if bits < 2048 {
+        return Err(KeyProblem::new(format!("the RSA key has {bits} bits; at least 2048 are needed")));
+    }
+    if bits > 8192 {
+        return Err(KeyProblem::new(format!("the RSA key has {bits} bits; at most 8192 are taken")));
+    }
+    let small = matches!(exponent, [] | [0..=2]);
+    let even = exponent.last().is_none_or(|b| b % 2 == 0);
+    if small || even || exponent.len() > 8 {
+        return Err(KeyProblem::new("the RSA exponent is not an odd number of at least 3"));
+    }
+    if has_roca_fingerprint(modulus) {
+        return Err(KeyProblem::new("the RSA key was made by the weak generator of CVE-2017-15361"));
+    }
+    Ok(())
+}
+
+fn trim_zeros(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|&b| b != 0).unwrap_or(bytes.len());
+    bytes.get(start..).unwrap_or_default()
+}
+
+fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Result<DecodingKey, KeyProblem> {
+    check_rsa(modulus, exponent)?;
+    Ok(DecodingKey::from_rsa_raw_components(trim_zeros(modulus), trim_zeros(exponent)))
+}

@@ -1,0 +1,357 @@
+//! A policy document to a [`Policy`]: names resolved, secrets and keys read, contradictions found.
+//! Every problem is noted; a policy comes out only where there is none.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::certificate::CertificateName;
+use super::decode::{Entries, FromNode, List, Placed};
+use super::document::{
+    AllowedAmbiguity, CertificateNameDocument, ContentTypesDocument, CredentialsMode, ErrorsDocument, MtlsDocument,
+    PathsDocument, PolicyDocument, SecretDocument, SecretPlace, TenantDocument, Text,
+};
+use super::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers};
+use super::problem::{Problem, Problems, Source, suggest};
+use super::route::check_literal;
+use super::router::Router;
+use super::sources::Sources;
+use super::yaml::{self, Value};
+use super::{ErrorStyle, HostPattern, Policy, RoleHierarchy, TenantRule};
+use crate::request::path::Allowance;
+
+mod internal_key;
+mod jwt;
+mod routes;
+mod upstream;
+
+/// Reads a policy, or says everything that is wrong with it.
+pub fn parse(source: &Arc<Source>, sources: &dyn Sources) -> Result<Policy, Vec<Problem>> {
+    let mut problems = Problems::of(Arc::clone(source));
+    let policy = yaml::read(&mut problems).and_then(|node| {
+        let declared = match &node.value {
+            Value::Mapping(entries) => entries.iter().map(|((key, _), _)| key.clone()).collect(),
+            _ => BTreeSet::new(),
+        };
+        let document = PolicyDocument::from_node(&node, &mut problems)?;
+        let mut checker = Checker {
+            problems: &mut problems,
+            sources,
+            declared,
+        };
+        checker.policy(document)
+    });
+    match policy {
+        Some(policy) if problems.is_empty() => Ok(policy),
+        _ => Err(problems.into_sorted()),
+    }
+}
+
+/// What all parts of a check share.
+struct Checker<'c> {
+    problems: &'c mut Problems,
+    sources: &'c dyn Sources,
+    /// The keys that the file has, read well or not, so that one fault is reported once.
+    declared: BTreeSet<String>,
+}
+
+impl Checker<'_> {
+    fn policy(&mut self, document: PolicyDocument) -> Option<Policy> {
+        self.version(&document.version);
+        self.service(&document.service);
+        let prefix = self.prefix(document.prefix.as_ref());
+        let tenant = document.tenant.and_then(|tenant| self.tenant(tenant));
+        let internal_keys = document.internal_key.and_then(|keys| self.internal_keys(keys));
+        let errors = self.errors(document.errors, &document.service.value);
+        let PathsDocument { case_insensitive, allow } = document.paths.unwrap_or(PathsDocument {
+            case_insensitive: None,
+            allow: None,
+        });
+        let case_insensitive = case_insensitive.unwrap_or(false);
+        let tenant_header = tenant.as_ref().map(|tenant| tenant.header.clone());
+        let identity = self.identity(document.identity, tenant_header.as_ref());
+        let context = routes::Context {
+            prefix: &prefix,
+            has_tenant: tenant.is_some(),
+            tenant_header: tenant_header.unwrap_or(HeaderName::from_static("x-tenant-id")),
+            mode: document.mode,
+            content_types: self.content_types(document.content_types),
+            case_insensitive,
+        };
+        let routes = self.routes(document.routes, &context);
+        let upstream = self.upstream(document.upstream);
+        let hosts = self.hosts(document.hosts);
+        let issuers = document.jwt.map(|jwt| self.issuers(jwt)).unwrap_or_default();
+        let certificates = document.mtls.map(|mtls| self.certificates(mtls)).unwrap_or_default();
+        Some(Policy {
+            service: document.service.value,
+            prefix,
+            hosts,
+            upstream: upstream?,
+            errors,
+            issuers,
+            tenant,
+            internal_keys,
+            certificates,
+            roles: Self::roles(document.roles),
+            case_insensitive,
+            allowance: allowance(allow),
+            forward_authorization: document.credentials != Some(CredentialsMode::Strip),
+            forward_internal_key: document.credentials == Some(CredentialsMode::Forward),
+            identity,
+            router: Router::new(&routes, case_insensitive),
+            routes,
+            file: self.problems.source().name.clone(),
+        })
+    }
+
+    fn version(&mut self, version: &Placed<u32>) {
+        if version.value != 1 {
+            let found = version.value;
+            self.problems.add(&version.span, format!("version {found} is unknown; this is version 1"));
+        }
+    }
+
+    fn service(&mut self, service: &Placed<String>) {
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if service.value.is_empty() || !service.value.chars().all(fine) {
+            let message = "the name of a service has letters, digits, `-`, `_` and `.` only";
+            self.problems.add(&service.span, message);
+        }
+    }
+
+    fn prefix(&mut self, prefix: Option<&Placed<String>>) -> String {
+        let Some(prefix) = prefix else {
+            return String::new();
+        };
+        let text = prefix.value.trim_end_matches('/');
+        if let Err(message) = check_literal(&prefix.value) {
+            self.problems.add(&prefix.span, message);
+        } else if text.contains(['*', '{', '}']) {
+            self.problems.add(&prefix.span, "a prefix has no wildcards");
+        }
+        text.to_owned()
+    }
+
+    fn hosts(&mut self, hosts: Option<List<Placed<String>>>) -> Vec<HostPattern> {
+        let mut patterns = Vec::new();
+        for host in hosts.map(|List(hosts)| hosts).unwrap_or_default() {
+            let (pattern, name) = match host.value.strip_prefix("*.") {
+                Some(name) => (HostPattern::Suffix(format!(".{name}")), name),
+                None => (HostPattern::Exact(host.value.clone()), host.value.as_str()),
+            };
+            let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '[' | ']' | ':');
+            if name.is_empty() || !name.chars().all(fine) || (name.contains(':') && !name.starts_with('[')) {
+                let message = format!("`{}` is no host: write `api.example.com` or `*.example.com`", host.value);
+                self.problems.add_with_help(&host.span, message, "without scheme and port");
+            }
+            patterns.push(pattern);
+        }
+        patterns
+    }
+
+    fn errors(&mut self, errors: Option<ErrorsDocument>, service: &str) -> ErrorStyle {
+        let derived = || format!("ERR_{}", service.to_uppercase().replace(['-', '.'], "_"));
+        let Some(errors) = errors else {
+            return ErrorStyle {
+                code_prefix: derived(),
+                ..ErrorStyle::default()
+            };
+        };
+        if let Some(prefix) = &errors.code_prefix {
+            let fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if prefix.value.is_empty() || !prefix.value.chars().all(fine) {
+                self.problems.add(&prefix.span, "a code prefix has letters, digits and `_` only");
+            }
+        }
+        ErrorStyle {
+            format: errors.format,
+            code_prefix: errors.code_prefix.map_or_else(derived, |prefix| prefix.value),
+        }
+    }
+
+    fn tenant(&mut self, tenant: TenantDocument) -> Option<TenantRule> {
+        let header = self.header_name(tenant.header, "x-tenant-id")?;
+        let List(claims) = tenant.claims;
+        Some(TenantRule { header, claims })
+    }
+
+    fn certificates(&mut self, mtls: MtlsDocument) -> Vec<CertificateName> {
+        let List(names) = mtls.allow;
+        names.into_iter().filter_map(|name| self.certificate_name(name)).collect()
+    }
+
+    fn certificate_name(&mut self, name: Placed<CertificateNameDocument>) -> Option<CertificateName> {
+        let found = match name.value {
+            CertificateNameDocument { uri: Some(uri), dns: None, cn: None } => {
+                let parts = uri.value.split('/').any(|part| part.contains('*') && part != "*");
+                if !uri.value.contains(':') || parts || uri.value.starts_with("spiffe://*") {
+                    let message = "this is no URI in which `*` stands for whole segments of the path";
+                    self.problems.add_with_help(&uri.span, message, "as in `spiffe://example.org/ns/*/sa/jobs`");
+                }
+                CertificateName::Uri(uri.value)
+            }
+            CertificateNameDocument { uri: None, dns: Some(dns), cn: None } => {
+                if dns.value.contains('*') {
+                    self.problems.add(&dns.span, "a DNS name is matched exactly, without `*`");
+                }
+                CertificateName::Dns(dns.value)
+            }
+            CertificateNameDocument { uri: None, dns: None, cn: Some(cn) } => CertificateName::CommonName(cn.value),
+            _ => {
+                self.problems.add(&name.span, "exactly one of `uri`, `dns` and `cn` is needed");
+                return None;
+            }
+        };
+        Some(found)
+    }
+
+    fn roles(roles: Option<Entries<List<Placed<String>>>>) -> RoleHierarchy {
+        let Some(Entries(entries)) = roles else {
+            return RoleHierarchy::default();
+        };
+        let names = |List(names): List<Placed<String>>| names.into_iter().map(|name| name.value).collect();
+        let direct: Vec<_> = entries.into_iter().map(|(role, brings)| (role.value, names(brings))).collect();
+        RoleHierarchy::new(&direct)
+    }
+
+    fn content_types(&mut self, types: Option<ContentTypesDocument>) -> Vec<String> {
+        let Some(ContentTypesDocument::OneOf(types)) = types else {
+            return Vec::new();
+        };
+        let mut read = Vec::new();
+        for media in types {
+            let token = |part: &str| !part.is_empty() && HeaderName::from_bytes(part.as_bytes()).is_ok();
+            match media.value.split_once('/') {
+                Some((kind, subtype)) if token(kind) && token(subtype) => read.push(media.value.to_ascii_lowercase()),
+                _ => self.problems.add(&media.span, format!("`{}` is no media type", media.value)),
+            }
+        }
+        read
+    }
+
+    fn identity(
+        &mut self,
+        identity: Option<Entries<Placed<super::document::ClaimPath>>>,
+        tenant_header: Option<&HeaderName>,
+    ) -> Identity {
+        let owned: Vec<_> = tenant_header.cloned().into_iter().collect();
+        let Some(Entries(entries)) = identity else {
+            return Identity::new(default_headers(), &owned);
+        };
+        let mut headers = Vec::new();
+        for (name, path) in entries {
+            let source = match path.value.0.as_slice() {
+                [word] if word.starts_with('@') => self.special_source(word, &path.span),
+                [word] if word == "roles" => Some(IdentitySource::Roles),
+                [word] if word == "scopes" => Some(IdentitySource::Scopes),
+                names => Some(IdentitySource::Claim(names.to_vec())),
+            };
+            let name = self.identity_name(&name);
+            headers.extend(name.zip(source).map(|(name, source)| IdentityHeader { name, source }));
+        }
+        Identity::new(headers, &owned)
+    }
+
+    fn special_source(&mut self, word: &str, span: &Range<usize>) -> Option<IdentitySource> {
+        let found = SPECIAL.into_iter().find(|(name, _)| *name == word);
+        if found.is_none() {
+            let help = suggest(word, SPECIAL.iter().map(|(name, _)| *name));
+            self.problems.add_with_help(span, format!("unknown source `{word}`"), help);
+        }
+        found.map(|(_, source)| source)
+    }
+
+    /// A header that Sidegate may set: not one that frames, routes or authenticates the request.
+    fn identity_name(&mut self, name: &Placed<String>) -> Option<HeaderName> {
+        const RESERVED: [&str; 13] = [
+            "authorization", "connection", "content-length", "content-type", "cookie", "forwarded", "host",
+            "idempotency-key", "te", "trailer", "transfer-encoding", "upgrade", "x-request-id",
+        ];
+        let header = self.header_name(Some(name.clone()), "")?;
+        if RESERVED.contains(&header.as_str()) || header.as_str().starts_with("x-forwarded-") {
+            self.problems.add(&name.span, format!("`{header}` cannot be an identity header"));
+            return None;
+        }
+        Some(header)
+    }
+
+    fn header_name(&mut self, name: Option<Placed<String>>, default: &'static str) -> Option<HeaderName> {
+        let Some(name) = name else {
+            return Some(HeaderName::from_static(default));
+        };
+        let parsed = HeaderName::from_bytes(name.value.as_bytes()).ok();
+        if parsed.is_none() {
+            self.problems.add(&name.span, format!("`{}` is no header name", name.value));
+        }
+        parsed
+    }
+
+    /// Reads a text that may come from the environment.
+    fn text(&mut self, text: &Placed<Text>) -> Option<String> {
+        match &text.value {
+            Text::Literal(text) => Some(text.clone()),
+            Text::Variable { env, default } => {
+                let value = self.sources.variable(env).filter(|value| !value.is_empty());
+                let value = value.or_else(|| default.clone());
+                if value.is_none() {
+                    self.problems.add(&text.span, format!("the variable `{env}` is not set"));
+                }
+                value
+            }
+        }
+    }
+
+    /// Reads a secret, without one newline at its end.
+    fn secret(&mut self, place: &SecretDocument) -> Option<Vec<u8>> {
+        let (bytes, what) = match &place.value {
+            SecretPlace::Env { env } => {
+                let value = self.sources.variable(env).map(String::into_bytes);
+                if value.is_none() {
+                    let help = format!("set `{env}`, or take the secret from a file");
+                    self.problems.add_with_help(&place.span, format!("the variable `{env}` is not set"), help);
+                }
+                (value?, format!("the variable `{env}`"))
+            }
+            SecretPlace::File { file } => (self.file(file, &place.span)?, format!("the file `{file}`")),
+        };
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        if bytes.is_empty() {
+            self.problems.add(&place.span, format!("{what} is empty"));
+            return None;
+        }
+        Some(bytes.to_vec())
+    }
+
+    fn file(&mut self, path: &str, span: &Range<usize>) -> Option<Vec<u8>> {
+        match self.sources.file(path) {
+            Ok(bytes) if bytes.is_empty() => {
+                self.problems.add(span, format!("the file `{path}` is empty"));
+                None
+            }
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                self.problems.add(span, format!("the file `{path}` cannot be read: {error}"));
+                None
+            }
+        }
+    }
+}
+
+fn allowance(allow: Option<List<AllowedAmbiguity>>) -> Allowance {
+    let allow = allow.map(|List(allow)| allow).unwrap_or_default();
+    Allowance {
+        double_slash: allow.contains(&AllowedAmbiguity::DoubleSlash),
+        semicolon: allow.contains(&AllowedAmbiguity::Semicolon),
+        encoded_slash: allow.contains(&AllowedAmbiguity::EncodedSlash),
+    }
+}
+
+/// A length of time that may be absent.
+fn period(period: Option<super::decode::Period>, default: Duration) -> Duration {
+    period.map_or(default, |period| period.0)
+}

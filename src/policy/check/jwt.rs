@@ -1,0 +1,189 @@
+//! The issuers of tokens and their keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use jsonwebtoken::Algorithm;
+
+use super::{Checker, period};
+use crate::keys::{self, ALGORITHMS, KeyProblem, KeyRing, KeySet, jwk};
+use crate::policy::decode::{List, MaybeEmpty, Placed};
+use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
+use crate::policy::problem::suggest;
+use crate::policy::{Issuer, RemoteKeys};
+
+const UNCHECKED: &str = "unchecked";
+
+impl Checker<'_> {
+    pub(super) fn issuers(&mut self, jwt: JwtDocument) -> Vec<Issuer> {
+        let List(documents) = jwt.issuers;
+        let alone = documents.len() == 1;
+        let mut issuers: Vec<Issuer> = Vec::new();
+        for document in documents {
+            let name = &document.value.issuer;
+            if name.value == UNCHECKED && !alone {
+                let message = "`unchecked` cannot stand beside other issuers: `iss` has to pick one";
+                self.problems.add(&name.span, message);
+            }
+            if issuers.iter().any(|other| other.name.as_deref() == Some(&name.value)) {
+                self.problems.add(&name.span, format!("the issuer `{}` is here twice", name.value));
+            }
+            issuers.extend(self.issuer(document.value));
+        }
+        issuers
+    }
+
+    fn issuer(&mut self, document: IssuerDocument) -> Option<Issuer> {
+        let algorithms = self.algorithms(document.algorithms);
+        if let Some(leeway) = document.leeway.as_ref().filter(|l| l.value.0 > Duration::from_mins(5)) {
+            self.problems.add(&leeway.span, "a leeway is at most `5m`");
+        }
+        let keys = self.keys(document.keys, &algorithms);
+        let leeway = period(document.leeway.map(|leeway| leeway.value), Duration::ZERO);
+        let (keys, remote) = keys?;
+        Some(Issuer {
+            name: Some(document.issuer.value).filter(|name| name != UNCHECKED),
+            audiences: match document.audience.value {
+                AudienceDocument::Unchecked => None,
+                AudienceDocument::AnyOf(names) => Some(names),
+            },
+            algorithms,
+            keys: Arc::new(keys),
+            remote,
+            leeway: i64::try_from(leeway.as_secs()).unwrap_or_default(),
+            required_claims: document
+                .required_claims
+                .map_or_else(|| vec!["sub".to_owned()], |MaybeEmpty(claims)| claims),
+            roles_claim: document.roles_claim.map_or_else(|| vec!["roles".to_owned()], |path| path.0),
+        })
+    }
+
+    fn algorithms(&mut self, List(names): List<Placed<String>>) -> Vec<Algorithm> {
+        let mut read = Vec::new();
+        for name in names {
+            match keys::algorithm(&name.value) {
+                Some(algorithm) => read.push(algorithm),
+                None => {
+                    let help = suggest(&name.value, ALGORITHMS.iter().map(|(name, _)| *name));
+                    let message = format!("unknown algorithm `{}`", name.value);
+                    self.problems.add_with_help(&name.span, message, help);
+                }
+            }
+        }
+        read
+    }
+
+    fn keys(&mut self, keys: Placed<KeysDocument>, algorithms: &[Algorithm]) -> Option<(KeyRing, Option<RemoteKeys>)> {
+        let set = match keys.value {
+            KeysDocument { secret: Some(place), pem: None, jwks: None } => {
+                let secret = self.secret(&place)?;
+                let set = KeySet::from_secret(&secret, algorithms);
+                self.key(set, &place.span, algorithms)?
+            }
+            KeysDocument { secret: None, pem: Some(pem), jwks: None } => {
+                let text = self.file(&pem.file.value, &pem.file.span)?;
+                let set = keys::pem::parse(&text, algorithms);
+                self.key(set, &pem.file.span, algorithms)?
+            }
+            KeysDocument { secret: None, pem: None, jwks: Some(jwks) } => return self.jwks(jwks, algorithms),
+            _ => {
+                let message = "exactly one of `secret`, `pem` and `jwks` is needed";
+                self.problems.add(&keys.span, message);
+                return None;
+            }
+        };
+        Some((KeyRing::holding(set), None))
+    }
+
+    /// Notes what is wrong with a key; with no algorithm to fit, that has been said already.
+    fn key(
+        &mut self,
+        set: Result<KeySet, KeyProblem>,
+        span: &std::ops::Range<usize>,
+        algorithms: &[Algorithm],
+    ) -> Option<KeySet> {
+        match set {
+            Ok(set) => Some(set),
+            Err(_) if algorithms.is_empty() => None,
+            Err(problem) => {
+                self.problems.add(span, problem.to_string());
+                None
+            }
+        }
+    }
+
+    fn jwks(&mut self, jwks: Placed<JwksDocument>, algorithms: &[Algorithm]) -> Option<(KeyRing, Option<RemoteKeys>)> {
+        if let Some(algorithm) = ALGORITHMS.iter().find(|(name, a)| name.starts_with("HS") && algorithms.contains(a))
+            && jwks.value.url.is_some()
+        {
+            let message = format!("{} needs a shared secret, which cannot come from a URL", algorithm.0);
+            self.problems.add_with_help(&jwks.span, message, "use `keys: { secret: … }`");
+        }
+        match (&jwks.value.file, &jwks.value.url) {
+            (Some(file), None) => {
+                let json = self.file(&file.value, &file.span)?;
+                let set = self.jwks_file(&json, file, algorithms)?;
+                Some((KeyRing::holding(set), None))
+            }
+            (None, Some(_)) => Some((KeyRing::default(), Some(self.remote(jwks.value)?))),
+            _ => {
+                self.problems.add(&jwks.span, "exactly one of `file` and `url` is needed");
+                None
+            }
+        }
+    }
+
+    fn jwks_file(&mut self, json: &[u8], file: &Placed<String>, algorithms: &[Algorithm]) -> Option<KeySet> {
+        let loaded = match jwk::parse(json, algorithms, jwk::Secrets::Allow) {
+            Ok(loaded) => loaded,
+            Err(problem) => {
+                self.problems.add(&file.span, problem.to_string());
+                return None;
+            }
+        };
+        for problem in &loaded.refused {
+            self.problems.add(&file.span, problem.to_string());
+        }
+        if loaded.set.is_empty() && loaded.refused.is_empty() && !algorithms.is_empty() {
+            self.problems.add(&file.span, "the set has no key for the algorithms of the issuer");
+        }
+        Some(loaded.set)
+    }
+
+    fn remote(&mut self, jwks: JwksDocument) -> Option<RemoteKeys> {
+        let place = jwks.url?;
+        let ca = match &jwks.ca_file {
+            Some(file) => self.certificates_file(file),
+            None => None,
+        };
+        if let Some(refresh) = jwks.refresh.as_ref().filter(|r| r.value.0 < Duration::from_secs(10)) {
+            self.problems.add(&refresh.span, "keys are refreshed every `10s` at the most");
+        }
+        let url = self.text(&place)?;
+        if let Err(message) = check_url(&url, jwks.allow_http.unwrap_or(false)) {
+            self.problems.add(&place.span, message);
+            return None;
+        }
+        Some(RemoteKeys {
+            url,
+            refresh: period(jwks.refresh.map(|refresh| refresh.value), Duration::from_mins(5)),
+            ca,
+        })
+    }
+}
+
+/// Keys come over TLS, or from this machine, or where the policy says aloud that they may not.
+fn check_url(url: &str, allow_http: bool) -> Result<(), String> {
+    let uri: Uri = url.parse().map_err(|_| format!("`{url}` is no URL"))?;
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let address = host.parse::<std::net::IpAddr>();
+    let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    match uri.scheme_str() {
+        _ if host.is_empty() => Err(format!("`{url}` is no URL")),
+        Some("https") => Ok(()),
+        Some("http") if is_loopback || allow_http => Ok(()),
+        Some("http") => Err("keys over plain http can be replaced on the way: use https, or say `allow_http: true`".into()),
+        _ => Err(format!("`{url}` is neither https nor http")),
+    }
+}

@@ -1,0 +1,211 @@
+//! The routes of a policy: what each asks for, and whether each can ever match.
+
+use std::collections::HashMap;
+
+use http::{HeaderName, Method};
+
+use super::Checker;
+use crate::policy::decode::{List, Placed};
+use crate::policy::document::{AuthDocument, Mode, RouteDocument};
+use crate::policy::problem::{Place, suggest};
+use crate::policy::route::{Authentication, PathPattern, Requirement, Route, Rule, Segment};
+use crate::principal::AuthMethod;
+
+/// What the policy says for all of its routes.
+pub(super) struct Context<'c> {
+    pub(super) prefix: &'c str,
+    pub(super) has_tenant: bool,
+    pub(super) tenant_header: HeaderName,
+    pub(super) mode: Option<Mode>,
+    pub(super) content_types: Vec<String>,
+    pub(super) case_insensitive: bool,
+}
+
+impl Checker<'_> {
+    pub(super) fn routes(&mut self, List(documents): List<Placed<RouteDocument>>, context: &Context<'_>) -> Vec<Route> {
+        let routes: Vec<_> = documents.into_iter().filter_map(|d| self.route(d, context)).collect();
+        self.conflicts(&routes, context.case_insensitive);
+        routes
+    }
+
+    fn route(&mut self, document: Placed<RouteDocument>, context: &Context<'_>) -> Option<Route> {
+        let Placed { value: route, .. } = document;
+        let path = match PathPattern::parse(&route.path.value) {
+            Ok(path) => Some(path),
+            Err(message) => {
+                self.problems.add(&route.path.span, message);
+                None
+            }
+        };
+        let authentication = self.authentication(&route.auth);
+        self.requirement_fits(&route, &authentication);
+        let methods = self.methods(route.methods.clone());
+        let pass = self.pass(&route, &authentication, context);
+        let content_types = match route.content_types {
+            None => context.content_types.clone(),
+            own => self.content_types(own),
+        };
+        Some(Route {
+            pattern: format!("{}{}", context.prefix, route.path.value),
+            path: path?,
+            methods,
+            authentication,
+            requirement: Requirement {
+                roles: names(route.roles),
+                scopes: names(route.scopes),
+            },
+            content_types,
+            mode: route.mode.or(context.mode).unwrap_or(Mode::Enforce),
+            pass,
+            place: Place::new(self.problems.source(), &route.path.span),
+        })
+    }
+
+    fn methods(&mut self, methods: Option<List<Placed<String>>>) -> Vec<Method> {
+        const STANDARD: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
+        let mut read = Vec::new();
+        for method in methods.map(|List(methods)| methods).unwrap_or_default() {
+            let text = method.value.as_str();
+            let token = text.bytes().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_'));
+            match Method::from_bytes(text.as_bytes()) {
+                Ok(known) if token && text != "CONNECT" && !read.contains(&known) => read.push(known),
+                Ok(known) if read.contains(&known) => {
+                    self.problems.add(&method.span, format!("`{text}` is here twice"));
+                }
+                _ => {
+                    let help = suggest(text, STANDARD);
+                    self.problems.add_with_help(&method.span, format!("unknown method `{text}`"), help);
+                }
+            }
+        }
+        read
+    }
+
+    fn authentication(&mut self, auth: &Placed<AuthDocument>) -> Authentication {
+        let (listed, any) = match &auth.value {
+            AuthDocument::One(method) => {
+                self.is_set_up(*method, &auth.span);
+                return Authentication::new(Rule::All(vec![*method]));
+            }
+            AuthDocument::Any(listed) => (listed, true),
+            AuthDocument::All(listed) => (listed, false),
+        };
+        let mut methods = Vec::new();
+        for (at, method) in listed.iter().enumerate() {
+            let last = at + 1 == listed.len();
+            if methods.contains(&method.value) {
+                self.problems.add(&method.span, format!("`{}` is here twice", method.value));
+            } else if method.value == AuthMethod::Public && !(any && last && at > 0) {
+                let message = "`public` asks for nothing: it can only be the last of `any`, after another";
+                self.problems.add(&method.span, message);
+            } else {
+                self.is_set_up(method.value, &method.span);
+            }
+            methods.push(method.value);
+        }
+        Authentication::new(if any { Rule::Any(methods) } else { Rule::All(methods) })
+    }
+
+    /// A method that a route uses needs its block in the policy.
+    fn is_set_up(&mut self, method: AuthMethod, span: &std::ops::Range<usize>) {
+        if method != AuthMethod::Public && !self.declared.contains(method.as_str()) {
+            let message = format!("the route needs `{method}`, and the policy has no `{method}:` block");
+            self.problems.add(span, message);
+        }
+    }
+
+    /// Roles and scopes come from tokens: every way into the route must bring one.
+    fn requirement_fits(&mut self, route: &RouteDocument, authentication: &Authentication) {
+        let bring_token = match authentication.rule() {
+            Rule::All(methods) => methods.contains(&AuthMethod::Jwt),
+            Rule::Any(methods) => methods.iter().all(|method| *method == AuthMethod::Jwt),
+        };
+        for (name, list) in [("roles", &route.roles), ("scopes", &route.scopes)] {
+            if let Some(list) = list.as_ref().filter(|_| !bring_token) {
+                let message = format!("`{name}` come from tokens, and callers get in here without one");
+                self.problems.add_with_help(&list.span, message, "use `auth: jwt`, or leave them out");
+            }
+        }
+    }
+
+    fn pass(&mut self, route: &RouteDocument, authentication: &Authentication, context: &Context<'_>) -> Vec<HeaderName> {
+        let mut read = Vec::new();
+        let verified = context.has_tenant && authentication.methods().contains(&AuthMethod::Jwt);
+        for name in route.pass.clone().map(|List(names)| names).unwrap_or_default() {
+            let header = HeaderName::from_bytes(name.value.as_bytes()).ok();
+            if header.as_ref() != Some(&context.tenant_header) {
+                let message = format!("only `{}` can be passed, for it proves nothing", context.tenant_header);
+                self.problems.add(&name.span, message);
+            } else if verified {
+                let message = format!("`{}` is verified on this route, and set then", context.tenant_header);
+                self.problems.add(&name.span, message);
+            }
+            read.extend(header);
+        }
+        read
+    }
+
+    /// Notes routes of which none, or either, could win.
+    fn conflicts(&mut self, routes: &[Route], case_insensitive: bool) {
+        let fold = |path: &PathPattern| match case_insensitive {
+            false => path.clone(),
+            true => PathPattern {
+                segments: path.segments.iter().map(Segment::folded).collect(),
+                below: path.below,
+            },
+        };
+        let mut groups: HashMap<(bool, usize), Vec<(PathPattern, &Route)>> = HashMap::new();
+        for route in routes {
+            let path = fold(&route.path);
+            let group = groups.entry((path.below, path.segments.len())).or_default();
+            group.push((path, route));
+        }
+        for group in groups.values() {
+            let mut same: HashMap<&[Segment], Vec<&Route>> = HashMap::new();
+            let wild: Vec<_> = group.iter().filter(|(path, _)| path.has_wildcard()).collect();
+            for (path, route) in group {
+                let earlier = same.entry(&path.segments).or_default();
+                if let Some(other) = earlier.iter().find(|other| take_the_same(other, route, true)) {
+                    self.conflict(route, other, "the route can never match");
+                }
+                earlier.push(route);
+            }
+            for (path, route) in wild {
+                let crosses = |other: &PathPattern| path.crosses(other);
+                let later = group.iter().filter(|(other, r)| crosses(other) && starts_before(route, r));
+                if let Some((_, other)) = later.into_iter().find(|(_, r)| take_the_same(route, r, false)) {
+                    self.conflict(other, route, "the route and another could both win");
+                }
+            }
+        }
+    }
+
+    fn conflict(&mut self, route: &Route, other: &Route, what: &str) {
+        let line = other.place.line();
+        let message = format!("{what}: `{}` on line {line} takes the same requests", other.pattern);
+        self.problems.add_with_help(
+            &route.place.span(),
+            message,
+            "make the paths or the methods differ, or leave one of them out",
+        );
+    }
+}
+
+/// Whether some method is taken by both routes. With `ranked`, methods beat none: a route with
+/// methods and one without can then stand side by side.
+fn take_the_same(a: &Route, b: &Route, ranked: bool) -> bool {
+    match (a.methods.is_empty(), b.methods.is_empty()) {
+        (true, true) => true,
+        (false, false) => a.methods.iter().any(|m| b.takes(m)) || b.methods.iter().any(|m| a.takes(m)),
+        _ => !ranked,
+    }
+}
+
+fn starts_before(a: &Route, b: &Route) -> bool {
+    a.place.span().start < b.place.span().start
+}
+
+fn names(list: Option<Placed<List<Placed<String>>>>) -> Vec<String> {
+    let list = list.map(|Placed { value: List(names), .. }| names);
+    list.unwrap_or_default().into_iter().map(|name| name.value).collect()
+}

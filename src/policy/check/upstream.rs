@@ -1,0 +1,104 @@
+//! Where a service is.
+
+use std::time::Duration;
+
+use http::Uri;
+
+use super::{Checker, period};
+use crate::policy::document::UpstreamDocument;
+use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
+
+impl Checker<'_> {
+    pub(super) fn upstream(&mut self, upstream: UpstreamDocument) -> Option<Upstream> {
+        let url = self.text(&upstream.url);
+        let ca = match &upstream.ca_file {
+            Some(file) => self.certificates_file(file),
+            None => None,
+        };
+        let address = match address(&url?) {
+            Ok(address) => address,
+            Err(message) => {
+                let help = "write `http://host:port`, `https://…`, `h2c://…` or `unix:/path`";
+                self.problems.add_with_help(&upstream.url.span, message, help);
+                return None;
+            }
+        };
+        Some(Upstream {
+            address,
+            connect_timeout: period(upstream.connect_timeout, Duration::from_secs(1)),
+            timeout: period(upstream.timeout, Duration::from_secs(30)),
+            ca,
+        })
+    }
+
+    /// A file with at least one certificate as PEM.
+    pub(super) fn certificates_file(&mut self, file: &crate::policy::decode::Placed<String>) -> Option<Vec<u8>> {
+        let pem = self.file(&file.value, &file.span)?;
+        let found = x509_parser::pem::Pem::iter_from_buffer(&pem)
+            .filter_map(Result::ok)
+            .any(|block| block.label == "CERTIFICATE" && block.parse_x509().is_ok());
+        if !found {
+            self.problems.add(&file.span, format!("the file `{}` has no certificate", file.value));
+        }
+        found.then_some(pem)
+    }
+}
+
+fn address(url: &str) -> Result<UpstreamAddress, String> {
+    if let Some(path) = url.strip_prefix("unix:") {
+        return match path.starts_with('/') {
+            true => Ok(UpstreamAddress::Unix(path.into())),
+            false => Err(format!("`{url}` is no absolute path of a socket")),
+        };
+    }
+    let unreadable = || format!("`{url}` is no URL of a service");
+    let uri: Uri = url.parse().map_err(|_| unreadable())?;
+    let (scheme, default_port) = match uri.scheme_str() {
+        Some("http") => (UpstreamScheme::Http, 80),
+        Some("https") => (UpstreamScheme::Https, 443),
+        Some("h2c") => (UpstreamScheme::H2c, 80),
+        _ => return Err(unreadable()),
+    };
+    let authority = uri.authority().ok_or_else(unreadable)?;
+    if authority.as_str().contains('@') {
+        return Err("the URL of a service has no user and password".into());
+    }
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err("the URL of a service has no path: requests are forwarded with their own".into());
+    }
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || (authority.port().is_some() && authority.port_u16().is_none()) {
+        return Err(unreadable());
+    }
+    Ok(UpstreamAddress::Network {
+        scheme,
+        host: host.to_owned(),
+        port: authority.port_u16().unwrap_or(default_port),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (url, want) in [
+            ("http://127.0.0.1:3002", Some("http://127.0.0.1:3002")),
+            ("http://wallet", Some("http://wallet:80")),
+            ("https://[::1]:8443/", Some("https://[::1]:8443")),
+            ("h2c://grpc:50051", Some("h2c://grpc:50051")),
+            ("unix:/run/app.sock", Some("unix:/run/app.sock")),
+            ("unix:run/app.sock", None),
+            ("ftp://x", None),
+            ("wallet:3002", None),
+            ("http://", None),
+            ("http://u:p@x", None),
+            ("http://x/base", None),
+            ("http://x:99999", None),
+        ] {
+            let got = address(url).map(|address| address.to_string());
+            assert_eq!(got.ok().as_deref(), want, "{url}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Internal keys as digests. The keys themselves are forgotten once a policy is read.
+
+use std::fmt;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use http::HeaderName;
+
+/// The shortest internal key that is taken, in bytes.
+pub const MIN_KEY_BYTES: usize = 16;
+
+/// The internal keys of a service.
+#[derive(Debug)]
+pub struct InternalKeys {
+    /// The header that carries the key.
+    pub header: HeaderName,
+    /// The keys, by name.
+    pub keys: Vec<InternalKey>,
+}
+
+/// One internal key.
+pub struct InternalKey {
+    name: String,
+    digest: [u8; 32],
+    expires: Option<i64>,
+}
+
+impl fmt::Debug for InternalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InternalKey")
+            .field("name", &self.name)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+impl InternalKey {
+    /// A key by its digest; `expires` in seconds since the epoch.
+    pub fn new(name: impl Into<String>, digest: [u8; 32], expires: Option<i64>) -> Self {
+        Self {
+            name: name.into(),
+            digest,
+            expires,
+        }
+    }
+
+    /// The name of the caller.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// What a presented key turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyMatch<'k> {
+    /// The key with this name.
+    Known(&'k str),
+    /// The key with this name, too late.
+    Expired(&'k str),
+    /// No key.
+    Unknown,
+}
+
+impl InternalKeys {
+    /// Compares a presented key with all keys, in the same time whatever it is: digests of one
+    /// length, each compared in full, none left out.
+    pub fn find(&self, presented: &[u8], now: i64) -> KeyMatch<'_> {
+        let presented = sha256(presented);
+        let mut found = KeyMatch::Unknown;
+        for key in &self.keys {
+            if verify_slices_are_equal(&key.digest, &presented).is_ok() {
+                found = match key.expires {
+                    Some(expires) if now >= expires => KeyMatch::Expired(&key.name),
+                    _ => KeyMatch::Known(&key.name),
+                };
+            }
+        }
+        found
+    }
+}
+
+/// The SHA-256 digest of some bytes.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_known_by_its_digest_until_it_expires() {
+        let keys = InternalKeys {
+            header: HeaderName::from_static("x-internal-api-key"),
+            keys: vec![
+                InternalKey::new("old", sha256(b"old-key"), Some(100)),
+                InternalKey::new("new", sha256(b"new-key"), None),
+            ],
+        };
+        for (presented, now, want) in [
+            (&b"old-key"[..], 99, KeyMatch::Known("old")),
+            (b"old-key", 100, KeyMatch::Expired("old")),
+            (b"new-key", 100, KeyMatch::Known("new")),
+            (b"new-ke", 0, KeyMatch::Unknown),
+            (b"new-key ", 0, KeyMatch::Unknown),
+            (b"", 0, KeyMatch::Unknown),
+        ] {
+            assert_eq!(keys.find(presented, now), want);
+        }
+    }
+}

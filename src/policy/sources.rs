@@ -1,0 +1,36 @@
+//! What a policy may ask of its surroundings: variables and files. A trait, so that checking a
+//! policy is pure and the demo can bring its own.
+
+use std::io;
+
+/// The longest file that a policy may name, in bytes.
+pub const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Variables and files.
+pub trait Sources {
+    /// The value of a variable, if it is set.
+    fn variable(&self, name: &str) -> Option<String>;
+
+    /// The content of a file, at most [`MAX_BYTES`].
+    fn file(&self, path: &str) -> io::Result<Vec<u8>>;
+}
+
+/// Variables and files by name, for tests and the demo.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The variables.
+    pub variables: Vec<(String, String)>,
+    /// The files.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+impl Sources for Given {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+    }
+
+    fn file(&self, path: &str) -> io::Result<Vec<u8>> {
+        let found = self.files.iter().find(|(n, _)| n == path);
+        found.map(|(_, bytes)| bytes.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
