@@ -127,7 +127,9 @@ fn key(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection
 
 fn certificate(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection> {
     // A connection may outlive the certificate that it began with.
-    let live = request.client_certificate.filter(|certificate| request.now <= certificate.not_after);
+    let live = request
+        .client_certificate
+        .filter(|certificate| request.now <= certificate.not_after);
     let Some(certificate) = live else {
         return Ok(Attempt::Absent);
     };
@@ -146,7 +148,13 @@ fn certificate(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, R
 
 /// The headers of which a request may have one only, besides those that all requests may.
 pub fn single_headers(policy: &Policy) -> impl Iterator<Item = (&HeaderName, Reason)> {
-    let tenant = policy.tenant.as_ref().map(|rule| (&rule.header, Reason::TenantHeaderInvalid));
-    let key = policy.internal_keys.as_ref().map(|keys| (&keys.header, Reason::RequestMalformed));
+    let tenant = policy
+        .tenant
+        .as_ref()
+        .map(|rule| (&rule.header, Reason::TenantHeaderInvalid));
+    let key = policy
+        .internal_keys
+        .as_ref()
+        .map(|keys| (&keys.header, Reason::RequestMalformed));
     tenant.into_iter().chain(key)
 }

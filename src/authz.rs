@@ -62,10 +62,17 @@ pub fn verify_tenant(
     request: &RequestFacts<'_>,
 ) -> Result<TenantId, Rejection> {
     let header = request.headers.get(&rule.header).ok_or(Reason::TenantHeaderMissing)?;
-    let named = header.to_str().ok().and_then(TenantId::parse).ok_or(Reason::TenantHeaderInvalid)?;
+    let named = header
+        .to_str()
+        .ok()
+        .and_then(TenantId::parse)
+        .ok_or(Reason::TenantHeaderInvalid)?;
     for name in &rule.claims {
         let claim = principal.claims.get(name).ok_or_else(|| claims::missing(name))?;
-        let tenant = claim.as_str().and_then(TenantId::parse).ok_or_else(|| claims::invalid(name))?;
+        let tenant = claim
+            .as_str()
+            .and_then(TenantId::parse)
+            .ok_or_else(|| claims::invalid(name))?;
         if tenant != named {
             let cause = format!("the claim `{name}` names another tenant than the header");
             return Err(Rejection::because(Reason::TenantMismatch, cause));
@@ -87,7 +94,11 @@ pub fn check_roles(requirement: &Requirement, principal: &Principal, policy: &Po
 
 /// Whether the principal has all of the scopes.
 pub fn check_scopes(requirement: &Requirement, principal: &Principal) -> Result<(), Rejection> {
-    match requirement.scopes.iter().find(|scope| !principal.scopes.contains(scope)) {
+    match requirement
+        .scopes
+        .iter()
+        .find(|scope| !principal.scopes.contains(scope))
+    {
         None => Ok(()),
         Some(scope) => {
             let cause = format!("the scope `{scope}` is missing");

@@ -208,7 +208,10 @@ fn find(
 ) -> Result<RouteIndex, Rejection> {
     let selected = index.and_then(|index| Some((index, policies.get(index)?)));
     let Some((index, policy)) = selected else {
-        return Err(Rejection::because(Reason::RouteNotFound, "no policy takes this host and path"));
+        return Err(Rejection::because(
+            Reason::RouteNotFound,
+            "no policy takes this host and path",
+        ));
     };
     let found = policy.find(path.decoded(), request.method);
     if let Some(lenient) = path.lenient() {
@@ -217,7 +220,10 @@ fn find(
     match found {
         Found::Route(route) => Ok(RouteIndex { policy: index, route }),
         Found::OtherMethods => Err(Rejection::method_not_allowed(policy.methods(path.decoded()))),
-        Found::Nothing => Err(Rejection::because(Reason::RouteNotFound, "no route of the policy takes this path")),
+        Found::Nothing => Err(Rejection::because(
+            Reason::RouteNotFound,
+            "no route of the policy takes this path",
+        )),
     }
 }
 
@@ -230,7 +236,9 @@ fn check_lenient(
     found: Found,
     request: &RequestFacts<'_>,
 ) -> Result<(), Rejection> {
-    let other = policies.select(request.host(), lenient).and_then(|index| policies.get(index));
+    let other = policies
+        .select(request.host(), lenient)
+        .and_then(|index| policies.get(index));
     let same_policy = other.is_some_and(|other| std::ptr::eq(other, policy));
     let permissive = match found {
         Found::Route(route) => policy.routes.get(route).is_none_or(Route::is_permissive),
@@ -265,7 +273,11 @@ fn authorize(
         observer.passed(Step::Credentials, || describe(&principal));
         Ok(principal)
     })?;
-    if let Some(rule) = policy.tenant.as_ref().filter(|_| principal.methods.contains(&AuthMethod::Jwt)) {
+    if let Some(rule) = policy
+        .tenant
+        .as_ref()
+        .filter(|_| principal.methods.contains(&AuthMethod::Jwt))
+    {
         principal.tenant = step(Step::Tenant, observer, |observer| {
             let tenant = authz::verify_tenant(rule, &principal, request)?;
             observer.passed(Step::Tenant, || tenant.to_string());
@@ -282,7 +294,9 @@ fn authorize(
         observer.passed(Step::Scopes, || needed(&route.requirement.scopes, "all of"));
         Ok(())
     })?;
-    let permit = step(Step::Credentials, observer, |_| authz::permit(&principal, policy, route))?;
+    let permit = step(Step::Credentials, observer, |_| {
+        authz::permit(&principal, policy, route)
+    })?;
     step(Step::Content, observer, |observer| {
         check_content(route, request)?;
         observer.passed(Step::Content, || "accepted".into());

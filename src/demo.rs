@@ -1,8 +1,155 @@
-//! The services behind `sidegate demo`: an issuer of tokens, and echoes of what a proxied service receives.
+//! `sidegate demo`: auth-svc, Integration Hub and Wallet on loopback, with Sidegate and the real
+//! files of `policies/` in front. For a laptop: the passwords are published, keys are random at
+//! each start, and nothing is kept.
 //!
-//! They are plain HTTP servers which know nothing of Sidegate's own types, so that what is shown in front of
-//! them holds for any service. They are for a laptop: the passwords are published, and nothing is persisted.
+//! The services are plain HTTP servers that know nothing of Sidegate's own types.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::app::{App, Sockets};
+use crate::config::{ListenAddress, Listener, ServerConfig, TlsFiles};
+use crate::policy::problem::Source;
+use crate::policy::sources::Given;
+use crate::policy::{ErrorStyle, PolicySet};
 
 pub mod auth_svc;
+pub mod certificates;
 pub mod echo;
+pub mod guide;
 pub mod http;
+
+use auth_svc::AuthService;
+use certificates::Certificates;
+use guide::Guide;
+
+/// The policies as they stand in the repository.
+const POLICIES: [(&str, &str); 3] = [
+    ("policies/auth.yaml", include_str!("../policies/auth.yaml")),
+    (
+        "policies/integration-hub.yaml",
+        include_str!("../policies/integration-hub.yaml"),
+    ),
+    ("policies/wallet.yaml", include_str!("../policies/wallet.yaml")),
+];
+
+/// A running demo.
+#[derive(Debug)]
+pub struct Demo {
+    app: App,
+    /// What to try.
+    pub guide: Guide,
+    /// Removed with the demo.
+    _certificates: Certificates,
+}
+
+/// Why a demo cannot start.
+pub type DemoError = Box<dyn Error + Send + Sync>;
+
+impl Demo {
+    /// Starts the services and Sidegate in front of them. `config` says where it listens in clear
+    /// text; a TLS listener is added.
+    pub async fn start(mut config: ServerConfig, tls: SocketAddr) -> Result<Self, DemoError> {
+        let jwt_secret = random_secret();
+        let jobs_key = random_secret();
+        let services = Services::start(&jwt_secret).await?;
+        let certificates = Certificates::make()?;
+        config.listeners.push(Listener {
+            address: ListenAddress::Tcp(tls),
+            tls: Some(TlsFiles {
+                certificate: certificates.path("server.crt"),
+                key: certificates.path("server.key"),
+                client_ca: Some(certificates.path("ca.crt")),
+                client_crl: None,
+            }),
+        });
+        let policies = services.policies(&jwt_secret, &jobs_key)?;
+        let sockets = Sockets::open(&config)?;
+        let app = App::start(config, policies, sockets).await?;
+        let guide = Guide::new(app.sockets(), &services.addresses(), &jobs_key, &certificates);
+        Ok(Self {
+            app,
+            guide,
+            _certificates: certificates,
+        })
+    }
+
+    /// Ends Sidegate; the services end with the process.
+    pub async fn stop(self) {
+        self.app.stop().await;
+    }
+}
+
+/// The services, each on a port of its own.
+struct Services {
+    auth: SocketAddr,
+    hub: SocketAddr,
+    wallet: SocketAddr,
+}
+
+impl Services {
+    async fn start(jwt_secret: &str) -> Result<Self, DemoError> {
+        let auth_service = Arc::new(AuthService::generate(jwt_secret)?);
+        let (auth, auth_address) = any_port().await?;
+        let (hub, hub_address) = any_port().await?;
+        let (wallet, wallet_address) = any_port().await?;
+        tokio::spawn(auth_service.serve(auth));
+        tokio::spawn(echo::serve(hub, "integration-hub-svc"));
+        tokio::spawn(echo::serve(wallet, "wallet-svc"));
+        Ok(Self {
+            auth: auth_address,
+            hub: hub_address,
+            wallet: wallet_address,
+        })
+    }
+
+    fn addresses(&self) -> [(&'static str, SocketAddr); 3] {
+        [
+            ("auth-svc", self.auth),
+            ("Integration Hub", self.hub),
+            ("Wallet", self.wallet),
+        ]
+    }
+
+    /// The policies with what they take from the environment.
+    fn policies(&self, jwt_secret: &str, jobs_key: &str) -> Result<PolicySet, DemoError> {
+        let jwks = format!("http://{}/auth/v1/.well-known/jwks.json", self.auth);
+        let variables = [
+            ("AUTH_UPSTREAM", format!("http://{}", self.auth)),
+            ("HUB_UPSTREAM", format!("http://{}", self.hub)),
+            ("WALLET_UPSTREAM", format!("http://{}", self.wallet)),
+            ("AUTH_JWKS_URL", jwks),
+            ("WALLET_JWT_SECRET", jwt_secret.to_owned()),
+            ("WALLET_JOBS_KEY", jobs_key.to_owned()),
+        ];
+        let sources = Given {
+            variables: variables.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            files: Vec::new(),
+        };
+        let files = POLICIES.map(|(name, text)| {
+            Arc::new(Source {
+                name: name.into(),
+                text: text.into(),
+            })
+        });
+        PolicySet::parse(&files, &sources, ErrorStyle::default()).map_err(|problems| {
+            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            lines.join("\n").into()
+        })
+    }
+}
+
+async fn any_port() -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// 256 bits of a version 4 UUID generator: 244 of them random.
+fn random_secret() -> String {
+    let part = || uuid::Uuid::new_v4().simple().to_string();
+    format!("{}{}", part(), part())
+}

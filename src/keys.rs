@@ -131,7 +131,10 @@ impl KeySet {
     pub fn single(material: Material, key: &DecodingKey, algorithms: &[Algorithm]) -> Result<Self, KeyProblem> {
         let mut set = Self::default();
         set.bind(None, material, key, algorithms)?;
-        if let Some((name, _)) = ALGORITHMS.iter().find(|(_, a)| algorithms.contains(a) && !material.fits(*a)) {
+        if let Some((name, _)) = ALGORITHMS
+            .iter()
+            .find(|(_, a)| algorithms.contains(a) && !material.fits(*a))
+        {
             return Err(KeyProblem::new(format!("the key does not fit {name}")));
         }
         Ok(set)
@@ -219,7 +222,9 @@ impl KeyRing {
 fn has_roca_fingerprint(modulus: &[u8]) -> bool {
     const PRIMES: [u32; 17] = [3, 5, 7, 11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109];
     PRIMES.iter().all(|&prime| {
-        let rest = modulus.iter().fold(0, |rest, &byte| (rest * 256 + u32::from(byte)) % prime);
+        let rest = modulus
+            .iter()
+            .fold(0, |rest, &byte| (rest * 256 + u32::from(byte)) % prime);
         std::iter::successors(Some(1), |power| Some(power * (65537 % prime) % prime))
             .take(prime as usize)
             .any(|power| power == rest)
@@ -232,10 +237,14 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyProblem> {
     let exponent = trim_zeros(exponent);
     let bits = modulus.len() * 8 - modulus.first().map_or(0, |b| b.leading_zeros() as usize);
     if bits < 2048 {
-        return Err(KeyProblem::new(format!("the RSA key has {bits} bits; at least 2048 are needed")));
+        return Err(KeyProblem::new(format!(
+            "the RSA key has {bits} bits; at least 2048 are needed"
+        )));
     }
     if bits > 8192 {
-        return Err(KeyProblem::new(format!("the RSA key has {bits} bits; at most 8192 are taken")));
+        return Err(KeyProblem::new(format!(
+            "the RSA key has {bits} bits; at most 8192 are taken"
+        )));
     }
     let small = matches!(exponent, [] | [0..=2]);
     let even = exponent.last().is_none_or(|b| b % 2 == 0);
@@ -243,7 +252,9 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyProblem> {
         return Err(KeyProblem::new("the RSA exponent is not an odd number of at least 3"));
     }
     if has_roca_fingerprint(modulus) {
-        return Err(KeyProblem::new("the RSA key was made by the weak generator of CVE-2017-15361"));
+        return Err(KeyProblem::new(
+            "the RSA key was made by the weak generator of CVE-2017-15361",
+        ));
     }
     Ok(())
 }
@@ -255,5 +266,8 @@ fn trim_zeros(bytes: &[u8]) -> &[u8] {
 
 fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Result<DecodingKey, KeyProblem> {
     check_rsa(modulus, exponent)?;
-    Ok(DecodingKey::from_rsa_raw_components(trim_zeros(modulus), trim_zeros(exponent)))
+    Ok(DecodingKey::from_rsa_raw_components(
+        trim_zeros(modulus),
+        trim_zeros(exponent),
+    ))
 }

@@ -12,4 +12,14 @@ pub mod authn;
 pub mod authz;
 pub mod decision;
 
+pub mod admin;
+pub mod config;
+pub mod jwks;
+pub mod policy_files;
+pub mod proxy;
+pub mod telemetry;
+pub mod tls;
+
+pub mod app;
+pub mod cli;
 pub mod demo;

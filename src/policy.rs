@@ -38,7 +38,7 @@ use router::{Found, Router};
 pub struct Policy {
     /// The name of the service.
     pub service: String,
-    /// The path that all routes are below, without a slash at its end: `` or `/wallet/v1`.
+    /// The path that all routes are below, without a slash at its end, as in `/wallet/v1`; empty for all paths.
     pub prefix: String,
     /// The hosts that the policy is for; empty for all.
     pub hosts: Vec<HostPattern>,
@@ -78,7 +78,8 @@ impl Policy {
     pub fn below_prefix<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = if self.case_insensitive {
             let head = path.get(..self.prefix.len())?;
-            head.eq_ignore_ascii_case(&self.prefix).then(|| path.get(self.prefix.len()..))??
+            head.eq_ignore_ascii_case(&self.prefix)
+                .then(|| path.get(self.prefix.len()..))??
         } else {
             path.strip_prefix(self.prefix.as_str())?
         };
@@ -259,7 +260,11 @@ impl RoleHierarchy {
     /// Closes the relation: each role with all that it brings along.
     pub fn new(direct: &[(String, Vec<String>)]) -> Self {
         let brings = |role: &str| -> Vec<&String> {
-            direct.iter().filter(|(r, _)| r == role).flat_map(|(_, brought)| brought).collect()
+            direct
+                .iter()
+                .filter(|(r, _)| r == role)
+                .flat_map(|(_, brought)| brought)
+                .collect()
         };
         let close = |role: &String| {
             let mut all: Vec<String> = brings(role).into_iter().cloned().collect();
@@ -276,7 +281,11 @@ impl RoleHierarchy {
 
     /// Whether a role is another, or brings it along.
     pub fn covers(&self, role: &str, wanted: &str) -> bool {
-        role == wanted || self.0.get(role).is_some_and(|brought| brought.iter().any(|r| r == wanted))
+        role == wanted
+            || self
+                .0
+                .get(role)
+                .is_some_and(|brought| brought.iter().any(|r| r == wanted))
     }
 }
 
@@ -286,8 +295,14 @@ mod tests {
 
     #[test]
     fn roles_bring_others_along() {
-        let direct = [("developer", "admin"), ("admin", "organizer"), ("organizer", "user"), ("x", "y"), ("y", "x")]
-            .map(|(role, brings)| (role.to_owned(), vec![brings.to_owned()]));
+        let direct = [
+            ("developer", "admin"),
+            ("admin", "organizer"),
+            ("organizer", "user"),
+            ("x", "y"),
+            ("y", "x"),
+        ]
+        .map(|(role, brings)| (role.to_owned(), vec![brings.to_owned()]));
         let roles = RoleHierarchy::new(&direct);
         for (role, wanted, want) in [
             ("developer", "user", true),
@@ -314,7 +329,11 @@ mod tests {
             ("evilexample.com", false, false),
             ("a.b.example.com", false, true),
         ] {
-            assert_eq!((exact.matches(host), suffix.matches(host)), (is_exact, is_suffix), "{host}");
+            assert_eq!(
+                (exact.matches(host), suffix.matches(host)),
+                (is_exact, is_suffix),
+                "{host}"
+            );
         }
     }
 }

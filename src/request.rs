@@ -14,6 +14,8 @@ pub struct RequestFacts<'r> {
     pub method: &'r Method,
     /// The path of the target, as sent, without the query.
     pub path: &'r [u8],
+    /// The query of the target with its `?`, as sent; it never decides anything.
+    pub query: &'r [u8],
     /// `Host` or `:authority`.
     pub authority: Option<&'r str>,
     /// The header fields, as sent.
@@ -22,6 +24,8 @@ pub struct RequestFacts<'r> {
     pub client_certificate: Option<&'r ClientCertificate>,
     /// Whether a body comes with the request.
     pub body: Body,
+    /// Whether `Content-Length` stood beside `Transfer-Encoding` (RFC 9112, 6.1).
+    pub double_framing: bool,
     /// The longest body that is taken, in bytes.
     pub max_body_bytes: u64,
     /// Seconds since the epoch.
@@ -60,6 +64,9 @@ impl<'r> RequestFacts<'r> {
         if let Some(problem) = self.malformed_host() {
             return Some(problem);
         }
+        if self.query.iter().any(|b| !b.is_ascii_graphic() || *b == b'#') {
+            return Some("the query has a character that must be encoded");
+        }
         if self.repeats(&AUTHORIZATION) {
             return Some("`authorization` is there twice");
         }
@@ -78,6 +85,10 @@ impl<'r> RequestFacts<'r> {
         if self.repeats(&HOST) {
             return Some("`host` is there twice");
         }
+        let host = self.headers.get(HOST).map(http::HeaderValue::as_bytes);
+        if host.is_some() && host != self.authority.map(str::as_bytes) {
+            return Some("`host` and `:authority` differ, or `host` is not text");
+        }
         match self.authority {
             None => Some("`host` is missing"),
             Some(authority) if !is_authority(authority) => Some("`host` is not a host"),
@@ -90,7 +101,7 @@ impl<'r> RequestFacts<'r> {
             if self.repeats(&TRANSFER_ENCODING) || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
                 return Some("`transfer-encoding` is not `chunked`");
             }
-            if self.headers.contains_key(CONTENT_LENGTH) {
+            if self.double_framing || self.headers.contains_key(CONTENT_LENGTH) {
                 return Some("`content-length` stands beside `transfer-encoding`");
             }
         }
@@ -126,7 +137,9 @@ fn is_host(host: &str) -> bool {
     }
     !host.is_empty()
         && host.len() <= 253
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
 }
 
 /// The part of an authority before its port.
@@ -148,10 +161,12 @@ mod tests {
         RequestFacts {
             method: &Method::GET,
             path: b"/",
+            query: b"",
             authority,
             headers,
             client_certificate: None,
             body: Body::None,
+            double_framing: false,
             max_body_bytes: 1024,
             now: 0,
         }
@@ -218,7 +233,10 @@ mod tests {
         for (pairs, want) in [
             (&[][..], None),
             (&[("content-type", "application/json")][..], Some("application/json")),
-            (&[("content-type", "Application/JSON; charset=utf-8")], Some("application/json")),
+            (
+                &[("content-type", "Application/JSON; charset=utf-8")],
+                Some("application/json"),
+            ),
             (&[("content-type", "a/b"), ("content-type", "a/b")], None),
         ] {
             let map = headers(pairs);

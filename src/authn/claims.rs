@@ -11,12 +11,18 @@ const LAST_MOMENT: f64 = 253_402_300_799.0;
 
 /// The names of claims are short; a token that has a longer one would only fill the log.
 pub fn invalid(name: &str) -> Rejection {
-    Rejection::because(Reason::TokenClaimInvalid, format!("the claim `{}` is invalid", name.escape_debug()))
+    Rejection::because(
+        Reason::TokenClaimInvalid,
+        format!("the claim `{}` is invalid", name.escape_debug()),
+    )
 }
 
 /// A claim that must be there.
 pub fn missing(name: &str) -> Rejection {
-    Rejection::because(Reason::TokenClaimMissing, format!("the claim `{}` is missing", name.escape_debug()))
+    Rejection::because(
+        Reason::TokenClaimMissing,
+        format!("the claim `{}` is missing", name.escape_debug()),
+    )
 }
 
 /// Checks lifetime, audience and required claims.
@@ -78,7 +84,8 @@ fn audience(claims: &Claims, accepted: Option<&[String]>) -> Result<(), Rejectio
 /// The claim at the end of a path.
 pub fn at<'c>(claims: &'c Claims, path: &[String]) -> Option<&'c Value> {
     let (first, rest) = path.split_first()?;
-    rest.iter().try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
+    rest.iter()
+        .try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
 }
 
 /// The roles in a claim: a list of texts.
@@ -93,7 +100,11 @@ pub fn scopes(claims: &Claims) -> Result<Vec<String>, Rejection> {
     }
     match claims.get("scope") {
         None => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(text.split(' ').filter(|s| !s.is_empty()).map(ToOwned::to_owned).collect()),
+        Some(Value::String(text)) => Ok(text
+            .split(' ')
+            .filter(|s| !s.is_empty())
+            .map(ToOwned::to_owned)
+            .collect()),
         Some(_) => Err(invalid("scope")),
     }
 }

@@ -27,8 +27,12 @@ impl<'t> Jws<'t> {
     /// Takes a token apart: exactly three segments of canonical unpadded base64url, and a header
     /// that neither points to a key nor asks for an extension (RFC 8725, 3.10 and 3.11).
     pub fn parse(token: &'t str) -> Result<Self, Rejection> {
-        let (message, signature) = token.rsplit_once('.').ok_or_else(|| malformed("the token has no dots"))?;
-        let (header, payload) = message.split_once('.').ok_or_else(|| malformed("the token has one dot"))?;
+        let (message, signature) = token
+            .rsplit_once('.')
+            .ok_or_else(|| malformed("the token has no dots"))?;
+        let (header, payload) = message
+            .split_once('.')
+            .ok_or_else(|| malformed("the token has one dot"))?;
         if payload.contains('.') {
             return Err(malformed("the token has more than three segments"));
         }
@@ -68,7 +72,10 @@ impl<'t> Jws<'t> {
                     "the key with the id in the header is made for another algorithm",
                 ),
             })?;
-        match candidates.iter().any(|key| key.verifies(self.message.as_bytes(), self.signature)) {
+        match candidates
+            .iter()
+            .any(|key| key.verifies(self.message.as_bytes(), self.signature))
+        {
             true => Ok(()),
             false => Err(Reason::TokenSignatureInvalid.into()),
         }

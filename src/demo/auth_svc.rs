@@ -110,10 +110,7 @@ impl AuthService {
             Endpoint::Login => self.login(request, now).await,
             Endpoint::Refresh => self.refresh(request, now).await,
             Endpoint::Jwks => Ok(http::json_response(StatusCode::OK, self.keys.jwks())),
-            Endpoint::Health => Ok(http::json_response(
-                StatusCode::OK,
-                &json!({ "status": "ok" }),
-            )),
+            Endpoint::Health => Ok(http::json_response(StatusCode::OK, &json!({ "status": "ok" }))),
         }
     }
 
@@ -123,11 +120,9 @@ impl AuthService {
         B::Error: Into<BoxError>,
     {
         let id = tenant_id(request.headers())?;
-        let login: Login =
-            read_json(request.into_body(), "JSON with an `email` and a `password`").await?;
+        let login: Login = read_json(request.into_body(), "JSON with an `email` and a `password`").await?;
         let tenant = Tenant::find(id).ok_or(Refusal::LoginWrong)?;
-        let user =
-            User::log_in(tenant, &login.email, &login.password).ok_or(Refusal::LoginWrong)?;
+        let user = User::log_in(tenant, &login.email, &login.password).ok_or(Refusal::LoginWrong)?;
         self.issue(user, now)
     }
 
@@ -137,10 +132,7 @@ impl AuthService {
         B::Error: Into<BoxError>,
     {
         let refresh: Refresh = read_json(request.into_body(), "JSON with a `refreshToken`").await?;
-        let redeemed = self
-            .refresh_tokens
-            .lock()
-            .redeem(&refresh.refresh_token, now);
+        let redeemed = self.refresh_tokens.lock().redeem(&refresh.refresh_token, now);
         self.issue(redeemed.ok_or(Refusal::RefreshTokenInvalid)?, now)
     }
 
@@ -192,11 +184,7 @@ impl Endpoint {
     }
 
     fn check_method(self, method: &Method) -> Result<(), Refusal> {
-        if self
-            .allow()
-            .split(", ")
-            .any(|allowed| allowed == method.as_str())
-        {
+        if self.allow().split(", ").any(|allowed| allowed == method.as_str()) {
             Ok(())
         } else {
             Err(Refusal::MethodNotAllowed(self.allow()))
@@ -209,9 +197,7 @@ fn tenant_id(headers: &HeaderMap) -> Result<Uuid, Refusal> {
     let mut values = headers.get_all("x-tenant-id").iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(Tenant::Hub.id()),
-        (Some(value), None) => {
-            Uuid::try_parse_ascii(value.as_bytes()).map_err(|_| Refusal::TenantInvalid)
-        }
+        (Some(value), None) => Uuid::try_parse_ascii(value.as_bytes()).map_err(|_| Refusal::TenantInvalid),
         (Some(_), Some(_)) => Err(Refusal::TenantInvalid),
     }
 }
@@ -222,9 +208,7 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    let bytes = http::read_body(body)
-        .await
-        .map_err(Refusal::BodyUnreadable)?;
+    let bytes = http::read_body(body).await.map_err(Refusal::BodyUnreadable)?;
     // The cause is left out: it can quote the body.
     serde_json::from_slice(&bytes).map_err(|_| Refusal::BodyInvalid(expected))
 }

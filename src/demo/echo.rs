@@ -129,11 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_described() {
-        let answer = echo(
-            "wallet-svc",
-            request("PATCH", "/wallet/v1/a%20b?x=1&y", "{}"),
-        )
-        .await;
+        let answer = echo("wallet-svc", request("PATCH", "/wallet/v1/a%20b?x=1&y", "{}")).await;
         assert_eq!(
             json_body(answer).await,
             json!({
@@ -159,10 +155,7 @@ mod tests {
             (Bytes::from_static(b"plain"), json!("plain")),
             (Bytes::from_static(b"\xff\xfe"), Value::Null),
             (Bytes::from(long), json!("€".repeat(BODY_BYTES / 3))),
-            (
-                Bytes::from(vec![b'a'; 200_000]),
-                json!("a".repeat(BODY_BYTES)),
-            ),
+            (Bytes::from(vec![b'a'; 200_000]), json!("a".repeat(BODY_BYTES))),
         ] {
             let length = body.len();
             let answer = echo("hub", request("POST", "/", body)).await;
@@ -195,8 +188,7 @@ mod tests {
             .request(request("POST", &uri, vec![b'a'; 1_000_000]))
             .await
             .unwrap();
-        let body: Value =
-            serde_json::from_slice(&http::read_body(response.into_body()).await.unwrap()).unwrap();
+        let body: Value = serde_json::from_slice(&http::read_body(response.into_body()).await.unwrap()).unwrap();
         assert_eq!(body["path"], "/integrationhub/v1/execute");
         assert_eq!(body["body"].as_str().map(str::len), Some(BODY_BYTES));
     }

@@ -129,10 +129,7 @@ where
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT);
-    if let Err(cause) = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-    {
+    if let Err(cause) = builder.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(cause, "a demo service's connection ended early");
     }
 }
@@ -188,9 +185,7 @@ mod tests {
         let client = Client::builder(TokioExecutor::new())
             .http2_only(true)
             .build_http::<Full<Bytes>>();
-        let uri = format!("http://{}/two", hello_service().await)
-            .parse()
-            .unwrap();
+        let uri = format!("http://{}/two", hello_service().await).parse().unwrap();
         let response = client.get(uri).await.unwrap();
         assert_eq!(response.version(), hyper::Version::HTTP_2);
         assert_eq!(read_body(response.into_body()).await.unwrap(), "\"/two\"");
@@ -213,14 +208,9 @@ mod tests {
     async fn dropping_the_server_ends_its_connections() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(serve(listener, |_| async {
-            json_response(StatusCode::OK, &1)
-        }));
+        let server = tokio::spawn(serve(listener, |_| async { json_response(StatusCode::OK, &1) }));
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut first = [0; 1];
         stream.read_exact(&mut first).await.unwrap();
         server.abort();
@@ -237,22 +227,13 @@ mod tests {
             (MAX_BODY_BYTES + 1, Err(BodyError::TooLarge)),
         ] {
             let body = Full::new(Bytes::from(vec![b'a'; length]));
-            assert_eq!(
-                read_body(body).await.map(|bytes| bytes.len()),
-                outcome,
-                "{length}"
-            );
+            assert_eq!(read_body(body).await.map(|bytes| bytes.len()), outcome, "{length}");
         }
     }
 
     #[tokio::test]
     async fn the_start_of_a_body_is_kept() {
-        for (text, limit, kept) in [
-            ("", 4, ""),
-            ("abc", 4, "abc"),
-            ("abcdef", 4, "abcd"),
-            ("abc", 0, ""),
-        ] {
+        for (text, limit, kept) in [("", 4, ""), ("abc", 4, "abc"), ("abcdef", 4, "abcd"), ("abc", 0, "")] {
             assert_eq!(
                 read_body_start(Full::new(Bytes::from(text)), limit).await,
                 kept,

@@ -88,7 +88,10 @@ impl Jwk {
     /// RFC 7517, 4.2 and 4.3: a key that says what it is for is for nothing else.
     fn is_for_signatures(&self) -> bool {
         let usage = self.usage.as_deref().is_none_or(|usage| usage == "sig");
-        let operations = self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+        let operations = self
+            .key_ops
+            .as_ref()
+            .is_none_or(|ops| ops.iter().any(|op| op == "verify"));
         usage && operations
     }
 
@@ -110,7 +113,11 @@ impl Jwk {
             }
         }
         let bound = self.bound_to(material)?;
-        let wanted: Vec<_> = algorithms.iter().copied().filter(|a| bound.is_none_or(|b| b == *a)).collect();
+        let wanted: Vec<_> = algorithms
+            .iter()
+            .copied()
+            .filter(|a| bound.is_none_or(|b| b == *a))
+            .collect();
         // A key for an algorithm that the issuer does not use here is no fault.
         match wanted.iter().any(|a| material.fits(*a)) {
             true => set.bind(self.kid.as_deref(), material, &key, &wanted),
@@ -146,7 +153,9 @@ impl Jwk {
                 self.check_length(&secret)?;
                 Ok((Material::Secret, DecodingKey::from_secret(&secret)))
             }
-            _ => Err(KeyProblem::new("`kty` and `crv` name no key that can verify a token here")),
+            _ => Err(KeyProblem::new(
+                "`kty` and `crv` name no key that can verify a token here",
+            )),
         }
     }
 

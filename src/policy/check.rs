@@ -66,7 +66,10 @@ impl Checker<'_> {
         let tenant = document.tenant.and_then(|tenant| self.tenant(tenant));
         let internal_keys = document.internal_key.and_then(|keys| self.internal_keys(keys));
         let errors = self.errors(document.errors, &document.service.value);
-        let PathsDocument { case_insensitive, allow } = document.paths.unwrap_or(PathsDocument {
+        let PathsDocument {
+            case_insensitive,
+            allow,
+        } = document.paths.unwrap_or(PathsDocument {
             case_insensitive: None,
             allow: None,
         });
@@ -82,7 +85,7 @@ impl Checker<'_> {
             case_insensitive,
         };
         let routes = self.routes(document.routes, &context);
-        let upstream = self.upstream(document.upstream);
+        let upstream = self.upstream(&document.upstream);
         let hosts = self.hosts(document.hosts);
         let issuers = document.jwt.map(|jwt| self.issuers(jwt)).unwrap_or_default();
         let certificates = document.mtls.map(|mtls| self.certificates(mtls)).unwrap_or_default();
@@ -111,7 +114,8 @@ impl Checker<'_> {
     fn version(&mut self, version: &Placed<u32>) {
         if version.value != 1 {
             let found = version.value;
-            self.problems.add(&version.span, format!("version {found} is unknown; this is version 1"));
+            self.problems
+                .add(&version.span, format!("version {found} is unknown; this is version 1"));
         }
     }
 
@@ -145,8 +149,12 @@ impl Checker<'_> {
             };
             let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '[' | ']' | ':');
             if name.is_empty() || !name.chars().all(fine) || (name.contains(':') && !name.starts_with('[')) {
-                let message = format!("`{}` is no host: write `api.example.com` or `*.example.com`", host.value);
-                self.problems.add_with_help(&host.span, message, "without scheme and port");
+                let message = format!(
+                    "`{}` is no host: write `api.example.com` or `*.example.com`",
+                    host.value
+                );
+                self.problems
+                    .add_with_help(&host.span, message, "without scheme and port");
             }
             patterns.push(pattern);
         }
@@ -164,7 +172,8 @@ impl Checker<'_> {
         if let Some(prefix) = &errors.code_prefix {
             let fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if prefix.value.is_empty() || !prefix.value.chars().all(fine) {
-                self.problems.add(&prefix.span, "a code prefix has letters, digits and `_` only");
+                self.problems
+                    .add(&prefix.span, "a code prefix has letters, digits and `_` only");
             }
         }
         ErrorStyle {
@@ -181,28 +190,46 @@ impl Checker<'_> {
 
     fn certificates(&mut self, mtls: MtlsDocument) -> Vec<CertificateName> {
         let List(names) = mtls.allow;
-        names.into_iter().filter_map(|name| self.certificate_name(name)).collect()
+        names
+            .into_iter()
+            .filter_map(|name| self.certificate_name(name))
+            .collect()
     }
 
     fn certificate_name(&mut self, name: Placed<CertificateNameDocument>) -> Option<CertificateName> {
         let found = match name.value {
-            CertificateNameDocument { uri: Some(uri), dns: None, cn: None } => {
+            CertificateNameDocument {
+                uri: Some(uri),
+                dns: None,
+                cn: None,
+            } => {
                 let parts = uri.value.split('/').any(|part| part.contains('*') && part != "*");
                 if !uri.value.contains(':') || parts || uri.value.starts_with("spiffe://*") {
                     let message = "this is no URI in which `*` stands for whole segments of the path";
-                    self.problems.add_with_help(&uri.span, message, "as in `spiffe://example.org/ns/*/sa/jobs`");
+                    self.problems
+                        .add_with_help(&uri.span, message, "as in `spiffe://example.org/ns/*/sa/jobs`");
                 }
                 CertificateName::Uri(uri.value)
             }
-            CertificateNameDocument { uri: None, dns: Some(dns), cn: None } => {
+            CertificateNameDocument {
+                uri: None,
+                dns: Some(dns),
+                cn: None,
+            } => {
                 if dns.value.contains('*') {
-                    self.problems.add(&dns.span, "a DNS name is matched exactly, without `*`");
+                    self.problems
+                        .add(&dns.span, "a DNS name is matched exactly, without `*`");
                 }
                 CertificateName::Dns(dns.value)
             }
-            CertificateNameDocument { uri: None, dns: None, cn: Some(cn) } => CertificateName::CommonName(cn.value),
+            CertificateNameDocument {
+                uri: None,
+                dns: None,
+                cn: Some(cn),
+            } => CertificateName::CommonName(cn.value),
             _ => {
-                self.problems.add(&name.span, "exactly one of `uri`, `dns` and `cn` is needed");
+                self.problems
+                    .add(&name.span, "exactly one of `uri`, `dns` and `cn` is needed");
                 return None;
             }
         };
@@ -214,7 +241,10 @@ impl Checker<'_> {
             return RoleHierarchy::default();
         };
         let names = |List(names): List<Placed<String>>| names.into_iter().map(|name| name.value).collect();
-        let direct: Vec<_> = entries.into_iter().map(|(role, brings)| (role.value, names(brings))).collect();
+        let direct: Vec<_> = entries
+            .into_iter()
+            .map(|(role, brings)| (role.value, names(brings)))
+            .collect();
         RoleHierarchy::new(&direct)
     }
 
@@ -227,7 +257,9 @@ impl Checker<'_> {
             let token = |part: &str| !part.is_empty() && HeaderName::from_bytes(part.as_bytes()).is_ok();
             match media.value.split_once('/') {
                 Some((kind, subtype)) if token(kind) && token(subtype) => read.push(media.value.to_ascii_lowercase()),
-                _ => self.problems.add(&media.span, format!("`{}` is no media type", media.value)),
+                _ => self
+                    .problems
+                    .add(&media.span, format!("`{}` is no media type", media.value)),
             }
         }
         read
@@ -260,7 +292,8 @@ impl Checker<'_> {
         let found = SPECIAL.into_iter().find(|(name, _)| *name == word);
         if found.is_none() {
             let help = suggest(word, SPECIAL.iter().map(|(name, _)| *name));
-            self.problems.add_with_help(span, format!("unknown source `{word}`"), help);
+            self.problems
+                .add_with_help(span, format!("unknown source `{word}`"), help);
         }
         found.map(|(_, source)| source)
     }
@@ -268,12 +301,24 @@ impl Checker<'_> {
     /// A header that Sidegate may set: not one that frames, routes or authenticates the request.
     fn identity_name(&mut self, name: &Placed<String>) -> Option<HeaderName> {
         const RESERVED: [&str; 13] = [
-            "authorization", "connection", "content-length", "content-type", "cookie", "forwarded", "host",
-            "idempotency-key", "te", "trailer", "transfer-encoding", "upgrade", "x-request-id",
+            "authorization",
+            "connection",
+            "content-length",
+            "content-type",
+            "cookie",
+            "forwarded",
+            "host",
+            "idempotency-key",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "x-request-id",
         ];
         let header = self.header_name(Some(name.clone()), "")?;
         if RESERVED.contains(&header.as_str()) || header.as_str().starts_with("x-forwarded-") {
-            self.problems.add(&name.span, format!("`{header}` cannot be an identity header"));
+            self.problems
+                .add(&name.span, format!("`{header}` cannot be an identity header"));
             return None;
         }
         Some(header)
@@ -285,7 +330,8 @@ impl Checker<'_> {
         };
         let parsed = HeaderName::from_bytes(name.value.as_bytes()).ok();
         if parsed.is_none() {
-            self.problems.add(&name.span, format!("`{}` is no header name", name.value));
+            self.problems
+                .add(&name.span, format!("`{}` is no header name", name.value));
         }
         parsed
     }
@@ -298,7 +344,8 @@ impl Checker<'_> {
                 let value = self.sources.variable(env).filter(|value| !value.is_empty());
                 let value = value.or_else(|| default.clone());
                 if value.is_none() {
-                    self.problems.add(&text.span, format!("the variable `{env}` is not set"));
+                    self.problems
+                        .add(&text.span, format!("the variable `{env}` is not set"));
                 }
                 value
             }
@@ -312,7 +359,8 @@ impl Checker<'_> {
                 let value = self.sources.variable(env).map(String::into_bytes);
                 if value.is_none() {
                     let help = format!("set `{env}`, or take the secret from a file");
-                    self.problems.add_with_help(&place.span, format!("the variable `{env}` is not set"), help);
+                    self.problems
+                        .add_with_help(&place.span, format!("the variable `{env}` is not set"), help);
                 }
                 (value?, format!("the variable `{env}`"))
             }
@@ -335,7 +383,8 @@ impl Checker<'_> {
             }
             Ok(bytes) => Some(bytes),
             Err(error) => {
-                self.problems.add(span, format!("the file `{path}` cannot be read: {error}"));
+                self.problems
+                    .add(span, format!("the file `{path}` cannot be read: {error}"));
                 None
             }
         }

@@ -112,9 +112,15 @@ impl<T: FromNode> FromNode for List<T> {
             return expected(node, "a list", problems);
         };
         if items.is_empty() {
-            problems.add_with_help(&node.span, "the list is empty", "name at least one, or leave the key out");
+            problems.add_with_help(
+                &node.span,
+                "the list is empty",
+                "name at least one, or leave the key out",
+            );
         }
-        Some(Self(items.iter().filter_map(|item| T::from_node(item, problems)).collect()))
+        Some(Self(
+            items.iter().filter_map(|item| T::from_node(item, problems)).collect(),
+        ))
     }
 }
 
@@ -220,7 +226,13 @@ pub struct Period(pub Duration);
 
 impl FromNode for Period {
     fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
-        const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+        const UNITS: [(&str, u64); 5] = [
+            ("ms", 1),
+            ("s", 1000),
+            ("m", 60_000),
+            ("h", 3_600_000),
+            ("d", 86_400_000),
+        ];
         measure(node, &UNITS)
             .map(|millis| Self(Duration::from_millis(millis)))
             .or_else(|| expected(node, "a length of time such as `500ms`, `30s` or `5m`", problems))
@@ -367,7 +379,11 @@ mod tests {
     use super::super::yaml;
     use super::*;
 
-    document! {
+    #[expect(unreachable_pub, reason = "`document!` declares public documents")]
+    mod thing {
+        use super::*;
+
+        document! {
         /// A thing.
         pub struct Thing {
             name: String,
@@ -375,21 +391,27 @@ mod tests {
             wait: Option<Period>,
             tags: Option<List<String>>,
         }
+        }
     }
 
-    fn thing(text: &str) -> (Option<Thing>, Vec<String>) {
+    use thing::Thing;
+
+    fn read(text: &str) -> (Option<Thing>, Vec<String>) {
         let source = Source {
             name: "t".into(),
             text: text.into(),
         };
         let mut problems = Problems::of(Arc::new(source));
         let thing = yaml::read(&mut problems).and_then(|node| Thing::from_node(&node, &mut problems));
-        (thing, problems.into_sorted().iter().map(|p| p.message().to_owned()).collect())
+        (
+            thing,
+            problems.into_sorted().iter().map(|p| p.message().to_owned()).collect(),
+        )
     }
 
     #[test]
     fn a_document_reads_its_fields() {
-        let (thing, problems) = thing("name: 007\nsize: 32KiB\nwait: 500ms\ntags: [a, 1]\n");
+        let (thing, problems) = read("name: 007\nsize: 32KiB\nwait: 500ms\ntags: [a, 1]\n");
         assert_eq!(problems, Vec::<String>::new());
         let thing = thing.unwrap();
         assert_eq!(thing.name, "007");
@@ -400,7 +422,7 @@ mod tests {
 
     #[test]
     fn every_problem_is_noted() {
-        let (thing, problems) = thing("nmae: x\nname: [1]\nsize: 5kb\nwait: 3\ntags: []\nsize: 1\n");
+        let (thing, problems) = read("nmae: x\nname: [1]\nsize: 5kb\nwait: 3\ntags: []\nsize: 1\n");
         assert!(thing.is_none());
         assert_eq!(
             problems,
@@ -413,6 +435,6 @@ mod tests {
                 "`size` is here twice",
             ]
         );
-        assert_eq!(super::tests::thing("size:\n").1, ["`name` is missing here", "there is no value here"]);
+        assert_eq!(read("size:\n").1, ["`name` is missing here", "there is no value here"]);
     }
 }

@@ -306,8 +306,14 @@ impl FromNode for SecretPlace {
             return None;
         }
         match SecretPlaceDocument::from_node(node, problems)? {
-            SecretPlaceDocument { env: Some(env), file: None } => Some(Self::Env { env }),
-            SecretPlaceDocument { env: None, file: Some(file) } => Some(Self::File { file }),
+            SecretPlaceDocument {
+                env: Some(env),
+                file: None,
+            } => Some(Self::Env { env }),
+            SecretPlaceDocument {
+                env: None,
+                file: Some(file),
+            } => Some(Self::File { file }),
             _ => {
                 problems.add(&node.span, "exactly one of `env` and `file` is needed");
                 None
@@ -385,7 +391,11 @@ impl FromNode for ClaimPath {
         match &node.value {
             Value::Sequence(_) => List::from_node(node, problems).map(|List(names)| Self(names)),
             Value::Text(name) => Some(Self(vec![name.clone()])),
-            _ => expected(node, "the name of a claim, or the list of names that leads to it", problems),
+            _ => expected(
+                node,
+                "the name of a claim, or the list of names that leads to it",
+                problems,
+            ),
         }
     }
 }
@@ -444,8 +454,14 @@ impl FromNode for AuthDocument {
             return AuthMethod::from_node(node, problems).map(Self::One);
         }
         match AuthListDocument::from_node(node, problems)? {
-            AuthListDocument { any: Some(List(any)), all: None } => Some(Self::Any(any)),
-            AuthListDocument { any: None, all: Some(List(all)) } => Some(Self::All(all)),
+            AuthListDocument {
+                any: Some(List(any)),
+                all: None,
+            } => Some(Self::Any(any)),
+            AuthListDocument {
+                any: None,
+                all: Some(List(all)),
+            } => Some(Self::All(all)),
             _ => {
                 problems.add(&node.span, "exactly one of `any` and `all` is needed");
                 None

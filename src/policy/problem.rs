@@ -160,7 +160,8 @@ impl Problems {
 
     /// Notes a problem with what would fix it.
     pub fn add_with_help(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.found.push(Problem::new(Place::new(&self.source, span), message).help(help));
+        self.found
+            .push(Problem::new(Place::new(&self.source, span), message).help(help));
     }
 
     /// Whether nothing is wrong.

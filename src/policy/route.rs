@@ -189,9 +189,9 @@ fn segment(text: &str) -> Result<Segment, String> {
     match text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
         Some(name) if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') => Ok(Segment::Any),
         Some(_) => Err(format!("`{text}` is no name: use letters, digits and `_`")),
-        None if text.contains(['{', '}', '*']) => {
-            Err(format!("`{text}` mixes a literal with a wildcard; a wildcard is a whole segment"))
-        }
+        None if text.contains(['{', '}', '*']) => Err(format!(
+            "`{text}` mixes a literal with a wildcard; a wildcard is a whole segment"
+        )),
         None => Ok(Segment::Literal(text.to_owned())),
     }
 }
@@ -203,7 +203,9 @@ pub fn check_literal(text: &str) -> Result<(), String> {
     }
     for bad in ["//", "%", "?", "#", "\\", ";", "\""] {
         if text.contains(bad) {
-            return Err(format!("`{bad}` cannot stand in a path here; write characters as they are, unescaped"));
+            return Err(format!(
+                "`{bad}` cannot stand in a path here; write characters as they are, unescaped"
+            ));
         }
     }
     if text.split('/').any(|s| s == "." || s == "..") {
@@ -233,7 +235,9 @@ mod tests {
         ] {
             assert_eq!(PathPattern::parse(text), Ok(PathPattern { segments, below }), "{text}");
         }
-        for text in ["x", "", "/x*", "/x/*/y", "/{}", "/{a-b}", "/x{id}", "//x", "/%41", "/a/../b", "/a b", "/a;b"] {
+        for text in [
+            "x", "", "/x*", "/x/*/y", "/{}", "/{a-b}", "/x{id}", "//x", "/%41", "/a/../b", "/a b", "/a;b",
+        ] {
             assert!(PathPattern::parse(text).is_err(), "{text}");
         }
     }

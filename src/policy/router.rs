@@ -69,7 +69,9 @@ impl Router {
     pub fn find(&self, routes: &[Route], path: &str, method: &Method) -> Found {
         let mut best = Search::default();
         if self.folds_case {
-            self.visit(&path.to_lowercase(), &mut |rank| self.consider(routes, rank, path, method, &mut best));
+            self.visit(&path.to_lowercase(), &mut |rank| {
+                self.consider(routes, rank, path, method, &mut best);
+            });
         } else {
             self.visit(path, &mut |rank| self.consider(routes, rank, path, method, &mut best));
         }
@@ -83,7 +85,11 @@ impl Router {
     /// The methods of all routes that take a path, for `Allow`.
     pub fn methods(&self, routes: &[Route], path: &str) -> Vec<Method> {
         let mut methods: Vec<Method> = Vec::new();
-        let folded = if self.folds_case { path.to_lowercase() } else { path.to_owned() };
+        let folded = if self.folds_case {
+            path.to_lowercase()
+        } else {
+            path.to_owned()
+        };
         self.visit(&folded, &mut |rank| {
             if let Some(route) = self.route(routes, rank) {
                 methods.extend(route.methods.iter().cloned());
@@ -137,7 +143,11 @@ impl Node {
                 Segment::Any => node.any.get_or_insert_default(),
             };
         }
-        let ranks = if pattern.below { &mut node.below } else { &mut node.exact };
+        let ranks = if pattern.below {
+            &mut node.below
+        } else {
+            &mut node.exact
+        };
         ranks.push(rank);
     }
 
@@ -175,10 +185,10 @@ pub(crate) mod tests {
     use super::super::document::Mode;
     use super::super::problem::{Place, Source};
     use super::super::route::{Authentication, Requirement, Rule};
-    use std::sync::Arc;
     use super::*;
     use crate::principal::AuthMethod;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     pub(crate) fn route(path: &str, methods: &[Method], auth: AuthMethod) -> Route {
         Route {
@@ -190,7 +200,13 @@ pub(crate) mod tests {
             content_types: Vec::new(),
             mode: Mode::Enforce,
             pass: Vec::new(),
-            place: Place::new(&Arc::new(Source { name: String::new(), text: String::new() }), &(0..0)),
+            place: Place::new(
+                &Arc::new(Source {
+                    name: String::new(),
+                    text: String::new(),
+                }),
+                &(0..0),
+            ),
         }
     }
 
@@ -238,8 +254,8 @@ pub(crate) mod tests {
         ];
         assert_eq!(found(&routes, "/x", &Method::DELETE, false), "OtherMethods");
         assert_eq!(found(&routes, "/y", &Method::GET, false), "Nothing");
-        let router = Router::new(&routes, false);
-        assert_eq!(router.methods(&routes, "/x"), [Method::GET, Method::HEAD, Method::POST]);
+        let index = Router::new(&routes, false);
+        assert_eq!(index.methods(&routes, "/x"), [Method::GET, Method::HEAD, Method::POST]);
     }
 
     #[test]

@@ -137,14 +137,23 @@ fn contradictions(policies: &[Policy]) -> Vec<Problem> {
         for earlier in policies.iter().take(at) {
             if same_prefix(policy, earlier) && share_host(policy, earlier) {
                 problems.extend(start(policy).map(|place| {
-                    let message = format!("`{}` has the same prefix and hosts: both policies could win", earlier.file);
+                    let message = format!(
+                        "`{}` has the same prefix and hosts: both policies could win",
+                        earlier.file
+                    );
                     Problem::new(place, message).help("give one another `prefix`, or tell them apart by `hosts`")
                 }));
             }
         }
-        for inner in policies.iter().filter(|inner| inner.hosts == policy.hosts && policy.prefix != inner.prefix) {
+        for inner in policies
+            .iter()
+            .filter(|inner| inner.hosts == policy.hosts && policy.prefix != inner.prefix)
+        {
             for route in policy.routes.iter().filter(|route| is_below(route, policy, inner)) {
-                let message = format!("the route can never match: `{}` takes all of `{}`", inner.file, inner.prefix);
+                let message = format!(
+                    "the route can never match: `{}` takes all of `{}`",
+                    inner.file, inner.prefix
+                );
                 problems.push(Problem::new(route.place.clone(), message));
             }
         }

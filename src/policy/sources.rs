@@ -26,11 +26,16 @@ pub struct Given {
 
 impl Sources for Given {
     fn variable(&self, name: &str) -> Option<String> {
-        self.variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+        self.variables
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.clone())
     }
 
     fn file(&self, path: &str) -> io::Result<Vec<u8>> {
         let found = self.files.iter().find(|(n, _)| n == path);
-        found.map(|(_, bytes)| bytes.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        found
+            .map(|(_, bytes)| bytes.clone())
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }

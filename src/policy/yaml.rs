@@ -192,8 +192,14 @@ fn place(raw: Spanned<Raw>, text: &str) -> Node {
 /// The bytes of a place, cut to its first line so that a caret stays readable.
 fn bytes(location: &Location, text: &str) -> Range<usize> {
     let span = location.span();
-    let start = span.byte_offset().and_then(|o| usize::try_from(o).ok()).unwrap_or_default();
-    let length = span.byte_len().and_then(|l| usize::try_from(l).ok()).unwrap_or_default();
+    let start = span
+        .byte_offset()
+        .and_then(|o| usize::try_from(o).ok())
+        .unwrap_or_default();
+    let length = span
+        .byte_len()
+        .and_then(|l| usize::try_from(l).ok())
+        .unwrap_or_default();
     let start = start.min(text.len());
     let end = (start + length).min(text.len());
     let line = text.get(start..end).and_then(|t| t.lines().next()).unwrap_or_default();
@@ -221,12 +227,19 @@ mod tests {
         let text = "a: 12e45\nb:\n  - 0123\n  - 'x y'\n  - ~\na: true\n";
         let (node, problems) = parse(text);
         assert_eq!(problems, []);
-        let Value::Mapping(entries) = node.unwrap().value else { panic!() };
-        let keys: Vec<_> = entries.iter().map(|((k, at), _)| (k.as_str(), &text[at.clone()])).collect();
+        let Value::Mapping(entries) = node.unwrap().value else {
+            panic!()
+        };
+        let keys: Vec<_> = entries
+            .iter()
+            .map(|((k, at), _)| (k.as_str(), text.get(at.clone()).unwrap()))
+            .collect();
         assert_eq!(keys, [("a", "a"), ("b", "b"), ("a", "a")]);
         assert_eq!(entries[0].1.value, Value::Number("12e45".into()));
-        assert_eq!(&text[entries[0].1.span.clone()], "12e45");
-        let Value::Sequence(items) = &entries[1].1.value else { panic!() };
+        assert_eq!(text.get(entries[0].1.span.clone()), Some("12e45"));
+        let Value::Sequence(items) = &entries[1].1.value else {
+            panic!()
+        };
         assert_eq!(items[0].value, Value::Number("0123".into()));
         assert_eq!(items[1].value, Value::Text("x y".into()));
         assert_eq!(items[2].value, Value::Null);
@@ -239,7 +252,11 @@ mod tests {
             let (node, problems) = parse(text);
             assert!(node.is_none(), "{text:?}");
             assert_eq!(problems.len(), 1, "{problems:?}");
-            assert!(problems[0].place().line().abs_diff(line) <= 1, "{text:?}: {}", problems[0]);
+            assert!(
+                problems[0].place().line().abs_diff(line) <= 1,
+                "{text:?}: {}",
+                problems[0]
+            );
         }
     }
 
@@ -247,7 +264,8 @@ mod tests {
     fn bombs_and_huge_files_are_a_clear_error() {
         let mut bomb = String::from("a: &a [x, x, x, x, x, x, x, x, x, x]\n");
         for (name, of) in ["ba", "cb", "dc", "ed", "fe", "gf", "hg"].iter().map(|p| p.split_at(1)) {
-            bomb.push_str(&format!("{name}: &{name} [{}]\n", vec![format!("*{of}"); 10].join(", ")));
+            let items = vec![format!("*{of}"); 10].join(", ");
+            bomb = format!("{bomb}{name}: &{name} [{items}]\n");
         }
         let deep = format!("a: {}{}", "[".repeat(5000), "]".repeat(5000));
         let huge = format!("a: {}\n", "x".repeat(10_000_000));

@@ -85,11 +85,7 @@ impl<'r> NormalizedPath<'r> {
             return Err(Ambiguity::NotOriginForm);
         }
         let wire = normalize(raw, allowance)?;
-        let decoded = if wire.contains('%') {
-            Some(decode(&wire)?)
-        } else {
-            None
-        };
+        let decoded = if wire.contains('%') { Some(decode(&wire)?) } else { None };
         let path = Self {
             lenient: None,
             decoded,
@@ -217,9 +213,7 @@ fn refuse(byte: u8) -> Ambiguity {
 fn escape(high: Option<u8>, low: Option<u8>) -> Result<u8, Ambiguity> {
     let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16));
     match (digit(high), digit(low)) {
-        (Some(high), Some(low)) => {
-            u8::try_from(high * 16 + low).map_err(|_| Ambiguity::BrokenEscape)
-        }
+        (Some(high), Some(low)) => u8::try_from(high * 16 + low).map_err(|_| Ambiguity::BrokenEscape),
         _ => Err(Ambiguity::BrokenEscape),
     }
 }

@@ -36,10 +36,7 @@ pub enum KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SecretTooShort => write!(
-                f,
-                "the wallet's secret is shorter than {SECRET_BYTES} bytes"
-            ),
+            Self::SecretTooShort => write!(f, "the wallet's secret is shorter than {SECRET_BYTES} bytes"),
             Self::Generate(cause) => write!(f, "could not generate an RSA key: {cause}"),
             Self::Use(cause) => write!(f, "could not use the generated RSA key: {cause}"),
         }
@@ -219,11 +216,7 @@ mod tests {
         assert_eq!(header.alg, Algorithm::RS256);
         let published = KEYS.jwks().find(&header.kid.unwrap()).unwrap();
         assert_eq!(
-            claims(
-                &token,
-                &DecodingKey::from_jwk(published).unwrap(),
-                Algorithm::RS256
-            ),
+            claims(&token, &DecodingKey::from_jwk(published).unwrap(), Algorithm::RS256),
             json!({
                 "sub": "b0000001-0000-4000-8000-000000000001",
                 "tenantId": "a0000001-0000-0000-0000-000000000001",
@@ -265,11 +258,7 @@ mod tests {
                     NOW,
                 )
                 .unwrap();
-            let mut found = claims(
-                &token,
-                &DecodingKey::from_secret(SECRET.as_bytes()),
-                Algorithm::HS256,
-            );
+            let mut found = claims(&token, &DecodingKey::from_secret(SECRET.as_bytes()), Algorithm::HS256);
             let jti = found.as_object_mut().unwrap().remove("jti").unwrap();
             assert!(Uuid::try_parse(jti.as_str().unwrap()).is_ok(), "{jti}");
             assert_eq!(
@@ -299,12 +288,7 @@ mod tests {
         assert_eq!(names, ["alg", "e", "kid", "kty", "n", "use"]);
         assert_eq!(
             (&key["kty"], &key["use"], &key["alg"], &key["e"]),
-            (
-                &json!("RSA"),
-                &json!("sig"),
-                &json!("RS256"),
-                &json!("AQAB")
-            )
+            (&json!("RSA"), &json!("sig"), &json!("RS256"), &json!("AQAB"))
         );
         // 256 bytes of modulus are 342 characters of base64url.
         assert_eq!(key["n"].as_str().map(str::len), Some(342));
@@ -319,9 +303,6 @@ mod tests {
     #[test]
     fn debug_shows_no_key() {
         let shown = format!("{:?}", *KEYS);
-        assert!(
-            !shown.contains(SECRET) && shown.contains("[redacted]"),
-            "{shown}"
-        );
+        assert!(!shown.contains(SECRET) && shown.contains("[redacted]"), "{shown}");
     }
 }

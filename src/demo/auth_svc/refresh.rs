@@ -82,10 +82,7 @@ impl RefreshTokens {
 
 fn token_digest(token: &str) -> Digest {
     let mut bytes = Digest::default();
-    for (byte, digested) in bytes
-        .iter_mut()
-        .zip(digest(&SHA256, token.as_bytes()).as_ref())
-    {
+    for (byte, digested) in bytes.iter_mut().zip(digest(&SHA256, token.as_bytes()).as_ref()) {
         *byte = *digested;
     }
     bytes
@@ -137,13 +134,8 @@ mod tests {
     #[test]
     fn the_oldest_makes_room() {
         let mut tokens = RefreshTokens::default();
-        let issued: Vec<_> = (0..=CAPACITY)
-            .map(|_| tokens.issue(USER, NOW).unwrap())
-            .collect();
-        assert_eq!(
-            (tokens.grants.len(), tokens.issues.len()),
-            (CAPACITY, CAPACITY)
-        );
+        let issued: Vec<_> = (0..=CAPACITY).map(|_| tokens.issue(USER, NOW).unwrap()).collect();
+        assert_eq!((tokens.grants.len(), tokens.issues.len()), (CAPACITY, CAPACITY));
         assert_eq!(tokens.redeem(&issued[0], NOW), None);
         assert_eq!(tokens.redeem(&issued[1], NOW), Some(USER));
         assert_eq!(tokens.redeem(&issued[CAPACITY], NOW), Some(USER));

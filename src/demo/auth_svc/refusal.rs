@@ -63,9 +63,7 @@ impl Refusal {
     const fn status(self) -> StatusCode {
         match self {
             Self::BodyUnreadable(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyInvalid(_) | Self::BodyUnreadable(_) | Self::TenantInvalid => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::BodyInvalid(_) | Self::BodyUnreadable(_) | Self::TenantInvalid => StatusCode::BAD_REQUEST,
             Self::LoginWrong | Self::RefreshTokenInvalid => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -76,9 +74,7 @@ impl Refusal {
     const fn code(self) -> &'static str {
         match self {
             Self::BodyUnreadable(BodyError::TooLarge) => "ERR_AUTH_SVC_PAYLOAD_TOO_LARGE",
-            Self::BodyInvalid(_) | Self::BodyUnreadable(_) | Self::TenantInvalid => {
-                "ERR_AUTH_SVC_BAD_REQUEST"
-            }
+            Self::BodyInvalid(_) | Self::BodyUnreadable(_) | Self::TenantInvalid => "ERR_AUTH_SVC_BAD_REQUEST",
             Self::LoginWrong | Self::RefreshTokenInvalid => "ERR_AUTH_SVC_UNAUTHORIZED",
             Self::NotFound => "ERR_AUTH_SVC_NOT_FOUND",
             Self::MethodNotAllowed(_) => "ERR_AUTH_SVC_METHOD_NOT_ALLOWED",
@@ -142,11 +138,7 @@ mod tests {
             ),
             (Refusal::TenantInvalid, 400, "ERR_AUTH_SVC_BAD_REQUEST"),
             (Refusal::LoginWrong, 401, "ERR_AUTH_SVC_UNAUTHORIZED"),
-            (
-                Refusal::RefreshTokenInvalid,
-                401,
-                "ERR_AUTH_SVC_UNAUTHORIZED",
-            ),
+            (Refusal::RefreshTokenInvalid, 401, "ERR_AUTH_SVC_UNAUTHORIZED"),
             (Refusal::NotFound, 404, "ERR_AUTH_SVC_NOT_FOUND"),
             (
                 Refusal::MethodNotAllowed("POST"),

@@ -17,19 +17,13 @@ const HUB: &str = "a0000001-0000-0000-0000-000000000001";
 const WALLET: &str = "00000000-0000-4000-a000-000000000001";
 const ADMIN: &str = r#"{"email":"admin@eventzr.com","password":"Admin123!"}"#;
 const WALLET_ADMIN: &str = r#"{"email":"admin@eventzr.com","password":"Password123!"}"#;
-static SERVICE: LazyLock<Arc<AuthService>> =
-    LazyLock::new(|| Arc::new(AuthService::generate(SECRET).unwrap()));
+static SERVICE: LazyLock<Arc<AuthService>> = LazyLock::new(|| Arc::new(AuthService::generate(SECRET).unwrap()));
 
 fn noon() -> Timestamp {
     "2026-02-24T12:00:00.5Z".parse().unwrap()
 }
 
-fn request(
-    method: &str,
-    path: &str,
-    tenants: &[&str],
-    body: impl Into<Bytes>,
-) -> Request<Full<Bytes>> {
+fn request(method: &str, path: &str, tenants: &[&str], body: impl Into<Bytes>) -> Request<Full<Bytes>> {
     let mut builder = Request::builder().method(method).uri(path);
     for tenant in tenants {
         builder = builder.header("x-tenant-id", *tenant);
@@ -65,12 +59,7 @@ async fn a_login_is_answered_with_tokens_of_its_tenant() {
     for (tenants, body, algorithm, seconds) in [
         (&[][..], ADMIN, Algorithm::RS256, 3600),
         (&[HUB], ADMIN, Algorithm::RS256, 3600),
-        (
-            &["A0000001-0000-0000-0000-000000000001"],
-            ADMIN,
-            Algorithm::RS256,
-            3600,
-        ),
+        (&["A0000001-0000-0000-0000-000000000001"], ADMIN, Algorithm::RS256, 3600),
         (&[WALLET], WALLET_ADMIN, Algorithm::HS256, 86_400),
     ] {
         let (status, headers, answer) = log_in(tenants, body).await;
@@ -93,12 +82,7 @@ async fn a_bad_login_is_refused() {
     for (tenants, body, status, code) in [
         (&[][..], WALLET_ADMIN, 401, NO),
         (&[WALLET], ADMIN, 401, NO),
-        (
-            &[],
-            r#"{"email":"nobody@eventzr.com","password":"Admin123!"}"#,
-            401,
-            NO,
-        ),
+        (&[], r#"{"email":"nobody@eventzr.com","password":"Admin123!"}"#, 401, NO),
         (&["00000000-0000-0000-0000-000000000000"], ADMIN, 401, NO),
         (&["acme"], ADMIN, 400, BAD),
         (&[""], ADMIN, 400, BAD),
@@ -106,12 +90,7 @@ async fn a_bad_login_is_refused() {
         (&[], "", 400, BAD),
         (&[], "email=admin@eventzr.com", 400, BAD),
         (&[], r#"{"email":"admin@eventzr.com"}"#, 400, BAD),
-        (
-            &[],
-            r#"{"email":"admin@eventzr.com","password":7777}"#,
-            400,
-            BAD,
-        ),
+        (&[], r#"{"email":"admin@eventzr.com","password":7777}"#, 400, BAD),
         (
             &[],
             r#"{"email":"a","email":"admin@eventzr.com","password":"Admin123!"}"#,
@@ -121,11 +100,7 @@ async fn a_bad_login_is_refused() {
         (&[], "[]", 400, BAD),
     ] {
         let (found, _, answer) = log_in(tenants, body).await;
-        assert_eq!(
-            (found, text(&answer, "/code")),
-            (status, code),
-            "{tenants:?} {body}"
-        );
+        assert_eq!((found, text(&answer, "/code")), (status, code), "{tenants:?} {body}");
         assert_eq!(answer["statusCode"], status);
         assert_eq!(text(&answer, "/path"), "/auth/v1/login");
         assert_eq!(text(&answer, "/timestamp"), "2026-02-24T12:00:00.500Z");
@@ -160,11 +135,7 @@ async fn paths_and_methods() {
     ] {
         let (found, headers, answer) = ask(request(method, path, &[], "")).await;
         assert_eq!(found, status, "{method} {path}");
-        assert_eq!(
-            headers.contains_key("allow"),
-            status == 405,
-            "{method} {path}"
-        );
+        assert_eq!(headers.contains_key("allow"), status == 405, "{method} {path}");
         if status != 200 {
             assert_eq!(text(&answer, "/path"), path);
         }
@@ -179,10 +150,7 @@ async fn a_refresh_token_is_rotated() {
         let (_, _, login) = log_in(&[tenant], body).await;
         let first = text(&login, "/data/refreshToken");
         let (status, _, answer) = refresh(first).await;
-        assert_eq!(
-            (status, &answer["data"]["expiresIn"]),
-            (200, &json!(seconds))
-        );
+        assert_eq!((status, &answer["data"]["expiresIn"]), (200, &json!(seconds)));
         let second = text(&answer, "/data/refreshToken");
         assert_ne!(first, second);
         assert_eq!(refresh(first).await.0, 401, "used");
@@ -197,12 +165,7 @@ async fn a_refresh_token_is_rotated() {
 
 #[tokio::test]
 async fn a_malformed_refresh_is_refused() {
-    for body in [
-        "",
-        "{}",
-        r#"{"refreshToken":null}"#,
-        r#"{"refresh_token":"x"}"#,
-    ] {
+    for body in ["", "{}", r#"{"refreshToken":null}"#, r#"{"refresh_token":"x"}"#] {
         let (status, _, _) = ask(request("POST", "/auth/v1/refresh", &[], body)).await;
         assert_eq!(status, 400, "{body}");
     }
@@ -215,22 +178,12 @@ async fn a_login_on_the_wire_verifies_with_the_fetched_key() {
     tokio::spawn(Arc::clone(&SERVICE).serve(listener));
 
     let login: Value = fetch(request("POST", &format!("{base}/login"), &[], ADMIN)).await;
-    let keys: JwkSet = fetch(request(
-        "GET",
-        &format!("{base}/.well-known/jwks.json"),
-        &[],
-        "",
-    ))
-    .await;
+    let keys: JwkSet = fetch(request("GET", &format!("{base}/.well-known/jwks.json"), &[], "")).await;
 
     let token = text(&login, "/data/accessToken");
-    let key = keys
-        .find(&decode_header(token).unwrap().kid.unwrap())
-        .unwrap();
+    let key = keys.find(&decode_header(token).unwrap().kid.unwrap()).unwrap();
     let key = DecodingKey::from_jwk(key).unwrap();
-    let claims: Value = decode(token, &key, &Validation::new(Algorithm::RS256))
-        .unwrap()
-        .claims;
+    let claims: Value = decode(token, &key, &Validation::new(Algorithm::RS256)).unwrap().claims;
     assert_eq!(
         (text(&claims, "/email"), text(&claims, "/tenantId")),
         ("admin@eventzr.com", HUB)

@@ -111,9 +111,7 @@ impl User {
         // An unknown email is compared as well, so that it takes as long as a wrong password.
         let expected = found.unwrap_or(Account::User).password(tenant);
         let matches = passwords_are_equal(expected, password);
-        found
-            .filter(|_| matches)
-            .map(|account| Self { tenant, account })
+        found.filter(|_| matches).map(|account| Self { tenant, account })
     }
 }
 
@@ -133,12 +131,7 @@ mod tests {
         use Tenant::{Hub, Wallet};
         for (tenant, email, password, account) in [
             (Hub, "admin@eventzr.com", "Admin123!", Some(Admin)),
-            (
-                Hub,
-                "organizer@eventzr.com",
-                "Organizer123!",
-                Some(Organizer),
-            ),
+            (Hub, "organizer@eventzr.com", "Organizer123!", Some(Organizer)),
             (Hub, "user@eventzr.com", "User123!", Some(Account::User)),
             (Hub, "dev@eventzr.com", "Password123!", Some(Developer)),
             (Hub, "Admin@Eventzr.com", "Admin123!", Some(Admin)),
@@ -149,18 +142,8 @@ mod tests {
             (Hub, "nobody@eventzr.com", "User123!", None),
             (Hub, "", "", None),
             (Wallet, "admin@eventzr.com", "Password123!", Some(Admin)),
-            (
-                Wallet,
-                "organizer@eventzr.com",
-                "Password123!",
-                Some(Organizer),
-            ),
-            (
-                Wallet,
-                "user@eventzr.com",
-                "Password123!",
-                Some(Account::User),
-            ),
+            (Wallet, "organizer@eventzr.com", "Password123!", Some(Organizer)),
+            (Wallet, "user@eventzr.com", "Password123!", Some(Account::User)),
             (Wallet, "dev@eventzr.com", "Password123!", Some(Developer)),
             (Wallet, "admin@eventzr.com", "Admin123!", None),
             (Wallet, "nobody@eventzr.com", "Password123!", None),

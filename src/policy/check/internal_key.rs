@@ -15,10 +15,12 @@ impl Checker<'_> {
             let name = &key.value.name;
             let visible = !name.value.is_empty() && name.value.bytes().all(|b| b.is_ascii_graphic());
             if !visible {
-                self.problems.add(&name.span, "the name of a key has visible ASCII characters only");
+                self.problems
+                    .add(&name.span, "the name of a key has visible ASCII characters only");
             }
             if keys.iter().any(|other| other.name() == name.value) {
-                self.problems.add(&name.span, format!("the name `{}` is here twice", name.value));
+                self.problems
+                    .add(&name.span, format!("the name `{}` is here twice", name.value));
             }
             let Some(digest) = self.digest(&key) else { continue };
             if digests.contains(&digest) {
@@ -50,7 +52,8 @@ impl Checker<'_> {
                 digest
             }
             _ => {
-                self.problems.add(&key.span, "exactly one of `secret` and `sha256` is needed");
+                self.problems
+                    .add(&key.span, "exactly one of `secret` and `sha256` is needed");
                 None
             }
         }
@@ -61,7 +64,8 @@ impl Checker<'_> {
         let time = expires.value.parse::<jiff::Timestamp>().ok();
         if time.is_none() {
             let help = "as in `2027-01-01T00:00:00Z`";
-            self.problems.add_with_help(&expires.span, format!("`{}` is no time", expires.value), help);
+            self.problems
+                .add_with_help(&expires.span, format!("`{}` is no time", expires.value), help);
         }
         time.map(jiff::Timestamp::as_second)
     }

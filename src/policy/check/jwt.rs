@@ -27,7 +27,8 @@ impl Checker<'_> {
                 self.problems.add(&name.span, message);
             }
             if issuers.iter().any(|other| other.name.as_deref() == Some(&name.value)) {
-                self.problems.add(&name.span, format!("the issuer `{}` is here twice", name.value));
+                self.problems
+                    .add(&name.span, format!("the issuer `{}` is here twice", name.value));
             }
             issuers.extend(self.issuer(document.value));
         }
@@ -55,38 +56,51 @@ impl Checker<'_> {
             required_claims: document
                 .required_claims
                 .map_or_else(|| vec!["sub".to_owned()], |MaybeEmpty(claims)| claims),
-            roles_claim: document.roles_claim.map_or_else(|| vec!["roles".to_owned()], |path| path.0),
+            roles_claim: document
+                .roles_claim
+                .map_or_else(|| vec!["roles".to_owned()], |path| path.0),
         })
     }
 
     fn algorithms(&mut self, List(names): List<Placed<String>>) -> Vec<Algorithm> {
         let mut read = Vec::new();
         for name in names {
-            match keys::algorithm(&name.value) {
-                Some(algorithm) => read.push(algorithm),
-                None => {
-                    let help = suggest(&name.value, ALGORITHMS.iter().map(|(name, _)| *name));
-                    let message = format!("unknown algorithm `{}`", name.value);
-                    self.problems.add_with_help(&name.span, message, help);
-                }
+            let known = keys::algorithm(&name.value);
+            if known.is_none() {
+                let help = suggest(&name.value, ALGORITHMS.iter().map(|(name, _)| *name));
+                let message = format!("unknown algorithm `{}`", name.value);
+                self.problems.add_with_help(&name.span, message, help);
             }
+            read.extend(known);
         }
         read
     }
 
     fn keys(&mut self, keys: Placed<KeysDocument>, algorithms: &[Algorithm]) -> Option<(KeyRing, Option<RemoteKeys>)> {
         let set = match keys.value {
-            KeysDocument { secret: Some(place), pem: None, jwks: None } => {
+            KeysDocument {
+                secret: Some(place),
+                pem: None,
+                jwks: None,
+            } => {
                 let secret = self.secret(&place)?;
                 let set = KeySet::from_secret(&secret, algorithms);
                 self.key(set, &place.span, algorithms)?
             }
-            KeysDocument { secret: None, pem: Some(pem), jwks: None } => {
+            KeysDocument {
+                secret: None,
+                pem: Some(pem),
+                jwks: None,
+            } => {
                 let text = self.file(&pem.file.value, &pem.file.span)?;
                 let set = keys::pem::parse(&text, algorithms);
                 self.key(set, &pem.file.span, algorithms)?
             }
-            KeysDocument { secret: None, pem: None, jwks: Some(jwks) } => return self.jwks(jwks, algorithms),
+            KeysDocument {
+                secret: None,
+                pem: None,
+                jwks: Some(jwks),
+            } => return self.jwks(jwks, algorithms),
             _ => {
                 let message = "exactly one of `secret`, `pem` and `jwks` is needed";
                 self.problems.add(&keys.span, message);
@@ -114,11 +128,14 @@ impl Checker<'_> {
     }
 
     fn jwks(&mut self, jwks: Placed<JwksDocument>, algorithms: &[Algorithm]) -> Option<(KeyRing, Option<RemoteKeys>)> {
-        if let Some(algorithm) = ALGORITHMS.iter().find(|(name, a)| name.starts_with("HS") && algorithms.contains(a))
+        if let Some(algorithm) = ALGORITHMS
+            .iter()
+            .find(|(name, a)| name.starts_with("HS") && algorithms.contains(a))
             && jwks.value.url.is_some()
         {
             let message = format!("{} needs a shared secret, which cannot come from a URL", algorithm.0);
-            self.problems.add_with_help(&jwks.span, message, "use `keys: { secret: … }`");
+            self.problems
+                .add_with_help(&jwks.span, message, "use `keys: { secret: … }`");
         }
         match (&jwks.value.file, &jwks.value.url) {
             (Some(file), None) => {
@@ -128,7 +145,8 @@ impl Checker<'_> {
             }
             (None, Some(_)) => Some((KeyRing::default(), Some(self.remote(jwks.value)?))),
             _ => {
-                self.problems.add(&jwks.span, "exactly one of `file` and `url` is needed");
+                self.problems
+                    .add(&jwks.span, "exactly one of `file` and `url` is needed");
                 None
             }
         }
@@ -146,7 +164,8 @@ impl Checker<'_> {
             self.problems.add(&file.span, problem.to_string());
         }
         if loaded.set.is_empty() && loaded.refused.is_empty() && !algorithms.is_empty() {
-            self.problems.add(&file.span, "the set has no key for the algorithms of the issuer");
+            self.problems
+                .add(&file.span, "the set has no key for the algorithms of the issuer");
         }
         Some(loaded.set)
     }
@@ -158,7 +177,8 @@ impl Checker<'_> {
             None => None,
         };
         if let Some(refresh) = jwks.refresh.as_ref().filter(|r| r.value.0 < Duration::from_secs(10)) {
-            self.problems.add(&refresh.span, "keys are refreshed every `10s` at the most");
+            self.problems
+                .add(&refresh.span, "keys are refreshed every `10s` at the most");
         }
         let url = self.text(&place)?;
         if let Err(message) = check_url(&url, jwks.allow_http.unwrap_or(false)) {
@@ -176,14 +196,20 @@ impl Checker<'_> {
 /// Keys come over TLS, or from this machine, or where the policy says aloud that they may not.
 fn check_url(url: &str, allow_http: bool) -> Result<(), String> {
     let uri: Uri = url.parse().map_err(|_| format!("`{url}` is no URL"))?;
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let host = uri
+        .host()
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     let address = host.parse::<std::net::IpAddr>();
     let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
     match uri.scheme_str() {
         _ if host.is_empty() => Err(format!("`{url}` is no URL")),
         Some("https") => Ok(()),
         Some("http") if is_loopback || allow_http => Ok(()),
-        Some("http") => Err("keys over plain http can be replaced on the way: use https, or say `allow_http: true`".into()),
+        Some("http") => {
+            Err("keys over plain http can be replaced on the way: use https, or say `allow_http: true`".into())
+        }
         _ => Err(format!("`{url}` is neither https nor http")),
     }
 }

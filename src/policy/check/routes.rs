@@ -74,7 +74,8 @@ impl Checker<'_> {
                 }
                 _ => {
                     let help = suggest(text, STANDARD);
-                    self.problems.add_with_help(&method.span, format!("unknown method `{text}`"), help);
+                    self.problems
+                        .add_with_help(&method.span, format!("unknown method `{text}`"), help);
                 }
             }
         }
@@ -94,7 +95,8 @@ impl Checker<'_> {
         for (at, method) in listed.iter().enumerate() {
             let last = at + 1 == listed.len();
             if methods.contains(&method.value) {
-                self.problems.add(&method.span, format!("`{}` is here twice", method.value));
+                self.problems
+                    .add(&method.span, format!("`{}` is here twice", method.value));
             } else if method.value == AuthMethod::Public && !(any && last && at > 0) {
                 let message = "`public` asks for nothing: it can only be the last of `any`, after another";
                 self.problems.add(&method.span, message);
@@ -123,12 +125,18 @@ impl Checker<'_> {
         for (name, list) in [("roles", &route.roles), ("scopes", &route.scopes)] {
             if let Some(list) = list.as_ref().filter(|_| !bring_token) {
                 let message = format!("`{name}` come from tokens, and callers get in here without one");
-                self.problems.add_with_help(&list.span, message, "use `auth: jwt`, or leave them out");
+                self.problems
+                    .add_with_help(&list.span, message, "use `auth: jwt`, or leave them out");
             }
         }
     }
 
-    fn pass(&mut self, route: &RouteDocument, authentication: &Authentication, context: &Context<'_>) -> Vec<HeaderName> {
+    fn pass(
+        &mut self,
+        route: &RouteDocument,
+        authentication: &Authentication,
+        context: &Context<'_>,
+    ) -> Vec<HeaderName> {
         let mut read = Vec::new();
         let verified = context.has_tenant && authentication.methods().contains(&AuthMethod::Jwt);
         for name in route.pass.clone().map(|List(names)| names).unwrap_or_default() {
@@ -172,7 +180,9 @@ impl Checker<'_> {
             }
             for (path, route) in wild {
                 let crosses = |other: &PathPattern| path.crosses(other);
-                let later = group.iter().filter(|(other, r)| crosses(other) && starts_before(route, r));
+                let later = group
+                    .iter()
+                    .filter(|(other, r)| crosses(other) && starts_before(route, r));
                 if let Some((_, other)) = later.into_iter().find(|(_, r)| take_the_same(route, r, false)) {
                     self.conflict(other, route, "the route and another could both win");
                 }

@@ -9,7 +9,7 @@ use crate::policy::document::UpstreamDocument;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 
 impl Checker<'_> {
-    pub(super) fn upstream(&mut self, upstream: UpstreamDocument) -> Option<Upstream> {
+    pub(super) fn upstream(&mut self, upstream: &UpstreamDocument) -> Option<Upstream> {
         let url = self.text(&upstream.url);
         let ca = match &upstream.ca_file {
             Some(file) => self.certificates_file(file),
@@ -38,7 +38,8 @@ impl Checker<'_> {
             .filter_map(Result::ok)
             .any(|block| block.label == "CERTIFICATE" && block.parse_x509().is_ok());
         if !found {
-            self.problems.add(&file.span, format!("the file `{}` has no certificate", file.value));
+            self.problems
+                .add(&file.span, format!("the file `{}` has no certificate", file.value));
         }
         found.then_some(pem)
     }
@@ -67,7 +68,8 @@ fn address(url: &str) -> Result<UpstreamAddress, String> {
         return Err("the URL of a service has no path: requests are forwarded with their own".into());
     }
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() || (authority.port().is_some() && authority.port_u16().is_none()) {
+    let names_port = authority.as_str().len() > authority.host().len();
+    if host.is_empty() || (names_port && authority.port_u16().is_none()) {
         return Err(unreadable());
     }
     Ok(UpstreamAddress::Network {

@@ -1,0 +1,88 @@
+//! `/metrics`, `/livez` and `/readyz` on their own listener. Nothing here changes anything.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{Method, Response, StatusCode};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+
+use crate::telemetry::metrics::Metrics;
+
+/// Whether the process wants requests.
+#[derive(Debug, Default)]
+pub struct Readiness(AtomicBool);
+
+impl Readiness {
+    /// Says it.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The admin listener's pages.
+#[derive(Debug)]
+pub struct Admin {
+    metrics: Metrics,
+    readiness: std::sync::Arc<Readiness>,
+}
+
+impl Admin {
+    /// Serves the metrics and the readiness of a process.
+    pub fn new(metrics: Metrics, readiness: std::sync::Arc<Readiness>) -> Self {
+        Self { metrics, readiness }
+    }
+
+    fn page(&self, path: &str) -> (StatusCode, String, Vec<u8>) {
+        let text = "text/plain; charset=utf-8".to_owned();
+        match path {
+            "/livez" => (StatusCode::OK, text, b"ok\n".to_vec()),
+            "/readyz" if self.readiness.get() => (StatusCode::OK, text, b"ok\n".to_vec()),
+            "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, text, b"not ready\n".to_vec()),
+            "/metrics" => match self.metrics.page() {
+                Ok((kind, page)) => (StatusCode::OK, kind, page),
+                Err(error) => (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    text,
+                    format!("{error}\n").into_bytes(),
+                ),
+            },
+            _ => (
+                StatusCode::NOT_FOUND,
+                text,
+                b"see /metrics, /livez and /readyz\n".to_vec(),
+            ),
+        }
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        let readable = matches!(request.method, Method::GET | Method::HEAD);
+        let (status, kind, body) = match readable {
+            true => self.page(request.uri.path()),
+            false => (StatusCode::METHOD_NOT_ALLOWED, "text/plain".into(), Vec::new()),
+        };
+        let mut response = Response::builder()
+            .status(status)
+            .header(CONTENT_TYPE, kind)
+            .header(CONTENT_LENGTH, body.len())
+            .header(CACHE_CONTROL, "no-store");
+        if !readable {
+            response = response.header(ALLOW, "GET, HEAD");
+        }
+        let body = if request.method == Method::HEAD {
+            Vec::new()
+        } else {
+            body
+        };
+        response.body(body).unwrap_or_default()
+    }
+}

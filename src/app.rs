@@ -1,0 +1,303 @@
+//! Builds everything from a [`ServerConfig`] and runs until told to stop.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pingora::apps::HttpServerOptions;
+use pingora::apps::http_app::HttpServer;
+use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners};
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{Fds, ListenFds};
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::admin::{Admin, Readiness};
+use crate::config::{ListenAddress, Listener, ServerConfig};
+use crate::jwks::{self, KeyWaiter};
+use crate::policy::{Mode, PolicySet};
+use crate::proxy::server::{Connections, Server, refuse};
+use crate::proxy::upstream::Peer;
+use crate::proxy::{Gateway, GatewayParts};
+use crate::telemetry::metrics::Metrics;
+use crate::tls;
+
+/// The buffers of a connection, in bytes: reads and writes.
+const BUFFERS: (usize, usize) = (16 * 1024, 4 * 1024);
+
+/// How long the first resolution of service names may hold up the start.
+const RESOLVE_TIME: Duration = Duration::from_secs(1);
+
+/// Why the process cannot start.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl StartError {
+    /// A start that failed for a reason.
+    pub fn because(reason: impl fmt::Display) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A process that serves requests.
+#[derive(Debug)]
+pub struct App {
+    config: ServerConfig,
+    policies: Arc<PolicySet>,
+    sockets: Sockets,
+    stop: watch::Sender<bool>,
+    /// Never sent: operators see the drain, so their listener ends with the process.
+    _admin_stop: watch::Sender<bool>,
+    readiness: Arc<Readiness>,
+    connections: Arc<Connections>,
+    services: Vec<JoinHandle<()>>,
+}
+
+/// The sockets that a process listens on, opened before anything else is done.
+pub struct Sockets {
+    fds: ListenFds,
+    /// Where clients connect, with the ports that were found where 0 was asked for.
+    pub listeners: Vec<ListenAddress>,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+}
+
+impl fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sockets")
+            .field("listeners", &self.listeners)
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sockets {
+    /// Opens all sockets, so that an address in use is told at once.
+    pub fn open(config: &ServerConfig) -> Result<Self, StartError> {
+        let mut fds = Fds::new();
+        let listeners: Result<Vec<_>, _> = config.listeners.iter().map(|l| open(&l.address, &mut fds)).collect();
+        let admin = open_tcp(config.admin, &mut fds)?;
+        Ok(Self {
+            listeners: listeners?,
+            admin,
+            fds: Arc::new(Mutex::new(fds)),
+        })
+    }
+}
+
+fn open(address: &ListenAddress, fds: &mut Fds) -> Result<ListenAddress, StartError> {
+    match address {
+        ListenAddress::Tcp(address) => open_tcp(*address, fds).map(ListenAddress::Tcp),
+        ListenAddress::Unix(path) => open_unix(path, fds).map(|()| address.clone()),
+    }
+}
+
+fn cannot_listen(address: &dyn fmt::Display, error: &io::Error) -> StartError {
+    StartError(format!("cannot listen on `{address}`: {error}"))
+}
+
+fn open_tcp(address: SocketAddr, fds: &mut Fds) -> Result<SocketAddr, StartError> {
+    let socket = TcpListener::bind(address).map_err(|error| cannot_listen(&address, &error))?;
+    let bound = socket
+        .local_addr()
+        .and_then(|bound| socket.set_nonblocking(true).map(|()| bound));
+    let bound = bound.map_err(|error| cannot_listen(&address, &error))?;
+    fds.add(bound.to_string(), socket.into_raw_fd());
+    Ok(bound)
+}
+
+/// A socket that nobody listens on any more is left over from an earlier process.
+fn open_unix(path: &Path, fds: &mut Fds) -> Result<(), StartError> {
+    let shown = path.display();
+    if path.exists() && std::os::unix::net::UnixStream::connect(path).is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    let socket = UnixListener::bind(path).map_err(|error| cannot_listen(&shown, &error))?;
+    socket
+        .set_nonblocking(true)
+        .map_err(|error| cannot_listen(&shown, &error))?;
+    fds.add(path.to_string_lossy().into_owned(), socket.into_raw_fd());
+    Ok(())
+}
+
+impl App {
+    /// Starts to serve. When this returns, requests are taken.
+    pub async fn start(config: ServerConfig, policies: PolicySet, sockets: Sockets) -> Result<Self, StartError> {
+        check_system_roots()?;
+        let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
+        let policies = Arc::new(policies);
+        let (stop, stopping) = watch::channel(false);
+        let (admin_stop, admin_stopping) = watch::channel(false);
+        let readiness = Arc::new(Readiness::default());
+        let connections = Arc::new(Connections::new(&metrics));
+        let listeners = listeners(&config.listeners, &sockets.listeners, &metrics)?;
+        let proxy = proxy(&config, &policies, &metrics).await?;
+        let refuse = refuse(Arc::clone(&policies), metrics.clone(), config.log.access);
+        let server = Server::new(proxy, Arc::clone(&connections), &config.limits, refuse);
+        let edge = Service::with_listeners("requests".into(), listeners, server);
+        let mut admin = Service::new(
+            "admin".into(),
+            HttpServer::new_app(Admin::new(metrics.clone(), Arc::clone(&readiness))),
+        );
+        admin.add_tcp(&sockets.admin.to_string());
+        let services = vec![
+            serve(edge, &sockets.fds, stopping.clone()),
+            serve(admin, &sockets.fds, admin_stopping),
+        ];
+        readiness.set(true);
+        Ok(Self {
+            config,
+            policies,
+            sockets,
+            stop,
+            _admin_stop: admin_stop,
+            readiness,
+            connections,
+            services,
+        })
+    }
+
+    /// The sockets that the process listens on.
+    pub fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    /// Logs what is guarded how, so that a start shows what is open.
+    pub fn announce(&self) {
+        for policy in self.policies.policies() {
+            tracing::info!(service = policy.service, prefix = policy.prefix, upstream = %policy.upstream.address, "guarding");
+            for route in &policy.routes {
+                let methods: Vec<_> = route.methods.iter().map(http::Method::as_str).collect();
+                tracing::info!(
+                    service = policy.service,
+                    route = route.pattern,
+                    methods = methods.join(","),
+                    auth = route.auth_label(),
+                    roles = route.requirement.roles.join(","),
+                    scopes = route.requirement.scopes.join(","),
+                    shadow = route.mode == Mode::Shadow,
+                    "route"
+                );
+            }
+        }
+        for address in &self.sockets.listeners {
+            tracing::info!(%address, "listening");
+        }
+        tracing::info!(address = %self.sockets.admin, "admin listening");
+    }
+
+    /// Ends: says so on `/readyz`, takes no more connections, lets requests end within the grace.
+    pub async fn stop(self) {
+        self.readiness.set(false);
+        let _ = self.stop.send(true);
+        let left = self.connections.drained(self.config.grace).await;
+        if left > 0 {
+            tracing::warn!(connections = left, "the grace is over; connections are cut");
+        }
+        for listener in &self.config.listeners {
+            if let ListenAddress::Unix(path) = &listener.address {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        self.services.iter().for_each(JoinHandle::abort);
+        tracing::info!("stopped");
+    }
+}
+
+/// The engine gives up in a panic where this file is missing, whether or not it needs it.
+fn check_system_roots() -> Result<(), StartError> {
+    for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        if let Some(path) = std::env::var_os(variable)
+            && let Err(error) = std::fs::metadata(&path)
+        {
+            let path = Path::new(&path).display();
+            return Err(StartError(format!("`{path}` of `{variable}` cannot be read: {error}")));
+        }
+    }
+    Ok(())
+}
+
+fn listeners(configured: &[Listener], bound: &[ListenAddress], metrics: &Metrics) -> Result<Listeners, StartError> {
+    let mut listeners = Listeners::new();
+    for (listener, address) in configured.iter().zip(bound) {
+        let mut config = match address {
+            ListenAddress::Tcp(address) => ListenerConfig::tcp(address.to_string()),
+            ListenAddress::Unix(path) => ListenerConfig::uds(path.to_string_lossy()),
+        };
+        if let Some(files) = &listener.tls {
+            let tls = tls::listener(files).map_err(|error| StartError(error.to_string()))?;
+            metrics.certificate_expires(&listener.address.to_string(), tls.expires);
+            config = config.tls(tls.settings);
+        }
+        listeners.add_listener(config.l4_buffer(L4BufferSettings::new(BUFFERS.0, BUFFERS.1)));
+    }
+    Ok(listeners)
+}
+
+async fn proxy(
+    config: &ServerConfig,
+    policies: &Arc<PolicySet>,
+    metrics: &Metrics,
+) -> Result<HttpProxy<Gateway>, StartError> {
+    let peers: Result<Vec<_>, _> = policies
+        .policies()
+        .iter()
+        .map(|policy| Peer::new(&policy.upstream).map(Arc::new))
+        .collect();
+    let peers = peers.map_err(StartError)?;
+    let _ = tokio::time::timeout(RESOLVE_TIME, async {
+        for peer in &peers {
+            peer.resolve().await;
+        }
+    })
+    .await;
+    for peer in &peers {
+        tokio::spawn(Arc::clone(peer).keep_resolved());
+    }
+    let gateway = Gateway::new(GatewayParts {
+        policies: Arc::clone(policies),
+        peers,
+        metrics: metrics.clone(),
+        limits: config.limits,
+        trusted_proxies: config.trusted_proxies.clone(),
+        access_log: config.log.access,
+        keys: KeyWaiter::start(jwks::fetches(policies), metrics),
+    });
+    let conf = ServerConf {
+        threads: config.threads,
+        ..ServerConf::default()
+    };
+    let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
+    proxy.handle_init_modules();
+    let mut options = HttpServerOptions::default();
+    // The guard looks for the preface, and cannot hang.
+    options.h2c = true;
+    options.h2_idle_timeout = Some(config.limits.idle_timeout);
+    proxy.server_options = Some(options);
+    Ok(proxy)
+}
+
+fn serve<A>(mut service: Service<A>, fds: &ListenFds, stopping: watch::Receiver<bool>) -> JoinHandle<()>
+where
+    A: pingora::apps::ServerApp + Send + Sync + 'static,
+{
+    let fds = Arc::clone(fds);
+    tokio::spawn(async move { service.start_service(Some(fds), stopping, 1).await })
+}

@@ -1,0 +1,92 @@
+//! The command line. Results go to standard output, everything else to standard error.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+mod check;
+mod demo;
+mod explain;
+mod healthcheck;
+mod output;
+mod run;
+mod schema;
+
+/// Guards services that it does not change: reads YAML route policies, authenticates requests by
+/// JWT, internal key or client certificate, and forwards the verified identity in headers.
+#[derive(Debug, Parser)]
+#[command(name = "sidegate", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Guard services until told to stop
+    Run(run::Run),
+    /// Find every problem in policy files
+    Check(check::Check),
+    /// Say what would become of a request, and why
+    Explain(explain::Explain),
+    /// Run auth-svc, Integration Hub, Wallet and Sidegate on this machine, to try it out
+    Demo(demo::Demo),
+    /// Print the JSON Schema of a file format, for editors
+    Schema(schema::Schema),
+    /// Exit 0 when /readyz answers 200
+    Healthcheck(healthcheck::Healthcheck),
+    /// Print a completion script
+    Completions {
+        /// The shell to complete in
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The form of a report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All is fine.
+    Fine,
+    /// The answer is no: a problem was found, a request is rejected.
+    No,
+    /// It could not run: usage, an unreadable file, an address in use.
+    CouldNotRun,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Fine => Self::SUCCESS,
+            Exit::No => Self::from(1),
+            Exit::CouldNotRun => Self::from(2),
+        }
+    }
+}
+
+/// Runs one command.
+pub fn main() -> Exit {
+    match Cli::parse().command {
+        Command::Run(run) => run.execute(),
+        Command::Check(check) => check.execute(),
+        Command::Explain(explain) => explain.execute(),
+        Command::Demo(demo) => demo.execute(),
+        Command::Schema(schema) => schema.execute(),
+        Command::Healthcheck(healthcheck) => healthcheck.execute(),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "sidegate", &mut script);
+            output::print(&String::from_utf8_lossy(&script));
+            Exit::Fine
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `sidegate demo`.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::Exit;
+use super::output::{complain, print_line};
+use super::run::{block_on, until_told_to_stop};
+use crate::app::StartError;
+use crate::config::{LogConfig, LogFormat, Overrides, ServerConfig};
+use crate::telemetry::{self, LogTarget};
+
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Where Sidegate listens in clear text
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    listen: String,
+    /// Where operators connect
+    #[arg(long, default_value = "127.0.0.1:9090", value_name = "ADDR")]
+    admin: String,
+    /// Where Sidegate listens with TLS; port 0 takes any free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
+    tls_listen: SocketAddr,
+}
+
+impl Demo {
+    pub(super) fn execute(self) -> Exit {
+        let overrides = Overrides {
+            policies: None,
+            listen: Some(self.listen),
+            admin: Some(self.admin),
+        };
+        let mut config = match ServerConfig::without_file(&overrides) {
+            Ok(config) => config,
+            Err(error) => return super::output::could_not_run(error),
+        };
+        config.log = LogConfig {
+            format: LogFormat::Text,
+            ..LogConfig::default()
+        };
+        telemetry::start(config.log, LogTarget::Stderr);
+        block_on(config.threads, show(config, self.tls_listen))
+    }
+}
+
+async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
+    let demo = crate::demo::Demo::start(config, tls)
+        .await
+        .map_err(StartError::because)?;
+    print_line(format!(
+        "Sidegate guards two services and their issuer. Stop with Ctrl-C.\n\n{}",
+        demo.guide
+    ));
+    complain("requests:");
+    until_told_to_stop().await;
+    demo.stop().await;
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! `sidegate explain`: the decision on one request, by the same code that the proxy runs.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use http::header::{AUTHORIZATION, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::output::{could_not_run, print, print_json};
+use super::{Exit, Format};
+use crate::config::Limits;
+use crate::credential::ClientCertificate;
+use crate::decision::decide;
+use crate::jwks;
+use crate::policy::{ErrorStyle, PolicySet};
+use crate::policy_files;
+use crate::request::{Body, RequestFacts};
+use crate::tls::client_certificate;
+
+mod report;
+
+use report::{Report, Steps};
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// The method, as in `GET`
+    method: Method,
+    /// The path, with or without a query
+    path: String,
+    /// A header of the request; can be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// A bearer token, or `@FILE` to read it from a file
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// The client certificate that the handshake would have verified
+    #[arg(long, value_name = "PEM")]
+    client_cert: Option<PathBuf>,
+    /// A policy file, or a folder of them
+    #[arg(long, env = "SIDEGATE_POLICIES", default_value = "policies", value_name = "DIR|FILE")]
+    policies: PathBuf,
+    /// The time of the request, as in `2026-02-24T12:00:00Z` [default: now]
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Explain {
+    pub(super) fn execute(self) -> Exit {
+        let policies = policy_files::load(std::slice::from_ref(&self.policies), ErrorStyle::default());
+        let policies = match policies {
+            Ok(policies) => policies,
+            Err(error) => return could_not_run(error),
+        };
+        let (headers, certificate) = match (self.header_map(), self.certificate()) {
+            (Ok(headers), Ok(certificate)) => (headers, certificate),
+            (Err(error), _) | (_, Err(error)) => return could_not_run(error),
+        };
+        if headers.contains_key(AUTHORIZATION) {
+            fetch_keys(&policies);
+        }
+        self.report(&policies, &headers, certificate.as_ref())
+    }
+
+    fn report(&self, policies: &PolicySet, headers: &HeaderMap, certificate: Option<&ClientCertificate>) -> Exit {
+        let now = self.at.unwrap_or_else(Timestamp::now);
+        let query_at = self.path.find('?').unwrap_or(self.path.len());
+        let (path, query) = self.path.split_at(query_at);
+        let facts = RequestFacts {
+            method: &self.method,
+            path: path.as_bytes(),
+            query: query.as_bytes(),
+            authority: headers.get(HOST).and_then(|host| host.to_str().ok()),
+            headers,
+            client_certificate: certificate,
+            body: body(headers),
+            double_framing: false,
+            max_body_bytes: Limits::default().body_bytes,
+            now: now.as_second(),
+        };
+        let mut steps = Steps::default();
+        let decision = decide(policies, &facts, &mut steps);
+        let report = Report::of(&decision, steps, policies, &facts, now);
+        match self.output {
+            Format::Text => print(&report.text()),
+            Format::Json => print_json(&report),
+        }
+        if report.is_rejected() { Exit::No } else { Exit::Fine }
+    }
+
+    fn header_map(&self) -> Result<HeaderMap, String> {
+        let mut headers = HeaderMap::new();
+        for text in &self.headers {
+            let (name, value) = text
+                .split_once(':')
+                .ok_or_else(|| format!("`{text}` is no header: write `name: value`"))?;
+            let name: HeaderName = name.trim().parse().map_err(|_| format!("`{name}` is no header name"))?;
+            let value: HeaderValue = value
+                .trim()
+                .parse()
+                .map_err(|_| format!("the value of `{name}` is no header value"))?;
+            headers.append(name, value);
+        }
+        if let Some(token) = &self.token {
+            let token = match token.strip_prefix('@') {
+                Some(file) => {
+                    std::fs::read_to_string(file).map_err(|error| format!("`{file}` cannot be read: {error}"))?
+                }
+                None => token.clone(),
+            };
+            let value = format!("Bearer {}", token.trim());
+            headers.append(
+                AUTHORIZATION,
+                value.parse().map_err(|_| "the token is no header value")?,
+            );
+        }
+        headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+        Ok(headers)
+    }
+
+    fn certificate(&self) -> Result<Option<ClientCertificate>, String> {
+        self.client_cert.as_deref().map(read_certificate).transpose()
+    }
+}
+
+fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {
+    let shown = path.display();
+    let pem = std::fs::read(path).map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
+    let der = CertificateDer::from_pem_slice(&pem).ok();
+    der.and_then(|der| client_certificate(&der))
+        .ok_or_else(|| format!("`{shown}` has no certificate as PEM"))
+}
+
+fn body(headers: &HeaderMap) -> Body {
+    let length = headers.get(http::header::CONTENT_LENGTH);
+    match length.and_then(|length| length.to_str().ok()?.parse().ok()) {
+        Some(0) | None => Body::None,
+        Some(length) => Body::Sized(length),
+    }
+}
+
+/// Fetches the key sets that the proxy would hold by now. One that cannot be had shows in the
+/// decision.
+fn fetch_keys(policies: &PolicySet) {
+    let fetches = jwks::fetches(policies);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let (Ok(runtime), false) = (runtime, fetches.is_empty()) else {
+        return;
+    };
+    runtime.block_on(async {
+        for fetch in fetches {
+            if let Err(error) = fetch.once().await {
+                super::output::complain(format!("the keys of `{}` cannot be had: {error}", fetch.url()));
+            }
+        }
+    });
+}

@@ -1,0 +1,231 @@
+//! What `explain` says.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::decision::{Decision, Observer, Step};
+use crate::policy::PolicySet;
+use crate::proxy::error_response::{ErrorContext, render};
+use crate::proxy::identity_headers::{Hop, changes};
+use crate::proxy::ids::RequestIds;
+use crate::rejection::Rejection;
+use crate::request::RequestFacts;
+
+/// The steps of a decision, as they come.
+#[derive(Debug, Default)]
+pub(super) struct Steps(Vec<StepReport>);
+
+#[derive(Debug, Serialize)]
+struct StepReport {
+    step: &'static str,
+    outcome: &'static str,
+    detail: String,
+}
+
+impl Observer for Steps {
+    fn passed(&mut self, step: Step, how: impl FnOnce() -> String) {
+        self.0.push(StepReport {
+            step: step.as_str(),
+            outcome: "passed",
+            detail: how(),
+        });
+    }
+
+    fn failed(&mut self, step: Step, rejection: &Rejection) {
+        self.0.push(StepReport {
+            step: step.as_str(),
+            outcome: "failed",
+            detail: format!("{}: {}", rejection.reason().code(), rejection.cause()),
+        });
+    }
+}
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    decision: &'static str,
+    reason: Option<&'static str>,
+    /// The status of the rejection, or 200 where the service would answer.
+    status: u16,
+    service: Option<String>,
+    route: Option<String>,
+    /// Where the route stands in its file.
+    place: Option<String>,
+    steps: Vec<StepReport>,
+    /// What the service would get, where it would get anything.
+    headers: BTreeMap<String, String>,
+    /// What the client would get, where it would be refused.
+    response: Option<Response>,
+}
+
+#[derive(Debug, Serialize)]
+struct Response {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+impl Report {
+    pub(super) fn of(
+        decision: &Decision<'_>,
+        steps: Steps,
+        policies: &PolicySet,
+        facts: &RequestFacts<'_>,
+        now: Timestamp,
+    ) -> Self {
+        let policy = decision.policy.and_then(|index| policies.get(index));
+        let route = decision
+            .route
+            .and_then(|index| policies.route(index))
+            .map(|(_, route)| route);
+        let rejection = decision.outcome.rejection();
+        let forwarded = decision.outcome.permit().is_some();
+        Self {
+            decision: decision.outcome.label(),
+            reason: rejection.map(|rejection| rejection.reason().code()),
+            status: rejection
+                .filter(|_| !forwarded)
+                .map_or(200, |rejection| rejection.reason().status()),
+            service: policy.map(|policy| policy.service.clone()),
+            route: route.map(|route| route.pattern.clone()),
+            place: route.map(|route| route.place.to_string()),
+            steps: steps.0,
+            headers: service_headers(decision, policies, facts),
+            response: rejection
+                .filter(|_| !forwarded)
+                .map(|r| response(r, decision, policies, facts, now)),
+        }
+    }
+
+    pub(super) fn is_rejected(&self) -> bool {
+        self.decision != "allow"
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for step in &self.steps {
+            let mark = if step.outcome == "passed" { "ok" } else { "no" };
+            let _ = writeln!(text, "{:<12} {mark}  {}", step.step, step.detail);
+        }
+        let reason = self.reason.map(|reason| format!(" {reason}")).unwrap_or_default();
+        let _ = writeln!(text, "\ndecision: {}{reason}", self.decision);
+        if let Some(response) = &self.response {
+            let _ = writeln!(text, "\nthe client would get {}:", response.status);
+            list(&mut text, &response.headers);
+            let _ = writeln!(text, "\n{}", response.body);
+        } else {
+            let _ = writeln!(text, "\nthe service would get these headers:");
+            list(&mut text, &self.headers);
+        }
+        text
+    }
+}
+
+fn list(text: &mut String, headers: &BTreeMap<String, String>) {
+    for (name, value) in headers {
+        let _ = writeln!(text, "  {name}: {value}");
+    }
+}
+
+/// The ids of a request; new ones differ each time, so they are only told of.
+fn ids(headers: &HeaderMap) -> RequestIds {
+    let ids = RequestIds::of(headers);
+    let given = |name: &str, value: &str| headers.get(name).is_some_and(|own| own == value);
+    RequestIds {
+        request_id: if given("x-request-id", &ids.request_id) {
+            ids.request_id
+        } else {
+            "(new)".into()
+        },
+        trace_id: if ids.trace_begins { "(new)".into() } else { ids.trace_id },
+        traceparent: if ids.trace_begins {
+            "(new)".into()
+        } else {
+            ids.traceparent
+        },
+        trace_begins: ids.trace_begins,
+    }
+}
+
+fn service_headers(
+    decision: &Decision<'_>,
+    policies: &PolicySet,
+    facts: &RequestFacts<'_>,
+) -> BTreeMap<String, String> {
+    let (Some(permit), Some((policy, route))) = (
+        decision.outcome.permit(),
+        decision.route.and_then(|index| policies.route(index)),
+    ) else {
+        return BTreeMap::new();
+    };
+    let hop = Hop {
+        peer: None,
+        tls: facts.client_certificate.is_some(),
+        trusted: false,
+    };
+    let changes = changes(facts.headers, policy, route, permit, hop, &ids(facts.headers));
+    let mut headers = facts.headers.clone();
+    changes.remove.iter().for_each(|name| drop(headers.remove(name)));
+    for (name, value) in changes.set {
+        headers.insert(name, value);
+    }
+    let key = policy.internal_keys.as_ref().map(|keys| &keys.header);
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), shown(name, value, key)))
+        .collect()
+}
+
+/// A value as it may be shown: credentials are masked.
+fn shown(name: &HeaderName, value: &HeaderValue, key: Option<&HeaderName>) -> String {
+    if *name == AUTHORIZATION {
+        return "Bearer (masked)".into();
+    }
+    if Some(name) == key || *name == http::header::COOKIE {
+        return "(masked)".into();
+    }
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+fn response(
+    rejection: &Rejection,
+    decision: &Decision<'_>,
+    policies: &PolicySet,
+    facts: &RequestFacts<'_>,
+    now: Timestamp,
+) -> Response {
+    let policy = decision.policy.and_then(|index| policies.get(index));
+    let route = decision
+        .route
+        .and_then(|index| policies.route(index))
+        .map(|(_, route)| route);
+    let ids = ids(facts.headers);
+    let content_type = facts.headers.get(http::header::CONTENT_TYPE);
+    let answer = render(
+        rejection,
+        &ErrorContext {
+            style: policy.map_or(policies.default_errors(), |policy| &policy.errors),
+            realm: policy.map_or("sidegate", |policy| &policy.service),
+            accepts: route.map_or(&[], |route| route.authentication.methods()),
+            path: &String::from_utf8_lossy(facts.path),
+            request_id: &ids.request_id,
+            trace_id: &ids.trace_id,
+            now,
+            grpc: content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")),
+        },
+    );
+    let headers = answer
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), shown(name, value, None)));
+    Response {
+        status: answer.status,
+        headers: headers.collect(),
+        body: String::from_utf8_lossy(&answer.body).into_owned(),
+    }
+}

@@ -1,0 +1,136 @@
+//! `sidegate run`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Exit;
+use super::output::{complain, could_not_run, is_styled};
+use crate::app::{App, Sockets, StartError};
+use crate::config::{Overrides, ServerConfig};
+use crate::policy::PolicySet;
+use crate::policy_files::{self, LoadError};
+use crate::telemetry::{self, LogTarget};
+
+/// The file that is read where none is named.
+const DEFAULT_CONFIG: &str = "sidegate.yaml";
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) options: ServerOptions,
+}
+
+/// What flags and environment may say of a process. Flags beat environment beats file.
+#[derive(Debug, Args)]
+pub(super) struct ServerOptions {
+    /// The configuration of the process [default: sidegate.yaml, if it is there]
+    #[arg(long, env = "SIDEGATE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A policy file, or a folder of them
+    #[arg(long, env = "SIDEGATE_POLICIES", value_name = "DIR|FILE")]
+    policies: Option<PathBuf>,
+    /// Listen here, in clear text, in place of the configured listeners
+    #[arg(long, env = "SIDEGATE_LISTEN", value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where operators connect
+    #[arg(long, env = "SIDEGATE_ADMIN", value_name = "ADDR")]
+    admin: Option<String>,
+    /// Where state is kept that replicas share
+    #[arg(long, env = "SIDEGATE_STORE", value_name = "memory")]
+    store: Option<Store>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Store {
+    /// In this process
+    Memory,
+}
+
+impl ServerOptions {
+    /// Reads the file, if there is one, and applies what beats it.
+    pub(super) fn load(&self) -> Result<ServerConfig, LoadError> {
+        let overrides = Overrides {
+            policies: self.policies.clone(),
+            listen: self.listen.clone(),
+            admin: self.admin.clone(),
+        };
+        let default = PathBuf::from(DEFAULT_CONFIG);
+        match &self.config {
+            Some(path) => ServerConfig::load(path, &overrides),
+            None if default.exists() => ServerConfig::load(&default, &overrides),
+            None => ServerConfig::without_file(&overrides),
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn execute(self) -> Exit {
+        let config = match self.options.load() {
+            Ok(config) => config,
+            Err(error) => return refuse_to_start(error),
+        };
+        let policies = policy_files::load(std::slice::from_ref(&config.policies), config.default_errors.clone());
+        let policies = match policies {
+            Ok(policies) => policies,
+            Err(error) => return refuse_to_start(error),
+        };
+        telemetry::start(config.log, LogTarget::Stdout);
+        block_on(config.threads, serve(config, policies))
+    }
+}
+
+/// Lists every problem, as `check` does.
+fn refuse_to_start(error: LoadError) -> Exit {
+    let LoadError::Wrong(problems) = error else {
+        return could_not_run(error);
+    };
+    let styled = is_styled(&std::io::stderr());
+    for problem in &problems {
+        complain(problem.render(styled));
+    }
+    could_not_run(format!(
+        "{} in the files that say what to do",
+        super::check::count(problems.len())
+    ))
+}
+
+async fn serve(config: ServerConfig, policies: PolicySet) -> Result<(), StartError> {
+    let sockets = Sockets::open(&config)?;
+    let app = App::start(config, policies, sockets).await?;
+    app.announce();
+    until_told_to_stop().await;
+    app.stop().await;
+    Ok(())
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub(super) async fn until_told_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Runs on a number of threads until it ends.
+pub(super) fn block_on(threads: usize, run: impl Future<Output = Result<(), StartError>>) -> Exit {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return could_not_run(format!("no threads can be started: {error}")),
+    };
+    let result = runtime.block_on(run);
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Exit::Fine,
+        Err(error) => could_not_run(error),
+    }
+}

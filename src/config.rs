@@ -1,0 +1,515 @@
+//! `sidegate.yaml`, the environment and flags to what the process does: listeners, limits, paths.
+//! Flags beat environment beats file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::policy::ErrorStyle;
+use crate::policy::decode::{FromNode, List, MaybeEmpty, Period, Placed, Size, document, words};
+use crate::policy::document::ErrorsDocument;
+use crate::policy::problem::{Problem, Problems, Source};
+use crate::policy::yaml;
+use crate::policy_files::LoadError;
+
+document! {
+    /// The process: where it listens, where its policies are, what it bears.
+    pub struct ConfigDocument {
+        /// The version of this format: 1.
+        version: Placed<u32>,
+        /// Where clients connect. Default: `0.0.0.0:8080`.
+        listeners: Option<List<ListenerDocument>>,
+        /// Where operators connect. Default: `127.0.0.1:9090`.
+        admin: Option<AdminDocument>,
+        /// A policy file, or a folder of them. Default: `./policies`.
+        policies: Option<Placed<String>>,
+        /// Where state is kept that replicas share. Default: `memory`.
+        store: Option<Store>,
+        /// What a request may cost.
+        limits: Option<LimitsDocument>,
+        /// How the process ends.
+        shutdown: Option<ShutdownDocument>,
+        /// CIDRs whose `x-forwarded-*` are believed. Default: none.
+        trusted_proxies: Option<MaybeEmpty<Placed<String>>>,
+        /// What is logged.
+        log: Option<LogDocument>,
+        /// The number of threads that serve requests. Default: 1.
+        threads: Option<Placed<u32>>,
+        /// What holds where no policy says otherwise.
+        defaults: Option<DefaultsDocument>,
+    }
+
+    /// Where clients connect.
+    pub struct ListenerDocument {
+        /// `host:port`, or `unix:/path`.
+        address: Placed<String>,
+        /// Makes it a TLS listener.
+        tls: Option<TlsDocument>,
+    }
+
+    /// The certificates of a listener.
+    pub struct TlsDocument {
+        /// The certificate chain as PEM.
+        certificate: String,
+        /// Its private key as PEM.
+        key: String,
+        /// The CAs of client certificates as PEM. Asks every client for one.
+        client_ca: Option<String>,
+        /// Revoked client certificates as PEM.
+        client_crl: Option<Placed<String>>,
+    }
+
+    /// Where operators connect.
+    pub struct AdminDocument {
+        /// `host:port`.
+        address: Placed<String>,
+    }
+
+    /// What a request may cost.
+    pub struct LimitsDocument {
+        /// The longest head of a request. Default 32KiB.
+        header_bytes: Option<Size>,
+        /// The most header fields. Default 100, at most 256.
+        headers: Option<Placed<u32>>,
+        /// The longest request target. Default 8KiB.
+        uri_bytes: Option<Size>,
+        /// The longest body. Default 10MiB.
+        body_bytes: Option<Size>,
+        /// How long the head of a request may take. Default 10s.
+        header_timeout: Option<Period>,
+        /// How long the body of a request may pause. Default 30s.
+        body_timeout: Option<Period>,
+        /// How long a connection may be idle between requests. Default 60s.
+        idle_timeout: Option<Period>,
+    }
+
+    /// How the process ends.
+    pub struct ShutdownDocument {
+        /// How long requests in flight may take after SIGTERM. Default 20s.
+        grace: Option<Period>,
+    }
+
+    /// What is logged.
+    pub struct LogDocument {
+        /// One JSON object a line, or text for people. Default `json`.
+        format: Option<LogFormat>,
+        /// The least important lines that are written. Default `info`.
+        level: Option<LogLevel>,
+        /// Whether each request is a line. Default true.
+        access: Option<bool>,
+    }
+
+    /// What holds where no policy says otherwise.
+    pub struct DefaultsDocument {
+        /// How errors are written.
+        errors: ErrorsDocument,
+    }
+}
+
+words! {
+    /// Where state is kept that replicas share.
+    pub enum Store {
+        /// In this process.
+        Memory = "memory",
+    }
+
+    /// The form of a log line.
+    pub enum LogFormat {
+        /// One JSON object.
+        Json = "json",
+        /// Text for people.
+        Text = "text",
+    }
+
+    /// How important a log line is.
+    pub enum LogLevel {
+        /// Faults of Sidegate itself.
+        Error = "error",
+        /// What an operator should look at.
+        Warn = "warn",
+        /// What happens.
+        Info = "info",
+        /// Why it happens.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+}
+
+impl LogLevel {
+    /// The word that the logging library knows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// What flags and environment say; it beats the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// The policies.
+    pub policies: Option<PathBuf>,
+    /// One plain listener in place of all others.
+    pub listen: Option<String>,
+    /// The admin listener.
+    pub admin: Option<String>,
+}
+
+/// What the process does, checked.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where clients connect.
+    pub listeners: Vec<Listener>,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+    /// A policy file, or a folder of them.
+    pub policies: PathBuf,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// How long requests in flight may take after SIGTERM.
+    pub grace: Duration,
+    /// Networks whose `x-forwarded-*` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What is logged.
+    pub log: LogConfig,
+    /// The number of threads that serve requests.
+    pub threads: usize,
+    /// How errors are written where no policy says it.
+    pub default_errors: ErrorStyle,
+}
+
+/// Where clients connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The address.
+    pub address: ListenAddress,
+    /// Certificates, for a TLS listener.
+    pub tls: Option<TlsFiles>,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// A TCP port.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The files of a TLS listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The CAs of client certificates.
+    pub client_ca: Option<PathBuf>,
+    /// Revoked client certificates.
+    pub client_crl: Option<PathBuf>,
+}
+
+/// What a request may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest head of a request, in bytes.
+    pub header_bytes: usize,
+    /// The most header fields.
+    pub headers: usize,
+    /// The longest request target, in bytes.
+    pub uri_bytes: usize,
+    /// The longest body, in bytes.
+    pub body_bytes: u64,
+    /// How long the head of a request may take.
+    pub header_timeout: Duration,
+    /// How long the body of a request may pause.
+    pub body_timeout: Duration,
+    /// How long a connection may be idle between requests.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: 32 * 1024,
+            headers: 100,
+            uri_bytes: 8 * 1024,
+            body_bytes: 10 * 1024 * 1024,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+/// What is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least important lines that are written.
+    pub level: LogLevel,
+    /// Whether each request is a line.
+    pub access: bool,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Json,
+            level: LogLevel::Info,
+            access: true,
+        }
+    }
+}
+
+impl ServerConfig {
+    /// Reads a file and applies what beats it. Paths in the file are relative to its folder.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, LoadError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| LoadError::Unreadable(format!("`{}` cannot be read: {error}", path.display())))?;
+        let name = path.display().to_string();
+        let base = path.parent().map(Path::to_owned).unwrap_or_default();
+        let mut config = Self::parse(Source { name, text }, &base).map_err(LoadError::Wrong)?;
+        config.apply(overrides)?;
+        Ok(config)
+    }
+
+    /// What holds without a file.
+    pub fn without_file(overrides: &Overrides) -> Result<Self, LoadError> {
+        let source = Source {
+            name: "(defaults)".into(),
+            text: "version: 1\n".into(),
+        };
+        let mut config = Self::parse(source, Path::new("")).map_err(LoadError::Wrong)?;
+        config.apply(overrides)?;
+        Ok(config)
+    }
+
+    fn apply(&mut self, overrides: &Overrides) -> Result<(), LoadError> {
+        if let Some(policies) = &overrides.policies {
+            self.policies.clone_from(policies);
+        }
+        if let Some(listen) = &overrides.listen {
+            let address = listen_address(listen).map_err(LoadError::Unreadable)?;
+            self.listeners = vec![Listener { address, tls: None }];
+        }
+        if let Some(admin) = &overrides.admin {
+            self.admin = socket_address(admin).map_err(LoadError::Unreadable)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the text of a file.
+    pub fn parse(source: Source, base: &Path) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::of(Arc::new(source));
+        let config = yaml::read(&mut problems)
+            .and_then(|node| ConfigDocument::from_node(&node, &mut problems))
+            .and_then(|document| check(document, base, &mut problems));
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems.into_sorted()),
+        }
+    }
+}
+
+fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Option<ServerConfig> {
+    if document.version.value != 1 {
+        problems.add(&document.version.span, "this is version 1 of the format");
+    }
+    let listeners = match document.listeners {
+        Some(List(listeners)) => listeners
+            .into_iter()
+            .filter_map(|l| listener(l, base, problems))
+            .collect(),
+        None => vec![Listener {
+            address: listen_address("0.0.0.0:8080").ok()?,
+            tls: None,
+        }],
+    };
+    let admin = match document.admin {
+        Some(admin) => placed(socket_address(&admin.address.value), &admin.address, problems),
+        None => socket_address("127.0.0.1:9090").ok(),
+    };
+    let networks = document
+        .trusted_proxies
+        .map(|MaybeEmpty(networks)| networks)
+        .unwrap_or_default();
+    let trusted_proxies = networks
+        .iter()
+        .filter_map(|net| placed(network(&net.value), net, problems))
+        .collect();
+    let log = document.log.map_or_else(LogConfig::default, |log| LogConfig {
+        format: log.format.unwrap_or(LogFormat::Json),
+        level: log.level.unwrap_or(LogLevel::Info),
+        access: log.access.unwrap_or(true),
+    });
+    let threads = document.threads.map_or(1, |threads| {
+        if !(1..=256).contains(&threads.value) {
+            problems.add(&threads.span, "between 1 and 256 threads are possible");
+        }
+        threads.value
+    });
+    Some(ServerConfig {
+        listeners,
+        admin: admin?,
+        policies: base.join(
+            document
+                .policies
+                .map_or_else(|| "policies".to_owned(), |path| path.value),
+        ),
+        limits: limits(document.limits, problems),
+        grace: document
+            .shutdown
+            .and_then(|s| s.grace)
+            .map_or(Duration::from_secs(20), |grace| grace.0),
+        trusted_proxies,
+        log,
+        threads: usize::try_from(threads).unwrap_or(1),
+        default_errors: document
+            .defaults
+            .map_or_else(ErrorStyle::default, |defaults| ErrorStyle {
+                format: defaults.errors.format,
+                code_prefix: defaults
+                    .errors
+                    .code_prefix
+                    .map_or_else(|| "ERR_SIDEGATE".into(), |prefix| prefix.value),
+            }),
+    })
+}
+
+fn listener(document: ListenerDocument, base: &Path, problems: &mut Problems) -> Option<Listener> {
+    let address = placed(listen_address(&document.address.value), &document.address, problems);
+    let tls = document.tls.map(|tls| {
+        if let Some(crl) = tls.client_crl.as_ref().filter(|_| tls.client_ca.is_none()) {
+            problems.add(&crl.span, "`client_crl` needs `client_ca`");
+        }
+        TlsFiles {
+            certificate: base.join(tls.certificate),
+            key: base.join(tls.key),
+            client_ca: tls.client_ca.map(|file| base.join(file)),
+            client_crl: tls.client_crl.map(|file| base.join(file.value)),
+        }
+    });
+    Some(Listener { address: address?, tls })
+}
+
+fn limits(document: Option<LimitsDocument>, problems: &mut Problems) -> Limits {
+    let default = Limits::default();
+    let Some(document) = document else { return default };
+    let size =
+        |size: Option<Size>, default: usize| size.map_or(default, |s| usize::try_from(s.0).unwrap_or(usize::MAX));
+    let period = |period: Option<Period>, default| period.map_or(default, |period| period.0);
+    if let Some(headers) = document
+        .headers
+        .as_ref()
+        .filter(|count| !(1..=256).contains(&count.value))
+    {
+        problems.add(&headers.span, "between 1 and 256 header fields are possible");
+    }
+    Limits {
+        headers: document.headers.map_or(default.headers, |count| count.value as usize),
+        header_bytes: size(document.header_bytes, default.header_bytes),
+        uri_bytes: size(document.uri_bytes, default.uri_bytes),
+        body_bytes: document.body_bytes.map_or(default.body_bytes, |size| size.0),
+        header_timeout: period(document.header_timeout, default.header_timeout),
+        body_timeout: period(document.body_timeout, default.body_timeout),
+        idle_timeout: period(document.idle_timeout, default.idle_timeout),
+    }
+}
+
+fn placed<T>(result: Result<T, String>, at: &Placed<String>, problems: &mut Problems) -> Option<T> {
+    result.map_err(|message| problems.add(&at.span, message)).ok()
+}
+
+/// `host:port` with an IP address, or `unix:/path`.
+pub fn listen_address(text: &str) -> Result<ListenAddress, String> {
+    match text.strip_prefix("unix:") {
+        Some(path) if path.starts_with('/') => Ok(ListenAddress::Unix(path.into())),
+        Some(_) => Err(format!("`{text}` is no absolute path of a socket")),
+        None => socket_address(text).map(ListenAddress::Tcp),
+    }
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let text = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    text.parse()
+        .map_err(|_| format!("`{text}` is no address: write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`"))
+}
+
+/// A network such as `10.0.0.0/8`; an address alone is a network of one.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
+    text.parse()
+        .or(address)
+        .map_err(|_| format!("`{text}` is no CIDR such as `10.0.0.0/8`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ServerConfig, Vec<String>> {
+        let source = Source {
+            name: "sidegate.yaml".into(),
+            text: text.into(),
+        };
+        let config = ServerConfig::parse(source, Path::new("/etc/sidegate"));
+        config.map_err(|problems| problems.iter().map(|p| p.message().to_owned()).collect())
+    }
+
+    #[test]
+    fn defaults() {
+        let config = parse("version: 1\n").unwrap();
+        assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:8080");
+        assert_eq!(config.admin.to_string(), "127.0.0.1:9090");
+        assert_eq!(config.policies, Path::new("/etc/sidegate/policies"));
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!((config.threads, config.grace), (1, Duration::from_secs(20)));
+        assert!(config.trusted_proxies.is_empty());
+    }
+
+    #[test]
+    fn everything_can_be_said() {
+        let config = parse(
+            "version: 1\nlisteners:\n  - address: unix:/run/s.sock\n  - address: 127.0.0.1:8443\n    tls: { certificate: t.crt, key: /t.key, client_ca: ca.crt }\nadmin: { address: localhost:1 }\nlimits: { header_bytes: 1KiB, headers: 7, body_bytes: 2GiB, idle_timeout: 5s }\nshutdown: { grace: 5s }\ntrusted_proxies: [10.0.0.0/8, '::1']\nlog: { format: text, level: debug, access: false }\nthreads: 2\nstore: memory\ndefaults: { errors: { format: problem, code_prefix: ERR_X } }\n",
+        )
+        .unwrap();
+        let tls = config.listeners[1].tls.clone().unwrap();
+        assert_eq!(tls.certificate, Path::new("/etc/sidegate/t.crt"));
+        assert_eq!(tls.key, Path::new("/t.key"));
+        assert_eq!(config.limits.body_bytes, 2 << 30);
+        assert_eq!(config.trusted_proxies.len(), 2);
+        assert_eq!(config.log.format, LogFormat::Text);
+        assert_eq!(config.default_errors.code_prefix, "ERR_X");
+    }
+
+    #[test]
+    fn every_problem_is_told() {
+        let problems = parse(
+            "version: 2\nlisteners: [{ address: x }]\nthreads: 0\nlimits: { headers: 300 }\ntrusted_proxies: [all]\nstore: disk\nadmn: {}\n",
+        )
+        .unwrap_err();
+        assert_eq!(problems.len(), 7, "{problems:#?}");
+    }
+}

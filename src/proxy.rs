@@ -1,0 +1,376 @@
+//! The gateway: pingora's phases, each a few lines.
+//!
+//! A request is decided in `request_filter`. Its identity headers are set in
+//! `upstream_request_filter`, after the engine removed what `Connection` nominates.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, EXPECT};
+use http::{HeaderValue, StatusCode};
+use ipnet::IpNet;
+use jiff::Timestamp;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use crate::config::Limits;
+use crate::decision::decide;
+use crate::jwks::KeyWaiter;
+use crate::policy::PolicySet;
+use crate::rejection::{Reason, Rejection};
+use crate::telemetry::metrics::Metrics;
+
+pub mod context;
+pub mod error_response;
+pub mod facts;
+pub mod guard;
+pub mod identity_headers;
+pub mod ids;
+pub mod server;
+pub mod upstream;
+
+use context::RequestContext;
+use error_response::{REQUEST_ID, render};
+use facts::Target;
+use guard::Guard;
+use identity_headers::Hop;
+use ids::RequestIds;
+use upstream::Peer;
+
+/// How much of an unread body is read before the answer, over HTTP/2, where clients take an early
+/// answer for a broken stream.
+const DRAINED_BYTES: usize = 256 * 1024;
+
+/// How long the rest of a body is read after the answer, so that the connection can be kept.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// The longest body that is read only to keep a connection.
+const DRAINED_LENGTH: u64 = 1024 * 1024;
+
+/// Decides on requests and forwards those that are allowed.
+#[derive(Debug)]
+pub struct Gateway {
+    policies: Arc<PolicySet>,
+    peers: Vec<Arc<Peer>>,
+    metrics: Metrics,
+    limits: Limits,
+    trusted_proxies: Vec<IpNet>,
+    access_log: bool,
+    keys: KeyWaiter,
+}
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct GatewayParts {
+    /// The policies in force.
+    pub policies: Arc<PolicySet>,
+    /// The service of each policy.
+    pub peers: Vec<Arc<Peer>>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// Networks whose `x-forwarded-*` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether each request is a log line.
+    pub access_log: bool,
+    /// Waits for first key sets.
+    pub keys: KeyWaiter,
+}
+
+impl Gateway {
+    /// Puts a gateway together.
+    pub fn new(parts: GatewayParts) -> Self {
+        let GatewayParts {
+            policies,
+            peers,
+            metrics,
+            limits,
+            trusted_proxies,
+            access_log,
+            keys,
+        } = parts;
+        Self {
+            policies,
+            peers,
+            metrics,
+            limits,
+            trusted_proxies,
+            access_log,
+            keys,
+        }
+    }
+
+    /// Decides. Where only a first key set is missing, waits for it within a bound and decides
+    /// once more.
+    async fn decide(&self, session: &Session, target: &Target, ctx: &mut RequestContext) {
+        let facts = facts::of(session, target, self.limits.body_bytes, Timestamp::now().as_second());
+        let mut started = Instant::now();
+        let mut decision = decide(&self.policies, &facts, &mut ());
+        let keys_missing = |rejection: &Rejection| rejection.reason() == Reason::KeysUnavailable;
+        if decision.outcome.rejection().is_some_and(keys_missing) {
+            let mut first_keys = self.keys.listen();
+            while decision.outcome.rejection().is_some_and(keys_missing) && first_keys.next().await {
+                started = Instant::now();
+                decision = decide(&self.policies, &facts, &mut ());
+            }
+        }
+        ctx.decision_duration = started.elapsed();
+        ctx.decided(decision, target.query());
+    }
+
+    /// Limits of the head that the guard does not see: over HTTP/2, and single parts of it.
+    fn check_head(&self, session: &Session, target: &Target) -> Option<Rejection> {
+        let headers = &session.req_header().headers;
+        if target.len() > self.limits.uri_bytes {
+            return Some(Reason::UriTooLong.into());
+        }
+        let bytes: usize = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4)
+            .sum();
+        let too_large = headers.len() > self.limits.headers || bytes > self.limits.header_bytes;
+        too_large.then(|| Reason::HeadersTooLarge.into())
+    }
+
+    fn hop(&self, session: &Session) -> Hop {
+        let peer = peer_address(session);
+        let trusts = |peer: IpAddr| self.trusted_proxies.iter().any(|net| net.contains(&peer));
+        Hop {
+            peer,
+            tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+            trusted: peer.is_some_and(trusts),
+        }
+    }
+
+    async fn answer(&self, session: &mut Session, rejection: &Rejection, ctx: &RequestContext) -> Result<()> {
+        let answer = render(rejection, &ctx.error_context(&self.policies));
+        let mut header = ResponseHeader::build(answer.status, Some(answer.headers.len()))?;
+        for (name, value) in answer.headers {
+            header.insert_header(name, value)?;
+        }
+        let bodiless = answer.body.is_empty() || session.req_header().method == http::Method::HEAD;
+        session.write_response_header(Box::new(header), bodiless).await?;
+        if !bodiless {
+            session.write_response_body(Some(answer.body), true).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the connection usable after an answer that did not read the body, where that is cheap.
+    async fn spare_connection(&self, session: &mut Session) {
+        let headers = &session.req_header().headers;
+        let expects = headers.contains_key(EXPECT);
+        let length = headers
+            .get(http::header::CONTENT_LENGTH)
+            .and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
+        match session.as_downstream_mut() {
+            // Who expects `100 Continue` has not sent the body, and may send a request next.
+            ServerSession::H1(http1) if !expects && length.is_none_or(|length| length <= DRAINED_LENGTH) => {
+                http1.set_close_on_response_before_downstream_finish(false);
+                http1.set_total_drain_timeout(Some(DRAIN_TIME));
+            }
+            ServerSession::H2(_) => {
+                let _ = tokio::time::timeout(DRAIN_TIME, drain(session)).await;
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn drain(session: &mut Session) {
+    let mut read = 0;
+    while read < DRAINED_BYTES {
+        match session.as_downstream_mut().read_request_body().await {
+            Ok(Some(chunk)) => read += chunk.len(),
+            _ => return,
+        }
+    }
+}
+
+/// The address of the other end, if it has one.
+fn peer_address(session: &Session) -> Option<IpAddr> {
+    let address = session.client_addr()?.as_inet()?;
+    Some(address.ip().to_canonical())
+}
+
+/// What an error of the engine means to the client. `None`: the client is gone.
+fn rejection_of(error: &Error) -> Option<Rejection> {
+    use ErrorType::{
+        ConnectNoRoute, ConnectRefused, ConnectTimedout, ConnectionClosed, HTTPStatus, InvalidHTTPHeader, ReadError,
+        ReadTimedout, SocketError, TLSHandshakeTimedout, WriteError, WriteTimedout,
+    };
+    let reason = match (error.esource(), error.etype()) {
+        (_, HTTPStatus(413)) => Reason::BodyTooLarge,
+        (_, HTTPStatus(502)) | (ErrorSource::Upstream, ConnectRefused | ConnectNoRoute | SocketError) => {
+            Reason::UpstreamUnreachable
+        }
+        (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => {
+            Reason::UpstreamTimeout
+        }
+        (ErrorSource::Upstream, etype) if etype.as_str().starts_with("Connect") && *etype != ConnectionClosed => {
+            Reason::UpstreamUnreachable
+        }
+        (ErrorSource::Upstream, _) => Reason::UpstreamFailed,
+        (ErrorSource::Downstream, ReadTimedout) => Reason::RequestTimeout,
+        (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed | WriteTimedout) => return None,
+        (ErrorSource::Downstream, InvalidHTTPHeader | _) => Reason::RequestMalformed,
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::InternalError,
+    };
+    Some(Rejection::because(reason, error.etype().as_str().to_owned()))
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        RequestContext::begin(&self.metrics)
+    }
+
+    /// The engine's compression is not wanted, so no module is set up.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, _: &mut RequestContext) -> Result<()> {
+        if let Some(guard) = session.as_downstream().stream().and_then(Guard::of) {
+            guard.head_is_read();
+        }
+        // The engine turns keep-alive off where it must; turning it on again would undo that.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
+        }
+        session.set_read_timeout(Some(self.limits.body_timeout));
+        session.set_write_timeout(Some(self.limits.idle_timeout));
+        // A client that closes its sending half still wants its answer.
+        session.as_downstream_mut().set_abort_on_close(false);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        let target = Target::of(session);
+        let headers = &session.req_header().headers;
+        ctx.ids = RequestIds::of(headers);
+        ctx.sent_path = String::from_utf8_lossy(target.path()).into_owned();
+        ctx.grpc = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        match self.check_head(session, &target) {
+            Some(rejection) => ctx.rejection = Some(rejection),
+            None => self.decide(session, &target, ctx).await,
+        }
+        ctx.count_decision(&self.policies);
+        if ctx.permit.is_some() {
+            return Ok(false);
+        }
+        let rejection = ctx.rejection.clone().unwrap_or_else(|| Reason::InternalError.into());
+        if rejection.reason() == Reason::RequestMalformed {
+            // What follows a malformed request cannot be told from its body.
+            session.set_keepalive(None);
+        } else {
+            self.spare_connection(session).await;
+        }
+        self.answer(session, &rejection, ctx).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        if ctx.permit.is_none() {
+            return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
+        }
+        ctx.upstream_started.get_or_insert_with(Instant::now);
+        let peer = ctx.policy.and_then(|index| self.peers.get(index));
+        match peer.and_then(|peer| peer.get()) {
+            Some(peer) => Ok(peer),
+            None => Error::e_explain(ErrorType::HTTPStatus(502), "the name of the service has no address"),
+        }
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        let (Some(permit), (Some(policy), Some(route))) = (&ctx.permit, ctx.matched(&self.policies)) else {
+            return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
+        };
+        let hop = self.hop(session);
+        let changes = identity_headers::changes(&upstream.headers, policy, route, permit, hop, &ctx.ids);
+        for name in &changes.remove {
+            upstream.remove_header(name);
+        }
+        for (name, value) in changes.set {
+            upstream.insert_header(name, value)?;
+        }
+        upstream.set_raw_path(&ctx.forward)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        let length = body.as_ref().map_or(0, Bytes::len);
+        ctx.body_bytes += u64::try_from(length).unwrap_or(u64::MAX);
+        if ctx.body_bytes > self.limits.body_bytes && !session.was_upgraded() {
+            return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down());
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        ctx.upstream_answered(response.status.as_u16());
+        if session.is_process_shutting_down() {
+            session.set_keepalive(None);
+        }
+        if let Ok(id) = HeaderValue::from_str(&ctx.ids.request_id) {
+            response.insert_header(REQUEST_ID, id)?;
+        }
+        Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
+        let rejection = rejection_of(error);
+        let code = rejection.as_ref().map_or(0, |rejection| rejection.reason().status());
+        tracing::debug!(%error, code, "request failed");
+        session.set_keepalive(None);
+        if let Some(rejection) = rejection {
+            if session.response_written().is_none()
+                && let Err(error) = self.answer(session, &rejection, ctx).await
+            {
+                tracing::debug!(%error, "the client is gone");
+            }
+            ctx.rejection = Some(rejection);
+        }
+        FailToProxy {
+            error_code: code,
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut RequestContext) {
+        ctx.end(&self.policies, session, self.access_log);
+    }
+
+    /// Failures are in the access log, with their reason.
+    fn suppress_error_log(&self, _: &Session, _: &RequestContext, _: &Error) -> bool {
+        true
+    }
+}

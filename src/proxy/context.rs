@@ -1,0 +1,190 @@
+//! What is kept of one request from its first phase to its log line.
+
+use std::time::{Duration, Instant};
+
+use pingora::proxy::Session;
+
+use super::error_response::ErrorContext;
+use super::ids::RequestIds;
+use crate::authz::Permit;
+use crate::decision::{Decision, Outcome};
+use crate::policy::route::Route;
+use crate::policy::{Policy, PolicySet, RouteIndex};
+use crate::rejection::Rejection;
+use crate::telemetry::access_log::AccessLine;
+use crate::telemetry::metrics::{Metrics, NONE};
+
+/// One request.
+#[derive(Debug)]
+pub struct RequestContext {
+    started: Instant,
+    /// The ids of the request.
+    pub ids: RequestIds,
+    /// The path as the client sent it, for error bodies and the log.
+    pub sent_path: String,
+    /// The policy that the request is for.
+    pub policy: Option<usize>,
+    /// The route that matched.
+    pub route: Option<RouteIndex>,
+    /// The path and query that are forwarded.
+    pub forward: Vec<u8>,
+    /// The proof that the request may be forwarded.
+    pub permit: Option<Permit>,
+    /// Why it was refused, or would have been.
+    pub rejection: Option<Rejection>,
+    /// `allow`, `deny` or `shadow_deny`.
+    pub decision: &'static str,
+    /// How long the decision took.
+    pub decision_duration: Duration,
+    /// Whether the request is gRPC.
+    pub grpc: bool,
+    /// The bytes of the request's body so far.
+    pub body_bytes: u64,
+    /// When a service was chosen.
+    pub upstream_started: Option<Instant>,
+    /// How long the service took to the head of its response.
+    pub upstream_duration: Option<Duration>,
+    /// The status that the service answered with.
+    pub upstream_status: Option<u16>,
+    metrics: Metrics,
+}
+
+impl RequestContext {
+    /// A request begins.
+    pub fn begin(metrics: &Metrics) -> Self {
+        metrics.in_flight().inc();
+        Self {
+            started: Instant::now(),
+            ids: RequestIds::default(),
+            sent_path: String::new(),
+            policy: None,
+            route: None,
+            forward: Vec::new(),
+            permit: None,
+            rejection: None,
+            decision: "deny",
+            decision_duration: Duration::ZERO,
+            grpc: false,
+            body_bytes: 0,
+            upstream_started: None,
+            upstream_duration: None,
+            upstream_status: None,
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// Keeps what was decided.
+    pub fn decided(&mut self, decision: Decision<'_>, query: &[u8]) {
+        self.policy = decision.policy;
+        self.route = decision.route;
+        self.decision = decision.outcome.label();
+        if let Some(path) = &decision.path {
+            self.forward.clear();
+            self.forward.extend_from_slice(path.as_str().as_bytes());
+            self.forward.extend_from_slice(query);
+        }
+        (self.permit, self.rejection) = match decision.outcome {
+            Outcome::Allow(permit) => (Some(permit), None),
+            Outcome::Deny(rejection) => (None, Some(rejection)),
+            Outcome::ShadowDeny(permit, rejection) => (Some(permit), Some(rejection)),
+        };
+    }
+
+    /// The policy and route of the request.
+    pub fn matched<'p>(&self, policies: &'p PolicySet) -> (Option<&'p Policy>, Option<&'p Route>) {
+        let policy = self.policy.and_then(|index| policies.get(index));
+        let route = self
+            .route
+            .and_then(|index| policies.route(index))
+            .map(|(_, route)| route);
+        (policy, route)
+    }
+
+    /// How an error of this request is written.
+    pub fn error_context<'c>(&'c self, policies: &'c PolicySet) -> ErrorContext<'c> {
+        let (policy, route) = self.matched(policies);
+        ErrorContext {
+            style: policy.map_or(policies.default_errors(), |policy| &policy.errors),
+            realm: policy.map_or("sidegate", |policy| &policy.service),
+            accepts: route.map_or(&[], |route| route.authentication.methods()),
+            path: &self.sent_path,
+            request_id: &self.ids.request_id,
+            trace_id: &self.ids.trace_id,
+            now: jiff::Timestamp::now(),
+            grpc: self.grpc,
+        }
+    }
+
+    /// Counts the decision.
+    pub fn count_decision(&self, policies: &PolicySet) {
+        let (policy, route) = self.matched(policies);
+        let labels = [
+            policy.map_or(NONE, |policy| &policy.service),
+            route.map_or(NONE, |route| &route.pattern),
+            route.map_or(NONE, Route::auth_label),
+            self.decision,
+            self.rejection
+                .as_ref()
+                .map_or("", |rejection| rejection.reason().code()),
+        ];
+        self.metrics.decision(labels, self.decision_duration);
+    }
+
+    /// The head of the service's response has come.
+    pub fn upstream_answered(&mut self, status: u16) {
+        self.upstream_status = Some(status);
+        self.upstream_duration = self.upstream_started.map(|started| started.elapsed());
+    }
+
+    /// Counts and logs the request at its end.
+    pub fn end(&self, policies: &PolicySet, session: &Session, access_log: bool) {
+        let (policy, route) = self.matched(policies);
+        let service = policy.map_or(NONE, |policy| policy.service.as_str());
+        let pattern = route.map_or(NONE, |route| route.pattern.as_str());
+        let status = session
+            .response_written()
+            .map_or(0, |response| response.status.as_u16());
+        let method = &session.req_header().method;
+        let duration = self.started.elapsed();
+        self.metrics.request(service, pattern, method, status, duration);
+        if let Some(upstream) = self.upstream_duration {
+            self.metrics.upstream(service, upstream);
+        }
+        if !access_log {
+            return;
+        }
+        let permit = self.permit.as_ref();
+        let tenant = permit.and_then(Permit::tenant).map(|tenant| tenant.to_string());
+        let sent = session.body_bytes_sent();
+        AccessLine {
+            request_id: &self.ids.request_id,
+            trace_id: &self.ids.trace_id,
+            service,
+            route: pattern,
+            auth: route.map_or(NONE, Route::auth_label),
+            decision: self.decision,
+            reason: self.rejection.as_ref().map(|rejection| rejection.reason().code()),
+            cause: self.rejection.as_ref().map(Rejection::cause),
+            subject: permit.and_then(Permit::subject),
+            tenant: tenant.as_deref(),
+            client_id: permit.and_then(Permit::client),
+            method: method.as_str(),
+            path: &self.sent_path,
+            client: super::peer_address(session),
+            status,
+            upstream_status: self.upstream_status,
+            bytes_in: self.body_bytes,
+            bytes_out: u64::try_from(sent).unwrap_or(u64::MAX),
+            duration,
+            upstream_duration: self.upstream_duration,
+            decision_duration: self.decision_duration,
+        }
+        .write();
+    }
+}
+
+impl Drop for RequestContext {
+    fn drop(&mut self) {
+        self.metrics.in_flight().dec();
+    }
+}

@@ -1,0 +1,356 @@
+//! Rejection to the service's standard body and `WWW-Authenticate`. The only writer of error
+//! bodies.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::policy::{ErrorFormat, ErrorStyle};
+use crate::principal::AuthMethod;
+use crate::rejection::{Reason, Rejection};
+
+/// The header that carries the id of a request.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What an error body tells about the request that it answers.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorContext<'c> {
+    /// How the service writes its errors.
+    pub style: &'c ErrorStyle,
+    /// The realm of a challenge: the name of the service.
+    pub realm: &'c str,
+    /// The methods that the route accepts, for the challenge.
+    pub accepts: &'c [AuthMethod],
+    /// The path as the client sent it, without the query.
+    pub path: &'c str,
+    /// The id of the request.
+    pub request_id: &'c str,
+    /// The trace that the request belongs to.
+    pub trace_id: &'c str,
+    /// The time of the answer.
+    pub now: Timestamp,
+    /// Whether the caller speaks gRPC.
+    pub grpc: bool,
+}
+
+/// A response that is ready to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorResponse {
+    /// The status.
+    pub status: u16,
+    /// The header fields, `content-length` among them.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body; empty for gRPC.
+    pub body: Bytes,
+}
+
+/// Integration Hub's errors.
+#[derive(Serialize)]
+struct Flat<'c> {
+    #[serde(rename = "statusCode")]
+    status: u16,
+    code: String,
+    message: &'static str,
+    path: &'c str,
+    timestamp: String,
+}
+
+/// Wallet's errors.
+#[derive(Serialize)]
+struct Envelope<'c> {
+    data: Option<()>,
+    error: EnvelopeError<'c>,
+    meta: Meta<'c>,
+}
+
+#[derive(Serialize)]
+struct EnvelopeError<'c> {
+    code: String,
+    message: &'static str,
+    details: Details,
+    #[serde(rename = "traceId")]
+    trace_id: &'c str,
+}
+
+#[derive(Serialize)]
+struct Details {
+    reason: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta<'c> {
+    request_id: &'c str,
+    trace_id: &'c str,
+    timestamp: String,
+}
+
+/// RFC 9457, 3. The type is `about:blank`, so the title is that of the status (4.2.1).
+#[derive(Serialize)]
+struct Problem<'c> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    instance: &'c str,
+    code: String,
+    reason: &'static str,
+    #[serde(rename = "requestId")]
+    request_id: &'c str,
+}
+
+/// Writes the answer to a refused request.
+pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorResponse {
+    let reason = rejection.reason();
+    let mut headers = match context.grpc {
+        true => grpc_headers(reason),
+        false => Vec::new(),
+    };
+    let body = match context.grpc {
+        true => Bytes::new(),
+        false => body(reason, context),
+    };
+    if !context.grpc {
+        headers.push((CONTENT_TYPE, media_type(context.style.format)));
+    }
+    headers.push((CONTENT_LENGTH, body.len().into()));
+    headers.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    headers.extend(
+        HeaderValue::from_str(context.request_id)
+            .ok()
+            .map(|id| (REQUEST_ID, id)),
+    );
+    if reason.status() == 401 {
+        let challenge = HeaderValue::from_str(&challenge(reason, context));
+        headers.extend(challenge.ok().map(|challenge| (WWW_AUTHENTICATE, challenge)));
+    }
+    if reason == Reason::MethodNotAllowed {
+        let methods: Vec<_> = rejection.allow().iter().map(http::Method::as_str).collect();
+        headers.extend(
+            HeaderValue::from_str(&methods.join(", "))
+                .ok()
+                .map(|allow| (ALLOW, allow)),
+        );
+    }
+    ErrorResponse {
+        status: if context.grpc { 200 } else { reason.status() },
+        headers,
+        body,
+    }
+}
+
+fn media_type(format: ErrorFormat) -> HeaderValue {
+    HeaderValue::from_static(match format {
+        ErrorFormat::Flat | ErrorFormat::Envelope => "application/json",
+        ErrorFormat::Problem => "application/problem+json",
+    })
+}
+
+fn body(reason: Reason, context: &ErrorContext<'_>) -> Bytes {
+    let code = format!("{}_{}", context.style.code_prefix, reason.status_word());
+    let timestamp = format!("{:.3}", context.now);
+    let message = reason.message();
+    let json = match context.style.format {
+        ErrorFormat::Flat => serde_json::to_vec(&Flat {
+            status: reason.status(),
+            code,
+            message,
+            path: context.path,
+            timestamp,
+        }),
+        ErrorFormat::Envelope => serde_json::to_vec(&Envelope {
+            data: None,
+            error: EnvelopeError {
+                code,
+                message,
+                details: Details { reason: reason.code() },
+                trace_id: context.trace_id,
+            },
+            meta: Meta {
+                request_id: context.request_id,
+                trace_id: context.trace_id,
+                timestamp,
+            },
+        }),
+        ErrorFormat::Problem => serde_json::to_vec(&Problem {
+            r#type: "about:blank",
+            title: reason.status_code().canonical_reason().unwrap_or_default(),
+            status: reason.status(),
+            detail: message,
+            instance: context.path,
+            code,
+            reason: reason.code(),
+            request_id: context.request_id,
+        }),
+    };
+    // Plain structs of text and numbers always have a JSON form.
+    json.map(Bytes::from).unwrap_or_default()
+}
+
+/// One challenge for each accepted method that has one (RFC 9110, 11.6.1). A bearer challenge has
+/// no error code if no token came, and no realm could tell more than the service (RFC 6750, 3).
+fn challenge(reason: Reason, context: &ErrorContext<'_>) -> String {
+    let realm = context.realm;
+    if reason.blames_token() {
+        let message = reason.message();
+        return format!(r#"Bearer realm="{realm}", error="invalid_token", error_description="{message}""#);
+    }
+    let mut challenges: Vec<_> = context
+        .accepts
+        .iter()
+        .filter_map(|method| match method {
+            AuthMethod::Jwt => Some(format!(r#"Bearer realm="{realm}""#)),
+            AuthMethod::InternalKey => Some(format!(r#"ApiKey realm="{realm}""#)),
+            AuthMethod::Mtls => Some(format!(r#"Mutual realm="{realm}""#)),
+            AuthMethod::Public => None,
+        })
+        .collect();
+    if challenges.is_empty() {
+        challenges.push(format!(r#"Bearer realm="{realm}""#));
+    }
+    challenges.join(", ")
+}
+
+/// A trailers-only answer: gRPC over HTTP/2, "Responses". The status follows gRPC's own mapping of
+/// HTTP statuses (doc/http-grpc-status-mapping.md).
+fn grpc_headers(reason: Reason) -> Vec<(HeaderName, HeaderValue)> {
+    let status = match reason.status() {
+        400 => "13",
+        401 => "16",
+        403 => "7",
+        404 => "12",
+        429 | 502 | 503 | 504 => "14",
+        _ => "2",
+    };
+    // Messages are printable ASCII without `%`, so they need no percent-encoding.
+    let message = HeaderValue::from_static(reason.message());
+    vec![
+        (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
+        (HeaderName::from_static("grpc-status"), HeaderValue::from_static(status)),
+        (HeaderName::from_static("grpc-message"), message),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0b0f0000-0000-4000-8000-000000000001";
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    fn answer(format: ErrorFormat, reason: Reason, accepts: &[AuthMethod], grpc: bool) -> ErrorResponse {
+        let style = ErrorStyle {
+            format,
+            code_prefix: "ERR_X".into(),
+        };
+        let context = ErrorContext {
+            style: &style,
+            realm: "x-svc",
+            accepts,
+            path: "/x/\"1\"",
+            request_id: ID,
+            trace_id: TRACE,
+            now: "2026-02-24T12:00:00Z".parse().unwrap(),
+            grpc,
+        };
+        render(&reason.into(), &context)
+    }
+
+    fn header(answer: &ErrorResponse, name: &str) -> Option<String> {
+        let found = answer.headers.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn bodies_are_written_as_the_services_write_them() {
+        for (format, media_type, want) in [
+            (
+                ErrorFormat::Flat,
+                "application/json",
+                r#"{"statusCode":401,"code":"ERR_X_UNAUTHORIZED","message":"The token has expired.","path":"/x/\"1\"","timestamp":"2026-02-24T12:00:00.000Z"}"#.to_owned(),
+            ),
+            (
+                ErrorFormat::Envelope,
+                "application/json",
+                format!(
+                    r#"{{"data":null,"error":{{"code":"ERR_X_UNAUTHORIZED","message":"The token has expired.","details":{{"reason":"token_expired"}},"traceId":"{TRACE}"}},"meta":{{"requestId":"{ID}","traceId":"{TRACE}","timestamp":"2026-02-24T12:00:00.000Z"}}}}"#
+                ),
+            ),
+            (
+                ErrorFormat::Problem,
+                "application/problem+json",
+                format!(
+                    r#"{{"type":"about:blank","title":"Unauthorized","status":401,"detail":"The token has expired.","instance":"/x/\"1\"","code":"ERR_X_UNAUTHORIZED","reason":"token_expired","requestId":"{ID}"}}"#
+                ),
+            ),
+        ] {
+            let answer = answer(format, Reason::TokenExpired, &[AuthMethod::Jwt], false);
+            assert_eq!(std::str::from_utf8(&answer.body).unwrap(), want);
+            assert_eq!(header(&answer, "content-type").as_deref(), Some(media_type));
+            assert_eq!(header(&answer, "content-length"), Some(want.len().to_string()));
+            assert_eq!(header(&answer, "cache-control").as_deref(), Some("no-store"));
+            assert_eq!(header(&answer, "x-request-id").as_deref(), Some(ID));
+        }
+    }
+
+    #[test]
+    fn challenges_name_what_the_route_accepts() {
+        use AuthMethod::{InternalKey, Jwt, Mtls, Public};
+        for (reason, accepts, want) in [
+            (Reason::CredentialMissing, &[Jwt][..], Some(r#"Bearer realm="x-svc""#)),
+            (
+                Reason::TokenExpired,
+                &[InternalKey, Jwt],
+                Some(r#"Bearer realm="x-svc", error="invalid_token", error_description="The token has expired.""#),
+            ),
+            (
+                Reason::CredentialMissing,
+                &[InternalKey, Jwt],
+                Some(r#"ApiKey realm="x-svc", Bearer realm="x-svc""#),
+            ),
+            (
+                Reason::ClientCertificateMissing,
+                &[Mtls],
+                Some(r#"Mutual realm="x-svc""#),
+            ),
+            (Reason::RoleMissing, &[Jwt], None),
+            (Reason::RequestMalformed, &[Public], None),
+        ] {
+            let answer = answer(ErrorFormat::Flat, reason, accepts, false);
+            assert_eq!(
+                header(&answer, "www-authenticate").as_deref(),
+                want,
+                "{}",
+                reason.code()
+            );
+        }
+    }
+
+    #[test]
+    fn grpc_gets_trailers_only() {
+        let answer = answer(
+            ErrorFormat::Envelope,
+            Reason::CredentialMissing,
+            &[AuthMethod::Jwt],
+            true,
+        );
+        assert_eq!((answer.status, answer.body.len()), (200, 0));
+        for (name, want) in [
+            ("content-type", "application/grpc"),
+            ("grpc-status", "16"),
+            ("grpc-message", "Authentication is required."),
+        ] {
+            assert_eq!(header(&answer, name).as_deref(), Some(want));
+        }
+    }
+
+    #[test]
+    fn messages_can_stand_in_headers_as_they_are() {
+        for reason in Reason::ALL {
+            let fine = |c: char| (c.is_ascii_graphic() || c == ' ') && !matches!(c, '%' | '"' | '\\');
+            assert!(reason.message().chars().all(fine), "{}", reason.code());
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The engine's session to [`RequestFacts`].
+
+use http::Version;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use pingora::proxy::Session;
+
+use crate::credential::ClientCertificate;
+use crate::request::{Body, RequestFacts};
+
+/// What was on the wire before the path and the query: for HTTP/1 the request line as it came,
+/// for the engine repairs some of what must be refused.
+#[derive(Debug)]
+pub struct Target {
+    bytes: Vec<u8>,
+    query_at: usize,
+    /// Whether `Content-Length` stood beside `Transfer-Encoding`: the engine drops the one.
+    pub double_framing: bool,
+}
+
+impl Target {
+    /// Reads the target of a session's request.
+    pub fn of(session: &Session) -> Self {
+        let header = session.req_header();
+        let (bytes, double_framing) = match session.as_downstream().as_http1() {
+            Some(_) => {
+                let head = session.to_h1_raw();
+                let framed = header.headers.contains_key(TRANSFER_ENCODING) && has_content_length(&head);
+                (raw_target(&head).unwrap_or(header.raw_path()).to_vec(), framed)
+            }
+            None => (header.raw_path().to_vec(), false),
+        };
+        let query_at = bytes.iter().position(|&b| b == b'?').unwrap_or(bytes.len());
+        Self {
+            bytes,
+            query_at,
+            double_framing,
+        }
+    }
+
+    /// The length in bytes.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is none, as in the authority-form of CONNECT over HTTP/2.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The path.
+    pub fn path(&self) -> &[u8] {
+        self.bytes.get(..self.query_at).unwrap_or_default()
+    }
+
+    /// The query with its `?`, or nothing.
+    pub fn query(&self) -> &[u8] {
+        self.bytes.get(self.query_at..).unwrap_or_default()
+    }
+}
+
+/// The second word of a request line and all that follows up to the version.
+fn raw_target(head: &[u8]) -> Option<&[u8]> {
+    let start = head.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
+    let head = head.get(start..)?;
+    let line = head.get(..head.iter().position(|b| matches!(b, b'\r' | b'\n'))?)?;
+    let first = line.iter().position(|&b| b == b' ')?;
+    let last = line.iter().rposition(|&b| b == b' ')?;
+    line.get(first + 1..last)
+}
+
+fn has_content_length(head: &[u8]) -> bool {
+    let name = b"content-length";
+    head.split(|&b| b == b'\n').any(|line| {
+        line.get(..name.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(name))
+    })
+}
+
+/// Borrows all that a decision may read.
+pub fn of<'s>(session: &'s Session, target: &'s Target, max_body_bytes: u64, now: i64) -> RequestFacts<'s> {
+    let header = session.req_header();
+    RequestFacts {
+        method: &header.method,
+        path: target.path(),
+        query: target.query(),
+        authority: authority(session),
+        headers: &header.headers,
+        client_certificate: client_certificate(session),
+        body: body(session),
+        double_framing: target.double_framing,
+        max_body_bytes,
+        now,
+    }
+}
+
+fn authority(session: &Session) -> Option<&str> {
+    let header = session.req_header();
+    let pseudo = header.uri.authority().map(http::uri::Authority::as_str);
+    let host = header.headers.get(http::header::HOST);
+    match header.version {
+        Version::HTTP_2 => pseudo.or_else(|| host?.to_str().ok()),
+        _ => host?.to_str().ok(),
+    }
+}
+
+fn client_certificate(session: &Session) -> Option<&ClientCertificate> {
+    session.digest()?.ssl_digest.as_ref()?.extension.get()
+}
+
+fn body(session: &Session) -> Body {
+    let headers = &session.req_header().headers;
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    match length {
+        Some(0) => Body::None,
+        Some(length) => Body::Sized(length),
+        None if headers.contains_key(TRANSFER_ENCODING) => Body::Streamed,
+        None => match session.as_downstream().as_http2() {
+            Some(stream) if !stream.is_body_empty() => Body::Streamed,
+            _ => Body::None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_is_what_stands_in_the_request_line() {
+        for (head, want) in [
+            (&b"GET /a?b HTTP/1.1\r\nhost: x\r\n\r\n"[..], Some(&b"/a?b"[..])),
+            (b"\r\nGET /a HTTP/1.1\r\n", Some(b"/a")),
+            (b"GET /a b HTTP/1.1\r\n", Some(b"/a b")),
+            (b"GET  / HTTP/1.1\r\n", Some(b" /")),
+            (b"GET /a#b HTTP/1.1\n", Some(b"/a#b")),
+            (b"GET /a", None),
+        ] {
+            assert_eq!(raw_target(head), want);
+        }
+    }
+
+    #[test]
+    fn a_length_is_seen_whatever_its_case() {
+        assert!(has_content_length(b"POST / HTTP/1.1\r\nCONTENT-LENGTH: 1\r\n\r\n"));
+        assert!(!has_content_length(b"POST / HTTP/1.1\r\nx-content-length: 1\r\n\r\n"));
+    }
+}

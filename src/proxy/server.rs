@@ -1,0 +1,257 @@
+//! Connections: each is guarded, counted, and served until it ends or the process does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::Method;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use prometheus::IntGauge;
+use tokio::sync::Notify;
+
+use super::Gateway;
+use super::error_response::{ErrorContext, render};
+use super::guard::{Guard, HeadLimits, Refuse};
+use super::ids::RequestIds;
+use crate::config::Limits;
+use crate::policy::PolicySet;
+use crate::rejection::{Reason, Rejection};
+use crate::telemetry::access_log::AccessLine;
+use crate::telemetry::metrics::{Metrics, NONE};
+
+/// Serves connections with a gateway.
+pub struct Server {
+    requests: Arc<Requests>,
+    connections: Arc<Connections>,
+    limits: HeadLimits,
+    refuse: Refuse,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Serves with a gateway that the engine runs.
+    pub fn new(proxy: HttpProxy<Gateway>, connections: Arc<Connections>, limits: &Limits, refuse: Refuse) -> Self {
+        Self {
+            requests: Arc::new(Requests(Arc::new(proxy))),
+            connections,
+            limits: HeadLimits {
+                bytes: limits.header_bytes,
+                time: limits.header_timeout,
+            },
+            refuse,
+        }
+    }
+}
+
+#[async_trait]
+impl ServerApp for Server {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let _open = self.connections.open();
+        let guard = Guard::new(stream, self.limits, Arc::clone(&self.refuse));
+        let mut next: Option<Stream> = Some(Box::new(guard));
+        while let Some(stream) = next {
+            next = self.requests.process_new(stream, shutdown).await;
+        }
+        None
+    }
+
+    /// Wakes idle connections so that they end.
+    async fn cleanup(&self) {
+        self.requests.http_cleanup().await;
+    }
+}
+
+/// Tells the guard where one request ends and the next begins.
+struct Requests(Arc<HttpProxy<Gateway>>);
+
+#[async_trait]
+impl HttpServerApp for Requests {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if let Some(guard) = session.stream().and_then(Guard::of) {
+            guard.expect_head();
+        }
+        self.0.process_new_http(session, shutdown).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.0.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.0.server_options.as_ref()
+    }
+
+    async fn http_cleanup(&self) {
+        self.0.http_cleanup().await;
+    }
+}
+
+/// The open connections, so that a drain ends when the last one does.
+#[derive(Debug)]
+pub struct Connections {
+    open: AtomicUsize,
+    closed: Notify,
+    gauge: IntGauge,
+}
+
+impl Connections {
+    /// None yet.
+    pub fn new(metrics: &Metrics) -> Self {
+        Self {
+            open: AtomicUsize::new(0),
+            closed: Notify::new(),
+            gauge: metrics.connections().clone(),
+        }
+    }
+
+    fn open(self: &Arc<Self>) -> OpenConnection {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.gauge.inc();
+        OpenConnection(Arc::clone(self))
+    }
+
+    /// Waits until none is open, at most for some time. Returns how many are.
+    pub async fn drained(&self, within: Duration) -> usize {
+        let all_closed = async {
+            loop {
+                let closed = self.closed.notified();
+                if self.open.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                closed.await;
+            }
+        };
+        let _ = tokio::time::timeout(within, all_closed).await;
+        self.open.load(Ordering::Acquire)
+    }
+}
+
+struct OpenConnection(Arc<Connections>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Release);
+        self.0.gauge.dec();
+        self.0.closed.notify_one();
+    }
+}
+
+/// Answers heads that could not be read, with the body of the policy that their first bytes spell.
+pub fn refuse(policies: Arc<PolicySet>, metrics: Metrics, access_log: bool) -> Refuse {
+    Arc::new(move |status, head| {
+        let started = Instant::now();
+        let (method, path) = first_words(head);
+        let ids = RequestIds::new();
+        let policy = policies
+            .spelled(None, path.as_bytes())
+            .and_then(|index| policies.get(index));
+        let service = policy.map_or(NONE, |policy| policy.service.as_str());
+        let rejection = head_rejection(status);
+        let answer = render(
+            &rejection,
+            &ErrorContext {
+                style: policy.map_or(policies.default_errors(), |policy| &policy.errors),
+                realm: policy.map_or("sidegate", |policy| &policy.service),
+                accepts: &[],
+                path: &path,
+                request_id: &ids.request_id,
+                trace_id: &ids.trace_id,
+                now: jiff::Timestamp::now(),
+                grpc: false,
+            },
+        );
+        metrics.decision(
+            [service, NONE, NONE, "deny", rejection.reason().code()],
+            started.elapsed(),
+        );
+        metrics.request(service, NONE, &method, answer.status, started.elapsed());
+        if access_log {
+            log(&rejection, service, &ids, &method, &path, answer.status);
+        }
+        on_the_wire(&answer)
+    })
+}
+
+fn head_rejection(status: u16) -> Rejection {
+    match status {
+        405 => Rejection::because(Reason::MethodNotAllowed, "CONNECT is not served"),
+        408 => Rejection::because(Reason::RequestTimeout, "the head took too long"),
+        431 => Rejection::because(Reason::HeadersTooLarge, "the head is longer than the limit"),
+        _ => Rejection::because(Reason::RequestMalformed, "the head is not HTTP"),
+    }
+}
+
+/// The method and the path of a head that may be cut off anywhere.
+fn first_words(head: &[u8]) -> (Method, String) {
+    let line = head
+        .split(|b| matches!(b, b'\r' | b'\n'))
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
+    let mut words = line.split(|&b| b == b' ');
+    let method = words.next().and_then(|word| Method::from_bytes(word).ok());
+    let target = words.next().unwrap_or_default();
+    let path = target.split(|&b| b == b'?').next().unwrap_or_default();
+    (method.unwrap_or_default(), String::from_utf8_lossy(path).into_owned())
+}
+
+fn on_the_wire(answer: &super::error_response::ErrorResponse) -> Bytes {
+    let phrase = http::StatusCode::from_u16(answer.status)
+        .ok()
+        .and_then(|s| s.canonical_reason());
+    let mut wire = BytesMut::new();
+    wire.put_slice(format!("HTTP/1.1 {} {}\r\n", answer.status, phrase.unwrap_or_default()).as_bytes());
+    for (name, value) in &answer.headers {
+        wire.put_slice(name.as_str().as_bytes());
+        wire.put_slice(b": ");
+        wire.put_slice(value.as_bytes());
+        wire.put_slice(b"\r\n");
+    }
+    wire.put_slice(b"connection: close\r\n\r\n");
+    wire.put_slice(&answer.body);
+    wire.freeze()
+}
+
+fn log(rejection: &Rejection, service: &str, ids: &RequestIds, method: &Method, path: &str, status: u16) {
+    AccessLine {
+        request_id: &ids.request_id,
+        trace_id: &ids.trace_id,
+        service,
+        route: NONE,
+        auth: NONE,
+        decision: "deny",
+        reason: Some(rejection.reason().code()),
+        cause: Some(rejection.cause()),
+        subject: None,
+        tenant: None,
+        client_id: None,
+        method: method.as_str(),
+        path,
+        client: None,
+        status,
+        upstream_status: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        duration: Duration::ZERO,
+        upstream_duration: None,
+        decision_duration: Duration::ZERO,
+    }
+    .write();
+}

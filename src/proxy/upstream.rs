@@ -1,0 +1,160 @@
+//! Services as the engine connects to them. Names are resolved in the background; a request only
+//! reads the addresses that were found last.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pingora::protocols::ALPN;
+use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::{WrappedX509, parse_x509};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
+
+/// How often names are resolved.
+const RESOLVE_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a connection to a service may be idle before it is given up.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// How many requests may share one HTTP/2 connection to a service.
+const H2_STREAMS: usize = 100;
+
+/// The service of one policy.
+#[derive(Debug)]
+pub struct Peer {
+    template: HttpPeer,
+    name: Option<Name>,
+}
+
+/// A name that has to be resolved.
+#[derive(Debug)]
+struct Name {
+    host: String,
+    port: u16,
+    found: ArcSwap<Vec<SocketAddr>>,
+    next: AtomicUsize,
+}
+
+impl Peer {
+    /// Prepares the connections to a service.
+    pub fn new(upstream: &Upstream) -> Result<Self, String> {
+        let (mut template, name) = match &upstream.address {
+            UpstreamAddress::Unix(path) => {
+                let path = path.to_string_lossy();
+                let peer = HttpPeer::new_uds(&path, false, String::new());
+                (peer.map_err(|_| format!("`{path}` is too long for a socket"))?, None)
+            }
+            UpstreamAddress::Network { scheme, host, port } => network(*scheme, host, *port),
+        };
+        let options = &mut template.options;
+        options.connection_timeout = Some(upstream.connect_timeout);
+        options.total_connection_timeout = Some(upstream.connect_timeout);
+        options.read_timeout = Some(upstream.timeout);
+        options.write_timeout = Some(upstream.timeout);
+        options.idle_timeout = Some(IDLE);
+        options.max_h2_streams = H2_STREAMS;
+        if let Some(pem) = &upstream.ca {
+            options.ca = Some(authorities(pem)?);
+            // The pool does not tell connections apart by their CA, so the group does.
+            template.group_key = group(pem);
+        }
+        Ok(Self { template, name })
+    }
+
+    /// The service as it can be reached now; `None` if its name has no address.
+    pub fn get(&self) -> Option<Box<HttpPeer>> {
+        let mut peer = Box::new(self.template.clone());
+        if let Some(name) = &self.name {
+            let found = name.found.load();
+            let turn = name.next.fetch_add(1, Ordering::Relaxed);
+            let address = found.get(turn % found.len().max(1))?;
+            peer._address = EngineAddr::Inet(*address);
+        }
+        Some(peer)
+    }
+
+    /// Resolves the name for as long as it runs; a failure leaves the addresses as they are.
+    pub async fn keep_resolved(self: Arc<Self>) {
+        let Some(name) = &self.name else { return };
+        loop {
+            name.resolve().await;
+            tokio::time::sleep(RESOLVE_EVERY).await;
+        }
+    }
+
+    /// Resolves the name once.
+    pub async fn resolve(&self) {
+        if let Some(name) = &self.name {
+            name.resolve().await;
+        }
+    }
+}
+
+impl Name {
+    async fn resolve(&self) {
+        match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
+            Ok(found) => {
+                let found = one_family(found.collect());
+                if !found.is_empty() && **self.found.load() != found {
+                    tracing::info!(host = self.host, addresses = ?found, "service resolved");
+                    self.found.store(Arc::new(found));
+                }
+            }
+            Err(error) => tracing::warn!(host = self.host, %error, "the name of a service cannot be resolved"),
+        }
+    }
+}
+
+/// IPv4 where there is any, else IPv6: taking turns over both would fail half of the time where
+/// one of them does not work.
+fn one_family(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    if found.iter().any(SocketAddr::is_ipv4) {
+        found.retain(SocketAddr::is_ipv4);
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn network(scheme: UpstreamScheme, host: &str, port: u16) -> (HttpPeer, Option<Name>) {
+    let literal = host.parse::<IpAddr>().ok();
+    let address = SocketAddr::new(literal.unwrap_or(IpAddr::from([0, 0, 0, 0])), port);
+    let tls = scheme == UpstreamScheme::Https;
+    let mut peer = HttpPeer::new(address, tls, host.to_owned());
+    match scheme {
+        UpstreamScheme::Http => {}
+        UpstreamScheme::Https => peer.options.alpn = ALPN::H2H1,
+        UpstreamScheme::H2c => peer.options.set_http_version(2, 2),
+    }
+    let name = literal.is_none().then(|| Name {
+        host: host.to_owned(),
+        port,
+        found: ArcSwap::default(),
+        next: AtomicUsize::new(0),
+    });
+    (peer, name)
+}
+
+fn authorities(pem: &[u8]) -> Result<Arc<[WrappedX509]>, String> {
+    let mut found = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let der = certificate.map_err(|_| "the CA file of a service is unreadable")?;
+        // The engine panics on what it cannot parse.
+        x509_parser::parse_x509_certificate(&der).map_err(|_| "the CA file of a service is unreadable")?;
+        found.push(WrappedX509::new(der.to_vec(), parse_x509));
+    }
+    Ok(found.into())
+}
+
+fn group(pem: &[u8]) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    pem.hash(&mut hasher);
+    hasher.finish()
+}
