@@ -9,148 +9,16 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::policy::ErrorStyle;
-use crate::policy::decode::{FromNode, List, MaybeEmpty, Period, Placed, Size, document, words};
-use crate::policy::document::ErrorsDocument;
+use crate::policy::decode::{FromNode, List, MaybeEmpty, Period, Placed, Size};
 use crate::policy::problem::{Problem, Problems, Source};
 use crate::policy::yaml;
 use crate::policy_files::LoadError;
 
-document! {
-    /// The process: where it listens, where its policies are, what it bears.
-    pub struct ConfigDocument {
-        /// The version of this format: 1.
-        version: Placed<u32>,
-        /// Where clients connect. Default: `0.0.0.0:8080`.
-        listeners: Option<List<ListenerDocument>>,
-        /// Where operators connect. Default: `127.0.0.1:9090`.
-        admin: Option<AdminDocument>,
-        /// A policy file, or a folder of them. Default: `./policies`.
-        policies: Option<Placed<String>>,
-        /// Where state is kept that replicas share. Default: `memory`.
-        store: Option<Store>,
-        /// What a request may cost.
-        limits: Option<LimitsDocument>,
-        /// How the process ends.
-        shutdown: Option<ShutdownDocument>,
-        /// CIDRs whose `x-forwarded-*` are believed. Default: none.
-        trusted_proxies: Option<MaybeEmpty<Placed<String>>>,
-        /// What is logged.
-        log: Option<LogDocument>,
-        /// The number of threads that serve requests. Default: 1.
-        threads: Option<Placed<u32>>,
-        /// What holds where no policy says otherwise.
-        defaults: Option<DefaultsDocument>,
-    }
+pub mod document;
 
-    /// Where clients connect.
-    pub struct ListenerDocument {
-        /// `host:port`, or `unix:/path`.
-        address: Placed<String>,
-        /// Makes it a TLS listener.
-        tls: Option<TlsDocument>,
-    }
+pub use document::{LogFormat, LogLevel};
 
-    /// The certificates of a listener.
-    pub struct TlsDocument {
-        /// The certificate chain as PEM.
-        certificate: String,
-        /// Its private key as PEM.
-        key: String,
-        /// The CAs of client certificates as PEM. Asks every client for one.
-        client_ca: Option<String>,
-        /// Revoked client certificates as PEM.
-        client_crl: Option<Placed<String>>,
-    }
-
-    /// Where operators connect.
-    pub struct AdminDocument {
-        /// `host:port`.
-        address: Placed<String>,
-    }
-
-    /// What a request may cost.
-    pub struct LimitsDocument {
-        /// The longest head of a request. Default 32KiB.
-        header_bytes: Option<Size>,
-        /// The most header fields. Default 100, at most 256.
-        headers: Option<Placed<u32>>,
-        /// The longest request target. Default 8KiB.
-        uri_bytes: Option<Size>,
-        /// The longest body. Default 10MiB.
-        body_bytes: Option<Size>,
-        /// How long the head of a request may take. Default 10s.
-        header_timeout: Option<Period>,
-        /// How long the body of a request may pause. Default 30s.
-        body_timeout: Option<Period>,
-        /// How long a connection may be idle between requests. Default 60s.
-        idle_timeout: Option<Period>,
-    }
-
-    /// How the process ends.
-    pub struct ShutdownDocument {
-        /// How long requests in flight may take after SIGTERM. Default 20s.
-        grace: Option<Period>,
-    }
-
-    /// What is logged.
-    pub struct LogDocument {
-        /// One JSON object a line, or text for people. Default `json`.
-        format: Option<LogFormat>,
-        /// The least important lines that are written. Default `info`.
-        level: Option<LogLevel>,
-        /// Whether each request is a line. Default true.
-        access: Option<bool>,
-    }
-
-    /// What holds where no policy says otherwise.
-    pub struct DefaultsDocument {
-        /// How errors are written.
-        errors: ErrorsDocument,
-    }
-}
-
-words! {
-    /// Where state is kept that replicas share.
-    pub enum Store {
-        /// In this process.
-        Memory = "memory",
-    }
-
-    /// The form of a log line.
-    pub enum LogFormat {
-        /// One JSON object.
-        Json = "json",
-        /// Text for people.
-        Text = "text",
-    }
-
-    /// How important a log line is.
-    pub enum LogLevel {
-        /// Faults of Sidegate itself.
-        Error = "error",
-        /// What an operator should look at.
-        Warn = "warn",
-        /// What happens.
-        Info = "info",
-        /// Why it happens.
-        Debug = "debug",
-        /// Everything.
-        Trace = "trace",
-    }
-}
-
-impl LogLevel {
-    /// The word that the logging library knows.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
+use document::{ConfigDocument, LimitsDocument, ListenerDocument};
 
 /// What flags and environment say; it beats the file.
 #[derive(Debug, Clone, Default)]

@@ -23,3 +23,6 @@ pub mod tls;
 pub mod app;
 pub mod cli;
 pub mod demo;
+
+#[cfg(test)]
+mod testing;

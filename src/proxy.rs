@@ -265,10 +265,10 @@ impl ProxyHttp for Gateway {
             Some(rejection) => ctx.rejection = Some(rejection),
             None => self.decide(session, &target, ctx).await,
         }
-        ctx.count_decision(&self.policies);
         if ctx.permit.is_some() {
             return Ok(false);
         }
+        ctx.count_decision(&self.policies);
         let rejection = ctx.rejection.clone().unwrap_or_else(|| Reason::InternalError.into());
         if rejection.reason() == Reason::RequestMalformed {
             // What follows a malformed request cannot be told from its body.
@@ -337,6 +337,7 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         ctx.upstream_answered(response.status.as_u16());
+        ctx.count_decision(&self.policies);
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
@@ -352,12 +353,13 @@ impl ProxyHttp for Gateway {
         tracing::debug!(%error, code, "request failed");
         session.set_keepalive(None);
         if let Some(rejection) = rejection {
+            ctx.rejection = Some(rejection.clone());
+            ctx.count_decision(&self.policies);
             if session.response_written().is_none()
                 && let Err(error) = self.answer(session, &rejection, ctx).await
             {
                 tracing::debug!(%error, "the client is gone");
             }
-            ctx.rejection = Some(rejection);
         }
         FailToProxy {
             error_code: code,

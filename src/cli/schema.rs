@@ -5,7 +5,7 @@ use schemars::schema_for;
 
 use super::Exit;
 use super::output::print_json;
-use crate::config::ConfigDocument;
+use crate::config::document::ConfigDocument;
 use crate::policy::document::PolicyDocument;
 
 #[derive(Debug, Args)]

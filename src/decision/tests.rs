@@ -1,1 +1,400 @@
+use serde_json::json;
 
+use crate::policy::PolicySet;
+use crate::request::Body;
+use crate::testing::{JOBS_KEY, NOW, OTHER_TENANT, TENANT, TestRequest, claims, claims_with, parse, request};
+
+const POLICY: &str = "
+version: 1
+service: wallet-svc
+prefix: /w
+upstream: { url: http://127.0.0.1:1 }
+jwt: { issuers: [{ issuer: eventzr.com, audience: [eventzr-api], algorithms: [HS256], keys: { secret: { env: SECRET } } }] }
+tenant: { claims: [tenant, tenantId] }
+internal_key: { keys: [{ name: jobs, secret: { env: JOBS_KEY } }] }
+mtls: { allow: [{ uri: 'spiffe://e/ns/*/sa/job' }] }
+roles: { admin: [organizer] }
+content_types: [application/json]
+routes:
+  - { path: /open/*, auth: public }
+  - { path: /jobs/*, auth: internal_key }
+  - { path: /mesh/*, auth: mtls }
+  - { path: /login, auth: public, pass: [x-tenant-id], content_types: any }
+  - { path: /either, auth: { any: [internal_key, jwt] } }
+  - { path: /maybe, auth: { any: [jwt, public] } }
+  - { path: /both, auth: { all: [internal_key, jwt] } }
+  - { path: /roles, auth: jwt, roles: [organizer] }
+  - { path: /scopes, auth: jwt, scopes: [read, write] }
+  - { path: /shadow, auth: jwt, roles: [organizer], mode: shadow }
+  - { path: /get, methods: [GET], auth: jwt }
+";
+
+fn policies() -> PolicySet {
+    parse(&[POLICY]).unwrap()
+}
+
+fn good(line: &str) -> TestRequest {
+    request(line).bearer(&claims()).tenant(TENANT)
+}
+
+fn check(request: &TestRequest, want: &str) {
+    assert_eq!(request.outcome(&policies()), want, "{request:?}");
+}
+
+#[test]
+fn credentials() {
+    let job = "spiffe://e/ns/a/sa/job";
+    check(&request("GET /w/open/x"), "allow");
+    check(&request("GET /w/get"), "credential_missing");
+    check(
+        &request("GET /w/get").header("authorization", "Basic YTpi"),
+        "credential_missing",
+    );
+    check(
+        &request("GET /w/get").header("authorization", "Bearer"),
+        "token_malformed",
+    );
+    check(&good("GET /w/get"), "allow");
+    check(&request("GET /w/jobs/x"), "credential_missing");
+    check(&request("GET /w/jobs/x").key("wrong"), "internal_key_invalid");
+    check(&request("GET /w/jobs/x").key(JOBS_KEY), "allow");
+    check(&good("GET /w/jobs/x"), "credential_missing");
+    check(&request("GET /w/mesh/x"), "client_certificate_missing");
+    check(&request("GET /w/mesh/x").certificate(job, NOW), "allow");
+    check(
+        &request("GET /w/mesh/x").certificate(job, NOW - 1),
+        "client_certificate_missing",
+    );
+    check(
+        &request("GET /w/mesh/x").certificate("spiffe://e/ns/a/sa/x", NOW),
+        "client_certificate_not_allowed",
+    );
+    check(
+        &request("GET /w/mesh/x").header("x-forwarded-client-cert", job),
+        "client_certificate_missing",
+    );
+}
+
+#[test]
+fn any_takes_one_and_refuses_a_bad_one() {
+    check(&request("GET /w/either"), "credential_missing");
+    check(&request("GET /w/either").key(JOBS_KEY), "allow");
+    check(&good("GET /w/either"), "allow");
+    check(&good("GET /w/either").key(JOBS_KEY), "allow");
+    check(&good("GET /w/either").key("wrong"), "internal_key_invalid");
+    check(
+        &request("GET /w/either")
+            .key(JOBS_KEY)
+            .header("authorization", "Bearer x"),
+        "token_malformed",
+    );
+    check(&request("GET /w/maybe"), "allow");
+    check(
+        &request("GET /w/maybe").header("authorization", "Bearer x"),
+        "token_malformed",
+    );
+    assert_eq!(request("GET /w/maybe").identity(&policies()), ["x-auth-method: public"]);
+}
+
+#[test]
+fn all_needs_all() {
+    check(&request("GET /w/both").key(JOBS_KEY), "credential_missing");
+    check(&good("GET /w/both"), "credential_missing");
+    check(&good("GET /w/both").key("wrong"), "internal_key_invalid");
+    check(&good("GET /w/both").key(JOBS_KEY), "allow");
+    check(
+        &request("GET /w/both").bearer(&claims()).key(JOBS_KEY),
+        "tenant_header_missing",
+    );
+}
+
+#[test]
+fn the_tenant_is_the_same_everywhere() {
+    let with = |changes| request("GET /w/get").bearer(&claims_with(&changes));
+    check(&with(json!({})), "tenant_header_missing");
+    check(&with(json!({})).tenant("acme"), "tenant_header_invalid");
+    check(&with(json!({})).tenant(""), "tenant_header_invalid");
+    check(&with(json!({})).tenant(OTHER_TENANT), "tenant_mismatch");
+    check(
+        &with(json!({ "tenant": OTHER_TENANT })).tenant(TENANT),
+        "tenant_mismatch",
+    );
+    check(
+        &with(json!({ "tenantId": OTHER_TENANT })).tenant(TENANT),
+        "tenant_mismatch",
+    );
+    check(&with(json!({ "tenant": null })).tenant(TENANT), "token_claim_missing");
+    for value in [json!([TENANT]), json!(1), json!(""), json!({}), json!(true)] {
+        check(
+            &with(json!({ "tenantId": value })).tenant(TENANT),
+            "token_claim_invalid",
+        );
+    }
+    check(
+        &with(json!({ "tenant": TENANT.to_uppercase() })).tenant(TENANT),
+        "allow",
+    );
+    check(&with(json!({})).tenant(&TENANT.to_uppercase()), "allow");
+    check(&with(json!({})).tenant(TENANT).tenant(TENANT), "tenant_header_invalid");
+}
+
+#[test]
+fn roles_and_scopes() {
+    let with = |line, changes| request(line).bearer(&claims_with(&changes)).tenant(TENANT);
+    for (roles, want) in [
+        (json!(["organizer"]), "allow"),
+        (json!(["x", "admin"]), "allow"),
+        (json!(["organizers"]), "role_missing"),
+        (json!(["Organizer"]), "role_missing"),
+        (json!([]), "role_missing"),
+        (json!(null), "role_missing"),
+    ] {
+        check(&with("GET /w/roles", json!({ "roles": roles })), want);
+    }
+    for (changes, want) in [
+        (json!({ "scopes": ["write", "read", "x"] }), "allow"),
+        (json!({ "scopes": ["read"] }), "scope_missing"),
+        (json!({ "scopes": null }), "scope_missing"),
+        (json!({ "scopes": null, "scope": "read write" }), "allow"),
+        (json!({ "scopes": null, "scope": "read\twrite" }), "scope_missing"),
+        (json!({ "scopes": null, "scope": "readwrite" }), "scope_missing"),
+    ] {
+        check(&with("GET /w/scopes", changes), want);
+    }
+}
+
+#[test]
+fn content() {
+    for (line, kind, body, want) in [
+        ("POST /w/open/x", "application/json", Body::Sized(2), "allow"),
+        (
+            "POST /w/open/x",
+            "Application/JSON; charset=utf-8",
+            Body::Streamed,
+            "allow",
+        ),
+        (
+            "POST /w/open/x",
+            "text/plain",
+            Body::Sized(2),
+            "content_type_unsupported",
+        ),
+        ("PUT /w/open/x", "text/plain", Body::None, "content_type_unsupported"),
+        ("PATCH /w/open/x", "", Body::Sized(2), "content_type_unsupported"),
+        ("POST /w/open/x", "", Body::None, "allow"),
+        ("DELETE /w/open/x", "text/plain", Body::Sized(2), "allow"),
+        ("POST /w/login", "text/plain", Body::Sized(2), "allow"),
+        ("POST /w/login", "", Body::Sized(1000), "allow"),
+        ("POST /w/login", "", Body::Sized(1001), "body_too_large"),
+    ] {
+        check(&request(line).body(kind, body), want);
+    }
+    let twice = request("POST /w/open/x").body("application/json", Body::Sized(2));
+    check(&twice.header("content-type", "text/plain"), "content_type_unsupported");
+}
+
+#[test]
+fn the_first_no_ends_it() {
+    check(
+        &request("GET /w/../x")
+            .header("authorization", "a")
+            .header("authorization", "b"),
+        "request_malformed",
+    );
+    check(&request("GET /w//get"), "path_ambiguous");
+    check(&request("GET w/get"), "request_malformed");
+    check(&good("GET /x"), "route_not_found");
+    check(&good("GET /w/nothing"), "route_not_found");
+    check(&request("DELETE /w/get"), "method_not_allowed");
+    check(
+        &request("POST /w/roles").body("text/plain", Body::Sized(9999)),
+        "credential_missing",
+    );
+    check(&request("GET /w/open/x").key("a").key("b"), "request_malformed");
+    check(
+        &request("GET /w/open/x").tenant(TENANT).tenant(TENANT),
+        "tenant_header_invalid",
+    );
+}
+
+#[test]
+fn a_refused_method_names_those_that_are_taken() {
+    let policies = policies();
+    let line = request("DELETE /w/get");
+    let decision = line.decide(&policies);
+    let allow: Vec<_> = decision
+        .outcome
+        .rejection()
+        .unwrap()
+        .allow()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(allow, ["GET", "HEAD"]);
+}
+
+#[test]
+fn shadow_mode_forwards_without_an_identity() {
+    let none = request("GET /w/shadow");
+    check(&none, "shadow:credential_missing");
+    assert_eq!(none.identity(&policies()), Vec::<String>::new());
+    let user = request("GET /w/shadow")
+        .bearer(&claims_with(&json!({ "roles": ["user"] })))
+        .tenant(TENANT);
+    check(&user, "shadow:role_missing");
+    assert_eq!(user.identity(&policies()), Vec::<String>::new());
+    assert!(
+        good("GET /w/shadow")
+            .identity(&policies())
+            .contains(&"x-user-id: user-1".to_owned())
+    );
+    check(&request("GET /w//shadow"), "path_ambiguous");
+}
+
+#[test]
+fn identity_is_what_was_proven() {
+    let policies = policies();
+    let admin = claims_with(&json!({ "roles": ["admin", "user"], "planTier": "free" }));
+    let both = request("GET /w/both")
+        .bearer(&admin)
+        .tenant(&TENANT.to_uppercase())
+        .key(JOBS_KEY);
+    assert_eq!(
+        both.identity(&policies),
+        [
+            "x-user-id: user-1",
+            "x-user-email: a@example.com",
+            "x-user-roles: admin,user",
+            "x-user-scopes: read,write",
+            &format!("x-tenant-id: {TENANT}"),
+            "x-plan-tier: free",
+            "x-auth-method: internal_key+jwt",
+            "x-client-id: jobs",
+        ]
+    );
+    let job = request("GET /w/mesh/x").certificate("spiffe://e/ns/a/sa/job", NOW);
+    assert_eq!(
+        job.identity(&policies),
+        ["x-auth-method: mtls", "x-client-id: spiffe://e/ns/a/sa/job"]
+    );
+}
+
+#[test]
+fn a_claim_that_cannot_be_a_header_value_is_refused() {
+    for (changes, want) in [
+        (json!({ "email": "a\r\nx-user-id: root" }), "token_claim_invalid"),
+        (json!({ "email": "é@example.com" }), "token_claim_invalid"),
+        (json!({ "email": " a" }), "token_claim_invalid"),
+        (json!({ "email": ["a"] }), "allow"),
+        (json!({ "email": {} }), "token_claim_invalid"),
+        (json!({ "email": 7 }), "allow"),
+        (json!({ "email": "Jane Doe" }), "allow"),
+        (json!({ "sub": "a\u{0}b" }), "token_claim_invalid"),
+        (json!({ "roles": ["organizer", "a,admin"] }), "token_claim_invalid"),
+        (json!({ "roles": ["organizer", ""] }), "token_claim_invalid"),
+        (json!({ "scopes": ["read,write"] }), "token_claim_invalid"),
+    ] {
+        check(
+            &request("GET /w/get").bearer(&claims_with(&changes)).tenant(TENANT),
+            want,
+        );
+    }
+}
+
+#[test]
+fn a_policy_is_chosen_by_host_and_prefix() {
+    let policy = |service: &str, rest: &str| {
+        format!(
+            "version: 1\nservice: {service}\nupstream: {{ url: 'http://127.0.0.1:1' }}\n{rest}\nroutes: [{{ path: /*, auth: public }}]\n"
+        )
+    };
+    let files = [
+        policy("plain", "prefix: /a"),
+        policy("longer", "prefix: /a/b"),
+        policy("host", "prefix: /a\nhosts: [api.example.com]"),
+        policy("any-host", "prefix: /a\nhosts: ['*.example.com']"),
+    ];
+    let files: Vec<_> = files.iter().map(String::as_str).collect();
+    let policies = parse(&files).unwrap();
+    for (host, path, want) in [
+        ("x", "/a", Some("plain")),
+        ("x", "/a/", Some("plain")),
+        ("x", "/a/c", Some("plain")),
+        ("x", "/a/b", Some("longer")),
+        ("x", "/a/b/c", Some("longer")),
+        ("x", "/a/bc", Some("plain")),
+        ("x", "/ab", None),
+        ("API.example.com:8080", "/a/b", Some("host")),
+        ("b.example.com", "/a/b", Some("any-host")),
+        ("example.com", "/a/c", Some("plain")),
+    ] {
+        let line = request(&format!("GET {path}")).host(host);
+        let decision = line.decide(&policies);
+        let service = decision
+            .policy
+            .and_then(|index| policies.get(index))
+            .map(|policy| policy.service.as_str());
+        assert_eq!(service, want, "{host}{path}");
+    }
+}
+
+#[test]
+fn an_encoded_literal_is_the_literal() {
+    let text = POLICY.replace("/open/*, auth: public", "'/open/{id}:run', auth: public");
+    assert!(parse(&[&text]).is_err(), "a wildcard is a whole segment");
+    let text = POLICY.replace(
+        "/get, methods: [GET], auth: jwt",
+        "'/get:all', auth: jwt, roles: [admin]",
+    ) + "  - { path: /*, auth: public }\n";
+    let policies = parse(&[&text]).unwrap();
+    for path in ["/w/get:all", "/w/get%3Aall", "/w/get%3aall", "/w/%67et:all"] {
+        let line = request(&format!("GET {path}"));
+        assert_eq!(line.outcome(&policies), "credential_missing", "{path}");
+    }
+}
+
+#[test]
+fn an_allowance_never_opens_another_route() {
+    let text = POLICY.replace(
+        "prefix: /w",
+        "prefix: /w\npaths: { allow: [double_slash, semicolon, encoded_slash] }",
+    ) + "  - { path: /*, auth: jwt }\n";
+    let policies = parse(&[&text]).unwrap();
+    for (path, want) in [
+        ("/w/x//y", "allow"),
+        ("/w/x;a=1/y", "allow"),
+        ("/w/x%2Fy", "allow"),
+        ("/w/open//x", "path_ambiguous"),
+        ("/w/open/x;y", "path_ambiguous"),
+        ("/w/open%2Fx", "path_ambiguous"),
+        ("/w//jobs/x", "path_ambiguous"),
+        ("/w/roles;x", "path_ambiguous"),
+        ("/w//roles", "path_ambiguous"),
+        ("/w%2Fopen/x", "path_ambiguous"),
+        ("/w/x/..;/y", "path_ambiguous"),
+        ("/w/x%2F..%2Fy", "path_ambiguous"),
+    ] {
+        let line = good(&format!("GET {path}"));
+        assert_eq!(line.outcome(&policies), want, "{path}");
+    }
+}
+
+#[test]
+fn case_is_folded_where_the_service_folds_it_but_never_into_the_open() {
+    let text =
+        POLICY.replace("prefix: /w", "prefix: /w\npaths: { case_insensitive: true }") + "  - { path: /*, auth: jwt }\n";
+    let policies = parse(&[&text]).unwrap();
+    for (path, want) in [
+        ("/w/roles", "role_missing"),
+        ("/w/ROLES", "role_missing"),
+        ("/W/Roles/", "role_missing"),
+        ("/w/rol%45s", "role_missing"),
+        ("/w/other", "allow"),
+    ] {
+        let user = claims_with(&json!({ "roles": ["user"] }));
+        let line = request(&format!("GET {path}")).bearer(&user).tenant(TENANT);
+        assert_eq!(line.outcome(&policies), want, "{path}");
+    }
+    assert_eq!(request("GET /w/open/x").outcome(&policies), "allow");
+    assert_eq!(request("GET /w/OPEN/x").outcome(&policies), "credential_missing");
+}

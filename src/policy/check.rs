@@ -404,3 +404,6 @@ fn allowance(allow: Option<List<AllowedAmbiguity>>) -> Allowance {
 fn period(period: Option<super::decode::Period>, default: Duration) -> Duration {
     period.map_or(default, |period| period.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::problem::{Problems, suggest};
+use super::problem::{Problems, is_close, suggest};
 use super::yaml::{Node, Value};
 
 /// A value that can be read from a YAML node.
@@ -64,9 +64,9 @@ impl<T: FromNode> FromNode for Option<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
         if node.value == Value::Null {
             problems.add_with_help(&node.span, "there is no value here", "give one, or leave the key out");
-            return Some(None);
+            return None;
         }
-        Some(T::from_node(node, problems))
+        T::from_node(node, problems).map(Some)
     }
 
     fn missing() -> Option<Self> {
@@ -322,16 +322,29 @@ impl<'n> Fields<'n> {
         match entries.iter().find(|((key, _), _)| key == name) {
             Some((_, value)) => T::from_node(value, problems),
             None => T::missing().or_else(|| {
-                problems.add(&self.node.span, format!("`{name}` is missing here"));
+                // A slip in the key has been told already.
+                if !entries.iter().any(|((key, _), _)| is_close(key, name)) {
+                    problems.add(&self.node.span, format!("`{name}` is missing here"));
+                }
                 None
             }),
         }
     }
 }
 
-/// Declares a struct that is read from a mapping, with its JSON Schema.
+/// What becomes of a field that was taken, or could not be.
+pub fn settle<T: FromNode>(taken: Option<T>, whole: bool) -> Option<T> {
+    match whole {
+        true => taken,
+        false => taken.or_else(T::missing),
+    }
+}
+
+/// Declares a struct that is read from a mapping, with its JSON Schema. An optional field that
+/// cannot be read counts as absent, so that the rest is checked too; with `[whole]` it spoils the
+/// struct, where absence would be a problem of its own.
 macro_rules! document {
-    ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$about:meta])* $field:ident: $type:ty,)* })*) => {$(
+    ($($(#[$meta:meta])* pub struct $name:ident $([$mode:ident])? { $($(#[$about:meta])* $field:ident: $type:ty,)* })*) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
@@ -343,9 +356,10 @@ macro_rules! document {
                 problems: &mut $crate::policy::problem::Problems,
             ) -> Option<Self> {
                 const KNOWN: &[&str] = &[$(stringify!($field)),*];
+                const WHOLE: bool = !concat!($(stringify!($mode))?).is_empty();
                 let fields = $crate::policy::decode::Fields::open(node, KNOWN, problems)?;
                 $(let $field = fields.take::<$type>(stringify!($field), problems);)*
-                Some(Self { $($field: $field?,)* })
+                Some(Self { $($field: $crate::policy::decode::settle($field, WHOLE)?,)* })
             }
         }
     )*};

@@ -93,7 +93,7 @@ document! {
     }
 
     /// Where an issuer's keys are: exactly one of these.
-    pub struct KeysDocument {
+    pub struct KeysDocument [whole] {
         /// A shared secret, for HS256, HS384 and HS512.
         secret: Option<SecretDocument>,
         /// One public key as PEM.
@@ -109,7 +109,7 @@ document! {
     }
 
     /// A key set in a file or behind a URL.
-    pub struct JwksDocument {
+    pub struct JwksDocument [whole] {
         /// A file.
         file: Option<Placed<String>>,
         /// A URL; fetched in the background.
@@ -139,7 +139,7 @@ document! {
     }
 
     /// One internal key: a secret, or its digest.
-    pub struct KeyDocument {
+    pub struct KeyDocument [whole] {
         /// The name of the caller, for the log and `x-client-id`.
         name: Placed<String>,
         /// The key itself, at least 16 bytes.
@@ -157,7 +157,7 @@ document! {
     }
 
     /// One name in a certificate: exactly one of these.
-    pub struct CertificateNameDocument {
+    pub struct CertificateNameDocument [whole] {
         /// A URI; `*` stands for one segment.
         uri: Option<Placed<String>>,
         /// A DNS name, exactly.
@@ -250,7 +250,7 @@ pub enum Text {
 
 document! {
     /// The long form of [`Text`].
-    pub struct VariableDocument {
+    pub struct VariableDocument [whole] {
         /// The name of the variable.
         env: String,
         /// What to take where it is unset.
@@ -258,7 +258,7 @@ document! {
     }
 
     /// The two places that a secret may come from.
-    pub struct SecretPlaceDocument {
+    pub struct SecretPlaceDocument [whole] {
         /// The name of a variable.
         env: Option<String>,
         /// The path of a file; one newline at its end is not part of the secret.
@@ -424,7 +424,7 @@ pub enum AuthDocument {
 
 document! {
     /// The long form of [`AuthDocument`].
-    pub struct AuthListDocument {
+    pub struct AuthListDocument [whole] {
         /// Any of these.
         any: Option<List<Placed<AuthMethod>>>,
         /// All of these.

@@ -180,15 +180,17 @@ impl Problems {
 pub fn suggest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     let known: Vec<_> = known.into_iter().collect();
     let lower = word.to_lowercase();
-    let close = known
-        .iter()
-        .map(|k| (strsim::damerau_levenshtein(&lower, &k.to_lowercase()), *k))
-        .min()
-        .filter(|(distance, k)| *distance <= 1 + k.len().min(word.len()) / 4);
-    match close {
-        Some((_, k)) => format!("did you mean `{k}`?"),
+    let distance = |k: &&&str| strsim::damerau_levenshtein(&lower, &k.to_lowercase());
+    match known.iter().filter(|k| is_close(word, k)).min_by_key(distance) {
+        Some(k) => format!("did you mean `{k}`?"),
         None => format!("known: {}", known.join(", ")),
     }
+}
+
+/// Whether a word is likely meant to be another: a slip in short words, two or three in long ones.
+pub fn is_close(word: &str, known: &str) -> bool {
+    let distance = strsim::damerau_levenshtein(&word.to_lowercase(), &known.to_lowercase());
+    distance <= 1 + known.len().min(word.len()) / 4
 }
 
 #[cfg(test)]

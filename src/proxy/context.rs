@@ -34,6 +34,7 @@ pub struct RequestContext {
     pub rejection: Option<Rejection>,
     /// `allow`, `deny` or `shadow_deny`.
     pub decision: &'static str,
+    counted: bool,
     /// How long the decision took.
     pub decision_duration: Duration,
     /// Whether the request is gRPC.
@@ -63,6 +64,7 @@ impl RequestContext {
             permit: None,
             rejection: None,
             decision: "deny",
+            counted: false,
             decision_duration: Duration::ZERO,
             grpc: false,
             body_bytes: 0,
@@ -115,8 +117,12 @@ impl RequestContext {
         }
     }
 
-    /// Counts the decision.
-    pub fn count_decision(&self, policies: &PolicySet) {
+    /// Counts the decision, once: when the request is refused, or when it is known whether the
+    /// service answered.
+    pub fn count_decision(&mut self, policies: &PolicySet) {
+        if std::mem::replace(&mut self.counted, true) {
+            return;
+        }
         let (policy, route) = self.matched(policies);
         let labels = [
             policy.map_or(NONE, |policy| &policy.service),
@@ -137,7 +143,8 @@ impl RequestContext {
     }
 
     /// Counts and logs the request at its end.
-    pub fn end(&self, policies: &PolicySet, session: &Session, access_log: bool) {
+    pub fn end(&mut self, policies: &PolicySet, session: &Session, access_log: bool) {
+        self.count_decision(policies);
         let (policy, route) = self.matched(policies);
         let service = policy.map_or(NONE, |policy| policy.service.as_str());
         let pattern = route.map_or(NONE, |route| route.pattern.as_str());

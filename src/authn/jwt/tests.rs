@@ -1,1 +1,151 @@
+use serde_json::{Value, json};
 
+use crate::testing::{NOW, TENANT, claims, claims_with, parse, request, sign_text, token};
+
+const POLICY: &str = "
+version: 1
+service: s
+upstream: { url: http://127.0.0.1:1 }
+jwt:
+  issuers:
+    - { issuer: eventzr.com, audience: [eventzr-api, other-api], algorithms: [HS256], keys: { secret: { env: SECRET } } }
+    - { issuer: slow.example, audience: unchecked, algorithms: [HS256], keys: { secret: { file: secret-file } }, leeway: 30s, required_claims: [sub, jti], roles_claim: [realm, roles] }
+routes: [{ path: /*, auth: jwt }]
+";
+
+fn outcome_of(token: &str) -> String {
+    let policies = parse(&[POLICY]).unwrap();
+    request("GET /x")
+        .header("authorization", &format!("Bearer {token}"))
+        .outcome(&policies)
+}
+
+#[test]
+fn claims_are_checked() {
+    for (changes, want) in [
+        (json!({}), "allow"),
+        (json!({ "aud": ["x", "eventzr-api"] }), "allow"),
+        (json!({ "aud": "other-api" }), "allow"),
+        (json!({ "exp": 1_800_000_000.5 }), "allow"),
+        (json!({ "nbf": NOW }), "allow"),
+        (json!({ "iat": NOW + 100 }), "allow"),
+        (
+            json!({ "iat": null, "email": null, "roles": null, "scopes": null }),
+            "allow",
+        ),
+        (json!({ "exp": NOW }), "token_expired"),
+        (json!({ "exp": NOW - 1 }), "token_expired"),
+        (json!({ "exp": 0 }), "token_expired"),
+        (json!({ "nbf": NOW + 1 }), "token_not_yet_valid"),
+        (json!({ "iss": "evil.com" }), "token_issuer_mismatch"),
+        (json!({ "iss": "eventzr.com " }), "token_issuer_mismatch"),
+        (json!({ "aud": "x" }), "token_audience_mismatch"),
+        (json!({ "aud": [] }), "token_audience_mismatch"),
+        (json!({ "aud": "eventzr-api-2" }), "token_audience_mismatch"),
+        (json!({ "exp": null }), "token_claim_missing"),
+        (json!({ "iss": null }), "token_claim_missing"),
+        (json!({ "aud": null }), "token_claim_missing"),
+        (json!({ "sub": null }), "token_claim_missing"),
+        (json!({ "exp": (NOW + 60).to_string() }), "token_claim_invalid"),
+        (json!({ "exp": -1 }), "token_claim_invalid"),
+        (json!({ "exp": 1e300 }), "token_claim_invalid"),
+        (json!({ "exp": u64::MAX }), "token_claim_invalid"),
+        (json!({ "exp": [NOW + 60] }), "token_claim_invalid"),
+        (json!({ "nbf": "x" }), "token_claim_invalid"),
+        (json!({ "iat": {} }), "token_claim_invalid"),
+        (json!({ "iss": ["eventzr.com"] }), "token_claim_invalid"),
+        (json!({ "aud": { "x": "eventzr-api" } }), "token_claim_invalid"),
+        (json!({ "aud": ["eventzr-api", 1] }), "token_claim_invalid"),
+        (json!({ "sub": "" }), "token_claim_invalid"),
+        (json!({ "sub": 7 }), "token_claim_invalid"),
+        (json!({ "roles": "admin" }), "token_claim_invalid"),
+        (json!({ "roles": ["a", 1] }), "token_claim_invalid"),
+        (json!({ "scopes": "read write" }), "token_claim_invalid"),
+        (json!({ "scopes": null, "scope": ["read"] }), "token_claim_invalid"),
+    ] {
+        assert_eq!(outcome_of(&token(&claims_with(&changes))), want, "{changes}");
+    }
+}
+
+#[test]
+fn a_null_claim_is_there_and_invalid() {
+    let mut claims = claims();
+    for name in ["exp", "iss", "aud", "sub", "roles", "scopes", "email"] {
+        let good = claims[name].take();
+        assert_eq!(outcome_of(&token(&claims)), "token_claim_invalid", "{name}");
+        claims[name] = good;
+    }
+}
+
+#[test]
+fn the_issuer_is_picked_by_iss() {
+    let slow = |changes: Value| {
+        let mut all = json!({ "iss": "slow.example", "jti": "j", "aud": null });
+        all.as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        outcome_of(&token(&claims_with(&all)))
+    };
+    for (changes, want) in [
+        (json!({}), "allow"),
+        (json!({ "exp": NOW - 29 }), "allow"),
+        (json!({ "exp": NOW - 30 }), "token_expired"),
+        (json!({ "nbf": NOW + 30 }), "allow"),
+        (json!({ "nbf": NOW + 31 }), "token_not_yet_valid"),
+        (json!({ "jti": null }), "token_claim_missing"),
+        (json!({ "aud": 5 }), "token_claim_invalid"),
+        (json!({ "realm": { "roles": ["a"] } }), "allow"),
+        (json!({ "realm": { "roles": "a" } }), "token_claim_invalid"),
+    ] {
+        assert_eq!(slow(changes.clone()), want, "{changes}");
+    }
+}
+
+#[test]
+fn claims_that_are_no_object_with_unique_names_are_refused() {
+    let with = |extra: &str| {
+        let claims = claims().to_string();
+        format!("{}{extra}}}", claims.strip_suffix('}').unwrap())
+    };
+    for payload in [
+        String::new(),
+        "[]".into(),
+        "\"x\"".into(),
+        "{".into(),
+        with(r#","sub":"root""#),
+        with(&format!(r#","tenant\u0049d":"{TENANT}""#)),
+        with(r#","x":{"a":1,"a":2}"#),
+        with(","),
+        with(r#","x":"\ud800""#),
+        format!("{}x", claims()),
+        format!("\u{feff}{}", claims()),
+    ] {
+        assert_eq!(outcome_of(&sign_text(&payload)), "token_malformed", "{payload}");
+    }
+    assert_eq!(outcome_of(&sign_text(&with(r#","x":[[1],{"y":null}]"#))), "allow");
+}
+
+/// `JSONTestSuite` as claims: what is no JSON is refused, and nothing else happens.
+#[test]
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+fn what_is_no_json_is_no_token() {
+    let Ok(folder) = std::env::var("SIDEGATE_VECTORS") else {
+        println!("skipped: SIDEGATE_VECTORS is not set");
+        return;
+    };
+    let folder = std::path::PathBuf::from(folder).join("json-test-suite/test_parsing");
+    let mut run = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let Ok(text) = String::from_utf8(std::fs::read(&path).unwrap()) else {
+            continue;
+        };
+        let fits = text.len() < 5000;
+        if name.starts_with("n_") && fits {
+            assert_eq!(outcome_of(&sign_text(&text)), "token_malformed", "{name}");
+            run += 1;
+        }
+    }
+    assert!(run > 100, "{run}");
+}

@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 use super::Checker;
 use crate::policy::decode::{List, Placed};
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
-use crate::policy::problem::{Place, suggest};
+use crate::policy::problem::{Place, is_close, suggest};
 use crate::policy::route::{Authentication, PathPattern, Requirement, Route, Rule, Segment};
 use crate::principal::AuthMethod;
 
@@ -68,7 +68,7 @@ impl Checker<'_> {
             let text = method.value.as_str();
             let token = text.bytes().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_'));
             match Method::from_bytes(text.as_bytes()) {
-                Ok(known) if token && text != "CONNECT" && !read.contains(&known) => read.push(known),
+                Ok(known) if token && is_method(text, &STANDARD) && !read.contains(&known) => read.push(known),
                 Ok(known) if read.contains(&known) => {
                     self.problems.add(&method.span, format!("`{text}` is here twice"));
                 }
@@ -209,6 +209,11 @@ fn take_the_same(a: &Route, b: &Route, ranked: bool) -> bool {
         (false, false) => a.methods.iter().any(|m| b.takes(m)) || b.methods.iter().any(|m| a.takes(m)),
         _ => !ranked,
     }
+}
+
+/// A standard method, or one that is not just a slip in a standard one.
+fn is_method(text: &str, standard: &[&str]) -> bool {
+    standard.contains(&text) || (text != "CONNECT" && !standard.iter().any(|known| is_close(text, known)))
 }
 
 fn starts_before(a: &Route, b: &Route) -> bool {

@@ -1,1 +1,206 @@
+use super::*;
+use crate::decision::Outcome;
+use crate::policy::PolicySet;
+use crate::testing::{JOBS_KEY, TENANT, TestRequest, claims, parse, request};
 
+const POLICY: &str = "
+version: 1
+service: s
+upstream: { url: http://127.0.0.1:1 }
+jwt: { issuers: [{ issuer: eventzr.com, audience: [eventzr-api], algorithms: [HS256], keys: { secret: { env: SECRET } } }] }
+tenant: { claims: [tenant, tenantId] }
+internal_key: { keys: [{ name: jobs, secret: { env: JOBS_KEY } }] }
+routes:
+  - { path: /open, auth: public }
+  - { path: /login, auth: public, pass: [x-tenant-id] }
+  - { path: /job, auth: internal_key }
+  - { path: /*, auth: jwt }
+";
+
+const PEER: Hop = Hop {
+    peer: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))),
+    tls: false,
+    trusted: false,
+};
+
+/// The header that the service would get, as `name: value`, sorted.
+fn forwarded(policies: &PolicySet, request: &TestRequest, hop: Hop) -> Vec<String> {
+    let decision = request.decide(policies);
+    let Outcome::Allow(permit) = &decision.outcome else {
+        panic!("{:?}", decision.outcome);
+    };
+    let (policy, route) = policies.route(decision.route.unwrap()).unwrap();
+    let ids = RequestIds::of(&request.headers);
+    let changes = changes(&request.headers, policy, route, permit, hop, &ids);
+    let mut headers = request.headers.clone();
+    for name in &changes.remove {
+        headers.remove(name);
+    }
+    for (name, value) in changes.set {
+        headers.insert(name, value);
+    }
+    let ours = ["x-request-id", "traceparent", "authorization"];
+    let all = headers.iter().filter(|(name, _)| !ours.contains(&name.as_str()));
+    let mut lines: Vec<_> = all
+        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+        .collect();
+    lines.sort();
+    lines
+}
+
+fn open() -> TestRequest {
+    request("GET /open")
+}
+
+#[test]
+fn what_the_client_claims_is_removed_in_every_spelling() {
+    let policies = parse(&[POLICY]).unwrap();
+    let mut spoofed = open();
+    for name in [
+        "X-User-Id",
+        "x_user_id",
+        "x.user.id",
+        "X-User_Id",
+        "http-x-user-id",
+        "HTTP_X_USER_ID",
+        "x-user-email",
+        "x-user-roles",
+        "x-user-scopes",
+        "x-tenant-id",
+        "x_tenant_id",
+        "x-plan-tier",
+        "x-auth-method",
+        "x-client-id",
+        "x-internal-api-key",
+        "X_Internal_Api_Key",
+        "x-forwarded-client-cert",
+        "client-cert",
+        "x-ssl-client-verify",
+        "X_SSL_CLIENT_S_DN",
+        "content_length",
+        "transfer.encoding",
+        "http_authorization",
+        "x-original-url",
+        "x-http-method-override",
+        "x_sandbox",
+        "x_forwarded_for",
+        "forwarded",
+        "x-real-ip",
+        "x-forwarded-prefix",
+    ] {
+        spoofed = spoofed.header(name, "spoofed");
+    }
+    assert_eq!(
+        forwarded(&policies, &spoofed.header("x-kept", "1"), PEER),
+        [
+            "x-auth-method: public",
+            "x-forwarded-for: 192.0.2.1",
+            "x-forwarded-proto: http",
+            "x-kept: 1"
+        ]
+    );
+}
+
+#[test]
+fn what_was_proven_is_set_once() {
+    let policies = parse(&[POLICY]).unwrap();
+    let call = request("GET /x")
+        .bearer(&claims())
+        .tenant(TENANT)
+        .header("x-user-id", "root")
+        .header("x-user-id", "root");
+    let lines = forwarded(&policies, &call, PEER);
+    let ids: Vec<_> = lines.iter().filter(|line| line.starts_with("x-user-id")).collect();
+    assert_eq!(ids, ["x-user-id: user-1"]);
+    assert!(lines.contains(&format!("x-tenant-id: {TENANT}")));
+}
+
+#[test]
+fn a_tenant_header_passes_where_the_route_says_so() {
+    let policies = parse(&[POLICY]).unwrap();
+    let login = request("GET /login").tenant(TENANT).header("x_tenant_id", "other");
+    let lines = forwarded(&policies, &login, PEER);
+    let tenants: Vec<_> = lines.iter().filter(|line| line.contains("tenant")).collect();
+    assert_eq!(tenants, [&format!("x-tenant-id: {TENANT}")]);
+}
+
+#[test]
+fn credentials_pass_or_do_not() {
+    for (mode, token, key) in [("", true, false), ("forward", true, true), ("strip", false, false)] {
+        let credentials = if mode.is_empty() {
+            String::new()
+        } else {
+            format!("credentials: {mode}\n")
+        };
+        let policies = parse(&[&POLICY.replace("routes:", &format!("{credentials}routes:"))]).unwrap();
+        let call = request("GET /x").bearer(&claims()).tenant(TENANT);
+        let decision = call.decide(&policies);
+        let (policy, route) = policies.route(decision.route.unwrap()).unwrap();
+        let removed = |name: HeaderName| is_removed(&name, policy, route, PEER);
+        assert_eq!(!removed(AUTHORIZATION), token, "{mode}");
+        let job = request("GET /job").key(JOBS_KEY);
+        let lines = forwarded(&policies, &job, PEER);
+        assert_eq!(lines.iter().any(|line| line.contains(JOBS_KEY)), key, "{mode}");
+    }
+}
+
+#[test]
+fn forwarding_headers_are_believed_from_trusted_proxies_only() {
+    let policies = parse(&[POLICY]).unwrap();
+    let call = open()
+        .header("x-forwarded-for", "203.0.113.7")
+        .header("x-forwarded-proto", "https")
+        .header("x-forwarded-host", "api.example.com")
+        .header("x_forwarded_for", "6.6.6.6")
+        .header("host", "localhost");
+    let hop = |trusted| Hop { trusted, ..PEER };
+    for (hop, want) in [
+        (
+            hop(false),
+            [
+                "x-forwarded-for: 192.0.2.1",
+                "x-forwarded-host: localhost",
+                "x-forwarded-proto: http",
+            ],
+        ),
+        (
+            hop(true),
+            [
+                "x-forwarded-for: 203.0.113.7, 192.0.2.1",
+                "x-forwarded-host: api.example.com",
+                "x-forwarded-proto: https",
+            ],
+        ),
+    ] {
+        let lines = forwarded(&policies, &call, hop);
+        let lines: Vec<_> = lines.iter().filter(|line| line.contains("forwarded")).collect();
+        assert_eq!(lines, want);
+    }
+}
+
+#[test]
+fn only_true_is_a_sandbox() {
+    let policies = parse(&[POLICY]).unwrap();
+    for (values, kept) in [
+        (&["true"][..], true),
+        (&["1"], false),
+        (&["TRUE"], false),
+        (&["true", "false"], false),
+    ] {
+        let call = values
+            .iter()
+            .fold(open(), |call, value| call.header("x-sandbox", value));
+        let lines = forwarded(&policies, &call, PEER);
+        assert_eq!(lines.contains(&"x-sandbox: true".to_owned()), kept, "{values:?}");
+    }
+}
+
+#[test]
+fn a_trace_that_begins_here_has_no_state() {
+    let policies = parse(&[POLICY]).unwrap();
+    let begun = open().header("traceparent", "x").header("tracestate", "a=b");
+    assert!(!forwarded(&policies, &begun, PEER).contains(&"tracestate: a=b".to_owned()));
+    let kept = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let kept = open().header("traceparent", kept).header("tracestate", "a=b");
+    assert!(forwarded(&policies, &kept, PEER).contains(&"tracestate: a=b".to_owned()));
+}

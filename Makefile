@@ -1,0 +1,30 @@
+# Each target installs what it needs (Debian, root); see .ci/install.
+
+.PHONY: help demo test lint check build ci
+
+help:            ## these lines
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
+
+demo: tools      ## auth-svc, Integration Hub, Wallet and Sidegate on this machine
+	cargo run --quiet --locked -- demo
+
+test: tools      ## all tests
+	cargo test --locked
+
+lint: tools      ## formatting and lints
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+
+check: tools     ## the policies of this repository
+	WALLET_JWT_SECRET=$$(printf '%032d' 0) WALLET_JOBS_KEY=$$(printf '%032d' 1) \
+		cargo run --quiet --locked -- check policies
+
+build: tools     ## target/release/sidegate
+	cargo build --release --locked
+
+ci:              ## what has to hold before a change lands
+	bash .ci/run
+
+.PHONY: tools
+tools:
+	@.ci/install build

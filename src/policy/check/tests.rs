@@ -1,0 +1,288 @@
+use crate::policy::problem::Problem;
+use crate::testing::parse;
+
+const GOOD: &str = "\
+version: 1
+service: s
+prefix: /p
+upstream: { url: http://127.0.0.1:1 }
+jwt:
+  issuers:
+    - issuer: i
+      audience: [a]
+      algorithms: [HS256]
+      keys: { secret: { env: SECRET } }
+tenant: { claims: [tenantId] }
+internal_key: { keys: [{ name: jobs, secret: { env: JOBS_KEY } }] }
+mtls: { allow: [{ dns: a.b }] }
+roles: { admin: [user] }
+routes:
+  - { path: /open, auth: public }
+  - { path: /x, methods: [GET], auth: jwt, roles: [user] }
+  - { path: /x, auth: jwt }
+  - { path: /*, auth: { any: [internal_key, jwt] } }
+";
+
+fn problems(text: &str) -> Vec<Problem> {
+    parse(&[text]).err().unwrap_or_default()
+}
+
+/// What is said about a good policy with one thing changed, and in which line.
+fn said(from: &str, to: &str) -> Vec<(usize, String)> {
+    assert!(GOOD.contains(from), "{from}");
+    let problems = problems(&GOOD.replacen(from, to, 1));
+    problems
+        .iter()
+        .map(|p| (p.place().line(), p.message().to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_good_policy_has_no_problems() {
+    assert_eq!(problems(GOOD), []);
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+fn each_fault_is_one_problem_in_its_line() {
+    for (from, to, line, message) in [
+        ("version: 1", "version: 2", 1, "version 2 is unknown; this is version 1"),
+        (
+            "service: s",
+            "service: 'a b'",
+            2,
+            "the name of a service has letters, digits, `-`, `_` and `.` only",
+        ),
+        ("prefix: /p", "prefix: p", 3, "`p` does not start with `/`"),
+        ("prefix: /p", "prefix: /p/{id}", 3, "a prefix has no wildcards"),
+        (
+            "http://127.0.0.1:1",
+            "127.0.0.1:1",
+            4,
+            "`127.0.0.1:1` is no URL of a service",
+        ),
+        (
+            "http://127.0.0.1:1",
+            "{ env: NOT_SET }",
+            4,
+            "the variable `NOT_SET` is not set",
+        ),
+        ("issuer: i", "issuer: i\n      issuer: j", 8, "`issuer` is here twice"),
+        (
+            "audience: [a]",
+            "audience: a",
+            8,
+            "expected a list of audiences, or `unchecked`, found text",
+        ),
+        ("audience: [a]", "audience: []", 8, "the list is empty"),
+        ("algorithms:", "algoritms:", 9, "unknown field `algoritms`"),
+        ("[HS256]", "[none]", 9, "unknown algorithm `none`"),
+        ("[HS256]", "[HS256, RS256]", 10, "the key does not fit RS256"),
+        (
+            "{ env: SECRET }",
+            "{ env: NOT_SET }",
+            10,
+            "the variable `NOT_SET` is not set",
+        ),
+        ("{ env: SECRET }", "{ env: EMPTY }", 10, "the variable `EMPTY` is empty"),
+        ("{ env: SECRET }", "{ file: empty }", 10, "the file `empty` is empty"),
+        (
+            "{ env: SECRET }",
+            "{ env: SHORT }",
+            10,
+            "the secret has 5 bytes; at least 32 are needed",
+        ),
+        ("{ env: SECRET }", "hush", 10, "a secret does not belong in a policy"),
+        (
+            "{ secret: { env: SECRET } }",
+            "{ jwks: { url: 'http://keys.example' } }",
+            10,
+            "HS256 needs a shared secret, which cannot come from a URL",
+        ),
+        (
+            "{ env: JOBS_KEY }",
+            "{ env: SHORT }",
+            12,
+            "the key has 5 bytes; at least 16 are needed",
+        ),
+        (
+            "secret: { env: JOBS_KEY }",
+            "sha256: abc",
+            12,
+            "a SHA-256 digest has 64 hex digits",
+        ),
+        (
+            "{ env: JOBS_KEY }",
+            "{ env: JOBS_KEY }, expires: soon",
+            12,
+            "`soon` is no time",
+        ),
+        (
+            "{ dns: a.b }",
+            "{ dns: a.b, cn: c }",
+            13,
+            "exactly one of `uri`, `dns` and `cn` is needed",
+        ),
+        (
+            "{ dns: a.b }",
+            "{ dns: '*.b' }",
+            13,
+            "a DNS name is matched exactly, without `*`",
+        ),
+        ("auth: public", "auth: pubic", 16, "unknown word `pubic`"),
+        (
+            "auth: public",
+            "auth: public, roles: [user]",
+            16,
+            "`roles` come from tokens, and callers get in here without one",
+        ),
+        (
+            "auth: public",
+            "auth: { all: [jwt, public] }",
+            16,
+            "`public` asks for nothing: it can only be the last of `any`, after another",
+        ),
+        (
+            "auth: public",
+            "auth: { any: [public, jwt] }",
+            16,
+            "`public` asks for nothing: it can only be the last of `any`, after another",
+        ),
+        (
+            "auth: public",
+            "auth: public, pass: [x-user-id]",
+            16,
+            "only `x-tenant-id` can be passed, for it proves nothing",
+        ),
+        ("/open", "open", 16, "`open` does not start with `/`"),
+        (
+            "/open",
+            "/o%70en",
+            16,
+            "`%` cannot stand in a path here; write characters as they are, unescaped",
+        ),
+        ("methods: [GET]", "methods: [get]", 17, "unknown method `get`"),
+        ("methods: [GET]", "methods: []", 17, "the list is empty"),
+        ("roles: [user] }", "roles: }", 17, "there is no value here"),
+        (
+            "methods: [GET], ",
+            "",
+            18,
+            "the route can never match: `/p/x` on line 17 takes the same requests",
+        ),
+        (
+            "  - { path: /x, auth: jwt }",
+            "  - { path: /x, methods: [HEAD], auth: jwt }",
+            18,
+            "the route can never match: `/p/x` on line 17 takes the same requests",
+        ),
+        ("jwt:\n  issuers", "jwtt:\n  issuers", 5, "unknown field `jwtt`"),
+    ] {
+        let said = said(from, to);
+        assert_eq!(said.first(), Some(&(line, message.to_owned())), "{to}: {said:#?}");
+    }
+}
+
+#[test]
+fn one_fault_is_told_once() {
+    for (from, to, count) in [
+        ("[HS256]", "[HS257]", 1),
+        ("{ env: SECRET }", "{ env: NOT_SET }", 1),
+        ("issuer: i\n", "issuer: [i]\n", 1),
+        ("{ dns: a.b }", "{ }", 1),
+    ] {
+        assert_eq!(said(from, to).len(), count, "{to}: {:#?}", said(from, to));
+    }
+}
+
+#[test]
+fn a_missing_block_is_named() {
+    let text = GOOD.replace("internal_key: {", "roles_: {");
+    let said: Vec<_> = problems(&text).iter().map(|p| p.message().to_owned()).collect();
+    let want = "the route needs `internal_key`, and the policy has no `internal_key:` block";
+    assert!(said.contains(&want.to_owned()), "{said:#?}");
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_a_fix() {
+    let text = GOOD
+        .replace("auth: public", "auth: pubic")
+        .replace("algorithms:", "algoritms:")
+        .replace("methods: [GET]", "methods: [GTE]");
+    let report: Vec<_> = problems(&text).iter().map(|p| p.render(false)).collect();
+    let report = report.join("\n");
+    for part in [
+        "0.yaml:9:7",
+        "did you mean `algorithms`?",
+        "did you mean `public`?",
+        "did you mean `GET`?",
+        "^^^^^",
+        "  - { path: /open, auth: pubic }",
+    ] {
+        assert!(report.contains(part), "{part} in {report}");
+    }
+}
+
+#[test]
+fn routes_that_could_both_win() {
+    let policy = |routes: &[&str]| {
+        let routes: Vec<_> = routes
+            .iter()
+            .map(|route| format!("  - {{ {route}, auth: public }}\n"))
+            .collect();
+        let routes = routes.concat();
+        format!("version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\nroutes:\n{routes}")
+    };
+    for (routes, count) in [
+        (&["path: /a", "path: /a/"][..], 1),
+        (&["path: /a/*", "path: /a"], 0),
+        (&["path: '/{a}'", "path: '/{b}'"], 1),
+        (&["path: '/{a}/b'", "path: '/a/{b}'"], 1),
+        (
+            &["path: '/{a}/b', methods: [GET]", "path: '/a/{b}', methods: [POST]"],
+            0,
+        ),
+        (&["path: '/{a}/b', methods: [GET]", "path: '/a/{b}'"], 1),
+        (&["path: '/{a}/b'", "path: '/a/b'"], 0),
+        (&["path: '/{a}/{b}'", "path: '/a/{b}'"], 0),
+        (&["path: /a, methods: [GET, POST]", "path: /a, methods: [POST]"], 1),
+        (
+            &["path: /a, methods: [GET]", "path: /a, methods: [POST]", "path: /a"],
+            0,
+        ),
+        (&["path: /A", "path: /a"], 0),
+    ] {
+        let found = problems(&policy(routes));
+        assert_eq!(found.len(), count, "{routes:?}: {found:#?}");
+    }
+    let folded = policy(&["path: /A", "path: /a"]).replace("routes:", "paths: { case_insensitive: true }\nroutes:");
+    assert_eq!(problems(&folded).len(), 1);
+}
+
+#[test]
+fn policies_that_could_both_win() {
+    let policy = |prefix: &str, rest: &str| {
+        format!(
+            "version: 1\nservice: s\nprefix: {prefix}\nupstream: {{ url: 'http://127.0.0.1:1' }}\n{rest}routes: [{{ path: /b/*, auth: public }}, {{ path: /c, auth: public }}]\n"
+        )
+    };
+    for (a, b, want) in [
+        (policy("/a", ""), policy("/x", ""), None),
+        (policy("/a", ""), policy("/a/", ""), Some("both policies could win")),
+        (policy("/a", ""), policy("/a", "hosts: [h]\n"), None),
+        (
+            policy("/a", "hosts: [h]\n"),
+            policy("/a", "hosts: [i, h]\n"),
+            Some("both policies could win"),
+        ),
+        (policy("/a", ""), policy("/a/b", ""), Some("the route can never match")),
+        (policy("/a", ""), policy("/a/c/d", ""), None),
+    ] {
+        let found = parse(&[&a, &b]).err().unwrap_or_default();
+        assert_eq!(found.len(), usize::from(want.is_some()), "{found:#?}");
+        assert!(
+            found.iter().all(|p| p.message().contains(want.unwrap_or_default())),
+            "{found:#?}"
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! What unit tests share: policies from text, tokens by hand, requests as data.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName, Method};
+use jsonwebtoken::{Algorithm, EncodingKey};
+use serde_json::{Value, json};
+
+use crate::credential::ClientCertificate;
+use crate::decision::{Decision, decide};
+use crate::policy::problem::{Problem, Source};
+use crate::policy::sources::Given;
+use crate::policy::{ErrorStyle, PolicySet};
+use crate::request::{Body, RequestFacts};
+
+pub(crate) const SECRET: &str = "a-secret-of-at-least-32-bytes-for-tests";
+pub(crate) const JOBS_KEY: &str = "an-internal-key-for-tests";
+pub(crate) const TENANT: &str = "00000000-0000-4000-a000-000000000001";
+pub(crate) const OTHER_TENANT: &str = "11111111-1111-4111-a111-111111111111";
+/// The time of all tests.
+pub(crate) const NOW: i64 = 1_800_000_000;
+
+/// The variables that test policies name.
+pub(crate) fn sources() -> Given {
+    let variables = [
+        ("SECRET", SECRET),
+        ("JOBS_KEY", JOBS_KEY),
+        ("EMPTY", ""),
+        ("SHORT", "short"),
+    ];
+    Given {
+        variables: variables
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+        files: vec![
+            ("empty".into(), Vec::new()),
+            ("secret-file".into(), format!("{SECRET}\n").into_bytes()),
+        ],
+    }
+}
+
+/// Reads policies, each a file of its own.
+pub(crate) fn parse(policies: &[&str]) -> Result<PolicySet, Vec<Problem>> {
+    let files: Vec<_> = policies
+        .iter()
+        .enumerate()
+        .map(|(at, text)| {
+            Arc::new(Source {
+                name: format!("{at}.yaml"),
+                text: (*text).to_owned(),
+            })
+        })
+        .collect();
+    PolicySet::parse(&files, &sources(), ErrorStyle::default())
+}
+
+/// Claims that the test policy takes.
+pub(crate) fn claims() -> Value {
+    json!({
+        "sub": "user-1", "email": "a@example.com", "tenant": TENANT, "tenantId": TENANT,
+        "roles": ["organizer"], "scopes": ["read", "write"],
+        "iss": "eventzr.com", "aud": "eventzr-api", "iat": NOW, "exp": NOW + 60,
+    })
+}
+
+/// Claims with some changed; `null` takes one away.
+pub(crate) fn claims_with(changes: &Value) -> Value {
+    let mut claims = claims();
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    claims
+}
+
+/// Signs any text as claims with the secret.
+pub(crate) fn sign_text(payload: &str) -> String {
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
+    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+/// Signs claims with the secret.
+pub(crate) fn token(claims: &Value) -> String {
+    sign_text(&claims.to_string())
+}
+
+/// A request as data.
+#[derive(Debug, Clone)]
+pub(crate) struct TestRequest {
+    method: Method,
+    path: String,
+    host: String,
+    pub(crate) headers: HeaderMap,
+    certificate: Option<ClientCertificate>,
+    body: Body,
+}
+
+/// `GET /path`, without any credential.
+pub(crate) fn request(line: &str) -> TestRequest {
+    let (method, path) = line.split_once(' ').unwrap();
+    TestRequest {
+        method: method.parse().unwrap(),
+        path: path.to_owned(),
+        host: "localhost".into(),
+        headers: HeaderMap::new(),
+        certificate: None,
+        body: Body::None,
+    }
+}
+
+impl TestRequest {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers
+            .append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        self
+    }
+
+    pub(crate) fn host(mut self, host: &str) -> Self {
+        self.host = host.to_owned();
+        self
+    }
+
+    pub(crate) fn bearer(self, claims: &Value) -> Self {
+        self.header("authorization", &format!("Bearer {}", token(claims)))
+    }
+
+    pub(crate) fn tenant(self, tenant: &str) -> Self {
+        self.header("x-tenant-id", tenant)
+    }
+
+    pub(crate) fn key(self, key: &str) -> Self {
+        self.header("x-internal-api-key", key)
+    }
+
+    pub(crate) fn certificate(mut self, uri: &str, not_after: i64) -> Self {
+        self.certificate = Some(ClientCertificate {
+            uris: vec![uri.to_owned()],
+            not_after,
+            ..ClientCertificate::default()
+        });
+        self
+    }
+
+    pub(crate) fn body(mut self, kind: &str, body: Body) -> Self {
+        self.body = body;
+        if kind.is_empty() {
+            self
+        } else {
+            self.header("content-type", kind)
+        }
+    }
+
+    pub(crate) fn facts(&self) -> RequestFacts<'_> {
+        RequestFacts {
+            method: &self.method,
+            path: self.path.as_bytes(),
+            query: b"",
+            authority: Some(&self.host),
+            headers: &self.headers,
+            client_certificate: self.certificate.as_ref(),
+            body: self.body,
+            double_framing: false,
+            max_body_bytes: 1000,
+            now: NOW,
+        }
+    }
+
+    pub(crate) fn decide(&self, policies: &PolicySet) -> Decision<'_> {
+        decide(policies, &self.facts(), &mut ())
+    }
+
+    /// `allow`, or the reason code; `shadow:` before it where it is not enforced.
+    pub(crate) fn outcome(&self, policies: &PolicySet) -> String {
+        let decision = self.decide(policies);
+        match (decision.outcome.rejection(), decision.outcome.permit()) {
+            (None, _) => "allow".into(),
+            (Some(rejection), None) => rejection.reason().code().into(),
+            (Some(rejection), Some(_)) => format!("shadow:{}", rejection.reason().code()),
+        }
+    }
+
+    /// The identity headers that the service would get, as `name: value`.
+    pub(crate) fn identity(&self, policies: &PolicySet) -> Vec<String> {
+        let decision = self.decide(policies);
+        let permit = decision.outcome.permit().expect("the request is forwarded");
+        let line = |(name, value): &(HeaderName, http::HeaderValue)| format!("{name}: {}", value.to_str().unwrap());
+        permit.identity().iter().map(line).collect()
+    }
+}
