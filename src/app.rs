@@ -236,14 +236,14 @@ fn check_system_roots() -> Result<(), StartError> {
 
 fn listeners(configured: &[Listener], bound: &[ListenAddress], metrics: &Metrics) -> Result<Listeners, StartError> {
     let mut listeners = Listeners::new();
-    for (listener, address) in configured.iter().zip(bound) {
-        let mut config = match address {
+    for (listener, listening) in configured.iter().zip(bound) {
+        let mut config = match listening {
             ListenAddress::Tcp(address) => ListenerConfig::tcp(address.to_string()),
             ListenAddress::Unix(path) => ListenerConfig::uds(path.to_string_lossy()),
         };
         if let Some(files) = &listener.tls {
             let tls = tls::listener(files).map_err(|error| StartError(error.to_string()))?;
-            metrics.certificate_expires(&listener.address.to_string(), tls.expires);
+            metrics.certificate_expires(&listening.to_string(), tls.expires);
             config = config.tls(tls.settings);
         }
         listeners.add_listener(config.l4_buffer(L4BufferSettings::new(BUFFERS.0, BUFFERS.1)));

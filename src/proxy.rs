@@ -246,7 +246,9 @@ impl ProxyHttp for Gateway {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
         }
-        session.set_read_timeout(Some(self.limits.body_timeout));
+        // An upgraded connection has no body that could pause.
+        let upgrade = session.as_downstream().is_upgrade_req();
+        session.set_read_timeout((!upgrade).then_some(self.limits.body_timeout));
         session.set_write_timeout(Some(self.limits.idle_timeout));
         // A client that closes its sending half still wants its answer.
         session.as_downstream_mut().set_abort_on_close(false);
@@ -280,14 +282,20 @@ impl ProxyHttp for Gateway {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
         if ctx.permit.is_none() {
             return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
         }
         ctx.upstream_started.get_or_insert_with(Instant::now);
         let peer = ctx.policy.and_then(|index| self.peers.get(index));
         match peer.and_then(|peer| peer.get()) {
-            Some(peer) => Ok(peer),
+            Some(mut peer) => {
+                if session.as_downstream().is_upgrade_req() {
+                    peer.options.read_timeout = None;
+                    peer.options.write_timeout = None;
+                }
+                Ok(peer)
+            }
             None => Error::e_explain(ErrorType::HTTPStatus(502), "the name of the service has no address"),
         }
     }

@@ -1,0 +1,259 @@
+//! Values of a policy that have more than one form.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::policy::decode::{FromNode, List, Placed, document, expected, one_of};
+use crate::policy::problem::Problems;
+use crate::policy::yaml::{Node, Value};
+use crate::principal::AuthMethod;
+
+/// A text that may come from the environment: `text`, or `{ env: NAME, default: text }`.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
+pub enum Text {
+    /// As it stands.
+    Literal(String),
+    /// From a variable.
+    Variable {
+        /// The name of the variable.
+        env: String,
+        /// What to take where it is unset.
+        default: Option<String>,
+    },
+}
+
+document! {
+    /// The long form of [`Text`].
+    pub struct VariableDocument [whole] {
+        /// The name of the variable.
+        env: String,
+        /// What to take where it is unset.
+        default: Option<String>,
+    }
+
+    /// The two places that a secret may come from.
+    pub struct SecretPlaceDocument [whole] {
+        /// The name of a variable.
+        env: Option<String>,
+        /// The path of a file; one newline at its end is not part of the secret.
+        file: Option<String>,
+    }
+}
+
+impl FromNode for Text {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) => Some(Self::Literal(text.clone())),
+            Value::Mapping(_) => {
+                let VariableDocument { env, default } = FromNode::from_node(node, problems)?;
+                Some(Self::Variable { env, default })
+            }
+            _ => expected(node, "text or `{ env: NAME, default: … }`", problems),
+        }
+    }
+}
+
+/// Where a secret comes from; never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
+pub enum SecretPlace {
+    /// A variable.
+    Env {
+        /// Its name.
+        env: String,
+    },
+    /// A file.
+    File {
+        /// Its path.
+        file: String,
+    },
+}
+
+/// A secret's place and where that stands in the policy.
+pub type SecretDocument = Placed<SecretPlace>;
+
+impl FromNode for SecretPlace {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if !matches!(node.value, Value::Mapping(_)) {
+            let help = "a secret is `{ env: NAME }` or `{ file: PATH }`, never a literal";
+            problems.add_with_help(&node.span, "a secret does not belong in a policy", help);
+            return None;
+        }
+        match SecretPlaceDocument::from_node(node, problems)? {
+            SecretPlaceDocument {
+                env: Some(env),
+                file: None,
+            } => Some(Self::Env { env }),
+            SecretPlaceDocument {
+                env: None,
+                file: Some(file),
+            } => Some(Self::File { file }),
+            _ => {
+                problems.add(&node.span, "exactly one of `env` and `file` is needed");
+                None
+            }
+        }
+    }
+}
+
+/// The audiences of an issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AudienceDocument {
+    /// Said aloud: `aud` is not looked at.
+    Unchecked,
+    /// One of these.
+    AnyOf(Vec<String>),
+}
+
+impl FromNode for AudienceDocument {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) if text == "unchecked" => Some(Self::Unchecked),
+            Value::Sequence(_) => List::from_node(node, problems).map(|List(names)| Self::AnyOf(names)),
+            _ => expected(node, "a list of audiences, or `unchecked`", problems),
+        }
+    }
+}
+
+impl JsonSchema for AudienceDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Audience".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let list = generator.subschema_for::<List<String>>();
+        json_schema!({ "anyOf": [{ "const": "unchecked" }, list] })
+    }
+}
+
+/// Media types, or any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContentTypesDocument {
+    /// Whatever comes.
+    Any,
+    /// One of these.
+    OneOf(Vec<Placed<String>>),
+}
+
+impl FromNode for ContentTypesDocument {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) if text == "any" => Some(Self::Any),
+            Value::Sequence(_) => List::from_node(node, problems).map(|List(types)| Self::OneOf(types)),
+            _ => expected(node, "a list of media types, or `any`", problems),
+        }
+    }
+}
+
+impl JsonSchema for ContentTypesDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "ContentTypes".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let list = generator.subschema_for::<List<String>>();
+        json_schema!({ "anyOf": [{ "const": "any" }, list] })
+    }
+}
+
+/// A claim by its name, or by the names that lead to it from the top.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimPath(pub Vec<String>);
+
+impl FromNode for ClaimPath {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Sequence(_) => List::from_node(node, problems).map(|List(names)| Self(names)),
+            Value::Text(name) => Some(Self(vec![name.clone()])),
+            _ => expected(
+                node,
+                "the name of a claim, or the list of names that leads to it",
+                problems,
+            ),
+        }
+    }
+}
+
+impl JsonSchema for ClaimPath {
+    fn schema_name() -> Cow<'static, str> {
+        "ClaimPath".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let list = generator.subschema_for::<List<String>>();
+        json_schema!({ "anyOf": [{ "type": "string" }, list] })
+    }
+}
+
+/// How callers prove who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthDocument {
+    /// One way.
+    One(AuthMethod),
+    /// Any of these; what is presented must be good.
+    Any(Vec<Placed<AuthMethod>>),
+    /// All of these.
+    All(Vec<Placed<AuthMethod>>),
+}
+
+document! {
+    /// The long form of [`AuthDocument`].
+    pub struct AuthListDocument [whole] {
+        /// Any of these.
+        any: Option<List<Placed<AuthMethod>>>,
+        /// All of these.
+        all: Option<List<Placed<AuthMethod>>>,
+    }
+}
+
+impl FromNode for AuthMethod {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        one_of(node, &Self::ALL.map(|method| (method.as_str(), method)), problems)
+    }
+}
+
+impl JsonSchema for AuthMethod {
+    fn schema_name() -> Cow<'static, str> {
+        "AuthMethod".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": Self::ALL.map(Self::as_str) })
+    }
+}
+
+impl FromNode for AuthDocument {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if !matches!(node.value, Value::Mapping(_)) {
+            return AuthMethod::from_node(node, problems).map(Self::One);
+        }
+        match AuthListDocument::from_node(node, problems)? {
+            AuthListDocument {
+                any: Some(List(any)),
+                all: None,
+            } => Some(Self::Any(any)),
+            AuthListDocument {
+                any: None,
+                all: Some(List(all)),
+            } => Some(Self::All(all)),
+            _ => {
+                problems.add(&node.span, "exactly one of `any` and `all` is needed");
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for AuthDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Auth".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<AuthMethod>();
+        let list = generator.subschema_for::<AuthListDocument>();
+        json_schema!({ "anyOf": [one, list] })
+    }
+}
