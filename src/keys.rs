@@ -120,7 +120,7 @@ pub struct KeySet {
 /// The keys that may have signed a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoKey {
-    /// No key has the token's id.
+    /// No key has the token's id, or without one, its algorithm.
     Unknown,
     /// The key with the token's id is made for another algorithm.
     OtherAlgorithm,
@@ -190,7 +190,7 @@ impl KeySet {
         let keys: Vec<_> = same_id().filter(|key| key.algorithm == algorithm).collect();
         match keys.is_empty() {
             false => Ok(keys),
-            true if same_id().next().is_some() => Err(NoKey::OtherAlgorithm),
+            true if id.is_some() && same_id().next().is_some() => Err(NoKey::OtherAlgorithm),
             true => Err(NoKey::Unknown),
         }
     }
@@ -271,3 +271,6 @@ fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Result<DecodingKey, KeyProblem> {
         trim_zeros(exponent),
     ))
 }
+
+#[cfg(test)]
+mod tests;

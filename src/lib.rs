@@ -1,17 +1,30 @@
 //! Sidegate, a sidecar authorization proxy.
+//!
+//! The modules stand in layers: words ← policy ← engine ← edges ← wiring, the blank-line groups
+//! below. A module uses its own layer and those above it. `tests/it/layers.rs` keeps that, and:
+//!
+//! * Only the edges and the wiring do I/O, look at a clock, or name pingora.
+//! * Only `policy/yaml.rs` names the YAML library.
+//! * Only `authz.rs` can make a [`authz::Permit`], and nothing is forwarded without one.
+//! * Only `proxy/error_response.rs` writes an error body.
+//! * Time enters the engine as an argument.
 
+// Words: plain values.
 pub mod credential;
 pub mod principal;
 pub mod rejection;
 pub mod request;
 
+// Policy: YAML text to an immutable, indexed policy.
 pub mod keys;
 pub mod policy;
 
+// Engine: one request in, one decision out.
 pub mod authn;
 pub mod authz;
 pub mod decision;
 
+// Edges: whatever touches the outside world.
 pub mod admin;
 pub mod config;
 pub mod jwks;
@@ -20,6 +33,7 @@ pub mod proxy;
 pub mod telemetry;
 pub mod tls;
 
+// Wiring: edges put together, and the command line.
 pub mod app;
 pub mod cli;
 pub mod demo;

@@ -34,11 +34,10 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Reads all policies below some paths; files named by them are relative to each policy's folder.
+/// Reads all policies below some paths.
 pub fn load(paths: &[PathBuf], default_errors: ErrorStyle) -> Result<PolicySet, LoadError> {
     let files = read_all(paths)?;
-    let base = paths.first().map(|path| folder_of(path)).unwrap_or_default();
-    PolicySet::parse(&files, &OsSources::below(base), default_errors).map_err(LoadError::Wrong)
+    PolicySet::parse(&files, &OsSources, default_errors).map_err(LoadError::Wrong)
 }
 
 /// Reads the text of all policies below some paths, in the order of their names.
@@ -91,39 +90,23 @@ fn is_policy(path: &Path) -> bool {
     yaml && !test && !name.starts_with('.')
 }
 
-fn folder_of(path: &Path) -> PathBuf {
-    match path.is_dir() {
-        true => path.to_owned(),
-        false => path.parent().map(Path::to_owned).unwrap_or_default(),
-    }
-}
-
 fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The variables of this process, and files relative to a folder.
-#[derive(Debug, Clone)]
-pub struct OsSources {
-    base: PathBuf,
-}
-
-impl OsSources {
-    /// Relative paths are below a folder.
-    pub fn below(base: PathBuf) -> Self {
-        Self { base }
-    }
-}
+/// The variables and files of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsSources;
 
 impl Sources for OsSources {
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
 
-    fn file(&self, path: &str) -> io::Result<Vec<u8>> {
-        let bytes = read_bounded(&self.base.join(path), MAX_BYTES + 1)?;
+    fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let bytes = read_bounded(path, MAX_BYTES + 1)?;
         match bytes.len() as u64 > MAX_BYTES {
             true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB")),
             false => Ok(bytes),

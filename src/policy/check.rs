@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -375,8 +376,13 @@ impl Checker<'_> {
         Some(bytes.to_vec())
     }
 
+    /// Reads a file; a relative path starts at the folder of the policy.
     fn file(&mut self, path: &str, span: &Range<usize>) -> Option<Vec<u8>> {
-        match self.sources.file(path) {
+        let folder = Path::new(&self.problems.source().name)
+            .parent()
+            .map(Path::to_owned)
+            .unwrap_or_default();
+        match self.sources.file(&folder.join(path)) {
             Ok(bytes) if bytes.is_empty() => {
                 self.problems.add(span, format!("the file `{path}` is empty"));
                 None

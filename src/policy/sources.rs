@@ -2,6 +2,7 @@
 //! policy is pure and the demo can bring its own.
 
 use std::io;
+use std::path::Path;
 
 /// The longest file that a policy may name, in bytes.
 pub const MAX_BYTES: u64 = 1024 * 1024;
@@ -12,7 +13,7 @@ pub trait Sources {
     fn variable(&self, name: &str) -> Option<String>;
 
     /// The content of a file, at most [`MAX_BYTES`].
-    fn file(&self, path: &str) -> io::Result<Vec<u8>>;
+    fn file(&self, path: &Path) -> io::Result<Vec<u8>>;
 }
 
 /// Variables and files by name, for tests and the demo.
@@ -32,8 +33,8 @@ impl Sources for Given {
             .map(|(_, value)| value.clone())
     }
 
-    fn file(&self, path: &str) -> io::Result<Vec<u8>> {
-        let found = self.files.iter().find(|(n, _)| n == path);
+    fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let found = self.files.iter().find(|(name, _)| Path::new(name) == path);
         found
             .map(|(_, bytes)| bytes.clone())
             .ok_or_else(|| io::ErrorKind::NotFound.into())
