@@ -142,6 +142,7 @@ impl App {
     pub async fn start(config: ServerConfig, policies: PolicySet, sockets: Sockets) -> Result<Self, StartError> {
         check_system_roots()?;
         let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
+        metrics.policies_read(jiff::Timestamp::now());
         let policies = Arc::new(policies);
         let (stop, stopping) = watch::channel(false);
         let (admin_stop, admin_stopping) = watch::channel(false);

@@ -42,8 +42,9 @@ pub(super) struct Explain {
     /// A policy file, or a folder of them
     #[arg(long, env = "SIDEGATE_POLICIES", default_value = "policies", value_name = "DIR|FILE")]
     policies: PathBuf,
-    /// The time of the request, as in `2026-02-24T12:00:00Z` [default: now]
-    #[arg(long, value_name = "TIME")]
+    /// The time of the request, as in `2026-02-24T12:00:00Z`, or in seconds since the epoch
+    /// [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<Timestamp>,
     /// The form of the report
     #[arg(long, value_enum, default_value_t)]
@@ -126,6 +127,15 @@ impl Explain {
     fn certificate(&self) -> Result<Option<ClientCertificate>, String> {
         self.client_cert.as_deref().map(read_certificate).transpose()
     }
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    let seconds = text
+        .parse()
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let time = seconds.or_else(|| text.parse().ok());
+    time.ok_or_else(|| "write `2026-02-24T12:00:00Z`, or seconds since the epoch".to_owned())
 }
 
 fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {

@@ -5,8 +5,7 @@ use std::time::Duration;
 use http::Method;
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
 /// The label of a request that no policy or route takes.
@@ -25,6 +24,8 @@ pub struct Metrics {
     connections: IntGauge,
     jwks_refreshes: IntCounterVec,
     jwks_last_success: GaugeVec,
+    policy_reloads: IntCounterVec,
+    policy_last_success: Gauge,
     certificate_expiry: GaugeVec,
 }
 
@@ -90,6 +91,18 @@ impl Metrics {
                 "sidegate_jwks_last_success_timestamp_seconds",
                 "When the key set of an issuer was last had.",
                 &["issuer"],
+            )?,
+            policy_reloads: counter(
+                "sidegate_policy_reloads_total",
+                "Times that the policies were read, the start included, by result.",
+                &["result"],
+            )?,
+            policy_last_success: register(
+                &registry,
+                Gauge::new(
+                    "sidegate_policy_last_reload_success_timestamp_seconds",
+                    "When the policies in force were read.",
+                )?,
             )?,
             certificate_expiry: gauge(
                 "sidegate_certificate_expiry_timestamp_seconds",
@@ -167,14 +180,15 @@ impl Metrics {
         }
     }
 
+    /// Notes that the policies in force were read.
+    pub fn policies_read(&self, now: jiff::Timestamp) {
+        self.policy_reloads.with_label_values(&["success"]).inc();
+        self.policy_last_success.set(seconds(now.as_second()));
+    }
+
     /// Notes when the certificate of a listener expires, in seconds since the epoch.
     pub fn certificate_expires(&self, listener: &str, at: i64) {
         self.certificate_expiry.with_label_values(&[listener]).set(seconds(at));
-    }
-
-    /// The time of decisions of a service, for benchmarks.
-    pub fn decision_duration(&self, service: &str) -> Histogram {
-        self.decision_duration.with_label_values(&[service])
     }
 }
 

@@ -103,7 +103,7 @@ impl Report {
     }
 
     pub(super) fn is_rejected(&self) -> bool {
-        self.decision != "allow"
+        self.response.is_some()
     }
 
     pub(super) fn text(&self) -> String {
