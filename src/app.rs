@@ -25,6 +25,7 @@ use crate::admin::{Admin, Readiness};
 use crate::config::{ListenAddress, Listener, ServerConfig};
 use crate::jwks::{self, KeyWaiter};
 use crate::policy::{Mode, PolicySet};
+use crate::principal::AuthMethod;
 use crate::proxy::server::{Connections, Server, refuse};
 use crate::proxy::upstream::Peer;
 use crate::proxy::{Gateway, GatewayParts};
@@ -201,7 +202,24 @@ impl App {
         for address in &self.sockets.listeners {
             tracing::info!(%address, "listening");
         }
+        self.warn_about_certificates();
         tracing::info!(address = %self.sockets.admin, "admin listening");
+    }
+
+    /// A route that needs a client certificate, and no listener that asks for one.
+    fn warn_about_certificates(&self) {
+        let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if self.config.listeners.iter().any(asks) {
+            return;
+        }
+        let routes = self.policies.policies().iter().flat_map(|policy| &policy.routes);
+        for route in routes.filter(|route| route.authentication.methods().contains(&AuthMethod::Mtls)) {
+            let route = route.pattern.as_str();
+            tracing::warn!(
+                route,
+                "the route takes client certificates, and no listener has a `client_ca` to ask for one"
+            );
+        }
     }
 
     /// Ends: says so on `/readyz`, takes no more connections, lets requests end within the grace.

@@ -16,9 +16,6 @@ use crate::request::RequestFacts;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Permit {
     identity: Vec<(HeaderName, HeaderValue)>,
-    subject: Option<String>,
-    tenant: Option<TenantId>,
-    client: Option<String>,
 }
 
 impl Permit {
@@ -27,30 +24,10 @@ impl Permit {
         &self.identity
     }
 
-    /// The subject of the token, for the log.
-    pub fn subject(&self) -> Option<&str> {
-        self.subject.as_deref()
-    }
-
-    /// The verified tenant, for the log.
-    pub fn tenant(&self) -> Option<TenantId> {
-        self.tenant
-    }
-
-    /// The name of the internal key or the identity in the certificate, for the log.
-    pub fn client(&self) -> Option<&str> {
-        self.client.as_deref()
-    }
-
     /// A permit that proves nothing: the request goes on without any verified identity. Only for
     /// a route in `mode: shadow` whose rejection was noted.
     pub(crate) fn without_identity(_noted: &Rejection) -> Self {
-        Self {
-            identity: Vec::new(),
-            subject: None,
-            tenant: None,
-            client: None,
-        }
+        Self { identity: Vec::new() }
     }
 }
 
@@ -118,12 +95,7 @@ pub fn permit(principal: &Principal, policy: &Policy, route: &Route) -> Result<P
             identity.push((header.name.clone(), value));
         }
     }
-    Ok(Permit {
-        identity,
-        subject: principal.subject.clone(),
-        tenant: principal.tenant,
-        client: principal.client.clone(),
-    })
+    Ok(Permit { identity })
 }
 
 fn value_of(source: &IdentitySource, principal: &Principal) -> Result<Option<String>, Rejection> {
@@ -134,7 +106,8 @@ fn value_of(source: &IdentitySource, principal: &Principal) -> Result<Option<Str
         IdentitySource::Roles => join(principal.roles.iter().map(String::as_str), "roles"),
         IdentitySource::Scopes => join(principal.scopes.iter().map(String::as_str), "scopes"),
         IdentitySource::Claim(path) => match claims::at(&principal.claims, path) {
-            None => Ok(None),
+            // Issuers write `null` for what they do not know.
+            None | Some(Value::Null) => Ok(None),
             Some(value) => claim_value(value, &path.join(".")),
         },
     }

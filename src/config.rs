@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::policy::ErrorStyle;
-use crate::policy::decode::{FromNode, List, MaybeEmpty, Period, Placed, Size};
+use crate::policy::decode::{FromNode, List, MaybeEmpty, Placed, Size, Timeout};
 use crate::policy::problem::{Problem, Problems, Source};
 use crate::policy::yaml;
 use crate::policy_files::LoadError;
@@ -284,7 +284,7 @@ fn limits(document: Option<LimitsDocument>, problems: &mut Problems) -> Limits {
     let Some(document) = document else { return default };
     let size =
         |size: Option<Size>, default: usize| size.map_or(default, |s| usize::try_from(s.0).unwrap_or(usize::MAX));
-    let period = |period: Option<Period>, default| period.map_or(default, |period| period.0);
+    let timeout = |timeout: Option<Timeout>, default| timeout.map_or(default, |timeout| timeout.0);
     if let Some(headers) = document
         .headers
         .as_ref()
@@ -297,9 +297,9 @@ fn limits(document: Option<LimitsDocument>, problems: &mut Problems) -> Limits {
         header_bytes: size(document.header_bytes, default.header_bytes),
         uri_bytes: size(document.uri_bytes, default.uri_bytes),
         body_bytes: document.body_bytes.map_or(default.body_bytes, |size| size.0),
-        header_timeout: period(document.header_timeout, default.header_timeout),
-        body_timeout: period(document.body_timeout, default.body_timeout),
-        idle_timeout: period(document.idle_timeout, default.idle_timeout),
+        header_timeout: timeout(document.header_timeout, default.header_timeout),
+        body_timeout: timeout(document.body_timeout, default.body_timeout),
+        idle_timeout: timeout(document.idle_timeout, default.idle_timeout),
     }
 }
 

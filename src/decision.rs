@@ -24,6 +24,8 @@ pub struct Decision<'r> {
     pub route: Option<RouteIndex>,
     /// The one reading of the path; absent if it has none.
     pub path: Option<NormalizedPath<'r>>,
+    /// The caller, as far as it was proven: also where it is refused in the end.
+    pub principal: Option<Principal>,
     /// What is to be done.
     pub outcome: Outcome,
 }
@@ -128,14 +130,18 @@ pub fn decide<'r>(policies: &PolicySet, request: &RequestFacts<'r>, observer: &m
         Err(rejection) => return deny(Step::Path, spelled, None, rejection, observer),
     };
     observer.passed(Step::Path, || path.as_str().to_owned());
+    if let Some(rejection) = repeated(policies, policy, request).filter(|_| policy != spelled) {
+        return deny(Step::Request, policy, Some(path), rejection, observer);
+    }
     let route = match find(policies, policy, &path, request) {
         Ok(route) => route,
         Err(rejection) => return deny(Step::Route, policy, Some(path), rejection, observer),
     };
+    let mut principal = None;
     let outcome = match policies.route(route) {
         Some((policy, matched)) => {
             observer.passed(Step::Route, || format!("{} ({})", matched.pattern, matched.place));
-            judge(policy, matched, request, observer)
+            judge(policy, matched, request, &mut principal, observer)
         }
         None => Outcome::Deny(Reason::InternalError.into()),
     };
@@ -143,6 +149,7 @@ pub fn decide<'r>(policies: &PolicySet, request: &RequestFacts<'r>, observer: &m
         policy: Some(route.policy),
         route: Some(route),
         path: Some(path),
+        principal,
         outcome,
     }
 }
@@ -159,6 +166,7 @@ fn deny<'r>(
         policy,
         route: None,
         path,
+        principal: None,
         outcome: Outcome::Deny(rejection),
     }
 }
@@ -167,7 +175,12 @@ fn malformed(policies: &PolicySet, spelled: Option<usize>, request: &RequestFact
     if let Some(cause) = request.malformed() {
         return Some(Rejection::because(Reason::RequestMalformed, cause));
     }
-    let policy = spelled.and_then(|index| policies.get(index))?;
+    repeated(policies, spelled, request)
+}
+
+/// A header that a policy reads, and that is there twice.
+fn repeated(policies: &PolicySet, policy: Option<usize>, request: &RequestFacts<'_>) -> Option<Rejection> {
+    let policy = policy.and_then(|index| policies.get(index))?;
     let (name, reason) = authn::single_headers(policy).find(|(name, _)| request.repeats(name))?;
     Some(Rejection::because(reason, format!("`{name}` is there twice")))
 }
@@ -252,10 +265,17 @@ fn check_lenient(
 }
 
 /// What a route makes of a request.
-fn judge(policy: &Policy, route: &Route, request: &RequestFacts<'_>, observer: &mut impl Observer) -> Outcome {
-    match authorize(policy, route, request, observer) {
+fn judge(
+    policy: &Policy,
+    route: &Route,
+    request: &RequestFacts<'_>,
+    principal: &mut Option<Principal>,
+    observer: &mut impl Observer,
+) -> Outcome {
+    match authorize(policy, route, request, principal, observer) {
         Ok(permit) => Outcome::Allow(permit),
-        Err(rejection) if route.mode == Mode::Shadow => {
+        // A limit is no matter of policy, and holds in shadow mode too.
+        Err(rejection) if route.mode == Mode::Shadow && rejection.reason() != Reason::BodyTooLarge => {
             Outcome::ShadowDeny(Permit::without_identity(&rejection), rejection)
         }
         Err(rejection) => Outcome::Deny(rejection),
@@ -266,37 +286,37 @@ fn authorize(
     policy: &Policy,
     route: &Route,
     request: &RequestFacts<'_>,
+    proven: &mut Option<Principal>,
     observer: &mut impl Observer,
 ) -> Result<Permit, Rejection> {
-    let mut principal = step(Step::Credentials, observer, |observer| {
+    let principal = step(Step::Credentials, observer, |observer| {
         let principal = authn::authenticate(&route.authentication, policy, request)?;
         observer.passed(Step::Credentials, || describe(&principal));
         Ok(principal)
     })?;
+    let principal = proven.insert(principal);
     if let Some(rule) = policy
         .tenant
         .as_ref()
         .filter(|_| principal.methods.contains(&AuthMethod::Jwt))
     {
         principal.tenant = step(Step::Tenant, observer, |observer| {
-            let tenant = authz::verify_tenant(rule, &principal, request)?;
+            let tenant = authz::verify_tenant(rule, principal, request)?;
             observer.passed(Step::Tenant, || tenant.to_string());
             Ok(Some(tenant))
         })?;
     }
     step(Step::Roles, observer, |observer| {
-        authz::check_roles(&route.requirement, &principal, policy)?;
+        authz::check_roles(&route.requirement, principal, policy)?;
         observer.passed(Step::Roles, || needed(&route.requirement.roles, "one of"));
         Ok(())
     })?;
     step(Step::Scopes, observer, |observer| {
-        authz::check_scopes(&route.requirement, &principal)?;
+        authz::check_scopes(&route.requirement, principal)?;
         observer.passed(Step::Scopes, || needed(&route.requirement.scopes, "all of"));
         Ok(())
     })?;
-    let permit = step(Step::Credentials, observer, |_| {
-        authz::permit(&principal, policy, route)
-    })?;
+    let permit = step(Step::Credentials, observer, |_| authz::permit(principal, policy, route))?;
     step(Step::Content, observer, |observer| {
         check_content(route, request)?;
         observer.passed(Step::Content, || "accepted".into());

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, EXPECT};
+use http::header::{CONTENT_TYPE, EXPECT, HOST};
 use http::{HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -50,6 +50,9 @@ const DRAINED_BYTES: usize = 256 * 1024;
 
 /// How long the rest of a body is read after the answer, so that the connection can be kept.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// How long the answer to a request with a chunked body waits for the rest of that body.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// The longest body that is read only to keep a connection.
 const DRAINED_LENGTH: u64 = 1024 * 1024;
@@ -173,9 +176,13 @@ impl Gateway {
             .and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
         match session.as_downstream_mut() {
             // Who expects `100 Continue` has not sent the body, and may send a request next.
-            ServerSession::H1(http1) if !expects && length.is_none_or(|length| length <= DRAINED_LENGTH) => {
+            ServerSession::H1(http1) if !expects && length.is_some_and(|length| length <= DRAINED_LENGTH) => {
                 http1.set_close_on_response_before_downstream_finish(false);
                 http1.set_total_drain_timeout(Some(DRAIN_TIME));
+            }
+            // The end of a chunked body is only known once it is read: what is there is read now.
+            ServerSession::H1(_) if !expects && length.is_none() => {
+                let _ = tokio::time::timeout(GLANCE, drain(session)).await;
             }
             ServerSession::H2(_) => {
                 let _ = tokio::time::timeout(DRAIN_TIME, drain(session)).await;
@@ -264,7 +271,11 @@ impl ProxyHttp for Gateway {
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         match self.check_head(session, &target) {
-            Some(rejection) => ctx.rejection = Some(rejection),
+            Some(rejection) => {
+                let host = session.req_header().uri.host();
+                ctx.policy = self.policies.spelled(host, target.path());
+                ctx.rejection = Some(rejection);
+            }
             None => self.decide(session, &target, ctx).await,
         }
         if ctx.permit.is_some() {
@@ -317,6 +328,12 @@ impl ProxyHttp for Gateway {
         for (name, value) in changes.set {
             upstream.insert_header(name, value)?;
         }
+        if !upstream.headers.contains_key(HOST)
+            && let Some(authority) = session.req_header().uri.authority()
+        {
+            // HTTP/2 names the host in the target, which is set anew.
+            upstream.insert_header(HOST, authority.as_str())?;
+        }
         upstream.set_raw_path(&ctx.forward)
     }
 
@@ -341,7 +358,12 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        let switching = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        if switching && !session.as_downstream().is_upgrade_req() {
+            let error = Error::explain(ErrorType::InvalidHTTPHeader, "the service switched protocols unasked");
+            return Err(error.into_up());
+        }
+        if response.status.is_informational() && !switching {
             return Ok(());
         }
         ctx.upstream_answered(response.status.as_u16());

@@ -100,10 +100,8 @@ reasons! {
     UpstreamUnreachable = 502 "upstream_unreachable" "The service cannot be reached.",
     /// The service broke off, or answered with something that is not HTTP.
     UpstreamFailed = 502 "upstream_failed" "The service did not answer properly.",
-    /// No key set of the issuer could be had yet, or it is too old.
+    /// No key set of the issuer could be had yet.
     KeysUnavailable = 503 "keys_unavailable" "The keys to verify the token are unavailable.",
-    /// The process is about to end.
-    ShuttingDown = 503 "shutting_down" "The service is shutting down.",
     /// The service did not answer in time.
     UpstreamTimeout = 504 "upstream_timeout" "The service took too long to answer.",
 }

@@ -143,7 +143,7 @@ fn is_host(host: &str) -> bool {
 }
 
 /// The part of an authority before its port.
-fn without_port(authority: &str) -> &str {
+pub fn without_port(authority: &str) -> &str {
     if authority.starts_with('[') {
         return match authority.find(']') {
             Some(end) => authority.get(..=end).unwrap_or(authority),

@@ -38,26 +38,21 @@ pub(super) struct ServerOptions {
     #[arg(long, env = "SIDEGATE_ADMIN", value_name = "ADDR")]
     admin: Option<String>,
     /// Where state is kept that replicas share
-    #[arg(long, env = "SIDEGATE_STORE", value_name = "memory")]
-    store: Option<Store>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Store {
-    /// In this process
-    Memory,
+    #[arg(long, env = "SIDEGATE_STORE", value_name = "memory", value_parser = ["memory", ""], hide_possible_values = true)]
+    store: Option<String>,
 }
 
 impl ServerOptions {
     /// Reads the file, if there is one, and applies what beats it.
     pub(super) fn load(&self) -> Result<ServerConfig, LoadError> {
         let overrides = Overrides {
-            policies: self.policies.clone(),
-            listen: self.listen.clone(),
-            admin: self.admin.clone(),
+            policies: self.policies.clone().filter(|path| !path.as_os_str().is_empty()),
+            listen: self.listen.clone().filter(|address| !address.is_empty()),
+            admin: self.admin.clone().filter(|address| !address.is_empty()),
         };
         let default = PathBuf::from(DEFAULT_CONFIG);
-        match &self.config {
+        // A variable that is set to nothing is as good as unset.
+        match self.config.as_ref().filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => ServerConfig::load(path, &overrides),
             None if default.exists() => ServerConfig::load(&default, &overrides),
             None => ServerConfig::without_file(&overrides),

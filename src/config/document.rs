@@ -1,6 +1,6 @@
 //! `sidegate.yaml` as written. What it means is decided in `config.rs`.
 
-use crate::policy::decode::{List, MaybeEmpty, Period, Placed, Size, document, words};
+use crate::policy::decode::{List, MaybeEmpty, Period, Placed, Size, Timeout, document, words};
 use crate::policy::document::ErrorsDocument;
 
 document! {
@@ -67,11 +67,11 @@ document! {
         /// The longest body. Default 10MiB.
         body_bytes: Option<Size>,
         /// How long the head of a request may take. Default 10s.
-        header_timeout: Option<Period>,
+        header_timeout: Option<Timeout>,
         /// How long the body of a request may pause. Default 30s.
-        body_timeout: Option<Period>,
+        body_timeout: Option<Timeout>,
         /// How long a connection may be idle between requests. Default 60s.
-        idle_timeout: Option<Period>,
+        idle_timeout: Option<Timeout>,
     }
 
     /// How the process ends.

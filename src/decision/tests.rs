@@ -286,6 +286,7 @@ fn a_claim_that_cannot_be_a_header_value_is_refused() {
         (json!({ "email": "é@example.com" }), "token_claim_invalid"),
         (json!({ "email": " a" }), "token_claim_invalid"),
         (json!({ "email": ["a"] }), "allow"),
+        (json!({ "email": "" }), "allow"),
         (json!({ "email": {} }), "token_claim_invalid"),
         (json!({ "email": 7 }), "allow"),
         (json!({ "email": "Jane Doe" }), "allow"),

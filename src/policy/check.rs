@@ -273,7 +273,7 @@ impl Checker<'_> {
     ) -> Identity {
         let owned: Vec<_> = tenant_header.cloned().into_iter().collect();
         let Some(Entries(entries)) = identity else {
-            return Identity::new(default_headers(), &owned);
+            return Identity::new(default_headers(tenant_header), &owned);
         };
         let mut headers = Vec::new();
         for (name, path) in entries {

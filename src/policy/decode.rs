@@ -253,6 +253,35 @@ impl JsonSchema for Period {
     }
 }
 
+/// A length of time after which something is given up; never zero, for that reads as "at once" to
+/// some and as "never" to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout(pub Duration);
+
+impl FromNode for Timeout {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let Period(period) = Period::from_node(node, problems)?;
+        if period.is_zero() {
+            problems.add(&node.span, "a timeout of zero would end everything at once");
+        }
+        Some(Self(period))
+    }
+}
+
+impl JsonSchema for Timeout {
+    fn inline_schema() -> bool {
+        Period::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        Period::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Period::json_schema(generator)
+    }
+}
+
 /// A number of bytes, as in `8KiB`, `10MiB` or `512`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);

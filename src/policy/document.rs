@@ -1,6 +1,6 @@
 //! A policy file as written. What it means is decided in `check.rs`.
 
-use super::decode::{Entries, List, MaybeEmpty, Period, Placed, document, words};
+use super::decode::{Entries, List, MaybeEmpty, Period, Placed, Timeout, document, words};
 
 pub mod values;
 
@@ -50,9 +50,9 @@ document! {
         /// `http://`, `https://` or `h2c://` with host and port, or `unix:/path`.
         url: Placed<Text>,
         /// How long a connection may take. Default 1s.
-        connect_timeout: Option<Period>,
+        connect_timeout: Option<Timeout>,
         /// How long the service may be silent. Default 30s.
-        timeout: Option<Period>,
+        timeout: Option<Timeout>,
         /// The CAs of an https service, as PEM. Default: those of the system.
         ca_file: Option<Placed<String>>,
     }

@@ -42,8 +42,23 @@ pub struct Identity {
     owned: Vec<String>,
 }
 
-/// The headers of a policy that says nothing of its own.
-pub fn default_headers() -> Vec<IdentityHeader> {
+/// The name that an internal key usually has.
+pub static INTERNAL_KEY: HeaderName = HeaderName::from_static("x-internal-api-key");
+
+/// The headers of a policy that says nothing of its own. A service that names its tenant in
+/// another header reads it there, so it is set there too.
+pub fn default_headers(tenant_header: Option<&HeaderName>) -> Vec<IdentityHeader> {
+    let mut headers = standard_headers();
+    if let Some(name) = tenant_header.filter(|name| !headers.iter().any(|header| header.name == **name)) {
+        headers.push(IdentityHeader {
+            name: name.clone(),
+            source: IdentitySource::Tenant,
+        });
+    }
+    headers
+}
+
+fn standard_headers() -> Vec<IdentityHeader> {
     let claim = |name: &str| IdentitySource::Claim(vec![name.to_owned()]);
     let header = |name, source| IdentityHeader {
         name: HeaderName::from_static(name),
@@ -67,7 +82,7 @@ impl Identity {
     pub fn new(headers: Vec<IdentityHeader>, also_owned: &[HeaderName]) -> Self {
         let names = headers.iter().map(|h| &h.name).chain(also_owned);
         let mut owned: Vec<String> = names.map(|name| fold(name.as_str())).collect();
-        owned.extend(default_headers().iter().map(|h| h.name.to_string()));
+        owned.extend(standard_headers().iter().map(|h| h.name.to_string()));
         owned.sort_unstable();
         owned.dedup();
         Self { headers, owned }

@@ -39,11 +39,15 @@ impl Route {
             || (*method == Method::HEAD && self.methods.contains(&Method::GET))
     }
 
+    /// Whether the route lets anybody in without a credential.
+    pub fn is_open(&self) -> bool {
+        self.authentication.methods().contains(&AuthMethod::Public)
+    }
+
     /// Whether the route lets through anybody, or anybody with a static key: routes that an
     /// allowance for ambiguous paths must never open.
     pub fn is_permissive(&self) -> bool {
-        let methods = self.authentication.methods();
-        methods.contains(&AuthMethod::Public) || methods.contains(&AuthMethod::InternalKey)
+        self.is_open() || self.authentication.methods().contains(&AuthMethod::InternalKey)
     }
 
     /// The route's `auth` as one word, for metrics and logs.

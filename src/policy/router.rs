@@ -105,7 +105,7 @@ impl Router {
 
     fn consider(&self, routes: &[Route], rank: usize, path: &str, method: &Method, best: &mut Search) {
         let Some(route) = self.route(routes, rank) else { return };
-        if self.folds_case && route.is_permissive() && !matches_exactly(&route.path, path) {
+        if self.folds_case && route.is_open() && !matches_exactly(&route.path, path) {
             return;
         }
         best.path_matched = true;
@@ -259,17 +259,19 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn folding_case_never_opens_a_permissive_route() {
+    fn folding_case_never_opens_a_route() {
         let routes = [
             route("/*", &[], AuthMethod::Jwt),
             route("/health", &[], AuthMethod::Public),
             route("/Admin/*", &[], AuthMethod::Mtls),
+            route("/Jobs/*", &[], AuthMethod::InternalKey),
         ];
         for (path, want) in [
             ("/health", "/health []"),
             ("/HEALTH", "/* []"),
             ("/admin/x", "/Admin/* []"),
             ("/ADMIN/x", "/Admin/* []"),
+            ("/jobs/x", "/Jobs/* []"),
         ] {
             assert_eq!(found(&routes, path, &Method::GET, true), want, "{path}");
         }

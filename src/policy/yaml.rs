@@ -15,6 +15,9 @@ pub const MAX_FILE_BYTES: usize = 2 * 1024 * 1024;
 /// The most values that one file may have, aliases expanded.
 const MAX_NODES: usize = 200_000;
 
+/// What most syntax errors come from.
+const QUOTES: &str = "text that starts with `@`, or has `{`, `}`, `: ` or ` #` in it, needs quotes";
+
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
@@ -77,7 +80,13 @@ pub fn read(problems: &mut Problems) -> Option<Node> {
         Err(error) => {
             let error = error.without_snippet();
             let at = error.location().map_or(0..0, |location| bytes(&location, text));
-            problems.add(&at, explain(error));
+            match error.to_string().contains("budget") {
+                true => problems.add(
+                    &at,
+                    "the file has too many values, or values that are nested too deeply",
+                ),
+                false => problems.add_with_help(&at, explain(error), QUOTES),
+            }
             None
         }
     }
@@ -86,9 +95,6 @@ pub fn read(problems: &mut Problems) -> Option<Node> {
 fn explain(error: &serde_saphyr::Error) -> String {
     let text = error.to_string();
     let text = text.lines().next().unwrap_or("unreadable");
-    if text.contains("budget") {
-        return "the file has too many values, or values that are nested too deeply".into();
-    }
     format!("this is not YAML: {}", text.trim_start_matches("error: "))
 }
 
@@ -192,18 +198,23 @@ fn place(raw: Spanned<Raw>, text: &str) -> Node {
 /// The bytes of a place, cut to its first line so that a caret stays readable.
 fn bytes(location: &Location, text: &str) -> Range<usize> {
     let span = location.span();
-    let start = span
-        .byte_offset()
-        .and_then(|o| usize::try_from(o).ok())
-        .unwrap_or_default();
-    let length = span
-        .byte_len()
-        .and_then(|l| usize::try_from(l).ok())
-        .unwrap_or_default();
-    let start = start.min(text.len());
-    let end = (start + length).min(text.len());
+    let known = |value: Option<u64>| value.and_then(|value| usize::try_from(value).ok());
+    let start = known(span.byte_offset())
+        .unwrap_or_else(|| offset(location, text))
+        .min(text.len());
+    let end = (start + known(span.byte_len()).unwrap_or_default()).min(text.len());
     let line = text.get(start..end).and_then(|t| t.lines().next()).unwrap_or_default();
     start..start + line.trim_end().len()
+}
+
+/// The byte at a line and column, which is all that a syntax error comes with.
+fn offset(location: &Location, text: &str) -> usize {
+    let number = |value: u64| usize::try_from(value.saturating_sub(1)).unwrap_or(usize::MAX);
+    let (before, column) = (number(location.line()), number(location.column()));
+    let mut lines = text.split_inclusive('\n');
+    let start: usize = lines.by_ref().take(before).map(str::len).sum();
+    let line = lines.next().unwrap_or_default().trim_end();
+    start + line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::authz::Permit;
 use crate::decision::{Decision, Outcome};
 use crate::policy::route::Route;
 use crate::policy::{Policy, PolicySet, RouteIndex};
+use crate::principal::Principal;
 use crate::rejection::Rejection;
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::{Metrics, NONE};
@@ -28,6 +29,8 @@ pub struct RequestContext {
     pub route: Option<RouteIndex>,
     /// The path and query that are forwarded.
     pub forward: Vec<u8>,
+    /// The caller, as far as it was proven.
+    pub principal: Option<Principal>,
     /// The proof that the request may be forwarded.
     pub permit: Option<Permit>,
     /// Why it was refused, or would have been.
@@ -61,6 +64,7 @@ impl RequestContext {
             policy: None,
             route: None,
             forward: Vec::new(),
+            principal: None,
             permit: None,
             rejection: None,
             decision: "deny",
@@ -80,6 +84,7 @@ impl RequestContext {
         self.policy = decision.policy;
         self.route = decision.route;
         self.decision = decision.outcome.label();
+        self.principal = decision.principal;
         if let Some(path) = &decision.path {
             self.forward.clear();
             self.forward.extend_from_slice(path.as_str().as_bytes());
@@ -160,8 +165,10 @@ impl RequestContext {
         if !access_log {
             return;
         }
-        let permit = self.permit.as_ref();
-        let tenant = permit.and_then(Permit::tenant).map(|tenant| tenant.to_string());
+        let principal = self.principal.as_ref();
+        let tenant = principal
+            .and_then(|principal| principal.tenant)
+            .map(|tenant| tenant.to_string());
         let sent = session.body_bytes_sent();
         AccessLine {
             request_id: &self.ids.request_id,
@@ -172,9 +179,9 @@ impl RequestContext {
             decision: self.decision,
             reason: self.rejection.as_ref().map(|rejection| rejection.reason().code()),
             cause: self.rejection.as_ref().map(Rejection::cause),
-            subject: permit.and_then(Permit::subject),
+            subject: principal.and_then(|principal| principal.subject.as_deref()),
             tenant: tenant.as_deref(),
-            client_id: permit.and_then(Permit::client),
+            client_id: principal.and_then(|principal| principal.client.as_deref()),
             method: method.as_str(),
             path: &self.sent_path,
             client: super::peer_address(session),

@@ -28,6 +28,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How much of a head is kept, so that its refusal can name the path.
 const KEPT_BYTES: usize = 512;
 
+/// The most lines that the engine reads of a head.
+const ENGINE_LINES: usize = 256;
+
 /// The first bytes of a connection, or a new head after a request was answered.
 const EXPECTING: u8 = 0;
 /// Some bytes of a head have come.
@@ -36,6 +39,38 @@ const HEAD: u8 = 1;
 const APPLICATION: u8 = 2;
 /// HTTP/2 frames.
 const FRAMES: u8 = 3;
+
+/// The request line as it comes in. The engine encodes what must not stand there and goes on;
+/// after that nobody can tell (RFC 9112, 3.2: refuse, do not repair).
+#[derive(Debug, Default)]
+struct RequestLine {
+    begun: bool,
+    ended: bool,
+    spaces: usize,
+    malformed: bool,
+}
+
+impl RequestLine {
+    fn read(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if self.ended {
+                return;
+            }
+            match byte {
+                // RFC 9112, 2.2: empty lines before a request line are passed over.
+                b'\r' | b'\n' if !self.begun => {}
+                b'\n' => {
+                    self.ended = true;
+                    self.malformed |= self.spaces != 2;
+                }
+                b'\r' => {}
+                b' ' => self.spaces += 1,
+                _ => self.malformed |= !byte.is_ascii_graphic(),
+            }
+            self.begun |= !matches!(byte, b'\r' | b'\n');
+        }
+    }
+}
 
 /// What a head may cost.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +94,8 @@ pub struct Guard {
     /// Whether a request has been served already: then the engine bounds the wait.
     reused: bool,
     head_bytes: usize,
+    head_lines: usize,
+    line: RequestLine,
     kept: Vec<u8>,
     deadline: Option<Pin<Box<Sleep>>>,
     limits: HeadLimits,
@@ -84,6 +121,8 @@ impl Guard {
             phase: AtomicU8::new(EXPECTING),
             reused: false,
             head_bytes: 0,
+            head_lines: 0,
+            line: RequestLine::default(),
             kept: Vec::new(),
             deadline: None,
             limits,
@@ -118,6 +157,8 @@ impl Guard {
         let phase = self.phase.get_mut();
         if *phase == EXPECTING && self.head_bytes > 0 {
             self.head_bytes = 0;
+            self.head_lines = 0;
+            self.line = RequestLine::default();
             self.kept.clear();
             self.deadline = None;
             self.reused = true;
@@ -128,6 +169,8 @@ impl Guard {
     fn count(&mut self, bytes: &[u8]) {
         *self.phase.get_mut() = HEAD;
         self.head_bytes += bytes.len();
+        self.head_lines += bytes.split(|&b| b == b'\n').count() - 1;
+        self.line.read(bytes);
         let room = KEPT_BYTES.saturating_sub(self.kept.len());
         self.kept.extend(bytes.iter().take(room));
     }
@@ -143,6 +186,9 @@ impl Guard {
         let read = part.filled().len();
         if let Poll::Ready(Ok(())) = &result {
             self.count(part.filled());
+            if self.line.malformed {
+                return self.poll_refuse(400, cx).map(Ok);
+            }
             buf.advance(read);
         }
         match result {
@@ -246,6 +292,11 @@ impl AsyncWrite for Guard {
         }
         let reading = matches!(*guard.phase.get_mut(), EXPECTING | HEAD);
         if let Some(status) = engine_refusal(buf).filter(|_| reading) {
+            let status = if status == 400 && guard.head_lines > ENGINE_LINES {
+                431
+            } else {
+                status
+            };
             return guard.poll_refuse(status, cx).map(|()| Ok(buf.len()));
         }
         Pin::new(&mut guard.inner).poll_write(cx, buf)
@@ -336,5 +387,46 @@ impl GetProxyDigest for Guard {
 impl GetSocketDigest for Guard {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.inner.get_socket_digest()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_line_is_three_words() {
+        for (bytes, malformed) in [
+            (&b"GET / HTTP/1.1\r\nhost: a b c\xff\r\n"[..], false),
+            (b"\r\n\nGET / HTTP/1.1\n", false),
+            (b"GET /a b", false),
+            (b"GET /a b HTTP/1.1\r\n", true),
+            (b"GET  / HTTP/1.1\r\n", true),
+            (b"GET / HTTP/1.1 \r\n", true),
+            (b"GET /\r\n", true),
+            (b"GET /\0", true),
+            (b"GET /\t", true),
+            (b"GET /\xc3\xa9", true),
+        ] {
+            let mut whole = RequestLine::default();
+            whole.read(bytes);
+            let mut parts = RequestLine::default();
+            bytes.chunks(1).for_each(|part| parts.read(part));
+            assert_eq!((whole.malformed, parts.malformed), (malformed, malformed), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn only_refusals_of_the_engine_are_replaced() {
+        for (answer, want) in [
+            (&b"HTTP/1.1 400 Bad Request\r\n"[..], Some(400)),
+            (b"HTTP/1.1 405 Method Not Allowed\r\n", Some(405)),
+            (b"HTTP/1.1 100 Continue\r\n", None),
+            (b"HTTP/1.1 200 OK\r\n", None),
+            (b"HTTP/1.1", None),
+            (b"", None),
+        ] {
+            assert_eq!(engine_refusal(answer), want);
+        }
     }
 }

@@ -9,8 +9,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::ids::RequestIds;
 use crate::authz::Permit;
 use crate::policy::Policy;
-use crate::policy::identity::is_alias;
+use crate::policy::identity::{INTERNAL_KEY, is_alias};
 use crate::policy::route::Route;
+use crate::principal::AuthMethod;
 use crate::proxy::error_response::REQUEST_ID;
 
 /// Names that pass in this one spelling only: other spellings could be taken for them.
@@ -127,12 +128,11 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, hop: Hop) -> bo
     if policy.identity.owns(text) {
         return !route.pass.contains(name);
     }
-    if let Some(keys) = policy
-        .internal_keys
-        .as_ref()
-        .filter(|keys| is_alias(text, keys.header.as_str()))
-    {
-        return !(policy.forward_internal_key && *name == keys.header);
+    let key = policy.internal_keys.as_ref().map_or(&INTERNAL_KEY, |keys| &keys.header);
+    if is_alias(text, key.as_str()) {
+        // Only a key that was verified here may go on, and only where the policy says so.
+        let verified = route.authentication.methods().contains(&AuthMethod::InternalKey);
+        return !(policy.forward_internal_key && verified && name == key);
     }
     if ONE_SPELLING.iter().any(|one| text != *one && is_alias(text, one)) || NEVER.iter().any(|n| is_alias(text, n)) {
         return true;

@@ -23,6 +23,7 @@ use super::ids::RequestIds;
 use crate::config::Limits;
 use crate::policy::PolicySet;
 use crate::rejection::{Reason, Rejection};
+use crate::request::without_port;
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::{Metrics, NONE};
 
@@ -161,7 +162,7 @@ pub fn refuse(policies: Arc<PolicySet>, metrics: Metrics, access_log: bool) -> R
         let (method, path) = first_words(head);
         let ids = RequestIds::new();
         let policy = policies
-            .spelled(None, path.as_bytes())
+            .spelled(host(head), path.as_bytes())
             .and_then(|index| policies.get(index));
         let service = policy.map_or(NONE, |policy| policy.service.as_str());
         let rejection = head_rejection(status);
@@ -210,6 +211,17 @@ fn first_words(head: &[u8]) -> (Method, String) {
     let target = words.next().unwrap_or_default();
     let path = target.split(|&b| b == b'?').next().unwrap_or_default();
     (method.unwrap_or_default(), String::from_utf8_lossy(path).into_owned())
+}
+
+/// The host that a head is for, as far as it came.
+fn host(head: &[u8]) -> Option<&str> {
+    let lines = head.split(|b| matches!(b, b'\r' | b'\n'));
+    let mut hosts = lines.filter_map(|line| {
+        let (name, value) = line.split_at_checked(5)?;
+        name.eq_ignore_ascii_case(b"host:").then_some(value)
+    });
+    let host = std::str::from_utf8(hosts.next()?).ok()?.trim();
+    Some(without_port(host))
 }
 
 fn on_the_wire(answer: &super::error_response::ErrorResponse) -> Bytes {

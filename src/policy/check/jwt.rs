@@ -40,6 +40,9 @@ impl Checker<'_> {
         if let Some(leeway) = document.leeway.as_ref().filter(|l| l.value.0 > Duration::from_mins(5)) {
             self.problems.add(&leeway.span, "a leeway is at most `5m`");
         }
+        if let Some(leeway) = document.leeway.as_ref().filter(|l| l.value.0.subsec_millis() > 0) {
+            self.problems.add(&leeway.span, "a leeway has whole seconds");
+        }
         let keys = self.keys(document.keys, &algorithms);
         let leeway = period(document.leeway.map(|leeway| leeway.value), Duration::ZERO);
         let (keys, remote) = keys?;

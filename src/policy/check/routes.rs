@@ -72,10 +72,12 @@ impl Checker<'_> {
                 Ok(known) if read.contains(&known) => {
                     self.problems.add(&method.span, format!("`{text}` is here twice"));
                 }
-                _ => {
+                slip => {
                     let help = suggest(text, STANDARD);
                     self.problems
                         .add_with_help(&method.span, format!("unknown method `{text}`"), help);
+                    // Kept, so that the route is not taken for one without methods.
+                    read.extend(slip);
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::{Checker, period};
+use super::Checker;
 use crate::policy::document::UpstreamDocument;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 
@@ -25,8 +25,10 @@ impl Checker<'_> {
         };
         Some(Upstream {
             address,
-            connect_timeout: period(upstream.connect_timeout, Duration::from_secs(1)),
-            timeout: period(upstream.timeout, Duration::from_secs(30)),
+            connect_timeout: upstream
+                .connect_timeout
+                .map_or(Duration::from_secs(1), |timeout| timeout.0),
+            timeout: upstream.timeout.map_or(Duration::from_secs(30), |timeout| timeout.0),
             ca,
         })
     }
