@@ -1,0 +1,229 @@
+//! `sidegate explain`: what would happen to a request, by the same decision that the proxy makes.
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    JOBS_KEY, SECRET, Setup, TENANT,
+    certificates::{SCHEDULER, pki},
+    issuer::token,
+};
+
+const POLICY: &str = "
+$wallet
+prefix: /w
+mtls: { allow: [{ uri: 'spiffe://eventzr/ns/*/sa/scheduler' }] }
+routes:
+  - { path: /open/*, auth: public }
+  - { path: /jobs/*, auth: internal_key }
+  - { path: /_internal/*, auth: mtls }
+  - { path: '/wallets/{id}', methods: [GET], auth: jwt }
+  - { path: /trial/*, auth: jwt, mode: shadow }
+  - { path: /admin/*, auth: jwt, roles: [admin], scopes: [all] }
+";
+
+fn setup() -> Setup {
+    Setup::new()
+        .policy("wallet", POLICY)
+        .file("job.crt", &pki().scheduler.chain)
+        .file("stranger.crt", &pki().stranger.chain)
+}
+
+/// Explains a request in JSON; the exit code must fit the decision.
+fn explain(arguments: &[&str]) -> Value {
+    let arguments = [&["explain"], arguments, &["--policies", "policies", "--output", "json"]].concat();
+    let output = setup().run(&arguments);
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    let document: Value =
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}{err}"));
+    let code = i32::from(document["decision"] == "deny");
+    if document["decision"] != "shadow_deny" {
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {document}");
+    }
+    for secret in [SECRET, JOBS_KEY] {
+        assert!(!out.contains(secret) && !err.contains(secret), "{out}{err}");
+    }
+    document
+}
+
+#[test]
+fn an_allowed_request_shows_its_route_and_what_the_service_gets() {
+    let tenant = format!("x-tenant-id: {TENANT}");
+    let good = token(json!({}));
+    let said = explain(&[
+        "GET",
+        "/w/wallets/7?x=1",
+        "--token",
+        &good,
+        "-H",
+        &tenant,
+        "-H",
+        "X_User_Id: spoofed",
+    ]);
+    assert_eq!(
+        (&said["decision"], &said["reason"], &said["service"]),
+        (&json!("allow"), &Value::Null, &json!("wallet-svc")),
+        "{said}"
+    );
+    assert!(said["route"].to_string().contains("/wallets/{id}"), "{said}");
+    let headers = &said["headers"];
+    for (name, value) in [
+        ("x-user-id", "user-7"),
+        ("x-auth-method", "jwt"),
+        ("x-tenant-id", TENANT),
+        ("x-user-roles", "organizer,user"),
+    ] {
+        assert_eq!(headers[name], value, "{said}");
+    }
+    assert!(
+        !said.to_string().contains("spoofed") && !said.to_string().contains(&good),
+        "{said}"
+    );
+    let steps = said["steps"].as_array().unwrap();
+    assert!(
+        steps.len() >= 4
+            && steps
+                .iter()
+                .all(|step| step["step"].is_string() && step.get("outcome").is_some()),
+        "{said}"
+    );
+}
+
+#[test]
+fn each_way_to_be_known() {
+    assert_eq!(explain(&["GET", "/w/open/x"])["headers"]["x-auth-method"], "public");
+    let key = format!("x-internal-api-key: {JOBS_KEY}");
+    assert_eq!(
+        explain(&["POST", "/w/jobs/x", "-H", &key])["headers"]["x-client-id"],
+        "scheduler"
+    );
+    let said = explain(&["GET", "/w/_internal/x", "--client-cert", "job.crt"]);
+    assert_eq!(
+        (&said["decision"], &said["headers"]["x-client-id"]),
+        (&json!("allow"), &json!(SCHEDULER)),
+        "{said}"
+    );
+    assert_eq!(
+        explain(&["GET", "/w/_internal/x", "--client-cert", "stranger.crt"])["reason"],
+        "client_certificate_not_allowed"
+    );
+}
+
+#[test]
+fn each_no_has_the_reason_and_the_status_of_the_proxy() {
+    let tenant = format!("x-tenant-id: {TENANT}");
+    let (good, expired) = (token(json!({})), token(json!({ "exp": 1 })));
+    for (arguments, status, reason) in [
+        (&["GET", "/w/wallets/7"][..], 401, "credential_missing"),
+        (
+            &["GET", "/w/wallets/7", "--token", "x", "-H", &tenant],
+            401,
+            "token_malformed",
+        ),
+        (
+            &["GET", "/w/wallets/7", "--token", &expired, "-H", &tenant],
+            401,
+            "token_expired",
+        ),
+        (&["GET", "/w/wallets/7", "--token", &good], 400, "tenant_header_missing"),
+        (
+            &["GET", "/w/admin/x", "--token", &good, "-H", &tenant],
+            403,
+            "role_missing",
+        ),
+        (&["GET", "/w/_internal/x"], 401, "client_certificate_missing"),
+        (&["GET", "/w/nothing"], 404, "route_not_found"),
+        (&["GET", "/elsewhere"], 404, "route_not_found"),
+        (&["POST", "/w/wallets/7"], 405, "method_not_allowed"),
+        (&["GET", "/w/open/../wallets/7"], 400, "path_ambiguous"),
+        (
+            &["POST", "/w/jobs/x", "-H", "x-internal-api-key: wrong"],
+            401,
+            "internal_key_invalid",
+        ),
+    ] {
+        let said = explain(arguments);
+        assert_eq!(
+            (&said["decision"], &said["reason"], &said["status"]),
+            (&json!("deny"), &json!(reason), &json!(status)),
+            "{arguments:?}: {said}"
+        );
+    }
+    assert_eq!(explain(&["GET", "/w/trial/x"])["decision"], "shadow_deny");
+}
+
+#[test]
+fn time_can_be_chosen() {
+    let tenant = format!("x-tenant-id: {TENANT}");
+    let once = token(json!({ "iat": 1_700_000_000, "nbf": 1_700_000_000, "exp": 1_700_000_600 }));
+    let at =
+        |time: &str| explain(&["GET", "/w/wallets/7", "--token", &once, "-H", &tenant, "--at", time])["reason"].clone();
+    assert_eq!(at("2023-11-14T22:15:00Z"), Value::Null);
+    assert_eq!(at("2023-11-14T22:33:00Z"), "token_expired");
+    assert_eq!(at("2023-11-14T22:00:00Z"), "token_not_yet_valid");
+}
+
+#[test]
+fn for_a_human_it_says_where_the_route_stands() {
+    let good = token(json!({ "roles": ["user"] }));
+    let tenant = format!("x-tenant-id: {TENANT}");
+    let output = setup().run(&[
+        "explain",
+        "GET",
+        "/w/admin/x",
+        "--policies",
+        "policies",
+        "--token",
+        &good,
+        "-H",
+        &tenant,
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for word in ["wallet.yaml:", "/admin/*", "role_missing", "403", "admin"] {
+        assert!(text.contains(word), "`{word}` is not in\n{text}");
+    }
+    assert!(
+        !text.contains(&good) && !text.contains(good.rsplit('.').next().unwrap()),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_cannot_be_explained() {
+    for arguments in [
+        &["explain"][..],
+        &["explain", "GET"],
+        &["explain", "GET", "/w/x", "--policies", "not-there"],
+        &["explain", "GET", "/w/x", "--policies", "policies", "-H", "no colon"],
+        &[
+            "explain",
+            "GET",
+            "/w/x",
+            "--policies",
+            "policies",
+            "--at",
+            "yesterday-ish",
+        ],
+        &[
+            "explain",
+            "GET",
+            "/w/x",
+            "--policies",
+            "policies",
+            "--client-cert",
+            "not-there",
+        ],
+    ] {
+        let output = setup().run(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{arguments:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}

@@ -1,0 +1,202 @@
+//! The program itself: usage, exit codes, flags and environment, and the small commands.
+
+use std::{net::TcpListener, process::Output};
+
+use serde_json::Value;
+
+use crate::harness::{Request, Setup, free_port, gateway::output, send};
+
+const POLICY: &str = "
+$wallet
+prefix: /w
+routes: [{ path: /open/*, auth: public }, { path: /*, auth: jwt }]
+";
+
+fn setup() -> Setup {
+    Setup::new().policy("wallet", POLICY)
+}
+
+fn text(output: &Output) -> String {
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+#[test]
+fn usage_that_is_none_exits_with_two() {
+    for arguments in [
+        &["frobnicate"][..],
+        &[],
+        &["run", "--frobnicate"],
+        &["run", "extra"],
+        &["schema", "nothing"],
+        &["completions", "cmd.exe"],
+        &["check", "--output", "xml", "x"],
+    ] {
+        let output = setup().run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+    }
+    let help = setup().run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for command in ["run", "check", "explain", "schema", "healthcheck", "completions"] {
+        assert!(text(&help).contains(command), "{command}");
+    }
+    let version = setup().run(&["--version"]);
+    assert_eq!(
+        (version.status.code(), text(&version).trim()),
+        (Some(0), concat!("sidegate ", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[test]
+fn schemas_are_json_and_completions_are_there() {
+    for (name, member) in [("policy", "routes"), ("config", "listeners")] {
+        let output = setup().run(&["schema", name]);
+        assert_eq!(output.status.code(), Some(0));
+        let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(
+            schema["$schema"].is_string() && schema["properties"][member].is_object(),
+            "{schema}"
+        );
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let output = setup().run(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output).contains("sidegate") && text(&output).contains("explain"));
+    }
+}
+
+#[test]
+fn a_port_in_use_ends_it_at_once_with_two() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for flag in ["--listen", "--admin"] {
+        let output = setup().run(&["run", "--config", "sidegate.yaml", flag, &address]);
+        assert_eq!(output.status.code(), Some(2), "{flag}: {}", text(&output));
+        assert!(text(&output).contains(&address), "{flag}: {}", text(&output));
+    }
+}
+
+#[test]
+fn what_cannot_be_read_ends_it_with_two() {
+    for (what, config) in [
+        (
+            "a missing certificate",
+            "{ certificate: /not/there.crt, key: /not/there.key }",
+        ),
+        (
+            "no certificate",
+            "{ certificate: $folder/sidegate.yaml, key: $folder/sidegate.yaml }",
+        ),
+    ] {
+        let text_of_config = format!(
+            "version: 1\nlisteners:\n  - address: 127.0.0.1:{}\n    tls: {config}\nadmin: {{ address: 127.0.0.1:{} }}\npolicies: $folder/policies\n",
+            free_port(),
+            free_port()
+        );
+        let setup = setup().file("tls.yaml", &text_of_config);
+        let output = setup.run(&["run", "--config", "tls.yaml"]);
+        assert!(
+            matches!(output.status.code(), Some(1 | 2)),
+            "{what}: {:?} {}",
+            output.status,
+            text(&output)
+        );
+        assert!(
+            text(&output).contains("not/there.crt") || text(&output).contains("sidegate.yaml"),
+            "{what}: {}",
+            text(&output)
+        );
+    }
+    for arguments in [
+        &["run", "--config", "not-there.yaml"][..],
+        &["run", "--config", "sidegate.yaml", "--policies", "not-there"],
+        &["run", "--config", "sidegate.yaml", "--listen", "nonsense"],
+    ] {
+        let output = setup().run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+    }
+}
+
+#[test]
+fn it_refuses_to_start_on_what_check_refuses() {
+    let broken = POLICY
+        .replace("auth: public", "auth: pubic")
+        .replace("auth: jwt }", "auth: jvt }");
+    let setup = Setup::new().policy("wallet", &broken);
+    let run = setup.run(&["run", "--config", "sidegate.yaml"]);
+    assert!(matches!(run.status.code(), Some(1 | 2)), "{}", text(&run));
+    for word in ["pubic", "jvt", "wallet.yaml:"] {
+        assert!(text(&run).contains(word), "`{word}` is not in {}", text(&run));
+    }
+    // No policy at all guards nothing.
+    let nothing = Setup::new().run(&["run", "--config", "sidegate.yaml"]);
+    assert!(matches!(nothing.status.code(), Some(1 | 2)), "{}", text(&nothing));
+}
+
+#[test]
+fn flags_beat_the_environment_and_the_environment_beats_the_file() {
+    let (from_environment, from_flag) = (free_port(), free_port());
+    let gateway = setup()
+        .env("SIDEGATE_LISTEN", &format!("127.0.0.1:{from_environment}"))
+        .start();
+    assert_eq!(send(from_environment, &Request::get("/w/open/x")).status, 200);
+    assert!(std::net::TcpStream::connect(("127.0.0.1", gateway.port)).is_err());
+    drop(gateway);
+
+    let setup = setup().env("SIDEGATE_LISTEN", &format!("127.0.0.1:{from_environment}"));
+    let gateway = setup
+        .with_flags(&["--listen", &format!("127.0.0.1:{from_flag}")])
+        .start();
+    assert_eq!(send(from_flag, &Request::get("/w/open/x")).status, 200);
+    assert!(std::net::TcpStream::connect(("127.0.0.1", from_environment)).is_err());
+    drop(gateway);
+}
+
+#[test]
+fn policies_can_be_one_file() {
+    let setup = setup().file("single.yaml", &POLICY.replace("/w", "/single"));
+    let gateway = setup.with_flags(&["--policies", "single.yaml"]).start();
+    gateway.allowed(&Request::get("/single/open/x"));
+    assert_eq!(gateway.send(&Request::get("/w/open/x")).status, 404);
+}
+
+#[test]
+fn values_may_come_from_the_environment_with_a_default() {
+    let policy = |url: &str| {
+        POLICY.replace("$wallet", &format!("version: 1\nservice: s\nupstream: {{ url: {url} }}\njwt: {{ issuers: [{{ issuer: unchecked, audience: unchecked, algorithms: [HS256], keys: {{ secret: {{ env: IT_SECRET }} }} }}] }}"))
+    };
+    let named = Setup::new().policy("s", &policy("{ env: IT_UPSTREAM, default: 'http://127.0.0.1:1' }"));
+    let url = named.upstream_url().to_owned();
+    named
+        .env("IT_UPSTREAM", &url)
+        .start()
+        .allowed(&Request::get("/w/open/x"));
+    let gateway = Setup::new()
+        .policy("s", &policy("{ env: IT_UPSTREAM, default: '$upstream' }"))
+        .start();
+    gateway.allowed(&Request::get("/w/open/x"));
+    let unset = Setup::new()
+        .policy("s", &policy("{ env: IT_UPSTREAM }"))
+        .run(&["check", "policies"]);
+    assert_eq!(unset.status.code(), Some(1), "{}", text(&unset));
+    assert!(text(&unset).contains("IT_UPSTREAM"));
+}
+
+#[test]
+fn healthcheck_answers_by_its_exit_code() {
+    let gateway = setup().start();
+    let admin = format!("127.0.0.1:{}", gateway.admin_port);
+    let healthy = |address: &str| {
+        let setup = setup().env("SIDEGATE_ADMIN", address);
+        setup.write();
+        output(setup.command(&["healthcheck"])).status.code()
+    };
+    assert_eq!(healthy(&admin), Some(0));
+    let nobody = format!("127.0.0.1:{}", free_port());
+    assert!(matches!(healthy(&nobody), Some(1 | 2)));
+}

@@ -1,0 +1,162 @@
+//! A caller with nothing between it and the socket.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
+    sync::Arc,
+};
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
+
+use super::{
+    Answer, PATIENCE, Request,
+    message::{parse_head, read_chunked, read_until, values},
+};
+
+/// Bytes in both directions.
+pub(crate) trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+/// One connection to Sidegate.
+pub(crate) struct Wire {
+    stream: Box<dyn Stream>,
+    socket: Option<TcpStream>,
+}
+
+impl Wire {
+    pub(crate) fn connect(port: u16) -> Self {
+        let socket = open(port);
+        Self {
+            stream: Box::new(socket.try_clone().unwrap()),
+            socket: Some(socket),
+        }
+    }
+
+    pub(crate) fn unix(path: &Path) -> Self {
+        let socket = UnixStream::connect(path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            stream: Box::new(socket),
+            socket: None,
+        }
+    }
+
+    /// A TLS connection whose handshake is done, as far as the client can tell: with TLS 1.3 a
+    /// refused client certificate shows on the first read.
+    pub(crate) fn tls(port: u16, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let socket = open(port);
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        let mut transport = socket.try_clone()?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut transport)?;
+        }
+        Ok(Self {
+            stream: Box::new(StreamOwned::new(connection, transport)),
+            socket: Some(socket),
+        })
+    }
+
+    pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_write(bytes.as_ref()).unwrap();
+    }
+
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn finish(&mut self) {
+        self.socket.as_ref().unwrap().shutdown(Shutdown::Write).unwrap();
+    }
+
+    pub(crate) fn read(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Start line and headers of the next message.
+    pub(crate) fn head(&mut self) -> io::Result<(u16, Vec<(String, String)>)> {
+        let head = read_until(&mut *self.stream, b"\r\n\r\n")?;
+        let head = head.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "closed without an answer"))?;
+        let (start, headers) = parse_head(&head)?;
+        let status = start.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Ok((
+            status.ok_or_else(|| io::Error::other(format!("start line {start:?}")))?,
+            headers,
+        ))
+    }
+
+    /// The next final answer, read to its end.
+    pub(crate) fn answer(&mut self, method: &str) -> io::Result<Answer> {
+        let (status, headers) = loop {
+            let (status, headers) = self.head()?;
+            if status >= 200 {
+                break (status, headers);
+            }
+        };
+        let body = self.body(method, status, &headers)?;
+        Ok(Answer {
+            status,
+            headers,
+            body,
+            trailers: Vec::new(),
+        })
+    }
+
+    fn body(&mut self, method: &str, status: u16, headers: &[(String, String)]) -> io::Result<Vec<u8>> {
+        if method == "HEAD" || status == 204 || status == 304 {
+            return Ok(Vec::new());
+        }
+        if values(headers, "transfer-encoding") == ["chunked"] {
+            return read_chunked(&mut *self.stream);
+        }
+        match values(headers, "content-length")[..] {
+            [length] => self.read(length.parse().map_err(io::Error::other)?),
+            [] => self.rest(),
+            _ => Err(io::Error::other("two content-lengths")),
+        }
+    }
+
+    /// One chunk of a chunked answer; empty at its end.
+    pub(crate) fn chunk(&mut self) -> Vec<u8> {
+        let line = read_until(&mut *self.stream, b"\r\n").unwrap().unwrap();
+        let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim_end(), 16).unwrap();
+        let mut chunk = self.read(size + 2).unwrap();
+        assert_eq!(chunk.split_off(size), b"\r\n");
+        chunk
+    }
+
+    /// Everything up to the end of the connection. An abrupt end is an end.
+    pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(rest),
+        }
+    }
+
+    /// Sends one request and reads its answer.
+    pub(crate) fn exchange(&mut self, request: &Request) -> Answer {
+        self.write(request.bytes());
+        self.answer(&request.method)
+            .unwrap_or_else(|error| panic!("{request}: {error}"))
+    }
+}
+
+fn open(port: u16) -> TcpStream {
+    let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket
+}
+
+/// One request over a connection of its own.
+pub(crate) fn send(port: u16, request: &Request) -> Answer {
+    Wire::connect(port).exchange(request)
+}

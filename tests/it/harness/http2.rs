@@ -1,0 +1,153 @@
+//! HTTP/2 on both sides of Sidegate: a client with and without TLS, and a service that speaks h2c.
+
+use std::{convert::Infallible, io, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http2::{self, SendRequest},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use super::{Answer, PATIENCE, Request, runtime, upstream::Recorded};
+
+/// One HTTP/2 connection to Sidegate.
+pub(crate) struct Http2(SendRequest<Full<Bytes>>);
+
+impl Http2 {
+    pub(crate) fn plain(port: u16) -> Self {
+        runtime().block_on(async {
+            let socket = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            Self::over(socket).await.unwrap()
+        })
+    }
+
+    pub(crate) fn tls(port: u16, config: Arc<ClientConfig>) -> io::Result<Self> {
+        runtime().block_on(async {
+            let socket = TcpStream::connect(("127.0.0.1", port)).await?;
+            let name = ServerName::try_from("localhost").unwrap();
+            let stream = tokio_rustls::TlsConnector::from(config).connect(name, socket).await?;
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+            Self::over(stream).await.map_err(io::Error::other)
+        })
+    }
+
+    async fn over<S>(stream: S) -> hyper::Result<Self>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self(sender))
+    }
+
+    pub(crate) fn exchange(&self, request: &Request) -> Answer {
+        self.try_exchange(request)
+            .unwrap_or_else(|error| panic!("{request}: {error:?}"))
+    }
+
+    pub(crate) fn try_exchange(&self, request: &Request) -> hyper::Result<Answer> {
+        let mut sender = self.0.clone();
+        let mut message = http::Request::builder()
+            .method(request.method.as_str())
+            .uri(format!("http://{}{}", request.host, request.target))
+            .header("x-case", &request.case);
+        for (name, value) in &request.headers {
+            message = message.header(name, value);
+        }
+        let message = message.body(Full::from(request.body.clone())).unwrap();
+        runtime().block_on(async {
+            let exchange = async {
+                sender.ready().await?;
+                let (head, body) = sender.send_request(message).await?.into_parts();
+                let body = body.collect().await?;
+                let trailers = body.trailers().map(pairs).unwrap_or_default();
+                let (status, headers) = (head.status.as_u16(), pairs(&head.headers));
+                Ok(Answer {
+                    status,
+                    headers,
+                    body: body.to_bytes().to_vec(),
+                    trailers,
+                })
+            };
+            timeout(PATIENCE, exchange).await.expect("an answer in time")
+        })
+    }
+}
+
+fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect();
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), text(value)))
+        .collect()
+}
+
+/// A service that speaks h2c and ends each answer with trailers, as gRPC does. It answers with
+/// the body that it got.
+pub(crate) struct H2Upstream {
+    pub(crate) url: String,
+    seen: Seen,
+}
+
+impl H2Upstream {
+    pub(crate) fn echo() -> Self {
+        let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("h2c://{}", listener.local_addr().unwrap());
+        let seen = Seen::default();
+        let shared = seen.clone();
+        runtime().spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let seen = shared.clone();
+                let service = service_fn(move |request| answer(request, seen.clone()));
+                let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
+            }
+        });
+        Self { url, seen }
+    }
+
+    /// What arrived for this `x-case`, and the trailers after it.
+    pub(crate) fn seen(&self, case: &str) -> Vec<(Recorded, Vec<(String, String)>)> {
+        let of_case = |(each, _): &&(Recorded, _)| each.values("x-case") == [case];
+        self.seen.lock().iter().filter(of_case).cloned().collect()
+    }
+}
+
+type Seen = Arc<Mutex<Vec<(Recorded, Vec<(String, String)>)>>>;
+
+async fn answer(
+    request: http::Request<Incoming>,
+    seen: Seen,
+) -> Result<http::Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, hyper::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?;
+    let trailers = body.trailers().map(pairs).unwrap_or_default();
+    let body = body.to_bytes();
+    let recorded = Recorded {
+        method: head.method.to_string(),
+        target: head.uri.path_and_query().unwrap().to_string(),
+        headers: pairs(&head.headers),
+        body: body.to_vec(),
+    };
+    seen.lock().push((recorded, trailers));
+    let mut end = HeaderMap::new();
+    end.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
+    end.insert(
+        HeaderName::from_static("grpc-message"),
+        HeaderValue::from_static("fine"),
+    );
+    let answer = http::Response::builder().header("content-type", "application/grpc");
+    Ok(answer
+        .body(Full::from(body).with_trailers(async { Some(Ok(end)) }))
+        .unwrap())
+}

@@ -1,0 +1,219 @@
+//! What a Sidegate is started with: a folder of files, an environment, some ports.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use super::{Gateway, JOBS_KEY, SECRET, Upstream, certificates, eventually, free_port, gateway::output};
+
+/// How most policies here begin; `$wallet` in a file. A policy adds its prefix and its routes.
+const WALLET: &str = "
+version: 1
+service: wallet-svc
+upstream: { url: '$upstream' }
+errors: { format: envelope, code_prefix: ERR_WALLET }
+jwt:
+  issuers:
+    - issuer: eventzr.com
+      audience: [eventzr-api]
+      algorithms: [HS256]
+      keys: { secret: { env: IT_SECRET } }
+      required_claims: [sub]
+tenant: { header: x-tenant-id, claims: [tenant, tenantId] }
+internal_key:
+  header: x-internal-api-key
+  keys:
+    - { name: scheduler, secret: { env: IT_JOBS_KEY } }
+";
+
+/// What a Sidegate is started with. `$name` in a file is what [`Setup::set`] gave for `name`;
+/// `$wallet`, `$folder` and `$upstream` are always there.
+pub(crate) struct Setup {
+    pub(crate) folder: TempDir,
+    upstream: Upstream,
+    words: Vec<(String, String)>,
+    files: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
+    flags: Vec<String>,
+    config: String,
+    listeners: Vec<String>,
+    port: u16,
+    tls_port: u16,
+    admin_port: u16,
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        Self::in_front_of(Upstream::recording())
+    }
+
+    pub(crate) fn in_front_of(upstream: Upstream) -> Self {
+        let folder = tempfile::Builder::new().prefix("sidegate-it-").tempdir().unwrap();
+        fs::create_dir(folder.path().join("policies")).unwrap();
+        let place = folder.path().to_str().unwrap().to_owned();
+        let url = upstream.url.clone();
+        let (port, tls_port, admin_port) = (free_port(), free_port(), free_port());
+        let setup = Self {
+            folder,
+            upstream,
+            words: Vec::new(),
+            files: Vec::new(),
+            environment: Vec::new(),
+            flags: Vec::new(),
+            config: String::new(),
+            listeners: vec![format!("  - address: 127.0.0.1:{port}\n")],
+            port,
+            tls_port,
+            admin_port,
+        };
+        let setup = setup.set("wallet", WALLET).set("folder", &place).set("upstream", &url);
+        setup.env("IT_SECRET", SECRET).env("IT_JOBS_KEY", JOBS_KEY)
+    }
+
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+        self.words.push((format!("${name}"), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    pub(crate) fn policy(self, name: &str, text: &str) -> Self {
+        self.file(&format!("policies/{name}.yaml"), text)
+    }
+
+    /// Further lines of `sidegate.yaml`.
+    pub(crate) fn config(mut self, lines: &str) -> Self {
+        self.config.push_str(lines);
+        self.config.push('\n');
+        self
+    }
+
+    /// A second listener with TLS that asks for a client certificate and knows who was revoked.
+    pub(crate) fn tls(mut self) -> Self {
+        self.listeners.push(format!(
+            "  - address: 127.0.0.1:{}\n    tls: {{ certificate: $folder/server.crt, key: $folder/server.key, client_ca: $folder/ca.crt, client_crl: $folder/ca.crl }}\n",
+            self.tls_port
+        ));
+        let pki = certificates::pki();
+        self.file("server.crt", &pki.server.chain)
+            .file("server.key", &pki.server.key)
+            .file("ca.crt", &pki.ca)
+            .file("ca.crl", &pki.crl)
+    }
+
+    /// A further listener on a unix socket.
+    pub(crate) fn unix_listener(mut self, name: &str) -> Self {
+        self.listeners.push(format!("  - address: unix:$folder/{name}\n"));
+        self
+    }
+
+    /// Further flags of `run`.
+    pub(crate) fn with_flags(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+        self
+    }
+
+    pub(crate) fn upstream_url(&self) -> &str {
+        &self.upstream.url
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes every file, without starting anything.
+    pub(crate) fn write(&self) {
+        let config = format!(
+            "version: 1\nlisteners:\n{}admin: {{ address: 127.0.0.1:{} }}\npolicies: $folder/policies\n{}",
+            self.listeners.concat(),
+            self.admin_port,
+            self.config
+        );
+        let config = ("sidegate.yaml".to_owned(), config);
+        for (name, text) in self.files.iter().chain([&config]) {
+            let replace = |text: String, (name, value): &(String, String)| text.replace(name, value);
+            fs::write(self.path(name), self.words.iter().fold(text.clone(), replace)).unwrap();
+        }
+    }
+
+    /// A command of the built program, within this folder and environment and no other.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .stdin(Stdio::null());
+        command.envs(std::env::var("PATH").map(|path| ("PATH", path)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.write();
+        output(self.command(arguments))
+    }
+
+    /// Starts it without waiting for anything.
+    pub(crate) fn launch(self) -> Gateway {
+        self.write();
+        let log = self.path("log");
+        let file = fs::File::create(&log).unwrap();
+        let mut command = self.command(&["run", "--config", "sidegate.yaml"]);
+        command.args(&self.flags);
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        let child = Mutex::new(command.spawn().unwrap());
+        let Self {
+            folder,
+            upstream,
+            port,
+            tls_port,
+            admin_port,
+            ..
+        } = self;
+        Gateway {
+            folder,
+            upstream,
+            port,
+            tls_port,
+            admin_port,
+            log,
+            child,
+        }
+    }
+
+    /// Starts it, and waits until it takes connections, ready or not.
+    pub(crate) fn start_unready(self) -> Gateway {
+        let gateway = self.launch();
+        eventually("/livez answers 200", || gateway.probe("/livez") == Some(200));
+        eventually("it listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", gateway.port)).is_ok()
+        });
+        gateway
+    }
+
+    /// Starts it, and waits until it is ready.
+    pub(crate) fn start(self) -> Gateway {
+        let gateway = self.launch();
+        eventually("/readyz answers 200", || {
+            let ended = gateway.child.lock().try_wait().unwrap();
+            assert!(ended.is_none(), "it ended with {ended:?}: {}", gateway.log_text());
+            gateway.probe("/readyz") == Some(200)
+        });
+        gateway
+    }
+}

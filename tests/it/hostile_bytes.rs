@@ -1,0 +1,113 @@
+//! Public collections of malformed and ambiguous requests: whatever arrives, the service reads
+//! strict HTTP, and the next ordinary request is answered.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+
+use crate::harness::{Answer, Gateway, Request, Setup, unique};
+
+const POLICY: &str = "
+version: 1
+service: everything
+prefix: /
+upstream: { url: '$upstream' }
+routes: [{ path: /*, auth: public }]
+";
+
+fn gateway() -> Gateway {
+    let limits = "limits: { header_timeout: 2s, body_timeout: 2s }";
+    Setup::new().config(limits).policy("everything", POLICY).start()
+}
+
+/// Sends these bytes and nothing more; the answer, or none.
+fn answer_to(gateway: &Gateway, bytes: &[u8]) -> Option<Answer> {
+    let mut wire = gateway.connect();
+    wire.try_write(bytes).ok()?;
+    wire.finish();
+    wire.answer("GET").ok()
+}
+
+/// The folder of public test vectors is named by a variable. Without it these tests are reported
+/// as skipped; with it the vectors must be there.
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+fn vectors(file: &str) -> Option<String> {
+    let Ok(folder) = std::env::var("SIDEGATE_VECTORS") else {
+        println!("skipped: SIDEGATE_VECTORS is not set");
+        return None;
+    };
+    let path = std::path::Path::new(&folder).join(file);
+    Some(std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+fn cases(text: &str, member: &str) -> Vec<(String, Vec<u8>, Value)> {
+    let document: Value = serde_json::from_str(text).unwrap();
+    let cases = document.get("cases").unwrap_or(&document).as_array().unwrap().clone();
+    let bytes = |case: &Value| STANDARD.decode(case[member].as_str().unwrap()).unwrap();
+    let name = |case: &Value| case.get("id").unwrap_or(&case["name"]).as_str().unwrap().to_owned();
+    cases
+        .into_iter()
+        .map(|case| (name(&case), bytes(&case), case))
+        .collect()
+}
+
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    match bytes.windows(from.len()).position(|window| window == from) {
+        Some(at) => [&bytes[..at], to, &bytes[at + from.len()..]].concat(),
+        None => bytes.to_vec(),
+    }
+}
+
+/// Sloppy chunk sizes that the proxy library reads as they are meant. The body is framed anew for
+/// the service, which is why they deceive nobody.
+const CHUNK_SIZES_READ_LENIENTLY: [&str; 3] = [
+    "SMUG-CHUNK-BARE-SEMICOLON",
+    "SMUG-CHUNK-EXT-INVALID-TOKEN",
+    "SMUG-CHUNK-SIZE-TRAILING-OWS",
+];
+
+#[test]
+fn what_must_be_refused_is() {
+    let gateway = gateway();
+    let Some(text) = vectors("http11probe/cases.json") else {
+        return;
+    };
+    let mut accepted = Vec::new();
+    for (id, bytes, case) in cases(&text, "request_b64_with_host_placeholder") {
+        let bytes = replace(&bytes, b"\0HOST\0", b"localhost");
+        let answer = answer_to(&gateway, &bytes);
+        let must = case["expected_status"] == "Exact(400)" && case["scored"] == true;
+        let passed = answer.as_ref().is_some_and(|answer| answer.status < 400);
+        if must && passed && !CHUNK_SIZES_READ_LENIENTLY.contains(&id.as_str()) {
+            accepted.push(id.clone());
+        }
+        assert!(answer.is_none_or(|answer| answer.status < 500), "{id}");
+        gateway.upstream.assert_strict();
+    }
+    assert!(accepted.is_empty(), "{accepted:?}");
+    gateway.allowed(&Request::get("/x"));
+}
+
+#[test]
+fn what_a_strict_parser_refuses_never_reaches_the_service_as_more_than_was_sent() {
+    let gateway = gateway();
+    let Some(text) = vectors("llhttp/requests.json") else {
+        return;
+    };
+    for (name, bytes, case) in cases(&text, "request_b64") {
+        let before = gateway.upstream.all().len();
+        // Many of them name no host, which alone would be reason enough to refuse them.
+        let host = format!("HTTP/1.1\r\nHost: localhost\r\nx-case: {}\r\n", unique());
+        let named = if bytes.to_ascii_lowercase().windows(5).any(|window| window == b"host:") {
+            bytes.clone()
+        } else {
+            replace(&bytes, b"HTTP/1.1\r\n", host.as_bytes())
+        };
+        let answer = answer_to(&gateway, &named);
+        assert!(answer.is_none_or(|answer| answer.status < 500), "{name}");
+        let arrived = gateway.upstream.all().len() - before;
+        let sent = usize::try_from(case["messages_completed"].as_u64().unwrap_or(0)).unwrap();
+        assert!(arrived <= sent.max(1), "{name}: {arrived} requests of {sent}");
+        gateway.upstream.assert_strict();
+    }
+    gateway.allowed(&Request::get("/x"));
+}

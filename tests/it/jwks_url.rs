@@ -1,0 +1,156 @@
+//! Keys from a URL: fetched in the background, shared by all requests, bounded in size and time.
+
+use std::{net::TcpListener, thread};
+
+use serde_json::json;
+
+use crate::harness::{
+    Latch, Reply, Request, Setup, eventually, free_port,
+    issuer::{Key, KeyServer, claims, key_set},
+};
+
+const POLICY: &str = "
+version: 1
+service: wallet-svc
+prefix: /w
+upstream: { url: '$upstream' }
+errors: { format: envelope, code_prefix: ERR_WALLET }
+jwt: { issuers: [{ issuer: unchecked, audience: unchecked, algorithms: [ES256], keys: $keys }] }
+routes:
+  - { path: /open, auth: public }
+  - { path: /*, auth: jwt }
+";
+
+fn trusting(url: &str) -> Setup {
+    Setup::new()
+        .set("keys", &format!("{{ jwks: {{ url: '{url}' }} }}"))
+        .policy("wallet", POLICY)
+}
+
+fn get(key: &Key) -> Request {
+    Request::get("/w/wallets").bearer(&key.sign(claims(json!({}))))
+}
+
+#[test]
+fn published_keys_are_fetched_once_and_serve_every_request() {
+    let key = Key::new("ES256", "one");
+    let server = KeyServer::publishing(&[&key]);
+    let gateway = trusting(&server.url).start();
+    for _ in 0..20 {
+        gateway.allowed(&get(&key));
+    }
+    assert_eq!(server.fetches(), 1);
+    assert_eq!(
+        gateway.metric("sidegate_jwks_refreshes_total", &[("result", "success")]),
+        Some(1.0)
+    );
+    assert!(
+        gateway
+            .metric("sidegate_jwks_last_success_timestamp_seconds", &[])
+            .unwrap()
+            > 1e9
+    );
+}
+
+#[test]
+fn the_very_first_requests_wait_for_the_first_key_set_together() {
+    let key = Key::new("ES256", "one");
+    let (set, release) = (key_set(&[&key]), Latch::default());
+    let held = release.clone();
+    let server = KeyServer::new(move || {
+        held.wait();
+        Reply::ok(&set).header("content-type", "application/json")
+    });
+    let gateway = trusting(&server.url).start_unready();
+    thread::scope(|scope| {
+        let waiting: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| gateway.send(&get(&key)).status))
+            .collect();
+        // Nothing else waits with them.
+        gateway.allowed(&Request::get("/w/open"));
+        eventually("the first fetch", || server.fetches() > 0);
+        release.open();
+        for each in waiting {
+            assert_eq!(each.join().unwrap(), 200);
+        }
+    });
+    assert_eq!(server.fetches(), 1);
+}
+
+#[test]
+fn keys_out_of_reach_are_a_503_and_never_a_pass() {
+    let key = Key::new("ES256", "one");
+    let nobody = format!("http://127.0.0.1:{}/keys", free_port());
+    let gateway = trusting(&nobody).start_unready();
+    gateway.refused(&get(&key), 503, "keys_unavailable");
+    gateway.refused(&Request::get("/w/wallets"), 401, "credential_missing");
+    gateway.allowed(&Request::get("/w/open"));
+}
+
+#[test]
+fn a_key_server_that_never_answers_is_not_waited_for_for_ever() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gateway = trusting(&format!("http://{}/keys", silent.local_addr().unwrap())).start_unready();
+    // The client itself gives up after `PATIENCE`.
+    gateway.refused(&get(&Key::new("ES256", "one")), 503, "keys_unavailable");
+}
+
+#[test]
+fn answers_that_are_no_key_set_are_no_keys() {
+    let key = Key::new("ES256", "one");
+    let set = key_set(&[&key]);
+    let padded = format!("{{\"padding\":\"{}\",{}", "x".repeat(8 << 20), &set[1..]);
+    let private = json!({ "keys": [{ "kty": "oct", "kid": "one", "alg": "HS256", "k": "c2VjcmV0LXRoYXQtaXMtbG9uZy1lbm91Z2gtMDEyMzQ" }] });
+    let wrong_curve = {
+        let mut jwk = key.jwk.clone();
+        jwk["alg"] = json!("ES384");
+        json!({ "keys": [jwk] })
+    };
+    let encryption = {
+        let mut jwk = key.jwk.clone();
+        jwk["use"] = json!("enc");
+        json!({ "keys": [jwk] })
+    };
+    for (what, status, body) in [
+        ("an oversized one", 200, padded),
+        ("a failure with a key set in it", 500, set),
+        ("not JSON", 200, "<html>".to_owned()),
+        ("no keys", 200, "{}".to_owned()),
+        ("an empty set", 200, r#"{"keys":[]}"#.to_owned()),
+        ("a secret", 200, private.to_string()),
+        ("a contradiction", 200, wrong_curve.to_string()),
+        ("a key for something else", 200, encryption.to_string()),
+    ] {
+        let server = KeyServer::new(move || Reply::status(status, &body));
+        let gateway = trusting(&server.url).start_unready();
+        let answer = gateway.send(&get(&key));
+        let refused = matches!(
+            (answer.status, answer.reason().as_str()),
+            (503, "keys_unavailable") | (401, "token_key_unknown")
+        );
+        assert!(refused, "{what}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_key_server_that_recovers_is_asked_again() {
+    let key = Key::new("ES256", "one");
+    let server = KeyServer::new(|| Reply::status(500, ""));
+    let gateway = trusting(&server.url).start_unready();
+    gateway.refused(&get(&key), 503, "keys_unavailable");
+    let set = key_set(&[&key]);
+    server.now_answers(move || Reply::ok(&set));
+    eventually("the keys are there", || gateway.send(&get(&key)).status == 200);
+}
+
+#[test]
+fn unknown_key_ids_do_not_let_a_caller_drive_fetches() {
+    let key = Key::new("ES256", "one");
+    let server = KeyServer::publishing(&[&key]);
+    let gateway = trusting(&server.url).start();
+    for kid in 0..20 {
+        gateway.refused(&get(&Key::new("ES256", &kid.to_string())), 401, "token_key_unknown");
+    }
+    gateway.allowed(&get(&key));
+    assert!(server.fetches() <= 2, "{} fetches", server.fetches());
+}

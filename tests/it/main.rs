@@ -1,0 +1,46 @@
+//! Sidegate as its users meet it: the built program, real sockets, real TLS, a real upstream.
+//!
+//! One file per feature that a user would name. Nothing here looks inside the program; what is
+//! asserted stands in the contract.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    missing_docs,
+    missing_debug_implementations,
+    reason = "a test that cannot go on says so by panicking, and has no readers outside of this crate"
+)]
+
+mod any_all;
+mod cli_check;
+mod cli_check_keys;
+mod cli_explain;
+mod cli_run;
+mod forwarding_headers;
+mod grpc;
+mod harness;
+mod hostile_bytes;
+mod http2;
+mod identity_headers;
+mod internal_keys;
+mod jwks_url;
+mod jwt;
+mod jwt_keys;
+mod keep_alive;
+mod layers;
+mod malformed;
+mod mtls;
+mod observability;
+mod rejections;
+mod roles_scopes_content;
+mod routing;
+mod shadow;
+mod shipped_policies;
+mod shutdown;
+mod tenant;
+mod upstream_failures;
+mod upstreams;

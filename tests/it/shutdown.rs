@@ -1,0 +1,138 @@
+//! SIGTERM: no new work, and none of the work in hand is cut.
+
+use std::net::TcpStream;
+
+use serde_json::json;
+
+use crate::harness::{
+    Gateway, Latch, Reply, Request, Setup, Upstream, eventually, http2::Http2, issuer::token, values,
+};
+
+const POLICY: &str = "
+$wallet
+prefix: /w
+routes: [{ path: /open/*, auth: public }, { path: /*, auth: jwt }]
+";
+
+/// A gateway whose service answers `/held` when the latch opens.
+fn holding() -> (Gateway, Latch) {
+    let release = Latch::default();
+    let held = release.clone();
+    let upstream = Upstream::start(move |request| {
+        if request.target.ends_with("held") {
+            held.wait();
+        }
+        Reply::ok("whole")
+    });
+    let gateway = Setup::in_front_of(upstream)
+        .config("shutdown: { grace: 15s }")
+        .policy("wallet", POLICY)
+        .start();
+    (gateway, release)
+}
+
+fn in_hand(gateway: &Gateway, request: &Request) {
+    eventually("the service has it", || {
+        !gateway.upstream.seen(&request.case).is_empty()
+    });
+}
+
+#[test]
+fn a_request_in_hand_ends_and_then_the_process_does() {
+    let (gateway, release) = holding();
+    let request = Request::get("/w/open/held");
+    let mut wire = gateway.connect();
+    wire.write(request.bytes());
+    in_hand(&gateway, &request);
+    gateway.terminate();
+    eventually("it is no longer ready", || gateway.probe("/readyz") != Some(200));
+    assert!(gateway.is_running());
+    release.open();
+    let answer = wire.answer("GET").unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "whole"));
+    assert!(gateway.ended().success());
+    assert!(wire.rest().unwrap().is_empty());
+    assert!(TcpStream::connect(("127.0.0.1", gateway.port)).is_err());
+}
+
+#[test]
+fn readiness_is_gone_while_liveness_and_metrics_stay() {
+    let (gateway, release) = holding();
+    let request = Request::get("/w/open/held");
+    let mut wire = gateway.connect();
+    wire.write(request.bytes());
+    in_hand(&gateway, &request);
+    gateway.terminate();
+    eventually("/readyz is 503", || gateway.probe("/readyz") == Some(503));
+    assert_eq!(
+        (gateway.probe("/livez"), gateway.probe("/metrics")),
+        (Some(200), Some(200))
+    );
+    release.open();
+    assert_eq!(wire.answer("GET").unwrap().status, 200);
+    gateway.ended();
+}
+
+#[test]
+fn so_does_one_over_http2() {
+    let (gateway, release) = holding();
+    let connection = Http2::plain(gateway.port);
+    let request = Request::get("/w/held").bearer(&token(json!({}))).tenant();
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| connection.exchange(&request));
+        in_hand(&gateway, &request);
+        gateway.terminate();
+        eventually("it is no longer ready", || gateway.probe("/readyz") != Some(200));
+        release.open();
+        assert_eq!(answer.join().unwrap().text(), "whole");
+    });
+    assert!(gateway.ended().success());
+}
+
+#[test]
+fn idle_connections_do_not_keep_it() {
+    let (gateway, _) = holding();
+    let mut idle = gateway.connect();
+    assert_eq!(idle.exchange(&Request::get("/w/open/x")).status, 200);
+    let connection = Http2::plain(gateway.port);
+    assert_eq!(connection.exchange(&Request::get("/w/open/x")).status, 200);
+    let silent = gateway.connect();
+    gateway.terminate();
+    // Well within the grace of 15 s, or `ended` would not be patient enough by much.
+    assert!(gateway.ended().success());
+    assert!(idle.rest().unwrap().is_empty());
+    drop(silent);
+}
+
+#[test]
+fn a_request_that_never_ends_is_cut_when_the_grace_is_over() {
+    let upstream = Upstream::start(|_| {
+        Reply::script(|stream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")?;
+            stream.flush()?;
+            // Until the other side gives up.
+            stream.read(&mut [0]).map(|_| ())
+        })
+    });
+    let gateway = Setup::in_front_of(upstream)
+        .config("shutdown: { grace: 1s }")
+        .policy("wallet", POLICY)
+        .start();
+    let mut wire = gateway.connect();
+    wire.write(Request::get("/w/open/endless").bytes());
+    let (status, headers) = wire.head().unwrap();
+    assert_eq!((status, values(&headers, "transfer-encoding")), (200, vec!["chunked"]));
+    assert_eq!(wire.chunk(), b"hello");
+    gateway.terminate();
+    gateway.ended();
+}
+
+#[test]
+fn a_second_life_on_the_same_port_starts_at_once() {
+    let (gateway, _) = holding();
+    assert_eq!(gateway.send(&Request::get("/w/open/x")).status, 200);
+    gateway.terminate();
+    assert!(gateway.ended().success());
+    let listener = std::net::TcpListener::bind(("127.0.0.1", gateway.port));
+    assert!(listener.is_ok(), "{listener:?}");
+}
