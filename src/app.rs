@@ -26,9 +26,9 @@ use crate::config::{ListenAddress, Listener, ServerConfig};
 use crate::jwks::{self, KeyWaiter};
 use crate::policy::{Mode, PolicySet};
 use crate::principal::AuthMethod;
+use crate::proxy::Gateway;
 use crate::proxy::server::{Connections, Server, refuse};
 use crate::proxy::upstream::Peer;
-use crate::proxy::{Gateway, GatewayParts};
 use crate::telemetry::metrics::Metrics;
 use crate::tls;
 
@@ -290,7 +290,7 @@ async fn proxy(
     for peer in &peers {
         tokio::spawn(Arc::clone(peer).keep_resolved());
     }
-    let gateway = Gateway::new(GatewayParts {
+    let gateway = Gateway {
         policies: Arc::clone(policies),
         peers,
         metrics: metrics.clone(),
@@ -298,7 +298,7 @@ async fn proxy(
         trusted_proxies: config.trusted_proxies.clone(),
         access_log: config.log.access,
         keys: KeyWaiter::start(jwks::fetches(policies), metrics),
-    });
+    };
     let conf = ServerConf {
         threads: config.threads,
         ..ServerConf::default()

@@ -60,18 +60,6 @@ const DRAINED_LENGTH: u64 = 1024 * 1024;
 /// Decides on requests and forwards those that are allowed.
 #[derive(Debug)]
 pub struct Gateway {
-    policies: Arc<PolicySet>,
-    peers: Vec<Arc<Peer>>,
-    metrics: Metrics,
-    limits: Limits,
-    trusted_proxies: Vec<IpNet>,
-    access_log: bool,
-    keys: KeyWaiter,
-}
-
-/// What a gateway is made of.
-#[derive(Debug)]
-pub struct GatewayParts {
     /// The policies in force.
     pub policies: Arc<PolicySet>,
     /// The service of each policy.
@@ -89,28 +77,6 @@ pub struct GatewayParts {
 }
 
 impl Gateway {
-    /// Puts a gateway together.
-    pub fn new(parts: GatewayParts) -> Self {
-        let GatewayParts {
-            policies,
-            peers,
-            metrics,
-            limits,
-            trusted_proxies,
-            access_log,
-            keys,
-        } = parts;
-        Self {
-            policies,
-            peers,
-            metrics,
-            limits,
-            trusted_proxies,
-            access_log,
-            keys,
-        }
-    }
-
     /// Decides. Where only a first key set is missing, waits for it within a bound and decides
     /// once more.
     async fn decide(&self, session: &Session, target: &Target, ctx: &mut RequestContext) {

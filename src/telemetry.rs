@@ -2,8 +2,12 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -19,24 +23,25 @@ pub enum LogTarget {
     Stderr,
 }
 
-/// Starts logging. The engine's own lines are written from `warn` up, and not below: they tell
-/// about every connection that a client breaks off.
+/// Starts logging. Most of the engine's own lines are left out: they tell about every connection
+/// that a client breaks off. Handshakes that fail are only told by it.
 pub fn start(config: LogConfig, target: LogTarget) {
-    let level = config.level.as_str();
-    let filter = EnvFilter::new(format!(
-        "{level},pingora_core=off,pingora_proxy=off,rustls=warn,hyper=warn,h2=warn"
-    ));
+    let level: LevelFilter = config.level.as_str().parse().unwrap_or(LevelFilter::INFO);
+    let quiet = level.min(LevelFilter::WARN);
+    let filter = Targets::new()
+        .with_default(level)
+        .with_targets([("pingora_core", LevelFilter::OFF), ("pingora_proxy", LevelFilter::OFF)])
+        .with_target("pingora_core::services::listening", quiet)
+        .with_targets([("rustls", quiet), ("hyper", quiet), ("h2", quiet)]);
     let (writer, is_terminal) = match target {
         LogTarget::Stdout => (BoxMakeWriter::new(std::io::stdout), std::io::stdout().is_terminal()),
         LogTarget::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_target(false);
-    // A second start finds a logger already, and leaves it.
-    let _ = match config.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.with_ansi(is_terminal).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
+    let lines = match config.format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines.with_ansi(is_terminal).boxed(),
     };
+    // A second start finds a logger already, and leaves it.
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }

@@ -109,16 +109,10 @@ impl RequestContext {
 
     /// How an error of this request is written.
     pub fn error_context<'c>(&'c self, policies: &'c PolicySet) -> ErrorContext<'c> {
-        let (policy, route) = self.matched(policies);
+        let found = self.matched(policies);
         ErrorContext {
-            style: policy.map_or(policies.default_errors(), |policy| &policy.errors),
-            realm: policy.map_or("sidegate", |policy| &policy.service),
-            accepts: route.map_or(&[], |route| route.authentication.methods()),
-            path: &self.sent_path,
-            request_id: &self.ids.request_id,
-            trace_id: &self.ids.trace_id,
-            now: jiff::Timestamp::now(),
             grpc: self.grpc,
+            ..ErrorContext::new(policies, found, &self.ids, &self.sent_path, jiff::Timestamp::now())
         }
     }
 

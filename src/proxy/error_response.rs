@@ -7,7 +7,9 @@ use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::policy::{ErrorFormat, ErrorStyle};
+use super::ids::RequestIds;
+use crate::policy::route::Route;
+use crate::policy::{ErrorFormat, ErrorStyle, Policy, PolicySet};
 use crate::principal::AuthMethod;
 use crate::rejection::{Reason, Rejection};
 
@@ -33,6 +35,29 @@ pub struct ErrorContext<'c> {
     pub now: Timestamp,
     /// Whether the caller speaks gRPC.
     pub grpc: bool,
+}
+
+impl<'c> ErrorContext<'c> {
+    /// What is known of a request: its policy and route as far as they were found.
+    pub fn new(
+        policies: &'c PolicySet,
+        found: (Option<&'c Policy>, Option<&'c Route>),
+        ids: &'c RequestIds,
+        path: &'c str,
+        now: Timestamp,
+    ) -> Self {
+        let (policy, route) = found;
+        Self {
+            style: policy.map_or(policies.default_errors(), |policy| &policy.errors),
+            realm: policy.map_or("sidegate", |policy| &policy.service),
+            accepts: route.map_or(&[], |route| route.authentication.methods()),
+            path,
+            request_id: &ids.request_id,
+            trace_id: &ids.trace_id,
+            now,
+            grpc: false,
+        }
+    }
 }
 
 /// A response that is ready to be written.

@@ -166,19 +166,9 @@ pub fn refuse(policies: Arc<PolicySet>, metrics: Metrics, access_log: bool) -> R
             .and_then(|index| policies.get(index));
         let service = policy.map_or(NONE, |policy| policy.service.as_str());
         let rejection = head_rejection(status);
-        let answer = render(
-            &rejection,
-            &ErrorContext {
-                style: policy.map_or(policies.default_errors(), |policy| &policy.errors),
-                realm: policy.map_or("sidegate", |policy| &policy.service),
-                accepts: &[],
-                path: &path,
-                request_id: &ids.request_id,
-                trace_id: &ids.trace_id,
-                now: jiff::Timestamp::now(),
-                grpc: false,
-            },
-        );
+        let now = jiff::Timestamp::now();
+        let context = ErrorContext::new(&policies, (policy, None), &ids, &path, now);
+        let answer = render(&rejection, &context);
         metrics.decision(
             [service, NONE, NONE, "deny", rejection.reason().code()],
             started.elapsed(),

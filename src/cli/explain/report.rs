@@ -205,18 +205,13 @@ fn response(
         .and_then(|index| policies.route(index))
         .map(|(_, route)| route);
     let ids = ids(facts.headers);
+    let path = String::from_utf8_lossy(facts.path);
     let content_type = facts.headers.get(http::header::CONTENT_TYPE);
     let answer = render(
         rejection,
         &ErrorContext {
-            style: policy.map_or(policies.default_errors(), |policy| &policy.errors),
-            realm: policy.map_or("sidegate", |policy| &policy.service),
-            accepts: route.map_or(&[], |route| route.authentication.methods()),
-            path: &String::from_utf8_lossy(facts.path),
-            request_id: &ids.request_id,
-            trace_id: &ids.trace_id,
-            now,
             grpc: content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")),
+            ..ErrorContext::new(policies, (policy, route), &ids, &path, now)
         },
     );
     let headers = answer
