@@ -11,6 +11,9 @@ use crate::policy::sources::{MAX_BYTES, Sources};
 use crate::policy::yaml::MAX_FILE_BYTES;
 use crate::policy::{ErrorStyle, PolicySet};
 
+/// The name of the file that configures a process: never a policy.
+pub const CONFIG_NAME: &str = "sidegate.yaml";
+
 /// Why policies could not be had.
 #[derive(Debug)]
 pub enum LoadError {
@@ -87,7 +90,7 @@ fn is_policy(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
     let test = name.ends_with(".test.yaml") || name.ends_with(".test.yml");
-    yaml && !test && !name.starts_with('.')
+    yaml && !test && !name.starts_with('.') && name != CONFIG_NAME
 }
 
 fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {

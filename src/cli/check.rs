@@ -1,19 +1,20 @@
 //! `sidegate check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
 use super::output::{could_not_run, is_styled, print_json, print_line};
 use super::{Exit, Format};
+use crate::config::{Overrides, ServerConfig};
 use crate::policy::ErrorStyle;
 use crate::policy::problem::Problem;
-use crate::policy_files::{self, LoadError};
+use crate::policy_files::{self, CONFIG_NAME, LoadError};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Policy files, or folders of them
+    /// Policy files, folders of them, or a `sidegate.yaml` with the policies that it names
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The form of the report
@@ -37,16 +38,35 @@ struct Entry<'p> {
 
 impl Check {
     pub(super) fn execute(self) -> Exit {
-        let problems = match policy_files::load(&self.paths, ErrorStyle::default()) {
-            Ok(policies) => {
-                self.report(&[], policies.policies().len());
-                return Exit::Fine;
+        match self.problems() {
+            Ok((problems, policies)) => {
+                self.report(&problems, policies);
+                if problems.is_empty() { Exit::Fine } else { Exit::No }
             }
-            Err(LoadError::Wrong(problems)) => problems,
-            Err(error) => return could_not_run(error),
-        };
-        self.report(&problems, 0);
-        Exit::No
+            Err(unreadable) => could_not_run(unreadable),
+        }
+    }
+
+    /// All problems, and the number of policies where there is none.
+    fn problems(&self) -> Result<(Vec<Problem>, usize), LoadError> {
+        let mut problems = Vec::new();
+        let mut policies = Vec::new();
+        for path in &self.paths {
+            match config_of(path) {
+                None => policies.push(path.clone()),
+                Some(Ok(config)) => policies.push(config.policies),
+                Some(Err(LoadError::Wrong(found))) => problems.extend(found),
+                Some(Err(unreadable)) => return Err(unreadable),
+            }
+        }
+        match policy_files::load(&policies, ErrorStyle::default()) {
+            Ok(set) => Ok((problems, set.policies().len())),
+            Err(LoadError::Wrong(found)) => {
+                problems.extend(found);
+                Ok((problems, 0))
+            }
+            Err(unreadable) => Err(unreadable),
+        }
     }
 
     fn report(&self, problems: &[Problem], policies: usize) {
@@ -67,6 +87,12 @@ impl Check {
             }
         }
     }
+}
+
+/// The configuration of a process, if that is what a file is by its name.
+fn config_of(path: &Path) -> Option<Result<ServerConfig, LoadError>> {
+    let is_config = path.file_name().is_some_and(|name| name == CONFIG_NAME);
+    is_config.then(|| ServerConfig::load(path, &Overrides::default()))
 }
 
 /// `1 problem` or `n problems`.

@@ -10,11 +10,8 @@ use super::output::{complain, could_not_run, is_styled};
 use crate::app::{App, Sockets, StartError};
 use crate::config::{Overrides, ServerConfig};
 use crate::policy::PolicySet;
-use crate::policy_files::{self, LoadError};
+use crate::policy_files::{self, CONFIG_NAME, LoadError};
 use crate::telemetry::{self, LogTarget};
-
-/// The file that is read where none is named.
-const DEFAULT_CONFIG: &str = "sidegate.yaml";
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -50,7 +47,7 @@ impl ServerOptions {
             listen: self.listen.clone().filter(|address| !address.is_empty()),
             admin: self.admin.clone().filter(|address| !address.is_empty()),
         };
-        let default = PathBuf::from(DEFAULT_CONFIG);
+        let default = PathBuf::from(CONFIG_NAME);
         // A variable that is set to nothing is as good as unset.
         match self.config.as_ref().filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => ServerConfig::load(path, &overrides),
