@@ -218,6 +218,38 @@ fn the_first_no_ends_it() {
 }
 
 #[test]
+fn a_prefix_in_disguise_changes_nothing() {
+    for path in ["/w/open/x", "/%77/open/x"] {
+        let line = request(&format!("GET {path}"));
+        check(
+            &line.clone().tenant(TENANT).tenant(OTHER_TENANT),
+            "tenant_header_invalid",
+        );
+        check(&line.key("a").key("b"), "request_malformed");
+    }
+}
+
+#[test]
+fn a_limit_holds_in_shadow_mode() {
+    let text = POLICY.replace("prefix: /w", "prefix: /w\nmode: shadow");
+    let policies = parse(&[&text]).unwrap();
+    let large = request("POST /w/login").body("", Body::Sized(1001));
+    assert_eq!(large.outcome(&policies), "body_too_large");
+}
+
+#[test]
+fn a_refused_caller_is_known_as_far_as_it_was_proven() {
+    let policies = policies();
+    let user = request("GET /w/roles")
+        .bearer(&claims_with(&json!({ "roles": [] })))
+        .tenant(TENANT);
+    let principal = user.decide(&policies).principal.unwrap();
+    assert_eq!(principal.subject.as_deref(), Some("user-1"));
+    assert_eq!(principal.tenant.unwrap().to_string(), TENANT);
+    assert!(request("GET /w/roles").decide(&policies).principal.is_none());
+}
+
+#[test]
 fn a_refused_method_names_those_that_are_taken() {
     let policies = policies();
     let line = request("DELETE /w/get");

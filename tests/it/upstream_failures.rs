@@ -31,6 +31,7 @@ fn breaking() -> Upstream {
     Upstream::start(|request| match request.target.rsplit('/').next().unwrap() {
         "close" => Reply::bytes(b""),
         "garbage" => Reply::bytes(b"\x16\x03\x01 this is no HTTP at all\r\n\r\n"),
+        "switch" => Reply::bytes(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"),
         "half-a-head" => Reply::bytes(b"HTTP/1.1 200 OK\r\ncontent-le"),
         "bad-length" => Reply::bytes(b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\nhello"),
         "half-a-body" => Reply::bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello"),
@@ -69,7 +70,7 @@ fn a_service_that_is_down_is_unreachable() {
 #[test]
 fn a_service_that_breaks_off_has_failed() {
     let gateway = gateway();
-    for how in ["close", "garbage", "half-a-head", "bad-length"] {
+    for how in ["close", "garbage", "switch", "half-a-head", "bad-length"] {
         for request in [
             Request::get(&format!("/w/{how}")),
             Request::post(&format!("/w/{how}"), "{\"amount\":1}"),

@@ -125,6 +125,31 @@ fn a_tenant_header_passes_where_the_route_says_so() {
 }
 
 #[test]
+fn a_key_that_nobody_verified_does_not_pass() {
+    let keyless =
+        "version: 1\nservice: s\nupstream: { url: http://127.0.0.1:1 }\nroutes: [{ path: /*, auth: public }]\n";
+    let forwarding = POLICY.replace("routes:", "credentials: forward\nroutes:");
+    for (text, line) in [(keyless, "GET /x"), (&forwarding, "GET /open")] {
+        let policies = parse(&[text]).unwrap();
+        let lines = forwarded(&policies, &request(line).key(JOBS_KEY), PEER);
+        assert!(!lines.iter().any(|line| line.contains(JOBS_KEY)), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_tenant_header_of_another_name_is_set_too() {
+    let policies = parse(&[&POLICY
+        .replace("x-tenant-id", "x-org-id")
+        .replace("tenant: {", "tenant: { header: x-org-id,")])
+    .unwrap();
+    let call = request("GET /x").bearer(&claims()).header("x-org-id", TENANT);
+    let lines = forwarded(&policies, &call, PEER);
+    for name in ["x-org-id", "x-tenant-id"] {
+        assert!(lines.contains(&format!("{name}: {TENANT}")), "{lines:?}");
+    }
+}
+
+#[test]
 fn credentials_pass_or_do_not() {
     for (mode, token, key) in [("", true, false), ("forward", true, true), ("strip", false, false)] {
         let credentials = if mode.is_empty() {
