@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,7 +128,9 @@ fn open_tcp(address: SocketAddr, fds: &mut Fds) -> Result<SocketAddr, StartError
 /// A socket that nobody listens on any more is left over from an earlier process.
 fn open_unix(path: &Path, fds: &mut Fds) -> Result<(), StartError> {
     let shown = path.display();
-    if path.exists() && std::os::unix::net::UnixStream::connect(path).is_err() {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    if is_socket && UnixStream::connect(path).is_err_and(refused) {
         let _ = std::fs::remove_file(path);
     }
     let socket = UnixListener::bind(path).map_err(|error| cannot_listen(&shown, &error))?;

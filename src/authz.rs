@@ -84,7 +84,8 @@ pub fn check_scopes(requirement: &Requirement, principal: &Principal) -> Result<
     }
 }
 
-/// Makes the permit of a principal that meets the requirement of a route.
+/// Makes the permit of a principal that meets the requirement of a route. It looks at the
+/// requirement itself, whatever its caller has seen to already.
 pub fn permit(principal: &Principal, policy: &Policy, route: &Route) -> Result<Permit, Rejection> {
     check_roles(&route.requirement, principal, policy)?;
     check_scopes(&route.requirement, principal)?;

@@ -37,14 +37,18 @@ impl<'r> Bearer<'r> {
             return Self::Absent;
         };
         let bytes = value.as_bytes();
-        let (scheme, rest) = match bytes.iter().position(|&b| b == b' ') {
+        let (scheme, rest) = match bytes.iter().position(|b| matches!(b, b' ' | b'\t')) {
             Some(space) => bytes.split_at(space),
             None => (bytes, &[][..]),
         };
         if !scheme.eq_ignore_ascii_case(b"bearer") {
             return Self::Absent;
         }
+        // RFC 9110, 11.4: one or more spaces; a tab is no separator to some.
         let token = rest.trim_ascii_start();
+        if rest.contains(&b'\t') {
+            return Self::Malformed;
+        }
         if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
             return Self::Malformed;
         }
@@ -74,6 +78,8 @@ mod tests {
             ("Bearer ", Bearer::Malformed),
             ("Bearer a b", Bearer::Malformed),
             ("Bearer a\tb", Bearer::Malformed),
+            ("Bearer\ta", Bearer::Malformed),
+            ("Basic\ta", Bearer::Absent),
             ("Basic YTpi", Bearer::Absent),
             ("Bearerx a", Bearer::Absent),
             ("", Bearer::Absent),

@@ -34,7 +34,7 @@ const MAX_BYTES: usize = 256 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a key set could not be had.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FetchError(String);
 
 impl fmt::Display for FetchError {
@@ -82,28 +82,19 @@ pub fn fetches(policies: &PolicySet) -> Vec<Fetch> {
 }
 
 impl Fetch {
-    /// The URL.
-    pub fn url(&self) -> &str {
-        &self.remote.url
-    }
-
-    /// Fetches once and puts the keys in force.
-    pub async fn once(&self) -> Result<(), FetchError> {
-        let json = tokio::time::timeout(FETCH_TIME, get(&self.remote))
-            .await
-            .map_err(|_| FetchError("it took too long".into()))??;
-        for issuer in &self.issuers {
-            let loaded = jwk::parse(&json, &issuer.algorithms, jwk::Secrets::Refuse)
-                .map_err(|problem| FetchError(problem.to_string()))?;
-            for problem in &loaded.refused {
-                tracing::warn!(url = self.remote.url, issuer = issuer.label, %problem, "a key is not used");
-            }
-            if loaded.set.is_empty() {
-                return Err(FetchError("the set has no key for the algorithms of the issuer".into()));
-            }
-            issuer.ring.replace(loaded.set);
-        }
-        Ok(())
+    /// Fetches once and puts the keys in force, for each issuer that finds some. Says what went
+    /// wrong for which issuer.
+    pub async fn once(&self) -> Vec<(&str, Result<(), FetchError>)> {
+        let fetched = tokio::time::timeout(FETCH_TIME, get(&self.remote)).await;
+        let fetched = fetched.unwrap_or_else(|_| Err(FetchError("it took too long".into())));
+        let took = |issuer: &Subscriber| match &fetched {
+            Ok(json) => issuer.take(json),
+            Err(error) => Err(error.clone()),
+        };
+        self.issuers
+            .iter()
+            .map(|issuer| (issuer.label.as_str(), took(issuer)))
+            .collect()
     }
 
     /// Fetches for as long as it runs. Tells when the first attempt is over, well or not.
@@ -111,27 +102,41 @@ impl Fetch {
         let mut pause = FIRST_PAUSE;
         let mut first = true;
         loop {
-            let result = self.once().await;
+            let results = self.once().await;
             let now = jiff::Timestamp::now();
-            self.issuers
-                .iter()
-                .for_each(|issuer| metrics.jwks_refresh(&issuer.label, result.is_ok(), now));
+            for (issuer, result) in &results {
+                metrics.jwks_refresh(issuer, result.is_ok(), now);
+                if let Err(error) = result {
+                    tracing::warn!(url = self.remote.url, issuer, %error, "a key set cannot be had");
+                }
+            }
             if std::mem::take(&mut first) {
                 settled.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
             }
-            pause = match result {
-                Ok(()) => {
-                    tracing::debug!(url = self.remote.url, "key set fetched");
-                    tokio::time::sleep(self.remote.refresh).await;
-                    FIRST_PAUSE
-                }
-                Err(error) => {
-                    tracing::warn!(url = self.remote.url, %error, "a key set cannot be had");
-                    tokio::time::sleep(pause).await;
-                    (pause * 2).min(self.remote.refresh)
-                }
+            let fine = results.iter().all(|(_, result)| result.is_ok());
+            tokio::time::sleep(if fine { self.remote.refresh } else { pause }).await;
+            pause = if fine {
+                FIRST_PAUSE
+            } else {
+                (pause * 2).min(self.remote.refresh)
             };
         }
+    }
+}
+
+impl Subscriber {
+    /// Puts the keys of a set in force that this issuer can use.
+    fn take(&self, json: &[u8]) -> Result<(), FetchError> {
+        let loaded = jwk::parse(json, &self.algorithms, jwk::Secrets::Refuse)
+            .map_err(|problem| FetchError(problem.to_string()))?;
+        for problem in &loaded.refused {
+            tracing::warn!(issuer = self.label, %problem, "a key is not used");
+        }
+        if loaded.set.is_empty() {
+            return Err(FetchError("the set has no key for the algorithms of the issuer".into()));
+        }
+        self.ring.replace(loaded.set);
+        Ok(())
     }
 }
 

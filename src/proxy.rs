@@ -25,6 +25,7 @@ use crate::decision::decide;
 use crate::jwks::KeyWaiter;
 use crate::policy::PolicySet;
 use crate::rejection::{Reason, Rejection};
+use crate::request::without_port;
 use crate::telemetry::metrics::Metrics;
 
 pub mod context;
@@ -50,6 +51,9 @@ const DRAINED_BYTES: usize = 256 * 1024;
 
 /// How long the rest of a body is read after the answer, so that the connection can be kept.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// How long either side of a WebSocket may be silent.
+const WEBSOCKET_SILENCE: Duration = Duration::from_hours(1);
 
 /// How long the answer to a request with a chunked body waits for the rest of that body.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -126,6 +130,10 @@ impl Gateway {
             header.insert_header(name, value)?;
         }
         let bodiless = answer.body.is_empty() || session.req_header().method == http::Method::HEAD;
+        if bodiless && let ServerSession::H2(http2) = session.as_downstream_mut() {
+            // Trailers-only is one frame that ends the stream; the engine would add an empty one.
+            return http2.write_response_header(Box::new(header), true);
+        }
         session.write_response_header(Box::new(header), bodiless).await?;
         if !bodiless {
             session.write_response_body(Some(answer.body), true).await?;
@@ -166,6 +174,15 @@ async fn drain(session: &mut Session) {
             _ => return,
         }
     }
+}
+
+/// Whether the final response has begun; `100 Continue` and its like are none (RFC 9110, 15.2).
+fn has_answered(session: &Session) -> bool {
+    let switching = StatusCode::SWITCHING_PROTOCOLS;
+    let is_final = |status: StatusCode| !status.is_informational() || status == switching;
+    session
+        .response_written()
+        .is_some_and(|response| is_final(response.status))
 }
 
 /// The address of the other end, if it has one.
@@ -219,12 +236,11 @@ impl ProxyHttp for Gateway {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
         }
-        // An upgraded connection has no body that could pause.
-        let upgrade = session.as_downstream().is_upgrade_req();
-        session.set_read_timeout((!upgrade).then_some(self.limits.body_timeout));
+        session.set_read_timeout(Some(self.limits.body_timeout));
         session.set_write_timeout(Some(self.limits.idle_timeout));
-        // A client that closes its sending half still wants its answer.
-        session.as_downstream_mut().set_abort_on_close(false);
+        // A client that closes its sending half still wants its answer; not so with WebSocket.
+        let websocket = facts::is_websocket(session.req_header());
+        session.as_downstream_mut().set_abort_on_close(websocket);
         Ok(())
     }
 
@@ -238,7 +254,7 @@ impl ProxyHttp for Gateway {
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         match self.check_head(session, &target) {
             Some(rejection) => {
-                let host = session.req_header().uri.host();
+                let host = facts::authority(session).map(without_port);
                 ctx.policy = self.policies.spelled(host, target.path());
                 ctx.rejection = Some(rejection);
             }
@@ -267,9 +283,8 @@ impl ProxyHttp for Gateway {
         let peer = ctx.policy.and_then(|index| self.peers.get(index));
         match peer.and_then(|peer| peer.get()) {
             Some(mut peer) => {
-                if session.as_downstream().is_upgrade_req() {
-                    peer.options.read_timeout = None;
-                    peer.options.write_timeout = None;
+                if facts::is_websocket(session.req_header()) {
+                    peer.options.read_timeout = Some(WEBSOCKET_SILENCE);
                 }
                 Ok(peer)
             }
@@ -332,6 +347,10 @@ impl ProxyHttp for Gateway {
         if response.status.is_informational() && !switching {
             return Ok(());
         }
+        if switching {
+            // What follows is no body that could pause.
+            session.set_read_timeout(Some(WEBSOCKET_SILENCE));
+        }
         ctx.upstream_answered(response.status.as_u16());
         ctx.count_decision(&self.policies);
         if session.is_process_shutting_down() {
@@ -344,14 +363,28 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
-        let rejection = rejection_of(error);
+        let mut rejection = rejection_of(error);
+        let http2 = session.as_downstream().is_http2();
+        if rejection
+            .as_ref()
+            .is_some_and(|r| r.reason() == Reason::UpstreamTimeout)
+            && http2
+            && !session.as_downstream_mut().is_body_done()
+        {
+            // Over HTTP/2 the engine does not time the body, so the service's silence is the first
+            // sign of a client that stopped sending.
+            rejection = Some(Rejection::because(
+                Reason::RequestTimeout,
+                "the body did not arrive in time",
+            ));
+        }
         let code = rejection.as_ref().map_or(0, |rejection| rejection.reason().status());
         tracing::debug!(%error, code, "request failed");
         session.set_keepalive(None);
         if let Some(rejection) = rejection {
             ctx.rejection = Some(rejection.clone());
             ctx.count_decision(&self.policies);
-            if session.response_written().is_none()
+            if !has_answered(session)
                 && let Err(error) = self.answer(session, &rejection, ctx).await
             {
                 tracing::debug!(%error, "the client is gone");

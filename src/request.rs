@@ -1,6 +1,6 @@
 //! All that a decision may read of a request, borrowed. No socket, no clock, no pingora.
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, Method};
 
 use crate::credential::ClientCertificate;
@@ -67,6 +67,9 @@ impl<'r> RequestFacts<'r> {
         if self.query.iter().any(|b| !b.is_ascii_graphic() || *b == b'#') {
             return Some("the query has a character that must be encoded");
         }
+        if let Some(problem) = self.malformed_nominations() {
+            return Some(problem);
+        }
         if self.repeats(&AUTHORIZATION) {
             return Some("`authorization` is there twice");
         }
@@ -96,6 +99,25 @@ impl<'r> RequestFacts<'r> {
         }
     }
 
+    /// RFC 9110, 7.6.1: `Connection` does not name what is meant for the service. It would be
+    /// removed after it had its part in the decision.
+    fn malformed_nominations(&self) -> Option<&'static str> {
+        let nominations = self
+            .headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|&b| b == b','));
+        let mut names = nominations.map(<[u8]>::trim_ascii);
+        let is_end_to_end = |name: &[u8]| {
+            END_TO_END
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        };
+        names
+            .any(is_end_to_end)
+            .then_some("`connection` names a header that is meant for the service")
+    }
+
     fn malformed_framing(&self) -> Option<&'static str> {
         if let Some(coding) = self.headers.get(TRANSFER_ENCODING) {
             if self.repeats(&TRANSFER_ENCODING) || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
@@ -115,6 +137,21 @@ impl<'r> RequestFacts<'r> {
         None
     }
 }
+
+/// Headers that `Connection` may not name.
+const END_TO_END: [&str; 11] = [
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "idempotency-key",
+    "transfer-encoding",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
 
 /// `Idempotency-Key`, at most once in a request.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -212,6 +249,9 @@ mod tests {
             (&[("authorization", "a")][..], true),
             (&[("authorization", "a"), ("authorization", "a")], false),
             (&[("idempotency-key", "a"), ("idempotency-key", "b")], false),
+            (&[("connection", "keep-alive, x-user-id")], true),
+            (&[("connection", "close, Content-Type")], false),
+            (&[("connection", "x-forwarded-for")], false),
             (&[("content-length", "12")], true),
             (&[("content-length", "+12")], false),
             (&[("content-length", "1, 1")], false),

@@ -109,13 +109,13 @@ fn check_header(header: &Map<String, Value>) -> Result<Option<Algorithm>, Reject
     }
 }
 
-/// RFC 7519, 5.1 and RFC 9068, 2.1: `JWT`, or a type that ends in `+jwt`, any case, with or
-/// without `application/`.
+/// RFC 7519, 5.1 and RFC 9068, 2.1: `JWT` or `at+jwt`, any case, with or without `application/`.
+/// Other types are tokens for other purposes (RFC 8725, 3.11).
 fn is_jwt(typ: &Value) -> bool {
     let Some(text) = typ.as_str() else { return false };
     let text = text.to_ascii_lowercase();
     let text = text.strip_prefix("application/").unwrap_or(&text);
-    text == "jwt" || text.ends_with("+jwt")
+    text == "jwt" || text == "at+jwt"
 }
 
 fn key_id(header: &Map<String, Value>) -> Result<Option<String>, Rejection> {

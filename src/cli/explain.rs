@@ -164,8 +164,10 @@ fn fetch_keys(policies: &PolicySet) {
     };
     runtime.block_on(async {
         for fetch in fetches {
-            if let Err(error) = fetch.once().await {
-                super::output::complain(format!("the keys of `{}` cannot be had: {error}", fetch.url()));
+            for (issuer, result) in fetch.once().await {
+                if let Err(error) = result {
+                    super::output::complain(format!("the keys of `{issuer}` cannot be had: {error}"));
+                }
             }
         }
     });

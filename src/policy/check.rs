@@ -15,7 +15,8 @@ use super::document::{
     AllowedAmbiguity, CertificateNameDocument, ContentTypesDocument, CredentialsMode, ErrorsDocument, MtlsDocument,
     PathsDocument, PolicyDocument, SecretDocument, SecretPlace, TenantDocument, Text,
 };
-use super::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers};
+use super::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers, fold, is_alias};
+use super::internal_key::InternalKeys;
 use super::problem::{Problem, Problems, Source, suggest};
 use super::route::check_literal;
 use super::router::Router;
@@ -66,6 +67,7 @@ impl Checker<'_> {
         let prefix = self.prefix(document.prefix.as_ref());
         let tenant = document.tenant.and_then(|tenant| self.tenant(tenant));
         let internal_keys = document.internal_key.and_then(|keys| self.internal_keys(keys));
+        self.tell_apart(tenant.as_ref(), internal_keys.as_ref(), &document.service.span);
         let errors = self.errors(document.errors, &document.service.value);
         let PathsDocument {
             case_insensitive,
@@ -189,6 +191,16 @@ impl Checker<'_> {
         Some(TenantRule { header, claims })
     }
 
+    /// A tenant is no secret, so it cannot be the key.
+    fn tell_apart(&mut self, tenant: Option<&TenantRule>, keys: Option<&InternalKeys>, span: &Range<usize>) {
+        if let (Some(tenant), Some(keys)) = (tenant, keys)
+            && tenant.header == keys.header
+        {
+            let message = format!("`{}` is both the tenant header and the internal key's", keys.header);
+            self.problems.add(span, message);
+        }
+    }
+
     fn certificates(&mut self, mtls: MtlsDocument) -> Vec<CertificateName> {
         let List(names) = mtls.allow;
         names
@@ -283,7 +295,7 @@ impl Checker<'_> {
                 [word] if word == "scopes" => Some(IdentitySource::Scopes),
                 names => Some(IdentitySource::Claim(names.to_vec())),
             };
-            let name = self.identity_name(&name);
+            let name = self.identity_name(&name, &headers);
             headers.extend(name.zip(source).map(|(name, source)| IdentityHeader { name, source }));
         }
         Identity::new(headers, &owned)
@@ -299,28 +311,15 @@ impl Checker<'_> {
         found.map(|(_, source)| source)
     }
 
-    /// A header that Sidegate may set: not one that frames, routes or authenticates the request.
-    fn identity_name(&mut self, name: &Placed<String>) -> Option<HeaderName> {
-        const RESERVED: [&str; 13] = [
-            "authorization",
-            "connection",
-            "content-length",
-            "content-type",
-            "cookie",
-            "forwarded",
-            "host",
-            "idempotency-key",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-            "x-request-id",
-        ];
+    /// A header that Sidegate may set.
+    fn identity_name(&mut self, name: &Placed<String>, earlier: &[IdentityHeader]) -> Option<HeaderName> {
         let header = self.header_name(Some(name.clone()), "")?;
-        if RESERVED.contains(&header.as_str()) || header.as_str().starts_with("x-forwarded-") {
+        if earlier
+            .iter()
+            .any(|other| is_alias(header.as_str(), &fold(other.name.as_str())))
+        {
             self.problems
-                .add(&name.span, format!("`{header}` cannot be an identity header"));
-            return None;
+                .add(&name.span, format!("`{header}` is here twice, in another spelling"));
         }
         Some(header)
     }
@@ -329,12 +328,19 @@ impl Checker<'_> {
         let Some(name) = name else {
             return Some(HeaderName::from_static(default));
         };
-        let parsed = HeaderName::from_bytes(name.value.as_bytes()).ok();
-        if parsed.is_none() {
-            self.problems
-                .add(&name.span, format!("`{}` is no header name", name.value));
+        match HeaderName::from_bytes(name.value.as_bytes()) {
+            Ok(header) if is_reserved(header.as_str()) => {
+                let message = format!("`{header}` frames, routes or authenticates a request, and cannot serve here");
+                self.problems.add(&name.span, message);
+                None
+            }
+            Ok(header) => Some(header),
+            Err(_) => {
+                self.problems
+                    .add(&name.span, format!("`{}` is no header name", name.value));
+                None
+            }
         }
-        parsed
     }
 
     /// Reads a text that may come from the environment.
@@ -395,6 +401,29 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// Headers that have a meaning of their own.
+fn is_reserved(name: &str) -> bool {
+    const RESERVED: [&str; 16] = [
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "idempotency-key",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-request-id",
+        "x-sandbox",
+    ];
+    RESERVED.contains(&name) || name.starts_with("x-forwarded-")
 }
 
 fn allowance(allow: Option<List<AllowedAmbiguity>>) -> Allowance {

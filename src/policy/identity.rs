@@ -111,7 +111,8 @@ fn is_http(name: &[u8]) -> bool {
     name.iter().take(5).map(|b| fold_byte(*b)).eq(*b"http-")
 }
 
-fn fold(name: &str) -> String {
+/// A name in lower case with hyphens.
+pub fn fold(name: &str) -> String {
     name.bytes().map(|b| char::from(fold_byte(b))).collect()
 }
 

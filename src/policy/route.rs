@@ -120,7 +120,7 @@ impl Segment {
     #[must_use]
     pub fn folded(&self) -> Self {
         match self {
-            Self::Literal(text) => Self::Literal(text.to_lowercase()),
+            Self::Literal(text) => Self::Literal(text.to_ascii_lowercase()),
             Self::Any => Self::Any,
         }
     }

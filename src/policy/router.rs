@@ -69,7 +69,7 @@ impl Router {
     pub fn find(&self, routes: &[Route], path: &str, method: &Method) -> Found {
         let mut best = Search::default();
         if self.folds_case {
-            self.visit(&path.to_lowercase(), &mut |rank| {
+            self.visit(&path.to_ascii_lowercase(), &mut |rank| {
                 self.consider(routes, rank, path, method, &mut best);
             });
         } else {
@@ -86,7 +86,7 @@ impl Router {
     pub fn methods(&self, routes: &[Route], path: &str) -> Vec<Method> {
         let mut methods: Vec<Method> = Vec::new();
         let folded = if self.folds_case {
-            path.to_lowercase()
+            path.to_ascii_lowercase()
         } else {
             path.to_owned()
         };
@@ -138,7 +138,7 @@ impl Node {
         let mut node = self;
         for segment in &pattern.segments {
             node = match segment {
-                Segment::Literal(text) if folds_case => node.literals.entry(text.to_lowercase()).or_default(),
+                Segment::Literal(text) if folds_case => node.literals.entry(text.to_ascii_lowercase()).or_default(),
                 Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
                 Segment::Any => node.any.get_or_insert_default(),
             };

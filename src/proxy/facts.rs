@@ -1,7 +1,8 @@
 //! The engine's session to [`RequestFacts`].
 
-use http::Version;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Method, Version};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use crate::credential::ClientCertificate;
@@ -93,7 +94,8 @@ pub fn of<'s>(session: &'s Session, target: &'s Target, max_body_bytes: u64, now
     }
 }
 
-fn authority(session: &Session) -> Option<&str> {
+/// `Host` or `:authority`.
+pub fn authority(session: &Session) -> Option<&str> {
     let header = session.req_header();
     let pseudo = header.uri.authority().map(http::uri::Authority::as_str);
     let host = header.headers.get(http::header::HOST);
@@ -101,6 +103,17 @@ fn authority(session: &Session) -> Option<&str> {
         Version::HTTP_2 => pseudo.or_else(|| host?.to_str().ok()),
         _ => host?.to_str().ok(),
     }
+}
+
+/// Whether a request opens a WebSocket (RFC 6455, 4.1).
+pub fn is_websocket(request: &RequestHeader) -> bool {
+    let headers = &request.headers;
+    let upgrade = headers.get(http::header::UPGRADE);
+    request.method == Method::GET
+        && upgrade.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && headers.contains_key(http::header::SEC_WEBSOCKET_KEY)
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
 }
 
 fn client_certificate(session: &Session) -> Option<&ClientCertificate> {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, HOST};
+use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::ids::RequestIds;
@@ -115,6 +115,7 @@ pub fn changes(
     };
     changes.forwarding(headers, hop);
     changes.sandbox(headers);
+    changes.cookies(headers);
     changes.tracing(ids);
     changes.set.extend(permit.identity().iter().cloned());
     changes
@@ -179,8 +180,21 @@ impl Changes {
     /// `x-sandbox: true` passes, any other value does not.
     fn sandbox(&mut self, headers: &HeaderMap) {
         let mut values = headers.get_all(&X_SANDBOX).iter().peekable();
-        if values.peek().is_some() && !values.all(|value| value == "true") {
-            self.remove.push(X_SANDBOX);
+        if values.peek().is_none() {
+            return;
+        }
+        match values.all(|value| value == "true") {
+            true => self.set.push((X_SANDBOX, HeaderValue::from_static("true"))),
+            false => self.remove.push(X_SANDBOX),
+        }
+    }
+
+    /// HTTP/2 may split cookies; one field is what HTTP/1 services read (RFC 9113, 8.2.3).
+    fn cookies(&mut self, headers: &HeaderMap) {
+        let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if crumbs.len() > 1 {
+            let whole = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]));
+            self.set.extend(whole.ok().map(|whole| (COOKIE, whole)));
         }
     }
 

@@ -177,7 +177,7 @@ pub fn refuse(policies: Arc<PolicySet>, metrics: Metrics, access_log: bool) -> R
         if access_log {
             log(&rejection, service, &ids, &method, &path, answer.status);
         }
-        on_the_wire(&answer)
+        on_the_wire(&answer, &method)
     })
 }
 
@@ -200,7 +200,15 @@ fn first_words(head: &[u8]) -> (Method, String) {
     let method = words.next().and_then(|word| Method::from_bytes(word).ok());
     let target = words.next().unwrap_or_default();
     let path = target.split(|&b| b == b'?').next().unwrap_or_default();
-    (method.unwrap_or_default(), String::from_utf8_lossy(path).into_owned())
+    (
+        method.unwrap_or_else(unknown),
+        String::from_utf8_lossy(path).into_owned(),
+    )
+}
+
+/// A method that could not be read, which is none of the standard ones.
+fn unknown() -> Method {
+    Method::from_bytes(b"UNKNOWN").unwrap_or_default()
 }
 
 /// The host that a head is for, as far as it came.
@@ -214,7 +222,7 @@ fn host(head: &[u8]) -> Option<&str> {
     Some(without_port(host))
 }
 
-fn on_the_wire(answer: &super::error_response::ErrorResponse) -> Bytes {
+fn on_the_wire(answer: &super::error_response::ErrorResponse, method: &Method) -> Bytes {
     let phrase = http::StatusCode::from_u16(answer.status)
         .ok()
         .and_then(|s| s.canonical_reason());
@@ -227,7 +235,9 @@ fn on_the_wire(answer: &super::error_response::ErrorResponse) -> Bytes {
         wire.put_slice(b"\r\n");
     }
     wire.put_slice(b"connection: close\r\n\r\n");
-    wire.put_slice(&answer.body);
+    if *method != Method::HEAD {
+        wire.put_slice(&answer.body);
+    }
     wire.freeze()
 }
 

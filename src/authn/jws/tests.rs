@@ -121,6 +121,7 @@ fn headers_that_are_refused() {
         (json!({}), "token_malformed"),
         (json!({ "alg": ["HS256"] }), "token_malformed"),
         (json!({ "alg": "HS256", "typ": "secevent" }), "token_malformed"),
+        (json!({ "alg": "HS256", "typ": "logout+jwt" }), "token_malformed"),
         (json!({ "alg": "HS256", "typ": 1 }), "token_malformed"),
         (json!({ "alg": "HS256", "kid": "" }), "token_malformed"),
         (json!({ "alg": "HS256", "kid": 7 }), "token_malformed"),
