@@ -25,6 +25,16 @@ fn gateway() -> Arc<Gateway> {
 }
 
 #[test]
+fn split_cookies_are_one_cookie() {
+    let gateway = gateway();
+    let request = Request::get("/w/open/x")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2");
+    assert_eq!(Http2::plain(gateway.port).exchange(&request).status, 200);
+    assert_eq!(gateway.upstream.seen(&request.case)[0].values("cookie"), ["a=1; b=2"]);
+}
+
+#[test]
 fn the_same_reasons_for_the_same_requests() {
     let gateway = gateway();
     let connection = Http2::plain(gateway.port);

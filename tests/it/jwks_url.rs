@@ -53,6 +53,20 @@ fn published_keys_are_fetched_once_and_serve_every_request() {
 }
 
 #[test]
+fn an_issuer_that_finds_no_key_in_a_set_keeps_none_from_another() {
+    let key = Key::new("ES256", "one");
+    let server = KeyServer::publishing(&[&key]);
+    let other = POLICY
+        .replace("ES256", "ES384")
+        .replace("prefix: /w", "prefix: /other")
+        .replace("wallet-svc", "other-svc");
+    let gateway = trusting(&server.url).policy("a-other", &other).start();
+    gateway.allowed(&get(&key));
+    let there = Request::get("/other/x").bearer(&key.sign(claims(json!({}))));
+    gateway.refused(&there, 503, "keys_unavailable");
+}
+
+#[test]
 fn the_very_first_requests_wait_for_the_first_key_set_together() {
     let key = Key::new("ES256", "one");
     let (set, release) = (key_set(&[&key]), Latch::default());

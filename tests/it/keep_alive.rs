@@ -193,6 +193,24 @@ fn a_body_that_stalls_is_a_timeout() {
 }
 
 #[test]
+fn asking_for_an_upgrade_does_not_stop_the_clock() {
+    let gateway = gateway();
+    for upgrade in ["foo", "websocket"] {
+        let mut wire = gateway.connect();
+        let head = format!(
+            "POST /w/open HTTP/1.1\r\nhost: localhost\r\nupgrade: {upgrade}\r\nconnection: upgrade\r\ncontent-length: 10\r\n\r\nab"
+        );
+        wire.write(head);
+        let answer = wire.answer("POST").unwrap();
+        assert_eq!(
+            (answer.status, answer.reason().as_str()),
+            (408, "request_timeout"),
+            "{upgrade}"
+        );
+    }
+}
+
+#[test]
 fn a_client_that_stopped_sending_still_gets_its_answer() {
     let gateway = gateway();
     let mut wire = gateway.connect();

@@ -32,6 +32,8 @@ fn breaking() -> Upstream {
         "close" => Reply::bytes(b""),
         "garbage" => Reply::bytes(b"\x16\x03\x01 this is no HTTP at all\r\n\r\n"),
         "switch" => Reply::bytes(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"),
+        "continue" => Reply::bytes(b"HTTP/1.1 100 Continue\r\n\r\n"),
+        "hints" => Reply::bytes(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"),
         "half-a-head" => Reply::bytes(b"HTTP/1.1 200 OK\r\ncontent-le"),
         "bad-length" => Reply::bytes(b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\nhello"),
         "half-a-body" => Reply::bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello"),
@@ -70,7 +72,15 @@ fn a_service_that_is_down_is_unreachable() {
 #[test]
 fn a_service_that_breaks_off_has_failed() {
     let gateway = gateway();
-    for how in ["close", "garbage", "switch", "half-a-head", "bad-length"] {
+    for how in [
+        "close",
+        "garbage",
+        "switch",
+        "continue",
+        "hints",
+        "half-a-head",
+        "bad-length",
+    ] {
         for request in [
             Request::get(&format!("/w/{how}")),
             Request::post(&format!("/w/{how}"), "{\"amount\":1}"),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    body::Incoming,
+    body::{Body, Incoming},
     client::conn::http2::{self, SendRequest},
     service::service_fn,
 };
@@ -55,16 +55,23 @@ impl Http2 {
             .unwrap_or_else(|error| panic!("{request}: {error:?}"))
     }
 
+    /// Whether the head of the answer ends the stream, without an empty frame after it.
+    pub(crate) fn ends_with_head(&self, request: &Request) -> bool {
+        let mut sender = self.0.clone();
+        let message = message(request);
+        runtime().block_on(async {
+            let exchange = async {
+                sender.ready().await?;
+                sender.send_request(message).await
+            };
+            let answer = timeout(PATIENCE, exchange).await.expect("an answer in time").unwrap();
+            answer.body().is_end_stream()
+        })
+    }
+
     pub(crate) fn try_exchange(&self, request: &Request) -> hyper::Result<Answer> {
         let mut sender = self.0.clone();
-        let mut message = http::Request::builder()
-            .method(request.method.as_str())
-            .uri(format!("http://{}{}", request.host, request.target))
-            .header("x-case", &request.case);
-        for (name, value) in &request.headers {
-            message = message.header(name, value);
-        }
-        let message = message.body(Full::from(request.body.clone())).unwrap();
+        let message = message(request);
         runtime().block_on(async {
             let exchange = async {
                 sender.ready().await?;
@@ -82,6 +89,17 @@ impl Http2 {
             timeout(PATIENCE, exchange).await.expect("an answer in time")
         })
     }
+}
+
+fn message(request: &Request) -> http::Request<Full<Bytes>> {
+    let mut message = http::Request::builder()
+        .method(request.method.as_str())
+        .uri(format!("http://{}{}", request.host, request.target))
+        .header("x-case", &request.case);
+    for (name, value) in &request.headers {
+        message = message.header(name, value);
+    }
+    message.body(Full::from(request.body.clone())).unwrap()
 }
 
 fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
