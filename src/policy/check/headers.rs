@@ -1,0 +1,101 @@
+//! The headers that a policy names: those that tell who is calling, and those that callers send.
+
+use std::ops::Range;
+
+use http::HeaderName;
+
+use super::Checker;
+use crate::policy::decode::{Entries, Placed};
+use crate::policy::document::ClaimPath;
+use crate::policy::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers, fold, is_alias};
+use crate::policy::problem::suggest;
+
+impl Checker<'_> {
+    pub(super) fn identity(
+        &mut self,
+        identity: Option<Entries<Placed<ClaimPath>>>,
+        tenant_header: Option<&HeaderName>,
+    ) -> Identity {
+        let owned: Vec<_> = tenant_header.cloned().into_iter().collect();
+        let Some(Entries(entries)) = identity else {
+            return Identity::new(default_headers(tenant_header), &owned);
+        };
+        let mut headers = Vec::new();
+        for (name, path) in entries {
+            let source = match path.value.0.as_slice() {
+                [word] if word.starts_with('@') => self.special_source(word, &path.span),
+                [word] if word == "roles" => Some(IdentitySource::Roles),
+                [word] if word == "scopes" => Some(IdentitySource::Scopes),
+                names => Some(IdentitySource::Claim(names.to_vec())),
+            };
+            let name = self.identity_name(&name, &headers);
+            headers.extend(name.zip(source).map(|(name, source)| IdentityHeader { name, source }));
+        }
+        Identity::new(headers, &owned)
+    }
+
+    fn special_source(&mut self, word: &str, span: &Range<usize>) -> Option<IdentitySource> {
+        let found = SPECIAL.into_iter().find(|(name, _)| *name == word);
+        if found.is_none() {
+            let help = suggest(word, SPECIAL.iter().map(|(name, _)| *name));
+            self.problems
+                .add_with_help(span, format!("unknown source `{word}`"), help);
+        }
+        found.map(|(_, source)| source)
+    }
+
+    /// A header that Sidegate may set.
+    fn identity_name(&mut self, name: &Placed<String>, earlier: &[IdentityHeader]) -> Option<HeaderName> {
+        let header = self.header_name(Some(name.clone()), "")?;
+        if earlier
+            .iter()
+            .any(|other| is_alias(header.as_str(), &fold(other.name.as_str())))
+        {
+            self.problems
+                .add(&name.span, format!("`{header}` is here twice, in another spelling"));
+        }
+        Some(header)
+    }
+
+    pub(super) fn header_name(&mut self, name: Option<Placed<String>>, default: &'static str) -> Option<HeaderName> {
+        let Some(name) = name else {
+            return Some(HeaderName::from_static(default));
+        };
+        match HeaderName::from_bytes(name.value.as_bytes()) {
+            Ok(header) if is_reserved(header.as_str()) => {
+                let message = format!("`{header}` frames, routes or authenticates a request, and cannot serve here");
+                self.problems.add(&name.span, message);
+                None
+            }
+            Ok(header) => Some(header),
+            Err(_) => {
+                self.problems
+                    .add(&name.span, format!("`{}` is no header name", name.value));
+                None
+            }
+        }
+    }
+}
+
+/// Headers that have a meaning of their own.
+fn is_reserved(name: &str) -> bool {
+    const RESERVED: [&str; 16] = [
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "idempotency-key",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-request-id",
+        "x-sandbox",
+    ];
+    RESERVED.contains(&name) || name.starts_with("x-forwarded-")
+}
