@@ -194,27 +194,36 @@ fn peer_address(session: &Session) -> Option<IpAddr> {
 /// What an error of the engine means to the client. `None`: the client is gone.
 fn rejection_of(error: &Error) -> Option<Rejection> {
     use ErrorType::{
-        ConnectNoRoute, ConnectRefused, ConnectTimedout, ConnectionClosed, HTTPStatus, InvalidHTTPHeader, ReadError,
-        ReadTimedout, SocketError, TLSHandshakeTimedout, WriteError, WriteTimedout,
+        ConnectError, ConnectNoRoute, ConnectProxyFailure, ConnectRefused, ConnectTimedout, ConnectionClosed,
+        HTTPStatus, ReadError, ReadTimedout, SocketError, TLSHandshakeTimedout, WriteError, WriteTimedout,
     };
     let reason = match (error.esource(), error.etype()) {
         (_, HTTPStatus(413)) => Reason::BodyTooLarge,
-        (_, HTTPStatus(502)) | (ErrorSource::Upstream, ConnectRefused | ConnectNoRoute | SocketError) => {
+        (_, HTTPStatus(502))
+        | (ErrorSource::Upstream, ConnectError | ConnectRefused | ConnectNoRoute | ConnectProxyFailure | SocketError) => {
             Reason::UpstreamUnreachable
         }
         (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => {
             Reason::UpstreamTimeout
         }
-        (ErrorSource::Upstream, etype) if etype.as_str().starts_with("Connect") && *etype != ConnectionClosed => {
-            Reason::UpstreamUnreachable
-        }
         (ErrorSource::Upstream, _) => Reason::UpstreamFailed,
         (ErrorSource::Downstream, ReadTimedout) => Reason::RequestTimeout,
         (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed | WriteTimedout) => return None,
-        (ErrorSource::Downstream, InvalidHTTPHeader | _) => Reason::RequestMalformed,
+        (ErrorSource::Downstream, _) => Reason::RequestMalformed,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::InternalError,
     };
     Some(Rejection::because(reason, error.etype().as_str().to_owned()))
+}
+
+/// Over HTTP/2 the engine does not time the body, so the service's silence is the first sign of a
+/// client that stopped sending.
+fn blame_client(session: &mut Session, rejection: Rejection) -> Rejection {
+    let http2 = session.as_downstream().is_http2();
+    let stalled = rejection.reason() == Reason::UpstreamTimeout && http2;
+    match stalled && !session.as_downstream_mut().is_body_done() {
+        true => Rejection::because(Reason::RequestTimeout, "the body did not arrive in time"),
+        false => rejection,
+    }
 }
 
 #[async_trait]
@@ -363,21 +372,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
-        let mut rejection = rejection_of(error);
-        let http2 = session.as_downstream().is_http2();
-        if rejection
-            .as_ref()
-            .is_some_and(|r| r.reason() == Reason::UpstreamTimeout)
-            && http2
-            && !session.as_downstream_mut().is_body_done()
-        {
-            // Over HTTP/2 the engine does not time the body, so the service's silence is the first
-            // sign of a client that stopped sending.
-            rejection = Some(Rejection::because(
-                Reason::RequestTimeout,
-                "the body did not arrive in time",
-            ));
-        }
+        let rejection = rejection_of(error).map(|rejection| blame_client(session, rejection));
         let code = rejection.as_ref().map_or(0, |rejection| rejection.reason().status());
         tracing::debug!(%error, code, "request failed");
         session.set_keepalive(None);

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -81,6 +81,15 @@ pub struct HeadLimits {
     pub time: Duration,
 }
 
+/// How far clients have come, for whoever wants to end.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// The heads, on all connections, that have begun to come and are not complete.
+    pub heads: Arc<AtomicUsize>,
+    /// Whether anything came on this connection.
+    pub begun: Arc<AtomicBool>,
+}
+
 /// Writes the answer to a head that could not be read: its status as the engine sees it, and the
 /// first bytes that came.
 pub type Refuse = Arc<dyn Fn(u16, &[u8]) -> Bytes + Send + Sync>;
@@ -100,6 +109,7 @@ pub struct Guard {
     deadline: Option<Pin<Box<Sleep>>>,
     limits: HeadLimits,
     refuse: Refuse,
+    progress: Progress,
     answer: Option<Bytes>,
     closed: bool,
 }
@@ -114,7 +124,7 @@ impl fmt::Debug for Guard {
 
 impl Guard {
     /// Guards a transport.
-    pub fn new(inner: Stream, limits: HeadLimits, refuse: Refuse) -> Self {
+    pub fn new(inner: Stream, limits: HeadLimits, refuse: Refuse, progress: Progress) -> Self {
         Self {
             inner,
             peeked: BytesMut::new(),
@@ -127,6 +137,7 @@ impl Guard {
             deadline: None,
             limits,
             refuse,
+            progress,
             answer: None,
             closed: false,
         }
@@ -148,8 +159,12 @@ impl Guard {
     }
 
     fn leave_for(&self, phase: u8) {
-        if self.phase.load(Ordering::Relaxed) != FRAMES {
+        let before = self.phase.load(Ordering::Relaxed);
+        if before != FRAMES {
             self.phase.store(phase, Ordering::Relaxed);
+        }
+        if before == HEAD {
+            self.progress.heads.fetch_sub(1, Ordering::Release);
         }
     }
 
@@ -167,7 +182,9 @@ impl Guard {
     }
 
     fn count(&mut self, bytes: &[u8]) {
-        *self.phase.get_mut() = HEAD;
+        if std::mem::replace(self.phase.get_mut(), HEAD) != HEAD {
+            self.progress.heads.fetch_add(1, Ordering::Acquire);
+        }
         self.head_bytes += bytes.len();
         self.head_lines += bytes.split(|&b| b == b'\n').count() - 1;
         self.line.read(bytes);
@@ -202,7 +219,12 @@ impl Guard {
 
     fn poll_read_inner(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.peeked.is_empty() {
-            return Pin::new(&mut self.inner).poll_read(cx, buf);
+            let before = buf.filled().len();
+            let result = Pin::new(&mut self.inner).poll_read(cx, buf);
+            if buf.filled().len() > before {
+                self.progress.begun.store(true, Ordering::Release);
+            }
+            return result;
         }
         let length = self.peeked.len().min(buf.remaining());
         buf.put_slice(&self.peeked.split_to(length));
@@ -247,13 +269,24 @@ impl Guard {
             match tokio::time::timeout_at(deadline, self.inner.read(&mut chunk)).await {
                 Ok(Ok(0)) if self.peeked.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(Ok(0)) => return Ok(false),
-                Ok(Ok(read)) => self.peeked.extend(chunk.iter().take(read)),
+                Ok(Ok(read)) => {
+                    self.progress.begun.store(true, Ordering::Release);
+                    self.peeked.extend(chunk.iter().take(read));
+                }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
                     poll_fn(|cx| self.poll_refuse(408, cx)).await;
                     return Err(io::ErrorKind::TimedOut.into());
                 }
             }
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if *self.phase.get_mut() == HEAD {
+            self.progress.heads.fetch_sub(1, Ordering::Release);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Connections: each is guarded, counted, and served until it ends or the process does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::Gateway;
 use super::error_response::{ErrorContext, render};
-use super::guard::{Guard, HeadLimits, Refuse};
+use super::guard::{Guard, HeadLimits, Progress, Refuse};
 use super::ids::RequestIds;
 use crate::config::Limits;
 use crate::policy::PolicySet;
@@ -27,12 +27,17 @@ use crate::request::without_port;
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::{Metrics, NONE};
 
+/// How long a connection that was just taken may be silent when the process ends.
+const FIRST_BYTE: Duration = Duration::from_millis(500);
+
 /// Serves connections with a gateway.
 pub struct Server {
     requests: Arc<Requests>,
     connections: Arc<Connections>,
     limits: HeadLimits,
     refuse: Refuse,
+    /// The heads that have begun to come and are not complete.
+    heads: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Server {
@@ -54,6 +59,7 @@ impl Server {
                 time: limits.header_timeout,
             },
             refuse,
+            heads: Arc::default(),
         }
     }
 }
@@ -62,17 +68,44 @@ impl Server {
 impl ServerApp for Server {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = self.connections.open();
-        let guard = Guard::new(stream, self.limits, Arc::clone(&self.refuse));
-        let mut next: Option<Stream> = Some(Box::new(guard));
-        while let Some(stream) = next {
-            next = self.requests.process_new(stream, shutdown).await;
+        let progress = Progress {
+            heads: Arc::clone(&self.heads),
+            begun: Arc::default(),
+        };
+        let guard = Guard::new(stream, self.limits, Arc::clone(&self.refuse), progress.clone());
+        let serve = async {
+            let mut next: Option<Stream> = Some(Box::new(guard));
+            while let Some(stream) = next {
+                next = self.requests.process_new(stream, shutdown).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = serve => {}
+            () = silent(shutdown.clone(), &progress.begun) => {}
         }
         None
     }
 
-    /// Wakes idle connections so that they end.
+    /// Wakes idle connections so that they end. The engine takes one that has sent half a head
+    /// for idle, so heads that are on their way are waited for.
     async fn cleanup(&self) {
+        let complete = async {
+            while self.heads.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(self.limits.time, complete).await;
         self.requests.http_cleanup().await;
+    }
+}
+
+/// Resolves once the process ends and a connection has not sent anything: there is nothing to cut.
+async fn silent(mut shutdown: ShutdownWatch, begun: &AtomicBool) {
+    let stopping = shutdown.wait_for(|stopping| *stopping).await.is_ok();
+    tokio::time::sleep(FIRST_BYTE).await;
+    if !stopping || begun.load(Ordering::Acquire) {
+        std::future::pending::<()>().await;
     }
 }
 

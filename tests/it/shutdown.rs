@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use serde_json::json;
 
 use crate::harness::{
-    Gateway, Latch, Reply, Request, Setup, Upstream, eventually, http2::Http2, issuer::token, values,
+    Gateway, Latch, Reply, Request, Setup, Upstream, certificates::client, eventually, http2::Http2, issuer::token,
+    values,
 };
 
 const POLICY: &str = "
@@ -26,6 +27,7 @@ fn holding() -> (Gateway, Latch) {
     });
     let gateway = Setup::in_front_of(upstream)
         .config("shutdown: { grace: 15s }")
+        .tls()
         .policy("wallet", POLICY)
         .start();
     (gateway, release)
@@ -56,6 +58,25 @@ fn a_request_in_hand_ends_and_then_the_process_does() {
 }
 
 #[test]
+fn a_request_whose_head_is_on_its_way_is_taken() {
+    let (gateway, _release) = holding();
+    let request = Request::get("/w/open/x");
+    let bytes = request.bytes();
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    let mut wire = gateway.connect();
+    wire.write(first);
+    eventually("it has begun", || {
+        gateway.metric("sidegate_connections", &[]) == Some(1.0)
+    });
+    gateway.terminate();
+    eventually("it is no longer ready", || gateway.probe("/readyz") != Some(200));
+    wire.write(rest);
+    let answer = wire.answer("GET").unwrap();
+    assert_eq!((answer.status, answer.keeps_alive()), (200, false));
+    assert!(gateway.ended().success());
+}
+
+#[test]
 fn readiness_is_gone_while_liveness_and_metrics_stay() {
     let (gateway, release) = holding();
     let request = Request::get("/w/open/held");
@@ -76,15 +97,27 @@ fn readiness_is_gone_while_liveness_and_metrics_stay() {
 #[test]
 fn so_does_one_over_http2() {
     let (gateway, release) = holding();
-    let connection = Http2::plain(gateway.port);
-    let request = Request::get("/w/held").bearer(&token(json!({}))).tenant();
+    let plain = Http2::plain(gateway.port);
+    let tls = Http2::tls(gateway.tls_port, client(None, &["h2"])).unwrap();
+    let get = || Request::get("/w/held").bearer(&token(json!({}))).tenant();
+    let requests = [get(), get()];
+    let mut silent = gateway.connect();
     std::thread::scope(|scope| {
-        let answer = scope.spawn(|| connection.exchange(&request));
-        in_hand(&gateway, &request);
+        let answers = [&plain, &tls].into_iter().zip(&requests);
+        let answers: Vec<_> = answers
+            .map(|(connection, request)| scope.spawn(|| connection.exchange(request)))
+            .collect();
+        for request in &requests {
+            in_hand(&gateway, request);
+        }
         gateway.terminate();
         eventually("it is no longer ready", || gateway.probe("/readyz") != Some(200));
+        // By the time that connections without any request are closed, these are not.
+        assert!(silent.rest().unwrap().is_empty());
         release.open();
-        assert_eq!(answer.join().unwrap().text(), "whole");
+        for answer in answers {
+            assert_eq!(answer.join().unwrap().text(), "whole");
+        }
     });
     assert!(gateway.ended().success());
 }
