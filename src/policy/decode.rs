@@ -1,6 +1,6 @@
 //! From a YAML tree to the documents as written: every problem is noted, none ends the reading.
 //!
-//! A document is declared with [`document!`]: a struct whose fields are the keys of a mapping.
+//! A document is declared with `document!`: a struct whose fields are the keys of a mapping.
 //! `Option` fields may be absent. Unknown and duplicate keys are problems.
 
 use std::borrow::Cow;
