@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use crate::admin::{Admin, Readiness};
 use crate::config::{ListenAddress, Listener, ServerConfig};
 use crate::jwks::{self, KeyWaiter};
-use crate::policy::{Mode, PolicySet};
+use crate::policy::{Mode, Policy, PolicySet};
 use crate::principal::AuthMethod;
 use crate::proxy::Gateway;
 use crate::proxy::server::{Connections, Server, refuse};
@@ -187,7 +187,7 @@ impl App {
     /// Logs what is guarded how, so that a start shows what is open.
     pub fn announce(&self) {
         for policy in self.policies.policies() {
-            tracing::info!(service = policy.service, prefix = policy.prefix, upstream = %policy.upstream.address, "guarding");
+            announce(policy);
             for route in &policy.routes {
                 let methods: Vec<_> = route.methods.iter().map(http::Method::as_str).collect();
                 tracing::info!(
@@ -202,8 +202,10 @@ impl App {
                 );
             }
         }
-        for address in &self.sockets.listeners {
-            tracing::info!(%address, "listening");
+        for (at, address) in self.sockets.listeners.iter().enumerate() {
+            let listener = self.config.listeners.get(at).and_then(|listener| listener.tls.as_ref());
+            let asks = listener.is_some_and(|tls| tls.client_ca.is_some());
+            tracing::info!(%address, tls = listener.is_some(), asks_for_certificates = asks, "listening");
         }
         self.warn_about_certificates();
         tracing::info!(address = %self.sockets.admin, "admin listening");
@@ -322,4 +324,40 @@ where
 {
     let fds = Arc::clone(fds);
     tokio::spawn(async move { service.start_service(Some(fds), stopping, 1).await })
+}
+
+/// Says where the service of a policy is, and who may vouch for its callers.
+fn announce(policy: &Policy) {
+    let hosts: Vec<_> = policy.hosts.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        service = policy.service,
+        hosts = hosts.join(","),
+        prefix = policy.prefix,
+        upstream = %policy.upstream.address,
+        "guarding"
+    );
+    for issuer in &policy.issuers {
+        let audiences = issuer.audiences.as_ref().map(|audiences| audiences.join(","));
+        tracing::info!(
+            service = policy.service,
+            issuer = issuer.name.as_deref().unwrap_or("unchecked"),
+            audience = audiences.as_deref().unwrap_or("unchecked"),
+            algorithms = ?issuer.algorithms,
+            keys = issuer.remote.as_ref().map(|remote| remote.url.as_str()),
+            "trusting"
+        );
+    }
+    let now = jiff::Timestamp::now().as_second();
+    for key in policy
+        .internal_keys
+        .iter()
+        .flat_map(|keys| &keys.keys)
+        .filter(|key| key.has_expired(now))
+    {
+        tracing::warn!(
+            service = policy.service,
+            key = key.name(),
+            "the internal key has expired"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::policy::ErrorStyle;
 use crate::policy::decode::{FromNode, List, MaybeEmpty, Placed, Size, Timeout};
-use crate::policy::problem::{Problem, Problems, Source};
+use crate::policy::problem::{Place, Problem, Problems, Source};
 use crate::policy::yaml;
 use crate::policy_files::LoadError;
 
@@ -18,7 +18,7 @@ pub mod document;
 
 pub use document::{LogFormat, LogLevel};
 
-use document::{ConfigDocument, LimitsDocument, ListenerDocument};
+use document::{AdminDocument, ConfigDocument, LimitsDocument, ListenerDocument};
 
 /// What flags and environment say; it beats the file.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +61,19 @@ pub struct Listener {
     pub address: ListenAddress,
     /// Certificates, for a TLS listener.
     pub tls: Option<TlsFiles>,
+    /// Where it stands, if it comes from a file.
+    pub place: Option<Place>,
+}
+
+impl Listener {
+    /// A listener in clear text that no file names.
+    pub fn plain(address: ListenAddress) -> Self {
+        Self {
+            address,
+            tls: None,
+            place: None,
+        }
+    }
 }
 
 /// An address to listen on.
@@ -151,13 +164,29 @@ impl Default for LogConfig {
 impl ServerConfig {
     /// Reads a file and applies what beats it. Paths in the file are relative to its folder.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, LoadError> {
+        let mut config = match Self::read(path)? {
+            (Some(config), problems) if problems.is_empty() => config,
+            (_, problems) => return Err(LoadError::Wrong(problems)),
+        };
+        config.apply(overrides)?;
+        Ok(config)
+    }
+
+    /// Reads a file as far as that is possible, with all that is wrong in it.
+    pub fn read(path: &Path) -> Result<(Option<Self>, Vec<Problem>), LoadError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| LoadError::Unreadable(format!("`{}` cannot be read: {error}", path.display())))?;
         let name = path.display().to_string();
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        let mut config = Self::parse(Source { name, text }, &base).map_err(LoadError::Wrong)?;
-        config.apply(overrides)?;
-        Ok(config)
+        let mut problems = Problems::of(Arc::new(Source { name, text }));
+        let config = Self::parse_into(&mut problems, &base);
+        Ok((config, problems.into_sorted()))
+    }
+
+    fn parse_into(problems: &mut Problems, base: &Path) -> Option<Self> {
+        yaml::read(problems)
+            .and_then(|node| ConfigDocument::from_node(&node, problems))
+            .and_then(|document| check(document, base, problems))
     }
 
     /// What holds without a file.
@@ -177,7 +206,7 @@ impl ServerConfig {
         }
         if let Some(listen) = &overrides.listen {
             let address = listen_address(listen).map_err(LoadError::Unreadable)?;
-            self.listeners = vec![Listener { address, tls: None }];
+            self.listeners = vec![Listener::plain(address)];
         }
         if let Some(admin) = &overrides.admin {
             self.admin = socket_address(admin).map_err(LoadError::Unreadable)?;
@@ -188,10 +217,7 @@ impl ServerConfig {
     /// Reads the text of a file.
     pub fn parse(source: Source, base: &Path) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::of(Arc::new(source));
-        let config = yaml::read(&mut problems)
-            .and_then(|node| ConfigDocument::from_node(&node, &mut problems))
-            .and_then(|document| check(document, base, &mut problems));
-        match config {
+        match Self::parse_into(&mut problems, base) {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(problems.into_sorted()),
         }
@@ -202,18 +228,20 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
     if document.version.value != 1 {
         problems.add(&document.version.span, "this is version 1 of the format");
     }
+    let mut taken = Vec::new();
     let listeners = match document.listeners {
         Some(List(listeners)) => listeners
             .into_iter()
-            .filter_map(|l| listener(l, base, problems))
+            .filter_map(|l| listener(l, base, &mut taken, problems))
             .collect(),
-        None => vec![Listener {
-            address: listen_address("0.0.0.0:8080").ok()?,
-            tls: None,
-        }],
+        None => vec![Listener::plain(listen_address("0.0.0.0:8080").ok()?)],
     };
     let admin = match document.admin {
-        Some(admin) => placed(socket_address(&admin.address.value), &admin.address, problems),
+        Some(AdminDocument { address }) => {
+            let found = placed(socket_address(&address.value), &address, problems);
+            take(found.map(ListenAddress::Tcp).as_ref(), &address, &mut taken, problems);
+            found
+        }
         None => socket_address("127.0.0.1:9090").ok(),
     };
     let networks = document
@@ -263,8 +291,14 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
     })
 }
 
-fn listener(document: ListenerDocument, base: &Path, problems: &mut Problems) -> Option<Listener> {
+fn listener(
+    document: ListenerDocument,
+    base: &Path,
+    taken: &mut Vec<ListenAddress>,
+    problems: &mut Problems,
+) -> Option<Listener> {
     let address = placed(listen_address(&document.address.value), &document.address, problems);
+    take(address.as_ref(), &document.address, taken, problems);
     let tls = document.tls.map(|tls| {
         if let Some(crl) = tls.client_crl.as_ref().filter(|_| tls.client_ca.is_none()) {
             problems.add(&crl.span, "`client_crl` needs `client_ca`");
@@ -276,7 +310,21 @@ fn listener(document: ListenerDocument, base: &Path, problems: &mut Problems) ->
             client_crl: tls.client_crl.map(|file| base.join(file.value)),
         }
     });
-    Some(Listener { address: address?, tls })
+    Some(Listener {
+        address: address?,
+        tls,
+        place: Some(Place::new(problems.source(), &document.address.span)),
+    })
+}
+
+/// An address is listened on once; port 0 is another one each time.
+fn take(address: Option<&ListenAddress>, at: &Placed<String>, taken: &mut Vec<ListenAddress>, problems: &mut Problems) {
+    let Some(address) = address else { return };
+    let any_port = matches!(address, ListenAddress::Tcp(address) if address.port() == 0);
+    if taken.contains(address) && !any_port {
+        problems.add(&at.span, format!("`{address}` is here twice"));
+    }
+    taken.push(address.clone());
 }
 
 fn limits(document: Option<LimitsDocument>, problems: &mut Problems) -> Limits {

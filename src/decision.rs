@@ -319,7 +319,7 @@ fn authorize(
     let permit = step(Step::Credentials, observer, |_| authz::permit(principal, policy, route))?;
     step(Step::Content, observer, |observer| {
         check_content(route, request)?;
-        observer.passed(Step::Content, || "accepted".into());
+        observer.passed(Step::Content, || describe_content(route, request));
         Ok(permit)
     })
 }
@@ -353,11 +353,24 @@ fn needed(names: &[String], how: &str) -> String {
     }
 }
 
+fn describe_content(route: &Route, request: &RequestFacts<'_>) -> String {
+    let types = route.content_types.join(", ");
+    match (is_bodiless(request), types.is_empty()) {
+        (true, true) => "no body".into(),
+        (true, false) => format!("no body; one that is written would have to be {types}"),
+        (false, _) => "accepted".into(),
+    }
+}
+
+/// Without a body and without a type there is nothing that could be of the wrong one.
+fn is_bodiless(request: &RequestFacts<'_>) -> bool {
+    request.body == Body::None && !request.headers.contains_key(http::header::CONTENT_TYPE)
+}
+
 /// The media type of what is written, and the length of what is said to come.
 fn check_content(route: &Route, request: &RequestFacts<'_>) -> Result<(), Rejection> {
     let writes = matches!(*request.method, Method::POST | Method::PUT | Method::PATCH);
-    let empty = request.body == Body::None && !request.headers.contains_key(http::header::CONTENT_TYPE);
-    if writes && !empty && !route.content_types.is_empty() {
+    if writes && !is_bodiless(request) && !route.content_types.is_empty() {
         let given = request.media_type();
         if !given.is_some_and(|given| route.content_types.contains(&given)) {
             let cause = format!("one of these is needed: {}", route.content_types.join(", "));

@@ -110,6 +110,15 @@ pub enum HostPattern {
     Suffix(String),
 }
 
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Suffix(suffix) => write!(f, "*{suffix}"),
+        }
+    }
+}
+
 impl HostPattern {
     /// Whether a host (without port, any case) is meant.
     pub fn matches(&self, host: &str) -> bool {

@@ -49,7 +49,10 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Arc<Source>>, LoadError> {
     for path in paths {
         let found = list(path).map_err(|error| unreadable(path, &error))?;
         if found.is_empty() {
-            let what = format!("`{}` has no policy: no file ends in `.yaml`", path.display());
+            let what = format!(
+                "`{}` has no policy: no `*.yaml` besides `{CONFIG_NAME}` and tests",
+                path.display()
+            );
             return Err(LoadError::Unreadable(what));
         }
         files.extend(found);

@@ -23,16 +23,40 @@ pub enum LogTarget {
     Stderr,
 }
 
-/// Starts logging. Most of the engine's own lines are left out: they tell about every connection
-/// that a client breaks off. Handshakes that fail are only told by it.
+/// Where the engine tells about connections.
+const ENGINE: &str = "pingora_core::services::listening";
+
+/// What the engine says. Most of it is left out: it tells about every connection that a client
+/// breaks off. Handshakes that fail are told by nobody else.
+struct EngineLog;
+
+impl log::Log for EngineLog {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.target() == ENGINE && metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            tracing::warn!("{}", record.args());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Starts logging.
 pub fn start(config: LogConfig, target: LogTarget) {
     let level: LevelFilter = config.level.as_str().parse().unwrap_or(LevelFilter::INFO);
+    let access = if config.access {
+        LevelFilter::INFO
+    } else {
+        LevelFilter::OFF
+    };
     let quiet = level.min(LevelFilter::WARN);
     let filter = Targets::new()
         .with_default(level)
-        .with_targets([("pingora_core", LevelFilter::OFF), ("pingora_proxy", LevelFilter::OFF)])
-        .with_target("pingora_core::services::listening", quiet)
-        .with_targets([("rustls", quiet), ("hyper", quiet), ("h2", quiet)]);
+        .with_target(access_log::TARGET, access)
+        .with_targets([("hyper", quiet), ("h2", quiet)]);
     let (writer, is_terminal) = match target {
         LogTarget::Stdout => (BoxMakeWriter::new(std::io::stdout), std::io::stdout().is_terminal()),
         LogTarget::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
@@ -44,4 +68,7 @@ pub fn start(config: LogConfig, target: LogTarget) {
     };
     // A second start finds a logger already, and leaves it.
     let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+    if log::set_logger(&EngineLog).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
 }

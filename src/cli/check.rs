@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use super::output::{could_not_run, is_styled, print_json, print_line};
 use super::{Exit, Format};
-use crate::config::{Overrides, ServerConfig};
+use crate::config::{Listener, ServerConfig};
 use crate::policy::ErrorStyle;
 use crate::policy::problem::Problem;
 use crate::policy_files::{self, CONFIG_NAME, LoadError};
+use crate::tls;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Policy files, folders of them, or a `sidegate.yaml` with the policies that it names
+    /// Policy files, folders of them, or a `sidegate.yaml` with the files that it names
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The form of the report
@@ -52,11 +53,15 @@ impl Check {
         let mut problems = Vec::new();
         let mut policies = Vec::new();
         for path in &self.paths {
-            match config_of(path) {
-                None => policies.push(path.clone()),
-                Some(Ok(config)) => policies.push(config.policies),
-                Some(Err(LoadError::Wrong(found))) => problems.extend(found),
-                Some(Err(unreadable)) => return Err(unreadable),
+            if !is_config(path) {
+                policies.push(path.clone());
+                continue;
+            }
+            let (config, found) = ServerConfig::read(path)?;
+            problems.extend(found);
+            if let Some(config) = config {
+                problems.extend(config.listeners.iter().filter_map(unusable));
+                policies.push(config.policies);
             }
         }
         match policy_files::load(&policies, ErrorStyle::default()) {
@@ -89,10 +94,33 @@ impl Check {
     }
 }
 
-/// The configuration of a process, if that is what a file is by its name.
-fn config_of(path: &Path) -> Option<Result<ServerConfig, LoadError>> {
-    let is_config = path.file_name().is_some_and(|name| name == CONFIG_NAME);
-    is_config.then(|| ServerConfig::load(path, &Overrides::default()))
+/// Whether a file configures a process: by its name, or by what stands in it.
+fn is_config(path: &Path) -> bool {
+    const FIELDS: [&str; 8] = [
+        "listeners",
+        "admin",
+        "policies",
+        "store",
+        "limits",
+        "shutdown",
+        "log",
+        "threads",
+    ];
+    if path.file_name().is_some_and(|name| name == CONFIG_NAME) {
+        return true;
+    }
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let top_level = |field: &str| {
+        text.lines()
+            .any(|line| line.strip_prefix(field).is_some_and(|l| l.starts_with(':')))
+    };
+    !top_level("service") && !top_level("routes") && FIELDS.iter().any(|field| top_level(field))
+}
+
+/// What is wrong with the certificates of a listener.
+fn unusable(listener: &Listener) -> Option<Problem> {
+    let error = tls::listener(listener.tls.as_ref()?).err()?;
+    Some(Problem::new(listener.place.clone()?, error.to_string()))
 }
 
 /// `1 problem` or `n problems`.

@@ -45,9 +45,11 @@ impl Demo {
 }
 
 async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
-    let demo = crate::demo::Demo::start(config, tls)
-        .await
-        .map_err(StartError::because)?;
+    let demo = crate::demo::Demo::start(config, tls).await.map_err(|error| {
+        StartError::because(format!(
+            "{error}; `--listen`, `--admin` and `--tls-listen` choose other addresses"
+        ))
+    })?;
     print_line(format!(
         "Sidegate guards two services and their issuer. Stop with Ctrl-C.\n\n{}",
         demo.guide

@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::output::{could_not_run, print, print_json};
+use super::run::refuse_to_start;
 use super::{Exit, Format};
 use crate::config::Limits;
 use crate::credential::ClientCertificate;
@@ -56,7 +57,7 @@ impl Explain {
         let policies = policy_files::load(std::slice::from_ref(&self.policies), ErrorStyle::default());
         let policies = match policies {
             Ok(policies) => policies,
-            Err(error) => return could_not_run(error),
+            Err(error) => return refuse_to_start(error),
         };
         let (headers, certificate) = match (self.header_map(), self.certificate()) {
             (Ok(headers), Ok(certificate)) => (headers, certificate),

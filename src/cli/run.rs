@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Exit;
 use super::output::{complain, could_not_run, is_styled};
 use crate::app::{App, Sockets, StartError};
+use crate::config::document::Store;
 use crate::config::{Overrides, ServerConfig};
 use crate::policy::PolicySet;
 use crate::policy_files::{self, CONFIG_NAME, LoadError};
@@ -35,8 +36,16 @@ pub(super) struct ServerOptions {
     #[arg(long, env = "SIDEGATE_ADMIN", value_name = "ADDR")]
     admin: Option<String>,
     /// Where state is kept that replicas share
-    #[arg(long, env = "SIDEGATE_STORE", value_name = "memory", value_parser = ["memory", ""], hide_possible_values = true)]
-    store: Option<String>,
+    #[arg(long, env = "SIDEGATE_STORE", value_name = "memory", value_parser = store)]
+    store: Option<Store>,
+}
+
+/// The stores that there are; a variable that is set to nothing is as good as unset.
+fn store(text: &str) -> Result<Store, String> {
+    match text {
+        "" | "memory" => Ok(Store::Memory),
+        _ => Err("`memory` is the only store".into()),
+    }
 }
 
 impl ServerOptions {
@@ -74,7 +83,7 @@ impl Run {
 }
 
 /// Lists every problem, as `check` does.
-fn refuse_to_start(error: LoadError) -> Exit {
+pub(super) fn refuse_to_start(error: LoadError) -> Exit {
     let LoadError::Wrong(problems) = error else {
         return could_not_run(error);
     };

@@ -86,6 +86,7 @@ impl Checker<'_> {
             mode: document.mode,
             content_types: self.content_types(document.content_types),
             case_insensitive,
+            roles: role_names(document.roles.as_ref()),
         };
         let routes = self.routes(document.routes, &context);
         let upstream = self.upstream(&document.upstream);
@@ -336,6 +337,12 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+fn role_names(roles: Option<&Entries<List<Placed<String>>>>) -> Vec<String> {
+    let entries = roles.iter().flat_map(|Entries(entries)| entries);
+    let names = entries.flat_map(|(role, List(brings))| std::iter::once(role).chain(brings));
+    names.map(|name| name.value.clone()).collect()
 }
 
 fn allowance(allow: Option<List<AllowedAmbiguity>>) -> Allowance {

@@ -44,6 +44,11 @@ impl InternalKey {
         }
     }
 
+    /// Whether the key has stopped working at a time in seconds since the epoch.
+    pub fn has_expired(&self, now: i64) -> bool {
+        self.expires.is_some_and(|expires| now >= expires)
+    }
+
     /// The name of the caller.
     pub fn name(&self) -> &str {
         &self.name
@@ -69,9 +74,9 @@ impl InternalKeys {
         let mut found = KeyMatch::Unknown;
         for key in &self.keys {
             if verify_slices_are_equal(&key.digest, &presented).is_ok() {
-                found = match key.expires {
-                    Some(expires) if now >= expires => KeyMatch::Expired(&key.name),
-                    _ => KeyMatch::Known(&key.name),
+                found = match key.has_expired(now) {
+                    true => KeyMatch::Expired(&key.name),
+                    false => KeyMatch::Known(&key.name),
                 };
             }
         }

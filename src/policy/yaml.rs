@@ -85,10 +85,23 @@ pub fn read(problems: &mut Problems) -> Option<Node> {
                     &at,
                     "the file has too many values, or values that are nested too deeply",
                 ),
-                false => problems.add_with_help(&at, explain(error), QUOTES),
+                false => syntax_error(error, &at, problems),
             }
             None
         }
+    }
+}
+
+fn syntax_error(error: &serde_saphyr::Error, at: &Range<usize>, problems: &mut Problems) {
+    let message = explain(error);
+    if matches!(error, serde_saphyr::Error::MultipleDocuments { .. }) {
+        problems.add_with_help(at, "the file has more than one document", "write one policy a file");
+    } else if message.contains("tab") {
+        problems.add_with_help(at, message, "indent with spaces");
+    } else if message.contains("flow") || message.contains("unexpected character") {
+        problems.add_with_help(at, message, QUOTES);
+    } else {
+        problems.add(at, message);
     }
 }
 

@@ -3,6 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// Access lines are switched by `log.access`, whatever `log.level` is.
+pub const TARGET: &str = "sidegate::access";
+
 /// What is told about a request.
 #[derive(Debug, Clone, Copy)]
 pub struct AccessLine<'l> {
@@ -54,6 +57,7 @@ impl AccessLine<'_> {
     /// Writes the line.
     pub fn write(&self) {
         tracing::info!(
+            target: TARGET,
             request_id = self.request_id,
             trace_id = self.trace_id,
             service = self.service,

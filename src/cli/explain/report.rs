@@ -175,10 +175,13 @@ fn service_headers(
         headers.insert(name, value);
     }
     let key = policy.internal_keys.as_ref().map(|keys| &keys.header);
-    headers
+    let mut told: BTreeMap<_, _> = headers
         .iter()
         .map(|(name, value)| (name.to_string(), shown(name, value, key)))
-        .collect()
+        .collect();
+    told.entry("x-forwarded-for".into())
+        .or_insert_with(|| "(client)".into());
+    told
 }
 
 /// A value as it may be shown: credentials are masked.

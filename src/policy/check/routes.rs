@@ -19,6 +19,8 @@ pub(super) struct Context<'c> {
     pub(super) mode: Option<Mode>,
     pub(super) content_types: Vec<String>,
     pub(super) case_insensitive: bool,
+    /// The roles that the hierarchy names.
+    pub(super) roles: Vec<String>,
 }
 
 impl Checker<'_> {
@@ -39,6 +41,7 @@ impl Checker<'_> {
         };
         let authentication = self.authentication(&route.auth);
         self.requirement_fits(&route, &authentication);
+        self.roles_are_meant(&route, &context.roles);
         let methods = self.methods(route.methods.clone());
         let pass = self.pass(&route, &authentication, context);
         let content_types = match route.content_types {
@@ -129,6 +132,18 @@ impl Checker<'_> {
                 let message = format!("`{name}` come from tokens, and callers get in here without one");
                 self.problems
                     .add_with_help(&list.span, message, "use `auth: jwt`, or leave them out");
+            }
+        }
+    }
+
+    /// Roles are open, but one that is nearly a name of the hierarchy is a slip.
+    fn roles_are_meant(&mut self, route: &RouteDocument, known: &[String]) {
+        let roles = route.roles.iter().flat_map(|Placed { value: List(roles), .. }| roles);
+        for role in roles.filter(|role| !known.contains(&role.value)) {
+            if known.iter().any(|known| is_close(&role.value, known)) {
+                let help = suggest(&role.value, known.iter().map(String::as_str));
+                let message = format!("`{}` is not among the policy's `roles`", role.value);
+                self.problems.add_with_help(&role.span, message, help);
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::principal::AuthMethod;
 
 /// A text that may come from the environment: `text`, or `{ env: NAME, default: text }`.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, deny_unknown_fields)]
 pub enum Text {
     /// As it stands.
     Literal(String),
@@ -57,7 +57,7 @@ impl FromNode for Text {
 
 /// Where a secret comes from; never the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, deny_unknown_fields)]
 pub enum SecretPlace {
     /// A variable.
     Env {
@@ -210,6 +210,11 @@ document! {
 
 impl FromNode for AuthMethod {
     fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if matches!(node.value, Value::Mapping(_) | Value::Sequence(_)) {
+            let help = "write `{ any: [jwt, internal_key] }` or `{ all: [jwt, internal_key] }`; lists are not nested";
+            problems.add_with_help(&node.span, "expected one way to authenticate", help);
+            return None;
+        }
         one_of(node, &Self::ALL.map(|method| (method.as_str(), method)), problems)
     }
 }
