@@ -427,5 +427,7 @@ mod tests {
         )
         .unwrap_err();
         assert_eq!(problems.len(), 7, "{problems:#?}");
+        let twice = "version: 1\nlisteners: [{ address: '127.0.0.1:1' }, { address: '127.0.0.1:0' }, { address: '127.0.0.1:0' }]\nadmin: { address: '127.0.0.1:1' }\n";
+        assert_eq!(parse(twice).unwrap_err(), ["`127.0.0.1:1` is here twice"]);
     }
 }

@@ -285,6 +285,20 @@ mod tests {
     }
 
     #[test]
+    fn a_slip_gets_its_own_help() {
+        for (text, message, help) in [
+            ("a: 1\n---\nb: 2\n", "more than one document", "one policy a file"),
+            ("a:\n\t- b\n", "tab", "indent with spaces"),
+            ("a: @b\n", "unexpected character", "needs quotes"),
+            ("a: { b: /{c}/d }\n", "flow", "needs quotes"),
+        ] {
+            let problem = parse(text).1.remove(0);
+            assert!(problem.message().contains(message), "{text:?}: {problem}");
+            assert!(problem.fix().unwrap().contains(help), "{text:?}: {problem}");
+        }
+    }
+
+    #[test]
     fn bombs_and_huge_files_are_a_clear_error() {
         let mut bomb = String::from("a: &a [x, x, x, x, x, x, x, x, x, x]\n");
         for (name, of) in ["ba", "cb", "dc", "ed", "fe", "gf", "hg"].iter().map(|p| p.split_at(1)) {

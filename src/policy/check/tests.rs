@@ -165,6 +165,31 @@ fn each_fault_is_one_problem_in_its_line() {
         ("methods: [GET]", "methods: []", 17, "the list is empty"),
         ("roles: [user] }", "roles: }", 17, "there is no value here"),
         (
+            "roles: [user] }",
+            "roles: [usr] }",
+            17,
+            "`usr` is not among the policy's `roles`",
+        ),
+        ("auth: public", "auth: [jwt]", 16, "expected one way to authenticate"),
+        (
+            "auth: public",
+            "auth: { any: [{ all: [jwt] }] }",
+            16,
+            "expected one way to authenticate",
+        ),
+        (
+            "internal_key: {",
+            "internal_key: { header: Authorization,",
+            12,
+            "`authorization` frames, routes or authenticates a request, and cannot serve here",
+        ),
+        (
+            "internal_key: {",
+            "internal_key: { header: x-tenant-id,",
+            2,
+            "`x-tenant-id` is both the tenant header and the internal key's",
+        ),
+        (
             "methods: [GET], ",
             "",
             18,
