@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, EXPECT, HOST};
+use http::header::{EXPECT, HOST};
 use http::{HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ use crate::decision::decide;
 use crate::jwks::KeyWaiter;
 use crate::policy::PolicySet;
 use crate::rejection::{Reason, Rejection};
-use crate::request::without_port;
+use crate::request::{is_grpc, without_port};
 use crate::telemetry::metrics::Metrics;
 
 pub mod context;
@@ -258,9 +258,7 @@ impl ProxyHttp for Gateway {
         let headers = &session.req_header().headers;
         ctx.ids = RequestIds::of(headers);
         ctx.sent_path = String::from_utf8_lossy(target.path()).into_owned();
-        ctx.grpc = headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        ctx.grpc = is_grpc(headers);
         match self.check_head(session, &target) {
             Some(rejection) => {
                 let host = facts::authority(session).map(without_port);
@@ -272,7 +270,7 @@ impl ProxyHttp for Gateway {
         if ctx.permit.is_some() {
             return Ok(false);
         }
-        ctx.count_decision(&self.policies);
+        ctx.count_decision(&self.policies, &self.metrics);
         let rejection = ctx.rejection.clone().unwrap_or_else(|| Reason::InternalError.into());
         if rejection.reason() == Reason::RequestMalformed {
             // What follows a malformed request cannot be told from its body.
@@ -361,7 +359,7 @@ impl ProxyHttp for Gateway {
             session.set_read_timeout(Some(WEBSOCKET_SILENCE));
         }
         ctx.upstream_answered(response.status.as_u16());
-        ctx.count_decision(&self.policies);
+        ctx.count_decision(&self.policies, &self.metrics);
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
@@ -378,7 +376,7 @@ impl ProxyHttp for Gateway {
         session.set_keepalive(None);
         if let Some(rejection) = rejection {
             ctx.rejection = Some(rejection.clone());
-            ctx.count_decision(&self.policies);
+            ctx.count_decision(&self.policies, &self.metrics);
             if !has_answered(session)
                 && let Err(error) = self.answer(session, &rejection, ctx).await
             {
@@ -392,7 +390,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut RequestContext) {
-        ctx.end(&self.policies, session, self.access_log);
+        ctx.end(&self.policies, &self.metrics, session, self.access_log);
     }
 
     /// Failures are in the access log, with their reason.

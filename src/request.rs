@@ -153,6 +153,12 @@ const END_TO_END: [&str; 11] = [
     "x-forwarded-proto",
 ];
 
+/// Whether a caller speaks gRPC, and so reads its status elsewhere.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE);
+    content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
 /// `Idempotency-Key`, at most once in a request.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 

@@ -19,6 +19,29 @@ pub enum IdentitySource {
     ClientId,
 }
 
+/// Headers with a meaning of their own. They pass in this one spelling only, for others could be
+/// taken for them, and a policy cannot give them another meaning.
+pub const ONE_SPELLING: [&str; 18] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "idempotency-key",
+    "keep-alive",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-request-id",
+    "x-sandbox",
+];
+
 /// The sources that are not claims, by their word in a policy.
 pub const SPECIAL: [(&str, IdentitySource); 3] = [
     ("@tenant", IdentitySource::Tenant),

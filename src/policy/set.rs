@@ -119,6 +119,13 @@ impl PolicySet {
         Some((policy, policy.routes.get(index.route)?))
     }
 
+    /// A policy and a route, as far as a decision found them.
+    pub fn found(&self, policy: Option<usize>, route: Option<RouteIndex>) -> (Option<&Policy>, Option<&Route>) {
+        let policy = policy.and_then(|index| self.get(index));
+        let route = route.and_then(|index| self.route(index)).map(|(_, route)| route);
+        (policy, route)
+    }
+
     /// All policies, in the order of their files.
     pub fn policies(&self) -> &[Policy] {
         &self.policies

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pingora::proxy::Session;
+use prometheus::IntGauge;
 
 use super::error_response::ErrorContext;
 use super::ids::RequestIds;
@@ -50,7 +51,7 @@ pub struct RequestContext {
     pub upstream_duration: Option<Duration>,
     /// The status that the service answered with.
     pub upstream_status: Option<u16>,
-    metrics: Metrics,
+    in_flight: IntGauge,
 }
 
 impl RequestContext {
@@ -75,7 +76,7 @@ impl RequestContext {
             upstream_started: None,
             upstream_duration: None,
             upstream_status: None,
-            metrics: metrics.clone(),
+            in_flight: metrics.in_flight().clone(),
         }
     }
 
@@ -99,12 +100,7 @@ impl RequestContext {
 
     /// The policy and route of the request.
     pub fn matched<'p>(&self, policies: &'p PolicySet) -> (Option<&'p Policy>, Option<&'p Route>) {
-        let policy = self.policy.and_then(|index| policies.get(index));
-        let route = self
-            .route
-            .and_then(|index| policies.route(index))
-            .map(|(_, route)| route);
-        (policy, route)
+        policies.found(self.policy, self.route)
     }
 
     /// How an error of this request is written.
@@ -118,7 +114,7 @@ impl RequestContext {
 
     /// Counts the decision, once: when the request is refused, or when it is known whether the
     /// service answered.
-    pub fn count_decision(&mut self, policies: &PolicySet) {
+    pub fn count_decision(&mut self, policies: &PolicySet, metrics: &Metrics) {
         if std::mem::replace(&mut self.counted, true) {
             return;
         }
@@ -132,7 +128,7 @@ impl RequestContext {
                 .as_ref()
                 .map_or("", |rejection| rejection.reason().code()),
         ];
-        self.metrics.decision(labels, self.decision_duration);
+        metrics.decision(labels, self.decision_duration);
     }
 
     /// The head of the service's response has come.
@@ -142,8 +138,8 @@ impl RequestContext {
     }
 
     /// Counts and logs the request at its end.
-    pub fn end(&mut self, policies: &PolicySet, session: &Session, access_log: bool) {
-        self.count_decision(policies);
+    pub fn end(&mut self, policies: &PolicySet, metrics: &Metrics, session: &Session, access_log: bool) {
+        self.count_decision(policies, metrics);
         let (policy, route) = self.matched(policies);
         let service = policy.map_or(NONE, |policy| policy.service.as_str());
         let pattern = route.map_or(NONE, |route| route.pattern.as_str());
@@ -153,9 +149,9 @@ impl RequestContext {
         let status = if super::has_answered(session) { status } else { 0 };
         let method = &session.req_header().method;
         let duration = self.started.elapsed();
-        self.metrics.request(service, pattern, method, status, duration);
+        metrics.request(service, pattern, method, status, duration);
         if let Some(upstream) = self.upstream_duration {
-            self.metrics.upstream(service, upstream);
+            metrics.upstream(service, upstream);
         }
         if !access_log {
             return;
@@ -194,6 +190,6 @@ impl RequestContext {
 
 impl Drop for RequestContext {
     fn drop(&mut self) {
-        self.metrics.in_flight().dec();
+        self.in_flight.dec();
     }
 }

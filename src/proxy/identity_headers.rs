@@ -9,32 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::ids::RequestIds;
 use crate::authz::Permit;
 use crate::policy::Policy;
-use crate::policy::identity::{INTERNAL_KEY, is_alias};
+use crate::policy::identity::{INTERNAL_KEY, ONE_SPELLING, is_alias};
 use crate::policy::route::Route;
 use crate::principal::AuthMethod;
 use crate::proxy::error_response::REQUEST_ID;
-
-/// Names that pass in this one spelling only: other spellings could be taken for them.
-const ONE_SPELLING: [&str; 18] = [
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "host",
-    "idempotency-key",
-    "keep-alive",
-    "te",
-    "traceparent",
-    "tracestate",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-request-id",
-    "x-sandbox",
-];
 
 /// What a proxy in front says about the connection that it took; only believed if it is trusted.
 const FORWARDING: [&str; 8] = [

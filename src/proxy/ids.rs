@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use crate::principal::hyphenated_uuid;
 
-/// The ids of one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The ids of one request; empty until its header is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestIds {
     /// The client's, if it is a UUID; else a new one.
     pub request_id: String,
@@ -48,12 +48,6 @@ impl RequestIds {
             trace_id,
             trace_begins: true,
         }
-    }
-}
-
-impl Default for RequestIds {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::proxy::error_response::{ErrorContext, render};
 use crate::proxy::identity_headers::{Hop, changes};
 use crate::proxy::ids::RequestIds;
 use crate::rejection::Rejection;
-use crate::request::RequestFacts;
+use crate::request::{RequestFacts, is_grpc};
 
 /// The steps of a decision, as they come.
 #[derive(Debug, Default)]
@@ -78,11 +78,7 @@ impl Report {
         facts: &RequestFacts<'_>,
         now: Timestamp,
     ) -> Self {
-        let policy = decision.policy.and_then(|index| policies.get(index));
-        let route = decision
-            .route
-            .and_then(|index| policies.route(index))
-            .map(|(_, route)| route);
+        let (policy, route) = policies.found(decision.policy, decision.route);
         let rejection = decision.outcome.rejection();
         let forwarded = decision.outcome.permit().is_some();
         Self {
@@ -202,19 +198,14 @@ fn response(
     facts: &RequestFacts<'_>,
     now: Timestamp,
 ) -> Response {
-    let policy = decision.policy.and_then(|index| policies.get(index));
-    let route = decision
-        .route
-        .and_then(|index| policies.route(index))
-        .map(|(_, route)| route);
+    let found = policies.found(decision.policy, decision.route);
     let ids = ids(facts.headers);
     let path = String::from_utf8_lossy(facts.path);
-    let content_type = facts.headers.get(http::header::CONTENT_TYPE);
     let answer = render(
         rejection,
         &ErrorContext {
-            grpc: content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")),
-            ..ErrorContext::new(policies, (policy, route), &ids, &path, now)
+            grpc: is_grpc(facts.headers),
+            ..ErrorContext::new(policies, found, &ids, &path, now)
         },
     );
     let headers = answer

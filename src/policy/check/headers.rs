@@ -7,7 +7,9 @@ use http::HeaderName;
 use super::Checker;
 use crate::policy::decode::{Entries, Placed};
 use crate::policy::document::ClaimPath;
-use crate::policy::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers, fold, is_alias};
+use crate::policy::identity::{
+    Identity, IdentityHeader, IdentitySource, ONE_SPELLING, SPECIAL, default_headers, fold, is_alias,
+};
 use crate::policy::problem::suggest;
 
 impl Checker<'_> {
@@ -79,23 +81,5 @@ impl Checker<'_> {
 
 /// Headers that have a meaning of their own.
 fn is_reserved(name: &str) -> bool {
-    const RESERVED: [&str; 16] = [
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "expect",
-        "forwarded",
-        "host",
-        "idempotency-key",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-request-id",
-        "x-sandbox",
-    ];
-    RESERVED.contains(&name) || name.starts_with("x-forwarded-")
+    ONE_SPELLING.contains(&name) || name == "forwarded" || name.starts_with("x-forwarded-")
 }
