@@ -37,6 +37,8 @@ pub enum Outcome {
     Allow(Permit),
     /// Answer it.
     Deny(Rejection),
+    /// Say that the server is there: `OPTIONS *` (RFC 9110, 9.3.7), which is for no service.
+    Ping,
     /// Forward it without an identity, and count what would have been the answer.
     ShadowDeny(Permit, Rejection),
 }
@@ -45,7 +47,7 @@ impl Outcome {
     /// The word in metrics and logs.
     pub const fn label(&self) -> &'static str {
         match self {
-            Self::Allow(_) => "allow",
+            Self::Allow(_) | Self::Ping => "allow",
             Self::Deny(_) => "deny",
             Self::ShadowDeny(..) => "shadow_deny",
         }
@@ -54,16 +56,21 @@ impl Outcome {
     /// Why not, even where it is not enforced.
     pub const fn rejection(&self) -> Option<&Rejection> {
         match self {
-            Self::Allow(_) => None,
+            Self::Allow(_) | Self::Ping => None,
             Self::Deny(rejection) | Self::ShadowDeny(_, rejection) => Some(rejection),
         }
+    }
+
+    /// Whether the request is answered here, and asks no service.
+    pub const fn is_ping(&self) -> bool {
+        matches!(self, Self::Ping)
     }
 
     /// What the request may be forwarded with.
     pub const fn permit(&self) -> Option<&Permit> {
         match self {
             Self::Allow(permit) | Self::ShadowDeny(permit, _) => Some(permit),
-            Self::Deny(_) => None,
+            Self::Deny(_) | Self::Ping => None,
         }
     }
 }
@@ -125,6 +132,16 @@ pub fn decide<'r>(policies: &PolicySet, request: &RequestFacts<'r>, observer: &m
         return deny(Step::Request, spelled, None, rejection, observer);
     }
     observer.passed(Step::Request, || "well-formed".into());
+    if request.is_ping() {
+        observer.passed(Step::Path, || "no service is asked; Sidegate answers".into());
+        return Decision {
+            policy: None,
+            route: None,
+            path: None,
+            principal: None,
+            outcome: Outcome::Ping,
+        };
+    }
     let (path, policy) = match resolve(policies, spelled, request) {
         Ok(resolved) => resolved,
         Err(rejection) => return deny(Step::Path, spelled, None, rejection, observer),
@@ -227,7 +244,10 @@ fn find(
         ));
     };
     let found = policy.find(path.decoded(), request.method);
-    if let Some(lenient) = path.lenient() {
+    if let Some(literal) = path.literal() {
+        check_literal(policies, index, literal, found, request)?;
+    }
+    for lenient in path.lenient() {
         check_lenient(policies, policy, lenient, found, request)?;
     }
     match found {
@@ -238,6 +258,23 @@ fn find(
             "no route of the policy takes this path",
         )),
     }
+}
+
+/// An escape that need not be one, such as `%3A`, is a character to some services and three to
+/// others: both must come to the same route.
+fn check_literal(
+    policies: &PolicySet,
+    index: usize,
+    literal: &str,
+    found: Found,
+    request: &RequestFacts<'_>,
+) -> Result<(), Rejection> {
+    let other = policies.select(request.host(), literal);
+    let same =
+        other == Some(index) && policies.get(index).map(|policy| policy.find(literal, request.method)) == Some(found);
+    let cause = "the path leads to another route where its escapes are not decoded";
+    same.then_some(())
+        .ok_or_else(|| Rejection::because(Reason::PathAmbiguous, cause))
 }
 
 /// A path that was let through although it is ambiguous must lead to the same route whichever way

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{EXPECT, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -125,6 +125,11 @@ impl Gateway {
 
     async fn answer(&self, session: &mut Session, rejection: &Rejection, ctx: &RequestContext) -> Result<()> {
         let answer = render(rejection, &ctx.error_context(&self.policies));
+        if !session.as_downstream_mut().is_body_done()
+            && let Some(guard) = guard_of(session)
+        {
+            guard.linger();
+        }
         let mut header = ResponseHeader::build(answer.status, Some(answer.headers.len()))?;
         for (name, value) in answer.headers {
             header.insert_header(name, value)?;
@@ -146,7 +151,7 @@ impl Gateway {
         let headers = &session.req_header().headers;
         let expects = headers.contains_key(EXPECT);
         let length = headers
-            .get(http::header::CONTENT_LENGTH)
+            .get(CONTENT_LENGTH)
             .and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
         match session.as_downstream_mut() {
             // Who expects `100 Continue` has not sent the body, and may send a request next.
@@ -164,6 +169,18 @@ impl Gateway {
             _ => {}
         }
     }
+}
+
+/// Answers `OPTIONS *`.
+async fn pong(session: &mut Session, ctx: &RequestContext) -> Result<()> {
+    let mut header = ResponseHeader::build(StatusCode::NO_CONTENT, Some(1))?;
+    header.insert_header(REQUEST_ID, &ctx.ids.request_id)?;
+    session.write_response_header(Box::new(header), true).await
+}
+
+/// The guard of an HTTP/1 connection.
+fn guard_of(session: &Session) -> Option<&Guard> {
+    session.as_downstream().stream().and_then(Guard::of)
 }
 
 async fn drain(session: &mut Session) {
@@ -238,7 +255,7 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, _: &mut RequestContext) -> Result<()> {
-        if let Some(guard) = session.as_downstream().stream().and_then(Guard::of) {
+        if let Some(guard) = guard_of(session) {
             guard.head_is_read();
         }
         // The engine turns keep-alive off where it must; turning it on again would undo that.
@@ -271,6 +288,9 @@ impl ProxyHttp for Gateway {
             return Ok(false);
         }
         ctx.count_decision(&self.policies, &self.metrics);
+        if ctx.ping {
+            return pong(session, ctx).await.map(|()| true);
+        }
         let rejection = ctx.rejection.clone().unwrap_or_else(|| Reason::InternalError.into());
         if rejection.reason() == Reason::RequestMalformed {
             // What follows a malformed request cannot be told from its body.
@@ -363,6 +383,10 @@ impl ProxyHttp for Gateway {
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
+        if response.status == StatusCode::NO_CONTENT {
+            // RFC 9110, 8.6; a client that believed it would wait for a body.
+            response.remove_header(&CONTENT_LENGTH);
+        }
         if let Ok(id) = HeaderValue::from_str(&ctx.ids.request_id) {
             response.insert_header(REQUEST_ID, id)?;
         }
@@ -370,7 +394,13 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
-        let rejection = rejection_of(error).map(|rejection| blame_client(session, rejection));
+        let rejection = match guard_of(session).is_some_and(Guard::has_malformed_body) {
+            true => Some(Rejection::because(
+                Reason::RequestMalformed,
+                "the chunks of the body are malformed",
+            )),
+            false => rejection_of(error).map(|rejection| blame_client(session, rejection)),
+        };
         let code = rejection.as_ref().map_or(0, |rejection| rejection.reason().status());
         tracing::debug!(%error, code, "request failed");
         session.set_keepalive(None);

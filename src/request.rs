@@ -49,6 +49,11 @@ impl<'r> RequestFacts<'r> {
         self.authority.map(without_port)
     }
 
+    /// Whether the request asks for no resource, but whether the server is there.
+    pub fn is_ping(&self) -> bool {
+        *self.method == Method::OPTIONS && self.path == b"*" && self.query.is_empty()
+    }
+
     /// The media type of the body in lower case without parameters; `None` if there is none or
     /// more than one.
     pub fn media_type(&self) -> Option<String> {
@@ -129,7 +134,9 @@ impl<'r> RequestFacts<'r> {
         }
         if let Some(length) = self.headers.get(CONTENT_LENGTH) {
             let digits = length.as_bytes();
-            let canonical = (1..=12).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+            let canonical = (1..=12).contains(&digits.len())
+                && digits.iter().all(u8::is_ascii_digit)
+                && (digits == b"0" || digits.first() != Some(&b'0'));
             if self.repeats(&CONTENT_LENGTH) || !canonical {
                 return Some("`content-length` is not one number");
             }
@@ -259,7 +266,10 @@ mod tests {
             (&[("connection", "close, Content-Type")], false),
             (&[("connection", "x-forwarded-for")], false),
             (&[("content-length", "12")], true),
+            (&[("content-length", "0")], true),
             (&[("content-length", "+12")], false),
+            (&[("content-length", "012")], false),
+            (&[("content-length", "00")], false),
             (&[("content-length", "1, 1")], false),
             (&[("content-length", "")], false),
             (&[("content-length", "1234567890123")], false),

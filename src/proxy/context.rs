@@ -34,6 +34,8 @@ pub struct RequestContext {
     pub principal: Option<Principal>,
     /// The proof that the request may be forwarded.
     pub permit: Option<Permit>,
+    /// Whether it is for no service, and is answered here.
+    pub ping: bool,
     /// Why it was refused, or would have been.
     pub rejection: Option<Rejection>,
     /// `allow`, `deny` or `shadow_deny`.
@@ -67,6 +69,7 @@ impl RequestContext {
             forward: Vec::new(),
             principal: None,
             permit: None,
+            ping: false,
             rejection: None,
             decision: "deny",
             counted: false,
@@ -85,6 +88,7 @@ impl RequestContext {
         self.policy = decision.policy;
         self.route = decision.route;
         self.decision = decision.outcome.label();
+        self.ping = decision.outcome.is_ping();
         self.principal = decision.principal;
         if let Some(path) = &decision.path {
             self.forward.clear();
@@ -93,6 +97,7 @@ impl RequestContext {
         }
         (self.permit, self.rejection) = match decision.outcome {
             Outcome::Allow(permit) => (Some(permit), None),
+            Outcome::Ping => (None, None),
             Outcome::Deny(rejection) => (None, Some(rejection)),
             Outcome::ShadowDeny(permit, rejection) => (Some(permit), Some(rejection)),
         };

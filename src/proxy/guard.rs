@@ -1,6 +1,7 @@
 //! Stands between the transport and the HTTP engine, and gives what the engine lacks: a bound on
 //! the head of a request in bytes and in total time, a look for the HTTP/2 preface that cannot
-//! hang, and our own body in place of the engine's empty 400.
+//! hang, heads and chunks that only a strict reader would take, and our own body in place of the
+//! engine's empty 400.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -13,20 +14,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::{SslDigest, TlsRef};
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
-    UniqueID, UniqueIDType,
-};
+use pingora::protocols::{Peek, Shutdown, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+mod chunks;
+mod head;
+mod transport;
+
+use chunks::{Chunks, Malformed};
+use head::Head;
 
 /// RFC 9113, 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How much of a head is kept, so that its refusal can name the path.
-const KEPT_BYTES: usize = 512;
+/// How long, and for how many bytes, a connection is read after an answer that ended it.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1024 * 1024;
 
 /// The most lines that the engine reads of a head.
 const ENGINE_LINES: usize = 256;
@@ -39,38 +43,6 @@ const HEAD: u8 = 1;
 const APPLICATION: u8 = 2;
 /// HTTP/2 frames.
 const FRAMES: u8 = 3;
-
-/// The request line as it comes in. The engine encodes what must not stand there and goes on;
-/// after that nobody can tell (RFC 9112, 3.2: refuse, do not repair).
-#[derive(Debug, Default)]
-struct RequestLine {
-    begun: bool,
-    ended: bool,
-    spaces: usize,
-    malformed: bool,
-}
-
-impl RequestLine {
-    fn read(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            if self.ended {
-                return;
-            }
-            match byte {
-                // RFC 9112, 2.2: empty lines before a request line are passed over.
-                b'\r' | b'\n' if !self.begun => {}
-                b'\n' => {
-                    self.ended = true;
-                    self.malformed |= self.spaces != 2;
-                }
-                b'\r' => {}
-                b' ' => self.spaces += 1,
-                _ => self.malformed |= !byte.is_ascii_graphic(),
-            }
-            self.begun |= !matches!(byte, b'\r' | b'\n');
-        }
-    }
-}
 
 /// What a head may cost.
 #[derive(Debug, Clone, Copy)]
@@ -102,15 +74,19 @@ pub struct Guard {
     phase: AtomicU8,
     /// Whether a request has been served already: then the engine bounds the wait.
     reused: bool,
-    head_bytes: usize,
-    head_lines: usize,
-    line: RequestLine,
-    kept: Vec<u8>,
+    head: Head,
+    /// The body behind the head, if it comes in chunks.
+    chunks: Option<Chunks>,
+    malformed_body: AtomicBool,
     deadline: Option<Pin<Box<Sleep>>>,
     limits: HeadLimits,
     refuse: Refuse,
     progress: Progress,
     answer: Option<Bytes>,
+    /// Whether bytes are known to be on their way that nobody wants.
+    lingers: AtomicBool,
+    /// How many bytes are read after the answer, and until when.
+    lingering: Option<(usize, Pin<Box<Sleep>>)>,
     closed: bool,
 }
 
@@ -130,15 +106,16 @@ impl Guard {
             peeked: BytesMut::new(),
             phase: AtomicU8::new(EXPECTING),
             reused: false,
-            head_bytes: 0,
-            head_lines: 0,
-            line: RequestLine::default(),
-            kept: Vec::new(),
+            head: Head::default(),
+            chunks: None,
+            malformed_body: AtomicBool::new(false),
             deadline: None,
             limits,
             refuse,
             progress,
             answer: None,
+            lingers: AtomicBool::new(false),
+            lingering: None,
             closed: false,
         }
     }
@@ -151,6 +128,16 @@ impl Guard {
     /// The head is complete.
     pub fn head_is_read(&self) {
         self.leave_for(APPLICATION);
+    }
+
+    /// Whether the body was read up to where it is none.
+    pub fn has_malformed_body(&self) -> bool {
+        self.malformed_body.load(Ordering::Relaxed)
+    }
+
+    /// The answer is given before the body is read; the connection ends with it.
+    pub fn linger(&self) {
+        self.lingers.store(true, Ordering::Relaxed);
     }
 
     /// The next byte belongs to a new head.
@@ -170,50 +157,72 @@ impl Guard {
 
     fn is_reading_head(&mut self) -> bool {
         let phase = self.phase.get_mut();
-        if *phase == EXPECTING && self.head_bytes > 0 {
-            self.head_bytes = 0;
-            self.head_lines = 0;
-            self.line = RequestLine::default();
-            self.kept.clear();
+        if *phase == EXPECTING && !self.head.is_empty() {
+            self.head = Head::default();
+            self.chunks = None;
             self.deadline = None;
             self.reused = true;
         }
         matches!(*phase, EXPECTING | HEAD)
     }
 
-    fn count(&mut self, bytes: &[u8]) {
+    /// Takes note of bytes of a head, and of a body behind it. Returns how many may go on.
+    fn read_head(&mut self, bytes: &[u8]) -> usize {
         if std::mem::replace(self.phase.get_mut(), HEAD) != HEAD {
             self.progress.heads.fetch_add(1, Ordering::Acquire);
         }
-        self.head_bytes += bytes.len();
-        self.head_lines += bytes.split(|&b| b == b'\n').count() - 1;
-        self.line.read(bytes);
-        let room = KEPT_BYTES.saturating_sub(self.kept.len());
-        self.kept.extend(bytes.iter().take(room));
+        let Some(end) = self.head.read(bytes) else {
+            return bytes.len();
+        };
+        self.chunks = self.head.has_coding().then(Chunks::new);
+        match self.read_chunks(bytes.get(end..).unwrap_or_default()) {
+            Ok(()) => bytes.len(),
+            Err(Malformed) => end,
+        }
+    }
+
+    fn read_chunks(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        let result = self.chunks.as_mut().map_or(Ok(()), |chunks| chunks.read(bytes));
+        *self.malformed_body.get_mut() |= result.is_err();
+        result
     }
 
     /// Reads no further than the limit, so that a body behind a short head is not counted.
     fn poll_read_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let room = self.limits.bytes.saturating_sub(self.head_bytes).min(buf.remaining());
+        let room = self.limits.bytes.saturating_sub(self.head.len()).min(buf.remaining());
         if room == 0 {
             return self.poll_refuse(431, cx).map(Ok);
         }
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
         let result = self.poll_read_inner(cx, &mut part);
-        let read = part.filled().len();
-        if let Poll::Ready(Ok(())) = &result {
-            self.count(part.filled());
-            if self.line.malformed {
+        let read = part.filled();
+        if let Poll::Ready(Ok(())) = &result
+            && !read.is_empty()
+        {
+            let length = self.read_head(read);
+            if self.head.is_malformed() {
                 return self.poll_refuse(400, cx).map(Ok);
             }
-            buf.advance(read);
+            buf.advance(length);
         }
         match result {
-            Poll::Pending if self.head_bytes > 0 || !self.reused => {
+            Poll::Pending if !self.head.is_empty() || !self.reused => {
                 ready!(self.poll_deadline(cx));
                 self.poll_refuse(408, cx).map(Ok)
             }
             other => other,
+        }
+    }
+
+    fn poll_read_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(self.poll_read_inner(cx, buf))?;
+        match self.read_chunks(buf.filled().get(before..).unwrap_or_default()) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(Malformed) => {
+                buf.set_filled(before);
+                Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+            }
         }
     }
 
@@ -241,16 +250,36 @@ impl Guard {
 
     /// Writes our own answer; after it the connection is at its end both ways.
     fn poll_refuse(&mut self, status: u16, cx: &mut Context<'_>) -> Poll<()> {
-        let (refuse, kept) = (&self.refuse, &self.kept);
-        let answer = self.answer.get_or_insert_with(|| refuse(status, kept));
+        let (refuse, head) = (&self.refuse, &self.head);
+        let answer = self.answer.get_or_insert_with(|| refuse(status, head.kept()));
         while answer.has_remaining() {
             match ready!(Pin::new(&mut self.inner).poll_write(cx, answer)) {
                 Ok(written) if written > 0 => answer.advance(written),
                 _ => break,
             }
         }
-        let _ = ready!(Pin::new(&mut self.inner).poll_flush(cx));
+        if self.lingering.is_none() {
+            let _ = ready!(Pin::new(&mut self.inner).poll_shutdown(cx));
+        }
+        ready!(self.poll_linger(cx));
         self.closed = true;
+        Poll::Ready(())
+    }
+
+    /// RFC 9112, 9.6: closing with bytes unread would reset the connection, and the client might
+    /// lose the answer. So they are read for a while.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (left, deadline) = self
+            .lingering
+            .get_or_insert_with(|| (LINGER_BYTES, Box::pin(sleep(LINGER_TIME))));
+        let mut scratch = [0; 4096];
+        while *left > 0 && deadline.as_mut().poll(cx).is_pending() {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => *left = left.saturating_sub(buf.filled().len()),
+                _ => break,
+            }
+        }
         Poll::Ready(())
     }
 
@@ -300,9 +329,12 @@ impl AsyncRead for Guard {
         if guard.answer.is_some() {
             return guard.poll_refuse(408, cx).map(Ok);
         }
+        if *guard.malformed_body.get_mut() {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         match guard.is_reading_head() {
             true => guard.poll_read_head(cx, buf),
-            false => guard.poll_read_inner(cx, buf),
+            false => guard.poll_read_body(cx, buf),
         }
     }
 }
@@ -325,7 +357,7 @@ impl AsyncWrite for Guard {
         }
         let reading = matches!(*guard.phase.get_mut(), EXPECTING | HEAD);
         if let Some(status) = engine_refusal(buf).filter(|_| reading) {
-            let status = if status == 400 && guard.head_lines > ENGINE_LINES {
+            let status = if status == 400 && guard.head.lines() > ENGINE_LINES {
                 431
             } else {
                 status
@@ -378,76 +410,15 @@ impl Peek for Guard {
 impl Shutdown for Guard {
     async fn shutdown(&mut self) {
         self.inner.shutdown().await;
-    }
-}
-
-impl UniqueID for Guard {
-    fn id(&self) -> UniqueIDType {
-        self.inner.id()
-    }
-}
-
-impl Ssl for Guard {
-    fn get_ssl(&self) -> Option<&TlsRef> {
-        self.inner.get_ssl()
-    }
-
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.inner.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        let protocol = self.inner.selected_alpn_proto();
-        if protocol == Some(ALPN::H2) {
-            self.phase.store(FRAMES, Ordering::Relaxed);
+        if *self.lingers.get_mut() && !self.closed {
+            poll_fn(|cx| self.poll_linger(cx)).await;
         }
-        protocol
-    }
-}
-
-impl GetTimingDigest for Guard {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.inner.get_timing_digest()
-    }
-}
-
-impl GetProxyDigest for Guard {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.inner.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Guard {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.inner.get_socket_digest()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_line_is_three_words() {
-        for (bytes, malformed) in [
-            (&b"GET / HTTP/1.1\r\nhost: a b c\xff\r\n"[..], false),
-            (b"\r\n\nGET / HTTP/1.1\n", false),
-            (b"GET /a b", false),
-            (b"GET /a b HTTP/1.1\r\n", true),
-            (b"GET  / HTTP/1.1\r\n", true),
-            (b"GET / HTTP/1.1 \r\n", true),
-            (b"GET /\r\n", true),
-            (b"GET /\0", true),
-            (b"GET /\t", true),
-            (b"GET /\xc3\xa9", true),
-        ] {
-            let mut whole = RequestLine::default();
-            whole.read(bytes);
-            let mut parts = RequestLine::default();
-            bytes.chunks(1).for_each(|part| parts.read(part));
-            assert_eq!((whole.malformed, parts.malformed), (malformed, malformed), "{bytes:?}");
-        }
-    }
 
     #[test]
     fn only_refusals_of_the_engine_are_replaced() {

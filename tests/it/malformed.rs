@@ -67,6 +67,9 @@ fn each_is_a_400_with_the_standard_body() {
         "GET /w/open/x HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
         "GET /w/open/x HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
         "GET /w/open/x HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+        "GET /w/open/x HTTP/1.1\nHost: a\r\n\r\n",
+        "GET /w/open/x HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n",
+        "GET /w/open/x HTTP/1.1\r\nHost: a\r\n\n",
         "GET /w/open/x HTTP/9.9\r\nHost: a\r\n\r\n",
         "GET /w/open/x FTP/1.1\r\nHost: a\r\n\r\n",
         "G@T /w/open/x HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -82,6 +85,7 @@ fn each_is_a_400_with_the_standard_body() {
         "POST /w/open/x HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc",
         "POST /w/open/x HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\nabc",
         "POST /w/open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\nabc",
+        "POST /w/open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 03\r\n\r\nabc",
         "POST /w/open/x HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\nabc",
         "POST /w/open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551617\r\n\r\nabc",
         "POST /w/open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -141,7 +145,7 @@ fn a_name_that_only_looks_like_framing_does_not_reach_the_service() {
 }
 
 #[test]
-fn a_body_that_breaks_off_its_framing_never_becomes_a_second_request() {
+fn chunks_that_some_read_otherwise_are_a_400() {
     let gateway = gateway();
     for body in [
         "zz\r\nabc\r\n0\r\n\r\n",
@@ -149,21 +153,107 @@ fn a_body_that_breaks_off_its_framing_never_becomes_a_second_request() {
         "ffffffffffffffffff\r\nabc",
         "3\r\nabcd\r\n0\r\n\r\n",
         "3\nabc\n0\n\n",
+        "3\r\nabc\n0\r\n\r\n",
         "0x3\r\nabc\r\n0\r\n\r\n",
+        "3 \r\nabc\r\n0\r\n\r\n",
+        "3;\r\nabc\r\n0\r\n\r\n",
+        "3;[\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabc\r\n0\r\nx : y\r\n\r\n",
         "3\r\nabc0\r\n\r\nGET /w/open/smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
-        "0\r\n\r\nGET /w/open/smuggled HTTP/1.1\r\nHost: a\r\nx-case: smuggled\r\n\r\n",
     ] {
-        let request = Request::new("POST", "/w/open/x").header("transfer-encoding", "chunked");
+        // In one piece with the head, and behind it.
+        for together in [true, false] {
+            let request = Request::new("POST", "/w/open/x").header("transfer-encoding", "chunked");
+            let mut wire = gateway.connect();
+            if together {
+                wire.write([&request.bytes(), body.as_bytes()].concat());
+            } else {
+                wire.write(request.bytes());
+                wire.write(body);
+            }
+            let answer = wire.answer("POST").unwrap_or_else(|error| panic!("{body:?}: {error}"));
+            assert_standard(&answer, 400, "_BAD_REQUEST", body);
+            assert!(!answer.keeps_alive(), "{body:?}");
+            assert!(wire.rest().unwrap().is_empty(), "{body:?}");
+            // The service never saw a request that ended well.
+            assert_eq!(gateway.upstream.seen(&request.case).len(), 0, "{body:?}");
+        }
+    }
+    gateway.allowed(&Request::get("/w/open/x"));
+}
+
+#[test]
+fn chunks_that_everybody_reads_alike_pass() {
+    let gateway = gateway();
+    let request = Request::new("POST", "/w/open/x").header("transfer-encoding", "chunked");
+    let mut wire = gateway.connect();
+    wire.write(request.bytes());
+    for part in ["5;a=\"b;c\"\r\nhel", "lo\r", "\n00\r\nx-sum: 1\r", "\n\r\n"] {
+        wire.write(part);
+    }
+    let answer = wire.answer("POST").unwrap();
+    assert_eq!(gateway.reached(&request, &answer).body, b"hello");
+}
+
+#[test]
+fn what_follows_a_body_is_no_second_request() {
+    let gateway = gateway();
+    for (name, value, body) in [
+        ("transfer-encoding", "chunked", "0\r\n\r\n"),
+        ("content-length", "0", ""),
+        ("content-length", "2", "{}"),
+    ] {
+        let request = Request::new("POST", "/w/open/x").header(name, value);
+        let smuggled = Request::get("/w/secret");
         let mut wire = gateway.connect();
-        wire.write([&request.bytes(), body.as_bytes()].concat());
-        let answer = wire.answer("POST");
-        assert!(
-            answer.is_err() || answer.is_ok_and(|answer| matches!(answer.status, 200 | 400)),
-            "{body:?}"
-        );
+        wire.write([&request.bytes(), body.as_bytes(), &smuggled.bytes()].concat());
+        let first = wire.answer("POST").unwrap();
+        gateway.reached(&request, &first);
+        // It is decided by itself, or not at all.
+        if let Ok(second) = wire.answer("GET") {
+            gateway.rejected(&smuggled, &second, 401, "credential_missing");
+        }
+        assert_eq!(gateway.upstream.seen(&smuggled.case).len(), 0);
     }
     gateway.upstream.assert_strict();
-    gateway.allowed(&Request::get("/w/open/x"));
+}
+
+#[test]
+fn a_refusal_is_not_lost_in_what_is_still_being_sent() {
+    let gateway = gateway();
+    let large = [
+        ("GET /w/open/x HTTP/1.1\r\nHost: a\r\nx-large: ".to_owned(), 431),
+        ("GET  / HTTP/1.1\r\nx-large: ".to_owned(), 400),
+        (
+            "POST /w/open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 05\r\n\r\n".to_owned(),
+            400,
+        ),
+        (
+            "POST /w/open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 90000000000\r\n\r\n".to_owned(),
+            413,
+        ),
+    ];
+    for (head, status) in large {
+        let mut wire = gateway.connect();
+        wire.write(head + &"x".repeat(600_000));
+        let answer = wire.answer("GET").unwrap_or_else(|error| panic!("{status}: {error}"));
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_ping_is_answered_here() {
+    let gateway = gateway();
+    let mut wire = gateway.connect();
+    for _ in 0..2 {
+        let answer = wire.exchange(&Request::new("OPTIONS", "*"));
+        assert_eq!((answer.status, answer.body.len()), (204, 0), "{answer:?}");
+    }
+    for (method, target) in [("GET", "*"), ("OPTIONS", "*x"), ("OPTIONS", "*?x")] {
+        let answer = gateway.send(&Request::new(method, target));
+        assert_standard(&answer, 400, "_BAD_REQUEST", target);
+    }
+    assert!(gateway.upstream.all().iter().all(|seen| seen.target != "*"));
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Observer for Steps {
 pub(super) struct Report {
     decision: &'static str,
     reason: Option<&'static str>,
-    /// The status of the rejection, or 200 where the service would answer.
+    /// The status of the rejection, 200 where the service would answer, 204 where Sidegate would.
     status: u16,
     service: Option<String>,
     route: Option<String>,
@@ -86,7 +86,9 @@ impl Report {
             reason: rejection.map(|rejection| rejection.reason().code()),
             status: rejection
                 .filter(|_| !forwarded)
-                .map_or(200, |rejection| rejection.reason().status()),
+                .map_or(if decision.outcome.is_ping() { 204 } else { 200 }, |rejection| {
+                    rejection.reason().status()
+                }),
             service: policy.map(|policy| policy.service.clone()),
             route: route.map(|route| route.pattern.clone()),
             place: route.map(|route| route.place.to_string()),
@@ -114,7 +116,7 @@ impl Report {
             let _ = writeln!(text, "\nthe client would get {}:", response.status);
             list(&mut text, &response.headers);
             let _ = writeln!(text, "\n{}", response.body);
-        } else {
+        } else if self.service.is_some() {
             let _ = writeln!(text, "\nthe service would get these headers:");
             list(&mut text, &self.headers);
         }

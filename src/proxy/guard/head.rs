@@ -1,0 +1,202 @@
+//! The head of a request as it comes in, in whatever pieces: where it ends, how long it is, and
+//! whether it is one that only a lenient reader takes. It keeps no fields and decides nothing else.
+
+use memchr::memchr_iter;
+
+/// How much of a head is kept, so that its refusal can name the path.
+const KEPT_BYTES: usize = 512;
+
+/// The field that says that a body comes in chunks.
+const CODING: &[u8] = b"transfer-encoding:";
+
+/// A head, as far as it came.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    bytes: usize,
+    lines: usize,
+    kept: Vec<u8>,
+    request_line: RequestLine,
+    /// The first bytes of the line that is on its way, and its length.
+    line: Vec<u8>,
+    line_bytes: usize,
+    last: u8,
+    has_coding: bool,
+    malformed: bool,
+}
+
+impl Head {
+    /// Reads on. Returns where the head ends, if it does in these bytes.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut start = 0;
+        for end in memchr_iter(b'\n', bytes) {
+            self.read_part(bytes.get(start..end).unwrap_or_default());
+            start = end + 1;
+            if self.end_line() {
+                self.count(bytes, start);
+                return Some(start);
+            }
+        }
+        self.read_part(bytes.get(start..).unwrap_or_default());
+        self.count(bytes, bytes.len());
+        None
+    }
+
+    fn count(&mut self, bytes: &[u8], read: usize) {
+        self.bytes += read;
+        let room = KEPT_BYTES.saturating_sub(self.kept.len());
+        self.kept.extend(bytes.iter().take(read.min(room)));
+    }
+
+    fn read_part(&mut self, part: &[u8]) {
+        self.request_line.read(part);
+        let room = CODING.len().saturating_sub(self.line.len());
+        self.line.extend(part.iter().take(room));
+        self.line_bytes += part.len();
+        self.last = part.last().copied().unwrap_or(self.last);
+    }
+
+    /// Ends a line. Returns whether it was the empty one that ends the head.
+    fn end_line(&mut self) -> bool {
+        // RFC 9112, 2.2: a line ends in CRLF; who takes a bare LF may read another head than who does not.
+        self.malformed |= self.last != b'\r';
+        let empty = self.line_bytes <= 1;
+        let ended = empty && self.request_line.ended;
+        self.request_line.end();
+        self.has_coding |= self.line.eq_ignore_ascii_case(CODING);
+        self.lines += 1;
+        self.line.clear();
+        (self.line_bytes, self.last) = (0, 0);
+        ended
+    }
+
+    /// Its bytes.
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing of it has come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// The lines that have ended.
+    pub(super) fn lines(&self) -> usize {
+        self.lines
+    }
+
+    /// The first bytes.
+    pub(super) fn kept(&self) -> &[u8] {
+        &self.kept
+    }
+
+    /// Whether a strict reader refuses what came.
+    pub(super) fn is_malformed(&self) -> bool {
+        self.malformed || self.request_line.malformed
+    }
+
+    /// Whether a field names a transfer coding, so that a body in chunks follows.
+    pub(super) fn has_coding(&self) -> bool {
+        self.has_coding
+    }
+}
+
+/// The request line. The engine encodes what must not stand there and goes on; after that nobody
+/// can tell (RFC 9112, 3.2: refuse, do not repair).
+#[derive(Debug, Default)]
+struct RequestLine {
+    begun: bool,
+    ended: bool,
+    spaces: usize,
+    malformed: bool,
+}
+
+impl RequestLine {
+    fn read(&mut self, part: &[u8]) {
+        if self.ended {
+            return;
+        }
+        for &byte in part {
+            match byte {
+                b'\r' => {}
+                b' ' => self.spaces += 1,
+                _ => self.malformed |= !byte.is_ascii_graphic(),
+            }
+            self.begun |= byte != b'\r';
+        }
+    }
+
+    /// RFC 9112, 2.2: empty lines before a request line are passed over.
+    fn end(&mut self) {
+        if self.begun && !self.ended {
+            self.ended = true;
+            self.malformed |= self.spaces != 2;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a head whole, and again byte by byte: both must see the same.
+    fn read(bytes: &[u8]) -> (Option<usize>, Head) {
+        let mut whole = Head::default();
+        let end = whole.read(bytes);
+        let mut parts = Head::default();
+        let at = bytes.chunks(1).position(|part| parts.read(part).is_some());
+        assert_eq!(end, at.map(|at| at + 1), "{bytes:?}");
+        let seen = |head: &Head| (head.len(), head.lines(), head.is_malformed(), head.has_coding());
+        assert_eq!(seen(&whole), seen(&parts), "{bytes:?}");
+        assert_eq!(whole.kept(), parts.kept());
+        (end, whole)
+    }
+
+    #[test]
+    fn a_request_line_is_three_words_and_a_line_ends_in_crlf() {
+        for (bytes, malformed) in [
+            (&b"GET / HTTP/1.1\r\nhost: a b c\xff\r\n"[..], false),
+            (b"\r\n\r\nGET / HTTP/1.1\r\n", false),
+            (b"GET /a b", false),
+            (b"GET /a b HTTP/1.1\r\n", true),
+            (b"GET  / HTTP/1.1\r\n", true),
+            (b"GET / HTTP/1.1 \r\n", true),
+            (b"GET /\r\n", true),
+            (b"GET /\0", true),
+            (b"GET /\t", true),
+            (b"GET /\xc3\xa9", true),
+            (b"GET / HTTP/1.1\n", true),
+            (b"\nGET / HTTP/1.1\r\n", true),
+            (b"GET / HTTP/1.1\r\nhost: a\n", true),
+            (b"GET / HTTP/1.1\r\nhost: a\r\n\n", true),
+        ] {
+            assert_eq!(read(bytes).1.is_malformed(), malformed, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_ends_with_its_empty_line() {
+        for (bytes, end) in [
+            (&b"GET / HTTP/1.1\r\n\r\nbody"[..], Some(18)),
+            (b"\r\nGET / HTTP/1.1\r\n\r\n", Some(20)),
+            (b"\r\n\r\n", None),
+            (b"GET / HTTP/1.1\r\na: b\r\n", None),
+        ] {
+            let (found, head) = read(bytes);
+            assert_eq!((found, head.len()), (end, end.unwrap_or(bytes.len())), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_transfer_coding_is_seen_in_any_case() {
+        for (field, has_coding) in [
+            ("Transfer-Encoding: chunked", true),
+            ("transfer-encoding:x", true),
+            ("transfer-encodin: chunked", false),
+            ("x-transfer-encoding: chunked", false),
+            ("transfer-encoding-x: chunked", false),
+        ] {
+            let (_, head) = read(format!("GET / HTTP/1.1\r\n{field}\r\n\r\n").as_bytes());
+            assert_eq!(head.has_coding(), has_coding, "{field}");
+        }
+    }
+}
