@@ -41,6 +41,24 @@ pub(crate) fn sources() -> Given {
     }
 }
 
+/// The folder of public test vectors, named by a variable. Without it tests that need it are
+/// reported as skipped; with it the vectors must be there.
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+pub(crate) fn vectors_folder() -> Option<std::path::PathBuf> {
+    let folder = std::env::var_os("SIDEGATE_VECTORS");
+    if folder.is_none() {
+        println!("skipped: SIDEGATE_VECTORS is not set");
+    }
+    folder.map(Into::into)
+}
+
+/// A file of public test vectors, as JSON.
+pub(crate) fn vectors(file: &str) -> Option<Value> {
+    let path = vectors_folder()?.join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Some(serde_json::from_str(&text).unwrap())
+}
+
 /// Reads policies, each a file of its own.
 pub(crate) fn parse(policies: &[&str]) -> Result<PolicySet, Vec<Problem>> {
     let files: Vec<_> = policies

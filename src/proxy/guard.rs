@@ -217,13 +217,14 @@ impl Guard {
     fn poll_read_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(self.poll_read_inner(cx, buf))?;
-        match self.read_chunks(buf.filled().get(before..).unwrap_or_default()) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(Malformed) => {
-                buf.set_filled(before);
-                Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
-            }
+        if self
+            .read_chunks(buf.filled().get(before..).unwrap_or_default())
+            .is_err()
+        {
+            buf.set_filled(before);
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_read_inner(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

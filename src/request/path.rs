@@ -266,16 +266,9 @@ fn decode(wire: &str, which: impl Fn(u8) -> bool) -> Result<String, Ambiguity> {
             b'%' => Some(escape(digits.first().copied(), digits.last().copied())?),
             _ => None,
         };
-        match escaped.filter(|&byte| byte != b'/' && which(byte)) {
-            Some(escaped) => {
-                out.push(escaped);
-                rest = after;
-            }
-            None => {
-                out.push(byte);
-                rest = behind;
-            }
-        }
+        let decoded = escaped.filter(|&byte| byte != b'/' && which(byte));
+        out.push(decoded.unwrap_or(byte));
+        rest = if decoded.is_some() { after } else { behind };
     }
     let text = String::from_utf8(out).map_err(|_| Ambiguity::NotUtf8)?;
     if text.chars().any(char::is_control) {

@@ -1,22 +1,8 @@
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use super::*;
 use crate::keys::jwk::{Secrets, all_algorithms, parse};
-
-/// The folder of public test vectors. Without it these tests are reported as skipped; with it the
-/// vectors must be there.
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-fn vectors(file: &str) -> Option<Value> {
-    let Ok(folder) = std::env::var("SIDEGATE_VECTORS") else {
-        println!("skipped: SIDEGATE_VECTORS is not set");
-        return None;
-    };
-    let path = PathBuf::from(folder).join(file);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    Some(serde_json::from_str(&text).unwrap())
-}
+use crate::testing::vectors;
 
 /// Loads a key or a key set the way a file of the policy would be.
 fn load(key: &Value) -> KeySet {

@@ -1,0 +1,111 @@
+//! From a path to the policy and the route that it is for, whichever way the service reads it.
+
+use crate::policy::route::Route;
+use crate::policy::router::Found;
+use crate::policy::{Policy, PolicySet, RouteIndex};
+use crate::rejection::{Reason, Rejection};
+use crate::request::RequestFacts;
+use crate::request::path::{Ambiguity, NormalizedPath};
+
+/// Finds the one reading of the path and the policy that it is for. Which ambiguities are let
+/// through is the policy's to say, so a path is read again where its policy says otherwise than
+/// the one that its first bytes spell.
+pub(super) fn resolve<'r>(
+    policies: &PolicySet,
+    spelled: Option<usize>,
+    request: &RequestFacts<'r>,
+) -> Result<(NormalizedPath<'r>, Option<usize>), Rejection> {
+    let allowance = |index: Option<usize>| {
+        let policy = index.and_then(|index| policies.get(index));
+        policy.map(|policy| policy.allowance).unwrap_or_default()
+    };
+    let path = NormalizedPath::parse(request.path, allowance(spelled)).map_err(refuse_path)?;
+    let policy = policies.select(request.host(), path.decoded());
+    if allowance(policy) != allowance(spelled) {
+        NormalizedPath::parse(request.path, allowance(policy)).map_err(refuse_path)?;
+    }
+    Ok((path, policy))
+}
+
+fn refuse_path(ambiguity: Ambiguity) -> Rejection {
+    let reason = match ambiguity {
+        Ambiguity::NotOriginForm => Reason::RequestMalformed,
+        _ => Reason::PathAmbiguous,
+    };
+    Rejection::because(reason, ambiguity.describe())
+}
+
+/// Finds the route, if every reading of the path leads there.
+pub(super) fn find(
+    policies: &PolicySet,
+    index: Option<usize>,
+    path: &NormalizedPath<'_>,
+    request: &RequestFacts<'_>,
+) -> Result<RouteIndex, Rejection> {
+    let selected = index.and_then(|index| Some((index, policies.get(index)?)));
+    let Some((index, policy)) = selected else {
+        return Err(Rejection::because(
+            Reason::RouteNotFound,
+            "no policy takes this host and path",
+        ));
+    };
+    let found = policy.find(path.decoded(), request.method);
+    if let Some(literal) = path.literal() {
+        check_literal(policies, index, literal, found, request)?;
+    }
+    for lenient in path.lenient() {
+        check_lenient(policies, policy, lenient, found, request)?;
+    }
+    match found {
+        Found::Route(route) => Ok(RouteIndex { policy: index, route }),
+        Found::OtherMethods => Err(Rejection::method_not_allowed(policy.methods(path.decoded()))),
+        Found::Nothing => Err(Rejection::because(
+            Reason::RouteNotFound,
+            "no route of the policy takes this path",
+        )),
+    }
+}
+
+/// An escape that need not be one, such as `%3A`, is a character to some services and three to
+/// others: both must come to the same route.
+fn check_literal(
+    policies: &PolicySet,
+    index: usize,
+    literal: &str,
+    found: Found,
+    request: &RequestFacts<'_>,
+) -> Result<(), Rejection> {
+    let other = policies.select(request.host(), literal);
+    let same =
+        other == Some(index) && policies.get(index).map(|policy| policy.find(literal, request.method)) == Some(found);
+    let cause = "the path leads to another route where its escapes are not decoded";
+    same.then_some(())
+        .ok_or_else(|| Rejection::because(Reason::PathAmbiguous, cause))
+}
+
+/// A path that was let through although it is ambiguous must lead to the same route whichever way
+/// the service reads it, and never to one that lets anybody in.
+fn check_lenient(
+    policies: &PolicySet,
+    policy: &Policy,
+    lenient: &str,
+    found: Found,
+    request: &RequestFacts<'_>,
+) -> Result<(), Rejection> {
+    let other = policies
+        .select(request.host(), lenient)
+        .and_then(|index| policies.get(index));
+    let same_policy = other.is_some_and(|other| std::ptr::eq(other, policy));
+    let permissive = match found {
+        Found::Route(route) => policy.routes.get(route).is_none_or(Route::is_permissive),
+        _ => false,
+    };
+    if same_policy && policy.find(lenient, request.method) == found && !permissive {
+        return Ok(());
+    }
+    let cause = "the path could lead to another route, or to one that lets anybody in";
+    Err(Rejection::because(Reason::PathAmbiguous, cause))
+}
+
+#[cfg(test)]
+mod tests;

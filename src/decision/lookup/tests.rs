@@ -1,0 +1,364 @@
+//! What services make of a path, against what was decided on it: a path that is let through leads
+//! to the same route whoever reads it.
+
+use http::{HeaderMap, Method};
+use percent_encoding::percent_decode_str;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::request::Body;
+use crate::request::path::Allowance;
+use crate::testing::{NOW, parse, vectors};
+
+const STRICT: &str = "
+version: 1
+service: s
+prefix: /
+upstream: { url: http://127.0.0.1:1 }
+jwt:
+  issuers:
+    - { issuer: i, audience: unchecked, algorithms: [HS256], keys: { secret: { env: SECRET } } }
+internal_key:
+  header: x-internal-api-key
+  keys: [{ name: jobs, secret: { env: JOBS_KEY } }]
+routes:
+  - { path: /*, auth: jwt }
+  - { path: /open/*, auth: public }
+  - { path: /open/secret, auth: jwt }
+  - { path: /open/é, auth: jwt }
+  - { path: /open/a/*, auth: jwt, roles: [b] }
+  - { path: /key/*, auth: internal_key }
+  - { path: /key/a/secret, auth: jwt }
+  - { path: /a, auth: public }
+  - { path: /a/b, auth: jwt, roles: [a] }
+  - { path: '/{id}/secret', auth: jwt, roles: [c] }
+  - { path: '/a:b', auth: public }
+";
+
+fn policies(allow: &str) -> PolicySet {
+    parse(&[&format!("{STRICT}paths: {{ allow: [{allow}] }}\n")]).unwrap()
+}
+
+fn open() -> PolicySet {
+    policies("double_slash, semicolon, encoded_slash")
+}
+
+fn strict() -> PolicySet {
+    parse(&[STRICT]).unwrap()
+}
+
+/// The path that is forwarded and the route that was found, if it is let through.
+fn accepted(policies: &PolicySet, raw: &[u8]) -> Option<(String, RouteIndex)> {
+    let headers = HeaderMap::new();
+    let facts = RequestFacts {
+        method: &Method::GET,
+        path: raw,
+        query: b"",
+        authority: Some("localhost"),
+        headers: &headers,
+        client_certificate: None,
+        body: Body::None,
+        double_framing: false,
+        max_body_bytes: 1024,
+        now: NOW,
+    };
+    let (path, policy) = resolve(policies, policies.spelled(None, raw), &facts).ok()?;
+    let route = find(policies, policy, &path, &facts).ok()?;
+    Some((path.as_str().to_owned(), route))
+}
+
+/// What services read where this path is on the wire.
+fn readings(wire: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("one that decodes before it looks for a route", decode(wire)),
+        (
+            "Express, which decodes nothing of what may stand there",
+            decode_non_ascii(wire),
+        ),
+        ("nginx with `merge_slashes`", merge(&resolve_dots(&decode(wire)))),
+        (
+            "Tomcat and Spring, parameters first",
+            merge(&resolve_dots(&decode(&cut(wire)))),
+        ),
+        ("Jetty, parameters last", merge(&resolve_dots(&cut(&decode(wire))))),
+        ("one that cuts parameters and nothing else", cut(wire)),
+        ("one that decodes slashes and nothing else", wire.replace("%2F", "/")),
+        ("one that merges slashes and nothing else", merge(wire)),
+        (
+            "a CGI folder, where a name ends with NUL",
+            resolve_dots(decode(wire).split('\0').next().unwrap()),
+        ),
+        ("one that decodes twice", decode(&decode(wire))),
+        (
+            "IIS, which takes a backslash for a slash",
+            merge(&resolve_dots(&decode(wire).replace('\\', "/"))),
+        ),
+        (
+            "one that looks for a fragment and a query once more",
+            decode(wire).split(['#', '?']).next().unwrap().to_owned(),
+        ),
+        (
+            "one that trims",
+            decode(wire).split('/').map(str::trim).collect::<Vec<_>>().join("/"),
+        ),
+    ]
+}
+
+fn decode(path: &str) -> String {
+    percent_decode_str(path).decode_utf8_lossy().into_owned()
+}
+
+/// Decodes what could not stand in a path as it is.
+fn decode_non_ascii(path: &str) -> String {
+    let plain = |escape: &str| {
+        decode(escape)
+            .chars()
+            .all(|c| c.is_ascii_graphic() && !"\"<>\\^`{|}%?#".contains(c))
+    };
+    let mut out = Vec::new();
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        let (escape, after) = rest[at..].split_at(3);
+        out.extend_from_slice(rest[..at].as_bytes());
+        match plain(escape) {
+            true => out.extend_from_slice(escape.as_bytes()),
+            false => out.extend(percent_decode_str(escape)),
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest.as_bytes());
+    String::from_utf8(out).unwrap()
+}
+
+fn cut(path: &str) -> String {
+    path.split('/')
+        .map(|segment| segment.split(';').next().unwrap())
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+fn merge(path: &str) -> String {
+    format!(
+        "/{}",
+        path.split('/')
+            .filter(|segment| !segment.is_empty())
+            .collect::<Vec<_>>()
+            .join("/")
+    )
+}
+
+/// RFC 3986, 5.2.4.
+fn resolve_dots(path: &str) -> String {
+    let mut out: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "." => {}
+            ".." => drop(out.pop()),
+            _ => out.push(segment),
+        }
+    }
+    let path = out.join("/");
+    if path.starts_with('/') {
+        path
+    } else {
+        format!("/{path}")
+    }
+}
+
+/// Whether the path is let through; if so, everybody must be led to the same route, and one that
+/// only an allowance let through never to a door that opens without a token.
+#[track_caller]
+fn check(policies: &PolicySet, raw: &[u8]) -> bool {
+    let Some((wire, found)) = accepted(policies, raw) else {
+        return false;
+    };
+    let raw = String::from_utf8_lossy(raw);
+    for (who, reading) in readings(&wire) {
+        let policy = policies.select(None, &reading).map(|index| &policies.policies()[index]);
+        let other = policy.map(|policy| policy.find(&reading, &Method::GET));
+        assert_eq!(
+            other,
+            Some(Found::Route(found.route)),
+            "{raw} is {wire} on the wire and {reading} to {who}"
+        );
+    }
+    let ambiguous = NormalizedPath::parse(raw.as_bytes(), Allowance::default()).is_err();
+    let (_, route) = policies.route(found).unwrap();
+    assert!(!ambiguous || !route.is_permissive(), "{raw} leads to {}", route.pattern);
+    true
+}
+
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "/",
+        "/",
+        "/",
+        "//",
+        "/.",
+        "/..",
+        "%2F",
+        "%2f",
+        "\\",
+        "%5C",
+        ";",
+        ";x=1",
+        "%3B",
+        ".",
+        "%2e",
+        "%2E%2e",
+        "a",
+        "b",
+        "x",
+        "open",
+        "OPEN",
+        "%6fpen",
+        "secret",
+        "key",
+        "a:b",
+        "a%3Ab",
+        "%3a",
+        "%25",
+        "%252e",
+        "%25%32%66",
+        "%00",
+        "#",
+        "%23",
+        "?",
+        "%3F",
+        " ",
+        "%20",
+        "é",
+        "%C3%A9",
+        "%c0%af",
+        "%",
+        "%zz",
+        "%0d%0a",
+        "+",
+        "%2B",
+        "*",
+    ]);
+    prop::collection::vec(piece, 1..9).prop_map(|pieces| format!("/{}", pieces.concat()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whoever_reads_a_path_comes_to_the_same_route(raw in pieces()) {
+        check(&strict(), raw.as_bytes());
+    }
+
+    #[test]
+    fn an_allowance_leads_nobody_elsewhere(raw in pieces()) {
+        check(&open(), raw.as_bytes());
+    }
+}
+
+#[test]
+fn an_allowance_opens_what_it_names_where_that_does_no_harm() {
+    let policies = open();
+    for (path, let_through) in [
+        ("/x//y", true),
+        ("/x;v=1/y", true),
+        ("/x%2Fy", true),
+        ("/open//x", false),
+        ("/open/x;v=1", false),
+        ("/open%2Fx", false),
+        ("/key/x%2Fy", false),
+        ("/x/..;/open/y", false),
+        ("/a;x%2Fb", false),
+        ("//x/open/y", false),
+        ("/a%3Ab", false),
+        ("/x/secret;v", false),
+        ("/x%2Fsecret", false),
+    ] {
+        assert_eq!(check(&policies, path.as_bytes()), let_through, "{path}");
+    }
+}
+
+/// Where a path of a public table is let through, it is what the table says it is once normalized.
+fn check_table(rows: impl Iterator<Item = (String, String)>) {
+    let policies = strict();
+    let (mut let_through, mut refused) = (0, 0);
+    for (input, output) in rows {
+        let input = input.split('?').next().unwrap();
+        if check(&policies, input.as_bytes()) {
+            let (wire, _) = accepted(&policies, input.as_bytes()).unwrap();
+            assert_eq!(decode(&wire), decode(&output), "{input}");
+            let_through += 1;
+        } else {
+            refused += 1;
+        }
+        check(&open(), input.as_bytes());
+    }
+    assert!(
+        let_through > 0 && refused > 0,
+        "{let_through} let through, {refused} refused"
+    );
+}
+
+#[test]
+fn istios_table_of_normalizations() {
+    let Some(rows) = vectors("path-normalization/istio_normalization.json") else {
+        return;
+    };
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+    check_table(
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (text(row, "input"), text(row, "output"))),
+    );
+}
+
+#[test]
+fn envoys_tables_of_normalizations() {
+    let Some(tables) = vectors("path-normalization/envoy_path_utility.json") else {
+        return;
+    };
+    for table in ["rfc3986_normalize", "merge_slashes"] {
+        let text = |row: &Value, at: usize| row[at].as_str().unwrap().to_owned();
+        check_table(
+            tables[table]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| (text(row, 0), text(row, 1))),
+        );
+    }
+    for path in tables["invalid_rejected"].as_array().unwrap() {
+        assert!(!check(&open(), path.as_str().unwrap().as_bytes()), "{path}");
+    }
+}
+
+#[test]
+fn whatwgs_table_of_urls() {
+    let Some(rows) = vectors("whatwg-url/url/tests/urltestdata.json") else {
+        return;
+    };
+    let row = |row: &Value| {
+        let pathname = row["pathname"].as_str().filter(|_| row["protocol"] == "http:")?;
+        let raw = raw_path(row["input"].as_str()?, row["base"].as_str())?;
+        Some((raw, pathname.to_owned()))
+    };
+    check_table(rows.as_array().unwrap().iter().filter_map(row));
+}
+
+/// The path that a client sends which does not normalize: behind the authority, or below the base.
+fn raw_path(input: &str, base: Option<&str>) -> Option<String> {
+    let input = input.trim();
+    let path = |url: &str| {
+        let (_, rest) = url.split_once("://")?;
+        Some(rest.find(['/', '\\']).map_or("/", |at| &rest[at..]).to_owned())
+    };
+    let has_scheme = input.split('/').next().is_some_and(|first| first.contains(':'));
+    if has_scheme || input.starts_with('/') {
+        return path(input).or_else(|| Some(input.to_owned()).filter(|_| !has_scheme));
+    }
+    let base = base
+        .filter(|_| !input.is_empty() && !input.starts_with(['?', '#']))
+        .and_then(path)?;
+    let folder = &base[..=base.rfind('/')?];
+    Some(format!("{folder}{input}"))
+}
