@@ -53,9 +53,9 @@ reasons! {
     /// The token's algorithm is not one that its issuer may use.
     TokenAlgorithmNotAllowed = 401 "token_algorithm_not_allowed" "The algorithm of the token is not allowed.",
     /// No key in force has the token's key id.
-    TokenKeyUnknown = 401 "token_key_unknown" "The token is signed with an unknown key.",
+    TokenKeyUnknown = 401 "token_key_unknown" "The token cannot be verified.",
     /// The signature does not verify.
-    TokenSignatureInvalid = 401 "token_signature_invalid" "The signature of the token is invalid.",
+    TokenSignatureInvalid = 401 "token_signature_invalid" "The token cannot be verified.",
     /// The time in `exp` has come.
     TokenExpired = 401 "token_expired" "The token has expired.",
     /// The time in `nbf` has not come.

@@ -6,7 +6,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use super::json;
-use crate::keys::{self, KeySet, NoKey};
+use crate::keys::{self, KeySet, NoKey, VerificationKey};
 use crate::rejection::{Reason, Rejection};
 
 /// A token taken apart; nothing in it is verified yet.
@@ -63,22 +63,27 @@ impl<'t> Jws<'t> {
             let cause = "the issuer does not sign with the algorithm in the header";
             return Err(Rejection::because(Reason::TokenAlgorithmNotAllowed, cause));
         };
-        let candidates = keys
-            .candidates(self.key_id.as_deref(), algorithm)
-            .map_err(|no_key| match no_key {
-                NoKey::Unknown => Rejection::because(Reason::TokenKeyUnknown, "no key has the id in the header"),
-                NoKey::OtherAlgorithm => Rejection::because(
-                    Reason::TokenAlgorithmNotAllowed,
-                    "the key with the id in the header is made for another algorithm",
-                ),
-            })?;
-        match candidates
-            .iter()
-            .any(|key| key.verifies(self.message.as_bytes(), self.signature))
-        {
-            true => Ok(()),
-            false => Err(Reason::TokenSignatureInvalid.into()),
+        match keys.candidates(self.key_id.as_deref(), algorithm) {
+            Ok(keys) if keys.iter().any(|key| self.is_signed_with(key)) => Ok(()),
+            Ok(_) => Err(Reason::TokenSignatureInvalid.into()),
+            Err(NoKey::OtherAlgorithm) => Err(Rejection::because(
+                Reason::TokenAlgorithmNotAllowed,
+                "the key with the id in the header is made for another algorithm",
+            )),
+            Err(NoKey::Unknown) => {
+                // As much work as for a bad signature, so that time does not tell which it was.
+                let others = keys.candidates(None, algorithm).unwrap_or_default();
+                let _ = others.first().is_some_and(|key| self.is_signed_with(key));
+                Err(Rejection::because(
+                    Reason::TokenKeyUnknown,
+                    "no key has the id in the header",
+                ))
+            }
         }
+    }
+
+    fn is_signed_with(&self, key: &VerificationKey) -> bool {
+        key.verifies(self.message.as_bytes(), self.signature)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Public collections of malformed and ambiguous requests: whatever arrives, the service reads
 //! strict HTTP, and the next ordinary request is answered.
 
+use std::path::PathBuf;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
-use crate::harness::{Answer, Gateway, Request, Setup, unique};
+use crate::harness::{Answer, Gateway, Request, Setup, issuer::token_of_text, unique};
 
 const POLICY: &str = "
 version: 1
@@ -30,12 +32,16 @@ fn answer_to(gateway: &Gateway, bytes: &[u8]) -> Option<Answer> {
 /// The folder of public test vectors is named by a variable. Without it these tests are reported
 /// as skipped; with it the vectors must be there.
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
-fn vectors(file: &str) -> Option<String> {
-    let Ok(folder) = std::env::var("SIDEGATE_VECTORS") else {
+fn vectors_folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("SIDEGATE_VECTORS");
+    if folder.is_none() {
         println!("skipped: SIDEGATE_VECTORS is not set");
-        return None;
-    };
-    let path = std::path::Path::new(&folder).join(file);
+    }
+    folder.map(Into::into)
+}
+
+fn vectors(file: &str) -> Option<String> {
+    let path = vectors_folder()?.join(file);
     Some(std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
@@ -106,4 +112,32 @@ fn what_a_strict_parser_refuses_never_reaches_the_service_as_more_than_was_sent(
         gateway.upstream.assert_strict();
     }
     gateway.allowed(&Request::get("/x"));
+}
+
+#[test]
+fn what_is_no_json_is_no_token() {
+    let gateway = Setup::new()
+        .policy("wallet", "$wallet\nprefix: /w\nroutes: [{ path: /*, auth: jwt }]\n")
+        .start();
+    let Some(folder) = vectors_folder() else { return };
+    let mut run = 0;
+    for entry in std::fs::read_dir(folder.join("json-test-suite/test_parsing")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read(&path).unwrap();
+        let request = Request::get("/w/x")
+            .bearer(&token_of_text(r#"{"alg":"HS256"}"#, &text))
+            .tenant();
+        let answer = gateway.send(&request);
+        // None of them has the claims that are needed, so none is let through.
+        match text.len() {
+            ..=5000 => gateway.rejected(&request, &answer, 401, &answer.reason()),
+            _ => assert!(matches!(answer.status, 401 | 431), "{name}: {answer:?}"),
+        }
+        if name.starts_with("n_") && text.len() <= 5000 {
+            assert_eq!(answer.reason(), "token_malformed", "{name}");
+            run += 1;
+        }
+    }
+    assert!(run > 100, "{run}");
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Request, SECRET, Setup,
+    OTHER_TENANT, Request, SECRET, Setup, TENANT,
     issuer::{ASYMMETRIC, Key, SYMMETRIC, claims, hmac, key_set, now},
 };
 
@@ -95,6 +95,58 @@ routes: [{ path: /*, auth: jwt }]
     );
     let public_as_secret = hmac("HS256", &rsa.public_pem, claims(json!({})));
     gateway.refused(&to(public_as_secret), 401, "token_algorithm_not_allowed");
+}
+
+#[test]
+fn an_unknown_key_and_a_bad_signature_look_alike() {
+    let key = Key::new("ES256", "known");
+    let policy = |format: &str| {
+        format!(
+            "{{ version: 1, service: s, prefix: /{format}, upstream: {{ url: '$upstream' }},
+               errors: {{ format: {format}, code_prefix: ERR }},
+               jwt: {{ issuers: [{{ issuer: unchecked, audience: unchecked, algorithms: [ES256], keys: {{ jwks: {{ file: $folder/keys.json }} }} }}] }},
+               tenant: {{ header: x-tenant-id, claims: [tenantId] }},
+               routes: [{{ path: /*, auth: jwt }}] }}"
+        )
+    };
+    let formats = ["flat", "envelope", "problem"];
+    let setup = Setup::new().file("keys.json", &key_set(&[&key]));
+    let gateway = formats
+        .iter()
+        .fold(setup, |setup, format| setup.policy(format, &policy(format)))
+        .start();
+    let unknown = Key::new("ES256", "unknown").sign(claims(json!({})));
+    let forged = Key::new("ES256", "known").sign(claims(json!({})));
+    let said = |format: &str, status: u16, token: &str, tenant: &str| {
+        let request = Request::get(&format!("/{format}/x"))
+            .bearer(token)
+            .header("x-tenant-id", tenant);
+        let answer = gateway.send(&request);
+        assert_eq!(answer.status, status, "{answer:?}");
+        let challenge = answer.header("www-authenticate").map(ToOwned::to_owned);
+        (challenge, without_what_differs(answer.json()))
+    };
+    for format in formats {
+        assert_eq!(said(format, 401, &unknown, TENANT), said(format, 401, &forged, TENANT));
+        // Nor does a tenant that does not exist look other than one that is somebody else's.
+        let good = key.sign(claims(json!({})));
+        let nobody = "99999999-9999-4999-a999-999999999999";
+        assert_eq!(said(format, 403, &good, nobody), said(format, 403, &good, OTHER_TENANT));
+    }
+}
+
+/// A body without what differs from one answer to the next, and without the reason, where its
+/// format has one.
+fn without_what_differs(mut body: Value) -> Value {
+    let members = body.as_object_mut().into_iter().flatten();
+    for (name, value) in members {
+        let differs = ["reason", "type", "timestamp", "requestId", "traceId"].contains(&name.as_str());
+        *value = match differs {
+            true => Value::Null,
+            false => without_what_differs(value.take()),
+        };
+    }
+    body
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod cli_check;
 mod cli_check_keys;
 mod cli_explain;
 mod cli_run;
+mod forged_identity;
 mod forwarding_headers;
 mod grpc;
 mod harness;

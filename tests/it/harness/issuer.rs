@@ -128,7 +128,7 @@ pub(crate) fn token(changes: Value) -> String {
 }
 
 /// A token whose header and claims are this very text, signed by the Wallet's secret.
-pub(crate) fn token_of_text(header: &str, claims: &str) -> String {
+pub(crate) fn token_of_text(header: &str, claims: impl AsRef<[u8]>) -> String {
     let signed = format!("{}.{}", base64url(header), base64url(claims));
     let tag = HS256Key::from_bytes(SECRET.as_bytes()).authentication_tag(signed.as_bytes());
     format!("{signed}.{}", base64url(tag))
