@@ -313,6 +313,8 @@ async fn proxy(
     let mut options = HttpServerOptions::default();
     // The guard looks for the preface, and cannot hang.
     options.h2c = true;
+    // Refused by our own answer, not by the engine's.
+    options.allow_connect_method_proxying = true;
     options.h2_idle_timeout = Some(config.limits.idle_timeout);
     proxy.server_options = Some(options);
     Ok(proxy)

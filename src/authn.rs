@@ -126,13 +126,14 @@ fn key(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection
 }
 
 fn certificate(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection> {
-    // A connection may outlive the certificate that it began with.
-    let live = request
-        .client_certificate
-        .filter(|certificate| request.now <= certificate.not_after);
-    let Some(certificate) = live else {
+    let Some(certificate) = request.client_certificate else {
         return Ok(Attempt::Absent);
     };
+    // A connection may outlive the certificate that it began with.
+    let expired = (request.now > certificate.not_after).then_some("the client certificate has expired");
+    if let Some(why) = certificate.refused.or(expired) {
+        return Err(Rejection::because(Reason::ClientCertificateNotAllowed, why));
+    }
     let allowed = policy.certificates.iter().find_map(|name| name.find(certificate));
     match allowed {
         Some(name) => Ok(Attempt::Proven(Principal {

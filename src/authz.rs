@@ -8,7 +8,7 @@ use crate::authn::claims;
 use crate::policy::identity::IdentitySource;
 use crate::policy::route::{Requirement, Route};
 use crate::policy::{Policy, TenantRule};
-use crate::principal::{Principal, TenantId};
+use crate::principal::{AuthMethod, Principal, TenantId};
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
 
@@ -16,6 +16,7 @@ use crate::request::RequestFacts;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Permit {
     identity: Vec<(HeaderName, HeaderValue)>,
+    methods: Vec<AuthMethod>,
 }
 
 impl Permit {
@@ -24,10 +25,18 @@ impl Permit {
         &self.identity
     }
 
+    /// Whether the caller was authenticated this way, among others.
+    pub fn proves(&self, method: AuthMethod) -> bool {
+        self.methods.contains(&method)
+    }
+
     /// A permit that proves nothing: the request goes on without any verified identity. Only for
     /// a route in `mode: shadow` whose rejection was noted.
     pub(crate) fn without_identity(_noted: &Rejection) -> Self {
-        Self { identity: Vec::new() }
+        Self {
+            identity: Vec::new(),
+            methods: Vec::new(),
+        }
     }
 }
 
@@ -96,7 +105,10 @@ pub fn permit(principal: &Principal, policy: &Policy, route: &Route) -> Result<P
             identity.push((header.name.clone(), value));
         }
     }
-    Ok(Permit { identity })
+    Ok(Permit {
+        identity,
+        methods: principal.methods.clone(),
+    })
 }
 
 fn value_of(source: &IdentitySource, principal: &Principal) -> Result<Option<String>, Rejection> {

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName};
 /// The most that a bearer token may have, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The client certificate of this connection, verified in its handshake.
+/// The client certificate of this connection, verified in its handshake or refused since.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// The URIs of the subject alternative name.
@@ -17,6 +17,8 @@ pub struct ClientCertificate {
     pub common_names: Vec<String>,
     /// The last second at which the certificate is valid, since the epoch.
     pub not_after: i64,
+    /// Why it proves nothing, although it came.
+    pub refused: Option<&'static str>,
 }
 
 /// The credentials of a request's `Authorization` header (RFC 6750, 2.1).
@@ -24,7 +26,7 @@ pub struct ClientCertificate {
 pub enum Bearer<'r> {
     /// No `Authorization`, or one with another scheme.
     Absent,
-    /// The scheme is `Bearer` and what follows cannot be a token.
+    /// The scheme is `Bearer`, or meant to be, and what follows cannot be a token.
     Malformed,
     /// What follows the scheme, not looked into.
     Token(&'r str),
@@ -42,7 +44,10 @@ impl<'r> Bearer<'r> {
             None => (bytes, &[][..]),
         };
         if !scheme.eq_ignore_ascii_case(b"bearer") {
-            return Self::Absent;
+            return match is_almost_bearer(scheme) {
+                true => Self::Malformed,
+                false => Self::Absent,
+            };
         }
         // RFC 9110, 11.4: one or more spaces; a tab is no separator to some.
         let token = rest.trim_ascii_start();
@@ -57,6 +62,13 @@ impl<'r> Bearer<'r> {
             _ => Self::Malformed,
         }
     }
+}
+
+/// Whether a scheme is meant to be `Bearer`, and some would take it for that.
+fn is_almost_bearer(scheme: &[u8]) -> bool {
+    let start = scheme.iter().position(u8::is_ascii_alphanumeric).unwrap_or(0);
+    let name = scheme.get(start..).and_then(|scheme| scheme.get(..6));
+    name.is_some_and(|name| name.eq_ignore_ascii_case(b"bearer"))
 }
 
 /// The bytes of an internal key's header, if it is there.
@@ -81,7 +93,11 @@ mod tests {
             ("Bearer\ta", Bearer::Malformed),
             ("Basic\ta", Bearer::Absent),
             ("Basic YTpi", Bearer::Absent),
-            ("Bearerx a", Bearer::Absent),
+            ("Bearerx a", Bearer::Malformed),
+            ("Bearer,a", Bearer::Malformed),
+            ("\"Bearer\" a", Bearer::Malformed),
+            (",bearer a", Bearer::Malformed),
+            ("Bear a", Bearer::Absent),
             ("", Bearer::Absent),
         ] {
             let mut headers = HeaderMap::new();

@@ -129,6 +129,10 @@ impl Observer for () {
 /// Decides a request.
 pub fn decide<'r>(policies: &PolicySet, request: &RequestFacts<'r>, observer: &mut impl Observer) -> Decision<'r> {
     let spelled = policies.spelled(request.host(), request.path);
+    if *request.method == Method::CONNECT {
+        let rejection = Rejection::method_not_allowed(Vec::new());
+        return deny(Step::Request, spelled, None, rejection, observer);
+    }
     if let Some(rejection) = malformed(policies, spelled, request) {
         return deny(Step::Request, spelled, None, rejection, observer);
     }
@@ -158,6 +162,10 @@ pub fn decide<'r>(policies: &PolicySet, request: &RequestFacts<'r>, observer: &m
     let mut principal = None;
     let outcome = match policies.route(route) {
         Some((policy, matched)) => {
+            if let Some(name) = matched.pass.iter().find(|name| request.repeats(name)) {
+                let rejection = Rejection::because(Reason::TenantHeaderInvalid, format!("`{name}` is there twice"));
+                return deny(Step::Request, Some(route.policy), Some(path), rejection, observer);
+            }
             observer.passed(Step::Route, || format!("{} ({})", matched.pattern, matched.place));
             judge(policy, matched, request, &mut principal, observer)
         }

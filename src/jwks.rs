@@ -35,11 +35,19 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a key set could not be had.
 #[derive(Debug, Clone)]
-pub struct FetchError(String);
+pub enum FetchError {
+    /// There was no answer that is a key set.
+    Unreachable(String),
+    /// There was, and it has no key for the issuer.
+    NoKeys,
+}
 
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Unreachable(why) => f.write_str(why),
+            Self::NoKeys => f.write_str("the set has no key for the algorithms of the issuer"),
+        }
     }
 }
 
@@ -72,6 +80,7 @@ pub fn fetches(policies: &PolicySet) -> Vec<Fetch> {
                 issuers: Vec::new(),
             });
         fetch.remote.refresh = fetch.remote.refresh.min(remote.refresh);
+        fetch.remote.max_stale = fetch.remote.max_stale.min(remote.max_stale);
         fetch.issuers.push(Subscriber {
             label: issuer.label().to_owned(),
             algorithms: issuer.algorithms.clone(),
@@ -86,7 +95,7 @@ impl Fetch {
     /// wrong for which issuer.
     pub async fn once(&self) -> Vec<(&str, Result<(), FetchError>)> {
         let fetched = tokio::time::timeout(FETCH_TIME, get(&self.remote)).await;
-        let fetched = fetched.unwrap_or_else(|_| Err(FetchError("it took too long".into())));
+        let fetched = fetched.unwrap_or_else(|_| Err(FetchError::Unreachable("it took too long".into())));
         let took = |issuer: &Subscriber| match &fetched {
             Ok(json) => issuer.take(json),
             Err(error) => Err(error.clone()),
@@ -101,8 +110,17 @@ impl Fetch {
     async fn run(self, metrics: Metrics, settled: watch::Sender<usize>) {
         let mut pause = FIRST_PAUSE;
         let mut first = true;
+        let mut fresh = Instant::now();
         loop {
+            let asked = Instant::now();
             let results = self.once().await;
+            // An answer without keys is an answer, too.
+            if results
+                .iter()
+                .all(|(_, result)| !matches!(result, Err(FetchError::Unreachable(_))))
+            {
+                fresh = asked;
+            }
             let now = jiff::Timestamp::now();
             for (issuer, result) in &results {
                 metrics.jwks_refresh(issuer, result.is_ok(), now);
@@ -114,7 +132,13 @@ impl Fetch {
                 settled.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
             }
             let fine = results.iter().all(|(_, result)| result.is_ok());
-            tokio::time::sleep(if fine { self.remote.refresh } else { pause }).await;
+            let next = Instant::now() + if fine { self.remote.refresh } else { pause };
+            let stale = fresh + self.remote.max_stale;
+            if !fine && stale < next {
+                tokio::time::sleep_until(stale).await;
+                self.withdraw();
+            }
+            tokio::time::sleep_until(next).await;
             pause = if fine {
                 FIRST_PAUSE
             } else {
@@ -122,18 +146,34 @@ impl Fetch {
             };
         }
     }
+
+    /// The keys are too old to be trusted.
+    fn withdraw(&self) {
+        for issuer in &self.issuers {
+            if issuer.ring.load().is_some() {
+                tracing::warn!(
+                    url = self.remote.url,
+                    issuer = issuer.label,
+                    "the keys are too old, and no longer used"
+                );
+                issuer.ring.clear();
+            }
+        }
+    }
 }
 
 impl Subscriber {
-    /// Puts the keys of a set in force that this issuer can use.
+    /// Puts the keys of a set in force that this issuer can use. A set without any is in force,
+    /// too: its server withdrew the keys.
     fn take(&self, json: &[u8]) -> Result<(), FetchError> {
         let loaded = jwk::parse(json, &self.algorithms, jwk::Secrets::Refuse)
-            .map_err(|problem| FetchError(problem.to_string()))?;
+            .map_err(|problem| FetchError::Unreachable(problem.to_string()))?;
         for problem in &loaded.refused {
             tracing::warn!(issuer = self.label, %problem, "a key is not used");
         }
         if loaded.set.is_empty() {
-            return Err(FetchError("the set has no key for the algorithms of the issuer".into()));
+            self.ring.clear();
+            return Err(FetchError::NoKeys);
         }
         self.ring.replace(loaded.set);
         Ok(())
@@ -193,20 +233,20 @@ async fn get(remote: &RemoteKeys) -> Result<Bytes, FetchError> {
             concat!("sidegate/", env!("CARGO_PKG_VERSION")),
         )
         .body(Empty::<Bytes>::new())
-        .map_err(|_| FetchError("the URL is not one".into()))?;
+        .map_err(|_| FetchError::Unreachable("the URL is not one".into()))?;
     let response = client(remote.ca.as_deref())?
         .request(request)
         .await
-        .map_err(|error| FetchError(cause(&error)))?;
+        .map_err(|error| FetchError::Unreachable(cause(&error)))?;
     if response.status() != StatusCode::OK {
-        return Err(FetchError(format!(
+        return Err(FetchError::Unreachable(format!(
             "the server answered {}",
             response.status().as_u16()
         )));
     }
     let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
     body.map(http_body_util::Collected::to_bytes).map_err(|_| {
-        FetchError(format!(
+        FetchError::Unreachable(format!(
             "the set is longer than {} KiB, or was cut off",
             MAX_BYTES / 1024
         ))
@@ -226,7 +266,7 @@ fn client(ca: Option<&[u8]>) -> Result<Client<HttpsConnector<HttpConnector>, Emp
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| FetchError(error.to_string()))?;
+        .map_err(|error| FetchError::Unreachable(error.to_string()))?;
     let config = builder.with_root_certificates(roots(ca)).with_no_client_auth();
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(config)

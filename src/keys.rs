@@ -196,7 +196,8 @@ impl KeySet {
     }
 }
 
-/// The key set in force for one issuer. Empty until the first one was had.
+/// The key set in force for one issuer. Empty until the first one was had, and when the last one
+/// was withdrawn or is too old.
 #[derive(Debug, Default)]
 pub struct KeyRing(ArcSwapOption<KeySet>);
 
@@ -209,6 +210,11 @@ impl KeyRing {
     /// Puts a new set in force; the old one stops working at once.
     pub fn replace(&self, set: KeySet) {
         self.0.store(Some(std::sync::Arc::new(set)));
+    }
+
+    /// Leaves no set in force: what can be had says that there is none, or is too old.
+    pub fn clear(&self) {
+        self.0.store(None);
     }
 
     /// The set in force.

@@ -248,6 +248,8 @@ pub struct RemoteKeys {
     pub url: String,
     /// How often it is fetched.
     pub refresh: Duration,
+    /// How long its keys serve after the last fetch that went well.
+    pub max_stale: Duration,
     /// The CAs of its server as PEM; `None` for those of the system.
     pub ca: Option<Vec<u8>>,
 }

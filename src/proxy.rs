@@ -17,7 +17,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::config::Limits;
@@ -25,7 +25,7 @@ use crate::decision::decide;
 use crate::jwks::KeyWaiter;
 use crate::policy::PolicySet;
 use crate::rejection::{Reason, Rejection};
-use crate::request::{is_grpc, without_port};
+use crate::request::{host_of, is_grpc};
 use crate::telemetry::metrics::Metrics;
 
 pub mod context;
@@ -101,16 +101,25 @@ impl Gateway {
 
     /// Limits of the head that the guard does not see: over HTTP/2, and single parts of it.
     fn check_head(&self, session: &Session, target: &Target) -> Option<Rejection> {
+        let over = self.exceeded(session, target)?;
+        let facts = facts::of(session, target, self.limits.body_bytes, 0);
+        match facts.malformed() {
+            Some(cause) => Some(Rejection::because(Reason::RequestMalformed, cause)),
+            None => Some(over.into()),
+        }
+    }
+
+    fn exceeded(&self, session: &Session, target: &Target) -> Option<Reason> {
         let headers = &session.req_header().headers;
         if target.len() > self.limits.uri_bytes {
-            return Some(Reason::UriTooLong.into());
+            return Some(Reason::UriTooLong);
         }
         let bytes: usize = headers
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len() + 4)
             .sum();
         let too_large = headers.len() > self.limits.headers || bytes > self.limits.header_bytes;
-        too_large.then(|| Reason::HeadersTooLarge.into())
+        too_large.then_some(Reason::HeadersTooLarge)
     }
 
     fn hop(&self, session: &Session) -> Hop {
@@ -278,7 +287,7 @@ impl ProxyHttp for Gateway {
         ctx.grpc = is_grpc(headers);
         match self.check_head(session, &target) {
             Some(rejection) => {
-                let host = facts::authority(session).map(without_port);
+                let host = facts::authority(session).map(host_of);
                 ctx.policy = self.policies.spelled(host, target.path());
                 ctx.rejection = Some(rejection);
             }
@@ -312,6 +321,8 @@ impl ProxyHttp for Gateway {
             Some(mut peer) => {
                 if facts::is_websocket(session.req_header()) {
                     peer.options.read_timeout = Some(WEBSOCKET_SILENCE);
+                } else {
+                    peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
                 }
                 Ok(peer)
             }
@@ -328,6 +339,12 @@ impl ProxyHttp for Gateway {
         let (Some(permit), (Some(policy), Some(route))) = (&ctx.permit, ctx.matched(&self.policies)) else {
             return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
         };
+        if !upstream.headers.contains_key(HOST)
+            && let Some(authority) = session.req_header().uri.authority()
+        {
+            // HTTP/2 names the host in the target, which is set anew.
+            upstream.insert_header(HOST, authority.as_str())?;
+        }
         let hop = self.hop(session);
         let changes = identity_headers::changes(&upstream.headers, policy, route, permit, hop, &ctx.ids);
         for name in &changes.remove {
@@ -336,12 +353,6 @@ impl ProxyHttp for Gateway {
         for (name, value) in changes.set {
             upstream.insert_header(name, value)?;
         }
-        if !upstream.headers.contains_key(HOST)
-            && let Some(authority) = session.req_header().uri.authority()
-        {
-            // HTTP/2 names the host in the target, which is set anew.
-            upstream.insert_header(HOST, authority.as_str())?;
-        }
         upstream.set_raw_path(&ctx.forward)
     }
 
@@ -349,10 +360,15 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        ends: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
         let length = body.as_ref().map_or(0, Bytes::len);
+        if ends && length == 0 && !session.was_upgraded() {
+            // The engine would write the empty end of an HTTP/2 body as a last chunk, and then
+            // another one: the service would take it for the start of a request.
+            *body = None;
+        }
         ctx.body_bytes += u64::try_from(length).unwrap_or(u64::MAX);
         if ctx.body_bytes > self.limits.body_bytes && !session.was_upgraded() {
             return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down());

@@ -44,9 +44,9 @@ pub enum Body {
 }
 
 impl<'r> RequestFacts<'r> {
-    /// The host that the request is for, without a port.
+    /// The host that the request is for, as policies name it.
     pub fn host(&self) -> Option<&'r str> {
-        self.authority.map(without_port)
+        self.authority.map(host_of)
     }
 
     /// Whether the request asks for no resource, but whether the server is there.
@@ -68,6 +68,9 @@ impl<'r> RequestFacts<'r> {
     pub fn malformed(&self) -> Option<&'static str> {
         if let Some(problem) = self.malformed_host() {
             return Some(problem);
+        }
+        if is_almost_standard(self.method) {
+            return Some("the method is a standard one in another case");
         }
         if self.query.iter().any(|b| !b.is_ascii_graphic() || *b == b'#') {
             return Some("the query has a character that must be encoded");
@@ -181,19 +184,36 @@ fn is_port(text: &str) -> bool {
     text.len() <= 5 && !text.is_empty() && text.parse::<u16>().is_ok() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn is_host(host: &str) -> bool {
+/// A name of labels, an IPv4 address, or an IPv6 address in brackets.
+pub fn is_host(host: &str) -> bool {
     if let Some(inside) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         return inside.parse::<std::net::Ipv6Addr>().is_ok();
     }
-    !host.is_empty()
-        && host.len() <= 253
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~');
+    let mut labels = host.strip_suffix('.').unwrap_or(host).split('.');
+    host.len() <= 254 && labels.all(|label| !label.is_empty() && label.bytes().all(fine))
+}
+
+/// RFC 9110, 9.1: methods are case-sensitive; but some services are not, and would do what was
+/// decided on as another method.
+fn is_almost_standard(method: &Method) -> bool {
+    let standard = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT",
+    ];
+    let method = method.as_str();
+    standard
+        .iter()
+        .any(|known| method != *known && method.eq_ignore_ascii_case(known))
+}
+
+/// The host of an authority. A name that ends in a dot is the same host (RFC 1034, 3.1).
+pub fn host_of(authority: &str) -> &str {
+    let host = without_port(authority);
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 /// The part of an authority before its port.
-pub fn without_port(authority: &str) -> &str {
+fn without_port(authority: &str) -> &str {
     if authority.starts_with('[') {
         return match authority.find(']') {
             Some(end) => authority.get(..=end).unwrap_or(authority),
@@ -237,6 +257,12 @@ mod tests {
             ("127.0.0.1:1", Some("127.0.0.1")),
             ("[::1]:80", Some("[::1]")),
             ("my_host", Some("my_host")),
+            ("a.example.", Some("a.example")),
+            ("a.example.:80", Some("a.example")),
+            ("a.example..", None),
+            ("a..example", None),
+            (".example", None),
+            (".", None),
             ("", None),
             (":80", None),
             ("a:", None),
@@ -281,6 +307,25 @@ mod tests {
         ] {
             let map = headers(pairs);
             assert_eq!(facts(&map, Some("a")).malformed().is_none(), fine, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_method_is_standard_or_nothing_like_it() {
+        for (method, fine) in [
+            ("GET", true),
+            ("PURGE", true),
+            ("get", false),
+            ("Post", false),
+            ("oPTIONS", false),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let map = HeaderMap::new();
+            let facts = RequestFacts {
+                method: &method,
+                ..facts(&map, Some("a"))
+            };
+            assert_eq!(facts.malformed().is_none(), fine, "{method}");
         }
     }
 

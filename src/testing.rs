@@ -37,6 +37,10 @@ pub(crate) fn sources() -> Given {
         files: vec![
             ("empty".into(), Vec::new()),
             ("secret-file".into(), format!("{SECRET}\n").into_bytes()),
+            (
+                "public.pem".into(),
+                b"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n".to_vec(),
+            ),
         ],
     }
 }

@@ -160,11 +160,18 @@ impl TlsAccept for Handshake {
         // A resumed session skips the verifier (RFC 8446, 2.2), so the certificate that it brings
         // along is verified here, again or for the first time.
         let verified = self.verifier.as_ref()?.verify_client_cert(leaf, chain, UnixTime::now());
-        if let Err(error) = verified {
-            tracing::warn!(%error, "the client certificate of a resumed session is no longer good");
-            return None;
-        }
-        Some(Arc::new(client_certificate(leaf)?))
+        let refused = |why| ClientCertificate {
+            refused: Some(why),
+            ..ClientCertificate::default()
+        };
+        let certificate = match verified {
+            Ok(_) => client_certificate(leaf).unwrap_or_else(|| refused("the client certificate is unreadable")),
+            Err(error) => {
+                tracing::warn!(%error, "the client certificate of a resumed session is no longer good");
+                refused("the client certificate is no longer good")
+            }
+        };
+        Some(Arc::new(certificate))
     }
 }
 

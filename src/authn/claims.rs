@@ -29,8 +29,12 @@ pub fn missing(name: &str) -> Rejection {
 pub fn check(claims: &Claims, issuer: &Issuer, now: i64) -> Result<(), Rejection> {
     lifetime(claims, issuer.leeway, now)?;
     audience(claims, issuer.audiences.as_deref())?;
-    if let Some(name) = issuer.required_claims.iter().find(|name| !claims.contains_key(*name)) {
-        return Err(missing(name));
+    for name in &issuer.required_claims {
+        match claims.get(name) {
+            None => return Err(missing(name)),
+            Some(Value::Null) => return Err(invalid(name)),
+            Some(_) => {}
+        }
     }
     match claims.get("sub") {
         Some(Value::String(subject)) if !subject.is_empty() => Ok(()),

@@ -7,6 +7,10 @@ use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
 use crate::request::path::{Ambiguity, NormalizedPath};
 
+/// Letters that some take for an ASCII letter where they ignore case: dotted and dotless i, long s,
+/// the sign of Kelvin (Unicode, `CaseFolding.txt` and `SpecialCasing.txt`).
+const FOLDING: [char; 4] = ['\u{130}', '\u{131}', '\u{17f}', '\u{212a}'];
+
 /// Finds the one reading of the path and the policy that it is for. Which ambiguities are let
 /// through is the policy's to say, so a path is read again where its policy says otherwise than
 /// the one that its first bytes spell.
@@ -20,6 +24,10 @@ pub(super) fn resolve<'r>(
         policy.map(|policy| policy.allowance).unwrap_or_default()
     };
     let path = NormalizedPath::parse(request.path, allowance(spelled)).map_err(refuse_path)?;
+    if path.decoded().contains(FOLDING) && policies.policies().iter().any(|policy| policy.case_insensitive) {
+        let cause = "the path has a letter that is an ASCII one in another case";
+        return Err(Rejection::because(Reason::PathAmbiguous, cause));
+    }
     let policy = policies.select(request.host(), path.decoded());
     if allowance(policy) != allowance(spelled) {
         NormalizedPath::parse(request.path, allowance(policy)).map_err(refuse_path)?;

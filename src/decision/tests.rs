@@ -63,7 +63,7 @@ fn credentials() {
     check(&request("GET /w/mesh/x").certificate(job, NOW), "allow");
     check(
         &request("GET /w/mesh/x").certificate(job, NOW - 1),
-        "client_certificate_missing",
+        "client_certificate_not_allowed",
     );
     check(
         &request("GET /w/mesh/x").certificate("spiffe://e/ns/a/sa/x", NOW),
@@ -394,6 +394,73 @@ fn an_encoded_literal_never_evades_the_literal() {
 }
 
 #[test]
+fn a_certificate_that_came_and_is_no_longer_good_is_no_missing_one() {
+    let text = POLICY.to_owned() + "  - { path: /certified, auth: { any: [mtls, public] } }\n";
+    let policies = parse(&[&text]).unwrap();
+    let either = || request("GET /w/certified");
+    assert_eq!(either().outcome(&policies), "allow");
+    let job = "spiffe://e/ns/a/sa/job";
+    assert_eq!(either().certificate(job, NOW).outcome(&policies), "allow");
+    let late = either().certificate(job, NOW - 1);
+    assert_eq!(late.outcome(&policies), "client_certificate_not_allowed");
+}
+
+#[test]
+fn connect_is_for_nobody() {
+    let policies = parse(&[POLICY]).unwrap();
+    assert_eq!(request("CONNECT /w/open/x").outcome(&policies), "method_not_allowed");
+    assert_eq!(
+        request("CONNECT evil.example:443").outcome(&policies),
+        "method_not_allowed"
+    );
+}
+
+#[test]
+fn a_header_that_is_passed_is_there_once() {
+    let text = POLICY.replace("/open/*, auth: public", "/open/*, auth: public, pass: [x-tenant-id]");
+    let policies = parse(&[&text]).unwrap();
+    let login = request("GET /w/open/login").tenant(TENANT);
+    assert_eq!(login.outcome(&policies), "allow");
+    assert_eq!(login.tenant(TENANT).outcome(&policies), "tenant_header_invalid");
+}
+
+#[test]
+fn a_key_that_a_shadowed_route_did_not_verify_proves_nothing() {
+    let text = POLICY.replace(
+        "/jobs/*, auth: internal_key",
+        "/jobs/*, auth: internal_key, mode: shadow",
+    );
+    let policies = parse(&[&text]).unwrap();
+    for (call, proves) in [
+        (request("GET /w/jobs/x").key("a-wrong-key-of-some-length"), false),
+        (request("GET /w/jobs/x").key(crate::testing::JOBS_KEY), true),
+    ] {
+        let decision = call.decide(&policies);
+        let permit = decision.outcome.permit().unwrap();
+        assert_eq!(permit.proves(crate::principal::AuthMethod::InternalKey), proves);
+    }
+}
+
+#[test]
+fn a_host_is_the_same_with_a_dot_behind_it() {
+    let strict = POLICY
+        .replace("prefix: /w", "prefix: /w\nhosts: [A.example, '*.wild.example']")
+        .replace("/open/*, auth: public", "/open/*, auth: jwt");
+    let lax = POLICY.to_owned();
+    let policies = parse(&[&strict, &lax]).unwrap();
+    for (host, want) in [
+        ("other.example", "allow"),
+        ("a.example", "credential_missing"),
+        ("a.example.", "credential_missing"),
+        ("A.EXAMPLE.:80", "credential_missing"),
+        ("x.wild.example.", "credential_missing"),
+        ("a.example..", "request_malformed"),
+    ] {
+        assert_eq!(request("GET /w/open/x").host(host).outcome(&policies), want, "{host}");
+    }
+}
+
+#[test]
 fn a_ping_is_for_no_service() {
     let policies = parse(&[POLICY]).unwrap();
     assert_eq!(request("OPTIONS *").outcome(&policies), "allow");
@@ -439,6 +506,12 @@ fn case_is_folded_where_the_service_folds_it_but_never_into_the_open() {
         ("/W/Roles/", "role_missing"),
         ("/w/rol%45s", "role_missing"),
         ("/w/other", "allow"),
+        ("/w/caf%C3%A9", "allow"),
+        // Dotless i, long s and the sign of Kelvin are i, s and k to some.
+        ("/w/role%C5%BF", "path_ambiguous"),
+        ("/w/%E2%84%AA", "path_ambiguous"),
+        ("/w/%C4%B1", "path_ambiguous"),
+        ("/w/%C4%B0", "path_ambiguous"),
     ] {
         let user = claims_with(&json!({ "roles": ["user"] }));
         let line = request(&format!("GET {path}")).bearer(&user).tenant(TENANT);

@@ -35,11 +35,17 @@ impl CertificateName {
 fn uri_matches(pattern: &str, uri: &str) -> bool {
     let mut given = uri.split('/');
     let all = pattern.split('/').all(|want| match (want, given.next()) {
-        ("*", Some(segment)) => !segment.is_empty(),
+        ("*", Some(segment)) => is_plain(segment),
         (want, Some(segment)) => want == segment,
         (_, None) => false,
     });
     all && given.next().is_none()
+}
+
+/// A segment that every reader takes for one (SPIFFE ID, 2.2).
+fn is_plain(segment: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(fine)
 }
 
 #[cfg(test)]
@@ -51,6 +57,9 @@ mod tests {
         for (pattern, uri, want) in [
             ("spiffe://e/ns/*/sa/job", "spiffe://e/ns/core/sa/job", true),
             ("spiffe://e/ns/*/sa/job", "spiffe://e/ns//sa/job", false),
+            ("spiffe://e/ns/*/sa/job", "spiffe://e/ns/../sa/job", false),
+            ("spiffe://e/ns/*/sa/job", "spiffe://e/ns/a%2Fb/sa/job", false),
+            ("spiffe://e/ns/*/sa/job", "spiffe://e/ns/a?b/sa/job", false),
             ("spiffe://e/ns/*/sa/job", "spiffe://e/ns/a/b/sa/job", false),
             ("spiffe://e/ns/*/sa/job", "spiffe://e/ns/core/sa/job/x", false),
             ("spiffe://e/ns/*/sa/job", "spiffe://e/ns/core/sa/jobs", false),
@@ -66,7 +75,7 @@ mod tests {
             uris: vec!["spiffe://e/a".into(), "urn:x".into()],
             dns: vec!["Jobs.Internal".into()],
             common_names: vec!["job".into(), "new\nline".into()],
-            not_after: 0,
+            ..ClientCertificate::default()
         };
         for (name, want) in [
             (CertificateName::Uri("spiffe://e/a".into()), None),

@@ -22,6 +22,7 @@ use super::router::Router;
 use super::sources::Sources;
 use super::yaml::{self, Value};
 use super::{ErrorStyle, HostPattern, Policy, RoleHierarchy, TenantRule};
+use crate::request::is_host;
 use crate::request::path::Allowance;
 
 mod headers;
@@ -51,6 +52,10 @@ pub fn parse(source: &Arc<Source>, sources: &dyn Sources) -> Result<Policy, Vec<
         _ => Err(problems.into_sorted()),
     }
 }
+
+/// What is wrong with a path whose case cannot be ignored.
+const NOT_FOLDED: &str =
+    "with `case_insensitive` a path has ASCII letters only: of others, services differ in the case";
 
 /// What all parts of a check share.
 struct Checker<'c> {
@@ -88,6 +93,7 @@ impl Checker<'_> {
             case_insensitive,
             roles: role_names(document.roles.as_ref()),
         };
+        self.prefix_folds(document.prefix.as_ref(), case_insensitive);
         let routes = self.routes(document.routes, &context);
         let upstream = self.upstream(&document.upstream);
         let hosts = self.hosts(document.hosts);
@@ -144,15 +150,22 @@ impl Checker<'_> {
         text.to_owned()
     }
 
+    /// Only ASCII letters have one other case, whoever folds them.
+    fn prefix_folds(&mut self, prefix: Option<&Placed<String>>, case_insensitive: bool) {
+        if let Some(prefix) = prefix.filter(|prefix| case_insensitive && !prefix.value.is_ascii()) {
+            self.problems.add(&prefix.span, NOT_FOLDED);
+        }
+    }
+
     fn hosts(&mut self, hosts: Option<List<Placed<String>>>) -> Vec<HostPattern> {
         let mut patterns = Vec::new();
         for host in hosts.map(|List(hosts)| hosts).unwrap_or_default() {
-            let (pattern, name) = match host.value.strip_prefix("*.") {
+            let written = host.value.to_ascii_lowercase();
+            let (pattern, name) = match written.strip_prefix("*.") {
                 Some(name) => (HostPattern::Suffix(format!(".{name}")), name),
-                None => (HostPattern::Exact(host.value.clone()), host.value.as_str()),
+                None => (HostPattern::Exact(written.clone()), written.as_str()),
             };
-            let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '[' | ']' | ':');
-            if name.is_empty() || !name.chars().all(fine) || (name.contains(':') && !name.starts_with('[')) {
+            if !is_host(name) || name.ends_with('.') {
                 let message = format!(
                     "`{}` is no host: write `api.example.com` or `*.example.com`",
                     host.value
@@ -240,7 +253,13 @@ impl Checker<'_> {
                 uri: None,
                 dns: None,
                 cn: Some(cn),
-            } => CertificateName::CommonName(cn.value),
+            } => {
+                if cn.value.contains('*') {
+                    self.problems
+                        .add(&cn.span, "a common name is matched exactly, without `*`");
+                }
+                CertificateName::CommonName(cn.value)
+            }
             _ => {
                 self.problems
                     .add(&name.span, "exactly one of `uri`, `dns` and `cn` is needed");

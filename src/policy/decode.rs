@@ -77,10 +77,24 @@ impl<T: FromNode> FromNode for Option<T> {
 impl FromNode for String {
     fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
         match &node.value {
-            Value::Text(text) | Value::Number(text) => Some(text.clone()),
+            Value::Text(text) | Value::Number(text) => {
+                if text.trim().is_empty() {
+                    problems.add(&node.span, "the text is empty");
+                } else if text.trim().len() != text.len() || text.chars().any(is_invisible) {
+                    problems.add(&node.span, "the text has characters that cannot be seen");
+                }
+                Some(text.clone())
+            }
             _ => expected(node, "text", problems),
         }
     }
+}
+
+/// Control characters, and those that take no room or turn the direction of writing: two texts
+/// that look alike would not be equal.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl FromNode for bool {

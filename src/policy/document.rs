@@ -113,6 +113,8 @@ document! {
         url: Option<Placed<Text>>,
         /// How often the URL is fetched. Default 5m, at least 10s.
         refresh: Option<Placed<Period>>,
+        /// How long keys serve after the last fetch that went well. Default 1h, or twice `refresh` if that is longer.
+        max_stale: Option<Placed<Period>>,
         /// The CAs of the URL's server, as PEM. Default: those of the system.
         ca_file: Option<Placed<String>>,
         /// Lets `http://` be used for a host that is not this machine.

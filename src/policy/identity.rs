@@ -117,7 +117,7 @@ impl Identity {
     }
 
     /// Whether a header name of the client could be taken for one of Sidegate's: in any case,
-    /// with `_` or `.` for `-`, with or without `http-` before it (RFC 3875, 4.1.18).
+    /// with `_`, `.` or another character for `-`, with or without `http-` before it.
     pub fn owns(&self, name: &str) -> bool {
         self.owned.iter().any(|owned| is_alias(name, owned))
     }
@@ -139,10 +139,12 @@ pub fn fold(name: &str) -> String {
     name.bytes().map(|b| char::from(fold_byte(b))).collect()
 }
 
+/// CGI and what came after it have one character for all that is neither letter nor digit
+/// (RFC 3875, 4.1.18).
 const fn fold_byte(byte: u8) -> u8 {
-    match byte {
-        b'_' | b'.' => b'-',
-        _ => byte.to_ascii_lowercase(),
+    match byte.is_ascii_alphanumeric() {
+        true => byte.to_ascii_lowercase(),
+        false => b'-',
     }
 }
 
@@ -161,6 +163,7 @@ mod tests {
             ("x-user-id", true),
             ("X_User_Id", true),
             ("x.user-id", true),
+            ("x+user~id", true),
             ("HTTP_X_USER_ID", true),
             ("http-x-user-id", true),
             ("x-account", true),

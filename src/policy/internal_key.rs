@@ -70,10 +70,12 @@ impl InternalKeys {
     /// Compares a presented key with all keys, in the same time whatever it is: digests of one
     /// length, each compared in full, none left out.
     pub fn find(&self, presented: &[u8], now: i64) -> KeyMatch<'_> {
+        // The digest in a policy might be that of a text that is no key.
+        let long_enough = presented.len() >= MIN_KEY_BYTES;
         let presented = sha256(presented);
         let mut found = KeyMatch::Unknown;
         for key in &self.keys {
-            if verify_slices_are_equal(&key.digest, &presented).is_ok() {
+            if verify_slices_are_equal(&key.digest, &presented).is_ok() && long_enough {
                 found = match key.has_expired(now) {
                     true => KeyMatch::Expired(&key.name),
                     false => KeyMatch::Known(&key.name),
@@ -100,17 +102,21 @@ mod tests {
         let keys = InternalKeys {
             header: HeaderName::from_static("x-internal-api-key"),
             keys: vec![
-                InternalKey::new("old", sha256(b"old-key"), Some(100)),
-                InternalKey::new("new", sha256(b"new-key"), None),
+                InternalKey::new("old", sha256(b"the-old-key-of-a-job"), Some(100)),
+                InternalKey::new("new", sha256(b"the-new-key-of-a-job"), None),
+                // A slip: these are digests of what everybody can guess.
+                InternalKey::new("empty", sha256(b""), None),
+                InternalKey::new("short", sha256(b"fifteen bytes.."), None),
             ],
         };
         for (presented, now, want) in [
-            (&b"old-key"[..], 99, KeyMatch::Known("old")),
-            (b"old-key", 100, KeyMatch::Expired("old")),
-            (b"new-key", 100, KeyMatch::Known("new")),
-            (b"new-ke", 0, KeyMatch::Unknown),
-            (b"new-key ", 0, KeyMatch::Unknown),
+            (&b"the-old-key-of-a-job"[..], 99, KeyMatch::Known("old")),
+            (b"the-old-key-of-a-job", 100, KeyMatch::Expired("old")),
+            (b"the-new-key-of-a-job", 100, KeyMatch::Known("new")),
+            (b"the-new-key-of-a-jo", 0, KeyMatch::Unknown),
+            (b"the-new-key-of-a-job ", 0, KeyMatch::Unknown),
             (b"", 0, KeyMatch::Unknown),
+            (b"fifteen bytes..", 0, KeyMatch::Unknown),
         ] {
             assert_eq!(keys.find(presented, now), want);
         }

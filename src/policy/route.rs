@@ -190,6 +190,11 @@ impl PathPattern {
 }
 
 fn segment(text: &str) -> Result<Segment, String> {
+    if let Some(name) = text.strip_prefix(':') {
+        return Err(format!(
+            "`{text}` would be these very characters; write `{{{name}}}` for any segment"
+        ));
+    }
     match text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
         Some(name) if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') => Ok(Segment::Any),
         Some(_) => Err(format!("`{text}` is no name: use letters, digits and `_`")),
@@ -214,6 +219,11 @@ pub fn check_literal(text: &str) -> Result<(), String> {
     }
     if text.split('/').any(|s| s == "." || s == "..") {
         return Err("`.` and `..` segments are refused in requests, so this never matches".into());
+    }
+    if let Some(bad) = text.chars().find(|c| "[]|^<>`".contains(*c)) {
+        return Err(format!(
+            "`{bad}` cannot stand in a path here, which is no regular expression"
+        ));
     }
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err("white space cannot stand in a path".into());
@@ -240,7 +250,8 @@ mod tests {
             assert_eq!(PathPattern::parse(text), Ok(PathPattern { segments, below }), "{text}");
         }
         for text in [
-            "x", "", "/x*", "/x/*/y", "/{}", "/{a-b}", "/x{id}", "//x", "/%41", "/a/../b", "/a b", "/a;b",
+            "/:id", "/x/:id/y", "/[a-z]+", "/^x", "/a|b", "x", "", "/x*", "/x/*/y", "/{}", "/{a-b}", "/x{id}", "//x",
+            "/%41", "/a/../b", "/a b", "/a;b",
         ] {
             assert!(PathPattern::parse(text).is_err(), "{text}");
         }

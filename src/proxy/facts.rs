@@ -1,6 +1,8 @@
 //! The engine's session to [`RequestFacts`].
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, Version};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -105,13 +107,24 @@ pub fn authority(session: &Session) -> Option<&str> {
     }
 }
 
-/// Whether a request opens a WebSocket (RFC 6455, 4.1).
+/// Whether a request opens a WebSocket: the handshake of RFC 6455, 4.2.1, and nothing but it.
 pub fn is_websocket(request: &RequestHeader) -> bool {
     let headers = &request.headers;
-    let upgrade = headers.get(http::header::UPGRADE);
+    let only = |name| {
+        let mut values = headers.get_all(name).iter();
+        let value = values.next()?.as_bytes();
+        values.next().is_none().then_some(value)
+    };
+    let mut tokens = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&b| b == b','));
     request.method == Method::GET
-        && upgrade.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
-        && headers.contains_key(http::header::SEC_WEBSOCKET_KEY)
+        && request.version == Version::HTTP_11
+        && only(UPGRADE).is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+        && tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        && only(SEC_WEBSOCKET_VERSION) == Some(b"13")
+        && only(SEC_WEBSOCKET_KEY).is_some_and(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16))
         && !headers.contains_key(CONTENT_LENGTH)
         && !headers.contains_key(TRANSFER_ENCODING)
 }

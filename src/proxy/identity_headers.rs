@@ -15,8 +15,14 @@ use crate::principal::AuthMethod;
 use crate::proxy::error_response::REQUEST_ID;
 
 /// What a proxy in front says about the connection that it took; only believed if it is trusted.
-const FORWARDING: [&str; 8] = [
+const FORWARDING: [&str; 14] = [
     "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
@@ -28,24 +34,43 @@ const FORWARDING: [&str; 8] = [
 
 /// What never comes from a client: certificates that were not in this handshake (RFC 9440), and
 /// orders to serve another path or method than the one that was decided on.
-const NEVER: [&str; 13] = [
+const NEVER: [&str; 23] = [
     "client-cert",
     "client-cert-chain",
-    "ssl-client-cert",
-    "ssl-client-verify",
+    "proxy",
+    "proxy-client-ip",
+    "remote-user",
+    "wl-proxy-client-ip",
+    "x-arr-clientcert",
     "x-client-cert",
     "x-client-certificate",
-    "x-forwarded-client-cert",
+    "x-envoy-external-address",
+    "x-envoy-original-path",
+    "x-forwarded",
+    "x-host",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "x-middleware-subrequest",
+    "x-original-host",
+    "x-original-method",
     "x-original-url",
     "x-original-uri",
+    "x-remote-user",
     "x-rewrite-url",
 ];
 
+/// How the names of further such headers begin.
+const NEVER_BEGINS: [&str; 6] = [
+    "ssl-client-",
+    "x-amzn-mtls-",
+    "x-client-cert-",
+    "x-forwarded-client-cert",
+    "x-ssl-client-",
+    "x-tls-client-",
+];
+
 const X_FORWARDED: &str = "x-forwarded-";
-const X_SSL_CLIENT: &str = "x-ssl-client-";
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -84,7 +109,7 @@ pub fn changes(
 ) -> Changes {
     let remove = headers
         .keys()
-        .filter(|name| is_removed(name, policy, route, hop))
+        .filter(|name| is_removed(name, policy, route, permit, hop))
         .cloned()
         .collect();
     let mut changes = Changes {
@@ -99,7 +124,7 @@ pub fn changes(
     changes
 }
 
-fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, hop: Hop) -> bool {
+fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit, hop: Hop) -> bool {
     let text = name.as_str();
     if *name == AUTHORIZATION {
         return !policy.forward_authorization;
@@ -110,15 +135,18 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, hop: Hop) -> bo
     let key = policy.internal_keys.as_ref().map_or(&INTERNAL_KEY, |keys| &keys.header);
     if is_alias(text, key.as_str()) {
         // Only a key that was verified here may go on, and only where the policy says so.
-        let verified = route.authentication.methods().contains(&AuthMethod::InternalKey);
-        return !(policy.forward_internal_key && verified && name == key);
+        return !(policy.forward_internal_key && permit.proves(AuthMethod::InternalKey) && name == key);
     }
-    if ONE_SPELLING.iter().any(|one| text != *one && is_alias(text, one)) || NEVER.iter().any(|n| is_alias(text, n)) {
+    if ONE_SPELLING.iter().any(|one| text != *one && is_alias(text, one)) || is_never_passed(text) {
         return true;
     }
     let forwarding = starts_like(text, X_FORWARDED) || FORWARDING.iter().any(|f| is_alias(text, f));
-    let canonical = !text.contains(['_', '.']) && !text.starts_with("http-");
-    starts_like(text, X_SSL_CLIENT) || (forwarding && !(hop.trusted && canonical))
+    forwarding && !(hop.trusted && FORWARDING.contains(&text))
+}
+
+fn is_never_passed(name: &str) -> bool {
+    let exactly = NEVER.iter().any(|never| is_alias(name, never));
+    exactly || NEVER_BEGINS.iter().any(|start| starts_like(name, start))
 }
 
 /// Whether a name begins like another, in any spelling.
@@ -134,7 +162,10 @@ fn begins_with_http(name: &str) -> bool {
 impl Changes {
     /// What Sidegate saw; behind a trusted proxy, what that proxy says.
     fn forwarding(&mut self, headers: &HeaderMap, hop: Hop) {
-        let told = |name: &HeaderName| headers.get(name).filter(|_| hop.trusted).cloned();
+        let told = |name: &HeaderName| {
+            let mut values = headers.get_all(name).iter().filter(|_| hop.trusted);
+            values.next().filter(|_| values.next().is_none()).cloned()
+        };
         let peer = hop.peer.map(|peer| peer.to_string());
         let mut chain: Vec<String> = Vec::new();
         if hop.trusted {
@@ -149,8 +180,8 @@ impl Changes {
                 .map(|v| (X_FORWARDED_FOR, v)),
         );
         let proto = HeaderValue::from_static(if hop.tls { "https" } else { "http" });
-        self.set
-            .push((X_FORWARDED_PROTO.clone(), told(&X_FORWARDED_PROTO).unwrap_or(proto)));
+        let told_proto = told(&X_FORWARDED_PROTO).filter(|told| told == "http" || told == "https");
+        self.set.push((X_FORWARDED_PROTO.clone(), told_proto.unwrap_or(proto)));
         let host = told(&X_FORWARDED_HOST).or_else(|| headers.get(HOST).cloned());
         self.set.extend(host.map(|host| (X_FORWARDED_HOST, host)));
     }

@@ -23,7 +23,7 @@ use super::ids::RequestIds;
 use crate::config::Limits;
 use crate::policy::PolicySet;
 use crate::rejection::{Reason, Rejection};
-use crate::request::without_port;
+use crate::request::host_of;
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::{Metrics, NONE};
 
@@ -252,7 +252,7 @@ fn host(head: &[u8]) -> Option<&str> {
         name.eq_ignore_ascii_case(b"host:").then_some(value)
     });
     let host = std::str::from_utf8(hosts.next()?).ok()?.trim();
-    Some(without_port(host))
+    Some(host_of(host))
 }
 
 fn on_the_wire(answer: &super::error_response::ErrorResponse, method: &Method) -> Bytes {

@@ -132,8 +132,12 @@ impl<'r> NormalizedPath<'r> {
         if has_double_escape(&self.wire) {
             return Err(Ambiguity::DoubleEscape);
         }
-        if !allowance.double_slash && decoded.contains("//") {
+        // RFC 3986, 4.2: what begins with two slashes names an authority, whatever is allowed.
+        if decoded.starts_with("//") || (decoded.contains("//") && !allowance.double_slash) {
             return Err(Ambiguity::DoubleSlash);
+        }
+        if decoded.starts_with("/%2F") {
+            return Err(Ambiguity::EncodedSlash);
         }
         for segment in decoded.split('/').flat_map(|s| s.split("%2F")) {
             let name = segment.split(';').next().unwrap_or_default();
@@ -161,7 +165,6 @@ impl<'r> NormalizedPath<'r> {
         widen(allowance.semicolon, without_parameters);
         widen(allowance.encoded_slash, |path| path.replace("%2F", "/"));
         widen(allowance.semicolon, without_parameters);
-        widen(allowance.double_slash, without_authority);
         widen(true, with_slashes_merged);
         readings.sort_unstable();
         readings.dedup();
@@ -184,13 +187,6 @@ fn with_slashes_merged(path: &str) -> String {
         merged = merged.replace("//", "/");
     }
     merged
-}
-
-/// What follows the authority of a reference that begins with one (RFC 3986, 4.2).
-fn without_authority(path: &str) -> String {
-    let reference = path.strip_prefix("//");
-    let rest = reference.map(|reference| reference.find('/').and_then(|at| reference.get(at..)).unwrap_or("/"));
-    rest.unwrap_or(path).to_owned()
 }
 
 fn normalize(raw: &[u8], allowance: Allowance) -> Result<Cow<'_, str>, Ambiguity> {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::{
     Latch, Reply, Request, Setup, eventually, free_port,
-    issuer::{Key, KeyServer, claims, key_set},
+    issuer::{Key, KeyServer, claims, key_set, token_of_text},
 };
 
 const POLICY: &str = "
@@ -155,6 +155,49 @@ fn a_key_server_that_recovers_is_asked_again() {
     let set = key_set(&[&key]);
     server.now_answers(move || Reply::ok(&set));
     eventually("the keys are there", || gateway.send(&get(&key)).status == 200);
+}
+
+#[test]
+fn keys_that_were_withdrawn_or_are_too_old_stop_working() {
+    let key = &Key::new("ES256", "one");
+    let check = |what: &'static str, body: String| {
+        let server = KeyServer::publishing(&[key]);
+        let quick = format!("{{ jwks: {{ url: '{}', refresh: 10s, max_stale: 10s }} }}", server.url);
+        let gateway = Setup::new().set("keys", &quick).policy("wallet", POLICY).start();
+        gateway.allowed(&get(key));
+        server.now_answers(move || Reply::ok(&body));
+        eventually(what, || {
+            let answer = gateway.send(&get(key));
+            matches!(answer.status, 401 | 503)
+        });
+        let reason = if what == "replaced" {
+            "token_key_unknown"
+        } else {
+            "keys_unavailable"
+        };
+        gateway.refused(&get(key), if what == "replaced" { 401 } else { 503 }, reason);
+    };
+    // Each takes a refresh, of ten seconds at least.
+    thread::scope(|scope| {
+        scope.spawn(|| check("withdrawn", r#"{"keys":[]}"#.to_owned()));
+        scope.spawn(|| check("replaced", key_set(&[&Key::new("ES256", "two")])));
+        scope.spawn(|| check("out of reach", "<html>".to_owned()));
+    });
+}
+
+#[test]
+fn a_token_that_points_to_a_key_makes_nobody_fetch_it() {
+    let key = Key::new("ES256", "one");
+    let (server, bait) = (KeyServer::publishing(&[&key]), KeyServer::publishing(&[&key]));
+    let gateway = trusting(&server.url).start();
+    gateway.allowed(&get(&key));
+    for name in ["jku", "x5u"] {
+        let header = json!({ "alg": "ES256", "kid": "one", name: bait.url }).to_string();
+        let token = token_of_text(&header, claims(json!({})).to_string());
+        let request = Request::get("/w/wallets").bearer(&token).tenant();
+        gateway.refused(&request, 401, "token_malformed");
+    }
+    assert_eq!((bait.fetches(), server.fetches()), (0, 1));
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn claims_of_a_wrong_type_are_refused_whatever_the_name_for_it() {
         }
         refused_somehow(
             &gateway,
-            &token_of_text(r#"{"alg":"HS256"}"#, &format!("{{{}}}", members.join(","))),
+            &token_of_text(r#"{"alg":"HS256"}"#, format!("{{{}}}", members.join(","))),
         );
     }
 }
@@ -153,7 +153,7 @@ fn headers_and_shapes_that_no_honest_issuer_makes() {
         r#""anything":1,"anything":1"#,
         r#""exp":9999999999"#,
     ] {
-        refused_somehow(&gateway, &token_of_text(r#"{"alg":"HS256"}"#, &twice(duplicate)));
+        refused_somehow(&gateway, &token_of_text(r#"{"alg":"HS256"}"#, twice(duplicate)));
     }
     for claims in ["", "null", "[]", "7", "{", "\"x\"", "{}x", "{} {}"] {
         refused_somehow(&gateway, &token_of_text(r#"{"alg":"HS256"}"#, claims));

@@ -83,7 +83,11 @@ fn h2c_for_clients_of_both_versions() {
     assert_eq!(upstream.seen(&plain.case)[0].0.target, "/s/x?y=1");
     let connection = Http2::plain(gateway.port);
     for _ in 0..3 {
-        assert_eq!(connection.exchange(&Request::post("/s/x", "hello")).text(), "hello");
+        let request = Request::post("/s/x", "hello");
+        assert_eq!(connection.exchange(&request).text(), "hello");
+        assert_eq!(connection.exchange_unsized(&request).text(), "hello");
+        let seen = upstream.seen(&request.case);
+        assert_eq!(seen[0].0.values("x-forwarded-host"), ["localhost"]);
     }
 }
 
@@ -101,6 +105,22 @@ fn http2_clients_of_a_plain_service() {
     let request = Request::post("/w/x", &"y".repeat(100_000));
     gateway.rejected(&request, &connection.exchange(&request), 401, "credential_missing");
     assert_eq!(connection.exchange(&Request::get("/w/open/x")).status, 200);
+}
+
+#[test]
+fn a_body_of_unknown_length_ends_once() {
+    let gateway = in_front_of(Upstream::start(echo));
+    let connection = Http2::plain(gateway.port);
+    for method in ["GET", "POST", "HEAD"] {
+        for body in ["", "y"] {
+            let request = Request::new(method, "/w/open/x").body(body);
+            let answer = connection.exchange_unsized(&request);
+            assert_eq!(gateway.reached(&request, &answer).body, body.as_bytes());
+            // The next request on that connection to the service is read from its beginning.
+            gateway.allowed(&Request::get("/w/open/x"));
+        }
+    }
+    gateway.upstream.assert_strict();
 }
 
 /// Answers a handshake as RFC 6455 has it, then sends back whatever comes.
@@ -159,6 +179,26 @@ fn a_websocket_is_decided_like_any_request_and_then_left_alone() {
         let frames = vec![0x5a; size];
         wire.write(&frames);
         assert_eq!(wire.read(size).unwrap(), frames);
+    }
+}
+
+#[test]
+fn half_a_handshake_opens_nothing() {
+    let gateway = in_front_of(Upstream::start(echo));
+    let key = "dGhlIHNhbXBsZSBub25jZQ==";
+    for (connection, version, key) in [
+        ("keep-alive", "13", key),
+        ("Upgrade", "12", key),
+        ("Upgrade", "13", ""),
+        ("Upgrade", "13", "c2hvcnQ="),
+        ("Upgrade", "13", "not base64 at all"),
+    ] {
+        let request = Request::get("/w/open/x")
+            .header("connection", connection)
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", version)
+            .header("sec-websocket-key", key);
+        assert_eq!(gateway.allowed(&request).values("upgrade"), [""; 0], "{request}");
     }
 }
 

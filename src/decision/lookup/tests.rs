@@ -1,6 +1,8 @@
 //! What services make of a path, against what was decided on it: a path that is let through leads
 //! to the same route whoever reads it.
 
+#![expect(clippy::string_slice, reason = "the texts are cut where something ASCII was found")]
+
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
@@ -120,7 +122,7 @@ fn decode_non_ascii(path: &str) -> String {
     let mut rest = path;
     while let Some(at) = rest.find('%') {
         let (escape, after) = rest[at..].split_at(3);
-        out.extend_from_slice(rest[..at].as_bytes());
+        out.extend_from_slice(&rest.as_bytes()[..at]);
         match plain(escape) {
             true => out.extend_from_slice(escape.as_bytes()),
             false => out.extend(percent_decode_str(escape)),
@@ -269,6 +271,8 @@ fn an_allowance_opens_what_it_names_where_that_does_no_harm() {
         ("/x/..;/open/y", false),
         ("/a;x%2Fb", false),
         ("//x/open/y", false),
+        ("/%2Fx/open/y", false),
+        ("/%2F%2Fx/open/y", false),
         ("/a%3Ab", false),
         ("/x/secret;v", false),
         ("/x%2Fsecret", false),

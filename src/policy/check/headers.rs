@@ -79,7 +79,18 @@ impl Checker<'_> {
     }
 }
 
-/// Headers that have a meaning of their own.
+/// Headers that have a meaning of their own, in any spelling.
 fn is_reserved(name: &str) -> bool {
-    ONE_SPELLING.contains(&name) || name == "forwarded" || name.starts_with("x-forwarded-")
+    const ALSO: [&str; 5] = [
+        "date",
+        "forwarded",
+        "http2-settings",
+        "proxy-authorization",
+        "x-real-ip",
+    ];
+    let folded = fold(name);
+    let begins = ["x-forwarded-", "sec-websocket-"]
+        .iter()
+        .any(|start| folded.starts_with(start));
+    begins || ONE_SPELLING.iter().chain(&ALSO).any(|known| is_alias(name, known))
 }

@@ -48,6 +48,9 @@ impl Checker<'_> {
                 let digest = from_hex(&hex.value);
                 if digest.is_none() {
                     self.problems.add(&hex.span, "a SHA-256 digest has 64 hex digits");
+                } else if digest == Some(sha256(b"")) || digest == Some(sha256(b"\n")) {
+                    self.problems
+                        .add(&hex.span, "this is the digest of nothing: was a variable empty?");
                 }
                 digest
             }
@@ -72,7 +75,7 @@ impl Checker<'_> {
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     let mut out = [0; 32];

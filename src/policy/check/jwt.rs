@@ -15,6 +15,9 @@ use crate::policy::{Issuer, RemoteKeys};
 
 const UNCHECKED: &str = "unchecked";
 
+/// How long keys serve after the last fetch that went well.
+const MAX_STALE: Duration = Duration::from_hours(1);
+
 impl Checker<'_> {
     pub(super) fn issuers(&mut self, jwt: JwtDocument) -> Vec<Issuer> {
         let List(documents) = jwt.issuers;
@@ -22,6 +25,10 @@ impl Checker<'_> {
         let mut issuers: Vec<Issuer> = Vec::new();
         for document in documents {
             let name = &document.value.issuer;
+            if name.value != UNCHECKED && name.value.eq_ignore_ascii_case(UNCHECKED) {
+                let message = format!("`{}` would be the name of an issuer: write `{UNCHECKED}`", name.value);
+                self.problems.add(&name.span, message);
+            }
             if name.value == UNCHECKED && !alone {
                 let message = "`unchecked` cannot stand beside other issuers: `iss` has to pick one";
                 self.problems.add(&name.span, message);
@@ -50,7 +57,13 @@ impl Checker<'_> {
             name: Some(document.issuer.value).filter(|name| name != UNCHECKED),
             audiences: match document.audience.value {
                 AudienceDocument::Unchecked => None,
-                AudienceDocument::AnyOf(names) => Some(names),
+                AudienceDocument::AnyOf(names) => {
+                    if names.iter().any(|name| name.eq_ignore_ascii_case(UNCHECKED)) {
+                        let message = format!("`{UNCHECKED}` stands alone, not in a list");
+                        self.problems.add(&document.audience.span, message);
+                    }
+                    Some(names)
+                }
             },
             algorithms,
             keys: Arc::new(keys),
@@ -87,6 +100,11 @@ impl Checker<'_> {
                 jwks: None,
             } => {
                 let secret = self.secret(&place)?;
+                if secret.starts_with(b"-----BEGIN") {
+                    let message = "the secret is a PEM file, whose key may be known to all";
+                    self.problems
+                        .add_with_help(&place.span, message, "use `keys: { pem: … }`");
+                }
                 let set = KeySet::from_secret(&secret, algorithms);
                 self.key(set, &place.span, algorithms)?
             }
@@ -188,9 +206,16 @@ impl Checker<'_> {
             self.problems.add(&place.span, message);
             return None;
         }
+        let refresh = period(jwks.refresh.map(|refresh| refresh.value), Duration::from_mins(5));
+        if let Some(stale) = jwks.max_stale.as_ref().filter(|stale| stale.value.0 < refresh) {
+            self.problems
+                .add(&stale.span, "keys cannot be stale before they are refreshed");
+        }
+        let max_stale = period(jwks.max_stale.map(|stale| stale.value), MAX_STALE.max(refresh * 2));
         Some(RemoteKeys {
             url,
-            refresh: period(jwks.refresh.map(|refresh| refresh.value), Duration::from_mins(5)),
+            refresh,
+            max_stale,
             ca,
         })
     }

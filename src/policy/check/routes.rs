@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use http::{HeaderName, Method};
 
-use super::Checker;
+use super::{Checker, NOT_FOLDED};
 use crate::policy::decode::{List, Placed};
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
 use crate::policy::problem::{Place, is_close, suggest};
@@ -39,6 +39,9 @@ impl Checker<'_> {
                 None
             }
         };
+        if context.case_insensitive && !route.path.value.is_ascii() {
+            self.problems.add(&route.path.span, NOT_FOLDED);
+        }
         let authentication = self.authentication(&route.auth);
         self.requirement_fits(&route, &authentication);
         self.roles_are_meant(&route, &context.roles);

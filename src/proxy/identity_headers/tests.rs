@@ -137,6 +137,44 @@ fn a_key_that_nobody_verified_does_not_pass() {
 }
 
 #[test]
+fn what_could_be_taken_for_the_word_of_another_proxy_does_not_pass() {
+    let policies = parse(&[POLICY]).unwrap();
+    let names = [
+        "remote-user",
+        "x-remote-user",
+        "ssl-client-subject-dn",
+        "x-client-cert-dn",
+        "x-amzn-mtls-clientcert-leaf",
+        "x-tls-client-cert",
+        "x-arr-clientcert",
+        "x-envoy-original-path",
+        "x-original-host",
+        "x-original-method",
+        "x-host",
+        "x-forwarded",
+        "proxy",
+        "x-middleware-subrequest",
+        "X+User+Id",
+        "x!user!id",
+    ];
+    let call = names.iter().fold(open(), |call, name| call.header(name, "spoofed"));
+    let trusted = Hop { trusted: true, ..PEER };
+    for hop in [PEER, trusted] {
+        let lines = forwarded(&policies, &call, hop);
+        assert!(!lines.iter().any(|line| line.contains("spoofed")), "{lines:?}");
+    }
+    // Not even a trusted proxy says who is calling, or says one thing twice.
+    let call = open()
+        .header("x-forwarded-user", "spoofed")
+        .header("x-forwarded-proto", "spoofed")
+        .header("x-forwarded-host", "spoofed")
+        .header("x-forwarded-host", "spoofed-too")
+        .header("host", "localhost");
+    let lines = forwarded(&policies, &call, trusted);
+    assert!(!lines.iter().any(|line| line.contains("spoofed")), "{lines:?}");
+}
+
+#[test]
 fn a_tenant_header_of_another_name_is_set_too() {
     let policies = parse(&[&POLICY
         .replace("x-tenant-id", "x-org-id")
@@ -161,7 +199,8 @@ fn credentials_pass_or_do_not() {
         let call = request("GET /x").bearer(&claims()).tenant(TENANT);
         let decision = call.decide(&policies);
         let (policy, route) = policies.route(decision.route.unwrap()).unwrap();
-        let removed = |name: HeaderName| is_removed(&name, policy, route, PEER);
+        let permit = decision.outcome.permit().unwrap();
+        let removed = |name: HeaderName| is_removed(&name, policy, route, permit, PEER);
         assert_eq!(!removed(AUTHORIZATION), token, "{mode}");
         let job = request("GET /job").key(JOBS_KEY);
         let lines = forwarded(&policies, &job, PEER);

@@ -99,8 +99,6 @@ fn an_allowance_opens_one_way_and_tells_the_other_reading() {
         ("/a%2fb", "/a%2Fb", &["/a/b"]),
         ("/a;v%2fb", "/a;v%2Fb", &["/a", "/a/b", "/a;v/b"]),
         ("/a/;v/b", "/a/;v/b", &["/a//b", "/a/b"]),
-        ("//a/b", "//a/b", &["/a/b", "/b"]),
-        ("//", "//", &["/"]),
         ("/a/", "/a/", &[]),
         ("/a", "/a", &[]),
     ] {
@@ -108,7 +106,16 @@ fn an_allowance_opens_one_way_and_tells_the_other_reading() {
         let readings: Vec<_> = path.lenient().collect();
         assert_eq!((path.decoded(), &readings[..]), (decoded, lenient), "{raw}");
     }
-    for raw in ["/a%2f..%2fb", "/a/..;x/b", "/a/.%3b/b", "/a%5cb", "/a%2f%2e"] {
+    for raw in [
+        "//",
+        "//a/b",
+        "/%2fa/b",
+        "/a%2f..%2fb",
+        "/a/..;x/b",
+        "/a/.%3b/b",
+        "/a%5cb",
+        "/a%2f%2e",
+    ] {
         assert!(NormalizedPath::parse(raw.as_bytes(), OPEN).is_err(), "{raw}");
     }
     let only = Allowance {

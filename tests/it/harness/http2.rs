@@ -1,12 +1,18 @@
 //! HTTP/2 on both sides of Sidegate: a client with and without TLS, and a service that speaks h2c.
 
-use std::{convert::Infallible, io, sync::Arc};
+use std::{
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    body::{Body, Incoming},
+    body::{Body, Frame, Incoming, SizeHint},
     client::conn::http2::{self, SendRequest},
     service::service_fn,
 };
@@ -21,7 +27,34 @@ use tokio::{
 use super::{Answer, PATIENCE, Request, runtime, upstream::Recorded};
 
 /// One HTTP/2 connection to Sidegate.
-pub(crate) struct Http2(SendRequest<Full<Bytes>>);
+pub(crate) struct Http2(SendRequest<Payload>);
+
+/// A body whose length is told beforehand, or not: then an empty frame ends it.
+pub(crate) struct Payload {
+    body: Full<Bytes>,
+    sized: bool,
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sized && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.sized {
+            self.body.size_hint()
+        } else {
+            SizeHint::default()
+        }
+    }
+}
 
 impl Http2 {
     pub(crate) fn plain(port: u16) -> Self {
@@ -55,6 +88,14 @@ impl Http2 {
             .unwrap_or_else(|error| panic!("{request}: {error:?}"))
     }
 
+    /// As [`Self::exchange`], with a body whose length nobody knows beforehand.
+    pub(crate) fn exchange_unsized(&self, request: &Request) -> Answer {
+        let mut message = message(request);
+        message.body_mut().sized = false;
+        self.try_message(message)
+            .unwrap_or_else(|error| panic!("{request}: {error:?}"))
+    }
+
     /// Whether the head of the answer ends the stream, without an empty frame after it.
     pub(crate) fn ends_with_head(&self, request: &Request) -> bool {
         let mut sender = self.0.clone();
@@ -70,8 +111,11 @@ impl Http2 {
     }
 
     pub(crate) fn try_exchange(&self, request: &Request) -> hyper::Result<Answer> {
+        self.try_message(message(request))
+    }
+
+    fn try_message(&self, message: http::Request<Payload>) -> hyper::Result<Answer> {
         let mut sender = self.0.clone();
-        let message = message(request);
         runtime().block_on(async {
             let exchange = async {
                 sender.ready().await?;
@@ -91,7 +135,7 @@ impl Http2 {
     }
 }
 
-fn message(request: &Request) -> http::Request<Full<Bytes>> {
+fn message(request: &Request) -> http::Request<Payload> {
     let mut message = http::Request::builder()
         .method(request.method.as_str())
         .uri(format!("http://{}{}", request.host, request.target))
@@ -99,7 +143,8 @@ fn message(request: &Request) -> http::Request<Full<Bytes>> {
     for (name, value) in &request.headers {
         message = message.header(name, value);
     }
-    message.body(Full::from(request.body.clone())).unwrap()
+    let body = Full::from(request.body.clone());
+    message.body(Payload { body, sized: true }).unwrap()
 }
 
 fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
