@@ -177,7 +177,7 @@ document! {
     pub struct RouteDocument {
         /// `/x` for that path, `/x/*` for it and all below, `{name}` for one segment.
         path: Placed<String>,
-        /// The methods. Absent: all.
+        /// The methods. Absent: all but TRACE.
         methods: Option<List<Placed<String>>>,
         /// How callers prove who they are.
         auth: Placed<AuthDocument>,

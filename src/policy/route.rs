@@ -32,9 +32,10 @@ pub struct Route {
 
 impl Route {
     /// Whether the route takes a method by itself. HEAD is GET without a body (RFC 9110, 9.3.2),
-    /// and services answer it with the code for GET.
+    /// and services answer it with the code for GET. TRACE has to be named: a service that answers
+    /// it would show the identity headers (RFC 9110, 9.3.8).
     pub fn takes(&self, method: &Method) -> bool {
-        self.methods.is_empty()
+        (self.methods.is_empty() && *method != Method::TRACE)
             || self.methods.contains(method)
             || (*method == Method::HEAD && self.methods.contains(&Method::GET))
     }

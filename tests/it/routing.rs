@@ -118,8 +118,14 @@ fn the_most_specific_route_wins_whatever_the_order() {
 
 #[test]
 fn a_method_that_only_others_have_is_not_allowed() {
-    // `/*` takes every method.
+    // `/*` takes every method but one, which would show what the service is told.
     gateway().refused(&Request::new("PATCH", "/wallet/v1/wallets"), 401, "credential_missing");
+    gateway().refused(&Request::new("TRACE", "/wallet/v1/wallets"), 405, "method_not_allowed");
+    gateway().refused(
+        &Request::new("CONNECT", "/wallet/v1/wallets"),
+        405,
+        "method_not_allowed",
+    );
     let gateway = Setup::new()
         .policy("wallet", &WALLET.replace("  - { path: /*, auth: jwt }\n", ""))
         .start();

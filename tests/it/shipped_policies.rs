@@ -174,6 +174,9 @@ fn wallet_wants_both_claims_and_keeps_jobs_for_the_key() {
         .tenant();
     assert_eq!(gateway.send(&of_the_hub).status, 401);
     gateway.allowed(&Request::get("/wallet/v1/_internal/health"));
+    for near in ["_internalx", "_internal-admin", "_internal.json", "jobs/scheduledx"] {
+        gateway.refused(&Request::get(&format!("/wallet/v1/{near}")), 401, "credential_missing");
+    }
     gateway.allowed(&Request::post("/wallet/v1/jobs/scheduled/settle", "{}").jobs_key());
     let with_token =
         Request::post("/wallet/v1/jobs/scheduled/settle", "{}").bearer(&hmac("HS256", SECRET, claims(json!({}))));
