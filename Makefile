@@ -1,6 +1,6 @@
 # Each target installs what it needs (Debian, root); see .ci/install.
 
-.PHONY: help demo test lint check build ci
+.PHONY: help demo test lint check build attack ci
 
 help:            ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
@@ -21,6 +21,10 @@ check: tools     ## the policies of this repository
 
 build: tools     ## target/release/sidegate
 	cargo build --release --locked
+
+attack: tools    ## slow clients and idle connections beside ordinary requests, on loopback
+	cargo build --release --locked
+	tests/attack/run
 
 ci:              ## what has to hold before a change lands
 	bash .ci/run

@@ -1,14 +1,27 @@
-//! `/metrics`, `/livez` and `/readyz` on their own listener. Nothing here changes anything.
+//! `/metrics`, `/livez` and `/readyz` on their own listener, for one short request a connection.
+//! Nothing here changes anything.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Response, StatusCode};
-use pingora::apps::http_app::ServeHttp;
+use pingora::apps::ServerApp;
+use pingora::apps::http_app::{HttpServer, ServeHttp};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use tokio::sync::Semaphore;
 
 use crate::telemetry::metrics::Metrics;
+
+/// The most connections at a time; others are closed.
+const CONNECTIONS: usize = 128;
+
+/// How long a connection may take for its request and the answer.
+const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
 /// Whether the process wants requests.
 #[derive(Debug, Default)]
@@ -29,12 +42,12 @@ impl Readiness {
 #[derive(Debug)]
 pub struct Admin {
     metrics: Metrics,
-    readiness: std::sync::Arc<Readiness>,
+    readiness: Arc<Readiness>,
 }
 
 impl Admin {
     /// Serves the metrics and the readiness of a process.
-    pub fn new(metrics: Metrics, readiness: std::sync::Arc<Readiness>) -> Self {
+    pub fn new(metrics: Metrics, readiness: Arc<Readiness>) -> Self {
         Self { metrics, readiness }
     }
 
@@ -64,6 +77,7 @@ impl Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        session.set_keepalive(None);
         let request = session.req_header();
         let readable = matches!(request.method, Method::GET | Method::HEAD);
         let (status, kind, body) = match readable {
@@ -84,5 +98,38 @@ impl ServeHttp for Admin {
             body
         };
         response.body(body).unwrap_or_default()
+    }
+}
+
+/// Serves the admin listener's connections, few and short, so that they cost the others nothing.
+pub struct AdminServer {
+    pages: Arc<HttpServer<Admin>>,
+    places: Semaphore,
+}
+
+impl std::fmt::Debug for AdminServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminServer")
+            .field("places", &self.places)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AdminServer {
+    /// Serves some pages.
+    pub fn new(pages: Admin) -> Self {
+        Self {
+            pages: Arc::new(HttpServer::new_app(pages)),
+            places: Semaphore::new(CONNECTIONS),
+        }
+    }
+}
+
+#[async_trait]
+impl ServerApp for AdminServer {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let _place = self.places.try_acquire().ok()?;
+        let served = self.pages.process_new(stream, shutdown);
+        tokio::time::timeout(CONNECTION_TIME, served).await.ok().flatten()
     }
 }

@@ -12,29 +12,30 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
-use pingora::apps::http_app::HttpServer;
-use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::admin::{Admin, Readiness};
+use crate::admin::{Admin, AdminServer, Readiness};
 use crate::config::{ListenAddress, Listener, ServerConfig};
+use crate::descriptors;
 use crate::jwks::{self, KeyWaiter};
 use crate::policy::{Mode, Policy, PolicySet};
 use crate::principal::AuthMethod;
 use crate::proxy::Gateway;
-use crate::proxy::server::{Connections, Server, refuse};
+use crate::proxy::connections::{Connections, Slots};
+use crate::proxy::http2;
+use crate::proxy::server::{Edge, Server, refuse};
 use crate::proxy::upstream::Peer;
 use crate::telemetry::metrics::Metrics;
-use crate::tls;
 
-/// The buffers of a connection, in bytes: reads and writes.
-const BUFFERS: (usize, usize) = (16 * 1024, 4 * 1024);
+mod listeners;
+
+use listeners::{acceptor, at_most, endpoint};
 
 /// How long the first resolution of service names may hold up the start.
 const RESOLVE_TIME: Duration = Duration::from_secs(1);
@@ -152,20 +153,27 @@ impl App {
         let (admin_stop, admin_stopping) = watch::channel(false);
         let readiness = Arc::new(Readiness::default());
         let connections = Arc::new(Connections::new(&metrics));
-        let listeners = listeners(&config.listeners, &sockets.listeners, &metrics)?;
-        let proxy = proxy(&config, &policies, &metrics).await?;
+        let room = descriptors::room(descriptors::raise(), sockets.listeners.len());
+        let requests = at_most(config.limits.requests, room.requests, "requests");
+        let proxy = proxy(&config, &policies, &metrics, requests).await?;
         let refuse = refuse(Arc::clone(&policies), metrics.clone(), config.log.access);
-        let server = Server::new(proxy, Arc::clone(&connections), &config.limits, refuse);
-        let edge = Service::with_listeners("requests".into(), listeners, server);
+        let edge = Arc::new(Edge::new(proxy, &config.limits, refuse));
         let mut admin = Service::new(
             "admin".into(),
-            HttpServer::new_app(Admin::new(metrics.clone(), Arc::clone(&readiness))),
+            AdminServer::new(Admin::new(metrics.clone(), Arc::clone(&readiness))),
         );
         admin.add_tcp(&sockets.admin.to_string());
-        let services = vec![
-            serve(edge, &sockets.fds, stopping.clone()),
-            serve(admin, &sockets.fds, admin_stopping),
-        ];
+        let mut services = vec![serve(admin, &sockets.fds, admin_stopping)];
+        for (listener, address) in config.listeners.iter().zip(&sockets.listeners) {
+            let wanted = listener.connections.unwrap_or(config.limits.connections);
+            let name = address.to_string();
+            let most = at_most(wanted, room.connections, &name);
+            let slots = Slots::new(&name, most, &connections, &metrics);
+            let tls = listener.tls.as_ref().map(|files| acceptor(files, &name, &metrics));
+            let server = Server::new(Arc::clone(&edge), slots, tls.transpose()?);
+            let service = Service::with_listeners(name, endpoint(address), server);
+            services.push(serve(service, &sockets.fds, stopping.clone()));
+        }
         readiness.set(true);
         Ok(Self {
             config,
@@ -258,27 +266,11 @@ fn check_system_roots() -> Result<(), StartError> {
     Ok(())
 }
 
-fn listeners(configured: &[Listener], bound: &[ListenAddress], metrics: &Metrics) -> Result<Listeners, StartError> {
-    let mut listeners = Listeners::new();
-    for (listener, listening) in configured.iter().zip(bound) {
-        let mut config = match listening {
-            ListenAddress::Tcp(address) => ListenerConfig::tcp(address.to_string()),
-            ListenAddress::Unix(path) => ListenerConfig::uds(path.to_string_lossy()),
-        };
-        if let Some(files) = &listener.tls {
-            let tls = tls::listener(files).map_err(|error| StartError(error.to_string()))?;
-            metrics.certificate_expires(&listening.to_string(), tls.expires);
-            config = config.tls(tls.settings);
-        }
-        listeners.add_listener(config.l4_buffer(L4BufferSettings::new(BUFFERS.0, BUFFERS.1)));
-    }
-    Ok(listeners)
-}
-
 async fn proxy(
     config: &ServerConfig,
     policies: &Arc<PolicySet>,
     metrics: &Metrics,
+    requests: usize,
 ) -> Result<HttpProxy<Gateway>, StartError> {
     let peers: Result<Vec<_>, _> = policies
         .policies()
@@ -300,6 +292,7 @@ async fn proxy(
         peers,
         metrics: metrics.clone(),
         limits: config.limits,
+        places: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
         trusted_proxies: config.trusted_proxies.clone(),
         access_log: config.log.access,
         keys: KeyWaiter::start(jwks::fetches(policies), metrics),
@@ -317,6 +310,7 @@ async fn proxy(
     options.allow_connect_method_proxying = true;
     options.h2_idle_timeout = Some(config.limits.idle_timeout);
     proxy.server_options = Some(options);
+    proxy.h2_options = Some(http2::options(&config.limits));
     Ok(proxy)
 }
 

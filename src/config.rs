@@ -9,16 +9,18 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::policy::ErrorStyle;
-use crate::policy::decode::{FromNode, List, MaybeEmpty, Placed, Size, Timeout};
+use crate::policy::decode::{FromNode, List, MaybeEmpty, Placed};
 use crate::policy::problem::{Place, Problem, Problems, Source};
 use crate::policy::yaml;
 use crate::policy_files::LoadError;
 
 pub mod document;
+mod limits;
 
 pub use document::{LogFormat, LogLevel};
+pub use limits::Limits;
 
-use document::{AdminDocument, ConfigDocument, LimitsDocument, ListenerDocument};
+use document::{AdminDocument, ConfigDocument, ListenerDocument};
 
 /// What flags and environment say; it beats the file.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +63,8 @@ pub struct Listener {
     pub address: ListenAddress,
     /// Certificates, for a TLS listener.
     pub tls: Option<TlsFiles>,
+    /// The most connections at a time, if they are not those of the limits.
+    pub connections: Option<usize>,
     /// Where it stands, if it comes from a file.
     pub place: Option<Place>,
 }
@@ -71,6 +75,7 @@ impl Listener {
         Self {
             address,
             tls: None,
+            connections: None,
             place: None,
         }
     }
@@ -105,39 +110,6 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
     /// Revoked client certificates.
     pub client_crl: Option<PathBuf>,
-}
-
-/// What a request may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The longest head of a request, in bytes.
-    pub header_bytes: usize,
-    /// The most header fields.
-    pub headers: usize,
-    /// The longest request target, in bytes.
-    pub uri_bytes: usize,
-    /// The longest body, in bytes.
-    pub body_bytes: u64,
-    /// How long the head of a request may take.
-    pub header_timeout: Duration,
-    /// How long the body of a request may pause.
-    pub body_timeout: Duration,
-    /// How long a connection may be idle between requests.
-    pub idle_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            header_bytes: 32 * 1024,
-            headers: 100,
-            uri_bytes: 8 * 1024,
-            body_bytes: 10 * 1024 * 1024,
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_mins(1),
-        }
-    }
 }
 
 /// What is logged.
@@ -271,7 +243,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
                 .policies
                 .map_or_else(|| "policies".to_owned(), |path| path.value),
         ),
-        limits: limits(document.limits, problems),
+        limits: limits::check(document.limits, problems),
         grace: document
             .shutdown
             .and_then(|s| s.grace)
@@ -313,6 +285,9 @@ fn listener(
     Some(Listener {
         address: address?,
         tls,
+        connections: document
+            .connections
+            .map(|count| limits::at_least_one(&count, problems) as usize),
         place: Some(Place::new(problems.source(), &document.address.span)),
     })
 }
@@ -325,30 +300,6 @@ fn take(address: Option<&ListenAddress>, at: &Placed<String>, taken: &mut Vec<Li
         problems.add(&at.span, format!("`{address}` is here twice"));
     }
     taken.push(address.clone());
-}
-
-fn limits(document: Option<LimitsDocument>, problems: &mut Problems) -> Limits {
-    let default = Limits::default();
-    let Some(document) = document else { return default };
-    let size =
-        |size: Option<Size>, default: usize| size.map_or(default, |s| usize::try_from(s.0).unwrap_or(usize::MAX));
-    let timeout = |timeout: Option<Timeout>, default| timeout.map_or(default, |timeout| timeout.0);
-    if let Some(headers) = document
-        .headers
-        .as_ref()
-        .filter(|count| !(1..=256).contains(&count.value))
-    {
-        problems.add(&headers.span, "between 1 and 256 header fields are possible");
-    }
-    Limits {
-        headers: document.headers.map_or(default.headers, |count| count.value as usize),
-        header_bytes: size(document.header_bytes, default.header_bytes),
-        uri_bytes: size(document.uri_bytes, default.uri_bytes),
-        body_bytes: document.body_bytes.map_or(default.body_bytes, |size| size.0),
-        header_timeout: timeout(document.header_timeout, default.header_timeout),
-        body_timeout: timeout(document.body_timeout, default.body_timeout),
-        idle_timeout: timeout(document.idle_timeout, default.idle_timeout),
-    }
 }
 
 fn placed<T>(result: Result<T, String>, at: &Placed<String>, problems: &mut Problems) -> Option<T> {

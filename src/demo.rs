@@ -65,6 +65,7 @@ impl Demo {
                 client_ca: Some(certificates.path("ca.crt")),
                 client_crl: None,
             }),
+            connections: None,
             place: None,
         });
         let policies = services.policies(&jwt_secret, &jobs_key)?;

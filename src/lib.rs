@@ -27,6 +27,7 @@ pub mod decision;
 // Edges: whatever touches the outside world.
 pub mod admin;
 pub mod config;
+pub mod descriptors;
 pub mod jwks;
 pub mod policy_files;
 pub mod proxy;

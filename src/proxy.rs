@@ -18,7 +18,8 @@ use pingora::modules::http::HttpModules;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorType, Result};
+use tokio::sync::Semaphore;
 
 use crate::config::Limits;
 use crate::decision::decide;
@@ -28,18 +29,25 @@ use crate::rejection::{Reason, Rejection};
 use crate::request::{host_of, is_grpc};
 use crate::telemetry::metrics::Metrics;
 
+pub mod connections;
 pub mod context;
 pub mod error_response;
 pub mod facts;
+mod failures;
 pub mod guard;
+pub mod http2;
 pub mod identity_headers;
 pub mod ids;
+pub mod pace;
 pub mod server;
+pub mod turn_away;
 pub mod upstream;
+pub mod watch;
 
 use context::RequestContext;
 use error_response::{REQUEST_ID, render};
 use facts::Target;
+use failures::{blame_client, rejection_of};
 use guard::Guard;
 use identity_headers::Hop;
 use ids::RequestIds;
@@ -72,6 +80,8 @@ pub struct Gateway {
     pub metrics: Metrics,
     /// What a request may cost.
     pub limits: Limits,
+    /// As many as there may be requests with services.
+    pub places: Arc<Semaphore>,
     /// Networks whose `x-forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each request is a log line.
@@ -123,7 +133,7 @@ impl Gateway {
     }
 
     fn hop(&self, session: &Session) -> Hop {
-        let peer = peer_address(session);
+        let peer = facts::peer_address(session);
         let trusts = |peer: IpAddr| self.trusted_proxies.iter().any(|net| net.contains(&peer));
         Hop {
             peer,
@@ -211,47 +221,6 @@ fn has_answered(session: &Session) -> bool {
         .is_some_and(|response| is_final(response.status))
 }
 
-/// The address of the other end, if it has one.
-fn peer_address(session: &Session) -> Option<IpAddr> {
-    let address = session.client_addr()?.as_inet()?;
-    Some(address.ip().to_canonical())
-}
-
-/// What an error of the engine means to the client. `None`: the client is gone.
-fn rejection_of(error: &Error) -> Option<Rejection> {
-    use ErrorType::{
-        ConnectError, ConnectNoRoute, ConnectProxyFailure, ConnectRefused, ConnectTimedout, ConnectionClosed,
-        HTTPStatus, ReadError, ReadTimedout, SocketError, TLSHandshakeTimedout, WriteError, WriteTimedout,
-    };
-    let reason = match (error.esource(), error.etype()) {
-        (_, HTTPStatus(413)) => Reason::BodyTooLarge,
-        (_, HTTPStatus(502))
-        | (ErrorSource::Upstream, ConnectError | ConnectRefused | ConnectNoRoute | ConnectProxyFailure | SocketError) => {
-            Reason::UpstreamUnreachable
-        }
-        (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => {
-            Reason::UpstreamTimeout
-        }
-        (ErrorSource::Upstream, _) => Reason::UpstreamFailed,
-        (ErrorSource::Downstream, ReadTimedout) => Reason::RequestTimeout,
-        (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed | WriteTimedout) => return None,
-        (ErrorSource::Downstream, _) => Reason::RequestMalformed,
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::InternalError,
-    };
-    Some(Rejection::because(reason, error.etype().as_str().to_owned()))
-}
-
-/// Over HTTP/2 the engine does not time the body, so the service's silence is the first sign of a
-/// client that stopped sending.
-fn blame_client(session: &mut Session, rejection: Rejection) -> Rejection {
-    let http2 = session.as_downstream().is_http2();
-    let stalled = rejection.reason() == Reason::UpstreamTimeout && http2;
-    match stalled && !session.as_downstream_mut().is_body_done() {
-        true => Rejection::because(Reason::RequestTimeout, "the body did not arrive in time"),
-        false => rejection,
-    }
-}
-
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = RequestContext;
@@ -285,13 +254,13 @@ impl ProxyHttp for Gateway {
         ctx.ids = RequestIds::of(headers);
         ctx.sent_path = String::from_utf8_lossy(target.path()).into_owned();
         ctx.grpc = is_grpc(headers);
-        match self.check_head(session, &target) {
-            Some(rejection) => {
-                let host = facts::authority(session).map(host_of);
-                ctx.policy = self.policies.spelled(host, target.path());
-                ctx.rejection = Some(rejection);
-            }
-            None => self.decide(session, &target, ctx).await,
+        if let Some(rejection) = self.check_head(session, &target) {
+            let host = facts::authority(session).map(host_of);
+            ctx.policy = self.policies.spelled(host, target.path());
+            ctx.rejection = Some(rejection);
+        } else {
+            self.decide(session, &target, ctx).await;
+            ctx.take_place(&self.places);
         }
         if ctx.permit.is_some() {
             return Ok(false);
@@ -369,11 +338,20 @@ impl ProxyHttp for Gateway {
             // another one: the service would take it for the start of a request.
             *body = None;
         }
-        ctx.body_bytes += u64::try_from(length).unwrap_or(u64::MAX);
-        if ctx.body_bytes > self.limits.body_bytes && !session.was_upgraded() {
+        // Messages of a gRPC call come when they come; what follows an upgrade is no body.
+        let endless = ctx.grpc && session.as_downstream().is_http2();
+        let in_time = ctx.body_came(length, &self.limits) || endless;
+        ctx.moved(&self.policies, &self.limits);
+        if session.was_upgraded() {
+            return Ok(());
+        }
+        if ctx.body_bytes > self.limits.body_bytes {
             return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down());
         }
-        Ok(())
+        match in_time {
+            true => Ok(()),
+            false => Err(Error::explain(ErrorType::ReadTimedout, "the body trickles in").into_down()),
+        }
     }
 
     async fn response_filter(
@@ -394,7 +372,8 @@ impl ProxyHttp for Gateway {
             // What follows is no body that could pause.
             session.set_read_timeout(Some(WEBSOCKET_SILENCE));
         }
-        ctx.upstream_answered(response.status.as_u16());
+        ctx.upstream_answered(response, &session.req_header().method);
+        ctx.moved(&self.policies, &self.limits);
         ctx.count_decision(&self.policies, &self.metrics);
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
@@ -407,6 +386,23 @@ impl ProxyHttp for Gateway {
             response.insert_header(REQUEST_ID, id)?;
         }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        ctx.response_over |= end;
+        ctx.moved(&self.policies, &self.limits);
+        if end && !session.as_downstream_mut().is_body_done() {
+            // Whatever becomes of the rest of the request, it has had its answer.
+            let unsent = body.as_ref().map_or(0, Bytes::len);
+            ctx.end(&self.policies, &self.metrics, session, self.access_log, unsent);
+        }
+        Ok(None)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
@@ -436,7 +432,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut RequestContext) {
-        ctx.end(&self.policies, &self.metrics, session, self.access_log);
+        ctx.end(&self.policies, &self.metrics, session, self.access_log, 0);
     }
 
     /// Failures are in the access log, with their reason.

@@ -102,6 +102,8 @@ reasons! {
     UpstreamFailed = 502 "upstream_failed" "The service did not answer properly.",
     /// No key set of the issuer could be had yet.
     KeysUnavailable = 503 "keys_unavailable" "The keys to verify the token are unavailable.",
+    /// There are as many connections or requests as are taken at a time.
+    Overloaded = 503 "overloaded" "Too much is going on at once.",
     /// The service did not answer in time.
     UpstreamTimeout = 504 "upstream_timeout" "The service took too long to answer.",
 }

@@ -36,6 +36,8 @@ document! {
         address: Placed<String>,
         /// Makes it a TLS listener.
         tls: Option<TlsDocument>,
+        /// The most connections at a time. Default: `limits.connections`.
+        connections: Option<Placed<u32>>,
     }
 
     /// The certificates of a listener.
@@ -70,6 +72,14 @@ document! {
         header_timeout: Option<Timeout>,
         /// How long the body of a request may pause. Default 30s.
         body_timeout: Option<Timeout>,
+        /// The most connections of a listener at a time. Default 4096.
+        connections: Option<Placed<u32>>,
+        /// The most HTTP/2 streams of a connection at a time. Default 100.
+        streams: Option<Placed<u32>>,
+        /// The most requests that are with services at a time. Default 4096.
+        requests: Option<Placed<u32>>,
+        /// The fewest bytes a second of a body, once `body_timeout` is over; 0 for any. Default 500.
+        body_rate: Option<Size>,
         /// How long a connection may be idle between requests. Default 60s.
         idle_timeout: Option<Timeout>,
     }

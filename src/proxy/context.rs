@@ -1,23 +1,35 @@
 //! What is kept of one request from its first phase to its log line.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method};
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use prometheus::IntGauge;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error_response::ErrorContext;
 use super::ids::RequestIds;
+use super::pace::{Pace, PaceLimits};
+use super::watch::Watch;
 use crate::authz::Permit;
+use crate::config::Limits;
 use crate::decision::{Decision, Outcome};
 use crate::policy::route::Route;
 use crate::policy::{Policy, PolicySet, RouteIndex};
 use crate::principal::Principal;
-use crate::rejection::Rejection;
+use crate::rejection::{Reason, Rejection};
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::{Metrics, NONE};
 
 /// One request.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, in any combination"
+)]
 pub struct RequestContext {
     started: Instant,
     /// The ids of the request.
@@ -47,12 +59,19 @@ pub struct RequestContext {
     pub grpc: bool,
     /// The bytes of the request's body so far.
     pub body_bytes: u64,
+    pace: Pace,
     /// When a service was chosen.
     pub upstream_started: Option<Instant>,
     /// How long the service took to the head of its response.
     pub upstream_duration: Option<Duration>,
     /// The status that the service answered with.
     pub upstream_status: Option<u16>,
+    /// Whether the service has said all.
+    pub response_over: bool,
+    ended: bool,
+    watch: Option<Watch>,
+    /// Kept until the request is over.
+    place: Option<OwnedSemaphorePermit>,
     in_flight: IntGauge,
 }
 
@@ -76,9 +95,14 @@ impl RequestContext {
             decision_duration: Duration::ZERO,
             grpc: false,
             body_bytes: 0,
+            pace: Pace::start(Instant::now()),
             upstream_started: None,
             upstream_duration: None,
             upstream_status: None,
+            response_over: false,
+            ended: false,
+            watch: Watch::of_request(),
+            place: None,
             in_flight: metrics.in_flight().clone(),
         }
     }
@@ -101,6 +125,20 @@ impl RequestContext {
             Outcome::Deny(rejection) => (None, Some(rejection)),
             Outcome::ShadowDeny(permit, rejection) => (Some(permit), Some(rejection)),
         };
+    }
+
+    /// Takes one of the places for requests that are with services. Without one, the request is
+    /// refused after all.
+    pub fn take_place(&mut self, places: &Arc<Semaphore>) {
+        if self.permit.is_none() {
+            return;
+        }
+        self.place = Arc::clone(places).try_acquire_owned().ok();
+        if self.place.is_none() {
+            self.permit = None;
+            self.decision = "deny";
+            self.rejection = Some(Reason::Overloaded.into());
+        }
     }
 
     /// The policy and route of the request.
@@ -136,14 +174,41 @@ impl RequestContext {
         metrics.decision(labels, self.decision_duration);
     }
 
+    /// A part of the body came. Whether the body is as fast as it has to be: not while the service
+    /// answers, for the two may talk.
+    pub fn body_came(&mut self, length: usize, limits: &Limits) -> bool {
+        let length = u64::try_from(length).unwrap_or(u64::MAX);
+        self.body_bytes = self.body_bytes.saturating_add(length);
+        let pace = PaceLimits {
+            patience: limits.body_timeout,
+            rate: limits.body_rate,
+        };
+        let talking = self.upstream_status.is_some() && !self.response_over;
+        self.pace.goes_on(length, Instant::now(), pace) || talking
+    }
+
+    /// Something moved. The next step may take as long as all bounds of the engine together.
+    pub fn moved(&self, policies: &PolicySet, limits: &Limits) {
+        let Some(watch) = &self.watch else { return };
+        let upstream = match self.matched(policies).0 {
+            Some(policy) if !self.response_over => policy.upstream.connect_timeout + policy.upstream.timeout,
+            _ => Duration::ZERO,
+        };
+        watch.moved(limits.idle_timeout + limits.body_timeout + upstream);
+    }
+
     /// The head of the service's response has come.
-    pub fn upstream_answered(&mut self, status: u16) {
-        self.upstream_status = Some(status);
+    pub fn upstream_answered(&mut self, response: &ResponseHeader, method: &Method) {
+        self.upstream_status = Some(response.status.as_u16());
+        self.response_over = has_no_body(response, method);
         self.upstream_duration = self.upstream_started.map(|started| started.elapsed());
     }
 
-    /// Counts and logs the request at its end.
-    pub fn end(&mut self, policies: &PolicySet, metrics: &Metrics, session: &Session, access_log: bool) {
+    /// Counts and logs the request at its end, once. Some bytes of the response may be unsent.
+    pub fn end(&mut self, policies: &PolicySet, metrics: &Metrics, session: &Session, access_log: bool, unsent: usize) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         self.count_decision(policies, metrics);
         let (policy, route) = self.matched(policies);
         let service = policy.map_or(NONE, |policy| policy.service.as_str());
@@ -165,7 +230,7 @@ impl RequestContext {
         let tenant = principal
             .and_then(|principal| principal.tenant)
             .map(|tenant| tenant.to_string());
-        let sent = session.body_bytes_sent();
+        let sent = session.body_bytes_sent() + unsent;
         AccessLine {
             request_id: &self.ids.request_id,
             trace_id: &self.ids.trace_id,
@@ -180,7 +245,7 @@ impl RequestContext {
             client_id: principal.and_then(|principal| principal.client.as_deref()),
             method: method.as_str(),
             path: &self.sent_path,
-            client: super::peer_address(session),
+            client: super::facts::peer_address(session),
             status,
             upstream_status: self.upstream_status,
             bytes_in: self.body_bytes,
@@ -191,6 +256,14 @@ impl RequestContext {
         }
         .write();
     }
+}
+
+/// Whether nothing follows the head (RFC 9112, 6.3).
+fn has_no_body(response: &ResponseHeader, method: &Method) -> bool {
+    let empty = |length: &HeaderValue| length == "0";
+    *method == Method::HEAD
+        || matches!(response.status.as_u16(), 204 | 304)
+        || response.headers.get(CONTENT_LENGTH).is_some_and(empty)
 }
 
 impl Drop for RequestContext {

@@ -2,7 +2,7 @@
 //! bodies.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -158,6 +158,9 @@ pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorRespons
                 .ok()
                 .map(|allow| (ALLOW, allow)),
         );
+    }
+    if reason == Reason::Overloaded {
+        headers.push((RETRY_AFTER, HeaderValue::from_static("1")));
     }
     ErrorResponse {
         status: if context.grpc { 200 } else { reason.status() },

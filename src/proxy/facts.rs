@@ -1,5 +1,7 @@
 //! The engine's session to [`RequestFacts`].
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
@@ -147,6 +149,12 @@ fn body(session: &Session) -> Body {
             _ => Body::None,
         },
     }
+}
+
+/// The address of the other end, if it has one.
+pub fn peer_address(session: &Session) -> Option<IpAddr> {
+    let address = session.client_addr()?.as_inet()?;
+    Some(address.ip().to_canonical())
 }
 
 #[cfg(test)]

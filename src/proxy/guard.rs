@@ -26,7 +26,7 @@ use chunks::{Chunks, Malformed};
 use head::Head;
 
 /// RFC 9113, 3.4.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long, and for how many bytes, a connection is read after an answer that ended it.
 const LINGER_TIME: Duration = Duration::from_secs(1);

@@ -8,18 +8,23 @@ use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Method;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora::protocols::Stream;
+use pingora::listeners::ALPN;
+use pingora::listeners::tls::Acceptor;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
+use pingora::protocols::l4::stream::Stream as Transport;
+use pingora::protocols::{Peek as _, Ssl as _, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use prometheus::IntGauge;
-use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::Gateway;
+use super::connections::Slots;
 use super::error_response::{ErrorContext, render};
-use super::guard::{Guard, HeadLimits, Progress, Refuse};
+use super::guard::{Guard, HeadLimits, PREFACE, Progress, Refuse};
 use super::ids::RequestIds;
+use super::turn_away::TurnAway;
+use super::watch::Watch;
 use crate::config::Limits;
 use crate::policy::PolicySet;
 use crate::rejection::{Reason, Rejection};
@@ -30,58 +35,126 @@ use crate::telemetry::metrics::{Metrics, NONE};
 /// How long a connection that was just taken may be silent when the process ends.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
 
-/// Serves connections with a gateway.
-pub struct Server {
+/// What the listeners share.
+pub struct Edge {
     requests: Arc<Requests>,
-    connections: Arc<Connections>,
     limits: HeadLimits,
     refuse: Refuse,
     /// The heads that have begun to come and are not complete.
     heads: Arc<AtomicUsize>,
+    turn_away: TurnAway,
 }
 
-impl std::fmt::Debug for Server {
+impl std::fmt::Debug for Edge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server")
+        f.debug_struct("Edge")
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
 
-impl Server {
+impl Edge {
     /// Serves with a gateway that the engine runs.
-    pub fn new(proxy: HttpProxy<Gateway>, connections: Arc<Connections>, limits: &Limits, refuse: Refuse) -> Self {
+    pub fn new(proxy: HttpProxy<Gateway>, limits: &Limits, refuse: Refuse) -> Self {
         Self {
             requests: Arc::new(Requests(Arc::new(proxy))),
-            connections,
             limits: HeadLimits {
                 bytes: limits.header_bytes,
                 time: limits.header_timeout,
             },
             refuse,
             heads: Arc::default(),
+            turn_away: TurnAway::default(),
         }
     }
+}
+
+/// Serves the connections of one listener.
+pub struct Server {
+    edge: Arc<Edge>,
+    slots: Arc<Slots>,
+    tls: Option<Acceptor>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("edge", &self.edge)
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Serves what comes in over a listener, with TLS or without.
+    pub fn new(edge: Arc<Edge>, slots: Slots, tls: Option<Acceptor>) -> Self {
+        Self {
+            edge,
+            slots: Arc::new(slots),
+            tls,
+        }
+    }
+
+    /// Serves a connection to its end.
+    async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch, progress: &Progress) {
+        let Edge { limits, refuse, .. } = &*self.edge;
+        // A handshake is large and short.
+        let Some(stream) = Box::pin(self.secure(stream)).await else {
+            return;
+        };
+        let mut guard = Guard::new(stream, *limits, Arc::clone(refuse), progress.clone());
+        if guard.selected_alpn_proto() == Some(ALPN::H2) && !has_preface(&mut guard).await {
+            return;
+        }
+        let mut next: Option<Stream> = Some(Box::new(guard));
+        while let Some(stream) = next {
+            next = self.edge.requests.process_new(stream, shutdown).await;
+        }
+    }
+
+    /// Makes the handshake of a TLS listener, within the time for a head.
+    async fn secure(&self, stream: Stream) -> Option<Stream> {
+        let Some(acceptor) = &self.tls else {
+            return Some(stream);
+        };
+        let transport = stream.into_any().downcast::<Transport>().ok()?;
+        match timeout(self.edge.limits.time, acceptor.tls_handshake(*transport)).await {
+            Ok(Ok(stream)) => Some(Box::new(stream)),
+            Ok(Err(error)) => {
+                tracing::info!(%error, "a TLS handshake failed");
+                None
+            }
+            Err(_) => {
+                tracing::debug!("a TLS handshake took too long");
+                None
+            }
+        }
+    }
+}
+
+/// Whether the client begins as HTTP/2 does (RFC 9113, 3.4); the engine would wait for ever.
+async fn has_preface(guard: &mut Guard) -> bool {
+    let mut preface = [0; PREFACE.len()];
+    guard.try_peek(&mut preface).await.is_ok() && preface == PREFACE
 }
 
 #[async_trait]
 impl ServerApp for Server {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let _open = self.connections.open();
-        let progress = Progress {
-            heads: Arc::clone(&self.heads),
-            begun: Arc::default(),
-        };
-        let guard = Guard::new(stream, self.limits, Arc::clone(&self.refuse), progress.clone());
-        let serve = async {
-            let mut next: Option<Stream> = Some(Box::new(guard));
-            while let Some(stream) = next {
-                next = self.requests.process_new(stream, shutdown).await;
+        let Some(_open) = self.slots.take() else {
+            // With TLS an answer would cost the handshake that there is no room for.
+            if self.tls.is_none() {
+                self.edge.turn_away.answer(stream, &self.edge.refuse).await;
             }
+            return None;
+        };
+        let progress = Progress {
+            heads: Arc::clone(&self.edge.heads),
+            begun: Arc::default(),
         };
         tokio::select! {
             biased;
-            () = serve => {}
+            () = self.serve(stream, shutdown, &progress) => {}
             () = silent(shutdown.clone(), &progress.begun) => {}
         }
         None
@@ -91,12 +164,12 @@ impl ServerApp for Server {
     /// for idle, so heads that are on their way are waited for.
     async fn cleanup(&self) {
         let complete = async {
-            while self.heads.load(Ordering::Acquire) > 0 {
+            while self.edge.heads.load(Ordering::Acquire) > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let _ = tokio::time::timeout(self.limits.time, complete).await;
-        self.requests.http_cleanup().await;
+        let _ = timeout(self.edge.limits.time, complete).await;
+        self.edge.requests.http_cleanup().await;
     }
 }
 
@@ -112,13 +185,27 @@ async fn silent(mut shutdown: ShutdownWatch, begun: &AtomicBool) {
 /// Tells the guard where one request ends and the next begins.
 struct Requests(Arc<HttpProxy<Gateway>>);
 
+impl Requests {
+    /// Serves a request over HTTP/2 whose body is yet to come.
+    async fn watch(&self, session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        let served = Watch::over(self.0.process_new_http(session, shutdown)).await;
+        if served.is_none() {
+            tracing::debug!("the body of a request never ended; its stream is reset");
+        }
+        served.flatten()
+    }
+}
+
 #[async_trait]
 impl HttpServerApp for Requests {
     async fn process_new_http(
         self: &Arc<Self>,
-        session: ServerSession,
+        mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        if session.is_http2() && !session.is_body_done() {
+            return self.watch(session, shutdown).await;
+        }
         if let Some(guard) = session.stream().and_then(Guard::of) {
             guard.expect_head();
         }
@@ -135,56 +222,6 @@ impl HttpServerApp for Requests {
 
     async fn http_cleanup(&self) {
         self.0.http_cleanup().await;
-    }
-}
-
-/// The open connections, so that a drain ends when the last one does.
-#[derive(Debug)]
-pub struct Connections {
-    open: AtomicUsize,
-    closed: Notify,
-    gauge: IntGauge,
-}
-
-impl Connections {
-    /// None yet.
-    pub fn new(metrics: &Metrics) -> Self {
-        Self {
-            open: AtomicUsize::new(0),
-            closed: Notify::new(),
-            gauge: metrics.connections().clone(),
-        }
-    }
-
-    fn open(self: &Arc<Self>) -> OpenConnection {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        self.gauge.inc();
-        OpenConnection(Arc::clone(self))
-    }
-
-    /// Waits until none is open, at most for some time. Returns how many are.
-    pub async fn drained(&self, within: Duration) -> usize {
-        let all_closed = async {
-            loop {
-                let closed = self.closed.notified();
-                if self.open.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                closed.await;
-            }
-        };
-        let _ = tokio::time::timeout(within, all_closed).await;
-        self.open.load(Ordering::Acquire)
-    }
-}
-
-struct OpenConnection(Arc<Connections>);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Release);
-        self.0.gauge.dec();
-        self.0.closed.notify_one();
     }
 }
 
@@ -218,6 +255,7 @@ fn head_rejection(status: u16) -> Rejection {
     match status {
         405 => Rejection::because(Reason::MethodNotAllowed, "CONNECT is not served"),
         408 => Rejection::because(Reason::RequestTimeout, "the head took too long"),
+        503 => Rejection::because(Reason::Overloaded, "the listener has no room for the connection"),
         431 => Rejection::because(Reason::HeadersTooLarge, "the head is longer than the limit"),
         _ => Rejection::because(Reason::RequestMalformed, "the head is not HTTP"),
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::Method;
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 
 /// The label of a request that no policy or route takes.
@@ -22,6 +23,7 @@ pub struct Metrics {
     decision_duration: HistogramVec,
     in_flight: IntGauge,
     connections: IntGauge,
+    connections_refused: IntCounterVec,
     jwks_refreshes: IntCounterVec,
     jwks_last_success: GaugeVec,
     policy_reloads: IntCounterVec,
@@ -81,6 +83,11 @@ impl Metrics {
             connections: register(
                 &registry,
                 IntGauge::new("sidegate_connections", "Open client connections.")?,
+            )?,
+            connections_refused: counter(
+                "sidegate_connections_refused_total",
+                "Connections for which a listener had no room.",
+                &["listener"],
             )?,
             jwks_refreshes: counter(
                 "sidegate_jwks_refreshes_total",
@@ -167,6 +174,11 @@ impl Metrics {
     /// The number of open client connections.
     pub fn connections(&self) -> &IntGauge {
         &self.connections
+    }
+
+    /// The connections that a listener refused.
+    pub fn connections_refused(&self, listener: &str) -> IntCounter {
+        self.connections_refused.with_label_values(&[listener])
     }
 
     /// Counts a fetch of a key set, and notes when it went well.

@@ -27,7 +27,10 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn connect(port: u16) -> Self {
-        let socket = open(port);
+        Self::of(open(port))
+    }
+
+    pub(crate) fn of(socket: TcpStream) -> Self {
         Self {
             stream: Box::new(socket.try_clone().unwrap()),
             socket: Some(socket),

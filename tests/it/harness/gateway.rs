@@ -116,6 +116,13 @@ impl Gateway {
         samples.next()?.rsplit(' ').next()?.parse().ok()
     }
 
+    /// The memory that the process has at hand (proc(5), `statm`).
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let pages = fs::read_to_string(format!("/proc/{}/statm", self.child.lock().id())).unwrap();
+        let resident: u64 = pages.split(' ').nth(1).unwrap().parse().unwrap();
+        resident * rustix::param::page_size() as u64
+    }
+
     pub(crate) fn log_text(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -40,6 +40,7 @@ pub(crate) struct Setup {
     files: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     flags: Vec<String>,
+    descriptors: Option<u64>,
     config: String,
     listeners: Vec<String>,
     port: u16,
@@ -65,6 +66,7 @@ impl Setup {
             files: Vec::new(),
             environment: Vec::new(),
             flags: Vec::new(),
+            descriptors: None,
             config: String::new(),
             listeners: vec![format!("  - address: 127.0.0.1:{port}\n")],
             port,
@@ -102,11 +104,18 @@ impl Setup {
     }
 
     /// A second listener with TLS that asks for a client certificate and knows who was revoked.
-    pub(crate) fn tls(mut self) -> Self {
-        self.listeners.push(format!(
-            "  - address: 127.0.0.1:{}\n    tls: {{ certificate: $folder/server.crt, key: $folder/server.key, client_ca: $folder/ca.crt, client_crl: $folder/ca.crl }}\n",
-            self.tls_port
-        ));
+    pub(crate) fn tls(self) -> Self {
+        let files = "certificate: $folder/server.crt, key: $folder/server.key, client_ca: $folder/ca.crt, client_crl: $folder/ca.crl";
+        self.tls_with(&format!("  - address: 127.0.0.1:$tls_port\n    tls: {{ {files} }}\n"))
+    }
+
+    /// A second listener with TLS, as these lines of `listeners` say.
+    pub(crate) fn tls_with(mut self, lines: &str) -> Self {
+        self.listeners.push(
+            lines
+                .trim_start_matches('\n')
+                .replace("$tls_port", &self.tls_port.to_string()),
+        );
         let pki = certificates::pki();
         self.file("server.crt", &pki.server.chain)
             .file("server.key", &pki.server.key)
@@ -117,6 +126,12 @@ impl Setup {
     /// A further listener on a unix socket.
     pub(crate) fn unix_listener(mut self, name: &str) -> Self {
         self.listeners.push(format!("  - address: unix:$folder/{name}\n"));
+        self
+    }
+
+    /// The most file descriptors that it can have.
+    pub(crate) fn descriptors(mut self, most: u64) -> Self {
+        self.descriptors = Some(most);
         self
     }
 
@@ -175,6 +190,9 @@ impl Setup {
         let file = fs::File::create(&log).unwrap();
         let mut command = self.command(&["run", "--config", "sidegate.yaml"]);
         command.args(&self.flags);
+        if let Some(most) = self.descriptors {
+            command = limited(&command, most);
+        }
         command.stdout(file.try_clone().unwrap()).stderr(file);
         let child = Mutex::new(command.spawn().unwrap());
         let Self {
@@ -216,4 +234,15 @@ impl Setup {
         });
         gateway
     }
+}
+
+/// The same command with fewer file descriptors.
+fn limited(command: &Command, descriptors: u64) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.env_clear().stdin(Stdio::null());
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.current_dir(command.get_current_dir().unwrap());
+    shell
 }

@@ -1,0 +1,94 @@
+//! What a request and a connection may cost, checked. Enforces nothing.
+
+use std::time::Duration;
+
+use super::document::LimitsDocument;
+use crate::policy::decode::{Placed, Size, Timeout};
+use crate::policy::problem::Problems;
+
+/// What a request may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest head of a request, in bytes.
+    pub header_bytes: usize,
+    /// The most header fields.
+    pub headers: usize,
+    /// The longest request target, in bytes.
+    pub uri_bytes: usize,
+    /// The longest body, in bytes.
+    pub body_bytes: u64,
+    /// How long the head of a request may take.
+    pub header_timeout: Duration,
+    /// How long the body of a request may pause.
+    pub body_timeout: Duration,
+    /// How long a connection may be idle between requests.
+    pub idle_timeout: Duration,
+    /// The most connections of a listener.
+    pub connections: usize,
+    /// The most HTTP/2 streams of a connection.
+    pub streams: u32,
+    /// The most requests that are with services.
+    pub requests: usize,
+    /// The fewest bytes a second of a body, after the time that it may pause.
+    pub body_rate: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: 32 * 1024,
+            headers: 100,
+            uri_bytes: 8 * 1024,
+            body_bytes: 10 * 1024 * 1024,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_mins(1),
+            connections: 4096,
+            streams: 100,
+            requests: 4096,
+            body_rate: 500,
+        }
+    }
+}
+
+/// Fills in what is not written.
+pub(super) fn check(document: Option<LimitsDocument>, problems: &mut Problems) -> Limits {
+    let default = Limits::default();
+    let Some(document) = document else { return default };
+    let size =
+        |size: Option<Size>, default: usize| size.map_or(default, |s| usize::try_from(s.0).unwrap_or(usize::MAX));
+    let timeout = |timeout: Option<Timeout>, default| timeout.map_or(default, |timeout| timeout.0);
+    if let Some(headers) = document
+        .headers
+        .as_ref()
+        .filter(|count| !(1..=256).contains(&count.value))
+    {
+        problems.add(&headers.span, "between 1 and 256 header fields are possible");
+    }
+    let mut count = |count: Option<Placed<u32>>, default: usize| {
+        count.map_or(default, |count| at_least_one(&count, problems) as usize)
+    };
+    Limits {
+        headers: document.headers.map_or(default.headers, |count| count.value as usize),
+        header_bytes: size(document.header_bytes, default.header_bytes),
+        uri_bytes: size(document.uri_bytes, default.uri_bytes),
+        body_bytes: document.body_bytes.map_or(default.body_bytes, |size| size.0),
+        header_timeout: timeout(document.header_timeout, default.header_timeout),
+        body_timeout: timeout(document.body_timeout, default.body_timeout),
+        idle_timeout: timeout(document.idle_timeout, default.idle_timeout),
+        connections: count(document.connections, default.connections),
+        requests: count(document.requests, default.requests),
+        streams: document
+            .streams
+            .map_or(default.streams, |count| at_least_one(&count, problems)),
+        body_rate: document.body_rate.map_or(default.body_rate, |size| size.0),
+    }
+}
+
+/// A number of which nothing would work at zero.
+pub(super) fn at_least_one(count: &Placed<u32>, problems: &mut Problems) -> u32 {
+    if count.value == 0 {
+        problems.add(&count.span, "at least 1 is needed");
+    }
+    count.value
+}

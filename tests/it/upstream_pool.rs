@@ -1,0 +1,117 @@
+//! A connection to the service that is still owed a part of a request is never used for another.
+
+use std::sync::Arc;
+
+use crate::harness::{
+    Gateway, Request, Setup, Shared, eventually,
+    frames::{DATA, Frames, NO_FLAGS, frame, head, reset},
+};
+
+const POLICY: &str = "
+$wallet
+prefix: /w
+routes: [{ path: /open/*, auth: public }]
+";
+
+fn gateway() -> Arc<Gateway> {
+    static SHARED: Shared<Gateway> = Shared::new();
+    SHARED.get(|| {
+        let limits = "limits: { body_bytes: 1MiB, body_timeout: 500ms }";
+        Setup::new().config(limits).policy("wallet", POLICY).start()
+    })
+}
+
+/// Several requests, so that one of them would meet any connection that was kept.
+fn assert_next_are_whole(gateway: &Gateway) {
+    for _ in 0..5 {
+        let get = Request::get("/w/open/next");
+        assert_eq!(gateway.allowed(&get).target, "/w/open/next");
+        let post = Request::post("/w/open/next", "{\"whole\":true}");
+        assert_eq!(gateway.allowed(&post).body, b"{\"whole\":true}");
+    }
+    gateway.upstream.assert_strict();
+}
+
+fn upload(framing: &str) -> Vec<u8> {
+    format!("POST /w/open/cut HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n").into_bytes()
+}
+
+/// What a client sends before it goes.
+fn beginnings() -> Vec<Vec<u8>> {
+    let smuggled = b"GET /w/open/smuggled HTTP/1.1\r\nhost: a\r\n\r\n";
+    vec![
+        upload("content-length: 500000"),
+        [upload("content-length: 500000"), smuggled.to_vec()].concat(),
+        [upload("content-length: 500000"), vec![b'x'; 100_000]].concat(),
+        upload("transfer-encoding: chunked"),
+        [upload("transfer-encoding: chunked"), b"1000\r\nabc".to_vec()].concat(),
+        [upload("transfer-encoding: chunked"), b"3\r\nabc\r\n".to_vec()].concat(),
+        [upload("transfer-encoding: chunked"), b"3\r\nabc\r\nzz\r\n".to_vec()].concat(),
+    ]
+}
+
+#[test]
+fn when_the_client_goes_in_the_middle_of_an_upload() {
+    let gateway = gateway();
+    assert_next_are_whole(&gateway);
+    for beginning in beginnings() {
+        let mut wire = gateway.connect();
+        wire.write(&beginning);
+        drop(wire);
+        assert_next_are_whole(&gateway);
+        eventually("it ended", || {
+            gateway.metric("sidegate_requests_in_flight", &[]) == Some(0.0)
+        });
+        assert_next_are_whole(&gateway);
+    }
+    assert_not_smuggled(&gateway);
+}
+
+#[test]
+fn when_the_upload_stalls_or_is_too_large() {
+    let gateway = gateway();
+    for beginning in beginnings().into_iter().take(3) {
+        let mut wire = gateway.connect();
+        wire.write(&beginning);
+        assert_eq!(wire.answer("POST").unwrap().status, 408);
+        assert_next_are_whole(&gateway);
+    }
+    let mut wire = gateway.connect();
+    wire.write(upload("transfer-encoding: chunked"));
+    let chunk = format!("{:x}\r\n{}\r\n", 65_536, "x".repeat(65_536));
+    while wire.try_write(chunk.as_bytes()).is_ok() {}
+    assert_next_are_whole(&gateway);
+    assert_not_smuggled(&gateway);
+}
+
+#[test]
+fn when_the_stream_of_an_upload_is_reset() {
+    let gateway = gateway();
+    let mut frames = Frames::open(gateway.port, &[]);
+    for n in 0..20 {
+        let stream = 2 * n + 1;
+        frames.send(&head(stream, NO_FLAGS, "POST", "/w/open/cut"));
+        frames.send(&frame(
+            DATA,
+            NO_FLAGS,
+            stream,
+            b"GET /w/open/smuggled HTTP/1.1\r\nhost: a\r\n\r\n",
+        ));
+        frames.send(&reset(stream));
+    }
+    assert!(frames.is_alive());
+    assert_next_are_whole(&gateway);
+    eventually("they ended", || {
+        gateway.metric("sidegate_requests_in_flight", &[]) == Some(0.0)
+    });
+    assert_next_are_whole(&gateway);
+    assert_not_smuggled(&gateway);
+}
+
+fn assert_not_smuggled(gateway: &Gateway) {
+    let seen = gateway.upstream.all();
+    assert!(
+        seen.iter()
+            .all(|each| each.target != "/w/open/smuggled" && each.target != "/w/open/cut")
+    );
+}
