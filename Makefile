@@ -1,6 +1,6 @@
 # Each target installs what it needs (Debian, root); see .ci/install.
 
-.PHONY: help demo test lint check build attack ci
+.PHONY: help demo test lint check build attack fuzz audit ci
 
 help:            ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
@@ -25,6 +25,14 @@ build: tools     ## target/release/sidegate
 attack: tools    ## slow clients and idle connections beside ordinary requests, on loopback
 	cargo build --release --locked
 	tests/attack/run
+
+fuzz:            ## a minute of every fuzz target; SECONDS_EACH=600 for longer
+	@.ci/install fuzz
+	tests/fuzz/run $(SECONDS_EACH)
+
+audit:           ## licences, sources and versions of all that is built in
+	@.ci/install audit
+	.ci/audit
 
 ci:              ## what has to hold before a change lands
 	bash .ci/run

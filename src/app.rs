@@ -155,9 +155,7 @@ impl App {
         let connections = Arc::new(Connections::new(&metrics));
         let room = descriptors::room(descriptors::raise(), sockets.listeners.len());
         let requests = at_most(config.limits.requests, room.requests, "requests");
-        let proxy = proxy(&config, &policies, &metrics, requests).await?;
-        let refuse = refuse(Arc::clone(&policies), metrics.clone(), config.log.access);
-        let edge = Arc::new(Edge::new(proxy, &config.limits, refuse));
+        let edge = edge(&config, &policies, &metrics, requests).await?;
         let mut admin = Service::new(
             "admin".into(),
             AdminServer::new(Admin::new(metrics.clone(), Arc::clone(&readiness))),
@@ -264,6 +262,18 @@ fn check_system_roots() -> Result<(), StartError> {
         }
     }
     Ok(())
+}
+
+/// What serves a connection, whatever listener it came by; at most so many requests at a time.
+pub async fn edge(
+    config: &ServerConfig,
+    policies: &Arc<PolicySet>,
+    metrics: &Metrics,
+    requests: usize,
+) -> Result<Arc<Edge>, StartError> {
+    let proxy = proxy(config, policies, metrics, requests).await?;
+    let refuse = refuse(Arc::clone(policies), metrics.clone(), config.log.access);
+    Ok(Arc::new(Edge::new(proxy, &config.limits, refuse)))
 }
 
 async fn proxy(

@@ -1,5 +1,6 @@
 //! YAML text to an immutable, indexed [`Policy`]: one service, checked.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -265,27 +266,24 @@ pub struct TenantRule {
 
 /// What other roles a role brings along, directly or through another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RoleHierarchy(std::collections::HashMap<String, Vec<String>>);
+pub struct RoleHierarchy(HashMap<String, Vec<String>>);
 
 impl RoleHierarchy {
     /// Closes the relation: each role with all that it brings along.
     pub fn new(direct: &[(String, Vec<String>)]) -> Self {
-        let brings = |role: &str| -> Vec<&String> {
-            direct
-                .iter()
-                .filter(|(r, _)| r == role)
-                .flat_map(|(_, brought)| brought)
-                .collect()
-        };
+        let mut brings: HashMap<&str, Vec<&str>> = HashMap::new();
+        for (role, brought) in direct {
+            let names = brought.iter().map(String::as_str);
+            brings.entry(role).or_default().extend(names);
+        }
         let close = |role: &String| {
-            let mut all: Vec<String> = brings(role).into_iter().cloned().collect();
-            let mut next = 0;
-            while let Some(role) = all.get(next) {
-                let more: Vec<_> = brings(role).into_iter().filter(|r| !all.contains(r)).cloned().collect();
-                all.extend(more);
-                next += 1;
+            let mut all: HashSet<&str> = HashSet::new();
+            let mut open = vec![role.as_str()];
+            while let Some(role) = open.pop() {
+                let brought = brings.get(role).into_iter().flatten();
+                open.extend(brought.filter(|role| all.insert(role)));
             }
-            (role.clone(), all)
+            (role.clone(), all.into_iter().map(ToOwned::to_owned).collect())
         };
         Self(direct.iter().map(|(role, _)| close(role)).collect())
     }

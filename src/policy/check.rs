@@ -31,6 +31,9 @@ mod jwt;
 mod routes;
 mod upstream;
 
+/// The most roles in a hierarchy: each is kept with all that it brings along.
+const MAX_ROLES: usize = 256;
+
 /// Reads a policy, or says everything that is wrong with it.
 pub fn parse(source: &Arc<Source>, sources: &dyn Sources) -> Result<Policy, Vec<Problem>> {
     let mut problems = Problems::of(Arc::clone(source));
@@ -109,7 +112,7 @@ impl Checker<'_> {
             tenant,
             internal_keys,
             certificates,
-            roles: Self::roles(document.roles),
+            roles: self.roles(document.roles),
             case_insensitive,
             allowance: allowance(allow),
             forward_authorization: document.credentials != Some(CredentialsMode::Strip),
@@ -269,10 +272,16 @@ impl Checker<'_> {
         Some(found)
     }
 
-    fn roles(roles: Option<Entries<List<Placed<String>>>>) -> RoleHierarchy {
+    fn roles(&mut self, roles: Option<Entries<List<Placed<String>>>>) -> RoleHierarchy {
+        let names: BTreeSet<String> = role_names(roles.as_ref()).into_iter().collect();
         let Some(Entries(entries)) = roles else {
             return RoleHierarchy::default();
         };
+        if let Some((first, _)) = entries.first().filter(|_| names.len() > MAX_ROLES) {
+            let message = format!("`roles` names {} roles, and {MAX_ROLES} are possible", names.len());
+            self.problems.add(&first.span, message);
+            return RoleHierarchy::default();
+        }
         let names = |List(names): List<Placed<String>>| names.into_iter().map(|name| name.value).collect();
         let direct: Vec<_> = entries
             .into_iter()

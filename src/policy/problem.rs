@@ -132,11 +132,16 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The most problems that are kept of one file: to show one, its file is read.
+const MAX_PROBLEMS: usize = 1000;
+
 /// The problems found so far in one file.
 #[derive(Debug)]
 pub struct Problems {
     source: Arc<Source>,
     found: Vec<Problem>,
+    /// Where the first one is that was not kept.
+    more: Option<Place>,
 }
 
 impl Problems {
@@ -145,6 +150,7 @@ impl Problems {
         Self {
             source,
             found: Vec::new(),
+            more: None,
         }
     }
 
@@ -155,13 +161,19 @@ impl Problems {
 
     /// Notes a problem.
     pub fn add(&mut self, span: &Range<usize>, message: impl Into<String>) {
-        self.found.push(Problem::new(Place::new(&self.source, span), message));
+        self.note(Problem::new(Place::new(&self.source, span), message));
     }
 
     /// Notes a problem with what would fix it.
     pub fn add_with_help(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.found
-            .push(Problem::new(Place::new(&self.source, span), message).help(help));
+        self.note(Problem::new(Place::new(&self.source, span), message).help(help));
+    }
+
+    fn note(&mut self, problem: Problem) {
+        match self.found.len() < MAX_PROBLEMS {
+            true => self.found.push(problem),
+            false => self.more = self.more.take().or(Some(problem.place)),
+        }
     }
 
     /// Whether nothing is wrong.
@@ -169,9 +181,11 @@ impl Problems {
         self.found.is_empty()
     }
 
-    /// All problems in the order of the file.
+    /// All problems in the order of the file. Where there are too many, the last one says so.
     pub fn into_sorted(mut self) -> Vec<Problem> {
         self.found.sort_by_key(|p| p.place.span.start);
+        let more = |place| Problem::new(place, "there are more problems than are listed here");
+        self.found.extend(self.more.map(more));
         self.found
     }
 }
@@ -210,6 +224,22 @@ mod tests {
         for part in ["a.yaml:2:1", "algoritms: x", "^^^^^^^^^", "did you mean `algorithms`?"] {
             assert!(text.contains(part), "{part} in {text}");
         }
+    }
+
+    #[test]
+    fn a_list_of_problems_has_an_end_and_says_so() {
+        let source = Arc::new(Source {
+            name: "a.yaml".into(),
+            text: "a: 1\n".into(),
+        });
+        let mut problems = Problems::of(source);
+        for number in 0..5000 {
+            problems.add(&(0..1), format!("problem {number}"));
+        }
+        let problems = problems.into_sorted();
+        assert_eq!(problems.len(), MAX_PROBLEMS + 1);
+        assert_eq!(problems[999].message(), "problem 999");
+        assert_eq!(problems[1000].message(), "there are more problems than are listed here");
     }
 
     #[test]

@@ -136,6 +136,9 @@ pub struct PathPattern {
     pub below: bool,
 }
 
+/// The most segments of a pattern. The router goes as deep, on a stack that has an end.
+const MAX_SEGMENTS: usize = 64;
+
 impl PathPattern {
     /// Reads `/x`, `/x/*` or `/x/{name}/y`.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -147,6 +150,9 @@ impl PathPattern {
             None => (trimmed, false),
         };
         let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
+        if trimmed.split('/').count() > MAX_SEGMENTS {
+            return Err(format!("a path has at most {MAX_SEGMENTS} segments"));
+        }
         let segments: Result<Vec<_>, _> = if trimmed.is_empty() {
             Ok(Vec::new())
         } else {
@@ -255,6 +261,15 @@ mod tests {
             "/%41", "/a/../b", "/a b", "/a;b",
         ] {
             assert!(PathPattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_has_an_end() {
+        let deep = |segments: usize| PathPattern::parse(&"/a".repeat(segments));
+        assert!(deep(MAX_SEGMENTS).is_ok());
+        for segments in [MAX_SEGMENTS + 1, 100_000] {
+            assert_eq!(deep(segments), Err("a path has at most 64 segments".into()));
         }
     }
 

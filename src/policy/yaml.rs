@@ -13,7 +13,7 @@ use super::problem::Problems;
 pub const MAX_FILE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The most values that one file may have, aliases expanded.
-const MAX_NODES: usize = 200_000;
+const MAX_NODES: usize = 50_000;
 
 /// What most syntax errors come from.
 const QUOTES: &str = "text that starts with `@`, or has `{`, `}`, `: ` or ` #` in it, needs quotes";

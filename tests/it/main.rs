@@ -51,3 +51,15 @@ mod tenant;
 mod upstream_failures;
 mod upstream_pool;
 mod upstreams;
+
+/// The independent readers of the fuzz targets. Their own tests run here, where they cost no build.
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the fuzz targets use them, in a package of their own"
+)]
+#[path = "../fuzz/src"]
+mod readers {
+    mod json;
+    mod strict;
+}

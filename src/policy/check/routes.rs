@@ -11,6 +11,9 @@ use crate::policy::problem::{Place, is_close, suggest};
 use crate::policy::route::{Authentication, PathPattern, Requirement, Route, Rule, Segment};
 use crate::principal::AuthMethod;
 
+/// The most routes of a policy: each is compared with the others.
+const MAX_ROUTES: usize = 5000;
+
 /// What the policy says for all of its routes.
 pub(super) struct Context<'c> {
     pub(super) prefix: &'c str,
@@ -25,6 +28,15 @@ pub(super) struct Context<'c> {
 
 impl Checker<'_> {
     pub(super) fn routes(&mut self, List(documents): List<Placed<RouteDocument>>, context: &Context<'_>) -> Vec<Route> {
+        if let Some(first) = documents.get(MAX_ROUTES) {
+            let message = format!("a policy has at most {MAX_ROUTES} routes, and this is one more");
+            self.problems.add_with_help(
+                &first.span,
+                message,
+                "use `/*` and `{name}`, or a policy for each prefix",
+            );
+            return Vec::new();
+        }
         let routes: Vec<_> = documents.into_iter().filter_map(|d| self.route(d, context)).collect();
         self.conflicts(&routes, context.case_insensitive);
         routes
@@ -82,8 +94,8 @@ impl Checker<'_> {
                     let help = suggest(text, STANDARD);
                     self.problems
                         .add_with_help(&method.span, format!("unknown method `{text}`"), help);
-                    // Kept, so that the route is not taken for one without methods.
-                    read.extend(slip);
+                    // One is kept, so that the route is not taken for one without methods.
+                    read.extend(slip.ok().filter(|_| read.is_empty()));
                 }
             }
         }

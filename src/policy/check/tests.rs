@@ -395,3 +395,44 @@ fn policies_that_could_both_win() {
         );
     }
 }
+
+#[test]
+fn a_policy_of_any_size_is_read_in_no_time() {
+    let lines = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let chain = lines(1000, &|n| format!("  r{n}: [r{}]\n", n + 1));
+    let all: String = lines(200, &|n| format!("r{n}, "));
+    let each_brings_all = lines(200, &|n| format!("  r{n}: [{all}]\n"));
+    let routes = lines(5100, &|n| format!("  - {{ path: '/{{a}}/b{n}', auth: public }}\n"));
+    let methods = lines(3000, &|n| format!("M{n}, "));
+    let deep = "/a".repeat(100_000);
+    for (from, to, said) in [
+        (
+            "roles: { admin: [user] }",
+            format!("roles:\n{chain}"),
+            Some("`roles` names 1001 roles"),
+        ),
+        (
+            "roles: { admin: [user] }",
+            format!("roles:\n{each_brings_all}  admin: [user]"),
+            None,
+        ),
+        ("routes:\n", format!("routes:\n{routes}"), Some("at most 5000 routes")),
+        ("[GET]", format!("[{methods}]"), Some("more problems than are listed")),
+        ("path: /open", format!("path: {deep}"), Some("at most 64 segments")),
+    ] {
+        let started = std::time::Instant::now();
+        let problems = problems(&GOOD.replacen(from, &to, 1));
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(20),
+            "{:?}",
+            started.elapsed()
+        );
+        let found = |said| problems.iter().any(|problem| problem.message().contains(said));
+        assert!(
+            said.is_none_or(found),
+            "{:?}",
+            problems.iter().take(3).collect::<Vec<_>>()
+        );
+        assert!(said.is_some() || problems.is_empty(), "{:?}", problems.first());
+    }
+}

@@ -1,0 +1,197 @@
+//! What has to hold of the requests that reached the service, judged by what the strict reader saw
+//! in the forwarded bytes and by nothing else.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use sidegate::decision::{Decision, decide};
+use sidegate::policy::PolicySet;
+use sidegate::request::{Body, RequestFacts};
+
+use crate::gateway::Round;
+use crate::setup::{self, KEY, TENANT, TOKEN};
+use crate::strict::{Framing, Request};
+
+/// The names that only the program may set.
+const IDENTITY: [&str; 8] = [
+    "x-auth-method",
+    "x-client-id",
+    "x-plan-tier",
+    "x-tenant-id",
+    "x-user-email",
+    "x-user-id",
+    "x-user-roles",
+    "x-user-scopes",
+];
+
+/// Names that a service may take for others in which `_` or `.` stands for `-`.
+const ONE_SPELLING: [&str; 6] = [
+    "authorization",
+    "content-length",
+    "content-type",
+    "host",
+    "transfer-encoding",
+    "x-request-id",
+];
+
+/// Names that never pass: of this hop only, or a credential that the service does not need.
+const NEVER: [&str; 8] = [
+    "forwarded",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "x-internal-api-key",
+    "x-real-ip",
+];
+
+/// Panics unless all that reached the service is one request for each that was let through, for
+/// the same route, with no identity but that of a permit.
+pub fn check(policies: &PolicySet, round: &Round) {
+    assert_eq!(round.record.violations, [], "the service was sent what is no request");
+    let mut seen: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for request in &round.record.requests {
+        let route = check_route(policies, request);
+        check_names(request);
+        check_identity(policies, request);
+        *seen.entry(route).or_default() += 1;
+    }
+    for (route, count) in seen {
+        let allowed = round.forwarded.get(&route).copied().unwrap_or_default();
+        let told = &round.forwarded;
+        assert!(
+            count <= allowed,
+            "{count} reached {route:?}, and these were let through: {told:?}"
+        );
+    }
+}
+
+/// The service and the route that the forwarded bytes lead to.
+fn check_route(policies: &PolicySet, request: &Request) -> (String, String) {
+    let method = Method::from_bytes(request.method.as_bytes()).unwrap();
+    let headers = headers(request);
+    let facts = RequestFacts {
+        query: request
+            .target
+            .get(request.path().len()..)
+            .unwrap_or_default()
+            .as_bytes(),
+        body: match request.framing {
+            Framing::None | Framing::Length(0) => Body::None,
+            Framing::Length(length) => Body::Sized(length as u64),
+            Framing::Chunked => Body::Streamed,
+        },
+        ..setup::request(&method, request.path().as_bytes(), host(request), &headers)
+    };
+    let decision = decide(policies, &facts, &mut ());
+    let (Some(path), (Some(policy), Some(route))) = (&decision.path, policies.found(decision.policy, decision.route))
+    else {
+        panic!(
+            "what was forwarded is no request for any route: {request:?} {:?}",
+            decision.outcome
+        );
+    };
+    assert_eq!(path.as_str(), request.path(), "the path is normalized once more");
+    (policy.service.clone(), route.pattern.clone())
+}
+
+fn host(request: &Request) -> Option<&str> {
+    let [host] = request.values("host")[..] else {
+        return None;
+    };
+    std::str::from_utf8(host).ok()
+}
+
+fn headers(request: &Request) -> HeaderMap {
+    let field = |(name, value): &(String, Vec<u8>)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        (name, HeaderValue::from_bytes(value).unwrap())
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in request.fields.iter().map(field) {
+        headers.append(name, value);
+    }
+    headers
+}
+
+/// A name as a careless service reads it (RFC 3875, 4.1.18).
+fn fold(name: &str) -> String {
+    let folded = name.to_ascii_lowercase().replace(['_', '.'], "-");
+    folded.strip_prefix("http-").map(ToOwned::to_owned).unwrap_or(folded)
+}
+
+fn check_names(request: &Request) {
+    for (name, value) in &request.fields {
+        let folded = fold(name);
+        let plain = name.eq_ignore_ascii_case(&folded);
+        let named = |list: &[&str]| list.contains(&folded.as_str());
+        assert!(!named(&NEVER), "`{name}` passed");
+        assert!(plain || !named(&ONE_SPELLING), "`{name}` passed");
+        assert!(plain || !folded.starts_with("x-forwarded-"), "`{name}` passed");
+        match folded.as_str() {
+            "upgrade" => assert_eq!(value, b"websocket"),
+            "connection" => assert!([&b"keep-alive"[..], b"close", b"upgrade"].contains(&&*value.to_ascii_lowercase())),
+            "x-forwarded-proto" => assert_eq!(value, b"http"),
+            "x-forwarded-for" => panic!("there is no address that this could be"),
+            _ => {}
+        }
+    }
+    for name in [
+        "authorization",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-request-id",
+        "traceparent",
+    ] {
+        assert!(request.values(name).len() < 2, "`{name}` twice");
+    }
+}
+
+/// The identity headers are those of a permit that some of the credentials lead to.
+fn check_identity(policies: &PolicySet, request: &Request) {
+    let named = request
+        .fields
+        .iter()
+        .filter(|(name, _)| IDENTITY.contains(&fold(name).as_str()));
+    let mut given: Vec<_> = named
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
+        .collect();
+    given.sort();
+    let possible = [(false, false), (true, false), (false, true), (true, true)]
+        .map(|(token, key)| identity(policies, request, token, key));
+    assert!(
+        possible.contains(&Some(given.clone())),
+        "{given:?} is none of {possible:?}"
+    );
+}
+
+type Identity = Vec<(String, Vec<u8>)>;
+
+/// The identity that a request with these credentials is given; `None` if it is refused.
+fn identity(policies: &PolicySet, request: &Request, token: bool, key: bool) -> Option<Identity> {
+    let mut credentials = HeaderMap::new();
+    let mut set = |name: &'static str, value: &str| credentials.insert(name, value.parse().unwrap());
+    set("content-type", "application/json");
+    if token {
+        set("authorization", &format!("Bearer {}", *TOKEN));
+        set("x-tenant-id", TENANT);
+    }
+    if key {
+        set("x-internal-api-key", KEY);
+    }
+    let method = Method::from_bytes(request.method.as_bytes()).unwrap();
+    let facts = setup::request(&method, request.path().as_bytes(), host(request), &credentials);
+    permitted(&decide(policies, &facts, &mut ()))
+}
+
+/// The identity headers of a permit, sorted.
+pub fn permitted(decision: &Decision<'_>) -> Option<Identity> {
+    let headers = decision.outcome.permit()?.identity();
+    let mut identity: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+        .collect();
+    identity.sort();
+    Some(identity)
+}

@@ -1,0 +1,128 @@
+//! A token that is accepted says, to an independent reader of JSON, what the service is told: who,
+//! for which tenant, from whom and until when. Nothing but the one true spelling of a token is taken.
+//!
+//! The first byte of an input says what the rest is: a value of `Authorization`, claims to be
+//! signed, or a header to be signed, a newline and claims.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use http::{HeaderMap, HeaderValue, Method};
+use libfuzzer_sys::fuzz_target;
+use sidegate::decision::decide;
+use sidegate::policy::PolicySet;
+use sidegate_fuzz::json::{self, Value};
+use sidegate_fuzz::oracle::permitted;
+use sidegate_fuzz::setup::{self, HEADER, NOW, TENANT, TOKEN, sign, with_credentials};
+
+static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
+    let policy = setup::POLICIES[0].replace("$upstream", "http://127.0.0.1:1");
+    setup::parse(&[policy]).expect("the policy is sound")
+});
+
+type Identity = Vec<(String, Vec<u8>)>;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&kind, rest)) = input.split_first() else {
+        return;
+    };
+    match kind % 3 {
+        0 => check_value(&with_credentials(rest)),
+        1 => check_signed(HEADER.as_bytes(), rest),
+        _ => {
+            let mut parts = rest.splitn(2, |&byte| byte == b'\n');
+            check_signed(parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        }
+    }
+});
+
+/// The identity that a value of `Authorization` leads to.
+fn identity(authorization: &[u8]) -> Option<Identity> {
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", HeaderValue::from_bytes(authorization).ok()?);
+    headers.insert("x-tenant-id", HeaderValue::from_static(TENANT));
+    let facts = setup::request(&Method::GET, b"/wallet/v1/x", Some("h"), &headers);
+    permitted(&decide(&POLICIES, &facts, &mut ()))
+}
+
+/// Nobody forges a signature, so whatever is taken is the token itself.
+fn check_value(value: &[u8]) {
+    if identity(value).is_some() {
+        let text = std::str::from_utf8(value).expect("it is text");
+        let (scheme, token) = text.split_once(' ').expect("it is two words");
+        assert!(scheme.eq_ignore_ascii_case("bearer"), "{text:?}");
+        assert_eq!(token.trim_start_matches(' ').trim_end(), *TOKEN);
+    }
+}
+
+fn check_signed(header: &[u8], claims: &[u8]) {
+    let token = sign(header, claims);
+    let Some(identity) = identity(format!("Bearer {token}").as_bytes()) else {
+        return;
+    };
+    let header = json::read(header).expect("the header is JSON");
+    let claims = json::read(claims).expect("the claims are JSON");
+    check_header(&header);
+    check_lifetime(&claims);
+    check_origin(&claims);
+    check_identity(&claims, &identity);
+}
+
+/// RFC 7515, 4.1 and RFC 8725, 3: one algorithm, and nothing that brings a key or an extension.
+fn check_header(header: &Value) {
+    assert_eq!(header.get("alg").and_then(Value::text), Some("HS256"));
+    for name in ["crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c", "cty"] {
+        assert_eq!(header.get(name), None);
+    }
+}
+
+/// RFC 7519, 4.1.4 to 4.1.6.
+fn check_lifetime(claims: &Value) {
+    let now = f64::from(i32::try_from(NOW).expect("before 2038"));
+    let moment = |name: &str| claims.get(name).map(|value| value.number().expect("it is a number"));
+    assert!(moment("exp").is_some_and(|expires| expires > now));
+    assert!(moment("nbf").is_none_or(|from| from <= now));
+    assert!(moment("iat").is_none_or(|issued| issued >= 0.0));
+}
+
+fn check_origin(claims: &Value) {
+    assert_eq!(claims.get("iss").and_then(Value::text), Some("eventzr.com"));
+    let audience = Value::Text("eventzr-api".into());
+    match claims.get("aud") {
+        Some(Value::List(audiences)) => assert!(audiences.contains(&audience)),
+        other => assert_eq!(other, Some(&audience)),
+    }
+}
+
+fn check_identity(claims: &Value, identity: &Identity) {
+    for (at, (name, value)) in identity.iter().enumerate() {
+        let visible = value.iter().all(|&byte| byte.is_ascii_graphic() || byte == b' ');
+        assert!(visible && value.trim_ascii() == value, "{name}: {value:?}");
+        assert!(
+            identity.iter().skip(at + 1).all(|(other, _)| other != name),
+            "{name} twice"
+        );
+    }
+    let header = |name: &str| {
+        let value = identity.iter().find(|(each, _)| each == name)?;
+        std::str::from_utf8(&value.1).ok()
+    };
+    let claim = |name: &str| claims.get(name).and_then(Value::text);
+    assert!(claim("sub").is_some_and(|subject| !subject.is_empty()));
+    assert_eq!(header("x-user-id"), claim("sub"));
+    assert_eq!(header("x-tenant-id"), Some(TENANT));
+    for name in ["tenant", "tenantId"] {
+        assert!(claim(name).is_some_and(|tenant| tenant.eq_ignore_ascii_case(TENANT)));
+    }
+    assert_eq!(header("x-user-roles").map(str::to_owned), joined(claims.get("roles")));
+    assert_eq!(header("x-auth-method"), Some("jwt"));
+    assert_eq!(header("x-client-id"), None);
+}
+
+/// A list of texts with commas between them.
+fn joined(list: Option<&Value>) -> Option<String> {
+    let Value::List(items) = list? else { return None };
+    let texts: Vec<_> = items.iter().map(|item| item.text().expect("it is text")).collect();
+    (!texts.is_empty()).then(|| texts.join(","))
+}
