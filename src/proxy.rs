@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
-use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorType, Result};
@@ -29,6 +28,7 @@ use crate::rejection::{Reason, Rejection};
 use crate::request::{host_of, is_grpc};
 use crate::telemetry::metrics::Metrics;
 
+pub mod answer;
 pub mod connections;
 pub mod context;
 pub mod error_response;
@@ -53,21 +53,8 @@ use identity_headers::Hop;
 use ids::RequestIds;
 use upstream::Peer;
 
-/// How much of an unread body is read before the answer, over HTTP/2, where clients take an early
-/// answer for a broken stream.
-const DRAINED_BYTES: usize = 256 * 1024;
-
-/// How long the rest of a body is read after the answer, so that the connection can be kept.
-const DRAIN_TIME: Duration = Duration::from_secs(1);
-
 /// How long either side of a WebSocket may be silent.
 const WEBSOCKET_SILENCE: Duration = Duration::from_hours(1);
-
-/// How long the answer to a request with a chunked body waits for the rest of that body.
-const GLANCE: Duration = Duration::from_millis(100);
-
-/// The longest body that is read only to keep a connection.
-const DRAINED_LENGTH: u64 = 1024 * 1024;
 
 /// Decides on requests and forwards those that are allowed.
 #[derive(Debug)]
@@ -143,82 +130,8 @@ impl Gateway {
     }
 
     async fn answer(&self, session: &mut Session, rejection: &Rejection, ctx: &RequestContext) -> Result<()> {
-        let answer = render(rejection, &ctx.error_context(&self.policies));
-        if !session.as_downstream_mut().is_body_done()
-            && let Some(guard) = guard_of(session)
-        {
-            guard.linger();
-        }
-        let mut header = ResponseHeader::build(answer.status, Some(answer.headers.len()))?;
-        for (name, value) in answer.headers {
-            header.insert_header(name, value)?;
-        }
-        let bodiless = answer.body.is_empty() || session.req_header().method == http::Method::HEAD;
-        if bodiless && let ServerSession::H2(http2) = session.as_downstream_mut() {
-            // Trailers-only is one frame that ends the stream; the engine would add an empty one.
-            return http2.write_response_header(Box::new(header), true);
-        }
-        session.write_response_header(Box::new(header), bodiless).await?;
-        if !bodiless {
-            session.write_response_body(Some(answer.body), true).await?;
-        }
-        Ok(())
+        answer::write(session, render(rejection, &ctx.error_context(&self.policies))).await
     }
-
-    /// Keeps the connection usable after an answer that did not read the body, where that is cheap.
-    async fn spare_connection(&self, session: &mut Session) {
-        let headers = &session.req_header().headers;
-        let expects = headers.contains_key(EXPECT);
-        let length = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
-        match session.as_downstream_mut() {
-            // Who expects `100 Continue` has not sent the body, and may send a request next.
-            ServerSession::H1(http1) if !expects && length.is_some_and(|length| length <= DRAINED_LENGTH) => {
-                http1.set_close_on_response_before_downstream_finish(false);
-                http1.set_total_drain_timeout(Some(DRAIN_TIME));
-            }
-            // The end of a chunked body is only known once it is read: what is there is read now.
-            ServerSession::H1(_) if !expects && length.is_none() => {
-                let _ = tokio::time::timeout(GLANCE, drain(session)).await;
-            }
-            ServerSession::H2(_) => {
-                let _ = tokio::time::timeout(DRAIN_TIME, drain(session)).await;
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Answers `OPTIONS *`.
-async fn pong(session: &mut Session, ctx: &RequestContext) -> Result<()> {
-    let mut header = ResponseHeader::build(StatusCode::NO_CONTENT, Some(1))?;
-    header.insert_header(REQUEST_ID, &ctx.ids.request_id)?;
-    session.write_response_header(Box::new(header), true).await
-}
-
-/// The guard of an HTTP/1 connection.
-fn guard_of(session: &Session) -> Option<&Guard> {
-    session.as_downstream().stream().and_then(Guard::of)
-}
-
-async fn drain(session: &mut Session) {
-    let mut read = 0;
-    while read < DRAINED_BYTES {
-        match session.as_downstream_mut().read_request_body().await {
-            Ok(Some(chunk)) => read += chunk.len(),
-            _ => return,
-        }
-    }
-}
-
-/// Whether the final response has begun; `100 Continue` and its like are none (RFC 9110, 15.2).
-fn has_answered(session: &Session) -> bool {
-    let switching = StatusCode::SWITCHING_PROTOCOLS;
-    let is_final = |status: StatusCode| !status.is_informational() || status == switching;
-    session
-        .response_written()
-        .is_some_and(|response| is_final(response.status))
 }
 
 #[async_trait]
@@ -233,7 +146,7 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, _: &mut RequestContext) -> Result<()> {
-        if let Some(guard) = guard_of(session) {
+        if let Some(guard) = answer::guard_of(session) {
             guard.head_is_read();
         }
         // The engine turns keep-alive off where it must; turning it on again would undo that.
@@ -267,14 +180,14 @@ impl ProxyHttp for Gateway {
         }
         ctx.count_decision(&self.policies, &self.metrics);
         if ctx.ping {
-            return pong(session, ctx).await.map(|()| true);
+            return answer::pong(session, &ctx.ids).await.map(|()| true);
         }
         let rejection = ctx.rejection.clone().unwrap_or_else(|| Reason::InternalError.into());
         if rejection.reason() == Reason::RequestMalformed {
             // What follows a malformed request cannot be told from its body.
             session.set_keepalive(None);
         } else {
-            self.spare_connection(session).await;
+            answer::spare_connection(session).await;
         }
         self.answer(session, &rejection, ctx).await?;
         Ok(true)
@@ -406,7 +319,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
-        let rejection = match guard_of(session).is_some_and(Guard::has_malformed_body) {
+        let rejection = match answer::guard_of(session).is_some_and(Guard::has_malformed_body) {
             true => Some(Rejection::because(
                 Reason::RequestMalformed,
                 "the chunks of the body are malformed",
@@ -419,7 +332,7 @@ impl ProxyHttp for Gateway {
         if let Some(rejection) = rejection {
             ctx.rejection = Some(rejection.clone());
             ctx.count_decision(&self.policies, &self.metrics);
-            if !has_answered(session)
+            if !answer::has_answered(session)
                 && let Err(error) = self.answer(session, &rejection, ctx).await
             {
                 tracing::debug!(%error, "the client is gone");

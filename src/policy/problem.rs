@@ -58,6 +58,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Whether the line is one that nobody could read.
+    fn has_long_line(&self) -> bool {
+        const LONG: usize = 4 * 1024;
+        let before = self.before().len() - self.before().rfind('\n').map_or(0, |at| at + 1);
+        let behind = self.source.text.get(self.before().len()..).unwrap_or_default();
+        before + behind.find('\n').unwrap_or(behind.len()) > LONG
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file(), self.line(), self.column())
@@ -110,11 +120,15 @@ impl Problem {
         let Place { source, span } = &self.place;
         let end = span.end.min(source.text.len());
         let start = span.start.min(end);
-        let mut group = Level::ERROR.primary_title(self.message.as_str()).element(
-            Snippet::source(source.text.as_str())
-                .path(source.name.as_str())
-                .annotation(AnnotationKind::Primary.span(start..end)),
-        );
+        let title = Level::ERROR.primary_title(self.message.as_str());
+        let mut group = match self.place.has_long_line() {
+            true => title.element(Level::NOTE.message(format!("at {}, in a line too long to show", self.place))),
+            false => title.element(
+                Snippet::source(source.text.as_str())
+                    .path(source.name.as_str())
+                    .annotation(AnnotationKind::Primary.span(start..end)),
+            ),
+        };
         if let Some(help) = self.help.as_deref() {
             group = group.element(Level::HELP.message(help));
         }
@@ -240,6 +254,22 @@ mod tests {
         assert_eq!(problems.len(), MAX_PROBLEMS + 1);
         assert_eq!(problems[999].message(), "problem 999");
         assert_eq!(problems[1000].message(), "there are more problems than are listed here");
+    }
+
+    #[test]
+    fn a_line_that_nobody_could_read_is_not_shown() {
+        let source = Arc::new(Source {
+            name: "a.yaml".into(),
+            text: format!("a: 1\nb: [{}]\n", "x, ".repeat(100_000)),
+        });
+        let problem = Problem::new(Place::new(&source, &(200_000..200_001)), "wrong").help("mend it");
+        let text = problem.render(false);
+        for part in ["error: wrong", "a.yaml:2:199996", "mend it"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(text.len() < 200, "{text}");
+        let first = Problem::new(Place::new(&source, &(0..1)), "wrong").render(false);
+        assert!(first.contains("1 | a: 1"), "{first}");
     }
 
     #[test]

@@ -216,7 +216,11 @@ impl RequestContext {
         let status = session
             .response_written()
             .map_or(0, |response| response.status.as_u16());
-        let status = if super::has_answered(session) { status } else { 0 };
+        let status = if super::answer::has_answered(session) {
+            status
+        } else {
+            0
+        };
         let method = &session.req_header().method;
         let duration = self.started.elapsed();
         metrics.request(service, pattern, method, status, duration);

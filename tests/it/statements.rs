@@ -16,10 +16,12 @@ fn exists(name: &str) -> bool {
     if module == "fuzz" {
         return read(&format!("tests/fuzz/targets/{function}.rs")).is_some();
     }
+    let (folder, part) = path.rsplit_once('/').unwrap_or(("", &path));
     let files = [
         format!("tests/it/{path}.rs"),
         format!("src/{path}.rs"),
         format!("src/{path}/tests.rs"),
+        format!("src/{folder}/tests/{part}.rs"),
     ];
     let declared = format!("fn {function}(");
     let mut texts = files.iter().filter_map(|file| read(file));
