@@ -117,7 +117,9 @@ fn headers(request: &Request) -> HeaderMap {
 
 /// A name as a careless service reads it (RFC 3875, 4.1.18).
 fn fold(name: &str) -> String {
-    let folded = name.to_ascii_lowercase().replace(['_', '.'], "-");
+    let folded = name
+        .to_ascii_lowercase()
+        .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     folded.strip_prefix("http-").map(ToOwned::to_owned).unwrap_or(folded)
 }
 
