@@ -72,6 +72,11 @@ impl Slots {
         }
     }
 
+    /// The connections of all listeners.
+    pub fn all(&self) -> &Connections {
+        &self.all
+    }
+
     /// Takes a slot until the connection is dropped. `None`, and counted, where all are taken.
     pub fn take(self: &Arc<Self>) -> Option<OpenConnection> {
         if self.taken.fetch_add(1, Ordering::Relaxed) >= self.most {
@@ -104,7 +109,7 @@ impl Drop for OpenConnection {
         self.0.taken.fetch_sub(1, Ordering::Relaxed);
         self.0.all.open.fetch_sub(1, Ordering::Release);
         self.0.all.gauge.dec();
-        self.0.all.closed.notify_one();
+        self.0.all.closed.notify_waiters();
     }
 }
 

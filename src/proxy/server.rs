@@ -35,6 +35,9 @@ use crate::telemetry::metrics::{Metrics, NONE};
 /// How long a connection that was just taken may be silent when the process ends.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
 
+/// How long connections that are idle when the process ends may still begin a request.
+const IDLE_NOTICE: Duration = Duration::from_secs(1);
+
 /// What the listeners share.
 pub struct Edge {
     requests: Arc<Requests>,
@@ -160,9 +163,11 @@ impl ServerApp for Server {
         None
     }
 
-    /// Wakes idle connections so that they end. The engine takes one that has sent half a head
-    /// for idle, so heads that are on their way are waited for.
+    /// Wakes idle connections so that they end, after a moment: a request that is on its way to one
+    /// is answered, and told that the connection ends. The engine takes one that has sent half a
+    /// head for idle, so heads that are on their way are waited for.
     async fn cleanup(&self) {
+        self.slots.all().drained(IDLE_NOTICE).await;
         let complete = async {
             while self.edge.heads.load(Ordering::Acquire) > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -41,6 +41,7 @@ mod mtls;
 mod observability;
 mod rejections;
 mod roles_scopes_content;
+mod rolling_restart;
 mod routing;
 mod shadow;
 mod shipped_policies;

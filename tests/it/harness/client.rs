@@ -30,6 +30,12 @@ impl Wire {
         Self::of(open(port))
     }
 
+    /// As [`Self::connect`], where it may be that nobody listens.
+    pub(crate) fn try_connect(port: u16) -> Option<Self> {
+        let socket = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        Some(Self::of(prepared(socket)))
+    }
+
     pub(crate) fn of(socket: TcpStream) -> Self {
         Self {
             stream: Box::new(socket.try_clone().unwrap()),
@@ -152,7 +158,10 @@ impl Wire {
 }
 
 fn open(port: u16) -> TcpStream {
-    let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    prepared(TcpStream::connect(("127.0.0.1", port)).unwrap())
+}
+
+fn prepared(socket: TcpStream) -> TcpStream {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.set_write_timeout(Some(PATIENCE)).unwrap();
     socket.set_nodelay(true).unwrap();

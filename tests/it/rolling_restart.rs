@@ -1,0 +1,111 @@
+//! A rolling restart under load, as a Deployment does it: a new instance, then the end of an old
+//! one. No request that was sent is cut.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+};
+
+use parking_lot::Mutex;
+
+use crate::harness::{Gateway, Request, Setup, Wire, eventually};
+
+const POLICY: &str = "
+$wallet
+prefix: /w
+routes: [{ path: /open/*, auth: public }]
+";
+
+/// The callers at the same time.
+const CALLERS: usize = 6;
+
+fn instance() -> Gateway {
+    Setup::new().policy("wallet", POLICY).start()
+}
+
+/// What callers know of the instances, and what became of their requests.
+#[derive(Default)]
+struct Load {
+    /// The ports that take new connections.
+    endpoints: Mutex<Vec<u16>>,
+    over: AtomicBool,
+    answered: AtomicUsize,
+    cut: AtomicUsize,
+}
+
+impl Load {
+    /// Calls for as long as the load lasts, over connections that are kept as long as they may be.
+    fn call(&self, caller: usize) {
+        let mut connection: Option<Wire> = None;
+        let mut turn = caller;
+        while !self.over.load(Ordering::Relaxed) {
+            let Some(mut wire) = connection.take().or_else(|| self.connect(turn)) else {
+                turn += 1;
+                continue;
+            };
+            let sent = wire.try_write(&Request::get("/w/open/x").bytes());
+            match sent.and_then(|()| wire.answer("GET")) {
+                Ok(answer) => {
+                    assert_eq!(answer.status, 200, "{answer:?}");
+                    self.answered.fetch_add(1, Ordering::Relaxed);
+                    connection = Some(wire).filter(|_| answer.keeps_alive());
+                }
+                Err(_) => drop(self.cut.fetch_add(1, Ordering::Relaxed)),
+            }
+            turn += 1;
+        }
+    }
+
+    /// A connection to one of the instances; none if it has just stopped to listen.
+    fn connect(&self, turn: usize) -> Option<Wire> {
+        let endpoints = self.endpoints.lock().clone();
+        Wire::try_connect(endpoints[turn % endpoints.len()])
+    }
+
+    /// Ends the load, even where something before it fails.
+    fn ends(&self) -> impl Drop {
+        struct End<'l>(&'l AtomicBool);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        End(&self.over)
+    }
+
+    fn goes_on(&self) {
+        let before = self.answered.load(Ordering::Relaxed);
+        eventually("the load goes on", || {
+            self.answered.load(Ordering::Relaxed) > before + 20 * CALLERS
+        });
+    }
+}
+
+#[test]
+fn no_request_is_cut() {
+    let mut instances = vec![instance(), instance()];
+    let load = Load::default();
+    *load.endpoints.lock() = instances.iter().map(|each| each.port).collect();
+    thread::scope(|scope| {
+        let load = &load;
+        let _end = load.ends();
+        for caller in 0..CALLERS {
+            scope.spawn(move || load.call(caller));
+        }
+        for _ in 0..4 {
+            load.goes_on();
+            let new = instance();
+            load.endpoints.lock().push(new.port);
+            instances.push(new);
+            load.goes_on();
+            let old = instances.remove(0);
+            old.terminate();
+            eventually("it is no longer ready", || old.probe("/readyz") != Some(200));
+            load.endpoints.lock().retain(|port| *port != old.port);
+            assert!(old.ended().success());
+        }
+    });
+    let (answered, cut) = (load.answered.into_inner(), load.cut.into_inner());
+    assert!(answered > 500, "{answered}");
+    assert_eq!(cut, 0, "of {answered}");
+}
