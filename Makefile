@@ -1,6 +1,6 @@
 # Each target installs what it needs (Debian, root); see .ci/install.
 
-.PHONY: help demo test lint check build attack fuzz audit ci
+.PHONY: help demo test lint check build attack fuzz proof audit ci
 
 help:            ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
@@ -29,6 +29,9 @@ attack: tools    ## slow clients and idle connections beside ordinary requests, 
 fuzz:            ## a minute of every fuzz target; SECONDS_EACH=600 for longer
 	@.ci/install fuzz
 	tests/fuzz/run $(SECONDS_EACH)
+
+proof: build     ## beside an OpenID provider and clients that are not ours; needs Node
+	tests/proof/run
 
 audit:           ## licences, sources and versions of all that is built in
 	@.ci/install audit

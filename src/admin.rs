@@ -15,6 +15,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::sync::Semaphore;
 
+use crate::jwks::KeySources;
 use crate::telemetry::metrics::Metrics;
 
 /// The most connections at a time; others are closed.
@@ -23,18 +24,46 @@ const CONNECTIONS: usize = 128;
 /// How long a connection may take for its request and the answer.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
-/// Whether the process wants requests.
-#[derive(Debug, Default)]
-pub struct Readiness(AtomicBool);
+/// Whether the process wants requests: from when it listens and has asked for all keys, until it
+/// is told to stop.
+#[derive(Debug)]
+pub struct Readiness {
+    listening: AtomicBool,
+    /// Never unset: a key set that is added later, or lost, is no reason to go away.
+    keys_asked: AtomicBool,
+    keys: KeySources,
+}
 
 impl Readiness {
-    /// Says it.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
+    /// A process that takes these keys.
+    pub fn of(keys: KeySources) -> Self {
+        Self {
+            listening: AtomicBool::new(false),
+            keys_asked: AtomicBool::new(false),
+            keys,
+        }
+    }
+
+    /// Says whether it listens.
+    pub fn set(&self, listening: bool) {
+        self.listening.store(listening, Ordering::Release);
     }
 
     fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        let asked = self.keys_asked.load(Ordering::Acquire) || self.keys.have_settled();
+        self.keys_asked.store(asked, Ordering::Release);
+        asked && self.listening.load(Ordering::Acquire)
+    }
+
+    /// The answer to `/readyz`: a word, and how the keys of each issuer are that are fetched.
+    fn page(&self) -> (StatusCode, String) {
+        let (status, word) = match self.get() {
+            true => (StatusCode::OK, "ok\n"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        };
+        let issuers = self.keys.status();
+        let lines = issuers.iter().map(|issuer| format!("{issuer}\n"));
+        (status, word.to_owned() + &lines.collect::<String>())
     }
 }
 
@@ -55,8 +84,10 @@ impl Admin {
         let text = "text/plain; charset=utf-8".to_owned();
         match path {
             "/livez" => (StatusCode::OK, text, b"ok\n".to_vec()),
-            "/readyz" if self.readiness.get() => (StatusCode::OK, text, b"ok\n".to_vec()),
-            "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, text, b"not ready\n".to_vec()),
+            "/readyz" => {
+                let (status, page) = self.readiness.page();
+                (status, text, page.into_bytes())
+            }
             "/metrics" => match self.metrics.page() {
                 Ok((kind, page)) => (StatusCode::OK, kind, page),
                 Err(error) => (

@@ -23,7 +23,8 @@ use tokio::task::JoinHandle;
 use crate::admin::{Admin, AdminServer, Readiness};
 use crate::config::{ListenAddress, Listener, ServerConfig};
 use crate::descriptors;
-use crate::jwks::{self, KeyWaiter};
+use crate::jwks::KeySources;
+use crate::policy::remote::RemoteKeys;
 use crate::policy::{Mode, Policy, PolicySet};
 use crate::principal::AuthMethod;
 use crate::proxy::Gateway;
@@ -151,11 +152,12 @@ impl App {
         let policies = Arc::new(policies);
         let (stop, stopping) = watch::channel(false);
         let (admin_stop, admin_stopping) = watch::channel(false);
-        let readiness = Arc::new(Readiness::default());
+        let keys = KeySources::start(&policies, &metrics);
+        let readiness = Arc::new(Readiness::of(keys.clone()));
         let connections = Arc::new(Connections::new(&metrics));
         let room = descriptors::room(descriptors::raise(), sockets.listeners.len());
         let requests = at_most(config.limits.requests, room.requests, "requests");
-        let edge = edge(&config, &policies, &metrics, requests).await?;
+        let edge = edge(&config, &policies, &metrics, (keys, requests)).await?;
         let mut admin = Service::new(
             "admin".into(),
             AdminServer::new(Admin::new(metrics.clone(), Arc::clone(&readiness))),
@@ -264,14 +266,15 @@ fn check_system_roots() -> Result<(), StartError> {
     Ok(())
 }
 
-/// What serves a connection, whatever listener it came by; at most so many requests at a time.
+/// What serves a connection, whatever listener it came by, with these keys and at most so many
+/// requests at a time.
 pub async fn edge(
     config: &ServerConfig,
     policies: &Arc<PolicySet>,
     metrics: &Metrics,
-    requests: usize,
+    shared: (KeySources, usize),
 ) -> Result<Arc<Edge>, StartError> {
-    let proxy = proxy(config, policies, metrics, requests).await?;
+    let proxy = proxy(config, policies, metrics, shared).await?;
     let refuse = refuse(Arc::clone(policies), metrics.clone(), config.log.access);
     Ok(Arc::new(Edge::new(proxy, &config.limits, refuse)))
 }
@@ -280,7 +283,7 @@ async fn proxy(
     config: &ServerConfig,
     policies: &Arc<PolicySet>,
     metrics: &Metrics,
-    requests: usize,
+    (keys, requests): (KeySources, usize),
 ) -> Result<HttpProxy<Gateway>, StartError> {
     let peers: Result<Vec<_>, _> = policies
         .policies()
@@ -305,7 +308,7 @@ async fn proxy(
         places: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
         trusted_proxies: config.trusted_proxies.clone(),
         access_log: config.log.access,
-        keys: KeyWaiter::start(jwks::fetches(policies), metrics),
+        keys,
     };
     let conf = ServerConf {
         threads: config.threads,
@@ -349,7 +352,7 @@ fn announce(policy: &Policy) {
             issuer = issuer.name.as_deref().unwrap_or("unchecked"),
             audience = audiences.as_deref().unwrap_or("unchecked"),
             algorithms = ?issuer.algorithms,
-            keys = issuer.remote.as_ref().map(|remote| remote.url.as_str()),
+            keys = issuer.remote.as_ref().map(RemoteKeys::url),
             "trusting"
         );
     }

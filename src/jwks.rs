@@ -1,287 +1,131 @@
-//! Fetches key sets in the background. A request never waits for a fetch, except for the very
-//! first one of its issuer, within a bound.
+//! Fetches key sets in the background, each issuer's apart from those of the others. A request
+//! waits for a fetch in two cases only, within bounds: for the very first key set of its token's
+//! issuer, and for a key that its token names and the set in force does not have.
 
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use jsonwebtoken::Algorithm;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use arc_swap::ArcSwap;
 
-use crate::keys::{KeyRing, jwk};
-use crate::policy::{PolicySet, RemoteKeys};
+use crate::policy::remote::RemoteKeys;
+use crate::policy::{Issuer, PolicySet};
+use crate::rejection::Rejection;
 use crate::telemetry::metrics::Metrics;
 
-/// How long one fetch may take, and so how long a request waits for the first.
-const FETCH_TIME: Duration = Duration::from_secs(5);
+pub mod discovery;
+pub mod fetch;
+pub mod progress;
+pub mod source;
+pub mod subscriber;
+pub mod timing;
 
-/// The longest key set, in bytes.
-const MAX_BYTES: usize = 256 * 1024;
+use source::Source;
+use subscriber::{IssuerStatus, Subscriber};
 
-/// The pause after a failed fetch: doubled each time, up to the refresh period.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-
-/// Why a key set could not be had.
+/// All key sets that the policies in force take keys from, each fetched once for all issuers that
+/// name it alike.
 #[derive(Debug, Clone)]
-pub enum FetchError {
-    /// There was no answer that is a key set.
-    Unreachable(String),
-    /// There was, and it has no key for the issuer.
-    NoKeys,
+pub struct KeySources {
+    sources: Arc<ArcSwap<Sources>>,
+    metrics: Metrics,
 }
 
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(why) => f.write_str(why),
-            Self::NoKeys => f.write_str("the set has no key for the algorithms of the issuer"),
-        }
-    }
+/// What is fetched, and for which issuers.
+#[derive(Debug, Default)]
+struct Sources {
+    by_remote: HashMap<RemoteKeys, Arc<Source>>,
+    issuers: BTreeSet<String>,
 }
 
-impl std::error::Error for FetchError {}
-
-/// One URL, fetched once for all issuers that name it.
-#[derive(Debug, Clone)]
-pub struct Fetch {
-    remote: RemoteKeys,
-    issuers: Vec<Subscriber>,
-}
-
-/// One issuer that takes its keys from a URL.
-#[derive(Debug, Clone)]
-struct Subscriber {
-    label: String,
-    algorithms: Vec<Algorithm>,
-    ring: Arc<KeyRing>,
-}
-
-/// All URLs that some policies take keys from.
-pub fn fetches(policies: &PolicySet) -> Vec<Fetch> {
-    let mut by_url: HashMap<(String, Option<Vec<u8>>), Fetch> = HashMap::new();
-    for issuer in policies.policies().iter().flat_map(|policy| &policy.issuers) {
-        let Some(remote) = &issuer.remote else { continue };
-        let fetch = by_url
-            .entry((remote.url.clone(), remote.ca.clone()))
-            .or_insert_with(|| Fetch {
-                remote: remote.clone(),
-                issuers: Vec::new(),
-            });
-        fetch.remote.refresh = fetch.remote.refresh.min(remote.refresh);
-        fetch.remote.max_stale = fetch.remote.max_stale.min(remote.max_stale);
-        fetch.issuers.push(Subscriber {
-            label: issuer.label().to_owned(),
-            algorithms: issuer.algorithms.clone(),
-            ring: Arc::clone(&issuer.keys),
-        });
-    }
-    by_url.into_values().collect()
-}
-
-impl Fetch {
-    /// Fetches once and puts the keys in force, for each issuer that finds some. Says what went
-    /// wrong for which issuer.
-    pub async fn once(&self) -> Vec<(&str, Result<(), FetchError>)> {
-        let fetched = tokio::time::timeout(FETCH_TIME, get(&self.remote)).await;
-        let fetched = fetched.unwrap_or_else(|_| Err(FetchError::Unreachable("it took too long".into())));
-        let took = |issuer: &Subscriber| match &fetched {
-            Ok(json) => issuer.take(json),
-            Err(error) => Err(error.clone()),
+impl KeySources {
+    /// Begins to fetch what some policies need.
+    pub fn start(policies: &PolicySet, metrics: &Metrics) -> Self {
+        let sources = Self {
+            sources: Arc::default(),
+            metrics: metrics.clone(),
         };
-        self.issuers
-            .iter()
-            .map(|issuer| (issuer.label.as_str(), took(issuer)))
-            .collect()
+        sources.follow(policies);
+        sources
     }
 
-    /// Fetches for as long as it runs. Tells when the first attempt is over, well or not.
-    async fn run(self, metrics: Metrics, settled: watch::Sender<usize>) {
-        let mut pause = FIRST_PAUSE;
-        let mut first = true;
-        let mut fresh = Instant::now();
-        loop {
-            let asked = Instant::now();
-            let results = self.once().await;
-            // An answer without keys is an answer, too.
-            if results
-                .iter()
-                .all(|(_, result)| !matches!(result, Err(FetchError::Unreachable(_))))
-            {
-                fresh = asked;
+    /// Fetches what these policies need from now on, in place of others. Where nothing changes,
+    /// the issuers have the keys that are in force at once; what nobody needs any more is no
+    /// longer fetched.
+    pub fn follow(&self, policies: &PolicySet) {
+        let mut wanted: HashMap<&RemoteKeys, Vec<Subscriber>> = HashMap::new();
+        let mut issuers = BTreeSet::new();
+        for issuer in policies.policies().iter().flat_map(|policy| &policy.issuers) {
+            if let Some(remote) = &issuer.remote {
+                wanted.entry(remote).or_default().push(Subscriber::of(issuer));
+                issuers.insert(issuer.label().to_owned());
             }
-            let now = jiff::Timestamp::now();
-            for (issuer, result) in &results {
-                metrics.jwks_refresh(issuer, result.is_ok(), now);
-                if let Err(error) = result {
-                    tracing::warn!(url = self.remote.url, issuer, %error, "a key set cannot be had");
+        }
+        let known = self.sources.load();
+        let start = |(remote, subscribers): (&RemoteKeys, _)| {
+            let source = match known.by_remote.get(remote) {
+                Some(source) => {
+                    source.adopt(subscribers);
+                    Arc::clone(source)
                 }
-            }
-            if std::mem::take(&mut first) {
-                settled.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
-            }
-            let fine = results.iter().all(|(_, result)| result.is_ok());
-            let next = Instant::now() + if fine { self.remote.refresh } else { pause };
-            let stale = fresh + self.remote.max_stale;
-            if !fine && stale < next {
-                tokio::time::sleep_until(stale).await;
-                self.withdraw();
-            }
-            tokio::time::sleep_until(next).await;
-            pause = if fine {
-                FIRST_PAUSE
-            } else {
-                (pause * 2).min(self.remote.refresh)
+                None => Arc::new(Source::start(remote.clone(), subscribers, self.metrics.clone())),
             };
+            (remote.clone(), source)
+        };
+        let by_remote = wanted.into_iter().map(start).collect();
+        for gone in known.issuers.difference(&issuers) {
+            self.metrics.jwks_forget(gone);
+        }
+        self.sources.store(Arc::new(Sources { by_remote, issuers }));
+    }
+
+    /// Waits, within bounds, for the keys without which a request was refused, if it was. Says
+    /// whether it is worth deciding once more.
+    pub async fn hope(&self, policies: &PolicySet, policy: Option<usize>, rejection: Option<&Rejection>) -> bool {
+        let wanted = rejection.and_then(|rejection| Some((rejection.reason(), rejection.wants_keys_of()?)));
+        let Some((reason, index)) = wanted else { return false };
+        let policy = policy.and_then(|policy| policies.get(policy));
+        let Some(issuer) = policy.and_then(|policy| policy.issuers.get(index)) else {
+            return false;
+        };
+        match self.source(issuer) {
+            Some(source) => source.hope(reason).await,
+            None => false,
         }
     }
 
-    /// The keys are too old to be trusted.
-    fn withdraw(&self) {
-        for issuer in &self.issuers {
-            if issuer.ring.load().is_some() {
-                tracing::warn!(
-                    url = self.remote.url,
-                    issuer = issuer.label,
-                    "the keys are too old, and no longer used"
-                );
-                issuer.ring.clear();
-            }
+    fn source(&self, issuer: &Issuer) -> Option<Arc<Source>> {
+        let sources = self.sources.load();
+        sources.by_remote.get(issuer.remote.as_ref()?).map(Arc::clone)
+    }
+
+    /// Waits until every first fetch is over, well or not: no longer than one fetch may take.
+    pub async fn settled(&self) {
+        let sources: Vec<_> = self.sources.load().by_remote.values().map(Arc::clone).collect();
+        for source in sources {
+            source.settled().await;
         }
     }
-}
 
-impl Subscriber {
-    /// Puts the keys of a set in force that this issuer can use. A set without any is in force,
-    /// too: its server withdrew the keys.
-    fn take(&self, json: &[u8]) -> Result<(), FetchError> {
-        let loaded = jwk::parse(json, &self.algorithms, jwk::Secrets::Refuse)
-            .map_err(|problem| FetchError::Unreachable(problem.to_string()))?;
-        for problem in &loaded.refused {
-            tracing::warn!(issuer = self.label, %problem, "a key is not used");
-        }
-        if loaded.set.is_empty() {
-            self.ring.clear();
-            return Err(FetchError::NoKeys);
-        }
-        self.ring.replace(loaded.set);
-        Ok(())
+    /// Whether every first fetch is over, well or not.
+    pub fn have_settled(&self) -> bool {
+        self.sources
+            .load()
+            .by_remote
+            .values()
+            .all(|source| source.has_settled())
+    }
+
+    /// How the keys of all issuers are, by their name.
+    pub fn status(&self) -> Vec<IssuerStatus> {
+        let sources = self.sources.load();
+        let statuses = sources.by_remote.values().flat_map(|source| source.status());
+        let in_force = |status: &IssuerStatus| sources.issuers.contains(&status.issuer);
+        let mut all: Vec<_> = statuses.filter(in_force).collect();
+        all.sort_by(|one, other| one.issuer.cmp(&other.issuer));
+        all.dedup();
+        all
     }
 }
 
-/// Waits for first key sets.
-#[derive(Debug, Clone)]
-pub struct KeyWaiter(watch::Receiver<usize>);
-
-impl KeyWaiter {
-    /// Starts all fetches.
-    pub fn start(fetches: Vec<Fetch>, metrics: &Metrics) -> Self {
-        let (settled, waiter) = watch::channel(fetches.len());
-        for fetch in fetches {
-            tokio::spawn(fetch.run(metrics.clone(), settled.clone()));
-        }
-        Self(waiter)
-    }
-
-    /// Listens for first key sets, on behalf of one request.
-    pub fn listen(&self) -> FirstKeys {
-        FirstKeys {
-            waiting: self.0.clone(),
-            deadline: Instant::now() + FETCH_TIME,
-            asked: false,
-        }
-    }
-}
-
-/// One request's wait for a first key set.
-#[derive(Debug)]
-pub struct FirstKeys {
-    waiting: watch::Receiver<usize>,
-    deadline: Instant,
-    asked: bool,
-}
-
-impl FirstKeys {
-    /// Waits until another first attempt is over. Says whether it is worth looking at the keys
-    /// again.
-    pub async fn next(&mut self) -> bool {
-        if *self.waiting.borrow_and_update() == 0 {
-            // The last attempt may have been over just before this request began to listen.
-            return !std::mem::replace(&mut self.asked, true);
-        }
-        let changed = tokio::time::timeout_at(self.deadline, self.waiting.changed()).await;
-        matches!(changed, Ok(Ok(())))
-    }
-}
-
-async fn get(remote: &RemoteKeys) -> Result<Bytes, FetchError> {
-    let request = Request::get(&remote.url)
-        .header(http::header::ACCEPT, "application/jwk-set+json, application/json")
-        .header(
-            http::header::USER_AGENT,
-            concat!("sidegate/", env!("CARGO_PKG_VERSION")),
-        )
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| FetchError::Unreachable("the URL is not one".into()))?;
-    let response = client(remote.ca.as_deref())?
-        .request(request)
-        .await
-        .map_err(|error| FetchError::Unreachable(cause(&error)))?;
-    if response.status() != StatusCode::OK {
-        return Err(FetchError::Unreachable(format!(
-            "the server answered {}",
-            response.status().as_u16()
-        )));
-    }
-    let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
-    body.map(http_body_util::Collected::to_bytes).map_err(|_| {
-        FetchError::Unreachable(format!(
-            "the set is longer than {} KiB, or was cut off",
-            MAX_BYTES / 1024
-        ))
-    })
-}
-
-/// The innermost cause, which is the one that an operator can act on.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
-}
-
-fn client(ca: Option<&[u8]>) -> Result<Client<HttpsConnector<HttpConnector>, Empty<Bytes>>, FetchError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| FetchError::Unreachable(error.to_string()))?;
-    let config = builder.with_root_certificates(roots(ca)).with_no_client_auth();
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(config)
-        .https_or_http()
-        .enable_http1()
-        .build();
-    Ok(Client::builder(TokioExecutor::new()).build(connector))
-}
-
-fn roots(ca: Option<&[u8]>) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let certificates: Vec<CertificateDer<'static>> = match ca {
-        Some(pem) => CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect(),
-        None => rustls_native_certs::load_native_certs().certs,
-    };
-    roots.add_parsable_certificates(certificates);
-    roots
-}
+#[cfg(test)]
+mod tests;

@@ -115,6 +115,7 @@ impl VerificationKey {
 pub struct KeySet {
     keys: Vec<VerificationKey>,
     named: bool,
+    bound: usize,
 }
 
 /// The keys that may have signed a token.
@@ -164,6 +165,7 @@ impl KeySet {
             return Err(KeyProblem::new("the key fits none of the algorithms of the issuer"));
         }
         self.named |= id.is_some();
+        self.bound += 1;
         self.keys.extend(fitting.into_iter().map(|algorithm| VerificationKey {
             id: id.map(ToOwned::to_owned),
             algorithm,
@@ -175,6 +177,11 @@ impl KeySet {
     /// Whether the set has no key at all.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// The number of keys, each counted once.
+    pub fn count(&self) -> usize {
+        self.bound
     }
 
     /// The number of keys, each counted once for each of its algorithms.

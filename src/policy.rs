@@ -19,6 +19,7 @@ pub mod document;
 pub mod identity;
 pub mod internal_key;
 pub mod problem;
+pub mod remote;
 pub mod route;
 pub mod router;
 pub mod set;
@@ -31,6 +32,7 @@ pub use set::{PolicySet, RouteIndex};
 use certificate::CertificateName;
 use identity::Identity;
 use internal_key::InternalKeys;
+use remote::RemoteKeys;
 use route::Route;
 use router::{Found, Router};
 
@@ -236,23 +238,10 @@ impl Issuer {
     pub fn label(&self) -> &str {
         match (&self.name, &self.remote) {
             (Some(name), _) => name,
-            (None, Some(remote)) => &remote.url,
+            (None, Some(remote)) => remote.url(),
             (None, None) => "unchecked",
         }
     }
-}
-
-/// A key set behind a URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteKeys {
-    /// The URL.
-    pub url: String,
-    /// How often it is fetched.
-    pub refresh: Duration,
-    /// How long its keys serve after the last fetch that went well.
-    pub max_stale: Duration,
-    /// The CAs of its server as PEM; `None` for those of the system.
-    pub ca: Option<Vec<u8>>,
 }
 
 /// The rule that a token belongs to the tenant that the request names.

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Limits;
 use crate::decision::decide;
-use crate::jwks::KeyWaiter;
+use crate::jwks::KeySources;
 use crate::policy::PolicySet;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{host_of, is_grpc};
@@ -73,24 +73,21 @@ pub struct Gateway {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each request is a log line.
     pub access_log: bool,
-    /// Waits for first key sets.
-    pub keys: KeyWaiter,
+    /// Key sets that are fetched.
+    pub keys: KeySources,
 }
 
 impl Gateway {
-    /// Decides. Where only a first key set is missing, waits for it within a bound and decides
+    /// Decides. Where only a key is missing that may come, waits for it within a bound and decides
     /// once more.
     async fn decide(&self, session: &Session, target: &Target, ctx: &mut RequestContext) {
         let facts = facts::of(session, target, self.limits.body_bytes, Timestamp::now().as_second());
         let mut started = Instant::now();
         let mut decision = decide(&self.policies, &facts, &mut ());
-        let keys_missing = |rejection: &Rejection| rejection.reason() == Reason::KeysUnavailable;
-        if decision.outcome.rejection().is_some_and(keys_missing) {
-            let mut first_keys = self.keys.listen();
-            while decision.outcome.rejection().is_some_and(keys_missing) && first_keys.next().await {
-                started = Instant::now();
-                decision = decide(&self.policies, &facts, &mut ());
-            }
+        let rejection = decision.outcome.rejection();
+        if self.keys.hope(&self.policies, decision.policy, rejection).await {
+            started = Instant::now();
+            decision = decide(&self.policies, &facts, &mut ());
         }
         ctx.decision_duration = started.elapsed();
         ctx.decided(decision, target.query());

@@ -100,7 +100,7 @@ reasons! {
     UpstreamUnreachable = 502 "upstream_unreachable" "The service cannot be reached.",
     /// The service broke off, or answered with something that is not HTTP.
     UpstreamFailed = 502 "upstream_failed" "The service did not answer properly.",
-    /// No key set of the issuer could be had yet.
+    /// No key set of the issuer could be had, or none that is new enough.
     KeysUnavailable = 503 "keys_unavailable" "The keys to verify the token are unavailable.",
     /// There are as many connections or requests as are taken at a time.
     Overloaded = 503 "overloaded" "Too much is going on at once.",
@@ -158,6 +158,7 @@ pub struct Rejection {
     reason: Reason,
     cause: Cow<'static, str>,
     allow: Vec<Method>,
+    issuer: Option<usize>,
 }
 
 impl Rejection {
@@ -168,6 +169,7 @@ impl Rejection {
             reason,
             cause: cause.into(),
             allow: Vec::new(),
+            issuer: None,
         }
     }
 
@@ -177,7 +179,21 @@ impl Rejection {
             reason: Reason::MethodNotAllowed,
             cause: Cow::Borrowed("the routes of this path take other methods"),
             allow,
+            issuer: None,
         }
+    }
+
+    /// The same refusal, where other keys of an issuer may have led elsewhere: the issuer by its
+    /// place in the policy.
+    #[must_use]
+    pub fn for_want_of_keys(mut self, issuer: usize) -> Self {
+        self.issuer = Some(issuer);
+        self
+    }
+
+    /// The issuer without whose newest keys the request was refused.
+    pub const fn wants_keys_of(&self) -> Option<usize> {
+        self.issuer
     }
 
     /// The stable reason.

@@ -56,13 +56,18 @@ impl<'t> Jws<'t> {
         &self.payload
     }
 
-    /// Verifies the signature with one of some keys and with one of some algorithms.
-    pub fn verify(&self, keys: &KeySet, algorithms: &[Algorithm]) -> Result<(), Rejection> {
+    /// The algorithm in the header, if it is one of some.
+    pub fn algorithm_among(&self, algorithms: &[Algorithm]) -> Result<Algorithm, Rejection> {
         let allowed = self.algorithm.filter(|algorithm| algorithms.contains(algorithm));
-        let Some(algorithm) = allowed else {
+        allowed.ok_or_else(|| {
             let cause = "the issuer does not sign with the algorithm in the header";
-            return Err(Rejection::because(Reason::TokenAlgorithmNotAllowed, cause));
-        };
+            Rejection::because(Reason::TokenAlgorithmNotAllowed, cause)
+        })
+    }
+
+    /// Verifies the signature with one of some keys, by an algorithm of
+    /// [`Jws::algorithm_among`].
+    pub fn verify(&self, keys: &KeySet, algorithm: Algorithm) -> Result<(), Rejection> {
         match keys.candidates(self.key_id.as_deref(), algorithm) {
             Ok(keys) if keys.iter().any(|key| self.is_signed_with(key)) => Ok(()),
             Ok(_) => Err(Reason::TokenSignatureInvalid.into()),

@@ -14,29 +14,36 @@ pub fn verify(token: &str, issuers: &[Issuer], now: i64) -> Result<Principal, Re
     let jws = Jws::parse(token)?;
     let claims = json::object(jws.payload())
         .ok_or_else(|| Rejection::because(Reason::TokenMalformed, "the claims are no object with unique names"))?;
-    let issuer = pick(issuers, &claims)?;
+    let (index, issuer) = pick(issuers, &claims)?;
+    // Before any key is looked for: only what the issuer may have signed is worth that.
+    let algorithm = jws.algorithm_among(&issuer.algorithms)?;
     let keys = issuer.keys.load();
     let Some(keys) = keys.as_deref() else {
         let cause = format!("no key set of `{}` could be had", issuer.label());
-        return Err(Rejection::because(Reason::KeysUnavailable, cause));
+        return Err(Rejection::because(Reason::KeysUnavailable, cause).for_want_of_keys(index));
     };
-    jws.verify(keys, &issuer.algorithms)?;
+    jws.verify(keys, algorithm)
+        .map_err(|rejection| match rejection.reason() {
+            Reason::TokenKeyUnknown => rejection.for_want_of_keys(index),
+            _ => rejection,
+        })?;
     claims::check(&claims, issuer, now)?;
     principal(claims, issuer)
 }
 
 /// `iss` picks the issuer, before anything else is tried: never "the first that works".
-fn pick<'i>(issuers: &'i [Issuer], claims: &Claims) -> Result<&'i Issuer, Rejection> {
+fn pick<'i>(issuers: &'i [Issuer], claims: &Claims) -> Result<(usize, &'i Issuer), Rejection> {
     if let [only] = issuers
         && only.name.is_none()
     {
-        return Ok(only);
+        return Ok((0, only));
     }
     match claims.get("iss") {
         None => Err(claims::missing("iss")),
         Some(Value::String(name)) => issuers
             .iter()
-            .find(|issuer| issuer.name.as_ref() == Some(name))
+            .enumerate()
+            .find(|(_, issuer)| issuer.name.as_ref() == Some(name))
             .ok_or_else(|| Reason::TokenIssuerMismatch.into()),
         Some(_) => Err(claims::invalid("iss")),
     }

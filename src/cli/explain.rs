@@ -15,10 +15,11 @@ use super::{Exit, Format};
 use crate::config::Limits;
 use crate::credential::ClientCertificate;
 use crate::decision::decide;
-use crate::jwks;
+use crate::jwks::KeySources;
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::policy_files;
 use crate::request::{Body, RequestFacts};
+use crate::telemetry::metrics::Metrics;
 use crate::tls::client_certificate;
 
 mod report;
@@ -158,18 +159,18 @@ fn body(headers: &HeaderMap) -> Body {
 /// Fetches the key sets that the proxy would hold by now. One that cannot be had shows in the
 /// decision.
 fn fetch_keys(policies: &PolicySet) {
-    let fetches = jwks::fetches(policies);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let (Ok(runtime), false) = (runtime, fetches.is_empty()) else {
+    let (Ok(runtime), Ok(metrics)) = (runtime, Metrics::new()) else {
         return;
     };
-    runtime.block_on(async {
-        for fetch in fetches {
-            for (issuer, result) in fetch.once().await {
-                if let Err(error) = result {
-                    super::output::complain(format!("the keys of `{issuer}` cannot be had: {error}"));
-                }
-            }
-        }
+    let issuers = runtime.block_on(async {
+        let keys = KeySources::start(policies, &metrics);
+        keys.settled().await;
+        keys.status()
     });
+    for issuer in issuers {
+        if let Some(Err(error)) = issuer.last {
+            super::output::complain(format!("the keys of `{}` cannot be had: {error}", issuer.issuer));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use crate::request::path::Allowance;
 mod headers;
 mod internal_key;
 mod jwt;
+mod remote;
 mod routes;
 mod upstream;
 
@@ -346,13 +347,15 @@ impl Checker<'_> {
         Some(bytes.to_vec())
     }
 
-    /// Reads a file; a relative path starts at the folder of the policy.
+    /// A relative path starts at the folder of the policy.
+    fn place(&self, path: &str) -> PathBuf {
+        let folder = Path::new(&self.problems.source().name).parent();
+        folder.unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Reads a file.
     fn file(&mut self, path: &str, span: &Range<usize>) -> Option<Vec<u8>> {
-        let folder = Path::new(&self.problems.source().name)
-            .parent()
-            .map(Path::to_owned)
-            .unwrap_or_default();
-        match self.sources.file(&folder.join(path)) {
+        match self.sources.file(&self.place(path)) {
             Ok(bytes) if bytes.is_empty() => {
                 self.problems.add(span, format!("the file `{path}` is empty"));
                 None

@@ -4,7 +4,9 @@ use super::decode::{Entries, List, MaybeEmpty, Period, Placed, Timeout, document
 
 pub mod values;
 
-pub use values::{AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument, SecretDocument, SecretPlace, Text};
+pub use values::{
+    AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument, OidcDocument, SecretDocument, SecretPlace, Text,
+};
 
 document! {
     /// One service: how it is reached, who may call it, and what it answers when it refuses.
@@ -97,6 +99,8 @@ document! {
         pem: Option<FileDocument>,
         /// A JSON Web Key Set (RFC 7517).
         jwks: Option<Placed<JwksDocument>>,
+        /// The issuer's own document says where its key set is (OIDC Discovery 1.0).
+        oidc: Option<Placed<OidcDocument>>,
     }
 
     /// A file with something that is no secret.
@@ -117,6 +121,8 @@ document! {
         max_stale: Option<Placed<Period>>,
         /// The CAs of the URL's server, as PEM. Default: those of the system.
         ca_file: Option<Placed<String>>,
+        /// A file with a bearer token for the URL's server; read at each fetch.
+        bearer_token_file: Option<Placed<String>>,
         /// Lets `http://` be used for a host that is not this machine.
         allow_http: Option<bool>,
     }

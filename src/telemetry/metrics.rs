@@ -26,6 +26,7 @@ pub struct Metrics {
     connections_refused: IntCounterVec,
     jwks_refreshes: IntCounterVec,
     jwks_last_success: GaugeVec,
+    jwks_keys: GaugeVec,
     policy_reloads: IntCounterVec,
     policy_last_success: Gauge,
     certificate_expiry: GaugeVec,
@@ -97,6 +98,11 @@ impl Metrics {
             jwks_last_success: gauge(
                 "sidegate_jwks_last_success_timestamp_seconds",
                 "When the key set of an issuer was last had.",
+                &["issuer"],
+            )?,
+            jwks_keys: gauge(
+                "sidegate_jwks_keys",
+                "Keys of an issuer that are in force.",
                 &["issuer"],
             )?,
             policy_reloads: counter(
@@ -182,14 +188,26 @@ impl Metrics {
     }
 
     /// Counts a fetch of a key set, and notes when it went well.
-    pub fn jwks_refresh(&self, issuer: &str, success: bool, now: jiff::Timestamp) {
-        let result = if success { "success" } else { "failure" };
-        self.jwks_refreshes.with_label_values(&[issuer, result]).inc();
-        if success {
+    pub fn jwks_refresh(&self, issuer: &str, result: KeyRefresh, now: jiff::Timestamp) {
+        self.jwks_refreshes.with_label_values(&[issuer, result.label()]).inc();
+        if result != KeyRefresh::Failure {
             self.jwks_last_success
                 .with_label_values(&[issuer])
                 .set(seconds(now.as_second()));
         }
+    }
+
+    /// Notes how many keys of an issuer are in force.
+    pub fn jwks_keys(&self, issuer: &str, count: usize) {
+        let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        self.jwks_keys.with_label_values(&[issuer]).set(count);
+    }
+
+    /// Shows an issuer's keys no longer: no policy trusts it.
+    pub fn jwks_forget(&self, issuer: &str) {
+        // An error says that there was nothing to show.
+        let _ = self.jwks_keys.remove_label_values(&[issuer]);
+        let _ = self.jwks_last_success.remove_label_values(&[issuer]);
     }
 
     /// Notes that the policies in force were read.
@@ -201,6 +219,27 @@ impl Metrics {
     /// Notes when the certificate of a listener expires, in seconds since the epoch.
     pub fn certificate_expires(&self, listener: &str, at: i64) {
         self.certificate_expiry.with_label_values(&[listener]).set(seconds(at));
+    }
+}
+
+/// What became of a fetch of a key set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyRefresh {
+    /// A set came.
+    Success,
+    /// The server says that the last set has not changed.
+    NotModified,
+    /// No set came, or none with a key for the issuer.
+    Failure,
+}
+
+impl KeyRefresh {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::NotModified => "not_modified",
+            Self::Failure => "failure",
+        }
     }
 }
 
@@ -263,7 +302,7 @@ mod tests {
             Duration::from_millis(3),
         );
         metrics.decision(["s", "/x/*", "jwt", "deny", "token_expired"], Duration::from_micros(7));
-        metrics.jwks_refresh("i", true, jiff::Timestamp::UNIX_EPOCH);
+        metrics.jwks_refresh("i", KeyRefresh::Success, jiff::Timestamp::UNIX_EPOCH);
         let (_, page) = metrics.page().unwrap();
         let page = String::from_utf8(page).unwrap();
         for line in [

@@ -5,8 +5,9 @@ use std::{net::TcpListener, thread};
 use serde_json::json;
 
 use crate::harness::{
-    Latch, Reply, Request, Setup, eventually, free_port,
+    Latch, Reply, Request, Setup, Upstream, eventually, free_port,
     issuer::{Key, KeyServer, claims, key_set, token_of_text},
+    upstream::Recorded,
 };
 
 const POLICY: &str = "
@@ -25,6 +26,14 @@ fn trusting(url: &str) -> Setup {
     Setup::new()
         .set("keys", &format!("{{ jwks: {{ url: '{url}' }} }}"))
         .policy("wallet", POLICY)
+}
+
+/// A key set with an `ETag`, that is sent once.
+fn unless_known(request: &Recorded, set: &str) -> Reply {
+    match request.values("if-none-match")[..] {
+        ["\"1\""] => Reply::status(304, ""),
+        _ => Reply::ok(set).header("etag", "\"1\""),
+    }
 }
 
 fn get(key: &Key) -> Request {
@@ -62,7 +71,7 @@ fn an_issuer_that_finds_no_key_in_a_set_keeps_none_from_another() {
         .replace("wallet-svc", "other-svc");
     let gateway = trusting(&server.url).policy("a-other", &other).start();
     gateway.allowed(&get(&key));
-    let there = Request::get("/other/x").bearer(&key.sign(claims(json!({}))));
+    let there = Request::get("/other/x").bearer(&Key::new("ES384", "one").sign(claims(json!({}))));
     gateway.refused(&there, 503, "keys_unavailable");
 }
 
@@ -210,4 +219,135 @@ fn unknown_key_ids_do_not_let_a_caller_drive_fetches() {
     }
     gateway.allowed(&get(&key));
     assert!(server.fetches() <= 2, "{} fetches", server.fetches());
+}
+
+#[test]
+fn a_new_key_is_fetched_once_for_all_who_wait_for_it() {
+    let (old, new) = (Key::new("ES256", "old"), Key::new("ES256", "new"));
+    let server = KeyServer::publishing(&[&old]);
+    let gateway = trusting(&server.url).start();
+    let (set, release) = (key_set(&[&new]), Latch::default());
+    let held = release.clone();
+    server.now_answers(move || {
+        held.wait();
+        Reply::ok(&set)
+    });
+    thread::scope(|scope| {
+        let first = scope.spawn(|| gateway.send(&get(&new)).status);
+        eventually("a fetch for its sake", || server.fetches() == 2);
+        // Others go on meanwhile.
+        gateway.allowed(&get(&old));
+        gateway.allowed(&Request::get("/w/open"));
+        release.open();
+        assert_eq!(first.join().unwrap(), 200);
+    });
+    thread::scope(|scope| {
+        let rest: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| gateway.send(&get(&new)).status))
+            .collect();
+        assert!(rest.into_iter().all(|each| each.join().unwrap() == 200));
+    });
+    gateway.refused(&get(&old), 401, "token_key_unknown");
+    assert_eq!(server.fetches(), 2);
+}
+
+#[test]
+fn only_tokens_that_the_issuer_may_have_signed_are_worth_a_fetch() {
+    let key = Key::new("ES256", "one");
+    let server = KeyServer::publishing(&[&key]);
+    let gateway = trusting(&server.url).start();
+    let other_algorithm = get(&Key::new("ES384", "two"));
+    gateway.refused(&other_algorithm, 401, "token_algorithm_not_allowed");
+    gateway.refused(&get(&Key::new("ES256", "one")), 401, "token_signature_invalid");
+    gateway.refused(&Request::get("/w/wallets").bearer("a.b.c"), 401, "token_malformed");
+    assert_eq!(server.fetches(), 1);
+}
+
+#[test]
+fn an_issuer_that_hangs_keeps_nobody_else_waiting() {
+    let key = Key::new("ES256", "one");
+    let (good, release) = (KeyServer::publishing(&[&key]), Latch::default());
+    let held = release.clone();
+    let slow = KeyServer::new(move || {
+        held.wait();
+        Reply::status(500, "")
+    });
+    let policy = "
+version: 1
+service: s
+prefix: /w
+upstream: { url: '$upstream' }
+errors: { format: envelope, code_prefix: ERR }
+jwt:
+  issuers:
+    - { issuer: slow, audience: unchecked, algorithms: [ES256], keys: { jwks: { url: '$slow' } } }
+    - { issuer: good, audience: unchecked, algorithms: [ES256], keys: { jwks: { url: '$good' } } }
+routes: [{ path: /*, auth: jwt }]
+";
+    let gateway = Setup::new()
+        .set("slow", &slow.url)
+        .set("good", &good.url)
+        .policy("wallet", policy)
+        .start_unready();
+    let of = |issuer: &str| Request::get("/w/x").bearer(&key.sign(claims(json!({ "iss": issuer }))));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| gateway.send(&of("slow")));
+        eventually("the slow one is asked", || slow.fetches() == 1);
+        gateway.allowed(&of("good"));
+        // Not while somebody may still be helped by a little patience; but not for ever.
+        eventually("it is ready", || gateway.probe("/readyz") == Some(200));
+        let answer = waiting.join().unwrap();
+        assert_eq!((answer.status, answer.reason().as_str()), (503, "keys_unavailable"));
+    });
+    release.open();
+    let page = gateway.admin("/readyz").text();
+    for line in [
+        "ok\n",
+        "issuer good: 1 key\n",
+        "issuer slow: 0 keys, last fetch failed: ",
+    ] {
+        assert!(page.contains(line), "{line} in {page}");
+    }
+    assert_eq!(gateway.metric("sidegate_jwks_keys", &[("issuer", "good")]), Some(1.0));
+    let failed = [("issuer", "slow"), ("result", "failure")];
+    eventually("it is counted", || {
+        gateway.metric("sidegate_jwks_refreshes_total", &failed) >= Some(1.0)
+    });
+}
+
+#[test]
+fn a_key_set_that_has_not_changed_is_not_sent_again() {
+    let key = Key::new("ES256", "one");
+    let set = key_set(&[&key]);
+    let server = Upstream::start(move |request| unless_known(request, &set));
+    let gateway = trusting(&server.url).start();
+    gateway.allowed(&get(&key));
+    gateway.refused(&get(&Key::new("ES256", "two")), 401, "token_key_unknown");
+    let counted = |result| gateway.metric("sidegate_jwks_refreshes_total", &[("result", result)]);
+    assert_eq!((counted("success"), counted("not_modified")), (Some(1.0), Some(1.0)));
+    gateway.allowed(&get(&key));
+}
+
+#[test]
+fn a_server_may_ask_for_a_shorter_period() {
+    let key = Key::new("ES256", "one");
+    let set = key_set(&[&key]);
+    let server = KeyServer::new(move || Reply::ok(&set).header("cache-control", "public, max-age=1"));
+    let gateway = trusting(&server.url).start();
+    // The refresh period is five minutes.
+    eventually("the next fetch", || server.fetches() > 1);
+    gateway.allowed(&get(&key));
+}
+
+#[test]
+fn redirects_are_not_followed() {
+    let key = Key::new("ES256", "one");
+    let elsewhere = KeyServer::publishing(&[&key]);
+    for status in [301, 302, 303, 307, 308] {
+        let url = elsewhere.url.clone();
+        let server = KeyServer::new(move || Reply::status(status, "").header("location", &url));
+        let gateway = trusting(&server.url).start();
+        gateway.refused(&get(&key), 503, "keys_unavailable");
+    }
+    assert_eq!(elsewhere.fetches(), 0);
 }

@@ -39,6 +39,7 @@ mod layers;
 mod malformed;
 mod mtls;
 mod observability;
+mod oidc;
 mod rejections;
 mod roles_scopes_content;
 mod rolling_restart;

@@ -17,7 +17,7 @@ fn load(key: &Value) -> KeySet {
 
 /// The reason why a token is refused, or `fine`.
 fn check(token: &str, keys: &KeySet) -> &'static str {
-    let verified = Jws::parse(token).and_then(|jws| jws.verify(keys, &all_algorithms()));
+    let verified = Jws::parse(token).and_then(|jws| jws.verify(keys, jws.algorithm_among(&all_algorithms())?));
     verified.map_or_else(|rejection| rejection.reason().code(), |()| "fine")
 }
 

@@ -1,22 +1,20 @@
 //! The issuers of tokens and their keys.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
 use jsonwebtoken::Algorithm;
 
 use super::{Checker, period};
 use crate::keys::{self, ALGORITHMS, KeyProblem, KeyRing, KeySet, jwk};
+use crate::policy::Issuer;
 use crate::policy::decode::{List, MaybeEmpty, Placed};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 use crate::policy::problem::suggest;
-use crate::policy::{Issuer, RemoteKeys};
+use crate::policy::remote::RemoteKeys;
 
 const UNCHECKED: &str = "unchecked";
-
-/// How long keys serve after the last fetch that went well.
-const MAX_STALE: Duration = Duration::from_hours(1);
 
 impl Checker<'_> {
     pub(super) fn issuers(&mut self, jwt: JwtDocument) -> Vec<Issuer> {
@@ -50,7 +48,7 @@ impl Checker<'_> {
         if let Some(leeway) = document.leeway.as_ref().filter(|l| l.value.0.subsec_millis() > 0) {
             self.problems.add(&leeway.span, "a leeway has whole seconds");
         }
-        let keys = self.keys(document.keys, &algorithms);
+        let keys = self.keys(document.keys, &document.issuer.value, &algorithms);
         let leeway = period(document.leeway.map(|leeway| leeway.value), Duration::ZERO);
         let (keys, remote) = keys?;
         Some(Issuer {
@@ -92,12 +90,18 @@ impl Checker<'_> {
         read
     }
 
-    fn keys(&mut self, keys: Placed<KeysDocument>, algorithms: &[Algorithm]) -> Option<(KeyRing, Option<RemoteKeys>)> {
+    fn keys(
+        &mut self,
+        keys: Placed<KeysDocument>,
+        issuer: &str,
+        algorithms: &[Algorithm],
+    ) -> Option<(KeyRing, Option<RemoteKeys>)> {
         let set = match keys.value {
             KeysDocument {
                 secret: Some(place),
                 pem: None,
                 jwks: None,
+                oidc: None,
             } => {
                 let secret = self.secret(&place)?;
                 if secret.starts_with(b"-----BEGIN") {
@@ -112,6 +116,7 @@ impl Checker<'_> {
                 secret: None,
                 pem: Some(pem),
                 jwks: None,
+                oidc: None,
             } => {
                 let text = self.file(&pem.file.value, &pem.file.span)?;
                 let set = keys::pem::parse(&text, algorithms);
@@ -121,9 +126,20 @@ impl Checker<'_> {
                 secret: None,
                 pem: None,
                 jwks: Some(jwks),
+                oidc: None,
             } => return self.jwks(jwks, algorithms),
+            KeysDocument {
+                secret: None,
+                pem: None,
+                jwks: None,
+                oidc: Some(oidc),
+            } => {
+                self.no_shared_secret(algorithms, &oidc.span);
+                let remote = self.discovery(oidc, issuer)?;
+                return Some((KeyRing::default(), Some(remote)));
+            }
             _ => {
-                let message = "exactly one of `secret`, `pem` and `jwks` is needed";
+                let message = "exactly one of `secret`, `pem`, `jwks` and `oidc` is needed";
                 self.problems.add(&keys.span, message);
                 return None;
             }
@@ -135,7 +151,7 @@ impl Checker<'_> {
     fn key(
         &mut self,
         set: Result<KeySet, KeyProblem>,
-        span: &std::ops::Range<usize>,
+        span: &Range<usize>,
         algorithms: &[Algorithm],
     ) -> Option<KeySet> {
         match set {
@@ -149,27 +165,30 @@ impl Checker<'_> {
     }
 
     fn jwks(&mut self, jwks: Placed<JwksDocument>, algorithms: &[Algorithm]) -> Option<(KeyRing, Option<RemoteKeys>)> {
-        if let Some(algorithm) = ALGORITHMS
-            .iter()
-            .find(|(name, a)| name.starts_with("HS") && algorithms.contains(a))
-            && jwks.value.url.is_some()
-        {
-            let message = format!("{} needs a shared secret, which cannot come from a URL", algorithm.0);
-            self.problems
-                .add_with_help(&jwks.span, message, "use `keys: { secret: … }`");
-        }
         match (&jwks.value.file, &jwks.value.url) {
             (Some(file), None) => {
                 let json = self.file(&file.value, &file.span)?;
                 let set = self.jwks_file(&json, file, algorithms)?;
                 Some((KeyRing::holding(set), None))
             }
-            (None, Some(_)) => Some((KeyRing::default(), Some(self.remote(jwks.value)?))),
+            (None, Some(_)) => {
+                self.no_shared_secret(algorithms, &jwks.span);
+                Some((KeyRing::default(), Some(self.key_set(jwks.value)?)))
+            }
             _ => {
                 self.problems
                     .add(&jwks.span, "exactly one of `file` and `url` is needed");
                 None
             }
+        }
+    }
+
+    /// Whatever comes over a network is no secret.
+    fn no_shared_secret(&mut self, algorithms: &[Algorithm], span: &Range<usize>) {
+        let hmac = |(name, algorithm): &&(&str, Algorithm)| name.starts_with("HS") && algorithms.contains(algorithm);
+        if let Some((name, _)) = ALGORITHMS.iter().find(hmac) {
+            let message = format!("{name} needs a shared secret, which cannot come from a URL");
+            self.problems.add_with_help(span, message, "use `keys: { secret: … }`");
         }
     }
 
@@ -189,55 +208,5 @@ impl Checker<'_> {
                 .add(&file.span, "the set has no key for the algorithms of the issuer");
         }
         Some(loaded.set)
-    }
-
-    fn remote(&mut self, jwks: JwksDocument) -> Option<RemoteKeys> {
-        let place = jwks.url?;
-        let ca = match &jwks.ca_file {
-            Some(file) => self.certificates_file(file),
-            None => None,
-        };
-        if let Some(refresh) = jwks.refresh.as_ref().filter(|r| r.value.0 < Duration::from_secs(10)) {
-            self.problems
-                .add(&refresh.span, "keys are refreshed every `10s` at the most");
-        }
-        let url = self.text(&place)?;
-        if let Err(message) = check_url(&url, jwks.allow_http.unwrap_or(false)) {
-            self.problems.add(&place.span, message);
-            return None;
-        }
-        let refresh = period(jwks.refresh.map(|refresh| refresh.value), Duration::from_mins(5));
-        if let Some(stale) = jwks.max_stale.as_ref().filter(|stale| stale.value.0 < refresh) {
-            self.problems
-                .add(&stale.span, "keys cannot be stale before they are refreshed");
-        }
-        let max_stale = period(jwks.max_stale.map(|stale| stale.value), MAX_STALE.max(refresh * 2));
-        Some(RemoteKeys {
-            url,
-            refresh,
-            max_stale,
-            ca,
-        })
-    }
-}
-
-/// Keys come over TLS, or from this machine, or where the policy says aloud that they may not.
-fn check_url(url: &str, allow_http: bool) -> Result<(), String> {
-    let uri: Uri = url.parse().map_err(|_| format!("`{url}` is no URL"))?;
-    let host = uri
-        .host()
-        .unwrap_or_default()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    let address = host.parse::<std::net::IpAddr>();
-    let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-    match uri.scheme_str() {
-        _ if host.is_empty() => Err(format!("`{url}` is no URL")),
-        Some("https") => Ok(()),
-        Some("http") if is_loopback || allow_http => Ok(()),
-        Some("http") => {
-            Err("keys over plain http can be replaced on the way: use https, or say `allow_http: true`".into())
-        }
-        _ => Err(format!("`{url}` is neither https nor http")),
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::policy::decode::{FromNode, List, Placed, document, expected, one_of};
+use crate::policy::decode::{FromNode, List, Period, Placed, document, expected, one_of};
 use crate::policy::problem::Problems;
 use crate::policy::yaml::{Node, Value};
 use crate::principal::AuthMethod;
@@ -260,5 +260,60 @@ impl JsonSchema for AuthDocument {
         let one = generator.subschema_for::<AuthMethod>();
         let list = generator.subschema_for::<AuthListDocument>();
         json_schema!({ "anyOf": [one, list] })
+    }
+}
+
+/// An issuer that publishes where its keys are.
+#[derive(Debug, Clone)]
+pub struct OidcDocument(pub OidcOptionsDocument);
+
+document! {
+    /// The long form of [`OidcDocument`].
+    pub struct OidcOptionsDocument [whole] {
+        /// The issuer, which the document names exactly so.
+        issuer: Option<Placed<Text>>,
+        /// Where the issuer is asked, if not under its own name. Alone, it is the issuer.
+        url: Option<Placed<Text>>,
+        /// How often the document and the key set are fetched. Default 5m, at least 10s.
+        refresh: Option<Placed<Period>>,
+        /// How long keys serve after the last fetch that went well. Default 1h, or twice `refresh` if that is longer.
+        max_stale: Option<Placed<Period>>,
+        /// The CAs of the servers of the document and of the key set, as PEM. Default: those of the system.
+        ca_file: Option<Placed<String>>,
+        /// A file with a bearer token for the document's server, and no other; read at each fetch.
+        bearer_token_file: Option<Placed<String>>,
+        /// Lets `http://` be used for a host that is not this machine.
+        allow_http: Option<bool>,
+    }
+}
+
+impl FromNode for OidcDocument {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let is_variable = |entries: &[((String, _), _)]| entries.iter().any(|((key, _), _)| key == "env");
+        let options = match &node.value {
+            Value::Mapping(entries) if !is_variable(entries) => OidcOptionsDocument::from_node(node, problems)?,
+            _ => OidcOptionsDocument {
+                issuer: Some(Placed::from_node(node, problems)?),
+                url: None,
+                refresh: None,
+                max_stale: None,
+                ca_file: None,
+                bearer_token_file: None,
+                allow_http: None,
+            },
+        };
+        Some(Self(options))
+    }
+}
+
+impl JsonSchema for OidcDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Oidc".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let issuer = generator.subschema_for::<Placed<Text>>();
+        let options = generator.subschema_for::<OidcOptionsDocument>();
+        json_schema!({ "anyOf": [issuer, options] })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pingora::apps::ServerApp as _;
 use sidegate::app;
 use sidegate::config::{Overrides, ServerConfig};
+use sidegate::jwks::KeySources;
 use sidegate::policy::PolicySet;
 use sidegate::proxy::connections::{Connections, Slots};
 use sidegate::proxy::server::Server;
@@ -74,7 +75,8 @@ impl Gateway {
             let limits = config.limits;
             let connections = Arc::new(Connections::new(&metrics));
             let slots = Slots::new("fuzz", limits.connections, &connections, &metrics);
-            let edge = app::edge(&config, &policies, &metrics, limits.requests).await.unwrap();
+            let shared = (KeySources::start(&policies, &metrics), limits.requests);
+            let edge = app::edge(&config, &policies, &metrics, shared).await.unwrap();
             (upstream, policies, Arc::new(Server::new(edge, slots, None)))
         });
         let (stop, stopping) = watch::channel(false);

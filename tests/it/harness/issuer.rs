@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jwt_simple::prelude::*;
 use parking_lot::Mutex;
-use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize, SigningKey};
 use serde_json::{Value, json};
 
-use super::{Reply, SECRET, TENANT, Upstream};
+use super::{Reply, SECRET, TENANT, Upstream, upstream::Recorded};
 
 /// The algorithms that the contract names and that have a public key.
 pub(crate) const ASYMMETRIC: [&str; 9] = [
@@ -110,6 +110,14 @@ fn rsa_pem() -> &'static str {
     })
 }
 
+/// A token as a Kubernetes API server writes it: RS256, with a key id and without `typ`.
+pub(crate) fn kubernetes_token(kid: &str, claims: &Value) -> String {
+    let header = json!({ "alg": "RS256", "kid": kid }).to_string();
+    let signed = format!("{}.{}", base64url(header), base64url(claims.to_string()));
+    let key = KeyPair::from_pem(rsa_pem()).unwrap();
+    format!("{signed}.{}", base64url(key.sign(signed.as_bytes()).unwrap()))
+}
+
 /// A token of a shared secret, with any of the three HMACs.
 pub(crate) fn hmac(algorithm: &str, secret: &str, claims: Value) -> String {
     let (secret, claims) = (secret.as_bytes(), custom(claims));
@@ -203,7 +211,11 @@ impl KeyServer {
         *self.answer.lock() = Box::new(answer);
     }
 
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
+        self.upstream.all()
+    }
+
     pub(crate) fn fetches(&self) -> usize {
-        self.upstream.all().len()
+        self.requests().len()
     }
 }

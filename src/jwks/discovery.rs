@@ -1,0 +1,73 @@
+//! The document in which an issuer says where its keys are (OIDC Discovery 1.0, 3 and
+//! 4.3). Never fetches anything.
+
+use http::Uri;
+use serde_json::Value;
+
+use crate::authn::json;
+use crate::policy::remote::check_url;
+
+/// The URL of the key set in a document that names exactly this issuer.
+pub fn key_set_url(document: &[u8], issuer: &str, allow_http: bool) -> Result<Uri, String> {
+    let document = json::object(document).ok_or("the document of the issuer is no JSON object with unique names")?;
+    let text = |name: &str| match document.get(name) {
+        Some(Value::String(text)) => Ok(text),
+        _ => Err(format!("the document of the issuer has no `{name}`")),
+    };
+    let named = text("issuer")?;
+    if named != issuer {
+        let named = named.escape_debug();
+        return Err(format!(
+            "the document is that of the issuer `{named}`, not of `{issuer}`"
+        ));
+    }
+    check_url(text("jwks_uri")?, allow_http).map_err(|what| format!("`jwks_uri` of the document: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_that_of_its_issuer_and_names_a_key_set() {
+        let check = |document: &str, want: Result<&str, &str>| match (
+            key_set_url(document.as_bytes(), "https://a.example", false),
+            want,
+        ) {
+            (Ok(found), Ok(want)) => assert_eq!(found.to_string(), want),
+            (Err(found), Err(want)) => assert!(found.contains(want), "{document}: {found}"),
+            (found, _) => panic!("{document}: {found:?}"),
+        };
+        let of = |issuer: &str, keys: &str| format!(r#"{{"issuer":"{issuer}","jwks_uri":"{keys}","x":[1]}}"#);
+        check(
+            &of("https://a.example", "https://b.example/k"),
+            Ok("https://b.example/k"),
+        );
+        check(
+            &of("https://a.example", "http://127.0.0.1:1/k"),
+            Ok("http://127.0.0.1:1/k"),
+        );
+        check(
+            &of("https://a.example/", "https://b.example/k"),
+            Err("of the issuer `https://a.example/`"),
+        );
+        check(
+            &of("https://A.example", "https://b.example/k"),
+            Err("not of `https://a.example`"),
+        );
+        check(&of("https://a.example", "http://b.example/k"), Err("plain http"));
+        check(&of("https://a.example", "/k"), Err("is no URL"));
+        check(&of("https://a.example", "file:///etc/passwd"), Err("`jwks_uri`"));
+        check(r#"{"issuer":"https://a.example"}"#, Err("has no `jwks_uri`"));
+        check(
+            r#"{"issuer":["https://a.example"],"jwks_uri":"https://b/k"}"#,
+            Err("has no `issuer`"),
+        );
+        check(
+            r#"{"issuer":"x","issuer":"https://a.example","jwks_uri":"https://b/k"}"#,
+            Err("unique"),
+        );
+        check("[]", Err("no JSON object"));
+        check("", Err("no JSON object"));
+    }
+}

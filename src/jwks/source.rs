@@ -1,0 +1,265 @@
+//! One key set and the task that keeps it fresh, for all issuers that name it. The task ends when
+//! the source is dropped.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::fetch::{FETCH_TIME, Fetched, Fetcher};
+use super::progress::{Hope, Progress};
+use super::subscriber::{FetchError, IssuerStatus, Subscriber};
+use super::timing::{Outcome, Timing};
+use crate::policy::remote::RemoteKeys;
+use crate::rejection::Reason;
+use crate::telemetry::metrics::{KeyRefresh, Metrics};
+
+/// The most requests that wait for one source at a time.
+const WAITING: usize = 256;
+
+/// One key set and the task that fetches it.
+#[derive(Debug)]
+pub struct Source {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    remote: RemoteKeys,
+    issuers: Mutex<Issuers>,
+    progress: watch::Sender<Progress>,
+    wanted: Notify,
+    places: Semaphore,
+    metrics: Metrics,
+}
+
+/// Who takes keys from a source, and the newest set that somebody has keys of.
+#[derive(Debug, Default)]
+struct Issuers {
+    subscribers: Vec<Subscriber>,
+    latest: Option<Fetched>,
+}
+
+impl Source {
+    /// Begins to fetch.
+    pub fn start(remote: RemoteKeys, subscribers: Vec<Subscriber>, metrics: Metrics) -> Self {
+        let shared = Arc::new(Shared {
+            remote,
+            issuers: Mutex::new(Issuers {
+                subscribers,
+                latest: None,
+            }),
+            progress: watch::Sender::default(),
+            wanted: Notify::new(),
+            places: Semaphore::new(WAITING),
+            metrics,
+        });
+        let task = tokio::spawn(Arc::clone(&shared).run()).abort_handle();
+        Self { shared, task }
+    }
+
+    /// Takes in further issuers. They have the newest keys at once.
+    pub fn adopt(&self, newcomers: Vec<Subscriber>) {
+        let mut issuers = self.shared.issuers.lock();
+        let latest = issuers.latest.clone();
+        for mut subscriber in newcomers {
+            if let Some(latest) = &latest {
+                subscriber.take(&Ok(latest.clone()), true);
+            }
+            issuers.subscribers.push(subscriber);
+        }
+    }
+
+    /// Waits, within bounds, for keys that a request misses: for the reason that it is refused
+    /// for. Says whether it is worth looking at the keys again.
+    pub async fn hope(&self, reason: Reason) -> bool {
+        let mut progress = self.shared.progress.subscribe();
+        let (hope, over) = self.ask(reason);
+        match hope {
+            Hope::None => return false,
+            Hope::LookAgain => return true,
+            Hope::Wait => {}
+            Hope::FetchAndWait => self.shared.wanted.notify_one(),
+        }
+        let Ok(_place) = self.shared.places.try_acquire() else {
+            return false;
+        };
+        let ended = tokio::time::timeout(FETCH_TIME, progress.wait_for(|progress| progress.over() > over)).await;
+        matches!(ended, Ok(Ok(_)))
+    }
+
+    /// What there is to hope for, and how many fetches are over.
+    fn ask(&self, reason: Reason) -> (Hope, u64) {
+        let now = Instant::now();
+        let mut asked = (Hope::None, 0);
+        self.shared.progress.send_if_modified(|progress| {
+            let hope = match reason {
+                Reason::KeysUnavailable => progress.first_keys(now),
+                _ => progress.another_key(now),
+            };
+            asked = (hope, progress.over());
+            false
+        });
+        asked
+    }
+
+    /// Waits until the first fetch is over, well or not.
+    pub async fn settled(&self) {
+        let mut progress = self.shared.progress.subscribe();
+        let _ = progress.wait_for(|progress| progress.over() > 0).await;
+    }
+
+    /// Whether the first fetch is over, well or not.
+    pub fn has_settled(&self) -> bool {
+        self.shared.progress.borrow().over() > 0
+    }
+
+    /// How the keys of its issuers are.
+    pub fn status(&self) -> Vec<IssuerStatus> {
+        let issuers = self.shared.issuers.lock();
+        let alive = issuers.subscribers.iter().filter(|issuer| issuer.is_alive());
+        alive.map(Subscriber::status).collect()
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    async fn run(self: Arc<Self>) {
+        let mut client = Fetcher::new(self.remote.clone());
+        let mut timing = Timing::new(&self.remote, Instant::now());
+        loop {
+            self.progress.send_modify(Progress::begin);
+            let began = Instant::now();
+            let fetched = client.fetch().await;
+            let over = Instant::now();
+            let outcome = self.put_in_force(&fetched);
+            if outcome == Outcome::Failed {
+                client.forget();
+            }
+            let freshness = fetched.ok().and_then(|fetched| fetched.freshness);
+            timing.fetched(outcome, freshness, (began, over), jitter());
+            if timing.stale() <= over {
+                self.withdraw();
+            }
+            self.progress.send_modify(|progress| progress.end(over));
+            self.pause(&timing).await;
+        }
+    }
+
+    /// Gives every issuer its keys, and tells operators what became of them.
+    fn put_in_force(&self, fetched: &Result<Fetched, String>) -> Outcome {
+        let mut issuers = self.issuers.lock();
+        issuers.subscribers.retain(Subscriber::is_alive);
+        let before = issuers.latest.as_ref().map(|latest| &latest.json);
+        let same = fetched.as_ref().is_ok_and(|fetched| Some(&fetched.json) == before);
+        let mut outcome = Outcome::Failed;
+        // Policies that trust the same issuer count as one.
+        let mut results = BTreeSet::new();
+        for issuer in &mut issuers.subscribers {
+            let taken = issuer.take(fetched, same).clone();
+            match &taken {
+                Ok(()) => outcome = Outcome::Keys,
+                Err(FetchError::NoKeys) if outcome == Outcome::Failed => outcome = Outcome::NoKeys,
+                Err(_) => {}
+            }
+            self.tell(issuer, &taken, same);
+            results.insert((issuer.label().to_owned(), result(fetched, &taken)));
+        }
+        let now = jiff::Timestamp::now();
+        for (issuer, result) in results {
+            self.metrics.jwks_refresh(&issuer, result, now);
+        }
+        if outcome != Outcome::Failed {
+            issuers.latest = fetched.as_ref().ok().cloned();
+        }
+        outcome
+    }
+
+    /// Tells operators what became of one issuer's keys.
+    fn tell(&self, issuer: &Subscriber, taken: &Result<(), FetchError>, same: bool) {
+        let (url, IssuerStatus { issuer, keys, .. }) = (self.remote.url(), issuer.status());
+        self.metrics.jwks_keys(&issuer, keys);
+        match taken {
+            Ok(()) if same => {}
+            Ok(()) => tracing::info!(url, issuer, keys, "a key set is in force"),
+            Err(error) => tracing::warn!(url, issuer, %error, "a key set cannot be had"),
+        }
+    }
+
+    /// Until the next fetch is due, or asked for. Keys that become too old meanwhile go.
+    async fn pause(&self, timing: &Timing) {
+        loop {
+            let has_keys = self.issuers.lock().latest.is_some();
+            tokio::select! {
+                () = self.wanted.notified() => return,
+                () = tokio::time::sleep_until(timing.next()) => return,
+                () = tokio::time::sleep_until(timing.stale()), if has_keys => self.withdraw(),
+            }
+        }
+    }
+
+    fn withdraw(&self) {
+        let mut issuers = self.issuers.lock();
+        issuers.latest = None;
+        for issuer in &issuers.subscribers {
+            issuer.withdraw();
+            self.metrics.jwks_keys(issuer.label(), 0);
+        }
+    }
+}
+
+fn result(fetched: &Result<Fetched, String>, taken: &Result<(), FetchError>) -> KeyRefresh {
+    match (fetched, taken) {
+        (Ok(fetched), Ok(())) if fetched.not_modified => KeyRefresh::NotModified,
+        (_, Ok(())) => KeyRefresh::Success,
+        (_, Err(_)) => KeyRefresh::Failure,
+    }
+}
+
+/// A number from 0 to 1, another one each time.
+fn jitter() -> f64 {
+    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::remote::KeyPlace;
+
+    #[tokio::test]
+    async fn so_many_requests_wait_and_no_more() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/keys", silent.local_addr().unwrap());
+        let remote = RemoteKeys {
+            place: KeyPlace::Set { url },
+            refresh: FETCH_TIME,
+            max_stale: FETCH_TIME,
+            ca: None,
+            bearer_token_file: None,
+            allow_http: false,
+        };
+        let source = Arc::new(Source::start(remote, Vec::new(), Metrics::new().unwrap()));
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..WAITING {
+            let source = Arc::clone(&source);
+            waiting.spawn(async move { source.hope(Reason::KeysUnavailable).await });
+        }
+        while source.shared.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!source.hope(Reason::KeysUnavailable).await);
+        assert!(!source.hope(Reason::TokenKeyUnknown).await);
+        waiting.abort_all();
+        while waiting.join_next().await.is_some() {}
+        assert_eq!(source.shared.places.available_permits(), WAITING);
+    }
+}

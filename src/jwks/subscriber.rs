@@ -1,0 +1,156 @@
+//! One issuer of one policy that takes its keys from a source.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use jsonwebtoken::Algorithm;
+
+use super::fetch::Fetched;
+use crate::keys::{KeyRing, jwk};
+use crate::policy::Issuer;
+
+/// Why an issuer has no keys from a fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchError {
+    /// There was no answer that is a key set.
+    Unreachable(String),
+    /// There was, and it has no key for the issuer.
+    NoKeys,
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(why) => f.write_str(why),
+            Self::NoKeys => f.write_str("the set has no key for the algorithms of the issuer"),
+        }
+    }
+}
+
+impl std::error::Error for FetchError {}
+
+/// How an issuer's keys are, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerStatus {
+    /// The issuer as in metrics and logs.
+    pub issuer: String,
+    /// The number of its keys in force.
+    pub keys: usize,
+    /// What became of the last fetch; `None` while the first one is under way.
+    pub last: Option<Result<(), FetchError>>,
+}
+
+impl fmt::Display for IssuerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { issuer, keys, last } = self;
+        let s = if *keys == 1 { "" } else { "s" };
+        write!(f, "issuer {issuer}: {keys} key{s}")?;
+        match last {
+            None => f.write_str(", first fetch under way"),
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => write!(f, ", last fetch failed: {error}"),
+        }
+    }
+}
+
+/// One issuer that takes its keys from a source, for as long as its policy is there.
+#[derive(Debug)]
+pub struct Subscriber {
+    label: String,
+    algorithms: Vec<Algorithm>,
+    ring: Weak<KeyRing>,
+    last: Option<Result<(), FetchError>>,
+}
+
+impl Subscriber {
+    /// An issuer that waits for keys.
+    pub fn of(issuer: &Issuer) -> Self {
+        Self {
+            label: issuer.label().to_owned(),
+            algorithms: issuer.algorithms.clone(),
+            ring: Arc::downgrade(&issuer.keys),
+            last: None,
+        }
+    }
+
+    /// The issuer in metrics and logs.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Whether the issuer's policy is still there.
+    pub fn is_alive(&self) -> bool {
+        self.ring.strong_count() > 0
+    }
+
+    /// How the issuer's keys are.
+    pub fn status(&self) -> IssuerStatus {
+        let ring = self.ring.upgrade();
+        IssuerStatus {
+            issuer: self.label.clone(),
+            keys: ring.map_or(0, |ring| ring.load().as_ref().map_or(0, |set| set.count())),
+            last: self.last.clone(),
+        }
+    }
+
+    /// Puts in force what was fetched. What is the same as before leaves the keys untouched.
+    pub fn take(&mut self, fetched: &Result<Fetched, String>, same: bool) -> &Result<(), FetchError> {
+        let taken = match fetched {
+            Err(error) => Err(FetchError::Unreachable(error.clone())),
+            Ok(_) if same && self.has_keys() => Ok(()),
+            Ok(fetched) => self.read(&fetched.json),
+        };
+        self.last.insert(taken)
+    }
+
+    /// Puts the keys of a set in force that this issuer can use. A set without any is in force,
+    /// too: its server withdrew the keys.
+    fn read(&self, json: &[u8]) -> Result<(), FetchError> {
+        let loaded = jwk::parse(json, &self.algorithms, jwk::Secrets::Refuse)
+            .map_err(|problem| FetchError::Unreachable(problem.to_string()))?;
+        for problem in &loaded.refused {
+            tracing::warn!(issuer = self.label, %problem, "a key is not used");
+        }
+        let Some(ring) = self.ring.upgrade() else { return Ok(()) };
+        if loaded.set.is_empty() {
+            ring.clear();
+            return Err(FetchError::NoKeys);
+        }
+        ring.replace(loaded.set);
+        Ok(())
+    }
+
+    /// The keys are too old to be trusted.
+    pub fn withdraw(&self) {
+        if self.has_keys()
+            && let Some(ring) = self.ring.upgrade()
+        {
+            tracing::warn!(issuer = self.label, "the keys are too old, and no longer used");
+            ring.clear();
+        }
+    }
+
+    fn has_keys(&self) -> bool {
+        self.ring.upgrade().is_some_and(|ring| ring.load().is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_a_line() {
+        let status = |keys, last| {
+            let issuer = "i".to_owned();
+            IssuerStatus { issuer, keys, last }.to_string()
+        };
+        assert_eq!(status(0, None), "issuer i: 0 keys, first fetch under way");
+        assert_eq!(status(1, Some(Ok(()))), "issuer i: 1 key");
+        let failed = Some(Err(FetchError::Unreachable("it took too long".into())));
+        assert_eq!(
+            status(2, failed),
+            "issuer i: 2 keys, last fetch failed: it took too long"
+        );
+    }
+}

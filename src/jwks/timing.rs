@@ -1,0 +1,205 @@
+//! When a key set is fetched, and until when its keys serve. Rules only: the time and the
+//! randomness are arguments.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{AGE, CACHE_CONTROL};
+use tokio::time::Instant;
+
+use crate::policy::remote::RemoteKeys;
+
+/// The shortest time between two fetches that go well, whatever a server says.
+const SHORTEST: Duration = Duration::from_secs(10);
+
+/// The pause after a fetch that failed: doubled each time, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What became of a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Some issuer has keys of it.
+    Keys,
+    /// The server answered, and no issuer has keys of it.
+    NoKeys,
+    /// There was no answer that is a key set.
+    Failed,
+}
+
+/// When one source is fetched.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    refresh: Duration,
+    max_stale: Duration,
+    pause: Duration,
+    fresh: Instant,
+    next: Instant,
+}
+
+impl Timing {
+    /// The timing of a source that is fetched for the first time.
+    pub fn new(remote: &RemoteKeys, now: Instant) -> Self {
+        Self {
+            refresh: remote.refresh,
+            max_stale: remote.max_stale,
+            pause: FIRST_PAUSE,
+            fresh: now,
+            next: now,
+        }
+    }
+
+    /// A fetch that was begun at one moment is over at another. `jitter`, from 0 to 1, keeps many
+    /// processes from asking at the same moment; it only ever makes the next fetch earlier.
+    pub fn fetched(
+        &mut self,
+        outcome: Outcome,
+        freshness: Option<Duration>,
+        (began, over): (Instant, Instant),
+        jitter: f64,
+    ) {
+        // An answer without keys is an answer, too.
+        if outcome != Outcome::Failed {
+            self.fresh = began;
+        }
+        if outcome == Outcome::Keys {
+            let period = freshness.map_or(self.refresh, |fresh| fresh.clamp(SHORTEST, self.refresh.max(SHORTEST)));
+            self.next = (began + earlier(period, 0.1, jitter)).max(over);
+            self.pause = FIRST_PAUSE;
+        } else {
+            self.next = over + earlier(self.pause, 0.5, jitter);
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE).min(self.refresh);
+        }
+    }
+
+    /// When to fetch next.
+    pub fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// When keys are too old to be trusted.
+    pub fn stale(&self) -> Instant {
+        self.fresh + self.max_stale
+    }
+}
+
+fn earlier(period: Duration, at_most: f64, jitter: f64) -> Duration {
+    period.mul_f64(1.0 - at_most * jitter.clamp(0.0, 1.0))
+}
+
+/// How long an answer is fresh (RFC 9111, 4.2.1, without its heuristics). Servers that forbid all
+/// caching say nothing about how long keys live.
+pub fn freshness(headers: &HeaderMap) -> Option<Duration> {
+    let lines = headers.get_all(CACHE_CONTROL).iter();
+    let directives: Vec<_> = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(|directive| directive.trim().to_ascii_lowercase())
+        .collect();
+    if directives.iter().any(|directive| forbids_caching(directive)) {
+        return None;
+    }
+    let value = directives
+        .iter()
+        .find_map(|directive| directive.strip_prefix("max-age="))?;
+    let seconds: u64 = value.trim_matches('"').parse().ok()?;
+    let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse().ok());
+    Some(Duration::from_secs(seconds.saturating_sub(age.unwrap_or(0))))
+}
+
+fn forbids_caching(directive: &str) -> bool {
+    matches!(directive.split('=').next(), Some("no-store" | "no-cache"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::remote::KeyPlace;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn timing(now: Instant) -> Timing {
+        let remote = RemoteKeys {
+            place: KeyPlace::Set { url: String::new() },
+            refresh: SECOND * 300,
+            max_stale: SECOND * 3600,
+            ca: None,
+            bearer_token_file: None,
+            allow_http: false,
+        };
+        Timing::new(&remote, now)
+    }
+
+    #[test]
+    fn the_server_shortens_the_period_within_bounds() {
+        let now = Instant::now();
+        for (freshness, jitter, want) in [
+            (None, 0.0, 300.0),
+            (None, 1.0, 270.0),
+            (Some(60), 0.0, 60.0),
+            (Some(60), 0.5, 57.0),
+            (Some(0), 0.0, 10.0),
+            (Some(1), 1.0, 9.0),
+            (Some(86_400), 0.0, 300.0),
+        ] {
+            let mut timing = timing(now);
+            timing.fetched(
+                Outcome::Keys,
+                freshness.map(Duration::from_secs),
+                (now, now + SECOND),
+                jitter,
+            );
+            let wait = (timing.next() - now).as_secs_f64();
+            assert!((wait - want).abs() < 1e-6, "{freshness:?} {jitter}: {wait}");
+        }
+    }
+
+    #[test]
+    fn failures_are_followed_by_longer_and_longer_pauses() {
+        let now = Instant::now();
+        let mut timing = timing(now);
+        let mut pause_after = |outcome, jitter| {
+            timing.fetched(outcome, None, (now, now), jitter);
+            (timing.next() - now).as_secs()
+        };
+        let pauses = [0.0; 7].map(|jitter| pause_after(Outcome::Failed, jitter));
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(pause_after(Outcome::NoKeys, 1.0), 15);
+        assert_eq!(pause_after(Outcome::Keys, 0.0), 300);
+        assert_eq!(pause_after(Outcome::Failed, 0.0), 1);
+    }
+
+    #[test]
+    fn keys_age_from_the_last_answer_on() {
+        let now = Instant::now();
+        let later = now + SECOND * 100;
+        let mut timing = timing(now);
+        timing.fetched(Outcome::Keys, None, (now, now + SECOND), 0.0);
+        timing.fetched(Outcome::Failed, None, (later, later), 0.0);
+        assert_eq!(timing.stale(), now + SECOND * 3600);
+        timing.fetched(Outcome::NoKeys, None, (later, later), 0.0);
+        assert_eq!(timing.stale(), later + SECOND * 3600);
+    }
+
+    #[test]
+    fn how_long_an_answer_is_fresh() {
+        for (cache_control, age, want) in [
+            ("max-age=60", None, Some(60)),
+            ("public, Max-Age=\"60\", must-revalidate", None, Some(60)),
+            ("max-age=60", Some("50"), Some(10)),
+            ("max-age=60", Some("70"), Some(0)),
+            ("max-age=60, no-cache", None, None),
+            ("no-store, max-age=0", None, None),
+            ("max-age=soon", None, None),
+            ("max-age=-1", None, None),
+            ("s-maxage=60", None, None),
+            ("", None, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_CONTROL, cache_control.parse().unwrap());
+            headers.extend(age.map(|age| (AGE, age.parse().unwrap())));
+            assert_eq!(freshness(&headers), want.map(Duration::from_secs), "{cache_control}");
+        }
+        assert_eq!(freshness(&HeaderMap::new()), None);
+    }
+}

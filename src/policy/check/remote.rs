@@ -1,0 +1,132 @@
+//! Key sets that are fetched: where they are, and what may be sent there.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use http::Uri;
+
+use super::{Checker, period};
+use crate::policy::decode::{Period, Placed};
+use crate::policy::document::values::OidcOptionsDocument;
+use crate::policy::document::{JwksDocument, OidcDocument};
+use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, discovery_url, is_protected};
+
+/// How long keys serve after the last fetch that went well.
+const MAX_STALE: Duration = Duration::from_hours(1);
+
+/// How often keys are fetched.
+const REFRESH: Duration = Duration::from_mins(5);
+
+/// What the two ways to name a key set have in common.
+struct Options {
+    refresh: Option<Placed<Period>>,
+    max_stale: Option<Placed<Period>>,
+    ca_file: Option<Placed<String>>,
+    bearer_token_file: Option<Placed<String>>,
+    allow_http: bool,
+}
+
+impl Checker<'_> {
+    /// A key set behind a URL of its own.
+    pub(super) fn key_set(&mut self, jwks: JwksDocument) -> Option<RemoteKeys> {
+        let place = jwks.url?;
+        let options = Options {
+            refresh: jwks.refresh,
+            max_stale: jwks.max_stale,
+            ca_file: jwks.ca_file,
+            bearer_token_file: jwks.bearer_token_file,
+            allow_http: jwks.allow_http.unwrap_or(false),
+        };
+        let url = self.text(&place);
+        let place = url.map(|url| (KeyPlace::Set { url }, place.span));
+        self.remote(place, options)
+    }
+
+    /// A key set where the document of an issuer says.
+    pub(super) fn discovery(&mut self, oidc: Placed<OidcDocument>, tokens_of: &str) -> Option<RemoteKeys> {
+        let OidcDocument(OidcOptionsDocument {
+            issuer,
+            url,
+            refresh,
+            max_stale,
+            ca_file,
+            bearer_token_file,
+            allow_http,
+        }) = oidc.value;
+        let options = Options {
+            refresh,
+            max_stale,
+            ca_file,
+            bearer_token_file,
+            allow_http: allow_http.unwrap_or(false),
+        };
+        let Some(named) = issuer.as_ref().or(url.as_ref()) else {
+            self.problems.add(&oidc.span, "`issuer` is missing here");
+            return None;
+        };
+        let issuer = self.text(named);
+        if let Some(issuer) = issuer.as_ref().filter(|issuer| *issuer != tokens_of) {
+            let message = format!("these are the keys of `{issuer}`, and the tokens are those of `{tokens_of}`");
+            self.problems
+                .add_with_help(&named.span, message, format!("write `issuer: {issuer}`"));
+        }
+        let base = url.as_ref().unwrap_or(named);
+        let text = self.text(base);
+        if text.as_ref().is_some_and(|text| text.contains(['?', '#'])) {
+            self.problems.add(&base.span, "an issuer has no query and no fragment");
+        }
+        let place = issuer.zip(text).map(|(issuer, text)| {
+            let url = discovery_url(&text);
+            (KeyPlace::Discovery { issuer, url }, base.span.clone())
+        });
+        self.remote(place, options)
+    }
+
+    fn remote(&mut self, place: Option<(KeyPlace, Range<usize>)>, options: Options) -> Option<RemoteKeys> {
+        let ca = options.ca_file.as_ref().and_then(|file| self.certificates_file(file));
+        let (refresh, max_stale) = self.periods(options.refresh, options.max_stale);
+        let (place, span) = place?;
+        let remote = RemoteKeys {
+            place,
+            refresh,
+            max_stale,
+            ca,
+            bearer_token_file: options.bearer_token_file.as_ref().map(|file| self.place(&file.value)),
+            allow_http: options.allow_http,
+        };
+        match check_url(remote.url(), options.allow_http) {
+            Ok(uri) => self.bearer_token(&uri, options.bearer_token_file.as_ref()),
+            Err(message) => {
+                self.problems.add(&span, message);
+                return None;
+            }
+        }
+        Some(remote)
+    }
+
+    fn periods(&mut self, refresh: Option<Placed<Period>>, max_stale: Option<Placed<Period>>) -> (Duration, Duration) {
+        if let Some(refresh) = refresh.as_ref().filter(|r| r.value.0 < Duration::from_secs(10)) {
+            self.problems
+                .add(&refresh.span, "keys are refreshed every `10s` at the most");
+        }
+        let refresh = period(refresh.map(|refresh| refresh.value), REFRESH);
+        if let Some(stale) = max_stale.as_ref().filter(|stale| stale.value.0 < refresh) {
+            self.problems
+                .add(&stale.span, "keys cannot be stale before they are refreshed");
+        }
+        let max_stale = period(max_stale.map(|stale| stale.value), MAX_STALE.max(refresh * 2));
+        (refresh, max_stale)
+    }
+
+    /// A token is read by whoever can read what is sent.
+    fn bearer_token(&mut self, uri: &Uri, file: Option<&Placed<String>>) {
+        let Some(file) = file else { return };
+        self.file(&file.value, &file.span);
+        if !is_protected(uri) {
+            self.problems.add(
+                &file.span,
+                "a bearer token is sent over https, or to this machine, only",
+            );
+        }
+    }
+}
