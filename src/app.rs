@@ -8,7 +8,6 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
@@ -21,25 +20,22 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::admin::{Admin, AdminServer, Readiness};
-use crate::config::{ListenAddress, Listener, ServerConfig};
+use crate::announce;
+use crate::config::{ListenAddress, ServerConfig};
 use crate::descriptors;
-use crate::jwks::KeySources;
-use crate::policy::remote::RemoteKeys;
-use crate::policy::{Mode, Policy, PolicySet};
-use crate::principal::AuthMethod;
+use crate::policy_files::Loaded;
+use crate::policy_files::footprint::Footprint;
 use crate::proxy::Gateway;
 use crate::proxy::connections::{Connections, Slots};
 use crate::proxy::http2;
+use crate::proxy::in_force::PolicyHandle;
 use crate::proxy::server::{Edge, Server, refuse};
-use crate::proxy::upstream::Peer;
+use crate::reload::{Hangups, Reloader};
 use crate::telemetry::metrics::Metrics;
 
 mod listeners;
 
 use listeners::{acceptor, at_most, endpoint};
-
-/// How long the first resolution of service names may hold up the start.
-const RESOLVE_TIME: Duration = Duration::from_secs(1);
 
 /// Why the process cannot start.
 #[derive(Debug)]
@@ -64,7 +60,9 @@ impl std::error::Error for StartError {}
 #[derive(Debug)]
 pub struct App {
     config: ServerConfig,
-    policies: Arc<PolicySet>,
+    policies: Arc<PolicyHandle>,
+    footprint: Footprint,
+    metrics: Metrics,
     sockets: Sockets,
     stop: watch::Sender<bool>,
     /// Never sent: operators see the drain, so their listener ends with the process.
@@ -145,19 +143,19 @@ fn open_unix(path: &Path, fds: &mut Fds) -> Result<(), StartError> {
 
 impl App {
     /// Starts to serve. When this returns, requests are taken.
-    pub async fn start(config: ServerConfig, policies: PolicySet, sockets: Sockets) -> Result<Self, StartError> {
+    pub async fn start(config: ServerConfig, loaded: Loaded, sockets: Sockets) -> Result<Self, StartError> {
         check_system_roots()?;
         let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
-        metrics.policies_read(jiff::Timestamp::now());
-        let policies = Arc::new(policies);
+        let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
+        let policies = policies.map_err(StartError)?;
+        metrics.policies_in_force(&loaded.footprint.hash(), None, jiff::Timestamp::now());
         let (stop, stopping) = watch::channel(false);
         let (admin_stop, admin_stopping) = watch::channel(false);
-        let keys = KeySources::start(&policies, &metrics);
-        let readiness = Arc::new(Readiness::of(keys.clone()));
+        let readiness = Arc::new(Readiness::of(policies.keys().clone()));
         let connections = Arc::new(Connections::new(&metrics));
         let room = descriptors::room(descriptors::raise(), sockets.listeners.len());
         let requests = at_most(config.limits.requests, room.requests, "requests");
-        let edge = edge(&config, &policies, &metrics, (keys, requests)).await?;
+        let edge = edge(&config, &policies, &metrics, requests);
         let mut admin = Service::new(
             "admin".into(),
             AdminServer::new(Admin::new(metrics.clone(), Arc::clone(&readiness))),
@@ -178,6 +176,8 @@ impl App {
         Ok(Self {
             config,
             policies,
+            footprint: loaded.footprint,
+            metrics,
             sockets,
             stop,
             _admin_stop: admin_stop,
@@ -187,6 +187,13 @@ impl App {
         })
     }
 
+    /// Puts changed policies in force from now on, with the files that they name.
+    pub fn follow_files(&mut self, hangups: Hangups) {
+        let start = (&self.policies, std::mem::take(&mut self.footprint));
+        let reloader = Reloader::new(&self.config, start, hangups, &self.metrics);
+        self.services.push(tokio::spawn(reloader.run()));
+    }
+
     /// The sockets that the process listens on.
     pub fn sockets(&self) -> &Sockets {
         &self.sockets
@@ -194,45 +201,17 @@ impl App {
 
     /// Logs what is guarded how, so that a start shows what is open.
     pub fn announce(&self) {
-        for policy in self.policies.policies() {
-            announce(policy);
-            for route in &policy.routes {
-                let methods: Vec<_> = route.methods.iter().map(http::Method::as_str).collect();
-                tracing::info!(
-                    service = policy.service,
-                    route = route.pattern,
-                    methods = methods.join(","),
-                    auth = route.auth_label(),
-                    roles = route.requirement.roles.join(","),
-                    scopes = route.requirement.scopes.join(","),
-                    shadow = route.mode == Mode::Shadow,
-                    "route"
-                );
-            }
-        }
+        let policies = &self.policies.load().policies;
+        policies.policies().iter().for_each(announce::policy);
         for (at, address) in self.sockets.listeners.iter().enumerate() {
             let listener = self.config.listeners.get(at).and_then(|listener| listener.tls.as_ref());
             let asks = listener.is_some_and(|tls| tls.client_ca.is_some());
             tracing::info!(%address, tls = listener.is_some(), asks_for_certificates = asks, "listening");
         }
-        self.warn_about_certificates();
+        if !self.config.asks_for_certificates() {
+            announce::unasked_certificates(policies);
+        }
         tracing::info!(address = %self.sockets.admin, "admin listening");
-    }
-
-    /// A route that needs a client certificate, and no listener that asks for one.
-    fn warn_about_certificates(&self) {
-        let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        if self.config.listeners.iter().any(asks) {
-            return;
-        }
-        let routes = self.policies.policies().iter().flat_map(|policy| &policy.routes);
-        for route in routes.filter(|route| route.authentication.methods().contains(&AuthMethod::Mtls)) {
-            let route = route.pattern.as_str();
-            tracing::warn!(
-                route,
-                "the route takes client certificates, and no listener has a `client_ca` to ask for one"
-            );
-        }
     }
 
     /// Ends: says so on `/readyz`, takes no more connections, lets requests end within the grace.
@@ -266,49 +245,26 @@ fn check_system_roots() -> Result<(), StartError> {
     Ok(())
 }
 
-/// What serves a connection, whatever listener it came by, with these keys and at most so many
-/// requests at a time.
-pub async fn edge(
-    config: &ServerConfig,
-    policies: &Arc<PolicySet>,
-    metrics: &Metrics,
-    shared: (KeySources, usize),
-) -> Result<Arc<Edge>, StartError> {
-    let proxy = proxy(config, policies, metrics, shared).await?;
+/// What serves a connection, whatever listener it came by; at most so many requests at a time.
+pub fn edge(config: &ServerConfig, policies: &Arc<PolicyHandle>, metrics: &Metrics, requests: usize) -> Arc<Edge> {
+    let proxy = proxy(config, policies, metrics, requests);
     let refuse = refuse(Arc::clone(policies), metrics.clone(), config.log.access);
-    Ok(Arc::new(Edge::new(proxy, &config.limits, refuse)))
+    Arc::new(Edge::new(proxy, &config.limits, refuse))
 }
 
-async fn proxy(
+fn proxy(
     config: &ServerConfig,
-    policies: &Arc<PolicySet>,
+    policies: &Arc<PolicyHandle>,
     metrics: &Metrics,
-    (keys, requests): (KeySources, usize),
-) -> Result<HttpProxy<Gateway>, StartError> {
-    let peers: Result<Vec<_>, _> = policies
-        .policies()
-        .iter()
-        .map(|policy| Peer::new(&policy.upstream).map(Arc::new))
-        .collect();
-    let peers = peers.map_err(StartError)?;
-    let _ = tokio::time::timeout(RESOLVE_TIME, async {
-        for peer in &peers {
-            peer.resolve().await;
-        }
-    })
-    .await;
-    for peer in &peers {
-        tokio::spawn(Arc::clone(peer).keep_resolved());
-    }
+    requests: usize,
+) -> HttpProxy<Gateway> {
     let gateway = Gateway {
         policies: Arc::clone(policies),
-        peers,
         metrics: metrics.clone(),
         limits: config.limits,
         places: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
         trusted_proxies: config.trusted_proxies.clone(),
         access_log: config.log.access,
-        keys,
     };
     let conf = ServerConf {
         threads: config.threads,
@@ -324,7 +280,7 @@ async fn proxy(
     options.h2_idle_timeout = Some(config.limits.idle_timeout);
     proxy.server_options = Some(options);
     proxy.h2_options = Some(http2::options(&config.limits));
-    Ok(proxy)
+    proxy
 }
 
 fn serve<A>(mut service: Service<A>, fds: &ListenFds, stopping: watch::Receiver<bool>) -> JoinHandle<()>
@@ -333,40 +289,4 @@ where
 {
     let fds = Arc::clone(fds);
     tokio::spawn(async move { service.start_service(Some(fds), stopping, 1).await })
-}
-
-/// Says where the service of a policy is, and who may vouch for its callers.
-fn announce(policy: &Policy) {
-    let hosts: Vec<_> = policy.hosts.iter().map(ToString::to_string).collect();
-    tracing::info!(
-        service = policy.service,
-        hosts = hosts.join(","),
-        prefix = policy.prefix,
-        upstream = %policy.upstream.address,
-        "guarding"
-    );
-    for issuer in &policy.issuers {
-        let audiences = issuer.audiences.as_ref().map(|audiences| audiences.join(","));
-        tracing::info!(
-            service = policy.service,
-            issuer = issuer.name.as_deref().unwrap_or("unchecked"),
-            audience = audiences.as_deref().unwrap_or("unchecked"),
-            algorithms = ?issuer.algorithms,
-            keys = issuer.remote.as_ref().map(RemoteKeys::url),
-            "trusting"
-        );
-    }
-    let now = jiff::Timestamp::now().as_second();
-    for key in policy
-        .internal_keys
-        .iter()
-        .flat_map(|keys| &keys.keys)
-        .filter(|key| key.has_expired(now))
-    {
-        tracing::warn!(
-            service = policy.service,
-            key = key.name(),
-            "the internal key has expired"
-        );
-    }
 }

@@ -172,6 +172,12 @@ impl ServerConfig {
         Ok(config)
     }
 
+    /// Whether any listener asks for client certificates.
+    pub fn asks_for_certificates(&self) -> bool {
+        let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        self.listeners.iter().any(asks)
+    }
+
     fn apply(&mut self, overrides: &Overrides) -> Result<(), LoadError> {
         if let Some(policies) = &overrides.policies {
             self.policies.clone_from(policies);

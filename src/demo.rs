@@ -15,6 +15,8 @@ use crate::config::{ListenAddress, Listener, ServerConfig, TlsFiles};
 use crate::policy::problem::Source;
 use crate::policy::sources::Given;
 use crate::policy::{ErrorStyle, PolicySet};
+use crate::policy_files::Loaded;
+use crate::policy_files::footprint::Footprint;
 
 pub mod auth_svc;
 pub mod certificates;
@@ -68,9 +70,12 @@ impl Demo {
             connections: None,
             place: None,
         });
-        let policies = services.policies(&jwt_secret, &jobs_key)?;
+        let loaded = Loaded {
+            policies: services.policies(&jwt_secret, &jobs_key)?,
+            footprint: Footprint::default(),
+        };
         let sockets = Sockets::open(&config)?;
-        let app = App::start(config, policies, sockets).await?;
+        let app = App::start(config, loaded, sockets).await?;
         let guide = Guide::new(app.sockets(), &services.addresses(), &jobs_key, &certificates);
         Ok(Self {
             app,

@@ -67,7 +67,13 @@ impl KeySources {
                     source.adopt(subscribers);
                     Arc::clone(source)
                 }
-                None => Arc::new(Source::start(remote.clone(), subscribers, self.metrics.clone())),
+                None => {
+                    let source = Source::start(remote.clone(), subscribers, self.metrics.clone());
+                    // Other settings do not make the keys of the same place unknown.
+                    let same_place = known.by_remote.iter().find(|(known, _)| known.is_same_place(remote));
+                    same_place.into_iter().for_each(|(_, known)| source.inherit(known));
+                    Arc::new(source)
+                }
             };
             (remote.clone(), source)
         };

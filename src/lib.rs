@@ -26,11 +26,13 @@ pub mod decision;
 
 // Edges: whatever touches the outside world.
 pub mod admin;
+pub mod announce;
 pub mod config;
 pub mod descriptors;
 pub mod jwks;
 pub mod policy_files;
 pub mod proxy;
+pub mod reload;
 pub mod telemetry;
 pub mod tls;
 

@@ -1,5 +1,7 @@
 //! Policies from the file system, with the variables and files of this process.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read};
@@ -10,6 +12,10 @@ use crate::policy::problem::{Problem, Source};
 use crate::policy::sources::{MAX_BYTES, Sources};
 use crate::policy::yaml::MAX_FILE_BYTES;
 use crate::policy::{ErrorStyle, PolicySet};
+
+pub mod footprint;
+
+use footprint::{Footprint, Found};
 
 /// The name of the file that configures a process: never a policy.
 pub const CONFIG_NAME: &str = "sidegate.yaml";
@@ -39,39 +45,105 @@ impl std::error::Error for LoadError {}
 
 /// Reads all policies below some paths.
 pub fn load(paths: &[PathBuf], default_errors: ErrorStyle) -> Result<PolicySet, LoadError> {
-    let files = read_all(paths)?;
-    PolicySet::parse(&files, &OsSources, default_errors).map_err(LoadError::Wrong)
+    read(paths, default_errors).0
+}
+
+/// Policies, and what they were read from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The policies.
+    pub policies: PolicySet,
+    /// All files that they came from; none of those of the demo.
+    pub footprint: Footprint,
+}
+
+/// Reads all policies below some paths. Says what was read, also where that are no policies.
+pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet, LoadError>, Footprint) {
+    let files = read_files(paths);
+    let sources = Noting::default();
+    let result = match texts(paths, &files) {
+        Ok(texts) => PolicySet::parse(&texts, &sources, default_errors).map_err(LoadError::Wrong),
+        Err(error) => Err(error),
+    };
+    let footprint = Footprint {
+        policies: found(&files),
+        named: found(&sources.0.into_inner()),
+    };
+    (result, footprint)
+}
+
+/// What is there now, of policies and of the files that they named when they were read.
+pub fn look(paths: &[PathBuf], earlier: &Footprint) -> Footprint {
+    let sources = Noting::default();
+    for path in earlier.named.keys() {
+        let _ = sources.file(path);
+    }
+    Footprint {
+        policies: found(&read_files(paths)),
+        named: found(&sources.0.into_inner()),
+    }
 }
 
 /// Reads the text of all policies below some paths, in the order of their names.
 pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Arc<Source>>, LoadError> {
-    let mut files = Vec::new();
+    texts(paths, &read_files(paths))
+}
+
+/// Files by their names, with what an attempt to read them found.
+type Files = BTreeMap<PathBuf, io::Result<Vec<u8>>>;
+
+/// The policies below each path; a path that cannot be read stands for itself.
+fn read_files(paths: &[PathBuf]) -> Files {
+    let mut files = Files::new();
     for path in paths {
-        let found = list(path).map_err(|error| unreadable(path, &error))?;
-        if found.is_empty() {
-            let what = format!(
-                "`{}` has no policy: no `*.yaml` besides `{CONFIG_NAME}` and tests",
-                path.display()
-            );
-            return Err(LoadError::Unreadable(what));
+        match list(path) {
+            Ok(found) => files.extend(found.into_iter().map(|file| {
+                let bytes = read_bounded(&file, MAX_FILE_BYTES as u64 + 1);
+                (file, bytes)
+            })),
+            Err(error) => {
+                files.insert(path.clone(), Err(error));
+            }
         }
-        files.extend(found);
     }
-    files.iter().map(|path| read(path)).collect()
+    files
 }
 
-fn read(path: &Path) -> Result<Arc<Source>, LoadError> {
-    let limit = MAX_FILE_BYTES as u64 + 1;
-    let bytes = read_bounded(path, limit).map_err(|error| unreadable(path, &error))?;
-    let name = path.display().to_string();
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Arc::new(Source { name, text })),
-        Err(_) => Err(LoadError::Unreadable(format!("`{name}` is not UTF-8"))),
-    }
+fn found(files: &Files) -> BTreeMap<PathBuf, Found> {
+    files
+        .iter()
+        .map(|(path, read)| (path.clone(), Found::by(read)))
+        .collect()
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> LoadError {
-    LoadError::Unreadable(format!("`{}` cannot be read: {error}", path.display()))
+/// The policies as text, or all that cannot be read.
+fn texts(paths: &[PathBuf], files: &Files) -> Result<Vec<Arc<Source>>, LoadError> {
+    let mut wrong = Vec::new();
+    for path in paths
+        .iter()
+        .filter(|path| !files.keys().any(|file| file.starts_with(path)))
+    {
+        let path = path.display();
+        wrong.push(format!(
+            "`{path}` has no policy: no `*.yaml` besides `{CONFIG_NAME}` and tests"
+        ));
+    }
+    let mut texts = Vec::new();
+    for (path, read) in files {
+        let name = path.display().to_string();
+        match read.as_ref().map(|bytes| std::str::from_utf8(bytes)) {
+            Ok(Ok(text)) => texts.push(Arc::new(Source {
+                name,
+                text: text.to_owned(),
+            })),
+            Ok(Err(_)) => wrong.push(format!("`{name}` is not UTF-8")),
+            Err(error) => wrong.push(format!("`{name}` cannot be read: {error}")),
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(texts),
+        false => Err(LoadError::Unreadable(wrong.join("; "))),
+    }
 }
 
 fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
@@ -85,7 +157,6 @@ fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
             files.push(path);
         }
     }
-    files.sort();
     Ok(files)
 }
 
@@ -116,6 +187,25 @@ impl Sources for OsSources {
         match bytes.len() as u64 > MAX_BYTES {
             true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB")),
             false => Ok(bytes),
+        }
+    }
+}
+
+/// The variables and files of this process. Each file is read once, and noted.
+#[derive(Debug, Default)]
+struct Noting(RefCell<Files>);
+
+impl Sources for Noting {
+    fn variable(&self, name: &str) -> Option<String> {
+        OsSources.variable(name)
+    }
+
+    fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut files = self.0.borrow_mut();
+        let read = files.entry(path.to_owned()).or_insert_with(|| OsSources.file(path));
+        match read {
+            Ok(bytes) => Ok(bytes.clone()),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         }
     }
 }

@@ -22,8 +22,6 @@ use tokio::sync::Semaphore;
 
 use crate::config::Limits;
 use crate::decision::decide;
-use crate::jwks::KeySources;
-use crate::policy::PolicySet;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{host_of, is_grpc};
 use crate::telemetry::metrics::Metrics;
@@ -38,6 +36,7 @@ pub mod guard;
 pub mod http2;
 pub mod identity_headers;
 pub mod ids;
+pub mod in_force;
 pub mod pace;
 pub mod server;
 pub mod turn_away;
@@ -51,7 +50,7 @@ use failures::{blame_client, rejection_of};
 use guard::Guard;
 use identity_headers::Hop;
 use ids::RequestIds;
-use upstream::Peer;
+use in_force::PolicyHandle;
 
 /// How long either side of a WebSocket may be silent.
 const WEBSOCKET_SILENCE: Duration = Duration::from_hours(1);
@@ -60,9 +59,7 @@ const WEBSOCKET_SILENCE: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub struct Gateway {
     /// The policies in force.
-    pub policies: Arc<PolicySet>,
-    /// The service of each policy.
-    pub peers: Vec<Arc<Peer>>,
+    pub policies: Arc<PolicyHandle>,
     /// What is counted.
     pub metrics: Metrics,
     /// What a request may cost.
@@ -73,8 +70,6 @@ pub struct Gateway {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each request is a log line.
     pub access_log: bool,
-    /// Key sets that are fetched.
-    pub keys: KeySources,
 }
 
 impl Gateway {
@@ -82,12 +77,14 @@ impl Gateway {
     /// once more.
     async fn decide(&self, session: &Session, target: &Target, ctx: &mut RequestContext) {
         let facts = facts::of(session, target, self.limits.body_bytes, Timestamp::now().as_second());
+        let in_force = Arc::clone(&ctx.in_force);
         let mut started = Instant::now();
-        let mut decision = decide(&self.policies, &facts, &mut ());
+        let mut decision = decide(&in_force.policies, &facts, &mut ());
         let rejection = decision.outcome.rejection();
-        if self.keys.hope(&self.policies, decision.policy, rejection).await {
+        let keys = self.policies.keys();
+        if keys.hope(&in_force.policies, decision.policy, rejection).await {
             started = Instant::now();
-            decision = decide(&self.policies, &facts, &mut ());
+            decision = decide(&in_force.policies, &facts, &mut ());
         }
         ctx.decision_duration = started.elapsed();
         ctx.decided(decision, target.query());
@@ -127,7 +124,7 @@ impl Gateway {
     }
 
     async fn answer(&self, session: &mut Session, rejection: &Rejection, ctx: &RequestContext) -> Result<()> {
-        answer::write(session, render(rejection, &ctx.error_context(&self.policies))).await
+        answer::write(session, render(rejection, &ctx.error_context())).await
     }
 }
 
@@ -136,7 +133,7 @@ impl ProxyHttp for Gateway {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> RequestContext {
-        RequestContext::begin(&self.metrics)
+        RequestContext::begin(self.policies.hold(), &self.metrics)
     }
 
     /// The engine's compression is not wanted, so no module is set up.
@@ -166,7 +163,7 @@ impl ProxyHttp for Gateway {
         ctx.grpc = is_grpc(headers);
         if let Some(rejection) = self.check_head(session, &target) {
             let host = facts::authority(session).map(host_of);
-            ctx.policy = self.policies.spelled(host, target.path());
+            ctx.policy = ctx.in_force.policies.spelled(host, target.path());
             ctx.rejection = Some(rejection);
         } else {
             self.decide(session, &target, ctx).await;
@@ -175,7 +172,7 @@ impl ProxyHttp for Gateway {
         if ctx.permit.is_some() {
             return Ok(false);
         }
-        ctx.count_decision(&self.policies, &self.metrics);
+        ctx.count_decision(&self.metrics);
         if ctx.ping {
             return answer::pong(session, &ctx.ids).await.map(|()| true);
         }
@@ -195,8 +192,7 @@ impl ProxyHttp for Gateway {
             return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
         }
         ctx.upstream_started.get_or_insert_with(Instant::now);
-        let peer = ctx.policy.and_then(|index| self.peers.get(index));
-        match peer.and_then(|peer| peer.get()) {
+        match ctx.policy.and_then(|policy| ctx.in_force.peer(policy)) {
             Some(mut peer) => {
                 if facts::is_websocket(session.req_header()) {
                     peer.options.read_timeout = Some(WEBSOCKET_SILENCE);
@@ -215,7 +211,7 @@ impl ProxyHttp for Gateway {
         upstream: &mut RequestHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        let (Some(permit), (Some(policy), Some(route))) = (&ctx.permit, ctx.matched(&self.policies)) else {
+        let (Some(permit), (Some(policy), Some(route))) = (&ctx.permit, ctx.matched()) else {
             return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
         };
         if !upstream.headers.contains_key(HOST)
@@ -251,7 +247,7 @@ impl ProxyHttp for Gateway {
         // Messages of a gRPC call come when they come; what follows an upgrade is no body.
         let endless = ctx.grpc && session.as_downstream().is_http2();
         let in_time = ctx.body_came(length, &self.limits) || endless;
-        ctx.moved(&self.policies, &self.limits);
+        ctx.moved(&self.limits);
         if session.was_upgraded() {
             return Ok(());
         }
@@ -283,8 +279,8 @@ impl ProxyHttp for Gateway {
             session.set_read_timeout(Some(WEBSOCKET_SILENCE));
         }
         ctx.upstream_answered(response, &session.req_header().method);
-        ctx.moved(&self.policies, &self.limits);
-        ctx.count_decision(&self.policies, &self.metrics);
+        ctx.moved(&self.limits);
+        ctx.count_decision(&self.metrics);
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
@@ -306,11 +302,11 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
         ctx.response_over |= end;
-        ctx.moved(&self.policies, &self.limits);
+        ctx.moved(&self.limits);
         if end && !session.as_downstream_mut().is_body_done() {
             // Whatever becomes of the rest of the request, it has had its answer.
             let unsent = body.as_ref().map_or(0, Bytes::len);
-            ctx.end(&self.policies, &self.metrics, session, self.access_log, unsent);
+            ctx.end(&self.metrics, session, self.access_log, unsent);
         }
         Ok(None)
     }
@@ -328,7 +324,7 @@ impl ProxyHttp for Gateway {
         session.set_keepalive(None);
         if let Some(rejection) = rejection {
             ctx.rejection = Some(rejection.clone());
-            ctx.count_decision(&self.policies, &self.metrics);
+            ctx.count_decision(&self.metrics);
             if !answer::has_answered(session)
                 && let Err(error) = self.answer(session, &rejection, ctx).await
             {
@@ -342,7 +338,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut RequestContext) {
-        ctx.end(&self.policies, &self.metrics, session, self.access_log, 0);
+        ctx.end(&self.metrics, session, self.access_log, 0);
     }
 
     /// Failures are in the access log, with their reason.

@@ -10,8 +10,8 @@ use super::output::{complain, could_not_run, is_styled};
 use crate::app::{App, Sockets, StartError};
 use crate::config::document::Store;
 use crate::config::{Overrides, ServerConfig};
-use crate::policy::PolicySet;
-use crate::policy_files::{self, CONFIG_NAME, LoadError};
+use crate::policy_files::{self, CONFIG_NAME, LoadError, Loaded};
+use crate::reload::Hangups;
 use crate::telemetry::{self, LogTarget};
 
 #[derive(Debug, Args)]
@@ -72,13 +72,13 @@ impl Run {
             Ok(config) => config,
             Err(error) => return refuse_to_start(error),
         };
-        let policies = policy_files::load(std::slice::from_ref(&config.policies), config.default_errors.clone());
-        let policies = match policies {
-            Ok(policies) => policies,
-            Err(error) => return refuse_to_start(error),
+        let paths = std::slice::from_ref(&config.policies);
+        let loaded = match policy_files::read(paths, config.default_errors.clone()) {
+            (Ok(policies), footprint) => Loaded { policies, footprint },
+            (Err(error), _) => return refuse_to_start(error),
         };
         telemetry::start(config.log, LogTarget::Stdout);
-        block_on(config.threads, serve(config, policies))
+        block_on(config.threads, serve(config, loaded))
     }
 }
 
@@ -97,10 +97,12 @@ pub(super) fn refuse_to_start(error: LoadError) -> Exit {
     ))
 }
 
-async fn serve(config: ServerConfig, policies: PolicySet) -> Result<(), StartError> {
+async fn serve(config: ServerConfig, loaded: Loaded) -> Result<(), StartError> {
+    let hangups = Hangups::listen();
     let sockets = Sockets::open(&config)?;
-    let app = App::start(config, policies, sockets).await?;
+    let mut app = App::start(config, loaded, sockets).await?;
     app.announce();
+    app.follow_files(hangups);
     until_told_to_stop().await;
     app.stop().await;
     Ok(())

@@ -74,6 +74,18 @@ impl Source {
         }
     }
 
+    /// Begins with the keys that another source of the same set has.
+    pub fn inherit(&self, known: &Self) {
+        let latest = known.shared.issuers.lock().latest.clone();
+        let mut issuers = self.shared.issuers.lock();
+        if let (Some(latest), None) = (latest, &issuers.latest) {
+            for issuer in &mut issuers.subscribers {
+                issuer.take(&Ok(latest.clone()), true);
+            }
+            issuers.latest = Some(latest);
+        }
+    }
+
     /// Waits, within bounds, for keys that a request misses: for the reason that it is refused
     /// for. Says whether it is worth looking at the keys again.
     pub async fn hope(&self, reason: Reason) -> bool {

@@ -57,6 +57,13 @@ pub fn discovery_url(issuer: &str) -> String {
     format!("{}{DISCOVERY}", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 
+impl RemoteKeys {
+    /// Whether the keys come from the same place, proven in the same way.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.place == other.place && self.ca == other.ca
+    }
+}
+
 /// Keys come over TLS, or from this machine, or where the policy says aloud that they may not.
 pub fn check_url(url: &str, allow_http: bool) -> Result<Uri, String> {
     let unreadable = || format!("`{}` is no URL", url.escape_debug());

@@ -12,13 +12,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error_response::ErrorContext;
 use super::ids::RequestIds;
+use super::in_force::InForce;
 use super::pace::{Pace, PaceLimits};
 use super::watch::Watch;
 use crate::authz::Permit;
 use crate::config::Limits;
 use crate::decision::{Decision, Outcome};
 use crate::policy::route::Route;
-use crate::policy::{Policy, PolicySet, RouteIndex};
+use crate::policy::{Policy, RouteIndex};
 use crate::principal::Principal;
 use crate::rejection::{Reason, Rejection};
 use crate::telemetry::access_log::AccessLine;
@@ -32,6 +33,8 @@ use crate::telemetry::metrics::{Metrics, NONE};
 )]
 pub struct RequestContext {
     started: Instant,
+    /// The policies that it began with, and keeps.
+    pub in_force: Arc<InForce>,
     /// The ids of the request.
     pub ids: RequestIds,
     /// The path as the client sent it, for error bodies and the log.
@@ -77,10 +80,11 @@ pub struct RequestContext {
 
 impl RequestContext {
     /// A request begins.
-    pub fn begin(metrics: &Metrics) -> Self {
+    pub fn begin(in_force: Arc<InForce>, metrics: &Metrics) -> Self {
         metrics.in_flight().inc();
         Self {
             started: Instant::now(),
+            in_force,
             ids: RequestIds::default(),
             sent_path: String::new(),
             policy: None,
@@ -142,26 +146,26 @@ impl RequestContext {
     }
 
     /// The policy and route of the request.
-    pub fn matched<'p>(&self, policies: &'p PolicySet) -> (Option<&'p Policy>, Option<&'p Route>) {
-        policies.found(self.policy, self.route)
+    pub fn matched(&self) -> (Option<&Policy>, Option<&Route>) {
+        self.in_force.policies.found(self.policy, self.route)
     }
 
     /// How an error of this request is written.
-    pub fn error_context<'c>(&'c self, policies: &'c PolicySet) -> ErrorContext<'c> {
-        let found = self.matched(policies);
+    pub fn error_context(&self) -> ErrorContext<'_> {
+        let (found, now) = (self.matched(), jiff::Timestamp::now());
         ErrorContext {
             grpc: self.grpc,
-            ..ErrorContext::new(policies, found, &self.ids, &self.sent_path, jiff::Timestamp::now())
+            ..ErrorContext::new(&self.in_force.policies, found, &self.ids, &self.sent_path, now)
         }
     }
 
     /// Counts the decision, once: when the request is refused, or when it is known whether the
     /// service answered.
-    pub fn count_decision(&mut self, policies: &PolicySet, metrics: &Metrics) {
+    pub fn count_decision(&mut self, metrics: &Metrics) {
         if std::mem::replace(&mut self.counted, true) {
             return;
         }
-        let (policy, route) = self.matched(policies);
+        let (policy, route) = self.matched();
         let labels = [
             policy.map_or(NONE, |policy| &policy.service),
             route.map_or(NONE, |route| &route.pattern),
@@ -188,9 +192,9 @@ impl RequestContext {
     }
 
     /// Something moved. The next step may take as long as all bounds of the engine together.
-    pub fn moved(&self, policies: &PolicySet, limits: &Limits) {
+    pub fn moved(&self, limits: &Limits) {
         let Some(watch) = &self.watch else { return };
-        let upstream = match self.matched(policies).0 {
+        let upstream = match self.matched().0 {
             Some(policy) if !self.response_over => policy.upstream.connect_timeout + policy.upstream.timeout,
             _ => Duration::ZERO,
         };
@@ -205,12 +209,12 @@ impl RequestContext {
     }
 
     /// Counts and logs the request at its end, once. Some bytes of the response may be unsent.
-    pub fn end(&mut self, policies: &PolicySet, metrics: &Metrics, session: &Session, access_log: bool, unsent: usize) {
+    pub fn end(&mut self, metrics: &Metrics, session: &Session, access_log: bool, unsent: usize) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.count_decision(policies, metrics);
-        let (policy, route) = self.matched(policies);
+        self.count_decision(metrics);
+        let (policy, route) = self.matched();
         let service = policy.map_or(NONE, |policy| policy.service.as_str());
         let pattern = route.map_or(NONE, |route| route.pattern.as_str());
         let status = session

@@ -23,10 +23,10 @@ use super::connections::Slots;
 use super::error_response::{ErrorContext, render};
 use super::guard::{Guard, HeadLimits, PREFACE, Progress, Refuse};
 use super::ids::RequestIds;
+use super::in_force::PolicyHandle;
 use super::turn_away::TurnAway;
 use super::watch::Watch;
 use crate::config::Limits;
-use crate::policy::PolicySet;
 use crate::rejection::{Reason, Rejection};
 use crate::request::host_of;
 use crate::telemetry::access_log::AccessLine;
@@ -231,18 +231,20 @@ impl HttpServerApp for Requests {
 }
 
 /// Answers heads that could not be read, with the body of the policy that their first bytes spell.
-pub fn refuse(policies: Arc<PolicySet>, metrics: Metrics, access_log: bool) -> Refuse {
+pub fn refuse(in_force: Arc<PolicyHandle>, metrics: Metrics, access_log: bool) -> Refuse {
     Arc::new(move |status, head| {
         let started = Instant::now();
         let (method, path) = first_words(head);
         let ids = RequestIds::new();
+        let in_force = in_force.load();
+        let policies = &in_force.policies;
         let policy = policies
             .spelled(host(head), path.as_bytes())
             .and_then(|index| policies.get(index));
         let service = policy.map_or(NONE, |policy| policy.service.as_str());
         let rejection = head_rejection(status);
         let now = jiff::Timestamp::now();
-        let context = ErrorContext::new(&policies, (policy, None), &ids, &path, now);
+        let context = ErrorContext::new(policies, (policy, None), &ids, &path, now);
         let answer = render(&rejection, &context);
         metrics.decision(
             [service, NONE, NONE, "deny", rejection.reason().code()],

@@ -13,6 +13,8 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::{WrappedX509, parse_x509};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 
@@ -25,11 +27,12 @@ const IDLE: Duration = Duration::from_mins(1);
 /// How many requests may share one HTTP/2 connection to a service.
 const H2_STREAMS: usize = 100;
 
-/// The service of one policy.
+/// The service of one policy. Its name is resolved for as long as the service is there.
 #[derive(Debug)]
 pub struct Peer {
     template: HttpPeer,
-    name: Option<Name>,
+    name: Option<Arc<Name>>,
+    resolving: Option<JoinHandle<()>>,
 }
 
 /// A name that has to be resolved.
@@ -38,12 +41,27 @@ struct Name {
     host: String,
     port: u16,
     found: ArcSwap<Vec<SocketAddr>>,
+    tried: watch::Sender<bool>,
     next: AtomicUsize,
 }
 
 impl Peer {
-    /// Prepares the connections to a service.
-    pub fn new(upstream: &Upstream) -> Result<Self, String> {
+    /// Prepares the connections to a service, and begins to resolve its name.
+    pub fn start(upstream: &Upstream) -> Result<Self, String> {
+        let mut peer = Self::new(upstream)?;
+        let name = peer.name.as_ref().map(Arc::clone);
+        peer.resolving = name.map(|name| tokio::spawn(name.keep_resolved()));
+        Ok(peer)
+    }
+
+    /// Waits until its name was looked up once, well or not.
+    pub async fn tried(&self) {
+        if let Some(name) = &self.name {
+            let _ = name.tried.subscribe().wait_for(|tried| *tried).await;
+        }
+    }
+
+    fn new(upstream: &Upstream) -> Result<Self, String> {
         let (mut template, name) = match &upstream.address {
             UpstreamAddress::Unix(path) => {
                 let path = path.to_string_lossy();
@@ -64,7 +82,12 @@ impl Peer {
             // The pool does not tell connections apart by their CA, so the group does.
             template.group_key = group(pem);
         }
-        Ok(Self { template, name })
+        let (name, resolving) = (name.map(Arc::new), None);
+        Ok(Self {
+            template,
+            name,
+            resolving,
+        })
     }
 
     /// The service as it can be reached now; `None` if its name has no address.
@@ -78,25 +101,26 @@ impl Peer {
         }
         Some(peer)
     }
+}
 
-    /// Resolves the name for as long as it runs; a failure leaves the addresses as they are.
-    pub async fn keep_resolved(self: Arc<Self>) {
-        let Some(name) = &self.name else { return };
-        loop {
-            name.resolve().await;
-            tokio::time::sleep(RESOLVE_EVERY).await;
-        }
-    }
-
-    /// Resolves the name once.
-    pub async fn resolve(&self) {
-        if let Some(name) = &self.name {
-            name.resolve().await;
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if let Some(task) = &self.resolving {
+            task.abort();
         }
     }
 }
 
 impl Name {
+    /// Resolves the name for as long as it runs; a failure leaves the addresses as they are.
+    async fn keep_resolved(self: Arc<Self>) {
+        loop {
+            self.resolve().await;
+            self.tried.send_replace(true);
+            tokio::time::sleep(RESOLVE_EVERY).await;
+        }
+    }
+
     async fn resolve(&self) {
         match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
             Ok(found) => {
@@ -136,6 +160,7 @@ fn network(scheme: UpstreamScheme, host: &str, port: u16) -> (HttpPeer, Option<N
         host: host.to_owned(),
         port,
         found: ArcSwap::default(),
+        tried: watch::channel(false).0,
         next: AtomicUsize::new(0),
     });
     (peer, name)
@@ -157,4 +182,31 @@ fn group(pem: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     pem.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_is_gone_is_not_resolved_any_more() {
+        let upstream = Upstream {
+            address: UpstreamAddress::Network {
+                scheme: UpstreamScheme::Http,
+                host: "localhost".into(),
+                port: 1,
+            },
+            connect_timeout: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            ca: None,
+        };
+        let peer = Peer::start(&upstream).unwrap();
+        peer.tried().await;
+        assert!(peer.get().is_some());
+        let name = Arc::downgrade(peer.name.as_ref().unwrap());
+        drop(peer);
+        while name.upgrade().is_some() {
+            tokio::task::yield_now().await;
+        }
+    }
 }

@@ -29,6 +29,7 @@ pub struct Metrics {
     jwks_keys: GaugeVec,
     policy_reloads: IntCounterVec,
     policy_last_success: Gauge,
+    policy_info: GaugeVec,
     certificate_expiry: GaugeVec,
 }
 
@@ -117,6 +118,11 @@ impl Metrics {
                     "When the policies in force were read.",
                 )?,
             )?,
+            policy_info: gauge(
+                "sidegate_policy_info",
+                "The policies in force, by their hash.",
+                &["hash"],
+            )?,
             certificate_expiry: gauge(
                 "sidegate_certificate_expiry_timestamp_seconds",
                 "When the certificate of a listener expires.",
@@ -125,6 +131,8 @@ impl Metrics {
             registry,
         };
         metrics.register_constants()?;
+        // Alerts see the first failure only if there was a number before it.
+        metrics.policy_reloads.with_label_values(&["failure"]);
         Ok(metrics)
     }
 
@@ -210,10 +218,19 @@ impl Metrics {
         let _ = self.jwks_last_success.remove_label_values(&[issuer]);
     }
 
-    /// Notes that the policies in force were read.
-    pub fn policies_read(&self, now: jiff::Timestamp) {
+    /// Notes that policies came into force, and which ones they replace.
+    pub fn policies_in_force(&self, hash: &str, before: Option<&str>, now: jiff::Timestamp) {
         self.policy_reloads.with_label_values(&["success"]).inc();
         self.policy_last_success.set(seconds(now.as_second()));
+        self.policy_info.with_label_values(&[hash]).set(1.0);
+        if let Some(before) = before.filter(|before| *before != hash) {
+            let _ = self.policy_info.remove_label_values(&[before]);
+        }
+    }
+
+    /// Counts changed files that did not come into force.
+    pub fn policies_refused(&self) {
+        self.policy_reloads.with_label_values(&["failure"]).inc();
     }
 
     /// Notes when the certificate of a listener expires, in seconds since the epoch.

@@ -92,6 +92,9 @@ fn every_metric_of_the_contract_is_there() {
         "sidegate_decision_duration_seconds",
         "sidegate_requests_in_flight",
         "sidegate_certificate_expiry_timestamp_seconds",
+        "sidegate_policy_reloads_total",
+        "sidegate_policy_last_reload_success_timestamp_seconds",
+        "sidegate_policy_info",
         "sidegate_build_info",
         "process_resident_memory_bytes",
         "process_cpu_seconds_total",
@@ -318,7 +321,9 @@ fn a_line_cannot_be_forged_by_what_a_client_sends() {
 
 #[test]
 fn the_start_says_what_is_guarded_how() {
-    let log = gateway().log_text();
+    let gateway = gateway();
+    eventually("it says so", || gateway.log_text().contains("admin listening"));
+    let log = gateway.log_text();
     for word in ["wallet-svc", "/w", "jwt", "internal_key", "public"] {
         assert!(log.contains(word), "{word} is not in\n{log}");
     }

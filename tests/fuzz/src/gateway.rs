@@ -7,9 +7,9 @@ use std::time::Duration;
 use pingora::apps::ServerApp as _;
 use sidegate::app;
 use sidegate::config::{Overrides, ServerConfig};
-use sidegate::jwks::KeySources;
 use sidegate::policy::PolicySet;
 use sidegate::proxy::connections::{Connections, Slots};
+use sidegate::proxy::in_force::PolicyHandle;
 use sidegate::proxy::server::Server;
 use sidegate::telemetry::metrics::Metrics;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -75,8 +75,8 @@ impl Gateway {
             let limits = config.limits;
             let connections = Arc::new(Connections::new(&metrics));
             let slots = Slots::new("fuzz", limits.connections, &connections, &metrics);
-            let shared = (KeySources::start(&policies, &metrics), limits.requests);
-            let edge = app::edge(&config, &policies, &metrics, shared).await.unwrap();
+            let in_force = PolicyHandle::new(Arc::clone(&policies), &metrics).await.unwrap();
+            let edge = app::edge(&config, &in_force, &metrics, limits.requests);
             (upstream, policies, Arc::new(Server::new(edge, slots, None)))
         });
         let (stop, stopping) = watch::channel(false);

@@ -1,0 +1,69 @@
+//! What is guarded how, as log lines. Decides nothing.
+
+use crate::policy::{Mode, Policy, PolicySet};
+use crate::principal::AuthMethod;
+
+/// Says where the service of a policy is, who may vouch for its callers, and what each route asks.
+pub fn policy(policy: &Policy) {
+    guarding(policy);
+    for route in &policy.routes {
+        let methods: Vec<_> = route.methods.iter().map(http::Method::as_str).collect();
+        tracing::info!(
+            service = policy.service,
+            route = route.pattern,
+            methods = methods.join(","),
+            auth = route.auth_label(),
+            roles = route.requirement.roles.join(","),
+            scopes = route.requirement.scopes.join(","),
+            shadow = route.mode == Mode::Shadow,
+            "route"
+        );
+    }
+}
+
+fn guarding(policy: &Policy) {
+    let hosts: Vec<_> = policy.hosts.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        service = policy.service,
+        hosts = hosts.join(","),
+        prefix = policy.prefix,
+        upstream = %policy.upstream.address,
+        "guarding"
+    );
+    for issuer in &policy.issuers {
+        let audiences = issuer.audiences.as_ref().map(|audiences| audiences.join(","));
+        tracing::info!(
+            service = policy.service,
+            issuer = issuer.name.as_deref().unwrap_or("unchecked"),
+            audience = audiences.as_deref().unwrap_or("unchecked"),
+            algorithms = ?issuer.algorithms,
+            keys = issuer.remote.as_ref().map(crate::policy::remote::RemoteKeys::url),
+            "trusting"
+        );
+    }
+    let now = jiff::Timestamp::now().as_second();
+    for key in policy
+        .internal_keys
+        .iter()
+        .flat_map(|keys| &keys.keys)
+        .filter(|key| key.has_expired(now))
+    {
+        tracing::warn!(
+            service = policy.service,
+            key = key.name(),
+            "the internal key has expired"
+        );
+    }
+}
+
+/// Warns of routes that need a client certificate where no listener asks for one.
+pub fn unasked_certificates(policies: &PolicySet) {
+    let routes = policies.policies().iter().flat_map(|policy| &policy.routes);
+    for route in routes.filter(|route| route.authentication.methods().contains(&AuthMethod::Mtls)) {
+        let route = route.pattern.as_str();
+        tracing::warn!(
+            route,
+            "the route takes client certificates, and no listener has a `client_ca` to ask for one"
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! What was read, by its name and the digest of its content, so that a change is seen where there
+//! is one and nowhere else. Reads nothing, and keeps no content.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+
+/// How much of a digest tells two sets of policies apart, in bytes.
+const HASH_BYTES: usize = 8;
+
+/// What was found under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// A file, by the SHA-256 digest of its content.
+    Content([u8; 32]),
+    /// Nothing that can be read.
+    Unreadable(io::ErrorKind),
+}
+
+impl Found {
+    /// What an attempt to read found.
+    pub fn by(read: &io::Result<Vec<u8>>) -> Self {
+        match read {
+            Ok(bytes) => Self::Content(digest(&SHA256, bytes).as_ref().try_into().unwrap_or_default()),
+            Err(error) => Self::Unreadable(error.kind()),
+        }
+    }
+}
+
+/// All that some policies were read from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// The policies; a folder that cannot be read stands for those in it.
+    pub policies: BTreeMap<PathBuf, Found>,
+    /// The files that policies name.
+    pub named: BTreeMap<PathBuf, Found>,
+}
+
+impl Footprint {
+    /// All files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.policies.keys().chain(self.named.keys()).map(PathBuf::as_path)
+    }
+
+    /// The files that are new, gone, or not what they were.
+    pub fn changed_since<'f>(&'f self, earlier: &'f Self) -> Vec<&'f Path> {
+        let mut changed = Vec::new();
+        for (now, before) in [(&self.policies, &earlier.policies), (&self.named, &earlier.named)] {
+            let differs = now.iter().filter(|(path, found)| before.get(*path) != Some(found));
+            let gone = before.keys().filter(|path| !now.contains_key(*path));
+            changed.extend(differs.map(|(path, _)| path.as_path()));
+            changed.extend(gone.map(PathBuf::as_path));
+        }
+        changed
+    }
+
+    /// The name of these policies, the same wherever the same files are mounted. What they name is
+    /// left out: a digest of a secret would let anybody who reads it try out secrets.
+    pub fn hash(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        for (path, found) in &self.policies {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            context.update(&(name.len() as u64).to_be_bytes());
+            context.update(name);
+            if let Found::Content(digest) = found {
+                context.update(digest);
+            }
+        }
+        let mut hash = String::new();
+        for byte in context.finish().as_ref().iter().take(HASH_BYTES) {
+            let _ = write!(hash, "{byte:02x}");
+        }
+        hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn footprint(policies: &[(&str, &str)], named: &[(&str, Option<&str>)]) -> Footprint {
+        let found = |content: Option<&str>| match content {
+            Some(text) => Found::by(&Ok(text.as_bytes().to_vec())),
+            None => Found::by(&Err(io::ErrorKind::NotFound.into())),
+        };
+        Footprint {
+            policies: policies
+                .iter()
+                .map(|(name, text)| (name.into(), found(Some(text))))
+                .collect(),
+            named: named.iter().map(|(name, text)| (name.into(), found(*text))).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_new_gone_or_different_has_changed() {
+        let before = footprint(&[("p/a", "1"), ("p/b", "1")], &[("s", Some("x")), ("t", None)]);
+        let check = |after: &Footprint, changed: &[&str]| {
+            let changed: Vec<_> = changed.iter().map(Path::new).collect();
+            assert_eq!(after.changed_since(&before), changed);
+        };
+        check(&before, &[]);
+        check(
+            &footprint(&[("p/a", "2"), ("p/b", "1")], &[("s", Some("x")), ("t", None)]),
+            &["p/a"],
+        );
+        check(&footprint(&[("p/a", "1")], &[("s", Some("x")), ("t", None)]), &["p/b"]);
+        check(
+            &footprint(
+                &[("p/a", "1"), ("p/b", "1"), ("p/c", "")],
+                &[("s", Some("y")), ("t", Some(""))],
+            ),
+            &["p/c", "s", "t"],
+        );
+    }
+
+    #[test]
+    fn the_hash_tells_policies_apart_and_no_secrets() {
+        let hash = |policies: &[(&str, &str)], secret: &str| footprint(policies, &[("s", Some(secret))]).hash();
+        let one = hash(&[("p/a", "1"), ("p/b", "2")], "x");
+        assert_eq!(one.len(), 16);
+        assert_eq!(one, hash(&[("elsewhere/a", "1"), ("elsewhere/b", "2")], "y"));
+        for other in [
+            hash(&[("p/a", "2"), ("p/b", "2")], "x"),
+            hash(&[("p/a", "2"), ("p/b", "1")], "x"),
+            hash(&[("p/a", "1")], "x"),
+            hash(&[("p/a", "1"), ("p/c", "2")], "x"),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The policies in force, with what was prepared for them: replaced whole, read without a lock.
+//! Reads no file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use pingora::upstreams::peer::HttpPeer;
+use tokio::sync::Mutex;
+
+use super::upstream::Peer;
+use crate::jwks::KeySources;
+use crate::policy::{Policy, PolicySet};
+use crate::telemetry::metrics::Metrics;
+
+/// How long the names of new services may hold up the start or a reload.
+const RESOLVE_TIME: Duration = Duration::from_secs(1);
+
+/// Policies and their services. A request holds one of these from its beginning to its end, so
+/// that an index always means the same.
+#[derive(Debug)]
+pub struct InForce {
+    /// The policies.
+    pub policies: Arc<PolicySet>,
+    /// The service of each policy.
+    peers: Vec<Arc<Peer>>,
+}
+
+impl InForce {
+    /// Prepares the services; those that are the same as before stay as they are.
+    async fn prepare(policies: Arc<PolicySet>, before: Option<&Self>) -> Result<Self, String> {
+        let known = |policy| before.and_then(|before| before.same_peer(policy));
+        let peers: Result<Vec<_>, _> = policies
+            .policies()
+            .iter()
+            .map(|policy| known(policy).map_or_else(|| Peer::start(&policy.upstream).map(Arc::new), Ok))
+            .collect();
+        let peers = peers?;
+        let _ = tokio::time::timeout(RESOLVE_TIME, async {
+            for peer in &peers {
+                peer.tried().await;
+            }
+        })
+        .await;
+        Ok(Self { policies, peers })
+    }
+
+    /// The service of a policy, if it is here already.
+    fn same_peer(&self, policy: &Policy) -> Option<Arc<Peer>> {
+        let mut known = self.policies.policies().iter().zip(&self.peers);
+        let same = known.find(|(known, _)| known.upstream == policy.upstream);
+        same.map(|(_, peer)| Arc::clone(peer))
+    }
+
+    /// The service of a policy as it can be reached now; `None` if its name has no address.
+    pub(super) fn peer(&self, policy: usize) -> Option<Box<HttpPeer>> {
+        self.peers.get(policy).and_then(|peer| peer.get())
+    }
+}
+
+/// Which policies are in force, for everybody who asks.
+#[derive(Debug)]
+pub struct PolicyHandle {
+    in_force: ArcSwap<InForce>,
+    keys: KeySources,
+    replacing: Mutex<()>,
+}
+
+impl PolicyHandle {
+    /// Puts the first policies in force, and begins to fetch their keys.
+    pub async fn new(policies: Arc<PolicySet>, metrics: &Metrics) -> Result<Arc<Self>, String> {
+        let in_force = InForce::prepare(policies, None).await?;
+        let keys = KeySources::start(&in_force.policies, metrics);
+        Ok(Arc::new(Self {
+            in_force: ArcSwap::from_pointee(in_force),
+            keys,
+            replacing: Mutex::default(),
+        }))
+    }
+
+    /// What is in force now, for a look.
+    pub fn load(&self) -> Guard<Arc<InForce>> {
+        self.in_force.load()
+    }
+
+    /// What is in force now, to be kept for a whole request.
+    pub fn hold(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
+    /// The key sets that are fetched for them.
+    pub fn keys(&self) -> &KeySources {
+        &self.keys
+    }
+
+    /// Puts other policies in force, all of them or none. Keys and services that are the same as
+    /// before stay as they are.
+    pub async fn replace(&self, policies: PolicySet) -> Result<(), String> {
+        let _one_at_a_time = self.replacing.lock().await;
+        let before = self.hold();
+        let next = InForce::prepare(Arc::new(policies), Some(&before)).await?;
+        // They have the keys that are in force, or wait for their first ones, from the first request on.
+        self.keys.follow(&next.policies);
+        self.in_force.store(Arc::new(next));
+        Ok(())
+    }
+}

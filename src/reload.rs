@@ -1,0 +1,264 @@
+//! Puts changed policies in force, with the files that they name: all of them or none. Files that do
+//! not check out leave in force what is, and are told of once.
+//!
+//! A folder that stirs, SIGHUP and a slow clock only make it look; what it does depends on what it
+//! finds (see [`Footprint`]).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::announce;
+use crate::config::ServerConfig;
+use crate::policy::{ErrorStyle, Policy, PolicySet};
+use crate::policy_files::footprint::Footprint;
+use crate::policy_files::{self, LoadError};
+use crate::proxy::in_force::PolicyHandle;
+use crate::telemetry::metrics::Metrics;
+
+mod folders;
+mod watch;
+
+use folders::Folders;
+use watch::FileWatch;
+
+/// Who changes one file often changes more: how long nothing stirs before a look, and how long what
+/// was read has to stay as it is.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// How long a look waits for quiet.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often files are read in case that a change was not told of.
+const POLL: Duration = Duration::from_secs(10);
+
+/// How often they are read where folders cannot be watched.
+const POLL_ALONE: Duration = Duration::from_secs(1);
+
+/// How often files are read again that change while they are read, until that is worth a word.
+const ATTEMPTS: usize = 50;
+
+/// Follows the policy files of a process.
+#[derive(Debug)]
+pub struct Reloader {
+    roots: Vec<PathBuf>,
+    default_errors: ErrorStyle,
+    asks_for_certificates: bool,
+    policies: Arc<PolicyHandle>,
+    metrics: Metrics,
+    /// What the policies in force were read from.
+    in_force: Footprint,
+    /// What was read last, whether or not it came into force.
+    seen: Footprint,
+    /// Whether it did not.
+    refused: bool,
+    watch: FileWatch,
+    hangups: Hangups,
+}
+
+/// SIGHUP, which asks for a look at the files.
+#[derive(Debug)]
+pub struct Hangups(Option<Signal>);
+
+impl Hangups {
+    /// Listens from now on; until then the signal ends the process.
+    pub fn listen() -> Self {
+        let signal = signal(SignalKind::hangup());
+        if let Err(error) = &signal {
+            tracing::warn!(%error, "SIGHUP cannot be listened for");
+        }
+        Self(signal.ok())
+    }
+
+    /// Waits for the next one, for ever if it cannot be listened for.
+    async fn next(&mut self) {
+        let heard = match &mut self.0 {
+            Some(signal) => signal.recv().await,
+            None => None,
+        };
+        if heard.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Why it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// Something stirred, or it is time.
+    Routine,
+    /// SIGHUP.
+    Asked,
+}
+
+impl Reloader {
+    /// Prepares to follow the policies of a process from what was read at its start.
+    pub fn new(
+        config: &ServerConfig,
+        (policies, footprint): (&Arc<PolicyHandle>, Footprint),
+        hangups: Hangups,
+        metrics: &Metrics,
+    ) -> Self {
+        Self {
+            roots: vec![config.policies.clone()],
+            default_errors: config.default_errors.clone(),
+            asks_for_certificates: config.asks_for_certificates(),
+            policies: Arc::clone(policies),
+            metrics: metrics.clone(),
+            in_force: footprint.clone(),
+            seen: footprint,
+            refused: false,
+            watch: FileWatch::default(),
+            hangups,
+        }
+    }
+
+    /// Follows the files for as long as it runs.
+    pub async fn run(mut self) {
+        tracing::info!(hash = self.in_force.hash(), "policies in force");
+        let mut occasion = Occasion::Routine;
+        loop {
+            // Watched first and read then, so that nothing is missed in between.
+            self.arm().await;
+            if self.look_after(&self.seen).await != self.seen || (occasion == Occasion::Asked && self.refused) {
+                self.reload().await;
+                occasion = Occasion::Routine;
+                continue;
+            }
+            if occasion == Occasion::Asked {
+                tracing::info!(hash = self.in_force.hash(), "asked to reload; no file has changed");
+            }
+            occasion = self.wait().await;
+        }
+    }
+
+    async fn arm(&mut self) {
+        let (seen, roots) = (self.seen.clone(), self.roots.clone());
+        let folders = spawn_blocking(move || Folders::of(seen.paths(), &roots)).await;
+        self.watch.arm(folders.unwrap_or_default());
+    }
+
+    /// What is there now, of what there was.
+    async fn look_after(&self, earlier: &Footprint) -> Footprint {
+        let (roots, earlier) = (self.roots.clone(), earlier.clone());
+        let found = spawn_blocking(move || policy_files::look(&roots, &earlier)).await;
+        found.unwrap_or_default()
+    }
+
+    /// Waits for an occasion to look.
+    async fn wait(&mut self) -> Occasion {
+        let poll = if self.watch.works() { POLL } else { POLL_ALONE };
+        tokio::select! {
+            () = self.hangups.next() => return Occasion::Asked,
+            () = sleep(poll) => return Occasion::Routine,
+            () = self.watch.stirred() => {}
+        }
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let quiet = (Instant::now() + QUIET).min(end);
+            tokio::select! {
+                () = self.hangups.next() => return Occasion::Asked,
+                () = sleep_until(quiet) => return Occasion::Routine,
+                () = self.watch.stirred() => {}
+            }
+        }
+    }
+
+    /// Reads everything and puts it in force, if it checks out.
+    async fn reload(&mut self) {
+        let (read, footprint) = self.read().await;
+        let changed = footprint.changed_since(&self.in_force);
+        let changed: Vec<_> = changed.iter().map(|path| path.display().to_string()).collect();
+        self.seen = footprint;
+        let refusal = match read {
+            Ok(policies) => self.policies.replace(policies).await.map_err(LoadError::Unreadable),
+            Err(error) => Err(error),
+        };
+        self.refused = refusal.is_err();
+        match refusal {
+            Ok(()) => self.accept(&changed),
+            Err(error) => self.refuse(&error, &changed),
+        }
+    }
+
+    /// Reads until nothing changes for a while: a file may be written at this moment, or some of
+    /// them be old and some new. Half a policy may well be one that checks out, and allow more.
+    async fn read(&self) -> (Result<PolicySet, LoadError>, Footprint) {
+        let mut attempts = 0;
+        loop {
+            self.watch.forget().await;
+            let (read, footprint) = self.read_once().await;
+            let quiet = timeout(QUIET, self.watch.stirred()).await.is_err();
+            if quiet && self.look_after(&footprint).await == footprint {
+                return (read, footprint);
+            }
+            sleep(QUIET).await;
+            attempts += 1;
+            if attempts % ATTEMPTS == 0 {
+                tracing::warn!("the policies, or files that they name, change again and again while they are read");
+            }
+        }
+    }
+
+    async fn read_once(&self) -> (Result<PolicySet, LoadError>, Footprint) {
+        let (roots, errors) = (self.roots.clone(), self.default_errors.clone());
+        let read = spawn_blocking(move || policy_files::read(&roots, errors)).await;
+        match read {
+            Ok(read) => read,
+            Err(error) => (
+                Err(LoadError::Unreadable(error.to_string())),
+                self.look_after(&self.seen).await,
+            ),
+        }
+    }
+
+    fn accept(&mut self, changed: &[String]) {
+        let before = std::mem::replace(&mut self.in_force, self.seen.clone()).hash();
+        let hash = self.in_force.hash();
+        self.metrics
+            .policies_in_force(&hash, Some(&before), jiff::Timestamp::now());
+        let policies = &self.policies.load().policies;
+        let services: Vec<_> = policies
+            .policies()
+            .iter()
+            .map(|policy| policy.service.as_str())
+            .collect();
+        tracing::info!(
+            hash,
+            before,
+            changed = changed.join(","),
+            services = services.join(","),
+            "policies in force"
+        );
+        let policy_changed = |policy: &&Policy| changed.contains(&policy.file);
+        policies
+            .policies()
+            .iter()
+            .filter(policy_changed)
+            .for_each(announce::policy);
+        if !self.asks_for_certificates {
+            announce::unasked_certificates(policies);
+        }
+    }
+
+    fn refuse(&self, error: &LoadError, changed: &[String]) {
+        self.metrics.policies_refused();
+        match error {
+            LoadError::Unreadable(what) => tracing::error!("{what}"),
+            LoadError::Wrong(problems) => {
+                for problem in problems {
+                    tracing::error!(place = %problem.place(), help = problem.fix(), "{}", problem.message());
+                }
+            }
+        }
+        tracing::error!(
+            hash = self.in_force.hash(),
+            changed = changed.join(","),
+            "the changed policies are refused; those in force stay"
+        );
+    }
+}
