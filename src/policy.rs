@@ -223,7 +223,7 @@ pub struct Issuer {
     pub algorithms: Vec<Algorithm>,
     /// The keys in force.
     pub keys: Arc<KeyRing>,
-    /// Where the keys come from while Sidegate runs; `None` if they were read at the start.
+    /// Where the keys come from while Sidegate runs; `None` if they were read with the policy.
     pub remote: Option<RemoteKeys>,
     /// How far clocks may differ, in seconds.
     pub leeway: i64,

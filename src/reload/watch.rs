@@ -1,11 +1,12 @@
 //! Tells that something may have changed in some folders. What has changed, if anything, is seen by
 //! reading it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode};
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -31,6 +32,8 @@ impl FileWatch {
         self.watcher = None;
         match self.watch() {
             Ok(watcher) => self.watcher = Some(watcher),
+            // It has changed already.
+            Err(error) if is_gone(&error) => self.stirred.notify_one(),
             Err(error) if !self.complained => {
                 self.complained = true;
                 tracing::warn!(%error, "folders cannot be watched; files are read again and again instead");
@@ -69,6 +72,15 @@ impl FileWatch {
     }
 }
 
+/// Whether a folder is no longer where it was a moment ago.
+fn is_gone(error: &notify::Error) -> bool {
+    match &error.kind {
+        ErrorKind::PathNotFound => true,
+        ErrorKind::Io(error) => error.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
 /// Reading is no change, or every look would lead to another one. An event without a path says that
 /// some were lost.
 fn matters(event: &Event, folders: &Folders) -> bool {
@@ -78,4 +90,46 @@ fn matters(event: &Event, folders: &Folders) -> bool {
         _ => false,
     };
     !reading && (event.paths.is_empty() || event.paths.iter().any(|path| folders.concerns(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use notify::event::{CreateKind, Flag};
+
+    use super::*;
+
+    #[test]
+    fn reading_does_not_matter() {
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        fs::write(place.join("file"), "").unwrap();
+        let folders = Folders::of([place.join("file").as_path()].into_iter(), &[]);
+        let check = |kind: EventKind, name: &str, want| {
+            let event = Event::new(kind).add_path(place.join(name));
+            assert_eq!(matters(&event, &folders), want, "{event:?}");
+        };
+        let close = |mode| EventKind::Access(AccessKind::Close(mode));
+        check(EventKind::Access(AccessKind::Open(AccessMode::Any)), "file", false);
+        check(close(AccessMode::Read), "file", false);
+        check(close(AccessMode::Write), "file", true);
+        check(close(AccessMode::Write), "other", false);
+        check(EventKind::Create(CreateKind::File), "file", true);
+        assert!(matters(&Event::new(EventKind::Other).set_flag(Flag::Rescan), &folders));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_gone_is_a_change() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("folder/file");
+        fs::create_dir(place.path().join("folder")).unwrap();
+        fs::write(&file, "").unwrap();
+        let folders = Folders::of([file.as_path()].into_iter(), &[]);
+        fs::remove_dir_all(place.path().join("folder")).unwrap();
+        let mut watch = FileWatch::default();
+        watch.arm(folders);
+        assert!(!watch.works());
+        watch.stirred().await;
+    }
 }

@@ -35,6 +35,7 @@ mod jwks_url;
 mod jwt;
 mod jwt_keys;
 mod keep_alive;
+mod kubernetes;
 mod layers;
 mod malformed;
 mod mtls;

@@ -1,3 +1,5 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::testing::{NOW, TENANT, claims, claims_with, parse, request, sign_text, token, vectors_folder};
@@ -143,4 +145,38 @@ fn what_is_no_json_is_no_token() {
         }
     }
     assert!(run > 100, "{run}");
+}
+
+#[test]
+fn keys_are_wanted_only_for_what_the_issuer_may_have_signed() {
+    let policy = "
+version: 1
+service: s
+upstream: { url: http://127.0.0.1:1 }
+jwt:
+  issuers:
+    - { issuer: eventzr.com, audience: unchecked, algorithms: [HS256], keys: { secret: { env: SECRET } } }
+    - { issuer: a.example, audience: unchecked, algorithms: [ES256], keys: { jwks: { url: 'https://a.example/keys' } } }
+routes: [{ path: /*, auth: jwt }]
+";
+    let policies = parse(&[policy]).unwrap();
+    for (algorithm, issuer, reason, wanted) in [
+        ("ES256", "a.example", "keys_unavailable", Some(1)),
+        ("HS256", "a.example", "token_algorithm_not_allowed", None),
+        ("none", "a.example", "token_algorithm_not_allowed", None),
+        ("HS256", "eventzr.com", "token_signature_invalid", None),
+        ("ES256", "b.example", "token_issuer_mismatch", None),
+    ] {
+        let header = json!({ "alg": algorithm, "kid": "k" }).to_string();
+        let claims = claims_with(&json!({ "iss": issuer })).to_string();
+        let parts = [header, claims, "no signature".to_owned()].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let request = request("GET /x").header("authorization", &format!("Bearer {}", parts.join(".")));
+        let decision = request.decide(&policies);
+        let rejection = decision.outcome.rejection().unwrap();
+        assert_eq!(
+            (rejection.reason().code(), rejection.wants_keys_of()),
+            (reason, wanted),
+            "{algorithm} {issuer}"
+        );
+    }
 }
