@@ -32,10 +32,11 @@ use crate::proxy::in_force::PolicyHandle;
 use crate::proxy::server::{Edge, Server, refuse};
 use crate::reload::{Hangups, Reloader};
 use crate::telemetry::metrics::Metrics;
+use crate::watch_files::Trigger;
 
 mod listeners;
 
-use listeners::{acceptor, at_most, endpoint};
+use listeners::{at_most, endpoint, secured};
 
 /// Why the process cannot start.
 #[derive(Debug)]
@@ -70,6 +71,7 @@ pub struct App {
     readiness: Arc<Readiness>,
     connections: Arc<Connections>,
     services: Vec<JoinHandle<()>>,
+    reload: Trigger,
 }
 
 /// The sockets that a process listens on, opened before anything else is done.
@@ -154,6 +156,7 @@ impl App {
         let readiness = Arc::new(Readiness::of(policies.keys().clone()));
         let connections = Arc::new(Connections::new(&metrics));
         let room = descriptors::room(descriptors::raise(), sockets.listeners.len());
+        let reload = Trigger::default();
         let requests = at_most(config.limits.requests, room.requests, "requests");
         let edge = edge(&config, &policies, &metrics, requests);
         let mut admin = Service::new(
@@ -167,7 +170,10 @@ impl App {
             let name = address.to_string();
             let most = at_most(wanted, room.connections, &name);
             let slots = Slots::new(&name, most, &connections, &metrics);
-            let tls = listener.tls.as_ref().map(|files| acceptor(files, &name, &metrics));
+            let tls = listener
+                .tls
+                .as_ref()
+                .map(|files| secured(files, &name, &metrics, &reload));
             let server = Server::new(Arc::clone(&edge), slots, tls.transpose()?);
             let service = Service::with_listeners(name, endpoint(address), server);
             services.push(serve(service, &sockets.fds, stopping.clone()));
@@ -184,6 +190,7 @@ impl App {
             readiness,
             connections,
             services,
+            reload,
         })
     }
 
@@ -192,6 +199,11 @@ impl App {
         let start = (&self.policies, std::mem::take(&mut self.footprint));
         let reloader = Reloader::new(&self.config, start, hangups, &self.metrics);
         self.services.push(tokio::spawn(reloader.run()));
+    }
+
+    /// Has every file read again that can be replaced while the process runs.
+    pub fn reload(&self) {
+        self.reload.reload_now();
     }
 
     /// The sockets that the process listens on.

@@ -16,9 +16,11 @@ use crate::policy_files::LoadError;
 
 pub mod document;
 mod limits;
+mod tls;
 
 pub use document::{LogFormat, LogLevel};
 pub use limits::Limits;
+pub use tls::{KeyPairFiles, TlsFiles};
 
 use document::{AdminDocument, ConfigDocument, ListenerDocument};
 
@@ -97,19 +99,6 @@ impl std::fmt::Display for ListenAddress {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
-}
-
-/// The files of a TLS listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate chain.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-    /// The CAs of client certificates.
-    pub client_ca: Option<PathBuf>,
-    /// Revoked client certificates.
-    pub client_crl: Option<PathBuf>,
 }
 
 /// What is logged.
@@ -277,17 +266,7 @@ fn listener(
 ) -> Option<Listener> {
     let address = placed(listen_address(&document.address.value), &document.address, problems);
     take(address.as_ref(), &document.address, taken, problems);
-    let tls = document.tls.map(|tls| {
-        if let Some(crl) = tls.client_crl.as_ref().filter(|_| tls.client_ca.is_none()) {
-            problems.add(&crl.span, "`client_crl` needs `client_ca`");
-        }
-        TlsFiles {
-            certificate: base.join(tls.certificate),
-            key: base.join(tls.key),
-            client_ca: tls.client_ca.map(|file| base.join(file)),
-            client_crl: tls.client_crl.map(|file| base.join(file.value)),
-        }
-    });
+    let tls = document.tls.map(|tls| tls::check(tls, base, problems));
     Some(Listener {
         address: address?,
         tls,
@@ -365,12 +344,20 @@ mod tests {
     #[test]
     fn everything_can_be_said() {
         let config = parse(
-            "version: 1\nlisteners:\n  - address: unix:/run/s.sock\n  - address: 127.0.0.1:8443\n    tls: { certificate: t.crt, key: /t.key, client_ca: ca.crt }\nadmin: { address: localhost:1 }\nlimits: { header_bytes: 1KiB, headers: 7, body_bytes: 2GiB, idle_timeout: 5s }\nshutdown: { grace: 5s }\ntrusted_proxies: [10.0.0.0/8, '::1']\nlog: { format: text, level: debug, access: false }\nthreads: 2\nstore: memory\ndefaults: { errors: { format: problem, code_prefix: ERR_X } }\n",
+            "version: 1\nlisteners:\n  - address: unix:/run/s.sock\n  - address: 127.0.0.1:8443\n    tls: { certificate: t.crt, key: /t.key, certificates: [{ certificate: u.crt, key: /u.key }], client_ca: ca.crt }\nadmin: { address: localhost:1 }\nlimits: { header_bytes: 1KiB, headers: 7, body_bytes: 2GiB, idle_timeout: 5s }\nshutdown: { grace: 5s }\ntrusted_proxies: [10.0.0.0/8, '::1']\nlog: { format: text, level: debug, access: false }\nthreads: 2\nstore: memory\ndefaults: { errors: { format: problem, code_prefix: ERR_X } }\n",
         )
         .unwrap();
         let tls = config.listeners[1].tls.clone().unwrap();
-        assert_eq!(tls.certificate, Path::new("/etc/sidegate/t.crt"));
-        assert_eq!(tls.key, Path::new("/t.key"));
+        assert_eq!(tls.pair.certificate, Path::new("/etc/sidegate/t.crt"));
+        assert_eq!(tls.pair.key, Path::new("/t.key"));
+        let paths = [
+            "/etc/sidegate/t.crt",
+            "/t.key",
+            "/etc/sidegate/u.crt",
+            "/u.key",
+            "/etc/sidegate/ca.crt",
+        ];
+        assert_eq!(tls.paths(), paths.map(PathBuf::from));
         assert_eq!(config.limits.body_bytes, 2 << 30);
         assert_eq!(config.trusted_proxies.len(), 2);
         assert_eq!(config.log.format, LogFormat::Text);

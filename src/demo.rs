@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::app::{App, Sockets};
-use crate::config::{ListenAddress, Listener, ServerConfig, TlsFiles};
+use crate::config::{KeyPairFiles, ListenAddress, Listener, ServerConfig, TlsFiles};
 use crate::policy::problem::Source;
 use crate::policy::sources::Given;
 use crate::policy::{ErrorStyle, PolicySet};
@@ -62,8 +62,11 @@ impl Demo {
         config.listeners.push(Listener {
             address: ListenAddress::Tcp(tls),
             tls: Some(TlsFiles {
-                certificate: certificates.path("server.crt"),
-                key: certificates.path("server.key"),
+                pair: KeyPairFiles {
+                    certificate: certificates.path("server.crt"),
+                    key: certificates.path("server.key"),
+                },
+                others: Vec::new(),
                 client_ca: Some(certificates.path("ca.crt")),
                 client_crl: None,
             }),

@@ -62,18 +62,16 @@ impl KeySources {
         }
         let known = self.sources.load();
         let start = |(remote, subscribers): (&RemoteKeys, _)| {
-            let source = match known.by_remote.get(remote) {
-                Some(source) => {
-                    source.adopt(subscribers);
-                    Arc::clone(source)
+            let source = if let Some(source) = known.by_remote.get(remote) {
+                source.adopt(subscribers);
+                Arc::clone(source)
+            } else {
+                let source = Source::start(remote.clone(), subscribers, self.metrics.clone());
+                // Other settings do not make the keys of the same place unknown.
+                if let Some((_, known)) = known.by_remote.iter().find(|(known, _)| known.is_same_place(remote)) {
+                    source.inherit(known);
                 }
-                None => {
-                    let source = Source::start(remote.clone(), subscribers, self.metrics.clone());
-                    // Other settings do not make the keys of the same place unknown.
-                    let same_place = known.by_remote.iter().find(|(known, _)| known.is_same_place(remote));
-                    same_place.into_iter().for_each(|(_, known)| source.inherit(known));
-                    Arc::new(source)
-                }
+                Arc::new(source)
             };
             (remote.clone(), source)
         };

@@ -35,6 +35,7 @@ pub mod proxy;
 pub mod reload;
 pub mod telemetry;
 pub mod tls;
+pub mod watch_files;
 
 // Wiring: edges put together, and the command line.
 pub mod app;

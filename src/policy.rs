@@ -14,6 +14,7 @@ use crate::request::path::Allowance;
 
 pub mod certificate;
 pub mod check;
+pub mod client_identity;
 pub mod decode;
 pub mod document;
 pub mod identity;
@@ -146,6 +147,10 @@ pub struct Upstream {
     pub timeout: Duration,
     /// The CAs of an https service as PEM; `None` for those of the system.
     pub ca: Option<Vec<u8>>,
+    /// What an https service gets to see.
+    pub client: Option<client_identity::ClientIdentity>,
+    /// The one id that the service has to prove, in place of its host name; only with `ca`.
+    pub spiffe_id: Option<String>,
 }
 
 /// How to reach a service.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
 use http::{HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -38,6 +38,7 @@ pub mod identity_headers;
 pub mod ids;
 pub mod in_force;
 pub mod pace;
+mod pinned;
 pub mod server;
 pub mod turn_away;
 pub mod upstream;
@@ -227,6 +228,10 @@ impl ProxyHttp for Gateway {
         }
         for (name, value) in changes.set {
             upstream.insert_header(name, value)?;
+        }
+        let once = ctx.policy.is_some_and(|policy| ctx.in_force.serves_once(policy));
+        if once && !facts::is_websocket(session.req_header()) {
+            upstream.insert_header(CONNECTION, "close")?;
         }
         upstream.set_raw_path(&ctx.forward)
     }

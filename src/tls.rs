@@ -1,204 +1,114 @@
-//! TLS listeners: their certificate, and client certificates that are asked for while the route
-//! decides whether one is needed.
+//! TLS listeners: their certificates, and client certificates that are asked for while the route
+//! decides whether one is needed. What is in force is replaced as a whole, or not at all.
 
-use std::any::Any;
 use std::fmt;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use async_trait::async_trait;
-use pingora::listeners::TlsAccept;
-use pingora::listeners::tls::TlsSettings;
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use pingora::listeners::tls::{Acceptor, TlsSettings};
 use pingora::protocols::ALPN;
-use pingora::protocols::tls::TlsRef;
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
-use x509_parser::extensions::GeneralName;
 
 use crate::config::TlsFiles;
-use crate::credential::ClientCertificate;
+use crate::telemetry::metrics::Metrics;
+use crate::watch_files::FileWatch;
 
-/// Why a TLS listener cannot start.
-#[derive(Debug)]
-pub struct TlsError(String);
+mod files;
+mod names;
+mod peer;
 
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub use files::TlsProblems;
+pub use peer::{PeerCertificate, client_certificate};
 
-impl std::error::Error for TlsError {}
+use files::Material;
+use peer::{Authorities, Handshake};
 
-/// A TLS listener that is ready to be opened.
+/// A TLS listener, with what its next handshake uses.
 pub struct TlsListener {
-    /// For the engine.
-    pub settings: TlsSettings,
-    /// When the listener's certificate expires, in seconds since the epoch.
-    pub expires: i64,
+    files: TlsFiles,
+    /// New with every change, and its session cache with it: no session outlives what it was
+    /// established with.
+    acceptor: ArcSwap<Acceptor>,
+    authorities: Option<Arc<Authorities>>,
+    expires: AtomicI64,
 }
 
 impl fmt::Debug for TlsListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsListener")
+            .field("files", &self.files)
             .field("expires", &self.expires)
             .finish_non_exhaustive()
     }
 }
 
-/// Reads the files of a TLS listener.
-pub fn listener(files: &TlsFiles) -> Result<TlsListener, TlsError> {
-    let certificate = certified_key(files)?;
-    let expires = certificate
-        .cert
-        .first()
-        .and_then(|der| not_after(der))
-        .unwrap_or_default();
-    let verifier = files
-        .client_ca
-        .as_deref()
-        .map(|ca| client_verifier(ca, files.client_crl.as_deref()))
-        .transpose()?;
-    let handshake = Handshake {
-        verifier: verifier.clone(),
-    };
-    let mut settings = TlsSettings::with_callbacks(Box::new(handshake))
-        .map_err(|error| TlsError(format!("TLS cannot be set up: {error}")))?;
-    settings.set_cert_resolver(Arc::new(OneCertificate(Arc::new(certificate))));
-    if let Some(verifier) = verifier {
-        settings.set_client_cert_verifier(verifier);
+impl TlsListener {
+    /// Reads the files of a listener.
+    pub fn open(files: &TlsFiles) -> Result<Self, TlsProblems> {
+        let material = files::read(files, Timestamp::now().as_second())?;
+        let authorities = material.verifier.clone().map(Authorities::new);
+        Ok(Self {
+            files: files.clone(),
+            expires: AtomicI64::new(material.expires),
+            acceptor: ArcSwap::from_pointee(acceptor(material, authorities.clone())?),
+            authorities,
+        })
     }
-    settings.set_alpn(ALPN::H2H1);
-    Ok(TlsListener { settings, expires })
-}
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|error| TlsError(format!("`{}` cannot be read: {error}", path.display())))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = read(path)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(TlsError(format!("`{}` has no certificate as PEM", path.display()))),
+    /// What makes the next handshake.
+    pub fn acceptor(&self) -> Arc<Acceptor> {
+        self.acceptor.load_full()
     }
-}
 
-fn certified_key(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
-    let chain = certificates(&files.certificate)?;
-    let path = files.key.display();
-    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
-        .map_err(|_| TlsError(format!("`{path}` has no private key as PEM")))?;
-    let key = rustls::crypto::ring::sign::any_supported_type(&key)
-        .map_err(|_| TlsError(format!("the private key in `{path}` is of no supported type")))?;
-    let certified = CertifiedKey::new(chain, key);
-    certified.keys_match().map_err(|_| {
-        let certificate = files.certificate.display();
-        TlsError(format!(
-            "the private key in `{path}` does not belong to the certificate in `{certificate}`"
-        ))
-    })?;
-    Ok(certified)
-}
-
-/// Asks for a certificate without insisting. One that does not verify ends the handshake; with
-/// revocation lists, so does one of a CA that none of the lists is for.
-fn client_verifier(ca: &Path, crl: Option<&Path>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
-        roots
-            .add(certificate)
-            .map_err(|error| TlsError(format!("`{}` has an unusable CA: {error}", ca.display())))?;
+    /// When the first of the certificates in force expires, in seconds since the epoch.
+    pub fn expires(&self) -> i64 {
+        self.expires.load(Ordering::Relaxed)
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).allow_unauthenticated();
-    if let Some(path) = crl {
-        builder = builder.with_crls(revocations(path)?);
+
+    /// Reads the files again. With a problem, what is in force stays.
+    fn reload(&self) -> Result<(), TlsProblems> {
+        let material = files::read(&self.files, Timestamp::now().as_second())?;
+        let (expires, verifier) = (material.expires, material.verifier.clone());
+        let acceptor = acceptor(material, self.authorities.clone())?;
+        // First who vouches: a handshake that is under way ends with a look at that.
+        if let (Some(authorities), Some(verifier)) = (&self.authorities, &verifier) {
+            authorities.replace(verifier);
+        }
+        self.acceptor.store(Arc::new(acceptor));
+        self.expires.store(expires, Ordering::Relaxed);
+        Ok(())
     }
-    builder.build().map_err(|error| {
-        TlsError(format!(
-            "client certificates cannot be verified with `{}`: {error}",
-            ca.display()
-        ))
-    })
-}
 
-fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
-    let pem = read(path)?;
-    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(TlsError(format!("`{}` has no revocation list as PEM", path.display()))),
-    }
-}
-
-/// One certificate for every name.
-#[derive(Debug)]
-struct OneCertificate(Arc<CertifiedKey>);
-
-impl ResolvesServerCert for OneCertificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
-    }
-}
-
-/// Takes the names out of the client certificate once for a connection.
-struct Handshake {
-    verifier: Option<Arc<dyn ClientCertVerifier>>,
-}
-
-#[async_trait]
-impl TlsAccept for Handshake {
-    async fn handshake_complete_callback(&self, tls: &TlsRef) -> Option<Arc<dyn Any + Send + Sync>> {
-        let (leaf, chain) = tls.peer_cert_chain_der()?.split_first()?;
-        // A resumed session skips the verifier (RFC 8446, 2.2), so the certificate that it brings
-        // along is verified here, again or for the first time.
-        let verified = self.verifier.as_ref()?.verify_client_cert(leaf, chain, UnixTime::now());
-        let refused = |why| ClientCertificate {
-            refused: Some(why),
-            ..ClientCertificate::default()
-        };
-        let certificate = match verified {
-            Ok(_) => client_certificate(leaf).unwrap_or_else(|| refused("the client certificate is unreadable")),
-            Err(error) => {
-                tracing::warn!(%error, "the client certificate of a resumed session is no longer good");
-                refused("the client certificate is no longer good")
-            }
-        };
-        Some(Arc::new(certificate))
-    }
-}
-
-/// The names in a certificate.
-pub fn client_certificate(der: &[u8]) -> Option<ClientCertificate> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
-    let mut names = ClientCertificate {
-        not_after: certificate.validity().not_after.timestamp(),
-        ..ClientCertificate::default()
-    };
-    if let Some(alternatives) = certificate.subject_alternative_name().ok()? {
-        for name in &alternatives.value.general_names {
-            match name {
-                GeneralName::URI(uri) => names.uris.push((*uri).to_owned()),
-                GeneralName::DNSName(dns) => names.dns.push((*dns).to_owned()),
-                _ => {}
+    /// Reads the files again whenever that is due, for as long as it runs.
+    pub async fn keep_current(self: Arc<Self>, name: String, mut watch: FileWatch, metrics: Metrics) {
+        loop {
+            watch.changed().await;
+            let listener = Arc::clone(&self);
+            let Ok(result) = tokio::task::spawn_blocking(move || listener.reload()).await else {
+                continue;
+            };
+            metrics.certificates_read(&name, result.is_ok());
+            match result {
+                Ok(()) => {
+                    metrics.certificate_expires(&name, self.expires());
+                    tracing::info!(listener = name, "the certificates were read again");
+                }
+                Err(problems) => {
+                    tracing::error!(listener = name, %problems, "the certificates are wrong; those in force stay");
+                }
             }
         }
     }
-    let common_names = certificate.subject().iter_common_name();
-    names
-        .common_names
-        .extend(common_names.filter_map(|cn| cn.as_str().ok()).map(ToOwned::to_owned));
-    Some(names)
 }
 
-fn not_after(der: &[u8]) -> Option<i64> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
-    Some(certificate.validity().not_after.timestamp())
+fn acceptor(material: Material, authorities: Option<Arc<Authorities>>) -> Result<Acceptor, TlsProblems> {
+    let mut settings = TlsSettings::with_callbacks(Box::new(Handshake { authorities }))
+        .map_err(|error| TlsProblems::one(format!("TLS cannot be set up: {error}")))?;
+    settings.set_cert_resolver(Arc::new(material.certificates));
+    if let Some(verifier) = material.verifier {
+        settings.set_client_cert_verifier(verifier);
+    }
+    settings.set_alpn(ALPN::H2H1);
+    Ok(settings.build())
 }

@@ -1,12 +1,14 @@
 //! What a listener is made of. Serves nothing.
 
-use pingora::listeners::tls::Acceptor;
+use std::sync::Arc;
+
 use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners};
 
 use super::StartError;
 use crate::config::{ListenAddress, TlsFiles};
 use crate::telemetry::metrics::Metrics;
-use crate::tls;
+use crate::tls::TlsListener;
+use crate::watch_files::{FileWatch, Trigger};
 
 /// The buffers of a connection, in bytes: reads and writes.
 const BUFFERS: (usize, usize) = (16 * 1024, 4 * 1024);
@@ -31,9 +33,17 @@ pub(super) fn endpoint(address: &ListenAddress) -> Listeners {
     listeners
 }
 
-/// Reads the certificates of a listener.
-pub(super) fn acceptor(files: &TlsFiles, listener: &str, metrics: &Metrics) -> Result<Acceptor, StartError> {
-    let tls = tls::listener(files).map_err(StartError::because)?;
-    metrics.certificate_expires(listener, tls.expires);
-    Ok(tls.settings.build())
+/// Reads the certificates of a listener, now and whenever they change.
+pub(super) fn secured(
+    files: &TlsFiles,
+    listener: &str,
+    metrics: &Metrics,
+    trigger: &Trigger,
+) -> Result<Arc<TlsListener>, StartError> {
+    let watch = FileWatch::new(files.paths(), trigger);
+    let tls = Arc::new(TlsListener::open(files).map_err(StartError::because)?);
+    metrics.certificates_read(listener, true);
+    metrics.certificate_expires(listener, tls.expires());
+    tokio::spawn(Arc::clone(&tls).keep_current(listener.to_owned(), watch, metrics.clone()));
+    Ok(tls)
 }

@@ -11,7 +11,7 @@ use crate::config::{Listener, ServerConfig};
 use crate::policy::ErrorStyle;
 use crate::policy::problem::Problem;
 use crate::policy_files::{self, CONFIG_NAME, LoadError};
-use crate::tls;
+use crate::tls::TlsListener;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -60,7 +60,7 @@ impl Check {
             let (config, found) = ServerConfig::read(path)?;
             problems.extend(found);
             if let Some(config) = config {
-                problems.extend(config.listeners.iter().filter_map(unusable));
+                problems.extend(config.listeners.iter().flat_map(unusable));
                 policies.push(config.policies);
             }
         }
@@ -118,9 +118,13 @@ fn is_config(path: &Path) -> bool {
 }
 
 /// What is wrong with the certificates of a listener.
-fn unusable(listener: &Listener) -> Option<Problem> {
-    let error = tls::listener(listener.tls.as_ref()?).err()?;
-    Some(Problem::new(listener.place.clone()?, error.to_string()))
+fn unusable(listener: &Listener) -> Vec<Problem> {
+    let opened = listener.tls.as_ref().map(TlsListener::open);
+    let (Some(Err(found)), Some(place)) = (opened, &listener.place) else {
+        return Vec::new();
+    };
+    let problem = |message: &String| Problem::new(place.clone(), message.as_str());
+    found.each().iter().map(problem).collect()
 }
 
 /// `1 problem` or `n problems`.

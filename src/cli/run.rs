@@ -103,9 +103,23 @@ async fn serve(config: ServerConfig, loaded: Loaded) -> Result<(), StartError> {
     let mut app = App::start(config, loaded, sockets).await?;
     app.announce();
     app.follow_files(hangups);
-    until_told_to_stop().await;
+    tokio::select! {
+        () = until_told_to_stop() => {}
+        () = reload_when_told(&app) => {}
+    }
     app.stop().await;
     Ok(())
+}
+
+/// Has files read again on SIGHUP. Never ends.
+async fn reload_when_told(app: &App) {
+    if let Ok(mut hangup) = signal(SignalKind::hangup()) {
+        while hangup.recv().await.is_some() {
+            tracing::info!("told to read files again");
+            app.reload();
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -42,14 +42,24 @@ document! {
 
     /// The certificates of a listener.
     pub struct TlsDocument {
-        /// The certificate chain as PEM.
+        /// The certificate chain as PEM, for every name that no other certificate has.
         certificate: String,
         /// Its private key as PEM.
         key: String,
+        /// Further certificates. Clients get the one with the name that they ask for (SNI).
+        certificates: Option<List<KeyPairDocument>>,
         /// The CAs of client certificates as PEM. Asks every client for one.
         client_ca: Option<String>,
         /// Revoked client certificates as PEM.
         client_crl: Option<Placed<String>>,
+    }
+
+    /// A certificate for the DNS names in it.
+    pub struct KeyPairDocument {
+        /// The certificate chain as PEM.
+        certificate: String,
+        /// Its private key as PEM.
+        key: String,
     }
 
     /// Where operators connect.

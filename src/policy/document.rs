@@ -57,6 +57,12 @@ document! {
         timeout: Option<Timeout>,
         /// The CAs of an https service, as PEM. Default: those of the system.
         ca_file: Option<Placed<String>>,
+        /// The certificate chain that an https service gets to see, as PEM; with `client_key`.
+        client_certificate: Option<Placed<String>>,
+        /// The private key of `client_certificate`, as PEM.
+        client_key: Option<Placed<String>>,
+        /// The SPIFFE id that an https service has to prove, in place of its host name; with `ca_file`.
+        spiffe_id: Option<Placed<String>>,
     }
 
     /// How the service writes its errors.

@@ -11,6 +11,7 @@ use pingora::proxy::Session;
 
 use crate::credential::ClientCertificate;
 use crate::request::{Body, RequestFacts};
+use crate::tls::PeerCertificate;
 
 /// What was on the wire before the path and the query: for HTTP/1 the request line as it came,
 /// for the engine repairs some of what must be refused.
@@ -132,7 +133,8 @@ pub fn is_websocket(request: &RequestHeader) -> bool {
 }
 
 fn client_certificate(session: &Session) -> Option<&ClientCertificate> {
-    session.digest()?.ssl_digest.as_ref()?.extension.get()
+    let peer: &PeerCertificate = session.digest()?.ssl_digest.as_ref()?.extension.get()?;
+    Some(peer.certificate())
 }
 
 fn body(session: &Session) -> Body {

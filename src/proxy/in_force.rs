@@ -56,6 +56,11 @@ impl InForce {
     pub(super) fn peer(&self, policy: usize) -> Option<Box<HttpPeer>> {
         self.peers.get(policy).and_then(|peer| peer.get())
     }
+
+    /// Whether a connection to the service of a policy is of no use after one request.
+    pub(super) fn serves_once(&self, policy: usize) -> bool {
+        self.peers.get(policy).is_some_and(|peer| peer.serves_once())
+    }
 }
 
 /// Which policies are in force, for everybody who asks.

@@ -9,7 +9,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::Method;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::listeners::ALPN;
-use pingora::listeners::tls::Acceptor;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::l4::stream::Stream as Transport;
@@ -31,6 +30,7 @@ use crate::rejection::{Reason, Rejection};
 use crate::request::host_of;
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::{Metrics, NONE};
+use crate::tls::TlsListener;
 
 /// How long a connection that was just taken may be silent when the process ends.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
@@ -76,7 +76,7 @@ impl Edge {
 pub struct Server {
     edge: Arc<Edge>,
     slots: Arc<Slots>,
-    tls: Option<Acceptor>,
+    tls: Option<Arc<TlsListener>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -90,7 +90,7 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// Serves what comes in over a listener, with TLS or without.
-    pub fn new(edge: Arc<Edge>, slots: Slots, tls: Option<Acceptor>) -> Self {
+    pub fn new(edge: Arc<Edge>, slots: Slots, tls: Option<Arc<TlsListener>>) -> Self {
         Self {
             edge,
             slots: Arc::new(slots),
@@ -117,10 +117,11 @@ impl Server {
 
     /// Makes the handshake of a TLS listener, within the time for a head.
     async fn secure(&self, stream: Stream) -> Option<Stream> {
-        let Some(acceptor) = &self.tls else {
+        let Some(tls) = &self.tls else {
             return Some(stream);
         };
         let transport = stream.into_any().downcast::<Transport>().ok()?;
+        let acceptor = tls.acceptor();
         match timeout(self.edge.limits.time, acceptor.tls_handshake(*transport)).await {
             Ok(Ok(stream)) => Some(Box::new(stream)),
             Ok(Err(error)) => {

@@ -9,13 +9,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::utils::tls::{WrappedX509, parse_x509};
+use pingora::upstreams::peer::{HttpPeer, Scheme};
+use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::pinned::Pinned;
+use crate::policy::client_identity::ClientIdentity;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 
 /// How often names are resolved.
@@ -77,10 +79,16 @@ impl Peer {
         options.write_timeout = Some(upstream.timeout);
         options.idle_timeout = Some(IDLE);
         options.max_h2_streams = H2_STREAMS;
-        if let Some(pem) = &upstream.ca {
-            options.ca = Some(authorities(pem)?);
-            // The pool does not tell connections apart by their CA, so the group does.
-            template.group_key = group(pem);
+        options.ca = upstream.ca.as_deref().map(authorities).transpose()?;
+        template.client_cert_key = upstream.client.as_ref().map(shown);
+        template.group_key = group(upstream);
+        if let (Some(id), UpstreamAddress::Network { host, .. }) = (&upstream.spiffe_id, &upstream.address) {
+            let ca = upstream.ca.as_deref().unwrap_or_default();
+            let pinned = Pinned::new(id, ca, upstream.client.as_ref(), host, upstream.connect_timeout)?;
+            template.options.custom_l4 = Some(Arc::new(pinned));
+            // It brings TLS with it.
+            template.scheme = Scheme::HTTP;
+            template.options.set_http_version(1, 1);
         }
         let (name, resolving) = (name.map(Arc::new), None);
         Ok(Self {
@@ -100,6 +108,11 @@ impl Peer {
             peer._address = EngineAddr::Inet(*address);
         }
         Some(peer)
+    }
+
+    /// Whether a connection to the service is of no use after one request.
+    pub fn serves_once(&self) -> bool {
+        self.template.options.custom_l4.is_some()
     }
 }
 
@@ -177,10 +190,19 @@ fn authorities(pem: &[u8]) -> Result<Arc<[WrappedX509]>, String> {
     Ok(found.into())
 }
 
-fn group(pem: &[u8]) -> u64 {
+fn shown(client: &ClientIdentity) -> Arc<CertKey> {
+    Arc::new(CertKey::new(client.chain().to_vec(), client.key().to_vec()))
+}
+
+/// The pool tells connections apart neither by their CA nor, but for its serial number, by the
+/// certificate that was shown. The group does.
+fn group(upstream: &Upstream) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
-    pem.hash(&mut hasher);
+    upstream.ca.hash(&mut hasher);
+    let client = upstream.client.as_ref();
+    client.map(|client| (client.chain(), client.key())).hash(&mut hasher);
+    upstream.spiffe_id.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -199,6 +221,8 @@ mod tests {
             connect_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             ca: None,
+            client: None,
+            spiffe_id: None,
         };
         let peer = Peer::start(&upstream).unwrap();
         peer.tried().await;

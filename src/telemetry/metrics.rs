@@ -31,6 +31,7 @@ pub struct Metrics {
     policy_last_success: Gauge,
     policy_info: GaugeVec,
     certificate_expiry: GaugeVec,
+    certificate_reloads: IntCounterVec,
 }
 
 /// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
@@ -125,8 +126,13 @@ impl Metrics {
             )?,
             certificate_expiry: gauge(
                 "sidegate_certificate_expiry_timestamp_seconds",
-                "When the certificate of a listener expires.",
+                "When the first of a listener's certificates expires.",
                 &["listener"],
+            )?,
+            certificate_reloads: counter(
+                "sidegate_certificate_reloads_total",
+                "Times that the certificates of a listener were read, the start included, by result.",
+                &["listener", "result"],
             )?,
             registry,
         };
@@ -233,7 +239,15 @@ impl Metrics {
         self.policy_reloads.with_label_values(&["failure"]).inc();
     }
 
-    /// Notes when the certificate of a listener expires, in seconds since the epoch.
+    /// Counts a time that the certificates of a listener were read.
+    pub fn certificates_read(&self, listener: &str, success: bool) {
+        // Both are there from the start, so that the first failure is an increase.
+        let [good, bad] =
+            ["success", "failure"].map(|result| self.certificate_reloads.with_label_values(&[listener, result]));
+        if success { good.inc() } else { bad.inc() }
+    }
+
+    /// Notes when the first certificate of a listener expires, in seconds since the epoch.
     pub fn certificate_expires(&self, listener: &str, at: i64) {
         self.certificate_expiry.with_label_values(&[listener]).set(seconds(at));
     }

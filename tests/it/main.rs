@@ -20,6 +20,7 @@ mod cli_check;
 mod cli_check_keys;
 mod cli_explain;
 mod cli_run;
+mod client_chains;
 mod connections;
 mod forged_identity;
 mod forwarding_headers;
@@ -52,10 +53,13 @@ mod shadow;
 mod shipped_policies;
 mod shutdown;
 mod slow_clients;
+mod sni;
 mod statements;
 mod tenant;
+mod tls_reload;
 mod upstream_failures;
 mod upstream_pool;
+mod upstream_tls;
 mod upstreams;
 
 /// The independent readers of the fuzz targets. Their own tests run here, where they cost no build.

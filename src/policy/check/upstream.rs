@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::Checker;
+use crate::policy::client_identity::{ClientIdentity, IdentityProblem};
 use crate::policy::document::UpstreamDocument;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 
@@ -15,6 +16,7 @@ impl Checker<'_> {
             Some(file) => self.certificates_file(file),
             None => None,
         };
+        let client = self.client_identity(upstream);
         let address = match address(&url?) {
             Ok(address) => address,
             Err(message) => {
@@ -23,6 +25,11 @@ impl Checker<'_> {
                 return None;
             }
         };
+        if let Some(file) = upstream.client_certificate.as_ref().filter(|_| !is_https(&address)) {
+            self.problems
+                .add(&file.span, "`client_certificate` is for `https://` services");
+        }
+        self.spiffe_id(upstream, &address);
         Some(Upstream {
             address,
             connect_timeout: upstream
@@ -30,7 +37,60 @@ impl Checker<'_> {
                 .map_or(Duration::from_secs(1), |timeout| timeout.0),
             timeout: upstream.timeout.map_or(Duration::from_secs(30), |timeout| timeout.0),
             ca,
+            client,
+            spiffe_id: upstream.spiffe_id.as_ref().map(|id| id.value.clone()),
         })
+    }
+
+    fn spiffe_id(&mut self, upstream: &UpstreamDocument, address: &UpstreamAddress) {
+        let Some(id) = &upstream.spiffe_id else { return };
+        if !is_spiffe_id(&id.value) {
+            let message = format!("`{}` is no SPIFFE id such as `spiffe://example.org/orders`", id.value);
+            self.problems.add(&id.span, message);
+        }
+        if !is_https(address) {
+            self.problems.add(&id.span, "`spiffe_id` is for `https://` services");
+        } else if upstream.ca_file.is_none() {
+            let help = "name the bundle of the trust domain";
+            self.problems
+                .add_with_help(&id.span, "`spiffe_id` needs `ca_file`", help);
+        }
+    }
+
+    fn client_identity(&mut self, upstream: &UpstreamDocument) -> Option<ClientIdentity> {
+        let (certificate, key) = match (&upstream.client_certificate, &upstream.client_key) {
+            (None, None) => return None,
+            (Some(certificate), Some(key)) => (certificate, key),
+            (Some(lonely), None) => {
+                self.problems
+                    .add(&lonely.span, "`client_certificate` needs `client_key`");
+                return None;
+            }
+            (None, Some(lonely)) => {
+                self.problems
+                    .add(&lonely.span, "`client_key` needs `client_certificate`");
+                return None;
+            }
+        };
+        let chain = self.file(&certificate.value, &certificate.span);
+        let pem = self.file(&key.value, &key.span);
+        let (place, message) = match ClientIdentity::parse(&chain?, &pem?) {
+            Ok(identity) => return Some(identity),
+            Err(IdentityProblem::NoCertificate) => {
+                let message = format!("the file `{}` has no certificate", certificate.value);
+                (certificate, message)
+            }
+            Err(IdentityProblem::NoKey) => (key, format!("the file `{}` has no private key", key.value)),
+            Err(IdentityProblem::Mismatch) => {
+                let message = format!(
+                    "the private key does not belong to the certificate in `{}`",
+                    certificate.value
+                );
+                (key, message)
+            }
+        };
+        self.problems.add(&place.span, message);
+        None
     }
 
     /// A file with at least one certificate as PEM.
@@ -45,6 +105,22 @@ impl Checker<'_> {
         }
         found.then_some(pem)
     }
+}
+
+/// SPIFFE ID, 2: a trust domain in lower case, and segments that every reader takes for one.
+fn is_spiffe_id(id: &str) -> bool {
+    let Some((domain, path)) = id.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')) else {
+        return false;
+    };
+    let of_domain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_');
+    let of_path = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let plain = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(of_path);
+    id.len() <= 2048 && !domain.is_empty() && domain.bytes().all(of_domain) && path.split('/').all(plain)
+}
+
+fn is_https(address: &UpstreamAddress) -> bool {
+    let https = UpstreamScheme::Https;
+    matches!(address, UpstreamAddress::Network { scheme, .. } if *scheme == https)
 }
 
 fn address(url: &str) -> Result<UpstreamAddress, String> {
@@ -84,6 +160,23 @@ fn address(url: &str) -> Result<UpstreamAddress, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spiffe_ids() {
+        for (id, want) in [
+            ("spiffe://example.org/ns/core/sa/orders", true),
+            ("spiffe://example.org", false),
+            ("spiffe://example.org/", false),
+            ("spiffe://Example.org/a", false),
+            ("spiffe://example.org/a/*", false),
+            ("spiffe://example.org/a/../b", false),
+            ("spiffe://example.org/a?b", false),
+            ("https://example.org/a", false),
+            ("spiffe:///a", false),
+        ] {
+            assert_eq!(is_spiffe_id(id), want, "{id}");
+        }
+    }
 
     #[test]
     fn addresses() {

@@ -8,8 +8,9 @@ use rcgen::{
     SerialNumber, date_time_ymd,
 };
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
 };
 
 /// The identity that the policies allow.
@@ -46,15 +47,13 @@ pub(crate) fn pki() -> &'static Pki {
 
 fn make() -> Pki {
     let (ca, rogue_ca) = (authority("Test CA"), authority("Rogue CA"));
-    let uri = |name: &str| vec![SanType::URI(name.try_into().unwrap())];
-    let dns = |name: &str| vec![SanType::DnsName(name.try_into().unwrap())];
     let mut server = dns("localhost");
     server.push(SanType::IpAddress([127, 0, 0, 1].into()));
     let mut pretender = uri("spiffe://eventzr/ns/core/sa/scheduler/../stranger");
     pretender.extend(dns("scheduler.eventzr"));
     Pki {
         ca: ca.pem(),
-        crl: revocations(&ca),
+        crl: revocations(&ca, &[REVOKED]),
         server: leaf(&ca, 1, server, |_| {}),
         scheduler: leaf(&ca, 2, uri(SCHEDULER), |_| {}),
         by_dns: leaf(&ca, 3, dns("jobs.internal"), |_| {}),
@@ -73,17 +72,38 @@ fn make() -> Pki {
 
 const REVOKED: u64 = 7;
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority(name: &str) -> Authority {
+/// A CA of its own.
+pub(crate) fn authority(name: &str) -> Authority {
+    CertifiedIssuer::self_signed(authority_params(name), KeyPair::generate().unwrap()).unwrap()
+}
+
+/// A CA that another one vouches for.
+pub(crate) fn intermediate(above: &Authority, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Authority {
+    let mut params = authority_params(name);
+    change(&mut params);
+    CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), above).unwrap()
+}
+
+fn authority_params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    params
 }
 
-fn leaf(
+pub(crate) fn uri(name: &str) -> Vec<SanType> {
+    vec![SanType::URI(name.try_into().unwrap())]
+}
+
+pub(crate) fn dns(name: &str) -> Vec<SanType> {
+    vec![SanType::DnsName(name.try_into().unwrap())]
+}
+
+/// A certificate for both sides of a connection.
+pub(crate) fn leaf(
     authority: &Authority,
     serial: u64,
     names: Vec<SanType>,
@@ -102,18 +122,20 @@ fn leaf(
     }
 }
 
-fn revocations(authority: &Authority) -> String {
+/// A list of the serial numbers that a CA revokes.
+pub(crate) fn revocations(authority: &Authority, serials: &[u64]) -> String {
+    let revoked = |serial: &u64| RevokedCertParams {
+        serial_number: SerialNumber::from(*serial),
+        revocation_time: date_time_ymd(2024, 1, 1),
+        reason_code: Some(RevocationReason::KeyCompromise),
+        invalidity_date: None,
+    };
     let params = CertificateRevocationListParams {
         this_update: date_time_ymd(2024, 1, 1),
         next_update: date_time_ymd(2090, 1, 1),
         crl_number: SerialNumber::from(1),
         issuing_distribution_point: None,
-        revoked_certs: vec![RevokedCertParams {
-            serial_number: SerialNumber::from(REVOKED),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: Some(RevocationReason::KeyCompromise),
-            invalidity_date: None,
-        }],
+        revoked_certs: serials.iter().map(revoked).collect(),
         key_identifier_method: KeyIdMethod::Sha256,
     };
     params.signed_by(authority).unwrap().pem().unwrap()
@@ -121,12 +143,22 @@ fn revocations(authority: &Authority) -> String {
 
 /// A client that trusts the CA, offers these protocols, and shows this certificate.
 pub(crate) fn client(identity: Option<&Identity>, protocols: &[&str]) -> Arc<ClientConfig> {
+    client_of(rustls::ALL_VERSIONS, &pki().ca, identity, protocols)
+}
+
+/// As [`client`], with some versions of TLS and another CA.
+pub(crate) fn client_of(
+    versions: &[&'static SupportedProtocolVersion],
+    ca: &str,
+    identity: Option<&Identity>,
+    protocols: &[&str],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots
-        .add(CertificateDer::from_pem_slice(pki().ca.as_bytes()).unwrap())
+        .add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap())
         .unwrap();
     let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
     let mut config = match identity {
@@ -151,7 +183,35 @@ pub(crate) fn server(identity: &Identity, protocols: &[&str]) -> Arc<ServerConfi
     Arc::new(config)
 }
 
+/// A server that insists on a client certificate of a CA.
+pub(crate) fn mutual(identity: &Identity, clients: &str) -> Arc<ServerConfig> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(clients.as_bytes()).unwrap())
+        .unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .unwrap();
+    let (chain, key) = identity.der();
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let config = builder.with_client_cert_verifier(verifier).with_single_cert(chain, key);
+    Arc::new(config.unwrap())
+}
+
 impl Identity {
+    /// Itself, with what vouches for it.
+    pub(crate) fn through(mut self, chain: &[&Authority]) -> Self {
+        self.chain.extend(chain.iter().map(|ca| ca.pem()));
+        self
+    }
+
+    /// The certificate itself, as DER.
+    pub(crate) fn leaf(&self) -> Vec<u8> {
+        CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap().to_vec()
+    }
+
     fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes())
             .map(Result::unwrap)

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned, pki_types::ServerName};
 
 use super::{
     Answer, PATIENCE, Request,
@@ -23,6 +23,13 @@ impl<T: Read + Write + Send> Stream for T {}
 pub(crate) struct Wire {
     stream: Box<dyn Stream>,
     socket: Option<TcpStream>,
+}
+
+/// What a client knows after a handshake.
+pub(crate) struct Handshake {
+    pub(crate) resumed: bool,
+    /// The certificate of the server, as DER.
+    pub(crate) server: Vec<u8>,
 }
 
 impl Wire {
@@ -55,17 +62,25 @@ impl Wire {
     /// A TLS connection whose handshake is done, as far as the client can tell: with TLS 1.3 a
     /// refused client certificate shows on the first read.
     pub(crate) fn tls(port: u16, config: Arc<ClientConfig>) -> io::Result<Self> {
+        Self::tls_to(port, config, "localhost").map(|(wire, _)| wire)
+    }
+
+    /// As [`Self::tls`], for a server of this name; with what came of the handshake.
+    pub(crate) fn tls_to(port: u16, config: Arc<ClientConfig>, name: &str) -> io::Result<(Self, Handshake)> {
         let socket = open(port);
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         let mut transport = socket.try_clone()?;
         while connection.is_handshaking() {
             connection.complete_io(&mut transport)?;
         }
-        Ok(Self {
-            stream: Box::new(StreamOwned::new(connection, transport)),
-            socket: Some(socket),
-        })
+        let handshake = Handshake {
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            server: connection.peer_certificates().unwrap()[0].to_vec(),
+        };
+        let stream = Box::new(StreamOwned::new(connection, transport));
+        let socket = Some(socket);
+        Ok((Self { stream, socket }, handshake))
     }
 
     pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) {

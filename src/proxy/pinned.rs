@@ -1,0 +1,211 @@
+//! Connections to a service that has to prove a SPIFFE id. The engine can verify no more than a
+//! chain and a host name, and shows the certificate to nobody, so the handshake is made here: no
+//! byte of a request is sent before it is over, nor to anybody with another id.
+//!
+//! The engine takes what it gets for a plain connection, and cannot keep it: each serves a single
+//! request, over HTTP/1.1.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::connectors::L4Connect;
+use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
+use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
+use pingora::{Error, ErrorType, OrErr, Result};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::policy::client_identity::ClientIdentity;
+use crate::tls::client_certificate;
+
+/// Connects to a service, and finds out whether it has the id.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    config: Arc<ClientConfig>,
+    host: ServerName<'static>,
+    within: Duration,
+}
+
+impl Pinned {
+    /// Trusts these CAs to vouch for this id, and shows this certificate if it is asked for one.
+    pub(super) fn new(
+        id: &str,
+        ca: &[u8],
+        client: Option<&ClientIdentity>,
+        host: &str,
+        within: Duration,
+    ) -> std::result::Result<Self, String> {
+        let unusable = |error: &dyn std::fmt::Display| format!("TLS to `{host}` cannot be set up: {error}");
+        let provider = Arc::new(ring::default_provider());
+        let verifier = HasId {
+            id: id.to_owned(),
+            roots: roots(ca).map_err(|error| unusable(&error))?,
+            provider: Arc::clone(&provider),
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| unusable(&error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match client {
+            None => builder.with_no_client_auth(),
+            Some(client) => {
+                let chain = client.chain().iter().cloned().map(CertificateDer::from).collect();
+                let key = PrivateKeyDer::try_from(client.key().to_vec()).map_err(|error| unusable(&error))?;
+                let config = builder.with_client_auth_cert(chain, key);
+                config.map_err(|error| unusable(&error))?
+            }
+        };
+        // A resumed session would be verified by nobody.
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let host = ServerName::try_from(host.to_owned()).map_err(|error| unusable(&error))?;
+        Ok(Self {
+            config: Arc::new(config),
+            host,
+            within,
+        })
+    }
+
+    async fn handshake(&self, address: &EngineAddr) -> Result<TlsStream<TcpStream>> {
+        let Some(address) = address.as_inet() else {
+            return Error::e_explain(ErrorType::InternalError, "a pinned service has a network address");
+        };
+        let transport = TcpStream::connect(address)
+            .await
+            .or_err(ErrorType::ConnectError, "no connection to the service")?;
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let handshake = connector.connect(self.host.clone(), transport).await;
+        handshake.or_err(ErrorType::TLSHandshakeFailure, "the service did not prove its id")
+    }
+}
+
+#[async_trait]
+impl L4Connect for Pinned {
+    async fn connect(&self, address: &EngineAddr) -> Result<Stream> {
+        match tokio::time::timeout(self.within, self.handshake(address)).await {
+            Ok(proven) => Ok(VirtualSocketStream::new(Box::new(Proven(proven?))).into()),
+            Err(_) => Error::e_explain(
+                ErrorType::ConnectTimedout,
+                "the handshake with the service took too long",
+            ),
+        }
+    }
+}
+
+fn roots(pem: &[u8]) -> std::result::Result<RootCertStore, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| rustls::Error::General(error.to_string()))?;
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}
+
+/// Takes certificates that the CAs vouch for and that have exactly this id (SPIFFE X.509-SVID, 5.2).
+#[derive(Debug)]
+struct HasId {
+    id: String,
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for HasId {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        let parsed = ParsedCertificate::try_from(leaf)?;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, chain, now, algorithms)?;
+        let names = client_certificate(leaf).unwrap_or_default();
+        match names.uris.as_slice() {
+            [id] if *id == self.id => Ok(ServerCertVerified::assertion()),
+            _ => Err(CertificateError::NotValidForName.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            leaf,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            leaf,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A connection to somebody who has the id, as the engine wants it.
+#[derive(Debug)]
+struct Proven(TlsStream<TcpStream>);
+
+impl VirtualSocket for Proven {
+    fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
+        match option {
+            VirtualSockOpt::NoDelay => self.0.get_ref().0.set_nodelay(true),
+            // The connection is too short for anything else.
+            _ => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Proven {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Proven {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
