@@ -30,7 +30,7 @@ use crate::proxy::connections::{Connections, Slots};
 use crate::proxy::http2;
 use crate::proxy::in_force::PolicyHandle;
 use crate::proxy::server::{Edge, Server, refuse};
-use crate::reload::{Hangups, Reloader};
+use crate::reload::Reloader;
 use crate::telemetry::metrics::Metrics;
 use crate::watch_files::Trigger;
 
@@ -195,9 +195,9 @@ impl App {
     }
 
     /// Puts changed policies in force from now on, with the files that they name.
-    pub fn follow_files(&mut self, hangups: Hangups) {
+    pub fn follow_files(&mut self) {
         let start = (&self.policies, std::mem::take(&mut self.footprint));
-        let reloader = Reloader::new(&self.config, start, hangups, &self.metrics);
+        let reloader = Reloader::new(&self.config, start, &self.reload, &self.metrics);
         self.services.push(tokio::spawn(reloader.run()));
     }
 

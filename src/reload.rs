@@ -6,9 +6,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch::Receiver;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -19,25 +18,9 @@ use crate::policy_files::footprint::Footprint;
 use crate::policy_files::{self, LoadError};
 use crate::proxy::in_force::PolicyHandle;
 use crate::telemetry::metrics::Metrics;
-
-mod folders;
-mod watch;
-
-use folders::Folders;
-use watch::FileWatch;
-
-/// Who changes one file often changes more: how long nothing stirs before a look, and how long what
-/// was read has to stay as it is.
-const QUIET: Duration = Duration::from_millis(100);
-
-/// How long a look waits for quiet.
-const PATIENCE: Duration = Duration::from_millis(500);
-
-/// How often files are read in case that a change was not told of.
-const POLL: Duration = Duration::from_secs(10);
-
-/// How often they are read where folders cannot be watched.
-const POLL_ALONE: Duration = Duration::from_secs(1);
+use crate::watch_files::folders::Folders;
+use crate::watch_files::watch::FolderWatch;
+use crate::watch_files::{PUT_OFF, QUIET, Trigger, poll};
 
 /// How often files are read again that change while they are read, until that is worth a word.
 const ATTEMPTS: usize = 50;
@@ -56,34 +39,8 @@ pub struct Reloader {
     seen: Footprint,
     /// Whether it did not.
     refused: bool,
-    watch: FileWatch,
-    hangups: Hangups,
-}
-
-/// SIGHUP, which asks for a look at the files.
-#[derive(Debug)]
-pub struct Hangups(Option<Signal>);
-
-impl Hangups {
-    /// Listens from now on; until then the signal ends the process.
-    pub fn listen() -> Self {
-        let signal = signal(SignalKind::hangup());
-        if let Err(error) = &signal {
-            tracing::warn!(%error, "SIGHUP cannot be listened for");
-        }
-        Self(signal.ok())
-    }
-
-    /// Waits for the next one, for ever if it cannot be listened for.
-    async fn next(&mut self) {
-        let heard = match &mut self.0 {
-            Some(signal) => signal.recv().await,
-            None => None,
-        };
-        if heard.is_none() {
-            std::future::pending::<()>().await;
-        }
-    }
+    watch: FolderWatch,
+    asked: Receiver<()>,
 }
 
 /// Why it looks.
@@ -100,7 +57,7 @@ impl Reloader {
     pub fn new(
         config: &ServerConfig,
         (policies, footprint): (&Arc<PolicyHandle>, Footprint),
-        hangups: Hangups,
+        trigger: &Trigger,
         metrics: &Metrics,
     ) -> Self {
         Self {
@@ -112,8 +69,8 @@ impl Reloader {
             in_force: footprint.clone(),
             seen: footprint,
             refused: false,
-            watch: FileWatch::default(),
-            hangups,
+            watch: FolderWatch::default(),
+            asked: trigger.listen(),
         }
     }
 
@@ -151,17 +108,17 @@ impl Reloader {
 
     /// Waits for an occasion to look.
     async fn wait(&mut self) -> Occasion {
-        let poll = if self.watch.works() { POLL } else { POLL_ALONE };
+        let poll = poll(&self.watch);
         tokio::select! {
-            () = self.hangups.next() => return Occasion::Asked,
+            Ok(()) = self.asked.changed() => return Occasion::Asked,
             () = sleep(poll) => return Occasion::Routine,
             () = self.watch.stirred() => {}
         }
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + PUT_OFF;
         loop {
             let quiet = (Instant::now() + QUIET).min(end);
             tokio::select! {
-                () = self.hangups.next() => return Occasion::Asked,
+                Ok(()) = self.asked.changed() => return Occasion::Asked,
                 () = sleep_until(quiet) => return Occasion::Routine,
                 () = self.watch.stirred() => {}
             }

@@ -4,24 +4,26 @@
 //! Folders are watched, not files: a file that is replaced takes its watch with it. What the kernel
 //! does not tell is found by a poll that compares contents.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch::{Receiver, Sender};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-/// How long files have to be quiet, so that a certificate and its key are read together.
-const QUIET: Duration = Duration::from_millis(100);
+pub(crate) mod folders;
+pub(crate) mod watch;
+
+use folders::Folders;
+use watch::FolderWatch;
+
+/// How long files have to be quiet, so that those that belong together are read together.
+pub(crate) const QUIET: Duration = Duration::from_millis(100);
 
 /// How long events may put off a look.
-const PUT_OFF: Duration = Duration::from_millis(500);
+pub(crate) const PUT_OFF: Duration = Duration::from_millis(500);
 
 /// How often contents are compared, whatever the kernel says.
 const POLL: Duration = Duration::from_secs(10);
@@ -29,16 +31,18 @@ const POLL: Duration = Duration::from_secs(10);
 /// How often they are where the kernel tells nothing.
 const FAST_POLL: Duration = Duration::from_secs(1);
 
-/// The longest chain of symbolic links that is followed.
-const MOST_LINKS: usize = 40;
+/// How long to wait at the most before files are looked at in case that a change was not told of.
+pub(crate) fn poll(folders: &FolderWatch) -> Duration {
+    if folders.works() { POLL } else { FAST_POLL }
+}
 
 /// Asks for everything to be read again, as SIGHUP does.
 #[derive(Debug, Clone)]
-pub struct Trigger(Arc<watch::Sender<()>>);
+pub struct Trigger(Arc<Sender<()>>);
 
 impl Default for Trigger {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(())))
+        Self(Arc::new(Sender::new(())))
     }
 }
 
@@ -46,6 +50,11 @@ impl Trigger {
     /// Every [`FileWatch`] of this trigger says [`Change::Asked`], changed or not.
     pub fn reload_now(&self) {
         self.0.send_replace(());
+    }
+
+    /// Hears of every time from now on.
+    pub(crate) fn listen(&self) -> Receiver<()> {
+        self.0.subscribe()
     }
 }
 
@@ -59,36 +68,24 @@ pub enum Change {
 }
 
 /// Some files. Make it before the files are first read, so that no change is lost between.
+#[derive(Debug)]
 pub struct FileWatch {
     paths: Arc<[PathBuf]>,
     seen: Contents,
-    folders: Arc<Mutex<Folders>>,
-    events: mpsc::Receiver<()>,
-    asked: watch::Receiver<()>,
-    poll: Duration,
-}
-
-impl fmt::Debug for FileWatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileWatch")
-            .field("paths", &self.paths)
-            .finish_non_exhaustive()
-    }
+    folders: FolderWatch,
+    asked: Receiver<()>,
 }
 
 impl FileWatch {
     /// Watches these files from now on, whether or not they are there.
     pub fn new(paths: Vec<PathBuf>, trigger: &Trigger) -> Self {
-        let (tell, events) = mpsc::channel(1);
-        let mut folders = Folders::new(tell);
-        let complete = folders.follow(&paths);
+        let mut folders = FolderWatch::default();
+        folders.arm(folders_of(&paths));
         Self {
             seen: contents(&paths),
             paths: paths.into(),
-            folders: Arc::new(Mutex::new(folders)),
-            events,
-            asked: trigger.0.subscribe(),
-            poll: poll(complete),
+            folders,
+            asked: trigger.listen(),
         }
     }
 
@@ -97,11 +94,11 @@ impl FileWatch {
         loop {
             let asked = tokio::select! {
                 Ok(()) = self.asked.changed() => true,
-                Some(()) = self.events.recv() => {
+                () = self.folders.stirred() => {
                     self.settle().await;
                     false
                 }
-                () = sleep(self.poll) => false,
+                () = sleep(poll(&self.folders)) => false,
             };
             let changed = self.look().await;
             match (asked, changed) {
@@ -112,31 +109,32 @@ impl FileWatch {
         }
     }
 
-    async fn settle(&mut self) {
-        let quiet = async { while timeout(QUIET, self.events.recv()).await.is_ok() {} };
+    async fn settle(&self) {
+        let quiet = async { while timeout(QUIET, self.folders.stirred()).await.is_ok() {} };
         let _ = timeout(PUT_OFF, quiet).await;
     }
 
-    /// Whether the contents are others than at the last look.
+    /// Whether the contents are others than at the last look. The files may be on a file system
+    /// that takes its time.
     async fn look(&mut self) -> bool {
-        let (paths, folders) = (Arc::clone(&self.paths), Arc::clone(&self.folders));
-        // The files may be on a file system that takes its time.
-        let looked = tokio::task::spawn_blocking(move || {
-            let complete = folders.lock().follow(&paths);
-            (complete, contents(&paths))
-        });
-        let Ok((complete, contents)) = looked.await else {
+        let paths = Arc::clone(&self.paths);
+        let Ok(folders) = spawn_blocking(move || folders_of(&paths)).await else {
             return false;
         };
-        self.poll = poll(complete);
+        // Watched first and read then, so that nothing is missed in between.
+        self.folders.arm(folders);
+        let paths = Arc::clone(&self.paths);
+        let Ok(contents) = spawn_blocking(move || contents(&paths)).await else {
+            return false;
+        };
         let changed = self.seen != contents;
         self.seen = contents;
         changed
     }
 }
 
-const fn poll(complete: bool) -> Duration {
-    if complete { POLL } else { FAST_POLL }
+fn folders_of(paths: &[PathBuf]) -> Folders {
+    Folders::of(paths.iter().map(PathBuf::as_path), &[])
 }
 
 /// The digest of what is in some files, or that it cannot be read.
@@ -156,104 +154,11 @@ fn contents(paths: &[PathBuf]) -> Contents {
     all.finish().as_ref().to_vec()
 }
 
-/// The folders that are watched, each with what told it apart when its watch began.
-struct Folders {
-    watcher: Option<RecommendedWatcher>,
-    watched: BTreeMap<PathBuf, Identity>,
-}
-
-/// Device and inode: a folder that was replaced under its name is another one.
-type Identity = (u64, u64);
-
-impl Folders {
-    fn new(tell: mpsc::Sender<()>) -> Self {
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if event.is_ok_and(|event| is_reading(event.kind)) {
-                return;
-            }
-            // Full is as good: somebody is told already.
-            let _ = tell.try_send(());
-        });
-        let watcher =
-            watcher.inspect_err(|error| tracing::warn!(%error, "files are polled, for they cannot be watched"));
-        Self {
-            watcher: watcher.ok(),
-            watched: BTreeMap::new(),
-        }
-    }
-
-    /// Watches the folders that the paths lead through now. Whether that went well for all of them.
-    fn follow(&mut self, paths: &[PathBuf]) -> bool {
-        let Some(watcher) = &mut self.watcher else { return false };
-        let wanted = all_folders(paths);
-        for (folder, identity) in std::mem::take(&mut self.watched) {
-            if wanted.get(&folder) == Some(&Some(identity)) {
-                self.watched.insert(folder, identity);
-            } else {
-                let _ = watcher.unwatch(&folder);
-            }
-        }
-        let mut complete = true;
-        for (folder, identity) in wanted {
-            if self.watched.contains_key(&folder) {
-                continue;
-            }
-            match identity {
-                Some(identity) if watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() => {
-                    self.watched.insert(folder, identity);
-                }
-                _ => complete = false,
-            }
-        }
-        complete
-    }
-}
-
-/// Whether an event is about somebody who only reads, such as this process.
-fn is_reading(kind: EventKind) -> bool {
-    use notify::event::{AccessKind, AccessMode};
-    matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
-}
-
-fn all_folders(paths: &[PathBuf]) -> BTreeMap<PathBuf, Option<Identity>> {
-    let identity = |folder: &Path| folder.metadata().ok().map(|f| (f.dev(), f.ino()));
-    let folders = paths.iter().flat_map(|path| folders(path));
-    folders.map(|folder| (folder.clone(), identity(&folder))).collect()
-}
-
-/// The folder of a file, of each link on the way to it, and of what each link leads to.
-fn folders(path: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let Ok(mut path) = std::path::absolute(path) else {
-        return found;
-    };
-    for _ in 0..MOST_LINKS {
-        found.extend(path.parent().map(Path::to_owned));
-        let Some((link, target)) = first_link(&path) else { break };
-        let Some(folder) = link.parent() else { break };
-        found.push(folder.to_owned());
-        let rest = path.strip_prefix(&link).map(Path::to_owned).unwrap_or_default();
-        path = match rest.as_os_str().is_empty() {
-            true => folder.join(target),
-            false => folder.join(target).join(rest),
-        };
-    }
-    found
-}
-
-/// The first part of a path that is a symbolic link, and what it says.
-fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
-    let mut parts: Vec<_> = path.ancestors().collect();
-    parts.reverse();
-    parts
-        .into_iter()
-        .find_map(|part| std::fs::read_link(part).ok().map(|target| (part.to_owned(), target)))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
     use super::*;
 
@@ -283,7 +188,7 @@ mod tests {
 
     /// Without the poll, so that it is the kernel's event that is tested.
     async fn told(watch: &mut FileWatch) -> Change {
-        assert_eq!(watch.poll, POLL, "all folders are watched");
+        assert_eq!(poll(&watch.folders), POLL, "the folders are watched");
         timeout(POLL / 2, watch.changed()).await.unwrap()
     }
 
@@ -330,19 +235,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_needs_no_change_and_a_missing_folder_is_polled() {
+    fn what_is_asked_for_needs_no_change_and_a_folder_may_come_later() {
         let folder = tempfile::tempdir().unwrap();
         let trigger = Trigger::default();
         let missing = folder.path().join("later/file");
         runtime().block_on(async {
             let mut watch = FileWatch::new(vec![missing.clone()], &trigger);
-            assert_eq!(watch.poll, FAST_POLL);
             trigger.reload_now();
             assert_eq!(watch.changed().await, Change::Asked);
             fs::create_dir(folder.path().join("later")).unwrap();
             fs::write(&missing, "1").unwrap();
-            assert_eq!(watch.changed().await, Change::Contents);
-            assert_eq!(watch.poll, POLL);
+            assert_eq!(told(&mut watch).await, Change::Contents);
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
 use super::output::{complain, could_not_run, is_styled};
@@ -11,7 +11,6 @@ use crate::app::{App, Sockets, StartError};
 use crate::config::document::Store;
 use crate::config::{Overrides, ServerConfig};
 use crate::policy_files::{self, CONFIG_NAME, LoadError, Loaded};
-use crate::reload::Hangups;
 use crate::telemetry::{self, LogTarget};
 
 #[derive(Debug, Args)]
@@ -98,26 +97,25 @@ pub(super) fn refuse_to_start(error: LoadError) -> Exit {
 }
 
 async fn serve(config: ServerConfig, loaded: Loaded) -> Result<(), StartError> {
-    let hangups = Hangups::listen();
+    // Until it is listened to, the signal ends the process.
+    let hangups = signal(SignalKind::hangup()).map_err(StartError::because)?;
     let sockets = Sockets::open(&config)?;
     let mut app = App::start(config, loaded, sockets).await?;
     app.announce();
-    app.follow_files(hangups);
+    app.follow_files();
     tokio::select! {
         () = until_told_to_stop() => {}
-        () = reload_when_told(&app) => {}
+        () = reload_when_told(&app, hangups) => {}
     }
     app.stop().await;
     Ok(())
 }
 
 /// Has files read again on SIGHUP. Never ends.
-async fn reload_when_told(app: &App) {
-    if let Ok(mut hangup) = signal(SignalKind::hangup()) {
-        while hangup.recv().await.is_some() {
-            tracing::info!("told to read files again");
-            app.reload();
-        }
+async fn reload_when_told(app: &App, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        tracing::info!("told to read files again");
+        app.reload();
     }
     std::future::pending::<()>().await;
 }

@@ -14,17 +14,17 @@ use super::folders::Folders;
 
 /// A watch over folders.
 #[derive(Debug, Default)]
-pub(super) struct FileWatch {
+pub(crate) struct FolderWatch {
     folders: Arc<Folders>,
     watcher: Option<RecommendedWatcher>,
     stirred: Arc<Notify>,
     complained: bool,
 }
 
-impl FileWatch {
+impl FolderWatch {
     /// Watches these folders from now on, and no others. One that was put in the place of another
     /// is another folder.
-    pub(super) fn arm(&mut self, folders: Folders) {
+    pub(crate) fn arm(&mut self, folders: Folders) {
         if self.watcher.is_some() && *self.folders == folders {
             return;
         }
@@ -57,17 +57,17 @@ impl FileWatch {
     }
 
     /// Whether changes will be told at all.
-    pub(super) fn works(&self) -> bool {
+    pub(crate) fn works(&self) -> bool {
         self.watcher.is_some()
     }
 
     /// Forgets what has changed until now.
-    pub(super) async fn forget(&self) {
+    pub(crate) async fn forget(&self) {
         let _ = timeout(Duration::ZERO, self.stirred()).await;
     }
 
     /// Waits until something may have changed.
-    pub(super) async fn stirred(&self) {
+    pub(crate) async fn stirred(&self) {
         self.stirred.notified().await;
     }
 }
@@ -127,7 +127,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         let folders = Folders::of([file.as_path()].into_iter(), &[]);
         fs::remove_dir_all(place.path().join("folder")).unwrap();
-        let mut watch = FileWatch::default();
+        let mut watch = FolderWatch::default();
         watch.arm(folders);
         assert!(!watch.works());
         watch.stirred().await;

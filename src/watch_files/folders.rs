@@ -15,7 +15,7 @@ const MOST_LINKS: usize = 40;
 /// A file may be reached over links: in Kubernetes `wallet.yaml` leads to `..data/wallet.yaml`, and
 /// `..data` to the folder of a day. What changes there is the link `..data`, never the file.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Folders(BTreeMap<PathBuf, Folder>);
+pub(crate) struct Folders(BTreeMap<PathBuf, Folder>);
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Folder {
@@ -29,7 +29,7 @@ struct Folder {
 
 impl Folders {
     /// The folders on the way to some files, and those whose files are read whatever their names.
-    pub(super) fn of<'p>(files: impl Iterator<Item = &'p Path>, roots: &[PathBuf]) -> Self {
+    pub(crate) fn of<'p>(files: impl Iterator<Item = &'p Path>, roots: &[PathBuf]) -> Self {
         let mut folders = Self::default();
         files.for_each(|path| folders.follow(path));
         for root in roots {
@@ -43,12 +43,12 @@ impl Folders {
         folders
     }
 
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.keys().map(PathBuf::as_path)
     }
 
     /// Whether a change of this path may change what is read.
-    pub(super) fn concerns(&self, path: &Path) -> bool {
+    pub(crate) fn concerns(&self, path: &Path) -> bool {
         let folder = path.parent().and_then(|folder| self.0.get(folder));
         let named = |name| folder.is_some_and(|folder| folder.all || folder.names.contains(name));
         self.0.contains_key(path) || path.file_name().is_some_and(named)
