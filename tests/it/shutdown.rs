@@ -5,7 +5,12 @@ use std::net::TcpStream;
 use serde_json::json;
 
 use crate::harness::{
-    Gateway, Latch, Reply, Request, Setup, Upstream, certificates::client, eventually, http2::Http2, issuer::token,
+    Gateway, Latch, Reply, Request, Setup, Upstream,
+    certificates::client,
+    eventually,
+    frames::{ACK, DATA, END_STREAM, Frames, GOAWAY, HEADERS, PING, frame, head},
+    http2::Http2,
+    issuer::token,
     values,
 };
 
@@ -119,6 +124,28 @@ fn so_does_one_over_http2() {
             assert_eq!(answer.join().unwrap().text(), "whole");
         }
     });
+    assert!(gateway.ended().success());
+}
+
+#[test]
+fn http2_clients_are_told_and_lose_nothing() {
+    let (gateway, release) = holding();
+    let mut frames = Frames::open(gateway.port, &[]);
+    frames.send(&head(1, END_STREAM, "GET", "/w/open/held"));
+    eventually("the service has it", || !gateway.upstream.all().is_empty());
+    gateway.terminate();
+    assert!(frames.until(|frame| frame.kind == GOAWAY).is_some());
+    // The server waits for this answer: what was sent before it may still be on its way.
+    let ping = frames.until(|frame| frame.kind == PING).unwrap();
+    frames.send(&frame(PING, ACK, 0, &ping.payload));
+    release.open();
+    assert!(
+        frames
+            .until(|frame| frame.kind == HEADERS && frame.stream == 1)
+            .is_some()
+    );
+    let body = frames.until(|frame| frame.kind == DATA && frame.stream == 1);
+    assert_eq!(body.unwrap().payload, b"whole");
     assert!(gateway.ended().success());
 }
 
