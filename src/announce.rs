@@ -1,5 +1,6 @@
 //! What is guarded how, as log lines. Decides nothing.
 
+use crate::policy::remote::RemoteKeys;
 use crate::policy::{Mode, Policy, PolicySet};
 use crate::principal::AuthMethod;
 
@@ -37,7 +38,7 @@ fn guarding(policy: &Policy) {
             issuer = issuer.name.as_deref().unwrap_or("unchecked"),
             audience = audiences.as_deref().unwrap_or("unchecked"),
             algorithms = ?issuer.algorithms,
-            keys = issuer.remote.as_ref().map(crate::policy::remote::RemoteKeys::url),
+            keys = issuer.remote.as_ref().map(RemoteKeys::url),
             "trusting"
         );
     }

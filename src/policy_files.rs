@@ -84,11 +84,6 @@ pub fn look(paths: &[PathBuf], earlier: &Footprint) -> Footprint {
     }
 }
 
-/// Reads the text of all policies below some paths, in the order of their names.
-pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Arc<Source>>, LoadError> {
-    texts(paths, &read_files(paths))
-}
-
 /// Files by their names, with what an attempt to read them found.
 type Files = BTreeMap<PathBuf, io::Result<Vec<u8>>>;
 

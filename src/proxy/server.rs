@@ -261,7 +261,6 @@ pub fn refuse(in_force: Arc<PolicyHandle>, metrics: Metrics, access_log: bool) -
 
 fn head_rejection(status: u16) -> Rejection {
     match status {
-        405 => Rejection::because(Reason::MethodNotAllowed, "CONNECT is not served"),
         408 => Rejection::because(Reason::RequestTimeout, "the head took too long"),
         503 => Rejection::because(Reason::Overloaded, "the listener has no room for the connection"),
         431 => Rejection::because(Reason::HeadersTooLarge, "the head is longer than the limit"),
