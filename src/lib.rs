@@ -23,6 +23,9 @@ pub mod policy;
 pub mod authn;
 pub mod authz;
 pub mod decision;
+pub mod fingerprint;
+pub mod quota;
+pub mod revocation;
 
 // Edges: whatever touches the outside world.
 pub mod admin;
@@ -33,6 +36,7 @@ pub mod jwks;
 pub mod policy_files;
 pub mod proxy;
 pub mod reload;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod watch_files;

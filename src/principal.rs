@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// How a principal was proven.
@@ -39,13 +40,28 @@ impl fmt::Display for AuthMethod {
 }
 
 /// A tenant: a UUID in its hyphenated form (RFC 9562, 4), compared without case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TenantId(Uuid);
 
 impl TenantId {
     /// Reads the hyphenated form; every other spelling of a UUID is `None`.
     pub fn parse(text: &str) -> Option<Self> {
         hyphenated_uuid(text).map(Self)
+    }
+}
+
+impl TryFrom<String> for TenantId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("no UUID in its hyphenated form")
+    }
+}
+
+impl From<TenantId> for String {
+    fn from(tenant: TenantId) -> Self {
+        tenant.to_string()
     }
 }
 

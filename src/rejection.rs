@@ -4,6 +4,7 @@
 //! access log, `explain` and the policy tests; it is never derived from what a client sent.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 
@@ -46,6 +47,10 @@ reasons! {
     TenantHeaderMissing = 400 "tenant_header_missing" "The tenant header is missing.",
     /// The tenant header is no UUID, or is there twice.
     TenantHeaderInvalid = 400 "tenant_header_invalid" "The tenant header is not one UUID.",
+    /// The route needs an idempotency key and there is none.
+    IdempotencyKeyMissing = 400 "idempotency_key_missing" "The idempotency key is missing.",
+    /// The idempotency key is no UUID.
+    IdempotencyKeyInvalid = 400 "idempotency_key_invalid" "The idempotency key is not one UUID.",
     /// No credential that the route accepts came with the request.
     CredentialMissing = 401 "credential_missing" "Authentication is required.",
     /// The bearer token is not a JWT in its one allowed spelling.
@@ -68,6 +73,8 @@ reasons! {
     TokenClaimMissing = 401 "token_claim_missing" "A required claim of the token is missing.",
     /// A claim is not of the type or form that it must have.
     TokenClaimInvalid = 401 "token_claim_invalid" "A claim of the token is invalid.",
+    /// The token, its subject or its tenant was revoked after it was issued.
+    TokenRevoked = 401 "token_revoked" "The token has been revoked.",
     /// The internal key is unknown or has expired.
     InternalKeyInvalid = 401 "internal_key_invalid" "The internal key is invalid.",
     /// The route needs a client certificate and the connection has none.
@@ -86,12 +93,18 @@ reasons! {
     MethodNotAllowed = 405 "method_not_allowed" "The method is not allowed on this route.",
     /// The client was too slow.
     RequestTimeout = 408 "request_timeout" "The request took too long to arrive.",
+    /// A request with the same idempotency key is not answered yet.
+    IdempotencyInProgress = 409 "idempotency_in_progress" "A request with this idempotency key is in progress.",
     /// The body is longer than the limit.
     BodyTooLarge = 413 "body_too_large" "The body of the request is too large.",
     /// The request target is longer than the limit.
     UriTooLong = 414 "uri_too_long" "The target of the request is too long.",
     /// The media type is not one that the route takes.
     ContentTypeUnsupported = 415 "content_type_unsupported" "The content type is not supported.",
+    /// The idempotency key came before, with another body.
+    IdempotencyKeyReused = 422 "idempotency_key_reused" "The idempotency key was used for another request.",
+    /// As many requests as the caller has for now.
+    QuotaExceeded = 429 "quota_exceeded" "The quota is used up.",
     /// The head is longer than the limit, or has too many fields.
     HeadersTooLarge = 431 "headers_too_large" "The header of the request is too large.",
     /// A fault of Sidegate itself; nothing was forwarded.
@@ -102,6 +115,8 @@ reasons! {
     UpstreamFailed = 502 "upstream_failed" "The service did not answer properly.",
     /// No key set of the issuer could be had, or none that is new enough.
     KeysUnavailable = 503 "keys_unavailable" "The keys to verify the token are unavailable.",
+    /// What replicas share cannot be had, and the request cannot be decided without it.
+    StoreUnavailable = 503 "store_unavailable" "The shared state is unavailable.",
     /// There are as many connections or requests as are taken at a time.
     Overloaded = 503 "overloaded" "Too much is going on at once.",
     /// The service did not answer in time.
@@ -118,9 +133,12 @@ impl Reason {
             404 => "NOT_FOUND",
             405 => "METHOD_NOT_ALLOWED",
             408 => "REQUEST_TIMEOUT",
+            409 => "CONFLICT",
             413 => "PAYLOAD_TOO_LARGE",
             414 => "URI_TOO_LONG",
             415 => "UNSUPPORTED_MEDIA_TYPE",
+            422 => "UNPROCESSABLE_ENTITY",
+            429 => "TOO_MANY_REQUESTS",
             431 => "HEADERS_TOO_LARGE",
             502 => "BAD_GATEWAY",
             503 => "SERVICE_UNAVAILABLE",
@@ -148,6 +166,7 @@ impl Reason {
                 | Self::TokenAudienceMismatch
                 | Self::TokenClaimMissing
                 | Self::TokenClaimInvalid
+                | Self::TokenRevoked
         )
     }
 }
@@ -159,6 +178,7 @@ pub struct Rejection {
     cause: Cow<'static, str>,
     allow: Vec<Method>,
     issuer: Option<usize>,
+    retry_after: Option<u64>,
 }
 
 impl Rejection {
@@ -170,6 +190,7 @@ impl Rejection {
             cause: cause.into(),
             allow: Vec::new(),
             issuer: None,
+            retry_after: None,
         }
     }
 
@@ -180,6 +201,7 @@ impl Rejection {
             cause: Cow::Borrowed("the routes of this path take other methods"),
             allow,
             issuer: None,
+            retry_after: None,
         }
     }
 
@@ -194,6 +216,19 @@ impl Rejection {
     /// The issuer without whose newest keys the request was refused.
     pub const fn wants_keys_of(&self) -> Option<usize> {
         self.issuer
+    }
+
+    /// The same refusal, with when it is worth another try: whole seconds from now, at least one.
+    #[must_use]
+    pub fn retry_after(mut self, time: Duration) -> Self {
+        let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        self.retry_after = Some(whole.max(1));
+        self
+    }
+
+    /// The seconds for `Retry-After` (RFC 9110, 10.2.3).
+    pub const fn retry_seconds(&self) -> Option<u64> {
+        self.retry_after
     }
 
     /// The stable reason.

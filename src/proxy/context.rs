@@ -141,7 +141,7 @@ impl RequestContext {
         if self.place.is_none() {
             self.permit = None;
             self.decision = "deny";
-            self.rejection = Some(Reason::Overloaded.into());
+            self.rejection = Some(Rejection::from(Reason::Overloaded).retry_after(Duration::from_secs(1)));
         }
     }
 

@@ -159,9 +159,11 @@ pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorRespons
                 .map(|allow| (ALLOW, allow)),
         );
     }
-    if reason == Reason::Overloaded {
-        headers.push((RETRY_AFTER, HeaderValue::from_static("1")));
-    }
+    headers.extend(
+        rejection
+            .retry_seconds()
+            .map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds))),
+    );
     ErrorResponse {
         status: if context.grpc { 200 } else { reason.status() },
         headers,

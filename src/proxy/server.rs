@@ -262,7 +262,8 @@ pub fn refuse(in_force: Arc<PolicyHandle>, metrics: Metrics, access_log: bool) -
 fn head_rejection(status: u16) -> Rejection {
     match status {
         408 => Rejection::because(Reason::RequestTimeout, "the head took too long"),
-        503 => Rejection::because(Reason::Overloaded, "the listener has no room for the connection"),
+        503 => Rejection::because(Reason::Overloaded, "the listener has no room for the connection")
+            .retry_after(Duration::from_secs(1)),
         431 => Rejection::because(Reason::HeadersTooLarge, "the head is longer than the limit"),
         _ => Rejection::because(Reason::RequestMalformed, "the head is not HTTP"),
     }

@@ -32,6 +32,7 @@ pub struct Metrics {
     policy_info: GaugeVec,
     certificate_expiry: GaugeVec,
     certificate_reloads: IntCounterVec,
+    store_operations: IntCounterVec,
 }
 
 /// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
@@ -133,6 +134,11 @@ impl Metrics {
                 "sidegate_certificate_reloads_total",
                 "Times that the certificates of a listener were read, the start included, by result.",
                 &["listener", "result"],
+            )?,
+            store_operations: counter(
+                "sidegate_store_operations_total",
+                "Questions to the store, by operation and result.",
+                &["operation", "result"],
             )?,
             registry,
         };
@@ -245,6 +251,11 @@ impl Metrics {
         let [good, bad] =
             ["success", "failure"].map(|result| self.certificate_reloads.with_label_values(&[listener, result]));
         if success { good.inc() } else { bad.inc() }
+    }
+
+    /// Counts a question to the store.
+    pub fn store_operation(&self, operation: &str, result: &str) {
+        self.store_operations.with_label_values(&[operation, result]).inc();
     }
 
     /// Notes when the first certificate of a listener expires, in seconds since the epoch.

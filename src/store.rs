@@ -1,0 +1,165 @@
+//! What all replicas know together, kept in this process or in Redis: revoked tokens, answers to
+//! requests that may come again, how often callers called.
+//!
+//! Every answer comes within the deadline of the store. One that does not come is [`Unavailable`],
+//! and what that means is the policy's to say.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::fingerprint::Fingerprint;
+use crate::quota::{Rate, Spent};
+use crate::revocation::Revocation;
+use crate::telemetry::metrics::Metrics;
+
+pub mod ledger;
+mod memory;
+
+use ledger::{Ledger, Snapshot};
+use memory::MemoryStore;
+
+/// Why the store gave no answer. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable {
+    result: &'static str,
+    cause: Cow<'static, str>,
+}
+
+impl Unavailable {
+    /// No answer: the word of the metric, and what was found.
+    pub fn because(result: &'static str, cause: impl Into<Cow<'static, str>>) -> Self {
+        let cause = cause.into();
+        Self { result, cause }
+    }
+
+    /// There is no room for more.
+    pub fn full(cause: &'static str) -> Self {
+        Self::because("full", cause)
+    }
+
+    /// What was found, for the operator.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)
+    }
+}
+
+/// What became of a wish to be the one who answers a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody else does, for as long as the lease lasts.
+    Granted,
+    /// Somebody else does.
+    Taken,
+    /// It was answered: the record.
+    Answered(Bytes),
+}
+
+/// Shared state.
+#[derive(Debug)]
+pub struct Store {
+    kind: Kind,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Memory(MemoryStore),
+}
+
+impl Store {
+    /// State that is shared with nobody, and ends with the process.
+    pub fn memory(metrics: &Metrics) -> Arc<Self> {
+        Arc::new(Self {
+            kind: Kind::Memory(MemoryStore::default()),
+            metrics: metrics.clone(),
+        })
+    }
+
+    fn ledger(&self) -> &Ledger {
+        match &self.kind {
+            Kind::Memory(memory) => memory.ledger(),
+        }
+    }
+
+    /// The revocations that are known now. Asks no network.
+    pub fn revocations(&self) -> Snapshot {
+        self.ledger().snapshot()
+    }
+
+    /// Adds a revocation for all replicas.
+    pub async fn revoke(&self, revocation: &Revocation) -> Result<(), Unavailable> {
+        let done = match &self.kind {
+            Kind::Memory(memory) => memory.revoke(revocation, now()),
+        };
+        self.count("revoke", done)
+    }
+
+    /// Asks to be the one who answers the request of a key, for as long as a lease; the owner is
+    /// this one attempt.
+    pub async fn claim(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<Claim, Unavailable> {
+        let claim = match &self.kind {
+            Kind::Memory(memory) => memory.claim(key, owner, lease, now()),
+        };
+        self.count("claim", claim)
+    }
+
+    /// Prolongs the lease of a claim that was granted.
+    pub async fn renew(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<(), Unavailable> {
+        let done = match &self.kind {
+            Kind::Memory(memory) => memory.renew(key, owner, lease, now()),
+        };
+        self.count("renew", done)
+    }
+
+    /// Keeps the answer to a claim that was granted, unless somebody else has it now.
+    pub async fn complete(
+        &self,
+        key: Fingerprint,
+        owner: Uuid,
+        record: Bytes,
+        ttl: Duration,
+    ) -> Result<(), Unavailable> {
+        let done = match &self.kind {
+            Kind::Memory(memory) => memory.complete(key, owner, record, ttl, now()),
+        };
+        self.count("complete", done)
+    }
+
+    /// Gives up a claim that was granted, so that another request may have it.
+    pub async fn release(&self, key: Fingerprint, owner: Uuid) -> Result<(), Unavailable> {
+        let done = match &self.kind {
+            Kind::Memory(memory) => memory.release(key, owner),
+        };
+        self.count("release", done)
+    }
+
+    /// Takes one request out of a bucket, if there is one.
+    pub async fn spend(&self, bucket: Fingerprint, rate: Rate) -> Result<Spent, Unavailable> {
+        let spent = match &self.kind {
+            Kind::Memory(memory) => memory.spend(bucket, rate, now()),
+        };
+        self.count("spend", spent)
+    }
+
+    fn count<T>(&self, operation: &'static str, answer: Result<T, Unavailable>) -> Result<T, Unavailable> {
+        let result = answer.as_ref().map_or_else(|unavailable| unavailable.result, |_| "ok");
+        self.metrics.store_operation(operation, result);
+        answer
+    }
+}
+
+/// Milliseconds since the epoch.
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}

@@ -1,0 +1,115 @@
+//! The revocations that this replica knows, read without a lock. How it hears of them is the
+//! store's.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::Unavailable;
+use crate::revocation::{MAX_REVOCATIONS, Millis, Revocation, RevocationList, Revocations};
+
+/// What is known at a moment.
+#[derive(Debug, Clone)]
+struct Known {
+    list: RevocationList,
+    /// When it was complete last; `None` for never.
+    complete: Option<Instant>,
+    /// Whether it is the whole truth by itself, and does not age.
+    alone: bool,
+}
+
+/// The revocations that are known.
+#[derive(Debug)]
+pub struct Ledger {
+    known: ArcSwap<Known>,
+    writing: Mutex<()>,
+}
+
+/// What was known when it was asked for.
+#[derive(Debug)]
+pub struct Snapshot {
+    known: Arc<Known>,
+    at: Instant,
+}
+
+impl Snapshot {
+    /// For a decision.
+    pub fn view(&self) -> Revocations<'_> {
+        let complete = self.known.complete;
+        let age = complete.map(|complete| match self.known.alone {
+            true => Duration::ZERO,
+            false => self.at.saturating_duration_since(complete),
+        });
+        let list = &self.known.list;
+        Revocations::Known { list, age }
+    }
+
+    /// The list.
+    pub fn list(&self) -> &RevocationList {
+        &self.known.list
+    }
+}
+
+impl Ledger {
+    /// A list that nobody else adds to: it is complete as it is.
+    pub fn alone() -> Self {
+        Self::new(Some(Instant::now()), true)
+    }
+
+    /// A list that is not complete until it is said to be.
+    pub fn shared() -> Self {
+        Self::new(None, false)
+    }
+
+    fn new(complete: Option<Instant>, alone: bool) -> Self {
+        Self {
+            known: ArcSwap::from_pointee(Known {
+                list: RevocationList::default(),
+                complete,
+                alone,
+            }),
+            writing: Mutex::default(),
+        }
+    }
+
+    /// What is known now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            known: self.known.load_full(),
+            at: Instant::now(),
+        }
+    }
+
+    /// Adds some, and forgets those that are over.
+    pub fn add(&self, revocations: &[Revocation], now: Millis) -> Result<(), Unavailable> {
+        self.change(|known| {
+            known.list.purge(now);
+            for revocation in revocations {
+                known.list.add(revocation);
+            }
+            match known.list.len() > MAX_REVOCATIONS {
+                true => Err(Unavailable::full("there is no room for more revocations")),
+                false => Ok(()),
+            }
+        })
+    }
+
+    /// Says that the list was complete at a moment.
+    pub fn complete(&self, at: Instant) {
+        let _infallible = self.change(|known| {
+            known.complete = Some(at);
+            Ok(())
+        });
+    }
+
+    /// Changes a copy, and puts it in force if the change succeeds.
+    fn change(&self, change: impl FnOnce(&mut Known) -> Result<(), Unavailable>) -> Result<(), Unavailable> {
+        let _one_at_a_time = self.writing.lock();
+        let mut known = Known::clone(&self.known.load());
+        change(&mut known)?;
+        self.known.store(Arc::new(known));
+        Ok(())
+    }
+}
