@@ -33,6 +33,9 @@ pub struct Metrics {
     certificate_expiry: GaugeVec,
     certificate_reloads: IntCounterVec,
     store_operations: IntCounterVec,
+    store_up: IntGauge,
+    revocations: IntGauge,
+    revocations_complete: GaugeVec,
 }
 
 /// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
@@ -139,6 +142,19 @@ impl Metrics {
                 "sidegate_store_operations_total",
                 "Questions to the store, by operation and result.",
                 &["operation", "result"],
+            )?,
+            store_up: register(
+                &registry,
+                IntGauge::new("sidegate_store_up", "Whether the store answers: 1 or 0.")?,
+            )?,
+            revocations: register(
+                &registry,
+                IntGauge::new("sidegate_revocations", "Revocations that are known.")?,
+            )?,
+            revocations_complete: gauge(
+                "sidegate_revocations_last_complete_timestamp_seconds",
+                "When the list of revocations was known to be complete last; always, where there is no such line.",
+                &[],
             )?,
             registry,
         };
@@ -256,6 +272,25 @@ impl Metrics {
     /// Counts a question to the store.
     pub fn store_operation(&self, operation: &str, result: &str) {
         self.store_operations.with_label_values(&[operation, result]).inc();
+    }
+
+    /// Notes whether the store answers.
+    pub fn store_up(&self, up: bool) {
+        self.store_up.set(i64::from(up));
+    }
+
+    /// Notes how many revocations are known.
+    pub fn revocations(&self, count: usize) {
+        self.revocations.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Notes that the list of revocations was complete at a moment, and how many there were.
+    pub fn revocations_complete(&self, count: usize, at: jiff::Timestamp) {
+        self.revocations(count);
+        let none: [&str; 0] = [];
+        self.revocations_complete
+            .with_label_values(&none)
+            .set(seconds(at.as_second()));
     }
 
     /// Notes when the first certificate of a listener expires, in seconds since the epoch.
