@@ -24,6 +24,7 @@ use crate::config::Limits;
 use crate::decision::decide;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{host_of, is_grpc};
+use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
 pub mod answer;
@@ -61,6 +62,8 @@ const WEBSOCKET_SILENCE: Duration = Duration::from_hours(1);
 pub struct Gateway {
     /// The policies in force.
     pub policies: Arc<PolicyHandle>,
+    /// What replicas share.
+    pub store: Arc<Store>,
     /// What is counted.
     pub metrics: Metrics,
     /// What a request may cost.
@@ -79,13 +82,15 @@ impl Gateway {
     async fn decide(&self, session: &Session, target: &Target, ctx: &mut RequestContext) {
         let facts = facts::of(session, target, self.limits.body_bytes, Timestamp::now().as_second());
         let in_force = Arc::clone(&ctx.in_force);
+        let revoked = self.store.revocations();
         let mut started = Instant::now();
-        let mut decision = decide(&in_force.policies, &facts, &mut ());
+        let mut decision = decide(&in_force.policies, &facts, revoked.view(), &mut ());
         let rejection = decision.outcome.rejection();
         let keys = self.policies.keys();
         if keys.hope(&in_force.policies, decision.policy, rejection).await {
             started = Instant::now();
-            decision = decide(&in_force.policies, &facts, &mut ());
+            let revoked = self.store.revocations();
+            decision = decide(&in_force.policies, &facts, revoked.view(), &mut ());
         }
         ctx.decision_duration = started.elapsed();
         ctx.decided(decision, target.query());
