@@ -9,6 +9,10 @@ use prometheus::{
     TextEncoder,
 };
 
+mod shared;
+
+pub use shared::SharedStateMetrics;
+
 /// The label of a request that no policy or route takes.
 pub const NONE: &str = "none";
 
@@ -33,6 +37,7 @@ pub struct Metrics {
     certificate_expiry: GaugeVec,
     certificate_reloads: IntCounterVec,
     store_operations: IntCounterVec,
+    shared: SharedStateMetrics,
 }
 
 /// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
@@ -140,6 +145,7 @@ impl Metrics {
                 "Questions to the store, by operation and result.",
                 &["operation", "result"],
             )?,
+            shared: SharedStateMetrics::new(&registry)?,
             registry,
         };
         metrics.register_constants()?;
@@ -251,6 +257,11 @@ impl Metrics {
         let [good, bad] =
             ["success", "failure"].map(|result| self.certificate_reloads.with_label_values(&[listener, result]));
         if success { good.inc() } else { bad.inc() }
+    }
+
+    /// What is counted of shared state.
+    pub fn shared(&self) -> &SharedStateMetrics {
+        &self.shared
     }
 
     /// Counts a question to the store.
