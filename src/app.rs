@@ -31,6 +31,7 @@ use crate::proxy::http2;
 use crate::proxy::in_force::PolicyHandle;
 use crate::proxy::server::{Edge, Server, refuse};
 use crate::reload::Reloader;
+use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::watch_files::Trigger;
 
@@ -148,6 +149,7 @@ impl App {
     pub async fn start(config: ServerConfig, loaded: Loaded, sockets: Sockets) -> Result<Self, StartError> {
         check_system_roots()?;
         let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
+        let store = Store::start(&config.store, &metrics).map_err(StartError)?;
         let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
         let policies = policies.map_err(StartError)?;
         metrics.policies_in_force(&loaded.footprint.hash(), None, jiff::Timestamp::now());
@@ -158,7 +160,7 @@ impl App {
         let room = descriptors::room(descriptors::raise(), sockets.listeners.len());
         let reload = Trigger::default();
         let requests = at_most(config.limits.requests, room.requests, "requests");
-        let edge = edge(&config, &policies, &metrics, requests);
+        let edge = edge(&config, (&policies, &store), &metrics, requests);
         let mut admin = Service::new(
             "admin".into(),
             AdminServer::new(Admin::new(metrics.clone(), Arc::clone(&readiness))),
@@ -258,20 +260,26 @@ fn check_system_roots() -> Result<(), StartError> {
 }
 
 /// What serves a connection, whatever listener it came by; at most so many requests at a time.
-pub fn edge(config: &ServerConfig, policies: &Arc<PolicyHandle>, metrics: &Metrics, requests: usize) -> Arc<Edge> {
-    let proxy = proxy(config, policies, metrics, requests);
+pub fn edge(
+    config: &ServerConfig,
+    (policies, store): (&Arc<PolicyHandle>, &Arc<Store>),
+    metrics: &Metrics,
+    requests: usize,
+) -> Arc<Edge> {
+    let proxy = proxy(config, (policies, store), metrics, requests);
     let refuse = refuse(Arc::clone(policies), metrics.clone(), config.log.access);
     Arc::new(Edge::new(proxy, &config.limits, refuse))
 }
 
 fn proxy(
     config: &ServerConfig,
-    policies: &Arc<PolicyHandle>,
+    (policies, store): (&Arc<PolicyHandle>, &Arc<Store>),
     metrics: &Metrics,
     requests: usize,
 ) -> HttpProxy<Gateway> {
     let gateway = Gateway {
         policies: Arc::clone(policies),
+        store: Arc::clone(store),
         metrics: metrics.clone(),
         limits: config.limits,
         places: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),

@@ -9,11 +9,13 @@ use crate::policy::route::{Authentication, Rule};
 use crate::principal::{AuthMethod, Principal};
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
+use crate::revocation::Revocations;
 
 pub mod claims;
 pub mod json;
 pub mod jws;
 pub mod jwt;
+mod revoked;
 
 /// What one method made of a request.
 #[derive(Debug, PartialEq)]
@@ -29,17 +31,22 @@ pub fn authenticate(
     authentication: &Authentication,
     policy: &Policy,
     request: &RequestFacts<'_>,
+    revocations: Revocations<'_>,
 ) -> Result<Principal, Rejection> {
+    let attempt = |method| attempt(method, policy, request, revocations);
     match authentication.rule() {
-        Rule::All(methods) => all(methods, policy, request),
-        Rule::Any(methods) => any(methods, policy, request),
+        Rule::All(methods) => all(methods, attempt),
+        Rule::Any(methods) => any(methods, attempt),
     }
 }
 
-fn all(methods: &[AuthMethod], policy: &Policy, request: &RequestFacts<'_>) -> Result<Principal, Rejection> {
+fn all(
+    methods: &[AuthMethod],
+    attempt: impl Fn(AuthMethod) -> Result<Attempt, Rejection>,
+) -> Result<Principal, Rejection> {
     let mut principal = Principal::default();
     for method in methods {
-        match attempt(*method, policy, request)? {
+        match attempt(*method)? {
             Attempt::Proven(proven) => principal.join(proven),
             Attempt::Absent => return Err(absent(*method)),
         }
@@ -49,10 +56,13 @@ fn all(methods: &[AuthMethod], policy: &Policy, request: &RequestFacts<'_>) -> R
 
 /// The first method whose credential is there. The others are looked at too: one that is there and
 /// bad is a rejection, never a reason to fall through to a weaker one.
-fn any(methods: &[AuthMethod], policy: &Policy, request: &RequestFacts<'_>) -> Result<Principal, Rejection> {
+fn any(
+    methods: &[AuthMethod],
+    attempt: impl Fn(AuthMethod) -> Result<Attempt, Rejection>,
+) -> Result<Principal, Rejection> {
     let mut principal = None;
     for method in methods {
-        match attempt(*method, policy, request)? {
+        match attempt(*method)? {
             Attempt::Proven(proven) => principal = principal.or(Some(proven)),
             Attempt::Absent => {}
         }
@@ -75,10 +85,15 @@ fn absent(method: AuthMethod) -> Rejection {
     }
 }
 
-fn attempt(method: AuthMethod, policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection> {
+fn attempt(
+    method: AuthMethod,
+    policy: &Policy,
+    request: &RequestFacts<'_>,
+    revocations: Revocations<'_>,
+) -> Result<Attempt, Rejection> {
     match method {
         AuthMethod::Public => Ok(Attempt::Proven(proven_by(AuthMethod::Public))),
-        AuthMethod::Jwt => bearer(policy, request),
+        AuthMethod::Jwt => bearer(policy, request, revocations),
         AuthMethod::InternalKey => key(policy, request),
         AuthMethod::Mtls => certificate(policy, request),
     }
@@ -91,14 +106,18 @@ fn proven_by(method: AuthMethod) -> Principal {
     }
 }
 
-fn bearer(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection> {
+fn bearer(policy: &Policy, request: &RequestFacts<'_>, revocations: Revocations<'_>) -> Result<Attempt, Rejection> {
     match Bearer::of(request.headers) {
         Bearer::Absent => Ok(Attempt::Absent),
         Bearer::Malformed => Err(Rejection::because(
             Reason::TokenMalformed,
             "what follows `Bearer` is no token of at most 8 KiB",
         )),
-        Bearer::Token(token) => jwt::verify(token, &policy.issuers, request.now).map(Attempt::Proven),
+        Bearer::Token(token) => {
+            let mut principal = jwt::verify(token, &policy.issuers, request.now)?;
+            revoked::check(policy, &mut principal, revocations, request.now)?;
+            Ok(Attempt::Proven(principal))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::authn::claims;
 use crate::policy::identity::IdentitySource;
 use crate::policy::route::{Requirement, Route};
 use crate::policy::{Policy, TenantRule};
-use crate::principal::{AuthMethod, Principal, TenantId};
+use crate::principal::{AuthMethod, Principal, TenantId, claim_at};
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
 
@@ -118,7 +118,7 @@ fn value_of(source: &IdentitySource, principal: &Principal) -> Result<Option<Str
         IdentitySource::ClientId => Ok(principal.client.clone()),
         IdentitySource::Roles => join(principal.roles.iter().map(String::as_str), "roles"),
         IdentitySource::Scopes => join(principal.scopes.iter().map(String::as_str), "scopes"),
-        IdentitySource::Claim(path) => match claims::at(&principal.claims, path) {
+        IdentitySource::Claim(path) => match claim_at(&principal.claims, path) {
             // Issuers write `null` for what they do not know.
             None | Some(Value::Null) => Ok(None),
             Some(value) => claim_value(value, &path.join(".")),

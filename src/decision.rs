@@ -1,18 +1,24 @@
 //! One request in, one decision out: a pure function that the proxy, `explain` and the tests share.
 //!
-//! malformed → path → host and route → method → credentials → tenant → roles and scopes → content.
-//! The first no ends it.
+//! malformed → path → host and route → method → credentials → tenant → roles and scopes → content →
+//! idempotency key. The first no ends it. What only the store can tell comes after.
+
+use std::sync::Arc;
 
 use http::Method;
+use uuid::Uuid;
 
 use crate::authn;
 use crate::authz::{self, Permit};
+use crate::idempotency;
 use crate::policy::route::Route;
+use crate::policy::shared::Quota;
 use crate::policy::{Mode, Policy, PolicySet, RouteIndex};
 use crate::principal::{AuthMethod, Principal};
 use crate::rejection::{Reason, Rejection};
 use crate::request::path::NormalizedPath;
 use crate::request::{Body, RequestFacts};
+use crate::revocation::Revocations;
 
 mod lookup;
 
@@ -95,6 +101,10 @@ pub enum Step {
     Scopes,
     /// With which content?
     Content,
+    /// Is it one that may come again?
+    Idempotency,
+    /// How often may it come?
+    Quota,
 }
 
 impl Step {
@@ -109,6 +119,8 @@ impl Step {
             Self::Roles => "roles",
             Self::Scopes => "scopes",
             Self::Content => "content",
+            Self::Idempotency => "idempotency",
+            Self::Quota => "quota",
         }
     }
 }
@@ -127,7 +139,12 @@ impl Observer for () {
 }
 
 /// Decides a request.
-pub fn decide<'r>(policies: &PolicySet, request: &RequestFacts<'r>, observer: &mut impl Observer) -> Decision<'r> {
+pub fn decide<'r>(
+    policies: &PolicySet,
+    request: &RequestFacts<'r>,
+    revocations: Revocations<'_>,
+    observer: &mut impl Observer,
+) -> Decision<'r> {
     let spelled = policies.spelled(request.host(), request.path);
     if *request.method == Method::CONNECT {
         let rejection = Rejection::method_not_allowed(Vec::new());
@@ -167,7 +184,7 @@ pub fn decide<'r>(policies: &PolicySet, request: &RequestFacts<'r>, observer: &m
                 return deny(Step::Request, Some(route.policy), Some(path), rejection, observer);
             }
             observer.passed(Step::Route, || format!("{} ({})", matched.pattern, matched.place));
-            judge(policy, matched, request, &mut principal, observer)
+            judge((policy, matched), request, revocations, &mut principal, observer)
         }
         None => Outcome::Deny(Reason::InternalError.into()),
     };
@@ -213,13 +230,13 @@ fn repeated(policies: &PolicySet, policy: Option<usize>, request: &RequestFacts<
 
 /// What a route makes of a request.
 fn judge(
-    policy: &Policy,
-    route: &Route,
+    (policy, route): (&Policy, &Route),
     request: &RequestFacts<'_>,
+    revocations: Revocations<'_>,
     principal: &mut Option<Principal>,
     observer: &mut impl Observer,
 ) -> Outcome {
-    match authorize(policy, route, request, principal, observer) {
+    match authorize((policy, route), request, revocations, principal, observer) {
         Ok(permit) => Outcome::Allow(permit),
         // A limit is no matter of policy, and holds in shadow mode too.
         Err(rejection) if route.mode == Mode::Shadow && rejection.reason() != Reason::BodyTooLarge => {
@@ -230,14 +247,14 @@ fn judge(
 }
 
 fn authorize(
-    policy: &Policy,
-    route: &Route,
+    (policy, route): (&Policy, &Route),
     request: &RequestFacts<'_>,
+    revocations: Revocations<'_>,
     proven: &mut Option<Principal>,
     observer: &mut impl Observer,
 ) -> Result<Permit, Rejection> {
     let principal = step(Step::Credentials, observer, |observer| {
-        let principal = authn::authenticate(&route.authentication, policy, request)?;
+        let principal = authn::authenticate(&route.authentication, policy, request, revocations)?;
         observer.passed(Step::Credentials, || describe(&principal));
         Ok(principal)
     })?;
@@ -267,8 +284,19 @@ fn authorize(
     step(Step::Content, observer, |observer| {
         check_content(route, request)?;
         observer.passed(Step::Content, || describe_content(route, request));
-        Ok(permit)
-    })
+        Ok(())
+    })?;
+    if let Some(rule) = &route.idempotency {
+        step(Step::Idempotency, observer, |observer| {
+            let key = idempotency::key(rule, request.method, request.headers)?;
+            observer.passed(Step::Idempotency, || describe_key(key));
+            Ok(())
+        })?;
+    }
+    if !route.quotas.is_empty() {
+        observer.passed(Step::Quota, || describe_quotas(route, principal));
+    }
+    Ok(permit)
 }
 
 /// Runs a step and reports how it failed, if it did.
@@ -307,6 +335,23 @@ fn describe_content(route: &Route, request: &RequestFacts<'_>) -> String {
         (true, false) => format!("no body; one that is written would have to be {types}"),
         (false, _) => "accepted".into(),
     }
+}
+
+fn describe_key(key: Option<Uuid>) -> String {
+    match key {
+        Some(key) => format!("{key}; the running Sidegate knows whether it was answered"),
+        None => "without a key".into(),
+    }
+}
+
+fn describe_quotas(route: &Route, principal: &Principal) -> String {
+    let rate = |quota: &Arc<Quota>| {
+        let plan = quota.plan(&principal.claims);
+        let limit = quota.rate_of(plan).limit();
+        format!("{}: {limit} in {}s", quota.name, quota.window.as_secs_f64())
+    };
+    let rates: Vec<_> = route.quotas.iter().map(rate).collect();
+    format!("{}; the running Sidegate counts", rates.join(", "))
 }
 
 /// Without a body and without a type there is nothing that could be of the wrong one.

@@ -13,6 +13,7 @@
 // Words: plain values.
 pub mod credential;
 pub mod principal;
+pub mod quota;
 pub mod rejection;
 pub mod request;
 
@@ -23,9 +24,10 @@ pub mod policy;
 // Engine: one request in, one decision out.
 pub mod authn;
 pub mod authz;
+pub mod caller;
 pub mod decision;
 pub mod fingerprint;
-pub mod quota;
+pub mod idempotency;
 pub mod revocation;
 
 // Edges: whatever touches the outside world.

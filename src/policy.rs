@@ -24,10 +24,11 @@ pub mod remote;
 pub mod route;
 pub mod router;
 pub mod set;
+pub mod shared;
 pub mod sources;
 pub mod yaml;
 
-pub use document::{ErrorFormat, Mode};
+pub use document::{ErrorFormat, Fallback, Mode, QuotaScope};
 pub use set::{PolicySet, RouteIndex};
 
 use certificate::CertificateName;
@@ -36,6 +37,7 @@ use internal_key::InternalKeys;
 use remote::RemoteKeys;
 use route::Route;
 use router::{Found, Router};
+use shared::RevocationRule;
 
 /// One service as it is enforced.
 #[derive(Debug)]
@@ -70,6 +72,8 @@ pub struct Policy {
     pub forward_internal_key: bool,
     /// The identity headers and the names that only Sidegate may set.
     pub identity: Identity,
+    /// Whether and how tokens are looked for among the revoked.
+    pub revocation: Option<RevocationRule>,
     /// The routes, in the order of the file.
     pub routes: Vec<Route>,
     /// The name of the file.

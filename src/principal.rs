@@ -79,6 +79,13 @@ pub fn hyphenated_uuid(text: &str) -> Option<Uuid> {
 /// The claims of a verified token, as the issuer wrote them.
 pub type Claims = serde_json::Map<String, serde_json::Value>;
 
+/// The claim at the end of a path.
+pub fn claim_at<'c>(claims: &'c Claims, path: &[String]) -> Option<&'c serde_json::Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter()
+        .try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
+}
+
 /// The caller, proven by every method that the route asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Principal {
@@ -96,6 +103,8 @@ pub struct Principal {
     pub client: Option<String>,
     /// The tenant, where header and claims agree on it.
     pub tenant: Option<TenantId>,
+    /// Whether nobody could tell if the token was revoked, and the policy lets it pass.
+    pub revocation_unknown: bool,
 }
 
 impl Principal {
@@ -105,6 +114,7 @@ impl Principal {
         self.subject = self.subject.take().or(other.subject);
         self.client = self.client.take().or(other.client);
         self.tenant = self.tenant.or(other.tenant);
+        self.revocation_unknown |= other.revocation_unknown;
         if self.claims.is_empty() {
             self.claims = other.claims;
             self.roles = other.roles;

@@ -84,7 +84,7 @@ enum Kind {
 impl Store {
     /// State that is shared with nobody, and ends with the process.
     pub fn memory(metrics: &Metrics) -> Arc<Self> {
-        metrics.store_up(true);
+        metrics.store().up(true);
         Arc::new(Self {
             kind: Kind::Memory(MemoryStore::default()),
             metrics: metrics.clone(),
@@ -151,7 +151,7 @@ impl Store {
             Kind::Memory(memory) => memory.revoke(revocation, now()),
             Kind::Redis(redis) => redis.revoke(revocation).await,
         };
-        self.metrics.revocations(self.ledger().snapshot().list().len());
+        self.metrics.store().revocations(self.ledger().snapshot().list().len());
         self.count("revoke", done)
     }
 
@@ -209,7 +209,7 @@ impl Store {
 
     fn count<T>(&self, operation: &'static str, answer: Result<T, Unavailable>) -> Result<T, Unavailable> {
         let result = answer.as_ref().map_or_else(|unavailable| unavailable.result, |_| "ok");
-        self.metrics.store_operation(operation, result);
+        self.metrics.store().operation(operation, result);
         answer
     }
 }

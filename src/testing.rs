@@ -14,6 +14,7 @@ use crate::policy::problem::{Problem, Source};
 use crate::policy::sources::Given;
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::request::{Body, RequestFacts};
+use crate::revocation::Revocations;
 
 pub(crate) const SECRET: &str = "a-secret-of-at-least-32-bytes-for-tests";
 pub(crate) const JOBS_KEY: &str = "an-internal-key-for-tests";
@@ -193,7 +194,7 @@ impl TestRequest {
     }
 
     pub(crate) fn decide(&self, policies: &PolicySet) -> Decision<'_> {
-        decide(policies, &self.facts(), &mut ())
+        decide(policies, &self.facts(), Revocations::Unasked, &mut ())
     }
 
     /// `allow`, or the reason code; `shadow:` before it where it is not enforced.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::policy::Issuer;
-use crate::principal::Claims;
+use crate::principal::{Claims, claim_at};
 use crate::rejection::{Reason, Rejection};
 
 /// The last moment that a claim may name: the end of the year 9999, in seconds.
@@ -85,13 +85,6 @@ fn audience(claims: &Claims, accepted: Option<&[String]>) -> Result<(), Rejectio
     }
 }
 
-/// The claim at the end of a path.
-pub fn at<'c>(claims: &'c Claims, path: &[String]) -> Option<&'c Value> {
-    let (first, rest) = path.split_first()?;
-    rest.iter()
-        .try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
-}
-
 /// The roles in a claim: a list of texts.
 pub fn roles(claims: &Claims, path: &[String]) -> Result<Vec<String>, Rejection> {
     list(claims, path)
@@ -114,7 +107,7 @@ pub fn scopes(claims: &Claims) -> Result<Vec<String>, Rejection> {
 }
 
 fn list(claims: &Claims, path: &[String]) -> Result<Vec<String>, Rejection> {
-    let Some(value) = at(claims, path) else {
+    let Some(value) = claim_at(claims, path) else {
         return Ok(Vec::new());
     };
     let texts = texts(value).ok_or_else(|| invalid(&path.join(".")))?;

@@ -19,6 +19,7 @@ use crate::jwks::KeySources;
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::policy_files;
 use crate::request::{Body, RequestFacts};
+use crate::revocation::Revocations;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::client_certificate;
 
@@ -87,7 +88,7 @@ impl Explain {
             now: now.as_second(),
         };
         let mut steps = Steps::default();
-        let decision = decide(policies, &facts, &mut steps);
+        let decision = decide(policies, &facts, Revocations::Unasked, &mut steps);
         let report = Report::of(&decision, steps, policies, &facts, now);
         match self.output {
             Format::Text => print(&report.text()),

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::certificate::CertificateName;
 use super::decode::{Entries, FromNode, List, Placed};
 use super::document::{
-    AllowedAmbiguity, CertificateNameDocument, ContentTypesDocument, CredentialsMode, ErrorsDocument, MtlsDocument,
-    PathsDocument, PolicyDocument, SecretDocument, SecretPlace, TenantDocument, Text,
+    AllowedAmbiguity, ContentTypesDocument, CredentialsMode, ErrorsDocument, PathsDocument, PolicyDocument,
+    SecretDocument, SecretPlace, TenantDocument, Text,
 };
 use super::internal_key::InternalKeys;
 use super::problem::{Problem, Problems, Source};
@@ -28,8 +27,10 @@ use crate::request::path::Allowance;
 mod headers;
 mod internal_key;
 mod jwt;
+mod mtls;
 mod remote;
 mod routes;
+mod shared;
 mod upstream;
 
 /// The most roles in a hierarchy: each is kept with all that it brings along.
@@ -88,12 +89,17 @@ impl Checker<'_> {
         let case_insensitive = case_insensitive.unwrap_or(false);
         let tenant_header = tenant.as_ref().map(|tenant| tenant.header.clone());
         let identity = self.identity(document.identity, tenant_header.as_ref());
+        let revocation = document.revocation.map(|revocation| self.revocation(&revocation));
+        let idempotency = document.idempotency.map(|idempotency| self.idempotency(idempotency));
+        let quotas = document.quotas.map(|quotas| self.quotas(quotas)).unwrap_or_default();
         let context = routes::Context {
             prefix: &prefix,
             has_tenant: tenant.is_some(),
             tenant_header: tenant_header.unwrap_or(HeaderName::from_static("x-tenant-id")),
             mode: document.mode,
             content_types: self.content_types(document.content_types),
+            idempotency,
+            quotas,
             case_insensitive,
             roles: role_names(document.roles.as_ref()),
         };
@@ -119,6 +125,7 @@ impl Checker<'_> {
             forward_authorization: document.credentials != Some(CredentialsMode::Strip),
             forward_internal_key: document.credentials == Some(CredentialsMode::Forward),
             identity,
+            revocation,
             router: Router::new(&routes, case_insensitive),
             routes,
             file: self.problems.source().name.clone(),
@@ -217,60 +224,6 @@ impl Checker<'_> {
             let message = format!("`{}` is both the tenant header and the internal key's", keys.header);
             self.problems.add(span, message);
         }
-    }
-
-    fn certificates(&mut self, mtls: MtlsDocument) -> Vec<CertificateName> {
-        let List(names) = mtls.allow;
-        names
-            .into_iter()
-            .filter_map(|name| self.certificate_name(name))
-            .collect()
-    }
-
-    fn certificate_name(&mut self, name: Placed<CertificateNameDocument>) -> Option<CertificateName> {
-        let found = match name.value {
-            CertificateNameDocument {
-                uri: Some(uri),
-                dns: None,
-                cn: None,
-            } => {
-                let parts = uri.value.split('/').any(|part| part.contains('*') && part != "*");
-                if !uri.value.contains(':') || parts || uri.value.starts_with("spiffe://*") {
-                    let message = "this is no URI in which `*` stands for whole segments of the path";
-                    self.problems
-                        .add_with_help(&uri.span, message, "as in `spiffe://example.org/ns/*/sa/jobs`");
-                }
-                CertificateName::Uri(uri.value)
-            }
-            CertificateNameDocument {
-                uri: None,
-                dns: Some(dns),
-                cn: None,
-            } => {
-                if dns.value.contains('*') {
-                    self.problems
-                        .add(&dns.span, "a DNS name is matched exactly, without `*`");
-                }
-                CertificateName::Dns(dns.value)
-            }
-            CertificateNameDocument {
-                uri: None,
-                dns: None,
-                cn: Some(cn),
-            } => {
-                if cn.value.contains('*') {
-                    self.problems
-                        .add(&cn.span, "a common name is matched exactly, without `*`");
-                }
-                CertificateName::CommonName(cn.value)
-            }
-            _ => {
-                self.problems
-                    .add(&name.span, "exactly one of `uri`, `dns` and `cn` is needed");
-                return None;
-            }
-        };
-        Some(found)
     }
 
     fn roles(&mut self, roles: Option<Entries<List<Placed<String>>>>) -> RoleHierarchy {

@@ -181,6 +181,39 @@ impl<T: JsonSchema> JsonSchema for MaybeEmpty<T> {
     }
 }
 
+/// Something that can be switched off where it would hold otherwise: `off`, or the thing itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Switch<T> {
+    /// `off`
+    Off,
+    /// The thing.
+    On(T),
+}
+
+impl<T: FromNode> FromNode for Switch<T> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) if text == "off" => Some(Self::Off),
+            _ => T::from_node(node, problems).map(Self::On),
+        }
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Switch<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("SwitchOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let thing = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [{ "const": "off" }, thing] })
+    }
+}
+
 /// A mapping with keys of the user's choice, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entries<T>(pub Vec<(Placed<String>, T)>);

@@ -1,6 +1,6 @@
 //! A policy file as written. What it means is decided in `check.rs`.
 
-use super::decode::{Entries, List, MaybeEmpty, Period, Placed, Timeout, document, words};
+use super::decode::{Entries, List, MaybeEmpty, Period, Placed, Size, Switch, Timeout, document, words};
 
 pub mod values;
 
@@ -43,6 +43,12 @@ document! {
         credentials: Option<CredentialsMode>,
         /// The identity headers and what they are set from.
         identity: Option<Entries<Placed<ClaimPath>>>,
+        /// Lets tokens be revoked before they expire.
+        revocation: Option<Placed<RevocationDocument>>,
+        /// Answers writes that come again without asking the service again; for routes that prove who calls.
+        idempotency: Option<IdempotencyDocument>,
+        /// How often callers may call; for routes that prove who calls, and `per: address` for all.
+        quotas: Option<List<Placed<QuotaDocument>>>,
         /// The routes. The most specific one decides, whatever the order.
         routes: List<Placed<RouteDocument>>,
     }
@@ -185,6 +191,48 @@ document! {
         allow: Option<List<AllowedAmbiguity>>,
     }
 
+    /// Tokens are refused by their `jti`, by subject and by tenant.
+    pub struct RevocationDocument {
+        /// How old what is known may be before nobody can tell. Default 30s, at least 2s.
+        max_stale: Option<Placed<Period>>,
+        /// What becomes of a token when nobody can tell. Default `deny`.
+        when_unavailable: Option<Fallback>,
+    }
+
+    /// Requests with an `Idempotency-Key` are answered once, and again with the same answer.
+    pub struct IdempotencyDocument {
+        /// The methods. Default `[POST, PUT, PATCH]`.
+        methods: Option<List<Placed<String>>>,
+        /// Whether a request without a key is refused. Default false.
+        required: Option<bool>,
+        /// How long an answer is kept. Default 24h, at most 30d.
+        ttl: Option<Placed<Period>>,
+        /// The longest body of an answer that is kept. Default 1MiB, at most 16MiB.
+        max_body: Option<Placed<Size>>,
+        /// What becomes of a request with a key when the store cannot be asked. Default `deny`.
+        when_unavailable: Option<Fallback>,
+    }
+
+    /// How often callers may call.
+    pub struct QuotaDocument [whole] {
+        /// The name, in `RateLimit` headers, logs and metrics.
+        name: Placed<String>,
+        /// Who shares it.
+        per: Placed<QuotaScope>,
+        /// So many requests at once, and as many again over the window.
+        limit: Placed<u32>,
+        /// The time in which all of them come back.
+        window: Placed<Timeout>,
+        /// Other limits, by the plan that the token names.
+        plans: Option<Entries<Placed<u32>>>,
+        /// The claim with the plan. Default `planTier`.
+        plan_claim: Option<ClaimPath>,
+        /// Whether it is enforced or only counted.
+        mode: Option<Mode>,
+        /// What becomes of a request when the store cannot be asked. Default `allow`.
+        when_unavailable: Option<Fallback>,
+    }
+
     /// One route.
     pub struct RouteDocument {
         /// `/x` for that path, `/x/*` for it and all below, `{name}` for one segment.
@@ -203,6 +251,12 @@ document! {
         mode: Option<Mode>,
         /// Headers of the client that reach the service although they are identity headers.
         pass: Option<List<Placed<String>>>,
+        /// In place of the policy's; `off` for none.
+        idempotency: Option<Placed<Switch<IdempotencyDocument>>>,
+        /// In place of the policy's; `off` for none.
+        quotas: Option<Placed<Switch<List<Placed<QuotaDocument>>>>>,
+        /// Whether a request with `x-sandbox: true` is not counted by quotas. Default false.
+        sandbox: Option<Placed<bool>>,
     }
 }
 
@@ -231,6 +285,26 @@ words! {
         Forward = "forward",
         /// They do not, `Authorization` included.
         Strip = "strip",
+    }
+
+    /// What is done without the store.
+    pub enum Fallback {
+        /// The request is refused: 503 `store_unavailable`.
+        Deny = "deny",
+        /// The request goes on as if the store had no objection; it is counted.
+        Allow = "allow",
+    }
+
+    /// Who shares a quota: what was verified of the caller, or the address that it calls from.
+    pub enum QuotaScope {
+        /// All of a tenant.
+        Tenant = "tenant",
+        /// All with a token of one subject.
+        Subject = "subject",
+        /// All with one internal key or one client certificate.
+        Client = "client",
+        /// All from one address; from one network of 64 bits for IPv6.
+        Address = "address",
     }
 
     /// An ambiguity that a policy may let through.

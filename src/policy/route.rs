@@ -1,9 +1,12 @@
 //! One route, checked: what it matches, how callers authenticate, what is asked of them.
 
+use std::sync::Arc;
+
 use http::{HeaderName, Method};
 
 use super::document::Mode;
 use super::problem::Place;
+use super::shared::{IdempotencyRule, Quota};
 use crate::principal::AuthMethod;
 
 /// One route of a policy.
@@ -26,6 +29,12 @@ pub struct Route {
     pub mode: Mode,
     /// Identity headers of the client that reach the service.
     pub pass: Vec<HeaderName>,
+    /// How requests are answered that may come again.
+    pub idempotency: Option<Arc<IdempotencyRule>>,
+    /// How often callers may call.
+    pub quotas: Vec<Arc<Quota>>,
+    /// Whether quotas leave out a request with `x-sandbox: true`.
+    pub sandbox: bool,
     /// Where it stands.
     pub place: Place,
 }

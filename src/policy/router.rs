@@ -200,6 +200,9 @@ pub(crate) mod tests {
             content_types: Vec::new(),
             mode: Mode::Enforce,
             pass: Vec::new(),
+            idempotency: None,
+            quotas: Vec::new(),
+            sandbox: false,
             place: Place::new(
                 &Arc::new(Source {
                     name: String::new(),

@@ -9,6 +9,12 @@ use prometheus::{
     TextEncoder,
 };
 
+mod shared;
+mod store;
+
+pub use shared::SharedStateMetrics;
+pub use store::StoreMetrics;
+
 /// The label of a request that no policy or route takes.
 pub const NONE: &str = "none";
 
@@ -32,10 +38,8 @@ pub struct Metrics {
     policy_info: GaugeVec,
     certificate_expiry: GaugeVec,
     certificate_reloads: IntCounterVec,
-    store_operations: IntCounterVec,
-    store_up: IntGauge,
-    revocations: IntGauge,
-    revocations_complete: GaugeVec,
+    store: StoreMetrics,
+    shared: SharedStateMetrics,
 }
 
 /// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
@@ -138,24 +142,8 @@ impl Metrics {
                 "Times that the certificates of a listener were read, the start included, by result.",
                 &["listener", "result"],
             )?,
-            store_operations: counter(
-                "sidegate_store_operations_total",
-                "Questions to the store, by operation and result.",
-                &["operation", "result"],
-            )?,
-            store_up: register(
-                &registry,
-                IntGauge::new("sidegate_store_up", "Whether the store answers: 1 or 0.")?,
-            )?,
-            revocations: register(
-                &registry,
-                IntGauge::new("sidegate_revocations", "Revocations that are known.")?,
-            )?,
-            revocations_complete: gauge(
-                "sidegate_revocations_last_complete_timestamp_seconds",
-                "When the list of revocations was known to be complete last; always, where there is no such line.",
-                &[],
-            )?,
+            store: StoreMetrics::new(&registry)?,
+            shared: SharedStateMetrics::new(&registry)?,
             registry,
         };
         metrics.register_constants()?;
@@ -269,28 +257,14 @@ impl Metrics {
         if success { good.inc() } else { bad.inc() }
     }
 
-    /// Counts a question to the store.
-    pub fn store_operation(&self, operation: &str, result: &str) {
-        self.store_operations.with_label_values(&[operation, result]).inc();
+    /// What is counted of shared state.
+    pub fn shared(&self) -> &SharedStateMetrics {
+        &self.shared
     }
 
-    /// Notes whether the store answers.
-    pub fn store_up(&self, up: bool) {
-        self.store_up.set(i64::from(up));
-    }
-
-    /// Notes how many revocations are known.
-    pub fn revocations(&self, count: usize) {
-        self.revocations.set(i64::try_from(count).unwrap_or(i64::MAX));
-    }
-
-    /// Notes that the list of revocations was complete at a moment, and how many there were.
-    pub fn revocations_complete(&self, count: usize, at: jiff::Timestamp) {
-        self.revocations(count);
-        let none: [&str; 0] = [];
-        self.revocations_complete
-            .with_label_values(&none)
-            .set(seconds(at.as_second()));
+    /// What is counted of the store.
+    pub fn store(&self) -> &StoreMetrics {
+        &self.store
     }
 
     /// Notes when the first certificate of a listener expires, in seconds since the epoch.

@@ -30,6 +30,7 @@ mod hostile_bytes;
 mod http2;
 mod http2_floods;
 mod http2_tricks;
+mod idempotency;
 mod identity_headers;
 mod internal_keys;
 mod jwks_url;

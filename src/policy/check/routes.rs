@@ -1,6 +1,7 @@
 //! The routes of a policy: what each asks for, and whether each can ever match.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
@@ -9,6 +10,7 @@ use crate::policy::decode::{List, Placed};
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
 use crate::policy::problem::{Place, is_close, suggest};
 use crate::policy::route::{Authentication, PathPattern, Requirement, Route, Rule, Segment};
+use crate::policy::shared::{IdempotencyRule, Quota};
 use crate::principal::AuthMethod;
 
 /// The most routes of a policy: each is compared with the others.
@@ -21,6 +23,8 @@ pub(super) struct Context<'c> {
     pub(super) tenant_header: HeaderName,
     pub(super) mode: Option<Mode>,
     pub(super) content_types: Vec<String>,
+    pub(super) idempotency: Option<Arc<IdempotencyRule>>,
+    pub(super) quotas: Vec<Arc<Quota>>,
     pub(super) case_insensitive: bool,
     /// The roles that the hierarchy names.
     pub(super) roles: Vec<String>,
@@ -39,6 +43,7 @@ impl Checker<'_> {
         }
         let routes: Vec<_> = documents.into_iter().filter_map(|d| self.route(d, context)).collect();
         self.conflicts(&routes, context.case_insensitive);
+        self.quotas_agree(&routes);
         routes
     }
 
@@ -63,6 +68,9 @@ impl Checker<'_> {
             None => context.content_types.clone(),
             own => self.content_types(own),
         };
+        let idempotency = self.route_idempotency(route.idempotency, &authentication, context);
+        let quotas = self.route_quotas(route.quotas, &authentication, context);
+        let sandbox = self.sandbox(route.sandbox.as_ref(), &quotas);
         Some(Route {
             pattern: format!("{}{}", context.prefix, route.path.value),
             path: path?,
@@ -75,11 +83,14 @@ impl Checker<'_> {
             content_types,
             mode: route.mode.or(context.mode).unwrap_or(Mode::Enforce),
             pass,
+            idempotency,
+            quotas,
+            sandbox,
             place: Place::new(self.problems.source(), &route.path.span),
         })
     }
 
-    fn methods(&mut self, methods: Option<List<Placed<String>>>) -> Vec<Method> {
+    pub(super) fn methods(&mut self, methods: Option<List<Placed<String>>>) -> Vec<Method> {
         const STANDARD: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
         let mut read = Vec::new();
         for method in methods.map(|List(methods)| methods).unwrap_or_default() {

@@ -88,7 +88,7 @@ impl Follower {
         loop {
             let began = Instant::now();
             let Err(Trouble { unavailable, .. }) = self.follow().await;
-            self.metrics.store_operation("follow", unavailable.result);
+            self.metrics.store().operation("follow", unavailable.result);
             self.state.set(Err(unavailable));
             sleep(pauses.after(began.elapsed(), jitter())).await;
         }
@@ -200,7 +200,7 @@ impl Follower {
         for batch in lost.chunks(PAGE) {
             if let Err(Trouble { unavailable, .. }) = self.write(connection, batch).await {
                 tracing::warn!(cause = %unavailable, "revocations that Redis has lost cannot be written back");
-                self.metrics.store_operation("follow", unavailable.result);
+                self.metrics.store().operation("follow", unavailable.result);
                 return false;
             }
         }
@@ -247,16 +247,16 @@ impl Follower {
     /// The list was complete at a moment.
     fn complete(&self, at: Instant) {
         self.ledger.complete(at);
-        self.metrics.store_operation("follow", "ok");
+        self.metrics.store().operation("follow", "ok");
         let ago = jiff::SignedDuration::try_from(at.elapsed()).unwrap_or_default();
-        self.metrics
-            .revocations_complete(self.known(), jiff::Timestamp::now() - ago);
+        self.metrics.store().revocations(self.known());
+        self.metrics.store().complete(jiff::Timestamp::now() - ago);
         self.state.set(Ok(()));
     }
 
     /// Some revocations cannot be read: nobody knows whom they concern.
     fn tell(&self, count: usize, what: &str) {
-        self.metrics.store_operation("follow", "error");
+        self.metrics.store().operation("follow", "error");
         let cause = format!("revocations that cannot be read: {count}, the first for this: {what}");
         self.state.set(Err(Unavailable::because("error", cause)));
     }

@@ -128,7 +128,7 @@ impl Link {
                 Err(trouble) => trouble,
             };
             self.live.store(None);
-            self.metrics.store_up(false);
+            self.metrics.store().up(false);
             self.state.set(Err(lost.unavailable));
             sleep(pauses.after(began.elapsed(), jitter())).await;
         }
@@ -146,14 +146,14 @@ impl Link {
         let result = tried
             .as_ref()
             .map_or_else(|trouble| trouble.unavailable.result, |_| "ok");
-        self.metrics.store_operation("connect", result);
+        self.metrics.store().operation("connect", result);
         tried
     }
 
     fn publish(&self, live: &Arc<Live>) {
         // What was said of the connection before says nothing of this one.
         self.live.store(Some(Arc::clone(live)));
-        self.metrics.store_up(true);
+        self.metrics.store().up(true);
         self.state.set(Ok(()));
     }
 

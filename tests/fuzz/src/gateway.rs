@@ -11,6 +11,7 @@ use sidegate::policy::PolicySet;
 use sidegate::proxy::connections::{Connections, Slots};
 use sidegate::proxy::in_force::PolicyHandle;
 use sidegate::proxy::server::Server;
+use sidegate::store::Store;
 use sidegate::telemetry::metrics::Metrics;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::{Builder, Runtime};
@@ -76,7 +77,8 @@ impl Gateway {
             let connections = Arc::new(Connections::new(&metrics));
             let slots = Slots::new("fuzz", limits.connections, &connections, &metrics);
             let in_force = PolicyHandle::new(Arc::clone(&policies), &metrics).await.unwrap();
-            let edge = app::edge(&config, &in_force, &metrics, limits.requests);
+            let store = Store::memory(&metrics);
+            let edge = app::edge(&config, (&in_force, &store), &metrics, limits.requests);
             (upstream, policies, Arc::new(Server::new(edge, slots, None)))
         });
         let (stop, stopping) = watch::channel(false);

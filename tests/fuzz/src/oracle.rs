@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sidegate::decision::{Decision, decide};
 use sidegate::policy::PolicySet;
 use sidegate::request::{Body, RequestFacts};
+use sidegate::revocation::Revocations;
 
 use crate::gateway::Round;
 use crate::setup::{self, KEY, TENANT, TOKEN};
@@ -84,7 +85,7 @@ fn check_route(policies: &PolicySet, request: &Request) -> (String, String) {
         },
         ..setup::request(&method, request.path().as_bytes(), host(request), &headers)
     };
-    let decision = decide(policies, &facts, &mut ());
+    let decision = decide(policies, &facts, Revocations::Unasked, &mut ());
     let (Some(path), (Some(policy), Some(route))) = (&decision.path, policies.found(decision.policy, decision.route))
     else {
         panic!(
@@ -184,7 +185,7 @@ fn identity(policies: &PolicySet, request: &Request, token: bool, key: bool) -> 
     }
     let method = Method::from_bytes(request.method.as_bytes()).unwrap();
     let facts = setup::request(&method, request.path().as_bytes(), host(request), &credentials);
-    permitted(&decide(policies, &facts, &mut ()))
+    permitted(&decide(policies, &facts, Revocations::Unasked, &mut ()))
 }
 
 /// The identity headers of a permit, sorted.

@@ -14,6 +14,7 @@ use sidegate::config::ServerConfig;
 use sidegate::decision::decide;
 use sidegate::policy::problem::{Problem, Source};
 use sidegate::policy::{Policy, PolicySet};
+use sidegate::revocation::Revocations;
 use sidegate_fuzz::setup::{self, KEY, TENANT, TOKEN};
 
 fuzz_target!(|input: &[u8]| {
@@ -63,7 +64,7 @@ fn ask(policies: &PolicySet) {
             for method in [Method::GET, Method::POST] {
                 for headers in [HeaderMap::new(), credentials(policy)] {
                     let facts = setup::request(&method, path.as_bytes(), Some("a.example"), &headers);
-                    let decision = decide(policies, &facts, &mut ());
+                    let decision = decide(policies, &facts, Revocations::Unasked, &mut ());
                     assert!(decision.outcome.permit().is_none() || decision.route.is_some());
                 }
             }

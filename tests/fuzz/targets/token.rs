@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
 use sidegate::decision::decide;
 use sidegate::policy::PolicySet;
+use sidegate::revocation::Revocations;
 use sidegate_fuzz::json::{self, Value};
 use sidegate_fuzz::oracle::permitted;
 use sidegate_fuzz::setup::{self, HEADER, NOW, TENANT, TOKEN, sign, with_credentials};
@@ -43,7 +44,7 @@ fn identity(authorization: &[u8]) -> Option<Identity> {
     headers.insert("authorization", HeaderValue::from_bytes(authorization).ok()?);
     headers.insert("x-tenant-id", HeaderValue::from_static(TENANT));
     let facts = setup::request(&Method::GET, b"/wallet/v1/x", Some("h"), &headers);
-    permitted(&decide(&POLICIES, &facts, &mut ()))
+    permitted(&decide(&POLICIES, &facts, Revocations::Unasked, &mut ()))
 }
 
 /// Nobody forges a signature, so whatever is taken is the token itself.

@@ -1,0 +1,225 @@
+//! What a policy says of state that replicas share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use super::Checker;
+use super::routes::Context;
+use crate::policy::decode::{Entries, List, Period, Placed, Size, Switch};
+use crate::policy::document::{IdempotencyDocument, QuotaDocument, RevocationDocument};
+use crate::policy::route::{Authentication, Route};
+use crate::policy::shared::{IdempotencyRule, Quota, RevocationRule};
+use crate::policy::{Fallback, Mode, QuotaScope};
+use crate::principal::AuthMethod;
+use crate::quota::Rate;
+
+const MAX_STALE: Duration = Duration::from_secs(30);
+const MIN_STALE: Duration = Duration::from_secs(2);
+const TTL: Duration = Duration::from_hours(24);
+const LONGEST_TTL: Duration = Duration::from_hours(30 * 24);
+const MAX_BODY: u64 = 1024 * 1024;
+const LONGEST_BODY: u64 = 16 * 1024 * 1024;
+
+/// The most quotas of a policy or route: each is a question to the store.
+const MAX_QUOTAS: usize = 8;
+
+impl Checker<'_> {
+    pub(super) fn revocation(&mut self, revocation: &Placed<RevocationDocument>) -> RevocationRule {
+        if !self.declared.contains("jwt") {
+            let message = "there are no tokens to revoke: the policy has no `jwt:` block";
+            self.problems.add(&revocation.span, message);
+        }
+        let max_stale = revocation.value.max_stale.as_ref();
+        if let Some(stale) = max_stale.filter(|stale| stale.value.0 < MIN_STALE) {
+            self.problems.add(&stale.span, "what is known may always be 2s old");
+        }
+        RevocationRule {
+            max_stale: max_stale.map_or(MAX_STALE, |stale| stale.value.0),
+            when_unavailable: revocation.value.when_unavailable.unwrap_or(Fallback::Deny),
+        }
+    }
+
+    pub(super) fn idempotency(&mut self, document: IdempotencyDocument) -> Arc<IdempotencyRule> {
+        for method in document.methods.iter().flat_map(|List(methods)| methods) {
+            if matches!(method.value.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE") {
+                let message = format!("`{}` changes nothing, and needs no key", method.value);
+                self.problems.add(&method.span, message);
+            }
+        }
+        let methods = match document.methods {
+            None => vec![Method::POST, Method::PUT, Method::PATCH],
+            named => self.methods(named),
+        };
+        Arc::new(IdempotencyRule {
+            methods,
+            required: document.required.unwrap_or(false),
+            ttl: self.ttl(document.ttl.as_ref()),
+            max_body: self.max_body(document.max_body.as_ref()),
+            when_unavailable: document.when_unavailable.unwrap_or(Fallback::Deny),
+        })
+    }
+
+    fn ttl(&mut self, ttl: Option<&Placed<Period>>) -> Duration {
+        if let Some(ttl) = ttl.filter(|ttl| !(Duration::from_secs(1)..=LONGEST_TTL).contains(&ttl.value.0)) {
+            self.problems.add(&ttl.span, "an answer is kept for 1s to 30d");
+        }
+        ttl.map_or(TTL, |ttl| ttl.value.0)
+    }
+
+    fn max_body(&mut self, size: Option<&Placed<Size>>) -> usize {
+        if let Some(size) = size.filter(|size| size.value.0 > LONGEST_BODY) {
+            self.problems.add(&size.span, "an answer of at most 16MiB can be kept");
+        }
+        let bytes = size.map_or(MAX_BODY, |size| size.value.0);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn quotas(&mut self, List(documents): List<Placed<QuotaDocument>>) -> Vec<Arc<Quota>> {
+        if let Some(first) = documents.get(MAX_QUOTAS) {
+            let message = format!("there are at most {MAX_QUOTAS} quotas, and this is one more");
+            self.problems.add(&first.span, message);
+        }
+        let mut quotas: Vec<Arc<Quota>> = Vec::new();
+        for Placed { value: document, .. } in documents {
+            self.quota_name(&document.name, &quotas);
+            self.scope_is_known(&document.per);
+            quotas.extend(self.quota(document).map(Arc::new));
+        }
+        quotas
+    }
+
+    fn quota(&mut self, document: QuotaDocument) -> Option<Quota> {
+        let window = document.window.value.0;
+        let rate = self.rate(&document.limit, window);
+        let plans = document.plans.map(|Entries(plans)| plans).unwrap_or_default();
+        let plans: Vec<_> = plans
+            .into_iter()
+            .filter_map(|(plan, limit)| Some((plan.value, self.rate(&limit, window)?)))
+            .collect();
+        Some(Quota {
+            name: document.name.value,
+            per: document.per.value,
+            rate: rate?,
+            window,
+            plans,
+            plan_claim: document
+                .plan_claim
+                .map_or_else(|| vec!["planTier".into()], |path| path.0),
+            mode: document.mode.unwrap_or(Mode::Enforce),
+            when_unavailable: document.when_unavailable.unwrap_or(Fallback::Allow),
+        })
+    }
+
+    fn rate(&mut self, limit: &Placed<u32>, window: Duration) -> Option<Rate> {
+        let rate = Rate::new(u64::from(limit.value), window);
+        if rate.is_none() && !window.is_zero() {
+            let message = "a quota is at least one request, and at most one in a microsecond";
+            self.problems.add(&limit.span, message);
+        }
+        rate
+    }
+
+    /// The name stands in a header (RFC 9651, 3.3.3) and in metrics.
+    fn quota_name(&mut self, name: &Placed<String>, earlier: &[Arc<Quota>]) {
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !name.value.chars().all(fine) || name.value.len() > 64 {
+            let message = "the name of a quota has letters, digits, `-`, `_` and `.` only";
+            self.problems.add(&name.span, message);
+        }
+        if earlier.iter().any(|quota| quota.name == name.value) {
+            self.problems.add(&name.span, format!("`{}` is here twice", name.value));
+        }
+    }
+
+    fn scope_is_known(&mut self, per: &Placed<QuotaScope>) {
+        let message = match per.value {
+            QuotaScope::Tenant if !self.declared.contains("tenant") => {
+                "no tenant is verified: the policy has no `tenant:` block"
+            }
+            QuotaScope::Subject if !self.declared.contains("jwt") => {
+                "there are no subjects: the policy has no `jwt:` block"
+            }
+            QuotaScope::Client if !self.declared.contains("internal_key") && !self.declared.contains("mtls") => {
+                "there are no clients: the policy has neither `internal_key:` nor `mtls:`"
+            }
+            _ => return,
+        };
+        self.problems.add(&per.span, message);
+    }
+
+    /// An answer is for one caller only, so the route has to know who calls.
+    pub(super) fn route_idempotency(
+        &mut self,
+        own: Option<Placed<Switch<IdempotencyDocument>>>,
+        authentication: &Authentication,
+        context: &Context<'_>,
+    ) -> Option<Arc<IdempotencyRule>> {
+        let is_open = authentication.methods().contains(&AuthMethod::Public);
+        match own {
+            None => context.idempotency.clone().filter(|_| !is_open),
+            Some(Placed { value: Switch::Off, .. }) => None,
+            Some(Placed {
+                value: Switch::On(document),
+                span,
+            }) => {
+                if is_open {
+                    let message = "anybody may call this route, so that anybody would get the answer of another";
+                    self.problems.add(&span, message);
+                }
+                Some(self.idempotency(document))
+            }
+        }
+    }
+
+    pub(super) fn route_quotas(
+        &mut self,
+        own: Option<Placed<Switch<List<Placed<QuotaDocument>>>>>,
+        authentication: &Authentication,
+        context: &Context<'_>,
+    ) -> Vec<Arc<Quota>> {
+        let proves_nothing = authentication.methods() == [AuthMethod::Public];
+        let fits = |quota: &Arc<Quota>| !proves_nothing || quota.per == QuotaScope::Address;
+        match own {
+            None => context.quotas.iter().filter(|quota| fits(quota)).cloned().collect(),
+            Some(Placed { value: Switch::Off, .. }) => Vec::new(),
+            Some(Placed {
+                value: Switch::On(documents),
+                span,
+            }) => {
+                let quotas = self.quotas(documents);
+                if !quotas.iter().all(fits) {
+                    let message = "the route proves nothing of its callers, so that a quota can only be `per: address`";
+                    self.problems.add(&span, message);
+                }
+                quotas
+            }
+        }
+    }
+
+    /// Quotas of one name are counted together, so they are the same.
+    pub(super) fn quotas_agree(&mut self, routes: &[Route]) {
+        let mut known: HashMap<&str, &Arc<Quota>> = HashMap::new();
+        for route in routes {
+            for quota in &route.quotas {
+                let first = *known.entry(&quota.name).or_insert(quota);
+                if first != quota {
+                    let message = format!("another route has another quota `{}`", quota.name);
+                    let help = "quotas of one name are counted together: make them the same, or rename one";
+                    self.problems.add_with_help(&route.place.span(), message, help);
+                }
+            }
+        }
+    }
+
+    pub(super) fn sandbox(&mut self, sandbox: Option<&Placed<bool>>, quotas: &[Arc<Quota>]) -> bool {
+        let is_set = sandbox.filter(|sandbox| sandbox.value);
+        if let Some(sandbox) = is_set.filter(|_| quotas.is_empty()) {
+            self.problems
+                .add(&sandbox.span, "the route has no quotas that could leave out a request");
+        }
+        is_set.is_some()
+    }
+}
