@@ -77,7 +77,11 @@ fn a_repeat_gets_the_same_answer_and_the_service_hears_nothing() {
         assert_eq!((first.status, is_replayed(&first)), (201, false), "{first:?}");
         let seen = gateway.upstream.seen(&request.case);
         assert_eq!((seen.len(), seen[0].body.len()), (1, body.len()));
-        assert_eq!(seen[0].values("idempotency-key").len(), 1, "the service sees the key too");
+        assert_eq!(
+            seen[0].values("idempotency-key").len(),
+            1,
+            "the service sees the key too"
+        );
         for _ in 0..2 {
             let repeat = again(&request);
             let answer = gateway.send(&repeat);
@@ -90,7 +94,11 @@ fn a_repeat_gets_the_same_answer_and_the_service_hears_nothing() {
             assert!(gateway.upstream.seen(&repeat.case).is_empty());
         }
     }
-    let line = gateway.log_lines().into_iter().rev().find(|line| line["idempotency"] == "replayed");
+    let line = gateway
+        .log_lines()
+        .into_iter()
+        .rev()
+        .find(|line| line["idempotency"] == "replayed");
     assert_eq!(line.expect("a log line")["decision"], "allow");
     let count = |result| gateway.metric("sidegate_idempotency_requests_total", &[("result", result)]);
     assert_eq!((count("first"), count("replayed")), (Some(3.0), Some(6.0)));
@@ -107,7 +115,10 @@ fn connections_stay_in_step() {
         let repeat = wire.exchange(&again(&request));
         let reused = wire.exchange(&post(&request.headers.last().unwrap().1, "other"));
         let other = wire.exchange(&Request::get("/w/x").bearer(&token(json!({}))).tenant());
-        assert_eq!((first.status, repeat.status, reused.status, other.status), (201, 201, 422, 201));
+        assert_eq!(
+            (first.status, repeat.status, reused.status, other.status),
+            (201, 201, 422, 201)
+        );
         assert_eq!(reused.reason(), "idempotency_key_reused");
         assert!(!is_replayed(&first) && is_replayed(&repeat));
     }
@@ -119,7 +130,9 @@ fn bodies_of_unknown_length_are_the_same_bodies() {
         Reply::bytes(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
     };
     let gateway = setup(Upstream::start(chunked_answer), "").start();
-    let request = post(&key(), "").header("transfer-encoding", "chunked").body("4\r\nwiki\r\n0\r\n\r\n");
+    let request = post(&key(), "")
+        .header("transfer-encoding", "chunked")
+        .body("4\r\nwiki\r\n0\r\n\r\n");
     let first = gateway.send(&request);
     assert_eq!((first.status, first.text().as_str()), (200, "abcde"));
     assert_eq!(gateway.upstream.seen(&request.case)[0].body, b"wiki");
@@ -139,7 +152,10 @@ fn http2_is_no_different() {
     assert_eq!(first.status, 201, "{first:?}");
     assert_eq!(gateway.upstream.seen(&request.case)[0].body, b"{\"a\":1}");
     let unsized_body = http2.exchange_unsized(&again(&request));
-    assert!(is_replayed(&unsized_body) && unsized_body.body == first.body, "{unsized_body:?}");
+    assert!(
+        is_replayed(&unsized_body) && unsized_body.body == first.body,
+        "{unsized_body:?}"
+    );
     assert!(is_replayed(&gateway.send(&again(&request))));
     let unsized_first = post(&key(), "{\"b\":2}");
     assert_eq!(http2.exchange_unsized(&unsized_first).status, 201);
@@ -173,10 +189,16 @@ fn a_key_is_bound_to_whoever_asks_for_what() {
         with("/w/pay", "POST", json!({}), own),
         with("/w/pay/x?of=1", "POST", json!({}), own),
         with("/w/pay?of=1", "PUT", json!({}), own),
-        Request::post("/w/jobs?of=1", "{}").jobs_key().header("idempotency-key", &key),
+        Request::post("/w/jobs?of=1", "{}")
+            .jobs_key()
+            .header("idempotency-key", &key),
     ] {
         let answer = gateway.send(&request);
-        assert_eq!((answer.status, is_replayed(&answer)), (201, false), "{request}: {answer:?}");
+        assert_eq!(
+            (answer.status, is_replayed(&answer)),
+            (201, false),
+            "{request}: {answer:?}"
+        );
     }
     // Another token of the same subject is the same caller.
     let later = with("/w/pay?of=1", "POST", json!({ "iat": now() - 1 }), own);
@@ -195,7 +217,10 @@ fn a_key_is_bound_to_whoever_asks_for_what() {
     };
     assert!(is_replayed(&gateway.send(&quoted)), "a structured field has quotes");
     let answer = gateway.send(&post(&key, "{ }"));
-    assert_eq!((answer.status, answer.reason().as_str()), (422, "idempotency_key_reused"));
+    assert_eq!(
+        (answer.status, answer.reason().as_str()),
+        (422, "idempotency_key_reused")
+    );
 }
 
 #[test]
@@ -203,7 +228,12 @@ fn authorization_comes_first() {
     let gateway = setup(counting(), "").start();
     let key = key();
     gateway.send(&post(&key, "{}"));
-    let with = |token: &str| Request::post("/w/pay?of=1", "{}").bearer(token).tenant().header("idempotency-key", &key);
+    let with = |token: &str| {
+        Request::post("/w/pay?of=1", "{}")
+            .bearer(token)
+            .tenant()
+            .header("idempotency-key", &key)
+    };
     gateway.refused(&with(&token(json!({ "exp": now() - 1 }))), 401, "token_expired");
     let forged = token(json!({})).replace('.', ".e");
     assert_eq!(gateway.send(&with(&forged)).status, 401);
@@ -221,19 +251,33 @@ fn keys_are_uuids_and_may_be_required() {
     for (options, missing) in [("", 201), ("required: true", 400)] {
         let gateway = setup(counting(), options).start();
         let without = |method: &str, target: &str| {
-            Request::new(method, target).bearer(&token(json!({}))).tenant().body("{}")
+            Request::new(method, target)
+                .bearer(&token(json!({})))
+                .tenant()
+                .body("{}")
         };
         let answer = gateway.send(&without("POST", "/w/x"));
         assert_eq!(answer.status, missing, "{answer:?}");
         if missing == 400 {
             assert_eq!(answer.reason(), "idempotency_key_missing");
         }
-        for wrong in ["x", "", "8e03978e40d543e8bc936894a57f9324", "\"\"", "8e03978e-40d5-43e8-bc93-6894a57f932g"] {
+        for wrong in [
+            "x",
+            "",
+            "8e03978e40d543e8bc936894a57f9324",
+            "\"\"",
+            "8e03978e-40d5-43e8-bc93-6894a57f932g",
+        ] {
             gateway.refused(&post(wrong, "{}"), 400, "idempotency_key_invalid");
         }
         let twice = post(&key(), "{}").header("idempotency-key", &key());
         gateway.refused(&twice, 400, "request_malformed");
-        for (method, target) in [("GET", "/w/x"), ("DELETE", "/w/x"), ("POST", "/w/off"), ("POST", "/w/open")] {
+        for (method, target) in [
+            ("GET", "/w/x"),
+            ("DELETE", "/w/x"),
+            ("POST", "/w/off"),
+            ("POST", "/w/open"),
+        ] {
             let request = without(method, target).header("idempotency-key", "x");
             assert_eq!(gateway.send(&request).status, 201, "{request}");
         }
@@ -254,10 +298,15 @@ fn others_wait_their_turn() {
     let request = post(&key(), "{}");
     thread::scope(|scope| {
         let first = scope.spawn(|| gateway.send(&request));
-        eventually("it is at the service", || gateway.upstream.seen(&request.case).len() == 1);
+        eventually("it is at the service", || {
+            gateway.upstream.seen(&request.case).len() == 1
+        });
         for body in ["{}", "other"] {
             let answer = gateway.send(&post(&request.headers[3].1, body));
-            assert_eq!((answer.status, answer.reason().as_str()), (409, "idempotency_in_progress"));
+            assert_eq!(
+                (answer.status, answer.reason().as_str()),
+                (409, "idempotency_in_progress")
+            );
             assert_eq!(answer.header("retry-after"), Some("1"));
             assert_eq!(answer.code(), "ERR_WALLET_CONFLICT");
         }
@@ -285,14 +334,19 @@ pub(crate) fn assert_one_of_a_thousand(replicas: &[&Gateway]) {
                 let (request, gateway) = (&request, replicas[client % replicas.len()]);
                 scope.spawn(move || {
                     let mut wire = gateway.connect();
-                    (0..1000 / CLIENTS).map(|_| wire.exchange(&again(request)).status).collect::<Vec<_>>()
+                    (0..1000 / CLIENTS)
+                        .map(|_| wire.exchange(&again(request)).status)
+                        .collect::<Vec<_>>()
                 })
             })
             .collect();
         clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
     });
     assert_eq!(statuses.len(), 1000);
-    assert!(statuses.iter().all(|status| matches!(status, 201 | 409)), "{statuses:?}");
+    assert!(
+        statuses.iter().all(|status| matches!(status, 201 | 409)),
+        "{statuses:?}"
+    );
     assert!(statuses.contains(&201));
     let after: usize = replicas.iter().map(|gateway| gateway.upstream.all().len()).sum();
     assert_eq!(after - before, 1, "requests at the service");
@@ -301,7 +355,16 @@ pub(crate) fn assert_one_of_a_thousand(replicas: &[&Gateway]) {
 #[test]
 fn answers_that_may_be_others_next_time_are_not_kept() {
     let upstream = Upstream::start(|request| {
-        let status = request.target.rsplit('/').next().unwrap().split('?').next().unwrap().parse().unwrap();
+        let status = request
+            .target
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .split('?')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
         Reply::status(status, if status == 204 { "" } else { "{}" })
     });
     let gateway = setup(upstream, "").start();
@@ -393,7 +456,9 @@ fn the_answer_is_kept_for_a_client_that_went() {
     frames.send(&frame(HEADERS, END_HEADERS, 1, &fields));
     frames.send(&frame(DATA, END_STREAM, 1, b"{}"));
     for request in [&closed, &cancelled] {
-        eventually("it is at the service", || gateway.upstream.seen(&request.case).len() == 1);
+        eventually("it is at the service", || {
+            gateway.upstream.seen(&request.case).len() == 1
+        });
     }
     drop(wire);
     frames.send(&reset(1));
@@ -420,7 +485,10 @@ fn a_request_that_was_broken_off_is_no_request() {
         wire.write(request.bytes());
         wire.finish();
         _ = wire.answer("POST");
-        assert!(gateway.upstream.seen(&request.case).is_empty(), "the service took a part for the whole");
+        assert!(
+            gateway.upstream.seen(&request.case).is_empty(),
+            "the service took a part for the whole"
+        );
     }
     let whole = post(&key, "wiki");
     eventually("the key is free", || gateway.send(&again(&whole)).status == 201);
@@ -446,7 +514,10 @@ fn an_answer_that_was_broken_off_is_no_answer() {
             match wire.answer("POST") {
                 Ok(answer) if answer.status == 409 => false,
                 Ok(answer) => {
-                    assert_eq!((attempt, answer.status, answer.reason().as_str()), (2, 502, "upstream_failed"));
+                    assert_eq!(
+                        (attempt, answer.status, answer.reason().as_str()),
+                        (2, 502, "upstream_failed")
+                    );
                     true
                 }
                 Err(_) => {
@@ -486,7 +557,9 @@ routes: [{ path: /*, auth: internal_key }]
 #[test]
 fn whoever_expects_to_be_told_to_continue_is() {
     let gateway = setup(counting(), "").start();
-    let request = post(&key(), "").header("expect", "100-continue").header("content-length", "4");
+    let request = post(&key(), "")
+        .header("expect", "100-continue")
+        .header("content-length", "4");
     for replayed in [false, true] {
         let mut wire = gateway.connect();
         wire.write(again(&request).bytes());
@@ -501,7 +574,9 @@ fn whoever_expects_to_be_told_to_continue_is() {
 
 #[test]
 fn limits_hold_for_these_requests_too() {
-    let gateway = setup(counting(), "").config("limits: { body_bytes: 1KiB, body_timeout: 1s }").start();
+    let gateway = setup(counting(), "")
+        .config("limits: { body_bytes: 1KiB, body_timeout: 1s }")
+        .start();
     let key = key();
     let large = post(&key, "").header("transfer-encoding", "chunked");
     let chunk = format!("800\r\n{}\r\n0\r\n\r\n", "x".repeat(2048));

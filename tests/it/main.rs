@@ -43,6 +43,7 @@ mod malformed;
 mod mtls;
 mod observability;
 mod oidc;
+mod quotas;
 mod rejections;
 mod reload;
 mod reload_keys;
