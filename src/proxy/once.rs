@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderName, HeaderValue};
-use pingora::Result;
+use pingora::{Error, Result};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
@@ -153,7 +153,7 @@ impl Gateway {
     async fn read_body(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Option<Bytes>> {
         ctx.moved(&self.limits);
         let part = session.as_downstream_mut().read_request_body().await;
-        let part = part.map_err(|error| error.into_down())?;
+        let part = part.map_err(Error::into_down)?;
         if let Some(part) = &part {
             self.check_body(part.len(), true, ctx)?;
         }
@@ -163,7 +163,7 @@ impl Gateway {
     /// Has the request answered by the service, once. The client may go; the answer is kept.
     async fn forward_once(&self, session: &mut Session, held: Held, ctx: &mut RequestContext) -> Result<()> {
         let (child, report) = handover::prepare(session, ctx)?;
-        let (upload, answer) = keeper::start(child, held);
+        let (upload, answer) = keeper::start(child, held, ctx.give_place());
         if !session.as_downstream_mut().is_body_done()
             && let Some(guard) = answer::guard_of(session)
         {

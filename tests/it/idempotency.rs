@@ -472,6 +472,28 @@ fn the_answer_is_kept_for_a_client_that_went() {
 }
 
 #[test]
+fn the_process_ends_no_sooner_than_the_request_of_a_client_that_went() {
+    let latch = Latch::default();
+    let opened = latch.clone();
+    let upstream = Upstream::start(move |_| {
+        opened.wait();
+        Reply::ok("{}")
+    });
+    let gateway = setup(upstream, "").start();
+    let request = post(&key(), "{}");
+    let mut wire = gateway.connect();
+    wire.write(request.bytes());
+    eventually("it is at the service", || gateway.upstream.seen(&request.case).len() == 1);
+    drop(wire);
+    gateway.terminate();
+    eventually("it takes no more connections", || Wire::try_connect(gateway.port).is_none());
+    assert!(gateway.is_running());
+    latch.open();
+    assert!(gateway.ended().success());
+    assert!(!gateway.log_text().contains("are cut"), "{}", gateway.log_text());
+}
+
+#[test]
 fn a_request_that_was_broken_off_is_no_request() {
     let gateway = setup(counting(), "").start();
     let key = key();
