@@ -152,7 +152,7 @@ impl App {
     pub async fn start(config: ServerConfig, loaded: Loaded, sockets: Sockets) -> Result<Self, StartError> {
         check_system_roots()?;
         let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
-        let store = Store::memory(&metrics);
+        let store = Store::start(&config.store, &metrics).map_err(StartError)?;
         let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
         let policies = policies.map_err(StartError)?;
         metrics.policies_in_force(&loaded.footprint.hash(), None, jiff::Timestamp::now());

@@ -12,14 +12,16 @@ use crate::policy::ErrorStyle;
 use crate::policy::decode::{FromNode, List, MaybeEmpty, Placed};
 use crate::policy::problem::{Place, Problem, Problems, Source};
 use crate::policy::yaml;
-use crate::policy_files::LoadError;
+use crate::policy_files::{LoadError, OsSources};
 
 pub mod document;
 mod limits;
+pub mod store;
 mod tls;
 
 pub use document::{LogFormat, LogLevel};
 pub use limits::Limits;
+pub use store::StoreConfig;
 pub use tls::{KeyPairFiles, TlsFiles};
 
 use document::{AdminDocument, ConfigDocument, ListenerDocument};
@@ -33,6 +35,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// The admin listener.
     pub admin: Option<String>,
+    /// Where state is kept that replicas share.
+    pub store: Option<StoreConfig>,
 }
 
 /// What the process does, checked.
@@ -44,6 +48,8 @@ pub struct ServerConfig {
     pub admin: SocketAddr,
     /// A policy file, or a folder of them.
     pub policies: PathBuf,
+    /// Where state is kept that replicas share.
+    pub store: StoreConfig,
     /// What a request may cost.
     pub limits: Limits,
     /// How long requests in flight may take after SIGTERM.
@@ -178,6 +184,9 @@ impl ServerConfig {
         if let Some(admin) = &overrides.admin {
             self.admin = socket_address(admin).map_err(LoadError::Unreadable)?;
         }
+        if let Some(store) = &overrides.store {
+            self.store.replaced_by(store);
+        }
         Ok(())
     }
 
@@ -230,6 +239,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         }
         threads.value
     });
+    let store = store::check(document.store, (base, &OsSources), problems);
     Some(ServerConfig {
         listeners,
         admin: admin?,
@@ -238,6 +248,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
                 .policies
                 .map_or_else(|| "policies".to_owned(), |path| path.value),
         ),
+        store: store?,
         limits: limits::check(document.limits, problems),
         grace: document
             .shutdown
