@@ -7,10 +7,10 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderName, HeaderValue};
-use pingora::{Error, Result};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
+use pingora::{Error, Result};
 
 use super::context::RequestContext;
 use super::error_response::REQUEST_ID;

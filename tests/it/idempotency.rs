@@ -483,10 +483,14 @@ fn the_process_ends_no_sooner_than_the_request_of_a_client_that_went() {
     let request = post(&key(), "{}");
     let mut wire = gateway.connect();
     wire.write(request.bytes());
-    eventually("it is at the service", || gateway.upstream.seen(&request.case).len() == 1);
+    eventually("it is at the service", || {
+        gateway.upstream.seen(&request.case).len() == 1
+    });
     drop(wire);
     gateway.terminate();
-    eventually("it takes no more connections", || Wire::try_connect(gateway.port).is_none());
+    eventually("it takes no more connections", || {
+        Wire::try_connect(gateway.port).is_none()
+    });
     assert!(gateway.is_running());
     latch.open();
     assert!(gateway.ended().success());
