@@ -48,6 +48,7 @@ mod rejections;
 mod reload;
 mod reload_keys;
 mod reload_kubernetes;
+mod replicas;
 mod roles_scopes_content;
 mod rolling_restart;
 mod routing;
