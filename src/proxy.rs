@@ -18,7 +18,6 @@ use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorType, Result};
-use tokio::sync::Semaphore;
 
 use crate::config::Limits;
 use crate::decision::decide;
@@ -41,6 +40,7 @@ pub mod in_force;
 mod once;
 pub mod pace;
 mod pinned;
+pub mod places;
 mod quotas;
 pub mod server;
 pub mod turn_away;
@@ -55,6 +55,7 @@ use guard::Guard;
 use identity_headers::Hop;
 use ids::RequestIds;
 use in_force::PolicyHandle;
+use places::Places;
 
 /// How long either side of a WebSocket may be silent.
 const WEBSOCKET_SILENCE: Duration = Duration::from_hours(1);
@@ -71,7 +72,7 @@ pub struct Gateway {
     /// What a request may cost.
     pub limits: Limits,
     /// As many as there may be requests with services.
-    pub places: Arc<Semaphore>,
+    pub places: Places,
     /// Networks whose `x-forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each request is a log line.

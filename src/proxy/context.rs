@@ -9,12 +9,12 @@ use parking_lot::Mutex;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use prometheus::IntGauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error_response::ErrorContext;
 use super::ids::RequestIds;
 use super::in_force::InForce;
 use super::pace::{Pace, PaceLimits};
+use super::places::{Place, Places};
 use super::quotas::RateLimits;
 use super::watch::Watch;
 use crate::authz::Permit;
@@ -76,7 +76,7 @@ pub struct RequestContext {
     ended: bool,
     watch: Option<Watch>,
     /// Kept until the request is over.
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     /// What is left of the caller's quotas.
     pub rate_limits: RateLimits,
     /// `first` or `replayed`, where the request has an idempotency key.
@@ -151,8 +151,14 @@ impl RequestContext {
         }
     }
 
-    /// The context of a request that goes on in place of this one, with its permit and its place.
-    /// It is not counted and not logged; it reports instead.
+    /// Gives the place away to whoever takes care of the request from now on.
+    pub fn give_place(&mut self) -> Option<Place> {
+        self.place.take()
+    }
+
+    /// The context of a request that goes on in place of this one, with its permit. It is not
+    /// counted and not logged; it reports instead.
+    #[must_use]
     pub fn hand_over(&mut self, report: &Arc<Mutex<Report>>) -> Self {
         Self {
             ids: self.ids.clone(),
@@ -165,7 +171,6 @@ impl RequestContext {
             counted: true,
             ended: true,
             watch: self.watch.clone(),
-            place: self.place.take(),
             report: Some(Arc::clone(report)),
             ..Self::new(Arc::clone(&self.in_force), None)
         }
@@ -223,11 +228,11 @@ impl RequestContext {
 
     /// Takes one of the places for requests that are with services. Without one, the request is
     /// refused after all.
-    pub fn take_place(&mut self, places: &Arc<Semaphore>) {
+    pub fn take_place(&mut self, places: &Places) {
         if self.permit.is_none() {
             return;
         }
-        self.place = Arc::clone(places).try_acquire_owned().ok();
+        self.place = places.take();
         if self.place.is_none() {
             self.refuse(Rejection::from(Reason::Overloaded).retry_after(Duration::from_secs(1)));
         }

@@ -7,18 +7,19 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderName, HeaderValue};
-use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
+use pingora::{Error, Result};
 
 use super::context::RequestContext;
 use super::error_response::REQUEST_ID;
-use super::{Gateway, answer};
+use super::{Gateway, answer, facts};
 use crate::fingerprint::{Fingerprint, Running};
 use crate::idempotency::{self, Record};
 use crate::policy::Fallback;
 use crate::rejection::{Reason, Rejection};
+use crate::request::host_of;
 use crate::store::{Claim, Unavailable};
 
 mod claim;
@@ -78,7 +79,9 @@ impl Gateway {
         let Some(key) = idempotency::key(rule, &header.method, &header.headers)? else {
             return Ok(Standing::Ordinary);
         };
-        let bound = idempotency::bound((policy, route), principal, (&header.method, &ctx.forward), key)?;
+        let host = facts::authority(session).map_or("", host_of);
+        let request = (&header.method, host, ctx.forward.as_slice());
+        let bound = idempotency::bound((policy, route), principal, request, key)?;
         let count = |result| self.metrics.shared().idempotency(&policy.service, result);
         match Held::take(&self.store, bound, rule).await {
             Ok((Claim::Granted, held)) => {
@@ -153,7 +156,7 @@ impl Gateway {
     async fn read_body(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Option<Bytes>> {
         ctx.moved(&self.limits);
         let part = session.as_downstream_mut().read_request_body().await;
-        let part = part.map_err(|error| error.into_down())?;
+        let part = part.map_err(Error::into_down)?;
         if let Some(part) = &part {
             self.check_body(part.len(), true, ctx)?;
         }
@@ -163,7 +166,7 @@ impl Gateway {
     /// Has the request answered by the service, once. The client may go; the answer is kept.
     async fn forward_once(&self, session: &mut Session, held: Held, ctx: &mut RequestContext) -> Result<()> {
         let (child, report) = handover::prepare(session, ctx)?;
-        let (upload, answer) = keeper::start(child, held);
+        let (upload, answer) = keeper::start(child, held, ctx.give_place());
         if !session.as_downstream_mut().is_body_done()
             && let Some(guard) = answer::guard_of(session)
         {

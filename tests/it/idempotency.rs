@@ -15,7 +15,7 @@ use crate::harness::{
     unique,
 };
 
-const POLICY: &str = "
+pub(crate) const POLICY: &str = "
 $wallet
 prefix: /w
 idempotency: { $options }
@@ -33,7 +33,7 @@ fn setup(upstream: Upstream, options: &str) -> Setup {
 }
 
 /// Answers with how many requests there were before this one.
-fn counting() -> Upstream {
+pub(crate) fn counting() -> Upstream {
     let count = AtomicUsize::new(0);
     Upstream::start(move |_| {
         let count = count.fetch_add(1, Ordering::SeqCst);
@@ -44,11 +44,11 @@ fn counting() -> Upstream {
     })
 }
 
-fn key() -> String {
+pub(crate) fn key() -> String {
     format!("8e03978e-40d5-43e8-bc93-{:012x}", unique())
 }
 
-fn post(key: &str, body: &str) -> Request {
+pub(crate) fn post(key: &str, body: &str) -> Request {
     Request::post("/w/pay?of=1", body)
         .bearer(&token(json!({})))
         .tenant()
@@ -56,14 +56,14 @@ fn post(key: &str, body: &str) -> Request {
 }
 
 /// The same request from a client that sends it again: another id, another case.
-fn again(request: &Request) -> Request {
+pub(crate) fn again(request: &Request) -> Request {
     Request {
         case: unique().to_string(),
         ..request.clone()
     }
 }
 
-fn is_replayed(answer: &Answer) -> bool {
+pub(crate) fn is_replayed(answer: &Answer) -> bool {
     answer.header("idempotency-replayed") == Some("true")
 }
 
@@ -200,6 +200,10 @@ fn a_key_is_bound_to_whoever_asks_for_what() {
             "{request}: {answer:?}"
         );
     }
+    let elsewhere = again(&first).host("other.example");
+    assert!(!is_replayed(&gateway.send(&elsewhere)));
+    let with_port = again(&first).host("LOCALHOST:80");
+    assert!(is_replayed(&gateway.send(&with_port)), "the same host");
     // Another token of the same subject is the same caller.
     let later = with("/w/pay?of=1", "POST", json!({ "iat": now() - 1 }), own);
     assert!(is_replayed(&gateway.send(&later)));
@@ -323,11 +327,12 @@ fn a_thousand_at_once_are_one() {
     assert_one_of_a_thousand(&[&gateway]);
 }
 
-/// Sends a thousand duplicates at once to some replicas: the service answers exactly one.
+/// Sends a thousand duplicates at once to some replicas of one service: it answers exactly one.
 pub(crate) fn assert_one_of_a_thousand(replicas: &[&Gateway]) {
     const CLIENTS: usize = 50;
     let request = post(&key(), "{\"amount\":1}");
-    let before: usize = replicas.iter().map(|gateway| gateway.upstream.all().len()).sum();
+    let requests = || replicas[0].upstream.all().len();
+    let before = requests();
     let statuses: Vec<u16> = thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
@@ -348,8 +353,7 @@ pub(crate) fn assert_one_of_a_thousand(replicas: &[&Gateway]) {
         "{statuses:?}"
     );
     assert!(statuses.contains(&201));
-    let after: usize = replicas.iter().map(|gateway| gateway.upstream.all().len()).sum();
-    assert_eq!(after - before, 1, "requests at the service");
+    assert_eq!(requests() - before, 1, "requests at the service");
 }
 
 #[test]
@@ -469,6 +473,32 @@ fn the_answer_is_kept_for_a_client_that_went() {
         assert_eq!(gateway.upstream.seen(&request.case).len(), 1);
     }
     assert_eq!(gateway.upstream.all().len(), 2);
+}
+
+#[test]
+fn the_process_ends_no_sooner_than_the_request_of_a_client_that_went() {
+    let latch = Latch::default();
+    let opened = latch.clone();
+    let upstream = Upstream::start(move |_| {
+        opened.wait();
+        Reply::ok("{}")
+    });
+    let gateway = setup(upstream, "").start();
+    let request = post(&key(), "{}");
+    let mut wire = gateway.connect();
+    wire.write(request.bytes());
+    eventually("it is at the service", || {
+        gateway.upstream.seen(&request.case).len() == 1
+    });
+    drop(wire);
+    gateway.terminate();
+    eventually("it takes no more connections", || {
+        Wire::try_connect(gateway.port).is_none()
+    });
+    assert!(gateway.is_running());
+    latch.open();
+    assert!(gateway.ended().success());
+    assert!(!gateway.log_text().contains("are cut"), "{}", gateway.log_text());
 }
 
 #[test]

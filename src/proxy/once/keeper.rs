@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::claim::Held;
 use crate::fingerprint::{Fingerprint, Running};
 use crate::idempotency::Record;
+use crate::proxy::places::Place;
 
 /// The parts of an answer that may be on their way to a client.
 const IN_FLIGHT: usize = 4;
@@ -30,7 +31,7 @@ pub(super) struct Child {
 
 /// Starts the request, with somebody who keeps its answer. Where its body goes, and where the
 /// answer comes from.
-pub(super) fn start(child: Child, held: Held) -> (Upload, mpsc::Receiver<HttpTask>) {
+pub(super) fn start(child: Child, held: Held, place: Option<Place>) -> (Upload, mpsc::Receiver<HttpTask>) {
     let Child { prepared, handle } = child;
     tokio::spawn(prepared.run());
     let (digest, digested) = oneshot::channel();
@@ -46,6 +47,7 @@ pub(super) fn start(child: Child, held: Held) -> (Upload, mpsc::Receiver<HttpTas
         answer: None,
         client: Some(parts),
         _input: handle.tx,
+        _place: place,
     };
     tokio::spawn(keeper.run(handle.rx));
     (upload, answer)
@@ -96,6 +98,8 @@ struct Keeper {
     client: Option<mpsc::Sender<HttpTask>>,
     /// The engine takes its end for a client that went.
     _input: mpsc::Sender<HttpTask>,
+    /// Until the answer is kept, so that the process does not end before.
+    _place: Option<Place>,
 }
 
 /// An answer as far as it has come.
