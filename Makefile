@@ -8,7 +8,8 @@ help:            ## these lines
 demo: tools      ## auth-svc, Integration Hub, Wallet and Sidegate on this machine
 	cargo run --quiet --locked -- demo
 
-test: tools      ## all tests
+test:            ## all tests
+	@.ci/install test
 	cargo test --locked
 
 lint: tools      ## formatting and lints

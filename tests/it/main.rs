@@ -1,7 +1,7 @@
 //! Sidegate as its users meet it: the built program, real sockets, real TLS, a real upstream.
 //!
-//! One file per feature that a user would name. Nothing here looks inside the program; what is
-//! asserted stands in the contract.
+//! One file per feature that a user would name. Nothing here looks inside the program, except for
+//! `store*.rs`, which ask the library; what is asserted stands in the contract.
 
 #![allow(
     clippy::unwrap_used,
@@ -59,6 +59,7 @@ mod slow_clients;
 mod sni;
 mod statements;
 mod store;
+mod store_config;
 mod store_faults;
 mod store_revocations;
 mod tenant;

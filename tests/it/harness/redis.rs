@@ -121,6 +121,11 @@ impl Redis {
         }
     }
 
+    /// Whether it speaks TLS, and wants a password.
+    pub(crate) fn is_secured(&self) -> bool {
+        self.password.is_some()
+    }
+
     /// Asks it directly.
     pub(crate) fn try_ask<T: FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
         let mut connection =

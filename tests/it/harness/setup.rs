@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use super::{Gateway, JOBS_KEY, SECRET, Upstream, certificates, eventually, free_port, gateway::output};
+use super::{Gateway, JOBS_KEY, SECRET, Upstream, certificates, eventually, free_port, gateway::output, redis::Redis};
 
 /// How most policies here begin; `$wallet` in a file. A policy adds its prefix and its routes.
 pub(crate) const WALLET: &str = "
@@ -121,6 +121,17 @@ impl Setup {
             .file("server.key", &pki.server.key)
             .file("ca.crt", &pki.ca)
             .file("ca.crl", &pki.crl)
+    }
+
+    /// State that is shared through a Redis, as `sidegate.yaml` and a variable say.
+    pub(crate) fn redis(self, redis: &Redis) -> Self {
+        let setup = self.env("IT_REDIS", &redis.url());
+        match redis.is_secured() {
+            false => setup.config("store: { redis: { url: { env: IT_REDIS } } }"),
+            true => setup
+                .config("store: { redis: { url: { env: IT_REDIS }, ca_file: redis-ca.crt } }")
+                .file("redis-ca.crt", &certificates::pki().ca),
+        }
     }
 
     /// A further listener on a unix socket.
