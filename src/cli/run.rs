@@ -34,6 +34,9 @@ pub(super) struct ServerOptions {
     /// Where operators connect
     #[arg(long, env = "SIDEGATE_ADMIN", value_name = "ADDR")]
     admin: Option<String>,
+    /// The unix socket that tokens are revoked by [default: in a private folder]
+    #[arg(long, env = "SIDEGATE_CONTROL", value_name = "PATH|off")]
+    control: Option<String>,
     /// Where state is kept that replicas share
     #[arg(long, env = "SIDEGATE_STORE", value_name = "memory", value_parser = store)]
     store: Option<Store>,
@@ -54,6 +57,7 @@ impl ServerOptions {
             policies: self.policies.clone().filter(|path| !path.as_os_str().is_empty()),
             listen: self.listen.clone().filter(|address| !address.is_empty()),
             admin: self.admin.clone().filter(|address| !address.is_empty()),
+            control: self.control.clone().filter(|path| !path.is_empty()),
         };
         let default = PathBuf::from(CONFIG_NAME);
         // A variable that is set to nothing is as good as unset.
