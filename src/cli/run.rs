@@ -51,6 +51,18 @@ fn store(text: &str) -> Result<Store, String> {
 }
 
 impl ServerOptions {
+    /// What describes a process that runs already.
+    pub(super) fn of_process(config: Option<PathBuf>, admin: Option<String>, control: Option<String>) -> Self {
+        Self {
+            config,
+            policies: None,
+            listen: None,
+            admin,
+            control,
+            store: None,
+        }
+    }
+
     /// Reads the file, if there is one, and applies what beats it.
     pub(super) fn load(&self) -> Result<ServerConfig, LoadError> {
         let overrides = Overrides {
