@@ -23,8 +23,8 @@ use crate::admin::{Admin, AdminServer, Readiness};
 use crate::announce;
 use crate::config::{ListenAddress, ServerConfig};
 use crate::control::place::Place;
-use crate::control::server as control;
-use crate::control::socket::{Socket, SocketFile};
+use crate::control::server::{Control, Served};
+use crate::control::socket::Socket;
 use crate::descriptors;
 use crate::policy_files::Loaded;
 use crate::policy_files::footprint::Footprint;
@@ -75,8 +75,7 @@ pub struct App {
     readiness: Arc<Readiness>,
     connections: Arc<Connections>,
     services: Vec<JoinHandle<()>>,
-    /// Removed with the process.
-    control: Option<SocketFile>,
+    control: Option<Served>,
     reload: Trigger,
 }
 
@@ -205,12 +204,11 @@ impl App {
             let service = Service::with_listeners(name, endpoint(address), server);
             services.push(serve(service, &sockets.fds, stopping.clone()));
         }
-        let control = sockets.control.take().map(|socket| control::serve(socket, store));
-        let control = control.transpose().map_err(StartError::because)?;
-        let control = control.map(|(service, file)| {
-            services.push(service);
-            file
-        });
+        let control = Control {
+            store,
+            policies: Arc::clone(&policies),
+        };
+        let control = sockets.control.take().map(|socket| control.serve(socket)).transpose();
         readiness.set(true);
         Ok(Self {
             config,
@@ -223,7 +221,7 @@ impl App {
             readiness,
             connections,
             services,
-            control,
+            control: control.map_err(StartError::because)?,
             reload,
         })
     }

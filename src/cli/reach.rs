@@ -224,13 +224,17 @@ impl Way {
         }
     }
 
-    /// Revokes tokens; what is in force then.
-    pub(super) async fn revoke(&mut self, revocation: &Revocation) -> Result<Revocation, Failure> {
+    /// Revokes tokens; what is in force then, and how many policies look for it, as far as anybody
+    /// can tell.
+    pub(super) async fn revoke(&mut self, revocation: &Revocation) -> Result<(Revocation, Option<usize>), Failure> {
         match self {
-            Self::Process(_, client) => Ok(client.revoke(revocation).await?),
+            Self::Process(_, client) => {
+                let (in_force, policies) = client.revoke(revocation).await?;
+                Ok((in_force, Some(policies)))
+            }
             Self::Store(store) => {
                 store.revoke(revocation).await?;
-                Ok(store.revocations().list().with(revocation))
+                Ok((store.revocations().list().with(revocation), None))
             }
         }
     }

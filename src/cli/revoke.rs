@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::output::{could_not_run, print_json, print_line};
+use super::output::{complain, could_not_run, print_json, print_line};
 use super::reach::{Reach, Via};
 use super::revocations::Shown;
 use super::values::{period, time};
@@ -55,6 +55,8 @@ enum Kind {
 #[derive(Debug, Serialize)]
 struct Report {
     revoked: Shown,
+    /// How many policies of the process look for it.
+    policies: Option<usize>,
     via: Via,
 }
 
@@ -65,11 +67,15 @@ impl Revoke {
             Err(problem) => return could_not_run(problem),
         };
         self.reach.run(async |way| {
-            let in_force = way.revoke(&revocation).await?;
+            let (in_force, policies) = way.revoke(&revocation).await?;
             let report = Report {
                 revoked: Shown::of(&in_force),
+                policies,
                 via: way.via(),
             };
+            if policies == Some(0) {
+                complain("no policy of this process has `revocation: {}`: it refuses none of these tokens");
+            }
             match self.reach.output {
                 Format::Json => print_json(&report),
                 Format::Text => print_line(format!("{}; by {}", report.revoked.sentence(), report.via)),

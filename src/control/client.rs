@@ -67,11 +67,11 @@ impl Client {
         Ok(Self { reader, writer })
     }
 
-    /// Revokes tokens; what is in force then.
-    pub async fn revoke(&mut self, revocation: &Revocation) -> Result<Revocation, ControlError> {
+    /// Revokes tokens; what is in force then, and how many policies look for it.
+    pub async fn revoke(&mut self, revocation: &Revocation) -> Result<(Revocation, usize), ControlError> {
         self.ask(&Request::Revoke(revocation.clone())).await?;
         match self.reply().await? {
-            Reply::Revoked(revocation) => Ok(revocation),
+            Reply::Revoked { revocation, policies } => Ok((revocation, policies)),
             other => Err(unexpected(&other)),
         }
     }

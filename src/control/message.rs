@@ -21,8 +21,13 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
-    /// It is revoked; with what was known before, this is in force.
-    Revoked(Revocation),
+    /// It is revoked.
+    Revoked {
+        /// What is in force, together with what was revoked before.
+        revocation: Revocation,
+        /// How many policies of the process look for it.
+        policies: usize,
+    },
     /// One of those that are in force.
     Revocation(Revocation),
     /// That was all of them.

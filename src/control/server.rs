@@ -1,6 +1,7 @@
 //! Serves the control socket.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::message::{Fault, MAX_REQUEST, Reply, Request};
 use super::socket::{Socket, SocketFile};
 use super::{Line, flush, gather, is_trusted, read_line};
+use crate::proxy::in_force::PolicyHandle;
 use crate::revocation::{Revocation, Revocations};
 use crate::store::Store;
 
@@ -22,13 +24,53 @@ const CONNECTIONS: usize = 16;
 /// The bytes of a list that are written at a time.
 const PIECE: usize = 32 * 1024;
 
-/// Serves a socket. Its file is there as long as the value that comes with the task.
-pub fn serve(socket: Socket, store: Arc<Store>) -> io::Result<(JoinHandle<()>, SocketFile)> {
-    let listener = UnixListener::from_std(socket.listener)?;
-    Ok((tokio::spawn(accept(listener, store)), socket.file))
+/// What is asked and changed over the socket.
+#[derive(Debug, Clone)]
+pub struct Control {
+    /// Keeps what is revoked.
+    pub store: Arc<Store>,
+    /// Say whether anybody looks for it.
+    pub policies: Arc<PolicyHandle>,
 }
 
-async fn accept(listener: UnixListener, store: Arc<Store>) {
+/// A socket that is served until this value is dropped.
+#[derive(Debug)]
+pub struct Served {
+    file: SocketFile,
+    task: JoinHandle<()>,
+}
+
+impl Control {
+    /// Serves a socket.
+    pub fn serve(self, socket: Socket) -> io::Result<Served> {
+        let listener = UnixListener::from_std(socket.listener)?;
+        let task = tokio::spawn(accept(listener, self));
+        let file = socket.file;
+        Ok(Served { file, task })
+    }
+
+    /// The number of policies that look for what is revoked.
+    fn looking(&self) -> usize {
+        let in_force = self.policies.load();
+        let policies = in_force.policies.policies().iter();
+        policies.filter(|policy| policy.revocation.is_some()).count()
+    }
+}
+
+impl Served {
+    /// Where the socket is.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: UnixListener, control: Control) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let stream = match listener.accept().await {
@@ -48,9 +90,9 @@ async fn accept(listener: UnixListener, store: Arc<Store>) {
             turn_away(stream);
             continue;
         };
-        let store = Arc::clone(&store);
+        let control = control.clone();
         tokio::spawn(async move {
-            if let Err(error) = converse(stream, &store).await {
+            if let Err(error) = converse(stream, &control).await {
                 tracing::debug!(%error, "a control connection broke off");
             }
             drop(place);
@@ -69,13 +111,13 @@ fn turn_away(stream: UnixStream) {
 }
 
 /// Answers one request after the other.
-async fn converse(stream: UnixStream, store: &Store) -> io::Result<()> {
+async fn converse(stream: UnixStream, control: &Control) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
         let mut out = Vec::new();
         match read_line(&mut reader, MAX_REQUEST).await? {
-            Line::Whole(line) => answer(&line, store, &mut writer, &mut out).await?,
+            Line::Whole(line) => answer(&line, control, &mut writer, &mut out).await?,
             Line::End => return Ok(()),
             Line::TooLong => {
                 gather(&error(Fault::Invalid, &"the line is too long"), &mut out)?;
@@ -88,18 +130,18 @@ async fn converse(stream: UnixStream, store: &Store) -> io::Result<()> {
 
 async fn answer(
     line: &[u8],
-    store: &Store,
+    control: &Control,
     writer: &mut (impl AsyncWrite + Unpin),
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
     match serde_json::from_slice(line) {
-        Ok(Request::Revoke(revocation)) => gather(&revoke(revocation, store).await, out),
-        Ok(Request::Revocations {}) => list(store, writer, out).await,
+        Ok(Request::Revoke(revocation)) => gather(&revoke(revocation, control).await, out),
+        Ok(Request::Revocations {}) => list(&control.store, writer, out).await,
         Err(cause) => gather(&error(Fault::Invalid, &cause), out),
     }
 }
 
-async fn revoke(revocation: Revocation, store: &Store) -> Reply {
+async fn revoke(revocation: Revocation, control: &Control) -> Reply {
     let now = Timestamp::now();
     let ends = Timestamp::from_millisecond(revocation.expires);
     if let Some(problem) = revocation.problem() {
@@ -108,10 +150,13 @@ async fn revoke(revocation: Revocation, store: &Store) -> Reply {
     if !ends.is_ok_and(|ends| ends > now) {
         return error(Fault::Invalid, &"it would be over at once, or never");
     }
-    match store.revoke(&revocation).await {
+    match control.store.revoke(&revocation).await {
         Ok(()) => {
             log(&revocation);
-            Reply::Revoked(store.revocations().list().with(&revocation))
+            Reply::Revoked {
+                revocation: control.store.revocations().list().with(&revocation),
+                policies: control.looking(),
+            }
         }
         Err(unavailable) => {
             let kind = match unavailable.is_full() {
@@ -128,7 +173,7 @@ fn log(revocation: &Revocation) {
     let time = |millis| Timestamp::from_millisecond(millis).ok().map(tracing::field::display);
     tracing::info!(
         kind = revocation.target.kind(),
-        value = %revocation.target.value().escape_debug(),
+        value = revocation.target.value().as_str(),
         issuer = revocation.issuer.as_deref(),
         before = revocation.before.and_then(time),
         expires = time(revocation.expires),
