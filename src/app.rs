@@ -16,8 +16,9 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use crate::admin::{Admin, AdminServer, Readiness};
 use crate::announce;
@@ -32,6 +33,7 @@ use crate::proxy::Gateway;
 use crate::proxy::connections::{Connections, Slots};
 use crate::proxy::http2;
 use crate::proxy::in_force::PolicyHandle;
+use crate::proxy::places::Places;
 use crate::proxy::server::{Edge, Server, refuse};
 use crate::reload::Reloader;
 use crate::store::Store;
@@ -74,6 +76,7 @@ pub struct App {
     _admin_stop: watch::Sender<bool>,
     readiness: Arc<Readiness>,
     connections: Arc<Connections>,
+    places: Places,
     services: Vec<JoinHandle<()>>,
     control: Option<Served>,
     reload: Trigger,
@@ -173,7 +176,7 @@ impl App {
     pub async fn start(config: ServerConfig, loaded: Loaded, mut sockets: Sockets) -> Result<Self, StartError> {
         check_system_roots()?;
         let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
-        let store = Store::memory(&metrics);
+        let store = Store::start(&config.store, &metrics).map_err(StartError)?;
         let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
         let policies = policies.map_err(StartError)?;
         metrics.policies_in_force(&loaded.footprint.hash(), None, jiff::Timestamp::now());
@@ -184,7 +187,8 @@ impl App {
         let room = descriptors::room(descriptors::raise(), sockets.listeners.len());
         let reload = Trigger::default();
         let requests = at_most(config.limits.requests, room.requests, "requests");
-        let edge = edge(&config, (&policies, &store), &metrics, requests);
+        let places = Places::new(requests);
+        let edge = edge(&config, (&policies, &store), &metrics, &places);
         let mut admin = Service::new(
             "admin".into(),
             AdminServer::new(Admin::new(metrics.clone(), Arc::clone(&readiness))),
@@ -220,6 +224,7 @@ impl App {
             _admin_stop: admin_stop,
             readiness,
             connections,
+            places,
             services,
             control: control.map_err(StartError::because)?,
             reload,
@@ -265,9 +270,14 @@ impl App {
     pub async fn stop(self) {
         self.readiness.set(false);
         let _ = self.stop.send(true);
+        let over = Instant::now() + self.config.grace;
         let left = self.connections.drained(self.config.grace).await;
         if left > 0 {
             tracing::warn!(connections = left, "the grace is over; connections are cut");
+        }
+        // Some answers are kept for clients that went.
+        if timeout_at(over, self.places.all_free()).await.is_err() {
+            tracing::warn!("the grace is over; requests are cut");
         }
         for listener in &self.config.listeners {
             if let ListenAddress::Unix(path) = &listener.address {
@@ -292,14 +302,14 @@ fn check_system_roots() -> Result<(), StartError> {
     Ok(())
 }
 
-/// What serves a connection, whatever listener it came by; at most so many requests at a time.
+/// What serves a connection, whatever listener it came by.
 pub fn edge(
     config: &ServerConfig,
     (policies, store): (&Arc<PolicyHandle>, &Arc<Store>),
     metrics: &Metrics,
-    requests: usize,
+    places: &Places,
 ) -> Arc<Edge> {
-    let proxy = proxy(config, (policies, store), metrics, requests);
+    let proxy = proxy(config, (policies, store), metrics, places);
     let refuse = refuse(Arc::clone(policies), metrics.clone(), config.log.access);
     Arc::new(Edge::new(proxy, &config.limits, refuse))
 }
@@ -308,14 +318,14 @@ fn proxy(
     config: &ServerConfig,
     (policies, store): (&Arc<PolicyHandle>, &Arc<Store>),
     metrics: &Metrics,
-    requests: usize,
+    places: &Places,
 ) -> HttpProxy<Gateway> {
     let gateway = Gateway {
         policies: Arc::clone(policies),
         store: Arc::clone(store),
         metrics: metrics.clone(),
         limits: config.limits,
-        places: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
+        places: places.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         access_log: config.log.access,
     };

@@ -71,3 +71,151 @@ fn network(address: Option<IpAddr>) -> String {
         None => "local".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::{Fallback, Mode};
+    use crate::principal::{AuthMethod, TenantId};
+    use crate::testing::{OTHER_TENANT, TENANT, parse};
+
+    const POLICY: &str =
+        "version: 1\nservice: s\nupstream: { url: http://127.0.0.1:1 }\nroutes: [{ path: /*, auth: public }]\n";
+
+    fn principal(tenant: Option<&str>, issuer: Option<&str>, subject: Option<&str>, client: Option<&str>) -> Principal {
+        Principal {
+            methods: vec![AuthMethod::Jwt],
+            tenant: tenant.and_then(TenantId::parse),
+            claims: issuer
+                .map(|issuer| ("iss".to_owned(), json!(issuer)))
+                .into_iter()
+                .collect(),
+            subject: subject.map(Into::into),
+            client: client.map(Into::into),
+            ..Principal::default()
+        }
+    }
+
+    #[test]
+    fn no_two_callers_are_one() {
+        let (one, other) = (Some(TENANT), Some(OTHER_TENANT));
+        let callers = [
+            principal(None, None, None, None),
+            principal(one, None, None, None),
+            principal(other, None, None, None),
+            principal(one, Some("i"), Some("a"), None),
+            principal(one, Some("j"), Some("a"), None),
+            principal(one, Some("i"), Some("b"), None),
+            principal(one, None, Some("a"), None),
+            principal(one, Some("i"), None, Some("a")),
+            principal(one, Some("i"), Some(""), Some("a")),
+            principal(one, Some("ia"), Some(""), None),
+            Principal {
+                methods: vec![AuthMethod::InternalKey],
+                ..principal(one, Some("i"), Some("a"), None)
+            },
+        ];
+        for (at, caller) in callers.iter().enumerate() {
+            assert_eq!(fingerprint(caller), fingerprint(&caller.clone()));
+            for other in callers.iter().skip(at + 1) {
+                assert_ne!(fingerprint(caller), fingerprint(other), "{caller:?} {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_shared_by_those_who_share_the_quota() {
+        let policies = parse(&[POLICY]).unwrap();
+        let policy = policies.get(0).unwrap();
+        let here: Option<IpAddr> = Some("192.0.2.1".parse().unwrap());
+        let there: Option<IpAddr> = Some("192.0.2.2".parse().unwrap());
+        let nobody = || principal(None, None, None, None);
+        let user = |tenant, subject| principal(Some(tenant), Some("i"), Some(subject), None);
+        let job = |name| principal(None, None, None, Some(name));
+        for (per, (one, from), (other, to), same) in [
+            (
+                QuotaScope::Tenant,
+                (user(TENANT, "a"), here),
+                (user(TENANT, "b"), there),
+                true,
+            ),
+            (
+                QuotaScope::Tenant,
+                (user(TENANT, "a"), here),
+                (user(OTHER_TENANT, "a"), here),
+                false,
+            ),
+            (QuotaScope::Tenant, (job("x"), here), (job("x"), there), true),
+            (QuotaScope::Tenant, (job("x"), here), (job("y"), here), false),
+            (
+                QuotaScope::Tenant,
+                (job(TENANT), here),
+                (user(TENANT, "a"), here),
+                false,
+            ),
+            (
+                QuotaScope::Subject,
+                (user(TENANT, "a"), here),
+                (user(OTHER_TENANT, "a"), there),
+                true,
+            ),
+            (
+                QuotaScope::Subject,
+                (principal(None, Some("j"), Some("a"), None), here),
+                (user(TENANT, "a"), here),
+                false,
+            ),
+            (QuotaScope::Client, (job("x"), here), (job("x"), there), true),
+            (
+                QuotaScope::Client,
+                (user(TENANT, "a"), here),
+                (user(TENANT, "b"), here),
+                false,
+            ),
+            (QuotaScope::Address, (user(TENANT, "a"), here), (job("x"), here), true),
+            (
+                QuotaScope::Address,
+                (user(TENANT, "a"), here),
+                (user(TENANT, "a"), there),
+                false,
+            ),
+            (QuotaScope::Subject, (nobody(), here), (nobody(), here), true),
+            (QuotaScope::Subject, (nobody(), here), (nobody(), there), false),
+            (QuotaScope::Address, (nobody(), None), (nobody(), None), true),
+        ] {
+            let quota = Quota {
+                name: "q".into(),
+                per,
+                rate: Rate::new(1, Duration::from_secs(1)).unwrap(),
+                window: Duration::from_secs(1),
+                plans: Vec::new(),
+                plan_claim: Vec::new(),
+                mode: Mode::Enforce,
+                when_unavailable: Fallback::Allow,
+            };
+            let (one_bucket, _) = bucket(policy, &quota, &one, from);
+            let (other_bucket, _) = bucket(policy, &quota, &other, to);
+            assert_eq!(one_bucket == other_bucket, same, "{per:?} {one:?} {other:?}");
+            let renamed = Quota {
+                name: "r".into(),
+                ..quota
+            };
+            assert_ne!(bucket(policy, &renamed, &one, from).0, one_bucket);
+        }
+    }
+
+    #[test]
+    fn a_network_of_64_bits_is_one_address() {
+        for (address, want) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:3:3:4:5:6", "2001:db8:1:3::"),
+        ] {
+            assert_eq!(network(address.parse().ok()), want);
+        }
+    }
+}

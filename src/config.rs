@@ -12,16 +12,18 @@ use crate::policy::ErrorStyle;
 use crate::policy::decode::{FromNode, List, MaybeEmpty, Placed};
 use crate::policy::problem::{Place, Problem, Problems, Source};
 use crate::policy::yaml;
-use crate::policy_files::LoadError;
+use crate::policy_files::{LoadError, OsSources};
 
 mod control;
 pub mod document;
 mod limits;
+pub mod store;
 mod tls;
 
 pub use control::ControlSocket;
 pub use document::{LogFormat, LogLevel};
 pub use limits::Limits;
+pub use store::StoreConfig;
 pub use tls::{KeyPairFiles, TlsFiles};
 
 use document::{AdminDocument, ConfigDocument, ListenerDocument};
@@ -37,6 +39,8 @@ pub struct Overrides {
     pub admin: Option<String>,
     /// The path of the control socket, or `off`.
     pub control: Option<String>,
+    /// Where state is kept that replicas share.
+    pub store: Option<StoreConfig>,
 }
 
 /// What the process does, checked.
@@ -50,6 +54,8 @@ pub struct ServerConfig {
     pub control: ControlSocket,
     /// A policy file, or a folder of them.
     pub policies: PathBuf,
+    /// Where state is kept that replicas share.
+    pub store: StoreConfig,
     /// What a request may cost.
     pub limits: Limits,
     /// How long requests in flight may take after SIGTERM.
@@ -187,6 +193,9 @@ impl ServerConfig {
         if let Some(control) = &overrides.control {
             self.control = ControlSocket::written(control, Path::new("")).map_err(LoadError::Unreadable)?;
         }
+        if let Some(store) = &overrides.store {
+            self.store.replaced_by(store);
+        }
         Ok(())
     }
 
@@ -242,6 +251,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         }
         threads.value
     });
+    let store = store::check(document.store, (base, &OsSources), problems);
     Some(ServerConfig {
         listeners,
         admin: admin?,
@@ -251,6 +261,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
                 .policies
                 .map_or_else(|| "policies".to_owned(), |path| path.value),
         ),
+        store: store?,
         limits: limits::check(document.limits, problems),
         grace: document
             .shutdown

@@ -74,7 +74,7 @@ pub struct Record {
 impl Record {
     /// Whether an answer is one to keep: not if another try may end otherwise.
     pub fn keeps(status: u16) -> bool {
-        (200..500).contains(&status) && !matches!(status, 401 | 403 | 408 | 409 | 425 | 429)
+        (200..500).contains(&status) && !matches!(status, 401 | 403 | 408 | 425 | 429)
     }
 
     /// The answer to a request with this body.
@@ -118,6 +118,11 @@ impl Record {
             Some((name, HeaderValue::from_bytes(value).ok()?))
         };
         self.headers.iter().map(field).collect()
+    }
+
+    /// The length of the body, in bytes.
+    pub fn body_len(&self) -> usize {
+        self.body.len()
     }
 
     /// The body.
@@ -229,6 +234,8 @@ mod tests {
             (401, false),
             (403, false),
             (404, true),
+            (408, false),
+            (409, true),
             (422, true),
             (429, false),
             (500, false),

@@ -5,6 +5,7 @@
 //!
 //! * Only the edges and the wiring do I/O, look at a clock, or name pingora.
 //! * Only `policy/yaml.rs` names the YAML library.
+//! * Only `store/redis.rs` and what is below it name the Redis library.
 //! * Only `authz.rs` can make a [`authz::Permit`], and nothing is forwarded without one.
 //! * Only `proxy/error_response.rs` writes an error body.
 //! * Time enters the engine as an argument.

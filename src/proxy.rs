@@ -18,12 +18,11 @@ use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorType, Result};
-use tokio::sync::Semaphore;
 
 use crate::config::Limits;
 use crate::decision::decide;
 use crate::rejection::{Reason, Rejection};
-use crate::request::{host_of, is_grpc};
+use crate::request::{IDEMPOTENCY_KEY, host_of, is_grpc};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
@@ -38,8 +37,11 @@ pub mod http2;
 pub mod identity_headers;
 pub mod ids;
 pub mod in_force;
+mod once;
 pub mod pace;
 mod pinned;
+pub mod places;
+mod quotas;
 pub mod server;
 pub mod turn_away;
 pub mod upstream;
@@ -53,6 +55,7 @@ use guard::Guard;
 use identity_headers::Hop;
 use ids::RequestIds;
 use in_force::PolicyHandle;
+use places::Places;
 
 /// How long either side of a WebSocket may be silent.
 const WEBSOCKET_SILENCE: Duration = Duration::from_hours(1);
@@ -69,7 +72,7 @@ pub struct Gateway {
     /// What a request may cost.
     pub limits: Limits,
     /// As many as there may be requests with services.
-    pub places: Arc<Semaphore>,
+    pub places: Places,
     /// Networks whose `x-forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each request is a log line.
@@ -93,6 +96,14 @@ impl Gateway {
             decision = decide(&in_force.policies, &facts, revoked.view(), &mut ());
         }
         ctx.decision_duration = started.elapsed();
+        if decision
+            .principal
+            .as_ref()
+            .is_some_and(|principal| principal.revocation_unknown)
+            && let Some(policy) = decision.policy.and_then(|index| in_force.policies.get(index))
+        {
+            self.metrics.shared().failed_open(&policy.service, "revocation");
+        }
         ctx.decided(decision, target.query());
     }
 
@@ -119,18 +130,36 @@ impl Gateway {
         too_large.then_some(Reason::HeadersTooLarge)
     }
 
-    fn hop(&self, session: &Session) -> Hop {
-        let peer = facts::peer_address(session);
-        let trusts = |peer: IpAddr| self.trusted_proxies.iter().any(|net| net.contains(&peer));
-        Hop {
-            peer,
-            tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
-            trusted: peer.is_some_and(trusts),
+    /// Counts a part of a body, and refuses one too much or, where that matters, too late.
+    fn check_body(&self, length: usize, is_paced: bool, ctx: &mut RequestContext) -> Result<()> {
+        let in_time = ctx.body_came(length, &self.limits) || !is_paced;
+        ctx.moved(&self.limits);
+        if ctx.body_bytes > self.limits.body_bytes {
+            return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down());
+        }
+        match in_time {
+            true => Ok(()),
+            false => Err(Error::explain(ErrorType::ReadTimedout, "the body trickles in").into_down()),
         }
     }
 
+    fn hop(&self, session: &Session) -> Hop {
+        let peer = facts::peer_address(session);
+        Hop {
+            peer,
+            tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+            trusted: peer.is_some_and(|peer| self.trusts(peer)),
+        }
+    }
+
+    fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(&peer))
+    }
+
     async fn answer(&self, session: &mut Session, rejection: &Rejection, ctx: &RequestContext) -> Result<()> {
-        answer::write(session, render(rejection, &ctx.error_context())).await
+        let mut answer = render(rejection, &ctx.error_context());
+        answer.headers.extend(ctx.rate_limits.fields());
+        answer::write(session, answer).await
     }
 }
 
@@ -161,7 +190,16 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    /// Only a request with an idempotency key is handed over to another one, and that one is not.
+    fn allow_spawning_subrequest(&self, session: &Session, _: &RequestContext) -> bool {
+        session.subrequest_ctx.is_none() && session.req_header().headers.contains_key(IDEMPOTENCY_KEY)
+    }
+
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        if let Some(decided) = once::take_handed_over(session) {
+            *ctx = decided;
+            return Ok(false);
+        }
         let target = Target::of(session);
         let headers = &session.req_header().headers;
         ctx.ids = RequestIds::of(headers);
@@ -174,6 +212,9 @@ impl ProxyHttp for Gateway {
         } else {
             self.decide(session, &target, ctx).await;
             ctx.take_place(&self.places);
+            if ctx.is_allowed() && self.ask_store(session, ctx).await? {
+                return Ok(true);
+            }
         }
         if ctx.permit.is_some() {
             return Ok(false);
@@ -256,17 +297,13 @@ impl ProxyHttp for Gateway {
         }
         // Messages of a gRPC call come when they come; what follows an upgrade is no body.
         let endless = ctx.grpc && session.as_downstream().is_http2();
-        let in_time = ctx.body_came(length, &self.limits) || endless;
-        ctx.moved(&self.limits);
-        if session.was_upgraded() {
-            return Ok(());
-        }
-        if ctx.body_bytes > self.limits.body_bytes {
-            return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down());
-        }
-        match in_time {
-            true => Ok(()),
-            false => Err(Error::explain(ErrorType::ReadTimedout, "the body trickles in").into_down()),
+        match session.was_upgraded() {
+            true => {
+                ctx.body_came(length, &self.limits);
+                ctx.moved(&self.limits);
+                Ok(())
+            }
+            false => self.check_body(length, !endless, ctx),
         }
     }
 
@@ -289,6 +326,7 @@ impl ProxyHttp for Gateway {
             session.set_read_timeout(Some(WEBSOCKET_SILENCE));
         }
         ctx.upstream_answered(response, &session.req_header().method);
+        ctx.tell();
         ctx.moved(&self.limits);
         ctx.count_decision(&self.metrics);
         if session.is_process_shutting_down() {
@@ -298,6 +336,7 @@ impl ProxyHttp for Gateway {
             // RFC 9110, 8.6; a client that believed it would wait for a body.
             response.remove_header(&CONTENT_LENGTH);
         }
+        ctx.rate_limits.write(response)?;
         if let Ok(id) = HeaderValue::from_str(&ctx.ids.request_id) {
             response.insert_header(REQUEST_ID, id)?;
         }
@@ -334,6 +373,7 @@ impl ProxyHttp for Gateway {
         session.set_keepalive(None);
         if let Some(rejection) = rejection {
             ctx.rejection = Some(rejection.clone());
+            ctx.tell();
             ctx.count_decision(&self.metrics);
             if !answer::has_answered(session)
                 && let Err(error) = self.answer(session, &rejection, ctx).await

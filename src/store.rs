@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::config::StoreConfig;
 use crate::fingerprint::Fingerprint;
 use crate::quota::{Rate, Spent};
 use crate::revocation::Revocation;
@@ -19,9 +20,11 @@ use crate::telemetry::metrics::Metrics;
 
 pub mod ledger;
 mod memory;
+mod redis;
 
 use ledger::{Ledger, Snapshot};
 use memory::MemoryStore;
+use redis::RedisStore;
 
 /// Why the store gave no answer. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,20 +83,65 @@ pub struct Store {
 #[derive(Debug)]
 enum Kind {
     Memory(MemoryStore),
+    Redis(RedisStore),
 }
 
 impl Store {
     /// State that is shared with nobody, and ends with the process.
     pub fn memory(metrics: &Metrics) -> Arc<Self> {
+        metrics.store().up(true);
         Arc::new(Self {
             kind: Kind::Memory(MemoryStore::default()),
             metrics: metrics.clone(),
         })
     }
 
+    /// The state that a configuration says, on a runtime. A Redis that is down is waited for while
+    /// requests are served; an error is one of the configuration.
+    pub fn start(config: &StoreConfig, metrics: &Metrics) -> Result<Arc<Self>, String> {
+        match config {
+            StoreConfig::Memory => Ok(Self::memory(metrics)),
+            StoreConfig::Redis(redis) => Ok(Arc::new(Self {
+                kind: Kind::Redis(RedisStore::start(redis.clone(), metrics)?),
+                metrics: metrics.clone(),
+            })),
+        }
+    }
+
     fn ledger(&self) -> &Ledger {
         match &self.kind {
             Kind::Memory(memory) => memory.ledger(),
+            Kind::Redis(redis) => redis.ledger(),
+        }
+    }
+
+    /// Whether the store can be asked, once that is known. Takes a few seconds at the most.
+    pub async fn connected(&self) -> Result<(), Unavailable> {
+        match &self.kind {
+            Kind::Memory(_) => Ok(()),
+            Kind::Redis(redis) => redis.connection().settled().await,
+        }
+    }
+
+    /// All revocations, once they were read. Takes a few seconds at the most, if not for their
+    /// number.
+    pub async fn loaded(&self) -> Result<Snapshot, Unavailable> {
+        if let Kind::Redis(redis) = &self.kind {
+            redis.revocations().settled().await?;
+        }
+        Ok(self.revocations())
+    }
+
+    /// Waits until the first attempt to read the revocations is over, well or not.
+    pub async fn settled(&self) {
+        let _ = self.loaded().await;
+    }
+
+    /// Whether the first attempt to read the revocations is over, well or not.
+    pub fn has_settled(&self) -> bool {
+        match &self.kind {
+            Kind::Memory(_) => true,
+            Kind::Redis(redis) => redis.revocations().now().is_some(),
         }
     }
 
@@ -106,7 +154,9 @@ impl Store {
     pub async fn revoke(&self, revocation: &Revocation) -> Result<(), Unavailable> {
         let done = match &self.kind {
             Kind::Memory(memory) => memory.revoke(revocation, now()),
+            Kind::Redis(redis) => redis.revoke(revocation).await,
         };
+        self.metrics.store().revocations(self.ledger().snapshot().list().len());
         self.count("revoke", done)
     }
 
@@ -115,6 +165,7 @@ impl Store {
     pub async fn claim(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<Claim, Unavailable> {
         let claim = match &self.kind {
             Kind::Memory(memory) => memory.claim(key, owner, lease, now()),
+            Kind::Redis(redis) => redis.claim(key, owner, lease).await,
         };
         self.count("claim", claim)
     }
@@ -123,6 +174,7 @@ impl Store {
     pub async fn renew(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<(), Unavailable> {
         let done = match &self.kind {
             Kind::Memory(memory) => memory.renew(key, owner, lease, now()),
+            Kind::Redis(redis) => redis.renew(key, owner, lease).await,
         };
         self.count("renew", done)
     }
@@ -137,6 +189,7 @@ impl Store {
     ) -> Result<(), Unavailable> {
         let done = match &self.kind {
             Kind::Memory(memory) => memory.complete(key, owner, record, ttl, now()),
+            Kind::Redis(redis) => redis.complete(key, owner, &record, ttl).await,
         };
         self.count("complete", done)
     }
@@ -145,6 +198,7 @@ impl Store {
     pub async fn release(&self, key: Fingerprint, owner: Uuid) -> Result<(), Unavailable> {
         let done = match &self.kind {
             Kind::Memory(memory) => memory.release(key, owner),
+            Kind::Redis(redis) => redis.release(key, owner).await,
         };
         self.count("release", done)
     }
@@ -153,13 +207,14 @@ impl Store {
     pub async fn spend(&self, bucket: Fingerprint, rate: Rate) -> Result<Spent, Unavailable> {
         let spent = match &self.kind {
             Kind::Memory(memory) => memory.spend(bucket, rate, now()),
+            Kind::Redis(redis) => redis.spend(bucket, rate).await,
         };
         self.count("spend", spent)
     }
 
     fn count<T>(&self, operation: &'static str, answer: Result<T, Unavailable>) -> Result<T, Unavailable> {
         let result = answer.as_ref().map_or_else(|unavailable| unavailable.result, |_| "ok");
-        self.metrics.store_operation(operation, result);
+        self.metrics.store().operation(operation, result);
         answer
     }
 }

@@ -71,3 +71,129 @@ fn token<'t>(claims: &'t Claims, tenants: &'t [TenantId]) -> Result<Token<'t>, R
 fn milliseconds(seconds: f64) -> Millis {
     (seconds * 1000.0) as Millis
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use crate::decision::decide;
+    use crate::policy::PolicySet;
+    use crate::revocation::{Revocation, RevocationList, Revocations, Target};
+    use crate::testing::{NOW, TENANT, claims_with, parse, request};
+
+    const POLICY: &str = "
+version: 1
+service: s
+upstream: { url: http://127.0.0.1:1 }
+jwt: { issuers: [{ issuer: eventzr.com, audience: unchecked, algorithms: [HS256], keys: { secret: { env: SECRET } } }] }
+tenant: { claims: [tenant, tenantId] }
+$revocation
+routes: [{ path: /*, auth: jwt }]
+";
+
+    fn policies(revocation: &str) -> PolicySet {
+        parse(&[&POLICY.replace("$revocation", revocation)]).unwrap()
+    }
+
+    /// The reason and whether nobody could tell, for a request with these claims.
+    fn outcome(policies: &PolicySet, changes: &Value, revocations: Revocations<'_>) -> (String, bool) {
+        let request = request("GET /x").bearer(&claims_with(changes)).tenant(TENANT);
+        let decision = decide(policies, &request.facts(), revocations, &mut ());
+        let reason = decision
+            .outcome
+            .rejection()
+            .map_or("allow", |rejection| rejection.reason().code());
+        let unknown = decision.principal.is_some_and(|principal| principal.revocation_unknown);
+        (reason.to_owned(), unknown)
+    }
+
+    fn revoked(target: Target, before: Option<i64>) -> RevocationList {
+        let mut list = RevocationList::default();
+        list.add(&Revocation {
+            target,
+            issuer: None,
+            before: before.map(|seconds| seconds * 1000),
+            expires: (NOW + 1) * 1000,
+        });
+        list
+    }
+
+    #[test]
+    fn a_token_is_looked_for_by_all_that_it_says() {
+        let tenant = crate::principal::TenantId::parse(TENANT).unwrap();
+        let subject = || Target::Subject("user-1".into());
+        for (list, changes, want) in [
+            (
+                revoked(Target::Jti("t".into()), None),
+                json!({ "jti": "t" }),
+                "token_revoked",
+            ),
+            (revoked(Target::Jti("t".into()), None), json!({ "jti": "u" }), "allow"),
+            (
+                revoked(Target::Jti("7".into()), None),
+                json!({ "jti": 7 }),
+                "token_claim_invalid",
+            ),
+            (revoked(subject(), Some(NOW + 1)), json!({}), "token_revoked"),
+            (revoked(subject(), Some(NOW)), json!({}), "allow"),
+            (
+                revoked(subject(), Some(NOW)),
+                json!({ "iat": f64::from(1_799_999_999) + 0.999 }),
+                "token_revoked",
+            ),
+            (revoked(subject(), Some(NOW)), json!({ "iat": null }), "token_revoked"),
+            (
+                revoked(subject(), Some(NOW)),
+                json!({ "sub": "user-2", "iat": null }),
+                "allow",
+            ),
+            (
+                revoked(Target::Tenant(tenant), Some(NOW + 1)),
+                json!({}),
+                "token_revoked",
+            ),
+            (
+                revoked(Target::Tenant(tenant), Some(NOW + 1)),
+                json!({ "tenant": null }),
+                "token_revoked",
+            ),
+        ] {
+            let known = Revocations::Known {
+                list: &list,
+                age: Some(Duration::ZERO),
+            };
+            assert_eq!(
+                outcome(&policies("revocation: {}"), &changes, known).0,
+                want,
+                "{changes}"
+            );
+            let elsewhere = outcome(&policies(""), &changes, known).0;
+            assert_ne!(elsewhere, "token_revoked", "a policy that does not ask: {changes}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_may_be_so_old_and_no_older() {
+        let none = RevocationList::default();
+        let hit = revoked(Target::Subject("user-1".into()), Some(NOW + 1));
+        let old = Some(Duration::from_secs(31));
+        let fresh = Some(Duration::from_secs(30));
+        for (rule, list, age, want) in [
+            ("{}", &none, fresh, ("allow", false)),
+            ("{}", &none, old, ("store_unavailable", false)),
+            ("{}", &none, None, ("store_unavailable", false)),
+            ("{}", &hit, old, ("token_revoked", false)),
+            ("{ max_stale: 2s }", &none, fresh, ("store_unavailable", false)),
+            ("{ max_stale: 1h }", &none, old, ("allow", false)),
+            ("{ when_unavailable: allow }", &none, old, ("allow", true)),
+            ("{ when_unavailable: allow }", &none, None, ("allow", true)),
+            ("{ when_unavailable: allow }", &hit, None, ("token_revoked", false)),
+        ] {
+            let known = Revocations::Known { list, age };
+            let (reason, unknown) = outcome(&policies(&format!("revocation: {rule}")), &json!({}), known);
+            assert_eq!((reason.as_str(), unknown), want, "{rule} {age:?}");
+        }
+    }
+}

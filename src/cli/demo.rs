@@ -31,6 +31,7 @@ impl Demo {
             listen: Some(self.listen),
             admin: Some(self.admin),
             control: None,
+            store: None,
         };
         let mut config = match ServerConfig::without_file(&overrides) {
             Ok(config) => config,

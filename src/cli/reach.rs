@@ -12,13 +12,14 @@ use super::output::{complain, could_not_run};
 use super::run::{ServerOptions, refuse_to_start};
 use super::values::variable;
 use super::{Exit, Format};
-use crate::config::{ControlSocket, ServerConfig};
+use crate::config::{ControlSocket, StoreConfig};
 use crate::control::client::{Client, ControlError, Known};
 use crate::control::message::Fault;
 use crate::control::place::Place;
 use crate::policy_files::LoadError;
 use crate::revocation::{Revocation, Revocations};
 use crate::store::{Store, Unavailable};
+use crate::telemetry::metrics::Metrics;
 
 /// Where to. A flag beats a variable, and both beat what `sidegate.yaml` says.
 #[derive(Debug, Args)]
@@ -88,7 +89,7 @@ impl From<Unavailable> for Failure {
 #[derive(Debug)]
 struct Ways {
     socket: Option<Place>,
-    store: Option<String>,
+    store: Option<StoreConfig>,
 }
 
 impl Reach {
@@ -111,59 +112,54 @@ impl Reach {
     }
 
     fn ways(&self) -> Result<Ways, Failure> {
-        if let Some(store) = &self.store {
-            return redis(store).map(Ways::to_store);
-        }
         if let Some(path) = self.control.as_deref().filter(|path| !path.is_empty()) {
-            return match ControlSocket::written(path, "".as_ref()).map_err(Failure::NotReached)? {
-                ControlSocket::At(path) => Ok(Ways {
-                    socket: Some(Place::Configured(path)),
-                    store: None,
-                }),
-                _ => Err(Failure::NotReached(format!(
-                    "`--control {path}` is no path of a socket"
-                ))),
-            };
+            return to_socket(path);
         }
-        // State in the memory of a process is reached by its socket.
-        if let Some(store) = variable("SIDEGATE_STORE").filter(|store| store != "memory") {
-            return redis(&store).map(Ways::to_store);
-        }
-        let options = ServerOptions::of_process(self.config.clone(), self.admin.clone(), variable("SIDEGATE_CONTROL"));
+        let flag = self.store.clone().filter(|store| !store.is_empty());
+        let said = flag.clone().or_else(|| variable("SIDEGATE_STORE"));
+        let options = ServerOptions::of_process(
+            self.config.clone(),
+            self.admin.clone(),
+            variable("SIDEGATE_CONTROL"),
+            said.clone(),
+        );
         let config = options.load().map_err(Failure::NotRead)?;
-        Ok(Ways {
-            socket: Place::of(&config.control, config.admin),
-            store: shared_store(&config),
-        })
+        let socket = Place::of(&config.control, config.admin);
+        match config.store {
+            // State in the memory of a process is reached by its socket.
+            StoreConfig::Memory if flag.is_some() => Err(Failure::NotReached(
+                "`memory` is the store of one process, and reached by its `--control`".into(),
+            )),
+            StoreConfig::Memory => Ok(Ways { socket, store: None }),
+            store @ StoreConfig::Redis(_) => Ok(Ways {
+                socket: socket.filter(|_| said.is_none()),
+                store: Some(store),
+            }),
+        }
     }
 }
 
-/// The address of a store that can be reached from anywhere. It may hold a password, so that nobody
-/// gets to see it.
-fn redis(url: &str) -> Result<String, Failure> {
-    let is_redis = ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme));
-    is_redis.then(|| url.to_owned()).ok_or_else(|| {
-        let cause = "the store is no `redis://` address; the one in the memory of a process is reached by `--control`";
-        Failure::NotReached(cause.to_owned())
-    })
+fn to_socket(path: &str) -> Result<Ways, Failure> {
+    match ControlSocket::written(path, "".as_ref()).map_err(Failure::NotReached)? {
+        ControlSocket::At(path) => Ok(Ways {
+            socket: Some(Place::Configured(path)),
+            store: None,
+        }),
+        _ => Err(Failure::NotReached(format!(
+            "`--control {path}` is no path of a socket"
+        ))),
+    }
 }
 
-/// The store of a process, if it can be reached without the process.
-fn shared_store(_config: &ServerConfig) -> Option<String> {
-    None
-}
-
-/// The store at an address.
-fn store_at(_url: &str) -> Result<Arc<Store>, String> {
-    Err("this version keeps nothing in Redis yet".to_owned())
+/// The store that a configuration says, once it answers.
+async fn store_at(config: &StoreConfig) -> Result<Arc<Store>, String> {
+    let metrics = Metrics::new().map_err(|error| error.to_string())?;
+    let store = Store::start(config, &metrics)?;
+    store.connected().await.map_err(|unavailable| unavailable.to_string())?;
+    Ok(store)
 }
 
 impl Ways {
-    fn to_store(url: String) -> Self {
-        let store = Some(url);
-        Self { socket: None, store }
-    }
-
     async fn open(self) -> Result<Way, Failure> {
         let mut tried = Vec::new();
         if let Some(place) = self.socket {
@@ -174,8 +170,8 @@ impl Ways {
         } else if self.store.is_none() {
             tried.push("nothing: the process has no control socket (`off`, or port 0 as admin address)".to_owned());
         }
-        if let Some(url) = self.store {
-            match store_at(&url) {
+        if let Some(config) = self.store {
+            match store_at(&config).await {
                 Ok(store) => return Ok(Way::Store(store)),
                 Err(error) => tried.push(format!("the store: {error}")),
             }
@@ -244,7 +240,7 @@ impl Way {
         match self {
             Self::Process(_, client) => Ok(client.revocations().await?),
             Self::Store(store) => {
-                let known = store.revocations();
+                let known = store.loaded().await?;
                 let revocations = known.list().iter().filter(|each| each.expires > now).collect();
                 let Revocations::Known { age, .. } = known.view() else {
                     return Err(Failure::NotReached("the store has no list".into()));

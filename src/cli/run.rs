@@ -8,8 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Exit;
 use super::output::{complain, could_not_run, is_styled};
 use crate::app::{App, Sockets, StartError};
-use crate::config::document::Store;
-use crate::config::{Overrides, ServerConfig};
+use crate::config::{Overrides, ServerConfig, StoreConfig};
 use crate::policy_files::{self, CONFIG_NAME, LoadError, Loaded};
 use crate::telemetry::{self, LogTarget};
 
@@ -38,41 +37,47 @@ pub(super) struct ServerOptions {
     #[arg(long, env = "SIDEGATE_CONTROL", value_name = "PATH|off")]
     control: Option<String>,
     /// Where state is kept that replicas share
-    #[arg(long, env = "SIDEGATE_STORE", value_name = "memory", value_parser = store)]
-    store: Option<Store>,
-}
-
-/// The stores that there are; a variable that is set to nothing is as good as unset.
-fn store(text: &str) -> Result<Store, String> {
-    match text {
-        "" | "memory" => Ok(Store::Memory),
-        _ => Err("`memory` is the only store".into()),
-    }
+    // Read by ourselves: a message of the command line's would quote a password.
+    #[arg(
+        long,
+        env = "SIDEGATE_STORE",
+        hide_env_values = true,
+        value_name = "memory|redis://…"
+    )]
+    store: Option<String>,
 }
 
 impl ServerOptions {
     /// What describes a process that runs already.
-    pub(super) fn of_process(config: Option<PathBuf>, admin: Option<String>, control: Option<String>) -> Self {
+    pub(super) fn of_process(
+        config: Option<PathBuf>,
+        admin: Option<String>,
+        control: Option<String>,
+        store: Option<String>,
+    ) -> Self {
         Self {
             config,
             policies: None,
             listen: None,
             admin,
             control,
-            store: None,
+            store,
         }
     }
 
     /// Reads the file, if there is one, and applies what beats it.
     pub(super) fn load(&self) -> Result<ServerConfig, LoadError> {
+        // A variable that is set to nothing is as good as unset.
+        let store = self.store.as_deref().filter(|store| !store.is_empty());
+        let store = store.map(StoreConfig::parse).transpose();
         let overrides = Overrides {
             policies: self.policies.clone().filter(|path| !path.as_os_str().is_empty()),
             listen: self.listen.clone().filter(|address| !address.is_empty()),
             admin: self.admin.clone().filter(|address| !address.is_empty()),
             control: self.control.clone().filter(|path| !path.is_empty()),
+            store: store.map_err(|message| LoadError::Unreadable(format!("the store cannot be read: {message}")))?,
         };
         let default = PathBuf::from(CONFIG_NAME);
-        // A variable that is set to nothing is as good as unset.
         match self.config.as_ref().filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => ServerConfig::load(path, &overrides),
             None if default.exists() => ServerConfig::load(&default, &overrides),

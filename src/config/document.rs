@@ -1,5 +1,6 @@
 //! `sidegate.yaml` as written. What it means is decided in `config.rs`.
 
+use super::store::document::StoreDocument;
 use crate::policy::decode::{List, MaybeEmpty, Period, Placed, Size, Switch, Timeout, document, words};
 use crate::policy::document::ErrorsDocument;
 
@@ -18,7 +19,7 @@ document! {
         /// A policy file, or a folder of them. Default: `./policies`.
         policies: Option<Placed<String>>,
         /// Where state is kept that replicas share. Default: `memory`.
-        store: Option<Store>,
+        store: Option<StoreDocument>,
         /// What a request may cost.
         limits: Option<LimitsDocument>,
         /// How the process ends.
@@ -121,12 +122,6 @@ document! {
 }
 
 words! {
-    /// Where state is kept that replicas share.
-    pub enum Store {
-        /// In this process.
-        Memory = "memory",
-    }
-
     /// The form of a log line.
     pub enum LogFormat {
         /// One JSON object.

@@ -44,6 +44,38 @@ fn check(request: &TestRequest, want: &str) {
 }
 
 #[test]
+fn idempotency_keys_are_looked_at_last() {
+    let policy = POLICY.replace(
+        "{ path: /get, methods: [GET], auth: jwt }",
+        "{ path: /once, auth: jwt, roles: [organizer], idempotency: { required: true } }",
+    );
+    let policies = parse(&[&policy]).unwrap();
+    let key = "8e03978e-40d5-43e8-bc93-6894a57f9324";
+    let json = |request: TestRequest| request.body("application/json", Body::Sized(2));
+    let user = claims_with(&json!({ "roles": ["user"] }));
+    for (request, want) in [
+        (json(good("POST /w/once")).header("idempotency-key", key), "allow"),
+        (json(good("POST /w/once")), "idempotency_key_missing"),
+        (
+            json(good("POST /w/once")).header("idempotency-key", "1"),
+            "idempotency_key_invalid",
+        ),
+        (good("GET /w/once"), "allow"),
+        (json(request("POST /w/once")), "credential_missing"),
+        (
+            json(request("POST /w/once").bearer(&user).tenant(TENANT)),
+            "role_missing",
+        ),
+        (
+            good("POST /w/once").body("text/plain", Body::Sized(2)),
+            "content_type_unsupported",
+        ),
+    ] {
+        assert_eq!(request.outcome(&policies), want, "{request:?}");
+    }
+}
+
+#[test]
 fn credentials() {
     let job = "spiffe://e/ns/a/sa/job";
     check(&request("GET /w/open/x"), "allow");

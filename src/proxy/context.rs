@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method};
+use parking_lot::Mutex;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use prometheus::IntGauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error_response::ErrorContext;
 use super::ids::RequestIds;
 use super::in_force::InForce;
 use super::pace::{Pace, PaceLimits};
+use super::places::{Place, Places};
+use super::quotas::RateLimits;
 use super::watch::Watch;
 use crate::authz::Permit;
 use crate::config::Limits;
@@ -74,14 +76,49 @@ pub struct RequestContext {
     ended: bool,
     watch: Option<Watch>,
     /// Kept until the request is over.
-    place: Option<OwnedSemaphorePermit>,
-    in_flight: IntGauge,
+    place: Option<Place>,
+    /// What is left of the caller's quotas.
+    pub rate_limits: RateLimits,
+    /// `first` or `replayed`, where the request has an idempotency key.
+    pub idempotency: Option<&'static str>,
+    /// Whom a request tells about itself that was handed over.
+    report: Option<Arc<Mutex<Report>>>,
+    _in_flight: Option<InFlight>,
+}
+
+/// What a request that was handed over tells the one that has the client.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    rejection: Option<Rejection>,
+    upstream_status: Option<u16>,
+    upstream_duration: Option<Duration>,
+}
+
+/// A request that is not yet answered.
+#[derive(Debug)]
+struct InFlight(IntGauge);
+
+impl InFlight {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl RequestContext {
     /// A request begins.
     pub fn begin(in_force: Arc<InForce>, metrics: &Metrics) -> Self {
-        metrics.in_flight().inc();
+        let in_flight = InFlight::new(metrics.in_flight());
+        Self::new(in_force, Some(in_flight))
+    }
+
+    fn new(in_force: Arc<InForce>, in_flight: Option<InFlight>) -> Self {
         Self {
             started: Instant::now(),
             in_force,
@@ -107,8 +144,66 @@ impl RequestContext {
             ended: false,
             watch: Watch::of_request(),
             place: None,
-            in_flight: metrics.in_flight().clone(),
+            rate_limits: RateLimits::default(),
+            idempotency: None,
+            report: None,
+            _in_flight: in_flight,
         }
+    }
+
+    /// Gives the place away to whoever takes care of the request from now on.
+    pub fn give_place(&mut self) -> Option<Place> {
+        self.place.take()
+    }
+
+    /// The context of a request that goes on in place of this one, with its permit. It is not
+    /// counted and not logged; it reports instead.
+    #[must_use]
+    pub fn hand_over(&mut self, report: &Arc<Mutex<Report>>) -> Self {
+        Self {
+            ids: self.ids.clone(),
+            sent_path: self.sent_path.clone(),
+            policy: self.policy,
+            route: self.route,
+            forward: self.forward.clone(),
+            permit: self.permit.take(),
+            decision: self.decision,
+            counted: true,
+            ended: true,
+            watch: self.watch.clone(),
+            report: Some(Arc::clone(report)),
+            ..Self::new(Arc::clone(&self.in_force), None)
+        }
+    }
+
+    /// Tells the request that has the client what became of this one.
+    pub fn tell(&self) {
+        if let Some(report) = &self.report {
+            *report.lock() = Report {
+                rejection: self.rejection.clone(),
+                upstream_status: self.upstream_status,
+                upstream_duration: self.upstream_duration,
+            };
+        }
+    }
+
+    /// Takes over what became of a request that was handed over.
+    pub fn told(&mut self, report: &Report) {
+        self.rejection.clone_from(&report.rejection);
+        self.upstream_status = report.upstream_status;
+        self.upstream_duration = report.upstream_duration;
+    }
+
+    /// Whether the request may be forwarded as one that was allowed.
+    pub fn is_allowed(&self) -> bool {
+        self.permit.is_some() && self.rejection.is_none()
+    }
+
+    /// Refuses a request after all that was allowed.
+    pub fn refuse(&mut self, rejection: Rejection) {
+        self.permit = None;
+        self.decision = "deny";
+        self.rejection = Some(rejection);
     }
 
     /// Keeps what was decided.
@@ -133,15 +228,13 @@ impl RequestContext {
 
     /// Takes one of the places for requests that are with services. Without one, the request is
     /// refused after all.
-    pub fn take_place(&mut self, places: &Arc<Semaphore>) {
+    pub fn take_place(&mut self, places: &Places) {
         if self.permit.is_none() {
             return;
         }
-        self.place = Arc::clone(places).try_acquire_owned().ok();
+        self.place = places.take();
         if self.place.is_none() {
-            self.permit = None;
-            self.decision = "deny";
-            self.rejection = Some(Rejection::from(Reason::Overloaded).retry_after(Duration::from_secs(1)));
+            self.refuse(Rejection::from(Reason::Overloaded).retry_after(Duration::from_secs(1)));
         }
     }
 
@@ -246,6 +339,7 @@ impl RequestContext {
             route: pattern,
             auth: route.map_or(NONE, Route::auth_label),
             decision: self.decision,
+            idempotency: self.idempotency,
             reason: self.rejection.as_ref().map(|rejection| rejection.reason().code()),
             cause: self.rejection.as_ref().map(Rejection::cause),
             subject: principal.and_then(|principal| principal.subject.as_deref()),
@@ -272,10 +366,4 @@ fn has_no_body(response: &ResponseHeader, method: &Method) -> bool {
     *method == Method::HEAD
         || matches!(response.status.as_u16(), 204 | 304)
         || response.headers.get(CONTENT_LENGTH).is_some_and(empty)
-}
-
-impl Drop for RequestContext {
-    fn drop(&mut self) {
-        self.in_flight.dec();
-    }
 }

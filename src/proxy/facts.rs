@@ -137,7 +137,8 @@ fn client_certificate(session: &Session) -> Option<&ClientCertificate> {
     Some(peer.certificate())
 }
 
-fn body(session: &Session) -> Body {
+/// What the head says of the body.
+pub fn body(session: &Session) -> Body {
     let headers = &session.req_header().headers;
     let length = headers
         .get(CONTENT_LENGTH)

@@ -124,7 +124,8 @@ impl MemoryStore {
         let mut records = self.records.lock();
         match records.get(key, now.as_millisecond()).map(|slot| &slot.state) {
             Some(State::Answered(record)) => return Ok(Claim::Answered(record.clone())),
-            Some(State::Claimed(_)) => return Ok(Claim::Taken),
+            Some(State::Claimed(by)) if *by != owner => return Ok(Claim::Taken),
+            Some(State::Claimed(_)) => {}
             None => {}
         }
         if !records.has_room(now.as_millisecond()) {

@@ -21,6 +21,8 @@ pub struct AccessLine<'l> {
     pub auth: &'l str,
     /// `allow`, `deny` or `shadow_deny`.
     pub decision: &'l str,
+    /// `first` or `replayed`, where the request has an idempotency key.
+    pub idempotency: Option<&'l str>,
     /// The reason code, where it was refused or would have been.
     pub reason: Option<&'l str>,
     /// What was found, for the operator.
@@ -64,6 +66,7 @@ impl AccessLine<'_> {
             route = self.route,
             auth = self.auth,
             decision = self.decision,
+            idempotency = self.idempotency,
             reason = self.reason,
             cause = self.cause,
             subject = self.subject,

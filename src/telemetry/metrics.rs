@@ -9,6 +9,12 @@ use prometheus::{
     TextEncoder,
 };
 
+mod shared;
+mod store;
+
+pub use shared::SharedStateMetrics;
+pub use store::StoreMetrics;
+
 /// The label of a request that no policy or route takes.
 pub const NONE: &str = "none";
 
@@ -32,7 +38,8 @@ pub struct Metrics {
     policy_info: GaugeVec,
     certificate_expiry: GaugeVec,
     certificate_reloads: IntCounterVec,
-    store_operations: IntCounterVec,
+    store: StoreMetrics,
+    shared: SharedStateMetrics,
 }
 
 /// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
@@ -135,11 +142,8 @@ impl Metrics {
                 "Times that the certificates of a listener were read, the start included, by result.",
                 &["listener", "result"],
             )?,
-            store_operations: counter(
-                "sidegate_store_operations_total",
-                "Questions to the store, by operation and result.",
-                &["operation", "result"],
-            )?,
+            store: StoreMetrics::new(&registry)?,
+            shared: SharedStateMetrics::new(&registry)?,
             registry,
         };
         metrics.register_constants()?;
@@ -253,9 +257,14 @@ impl Metrics {
         if success { good.inc() } else { bad.inc() }
     }
 
-    /// Counts a question to the store.
-    pub fn store_operation(&self, operation: &str, result: &str) {
-        self.store_operations.with_label_values(&[operation, result]).inc();
+    /// What is counted of shared state.
+    pub fn shared(&self) -> &SharedStateMetrics {
+        &self.shared
+    }
+
+    /// What is counted of the store.
+    pub fn store(&self) -> &StoreMetrics {
+        &self.store
     }
 
     /// Notes when the first certificate of a listener expires, in seconds since the epoch.

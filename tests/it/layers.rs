@@ -161,6 +161,19 @@ fn only_one_file_names_the_yaml_library() {
 }
 
 #[test]
+fn only_the_store_names_the_redis_library() {
+    let may = |file: &str| file == "store/redis.rs" || file.starts_with("store/redis/");
+    for word in ["redis::", "use redis"] {
+        for (file, _, text) in sources() {
+            // Modules of ours have the same name.
+            let ours = ["mod redis;", "use redis::RedisStore;"];
+            let names_it = code_lines(&text).any(|line| line.contains(word) && !ours.contains(&line));
+            assert!(!names_it || may(&file), "{file} names `{word}`: only store/redis may");
+        }
+    }
+}
+
+#[test]
 fn only_the_authorizer_makes_a_permit() {
     let makes = |line: &str| {
         line.contains("Permit {")

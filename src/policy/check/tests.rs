@@ -1,6 +1,8 @@
 use crate::policy::problem::Problem;
 use crate::testing::parse;
 
+mod shared;
+
 const GOOD: &str = "\
 version: 1
 service: s

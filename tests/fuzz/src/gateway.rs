@@ -10,6 +10,7 @@ use sidegate::config::{Overrides, ServerConfig};
 use sidegate::policy::PolicySet;
 use sidegate::proxy::connections::{Connections, Slots};
 use sidegate::proxy::in_force::PolicyHandle;
+use sidegate::proxy::places::Places;
 use sidegate::proxy::server::Server;
 use sidegate::store::Store;
 use sidegate::telemetry::metrics::Metrics;
@@ -78,7 +79,7 @@ impl Gateway {
             let slots = Slots::new("fuzz", limits.connections, &connections, &metrics);
             let in_force = PolicyHandle::new(Arc::clone(&policies), &metrics).await.unwrap();
             let store = Store::memory(&metrics);
-            let edge = app::edge(&config, (&in_force, &store), &metrics, limits.requests);
+            let edge = app::edge(&config, (&in_force, &store), &metrics, &Places::new(limits.requests));
             (upstream, policies, Arc::new(Server::new(edge, slots, None)))
         });
         let (stop, stopping) = watch::channel(false);

@@ -1,0 +1,74 @@
+//! `store` of `sidegate.yaml` as written.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::policy::decode::{FromNode, Placed, Timeout, document, one_of};
+use crate::policy::document::{SecretDocument, Text};
+use crate::policy::problem::Problems;
+use crate::policy::yaml::{Node, Value};
+
+/// Where state is kept that replicas share: `memory`, or `{ redis: { url: … } }`.
+#[derive(Debug, Clone)]
+pub enum StoreDocument {
+    /// In this process.
+    Memory,
+    /// In a Redis.
+    Redis(RedisDocument),
+}
+
+document! {
+    /// The long form of [`StoreDocument`].
+    pub struct StoreOptionsDocument [whole] {
+        /// A Redis that all replicas share.
+        redis: RedisDocument,
+    }
+
+    /// A Redis.
+    pub struct RedisDocument {
+        /// `redis://host:6379`, `rediss://…` for TLS, `unix:/path`, `redis+cluster://host:6379,host:6379` or
+        /// `redis+sentinel://host:26379,host:26379/NAME`. One with a password comes from a variable.
+        url: Placed<Text>,
+        /// As whom it is spoken to.
+        username: Option<Placed<String>>,
+        /// What proves it.
+        password: Option<SecretDocument>,
+        /// The CAs of the server as PEM. Default: those of the system.
+        ca_file: Option<Placed<String>>,
+        /// The certificate chain that is shown to the server, as PEM.
+        client_certificate: Option<Placed<String>>,
+        /// Its private key as PEM.
+        client_key: Option<Placed<String>>,
+        /// How long an operation may take. Default 250ms, at most 10s.
+        timeout: Option<Placed<Timeout>>,
+        /// What the name of every key begins with. Default `sidegate`.
+        prefix: Option<Placed<String>>,
+    }
+}
+
+impl FromNode for StoreDocument {
+    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match node.value {
+            Value::Mapping(_) => {
+                let StoreOptionsDocument { redis } = FromNode::from_node(node, problems)?;
+                Some(Self::Redis(redis))
+            }
+            _ => one_of(node, &[("memory", ())], problems).map(|()| Self::Memory),
+        }
+    }
+}
+
+impl JsonSchema for StoreDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Store".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let options = generator.subschema_for::<StoreOptionsDocument>();
+        json_schema!({
+            "description": "Where state is kept that replicas share: `memory`, or `{ redis: { url: … } }`.",
+            "anyOf": [{ "const": "memory" }, options]
+        })
+    }
+}

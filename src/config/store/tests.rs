@@ -1,0 +1,144 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::policy::decode::FromNode as _;
+use crate::policy::problem::Source;
+use crate::policy::sources::Given;
+use crate::policy::yaml;
+
+fn read(text: &str) -> Result<StoreConfig, Vec<String>> {
+    let ca = rcgen::generate_simple_self_signed(["h".into()]).unwrap().cert.pem();
+    let sources = Given {
+        variables: [
+            ("URL", "rediss://u:hunter2@h/1"),
+            ("PASSWORD", "hunter2"),
+            ("EMPTY", ""),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .to_vec(),
+        files: vec![
+            ("/etc/ca.pem".into(), ca.into()),
+            ("/etc/password".into(), b"hunter2\n".to_vec()),
+            ("/etc/text".into(), b"x".to_vec()),
+        ],
+    };
+    let source = Source {
+        name: "sidegate.yaml".into(),
+        text: text.into(),
+    };
+    let mut problems = Problems::of(Arc::new(source));
+    let document = yaml::read(&mut problems).and_then(|node| StoreDocument::from_node(&node, &mut problems));
+    let config = document.and_then(|document| check(Some(document), (Path::new("/etc"), &sources), &mut problems));
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems.into_sorted().iter().map(|p| p.message().to_owned()).collect()),
+    }
+}
+
+fn redis(text: &str) -> RedisConfig {
+    match read(text) {
+        Ok(StoreConfig::Redis(config)) => config,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_redis_is_read() {
+    let config = redis("redis: { url: 'redis://h' }");
+    assert_eq!((config.timeout, config.prefix.as_str()), (TIMEOUT, "sidegate"));
+    assert_eq!((config.tls, config.username, config.password), (None, None, None));
+    let config = redis("redis: { url: { env: URL }, ca_file: ca.pem, timeout: 1s, prefix: 'a-b_c.d:1' }");
+    assert!(config.tls.as_ref().unwrap().ca.is_some());
+    assert_eq!(config.username.as_deref(), Some("u"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    for password in ["{ env: PASSWORD }", "{ file: password }"] {
+        let config = redis(&format!(
+            "redis: {{ url: 'redis://h', username: u, password: {password} }}"
+        ));
+        assert_eq!(config.password.unwrap().expose(), "hunter2");
+    }
+    assert_eq!(read("memory"), Ok(StoreConfig::Memory));
+}
+
+#[test]
+fn every_problem_of_a_store_is_told() {
+    for (text, want) in [
+        ("disk", "unknown word `disk`"),
+        ("redis: {}", "`url` is missing here"),
+        ("redis: { url: { env: NONE } }", "the variable `NONE` is not set"),
+        ("redis: { url: { env: EMPTY } }", "the variable `EMPTY` is not set"),
+        (
+            "redis: { url: 'redis://h:x' }",
+            "the host `h` has no port that there is",
+        ),
+        (
+            "redis: { url: 'redis://:hunter2@h' }",
+            "a password does not belong in a file of settings",
+        ),
+        (
+            "redis: { url: { env: NONE, default: 'redis://:hunter2@h' } }",
+            "a password does not belong in a file of settings",
+        ),
+        (
+            "redis: { url: 'redis://h', password: hunter2 }",
+            "a secret does not belong in a policy",
+        ),
+        (
+            "redis: { url: 'redis://h', password: { env: EMPTY } }",
+            "the variable `EMPTY` is empty",
+        ),
+        (
+            "redis: { url: { env: URL }, password: { env: PASSWORD } }",
+            "the URL has a password already",
+        ),
+        (
+            "redis: { url: { env: URL }, username: v }",
+            "the URL has a user already",
+        ),
+        (
+            "redis: { url: 'redis://h', username: v }",
+            "`username` needs a password",
+        ),
+        (
+            "redis: { url: 'redis://h', ca_file: ca.pem }",
+            "the URL is not one of TLS",
+        ),
+        (
+            "redis: { url: 'rediss://h', ca_file: text }",
+            "the file `text` has no certificate",
+        ),
+        (
+            "redis: { url: 'rediss://h', client_key: text }",
+            "`client_certificate` and `client_key` need each other",
+        ),
+        (
+            "redis: { url: 'redis://h', timeout: 0s }",
+            "a timeout of zero would end everything at once",
+        ),
+        (
+            "redis: { url: 'redis://h', timeout: 11s }",
+            "a request waits for it: `10s` at the most",
+        ),
+        (
+            "redis: { url: 'redis://h', prefix: 'a b' }",
+            "a prefix has letters, digits, `-`, `_`, `.` and `:`, 100 at the most",
+        ),
+    ] {
+        assert_eq!(read(text).unwrap_err(), [want], "{text}");
+    }
+}
+
+#[test]
+fn another_address_leaves_the_rest() {
+    let mut config = StoreConfig::Redis(redis(
+        "redis: { url: 'rediss://h', ca_file: ca.pem, timeout: 1s, prefix: p }",
+    ));
+    config.replaced_by(&StoreConfig::parse("rediss://:q@i").unwrap());
+    let StoreConfig::Redis(new) = &config else {
+        panic!("{config:?}")
+    };
+    assert_eq!((new.servers.to_string().as_str(), new.prefix.as_str()), ("i:6379", "p"));
+    assert!(new.tls.as_ref().unwrap().ca.is_some() && new.password.is_some());
+    config.replaced_by(&StoreConfig::Memory);
+    assert_eq!(config, StoreConfig::Memory);
+}

@@ -1,0 +1,200 @@
+//! Counts requests in the store and tells clients what is left
+//! (draft-ietf-httpapi-ratelimit-headers).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use super::context::RequestContext;
+use super::once::no_store;
+use super::{Gateway, facts};
+use crate::caller;
+use crate::policy::route::Route;
+use crate::policy::shared::Quota;
+use crate::policy::{Fallback, Mode, Policy};
+use crate::principal::Principal;
+use crate::quota::{Rate, Spent};
+use crate::rejection::{Reason, Rejection};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const X_SANDBOX: &str = "x-sandbox";
+
+/// What is left of the quotas of a request.
+#[derive(Debug, Clone, Default)]
+pub struct RateLimits {
+    policy: String,
+    limits: String,
+}
+
+impl RateLimits {
+    fn note(&mut self, quota: &Quota, rate: Rate, spent: Spent) {
+        use std::fmt::Write as _;
+        let separator = if self.policy.is_empty() { "" } else { ", " };
+        let (name, limit) = (&quota.name, rate.limit());
+        let window = whole_seconds(quota.window);
+        let _infallible = write!(self.policy, r#"{separator}"{name}";q={limit};w={window}"#);
+        let (remaining, reset) = (spent.remaining, whole_seconds(spent.reset));
+        let _infallible = write!(self.limits, r#"{separator}"{name}";r={remaining};t={reset}"#);
+    }
+
+    /// The header fields; none where nothing was counted.
+    pub fn fields(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let fields = [(RATE_LIMIT_POLICY, &self.policy), (RATE_LIMIT, &self.limits)];
+        let filled = fields.into_iter().filter(|(_, text)| !text.is_empty());
+        filled
+            .filter_map(|(name, text)| Some((name, HeaderValue::from_str(text).ok()?)))
+            .collect()
+    }
+
+    /// Adds them to a response.
+    pub fn write(&self, response: &mut ResponseHeader) -> Result<()> {
+        for (name, value) in self.fields() {
+            response.append_header(name, value)?;
+        }
+        Ok(())
+    }
+}
+
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+impl Gateway {
+    /// Counts an allowed request in every quota of its route, up to the first that refuses it.
+    pub(super) async fn spend(&self, session: &Session, ctx: &mut RequestContext) -> Result<(), Rejection> {
+        let in_force = ctx.in_force.clone();
+        let (Some(policy), Some(route)) = in_force.policies.found(ctx.policy, ctx.route) else {
+            return Ok(());
+        };
+        if route.quotas.is_empty() {
+            return Ok(());
+        }
+        let principal = ctx.principal.take().unwrap_or_default();
+        let counted = self
+            .count_in((policy, route), session, &principal, &mut ctx.rate_limits)
+            .await;
+        ctx.principal = Some(principal);
+        counted
+    }
+
+    async fn count_in(
+        &self,
+        (policy, route): (&Policy, &Route),
+        session: &Session,
+        principal: &Principal,
+        limits: &mut RateLimits,
+    ) -> Result<(), Rejection> {
+        let headers = &session.req_header().headers;
+        let is_free = route.sandbox && is_sandbox(headers);
+        for quota in &route.quotas {
+            let count = |result| self.metrics.shared().quota(&policy.service, &quota.name, result);
+            if is_free {
+                count("sandbox");
+                continue;
+            }
+            let enforced = quota.mode == Mode::Enforce && route.mode == Mode::Enforce;
+            let (bucket, rate) = caller::bucket(policy, quota, principal, self.address(session));
+            match self.store.spend(bucket, rate).await {
+                Ok(spent) => {
+                    if enforced {
+                        limits.note(quota, rate, spent);
+                    }
+                    match (spent.allowed, enforced) {
+                        (true, _) => count("allow"),
+                        (false, false) => count("shadow_deny"),
+                        (false, true) => {
+                            count("deny");
+                            let cause = format!("the quota `{}` of {} is used up", quota.name, rate.limit());
+                            let rejection = Rejection::because(Reason::QuotaExceeded, cause);
+                            return Err(rejection.retry_after(spent.retry_after));
+                        }
+                    }
+                }
+                Err(_) if quota.when_unavailable == Fallback::Allow || !enforced => {
+                    count("unavailable");
+                    self.metrics.shared().failed_open(&policy.service, "quota");
+                }
+                Err(unavailable) => {
+                    count("unavailable");
+                    return Err(no_store(&unavailable));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a client calls from: the other end, or what trusted proxies say of their other end.
+    fn address(&self, session: &Session) -> Option<IpAddr> {
+        let peer = facts::peer_address(session)?;
+        let mut chain = chain(&session.req_header().headers).into_iter().rev();
+        let mut address = peer;
+        while self.trusts(address) {
+            match chain.next() {
+                Some(Some(earlier)) => address = earlier,
+                _ => return Some(address),
+            }
+        }
+        Some(address)
+    }
+}
+
+/// The addresses of `x-forwarded-for`, the nearest last; `None` for what is none.
+fn chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let values = headers.get_all(X_FORWARDED_FOR).iter();
+    let items = values.flat_map(|value| value.as_bytes().split(|&b| b == b','));
+    items
+        .map(|item| {
+            let text = std::str::from_utf8(item).ok()?.trim();
+            text.parse().ok().map(|address: IpAddr| address.to_canonical())
+        })
+        .collect()
+}
+
+/// `x-sandbox: true`, and nothing else.
+fn is_sandbox(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(X_SANDBOX).iter();
+    values.next().is_some_and(|value| value == "true") && values.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, values: &[&'static str]) -> HeaderMap {
+        let name = HeaderName::from_static(name);
+        values
+            .iter()
+            .map(|value| (name.clone(), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn a_chain_is_read_from_all_its_lines() {
+        let headers = headers(X_FORWARDED_FOR, &["1.2.3.4, evil", "::ffff:5.6.7.8,  2001:db8::1"]);
+        let found: Vec<_> = chain(&headers)
+            .into_iter()
+            .map(|address| address.map(|address| address.to_string()))
+            .collect();
+        let want = [Some("1.2.3.4"), None, Some("5.6.7.8"), Some("2001:db8::1")];
+        assert_eq!(found, want.map(|address| address.map(str::to_owned)));
+    }
+
+    #[test]
+    fn a_sandbox_is_said_once_and_clearly() {
+        for (values, want) in [
+            (&["true"][..], true),
+            (&["True"], false),
+            (&["1"], false),
+            (&["true", "true"], false),
+            (&[], false),
+        ] {
+            assert_eq!(is_sandbox(&headers(X_SANDBOX, values)), want, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Shared state in a Redis, of any number of replicas. Whatever a Redis answers that it should not
+//! is no answer.
+//!
+//! Requests share one connection ([`link`]); the revocations come over another ([`follower`]),
+//! and are read from this process. No key holds anything that a client says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::AbortHandle;
+use uuid::Uuid;
+
+use super::ledger::Ledger;
+use super::{Claim, Unavailable};
+use crate::config::store::RedisConfig;
+use crate::fingerprint::Fingerprint;
+use crate::quota::{Rate, Spent};
+use crate::revocation::{MAX_REVOCATIONS, Revocation};
+use crate::telemetry::metrics::Metrics;
+
+mod connect;
+mod follower;
+mod keys;
+mod link;
+mod pause;
+mod position;
+mod read;
+mod scripts;
+mod state;
+mod trouble;
+
+use connect::Connector;
+use follower::Follower;
+use keys::Keys;
+use link::Link;
+use scripts::{CLAIM, COMPLETE, RELEASE, RENEW, REVOKE, SPEND, Script};
+use state::State;
+
+/// The first byte of what is under a key says what it is.
+const CLAIMED: u8 = b'c';
+const ANSWERED: u8 = b'a';
+
+/// How many revocations the log holds at least. Whoever misses some reads them all.
+const LOG: usize = 10_000;
+
+/// The longest that a key is kept. Redis counts in milliseconds since the epoch.
+const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
+
+/// Shared state in a Redis. Its tasks end when it is dropped.
+#[derive(Debug)]
+pub(super) struct RedisStore {
+    keys: Keys,
+    link: Arc<Link>,
+    follower: Arc<Follower>,
+    ledger: Arc<Ledger>,
+    tasks: [AbortHandle; 2],
+}
+
+impl RedisStore {
+    /// Begins to connect. An error is one of the configuration, not of the network.
+    pub(super) fn start(config: RedisConfig, metrics: &Metrics) -> Result<Self, String> {
+        let keys = Keys::of(&config.prefix);
+        let timeout = config.timeout;
+        let connector = Arc::new(Connector::new(config)?);
+        let ledger = Arc::new(Ledger::shared());
+        let link = Arc::new(Link::new(
+            Arc::clone(&connector),
+            keys.clone(),
+            timeout,
+            metrics.clone(),
+        ));
+        let follower = Arc::new(Follower::new(
+            connector,
+            keys.clone(),
+            Arc::clone(&ledger),
+            metrics.clone(),
+        ));
+        let tasks = [
+            tokio::spawn(Arc::clone(&link).keep()).abort_handle(),
+            tokio::spawn(Arc::clone(&follower).run()).abort_handle(),
+        ];
+        Ok(Self {
+            keys,
+            link,
+            follower,
+            ledger,
+            tasks,
+        })
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// How the connection is.
+    pub(super) fn connection(&self) -> &State {
+        self.link.state()
+    }
+
+    /// How the revocations are.
+    pub(super) fn revocations(&self) -> &State {
+        self.follower.state()
+    }
+
+    pub(super) async fn revoke(&self, revocation: &Revocation) -> Result<(), Unavailable> {
+        let arguments = revoke_arguments(std::slice::from_ref(revocation))?;
+        let arguments: Vec<_> = arguments.iter().map(Vec::as_slice).collect();
+        let keys = [self.keys.set.as_str(), &self.keys.log, &self.keys.count];
+        let answer: i64 = self.link.run(&REVOKE, &keys, &arguments).await?;
+        revoked(answer)?;
+        let now = jiff::Timestamp::now().as_millisecond();
+        self.ledger.add(std::slice::from_ref(revocation), now)
+    }
+
+    pub(super) async fn claim(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<Claim, Unavailable> {
+        let found: Option<Vec<u8>> = self.of_record(&CLAIM, key, &[&claimed(owner), &millis(lease)]).await?;
+        let Some(mut found) = found else {
+            return Ok(Claim::Granted);
+        };
+        match found.first() {
+            Some(&CLAIMED) if found.len() == claimed(owner).len() => Ok(Claim::Taken),
+            Some(&ANSWERED) => Ok(Claim::Answered(Bytes::from(found.split_off(1)))),
+            _ => Err(lie()),
+        }
+    }
+
+    pub(super) async fn renew(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<(), Unavailable> {
+        self.of_record::<i64>(&RENEW, key, &[&claimed(owner), &millis(lease)])
+            .await
+            .and_then(done)
+    }
+
+    pub(super) async fn complete(
+        &self,
+        key: Fingerprint,
+        owner: Uuid,
+        record: &Bytes,
+        ttl: Duration,
+    ) -> Result<(), Unavailable> {
+        let value = [&[ANSWERED], record.as_ref()].concat();
+        self.of_record::<i64>(&COMPLETE, key, &[&claimed(owner), &millis(ttl), &value])
+            .await
+            .and_then(done)
+    }
+
+    pub(super) async fn release(&self, key: Fingerprint, owner: Uuid) -> Result<(), Unavailable> {
+        self.of_record::<i64>(&RELEASE, key, &[&claimed(owner)])
+            .await
+            .and_then(done)
+    }
+
+    pub(super) async fn spend(&self, bucket: Fingerprint, rate: Rate) -> Result<Spent, Unavailable> {
+        let key = self.keys.bucket(bucket);
+        let (interval, full) = (rate.interval().to_string(), rate.full().to_string());
+        let arguments = [interval.as_bytes(), full.as_bytes()];
+        let (allowed, debt): (i64, i64) = self.link.run(&SPEND, &[&key], &arguments).await?;
+        match (allowed, u64::try_from(debt)) {
+            (0, Ok(debt)) => Ok(Spent::of(rate, debt, false)),
+            (1, Ok(debt)) if debt <= rate.full() => Ok(Spent::of(rate, debt, true)),
+            _ => Err(lie()),
+        }
+    }
+
+    async fn of_record<T: redis::FromRedisValue>(
+        &self,
+        script: &Script,
+        key: Fingerprint,
+        arguments: &[&[u8]],
+    ) -> Result<T, Unavailable> {
+        let key = self.keys.record(key);
+        self.link.run(script, &[&key], arguments).await
+    }
+}
+
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// What is under the key of a request that somebody answers.
+fn claimed(owner: Uuid) -> Vec<u8> {
+    [&[CLAIMED], owner.as_bytes().as_slice()].concat()
+}
+
+/// Redis takes no time of zero.
+fn millis(time: Duration) -> Vec<u8> {
+    time.min(LONGEST).as_millis().max(1).to_string().into_bytes()
+}
+
+/// What [`REVOKE`] takes besides its keys.
+fn revoke_arguments(revocations: &[Revocation]) -> Result<Vec<Vec<u8>>, Unavailable> {
+    let mut arguments = vec![MAX_REVOCATIONS.to_string().into_bytes(), LOG.to_string().into_bytes()];
+    for revocation in revocations {
+        arguments.push(revocation.expires.to_string().into_bytes());
+        arguments
+            .push(serde_json::to_vec(revocation).map_err(|error| Unavailable::because("error", error.to_string()))?);
+    }
+    Ok(arguments)
+}
+
+/// What [`REVOKE`] answers.
+fn revoked(answer: i64) -> Result<(), Unavailable> {
+    match answer {
+        1 => Ok(()),
+        0 => Err(Unavailable::full("there is no room for more revocations")),
+        _ => Err(lie()),
+    }
+}
+
+fn done(answer: i64) -> Result<(), Unavailable> {
+    match answer {
+        1 => Ok(()),
+        _ => Err(lie()),
+    }
+}
+
+fn lie() -> Unavailable {
+    Unavailable::because("error", "Redis answered what it should not")
+}

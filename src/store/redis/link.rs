@@ -1,0 +1,201 @@
+//! The connection that requests use, and the task that keeps it. A request takes the connection as
+//! it is, and waits for nothing but its answer: where there is none, it fails at once.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::connect::{Connection, Connector};
+use super::keys::Keys;
+use super::pause::{Pauses, jitter};
+use super::scripts::Script;
+use super::state::State;
+use super::trouble::Trouble;
+use crate::store::Unavailable;
+use crate::telemetry::metrics::Metrics;
+
+/// How often the connection is tried.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// The connection that requests use.
+#[derive(Debug)]
+pub(super) struct Link {
+    connector: Arc<Connector>,
+    keys: Keys,
+    timeout: Duration,
+    live: ArcSwapOption<Live>,
+    doubted: Notify,
+    state: State,
+    metrics: Metrics,
+}
+
+/// A connection that answered when it was last tried.
+struct Live(Connection);
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Live")
+    }
+}
+
+impl Link {
+    pub(super) fn new(connector: Arc<Connector>, keys: Keys, timeout: Duration, metrics: Metrics) -> Self {
+        Self {
+            state: State::of("the store", connector.servers()),
+            connector,
+            keys,
+            timeout,
+            live: ArcSwapOption::empty(),
+            doubted: Notify::new(),
+            metrics,
+        }
+    }
+
+    /// Whether there is a connection: once the first attempt is over, well or not.
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Has a script run.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&[u8]],
+    ) -> Result<T, Unavailable> {
+        let Some(live) = self.live.load_full() else {
+            return Err(self.disconnected());
+        };
+        let mut connection = live.0.clone();
+        let answer = async {
+            match connection.query(&script.by_digest(keys, arguments)).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    connection.query(&script.by_text(keys, arguments)).await
+                }
+                answer => answer,
+            }
+        };
+        let answer = self.in_time(answer).await;
+        answer.map_err(|trouble| {
+            if trouble.ends_connection {
+                self.doubt(&live);
+            }
+            trouble.unavailable
+        })
+    }
+
+    async fn in_time<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Trouble> {
+        match timeout(self.timeout, answer).await {
+            Ok(answer) => answer.map_err(Trouble::from),
+            Err(_) => Err(Trouble::late()),
+        }
+    }
+
+    fn disconnected(&self) -> Unavailable {
+        match self.state.now() {
+            Some(Err(lost)) => Unavailable::because("disconnected", format!("not connected: {lost}")),
+            _ => Unavailable::because("disconnected", "not connected"),
+        }
+    }
+
+    /// Nobody uses the connection from now on. Of a cluster, other nodes may well answer.
+    fn doubt(&self, live: &Arc<Live>) {
+        if !live.0.is_cluster() {
+            self.withdraw(live);
+        }
+        self.doubted.notify_one();
+    }
+
+    fn withdraw(&self, live: &Arc<Live>) {
+        self.live.compare_and_swap(&Some(Arc::clone(live)), None);
+    }
+
+    /// Keeps a connection for ever.
+    pub(super) async fn keep(self: Arc<Self>) {
+        let mut pauses = Pauses::default();
+        loop {
+            let began = Instant::now();
+            let lost = match self.connect().await {
+                Ok(live) => {
+                    self.publish(&live);
+                    self.watch_over(live).await
+                }
+                Err(trouble) => trouble,
+            };
+            self.live.store(None);
+            self.metrics.store().up(false);
+            self.state.set(Err(lost.unavailable));
+            sleep(pauses.after(began.elapsed(), jitter())).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<Arc<Live>, Trouble> {
+        let connection = self.connector.connect(self.timeout).await.map_err(Trouble::from);
+        let tried = match connection {
+            Ok(connection) => {
+                let live = Arc::new(Live(connection));
+                self.beat(&live).await.map(|()| live)
+            }
+            Err(trouble) => Err(trouble),
+        };
+        let result = tried
+            .as_ref()
+            .map_or_else(|trouble| trouble.unavailable.result, |_| "ok");
+        self.metrics.store().operation("connect", result);
+        tried
+    }
+
+    fn publish(&self, live: &Arc<Live>) {
+        // What was said of the connection before says nothing of this one.
+        self.live.store(Some(Arc::clone(live)));
+        self.metrics.store().up(true);
+        self.state.set(Ok(()));
+    }
+
+    /// Tries the connection now and then, and when somebody doubts it, until it is lost.
+    async fn watch_over(&self, mut live: Arc<Live>) -> Trouble {
+        loop {
+            let doubted = tokio::select! {
+                () = self.doubted.notified() => true,
+                () = sleep(BEAT) => false,
+            };
+            let beat = self.beat(&live).await;
+            match beat {
+                Err(trouble) => return trouble,
+                Ok(()) if !doubted => {}
+                // Whoever doubted it has withdrawn it, and it answers again.
+                Ok(()) if !live.0.is_cluster() => self.publish(&live),
+                // A node may have gone for good: a new connection knows those that there are.
+                Ok(()) => {
+                    if let Ok(renewed) = self.connect().await {
+                        self.publish(&renewed);
+                        live = renewed;
+                    }
+                    sleep(BEAT).await;
+                }
+            }
+        }
+    }
+
+    /// Whether there is somebody who answers and can be written to.
+    async fn beat(&self, live: &Live) -> Result<(), Trouble> {
+        let mut connection = live.0.clone();
+        let beat = match connection.is_cluster() {
+            true => self.in_time(connection.any_answers()).await,
+            false => self
+                .in_time(connection.query(&self.keys.touch()))
+                .await
+                .map(|_: Value| ()),
+        };
+        match beat {
+            Err(trouble) if trouble.ends_connection => Err(trouble),
+            // Questions will have the same answer, each by itself.
+            _ => Ok(()),
+        }
+    }
+}

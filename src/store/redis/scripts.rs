@@ -1,0 +1,117 @@
+//! What a Redis does in one step. A server that is asked twice, because an answer was lost on its
+//! way, does the same as if it were asked once; only `spend` takes one more.
+
+use std::sync::LazyLock;
+
+use redis::Cmd;
+
+/// A script, which a server knows by its digest once it has seen it.
+#[derive(Debug)]
+pub(super) struct Script {
+    text: &'static str,
+    digest: String,
+}
+
+impl Script {
+    fn new(text: &'static str) -> Self {
+        let digest = redis::Script::new(text).get_hash().to_owned();
+        Self { text, digest }
+    }
+
+    /// The command for a server that knows it.
+    pub(super) fn by_digest(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+        command("EVALSHA", &self.digest, keys, arguments)
+    }
+
+    /// The command for a server that does not.
+    pub(super) fn by_text(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+        command("EVAL", self.text, keys, arguments)
+    }
+}
+
+fn command(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+    let mut command = redis::cmd(name);
+    command.arg(script).arg(keys.len());
+    keys.iter().for_each(|key| {
+        command.arg(*key);
+    });
+    arguments.iter().for_each(|argument| {
+        command.arg(*argument);
+    });
+    command
+}
+
+/// What is under the key, if it is not the claim of the same attempt; else the claim is there from
+/// now on, and nothing is answered. Arguments: claim, milliseconds.
+pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local found = redis.call('GET', KEYS[1])
+if found and found ~= ARGV[1] then return found end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false",
+    )
+});
+
+/// Prolongs a claim. Arguments: claim, milliseconds.
+pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 1",
+    )
+});
+
+/// Puts a record in the place of a claim, or where nothing is. Arguments: claim, milliseconds, record.
+pub(super) static COMPLETE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local found = redis.call('GET', KEYS[1])
+if not found or found == ARGV[1] then redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2]) end
+return 1",
+    )
+});
+
+/// Takes a claim away. Argument: claim.
+pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1",
+    )
+});
+
+/// `Rate::spend`, by the clock of the server. Arguments: the interval of one request and of all, in
+/// microseconds. Answers whether one was left, and the debt. All numbers are whole and below 2^53,
+/// which Lua's are exact up to; its own way to write them is not.
+pub(super) static SPEND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local found = redis.call('GET', KEYS[1])
+if found and not string.match(found, '^%d+$') then return redis.error_reply('ERR this is no bucket') end
+local debt = math.max(tonumber(found or '0') - now, 0)
+local after = debt + ARGV[1]
+if after > tonumber(ARGV[2]) then return {0, debt} end
+redis.call('SET', KEYS[1], string.format('%.0f', now + after), 'PX', string.format('%.0f', math.ceil(after / 1000)))
+return {1, after}",
+    )
+});
+
+/// Adds revocations, and forgets those that are over. Keys: set, log, count. Arguments: the most
+/// that there may be, the length of the log, and for each when it is forgotten and what it is.
+/// Answers 1 if there was room for all.
+pub(super) static REVOKE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+local room = tonumber(ARGV[1]) - redis.call('ZCARD', KEYS[1])
+for at = 3, #ARGV, 2 do
+  if tonumber(ARGV[at]) > now and not redis.call('ZSCORE', KEYS[1], ARGV[at + 1]) then
+    if room < 1 then return 0 end
+    room = room - 1
+    local count = redis.call('INCR', KEYS[3])
+    redis.call('ZADD', KEYS[1], ARGV[at], ARGV[at + 1])
+    redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'n', count, 'r', ARGV[at + 1])
+  end
+end
+return 1",
+    )
+});

@@ -1,0 +1,60 @@
+//! What is counted of state that replicas share. Each label is from a policy or a closed set.
+
+use prometheus::{IntCounterVec, Opts, Registry};
+
+use super::register;
+
+/// Counters of idempotency, quotas, and what went on without the store.
+#[derive(Debug, Clone)]
+pub struct SharedStateMetrics {
+    idempotency: IntCounterVec,
+    quotas: IntCounterVec,
+    failed_open: IntCounterVec,
+}
+
+impl SharedStateMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        Ok(Self {
+            idempotency: counter(
+                "sidegate_idempotency_requests_total",
+                "Requests with an idempotency key, by service and what became of them.",
+                &["service", "result"],
+            )?,
+            quotas: counter(
+                "sidegate_quota_requests_total",
+                "Requests that a quota was asked about, by service, quota and result.",
+                &["service", "quota", "result"],
+            )?,
+            failed_open: counter(
+                "sidegate_fail_open_total",
+                "Requests that went on although the store could not be asked, by service and feature.",
+                &["service", "feature"],
+            )?,
+        })
+    }
+
+    /// Counts a request with a key: `first`, `replayed`, `in_progress`, `reused` or `unavailable`.
+    pub fn idempotency(&self, service: &str, result: &str) {
+        self.idempotency.with_label_values(&[service, result]).inc();
+    }
+
+    /// Counts a request in a quota: `allow`, `deny`, `shadow_deny`, `sandbox` or `unavailable`.
+    pub fn quota(&self, service: &str, quota: &str, result: &str) {
+        self.quotas.with_label_values(&[service, quota, result]).inc();
+    }
+
+    /// Counts a request that went on without `revocation`, `idempotency` or `quota`.
+    pub fn failed_open(&self, service: &str, feature: &str) {
+        self.failed_open.with_label_values(&[service, feature]).inc();
+    }
+
+    /// Shows what a service may count from the start, so that alerts see the first of it.
+    pub fn expect(&self, service: &str, features: impl IntoIterator<Item = &'static str>) {
+        for feature in features {
+            self.failed_open.with_label_values(&[service, feature]);
+        }
+    }
+}

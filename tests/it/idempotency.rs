@@ -1,0 +1,641 @@
+//! Requests with an `Idempotency-Key`: the service answers each once, whatever comes again.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use serde_json::json;
+
+use crate::harness::{
+    Answer, Gateway, Latch, OTHER_TENANT, Reply, Request, Setup, Upstream, Wire, eventually,
+    frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, block, field, frame, reset},
+    http2::Http2,
+    issuer::{now, token},
+    unique,
+};
+
+const POLICY: &str = "
+$wallet
+prefix: /w
+idempotency: { $options }
+routes:
+  - { path: /open, auth: public }
+  - { path: /off, auth: jwt, idempotency: off }
+  - { path: /jobs, auth: internal_key }
+  - { path: /*, auth: jwt }
+";
+
+fn setup(upstream: Upstream, options: &str) -> Setup {
+    Setup::in_front_of(upstream)
+        .set("options", options)
+        .policy("wallet", POLICY)
+}
+
+/// Answers with how many requests there were before this one.
+fn counting() -> Upstream {
+    let count = AtomicUsize::new(0);
+    Upstream::start(move |_| {
+        let count = count.fetch_add(1, Ordering::SeqCst);
+        Reply::status(201, format!("{{\"count\":{count}}}"))
+            .header("content-type", "application/json")
+            .header("x-of-service", "a")
+            .header("x-of-service", "b")
+    })
+}
+
+fn key() -> String {
+    format!("8e03978e-40d5-43e8-bc93-{:012x}", unique())
+}
+
+fn post(key: &str, body: &str) -> Request {
+    Request::post("/w/pay?of=1", body)
+        .bearer(&token(json!({})))
+        .tenant()
+        .header("Idempotency-Key", key)
+}
+
+/// The same request from a client that sends it again: another id, another case.
+fn again(request: &Request) -> Request {
+    Request {
+        case: unique().to_string(),
+        ..request.clone()
+    }
+}
+
+fn is_replayed(answer: &Answer) -> bool {
+    answer.header("idempotency-replayed") == Some("true")
+}
+
+#[test]
+fn a_repeat_gets_the_same_answer_and_the_service_hears_nothing() {
+    let gateway = setup(counting(), "").start();
+    let large = "x".repeat(300_000);
+    for body in ["", "{}", &large] {
+        let request = post(&key(), body);
+        let first = gateway.send(&request);
+        assert_eq!((first.status, is_replayed(&first)), (201, false), "{first:?}");
+        let seen = gateway.upstream.seen(&request.case);
+        assert_eq!((seen.len(), seen[0].body.len()), (1, body.len()));
+        assert_eq!(
+            seen[0].values("idempotency-key").len(),
+            1,
+            "the service sees the key too"
+        );
+        for _ in 0..2 {
+            let repeat = again(&request);
+            let answer = gateway.send(&repeat);
+            assert_eq!((answer.status, is_replayed(&answer)), (201, true), "{answer:?}");
+            assert_eq!(answer.body, first.body);
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+            let of_service = answer.headers.iter().filter(|(name, _)| name == "x-of-service");
+            assert_eq!(of_service.count(), 2);
+            assert_ne!(answer.header("x-request-id"), first.header("x-request-id"));
+            assert!(gateway.upstream.seen(&repeat.case).is_empty());
+        }
+    }
+    let line = gateway
+        .log_lines()
+        .into_iter()
+        .rev()
+        .find(|line| line["idempotency"] == "replayed");
+    assert_eq!(line.expect("a log line")["decision"], "allow");
+    let count = |result| gateway.metric("sidegate_idempotency_requests_total", &[("result", result)]);
+    assert_eq!((count("first"), count("replayed")), (Some(3.0), Some(6.0)));
+    assert_eq!(gateway.metric("sidegate_requests_in_flight", &[]), Some(0.0));
+}
+
+#[test]
+fn connections_stay_in_step() {
+    let gateway = setup(counting(), "").start();
+    let mut wire = gateway.connect();
+    for body in ["{}", "", "[1]"] {
+        let request = post(&key(), body);
+        let first = wire.exchange(&request);
+        let repeat = wire.exchange(&again(&request));
+        let reused = wire.exchange(&post(&request.headers.last().unwrap().1, "other"));
+        let other = wire.exchange(&Request::get("/w/x").bearer(&token(json!({}))).tenant());
+        assert_eq!(
+            (first.status, repeat.status, reused.status, other.status),
+            (201, 201, 422, 201)
+        );
+        assert_eq!(reused.reason(), "idempotency_key_reused");
+        assert!(!is_replayed(&first) && is_replayed(&repeat));
+    }
+}
+
+#[test]
+fn bodies_of_unknown_length_are_the_same_bodies() {
+    let chunked_answer = |_: &crate::harness::upstream::Recorded| {
+        Reply::bytes(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+    };
+    let gateway = setup(Upstream::start(chunked_answer), "").start();
+    let request = post(&key(), "")
+        .header("transfer-encoding", "chunked")
+        .body("4\r\nwiki\r\n0\r\n\r\n");
+    let first = gateway.send(&request);
+    assert_eq!((first.status, first.text().as_str()), (200, "abcde"));
+    assert_eq!(gateway.upstream.seen(&request.case)[0].body, b"wiki");
+    let other_chunks = again(&request).body("2\r\nwi\r\n2\r\nki\r\n0\r\n\r\n");
+    let repeat = gateway.send(&other_chunks);
+    assert_eq!((repeat.text().as_str(), is_replayed(&repeat)), ("abcde", true));
+    let sized = gateway.send(&post(&request.headers[3].1, "wiki"));
+    assert!(is_replayed(&sized), "{sized:?}");
+}
+
+#[test]
+fn http2_is_no_different() {
+    let gateway = setup(counting(), "").start();
+    let http2 = Http2::plain(gateway.port);
+    let request = post(&key(), "{\"a\":1}");
+    let first = http2.exchange(&request);
+    assert_eq!(first.status, 201, "{first:?}");
+    assert_eq!(gateway.upstream.seen(&request.case)[0].body, b"{\"a\":1}");
+    let unsized_body = http2.exchange_unsized(&again(&request));
+    assert!(
+        is_replayed(&unsized_body) && unsized_body.body == first.body,
+        "{unsized_body:?}"
+    );
+    assert!(is_replayed(&gateway.send(&again(&request))));
+    let unsized_first = post(&key(), "{\"b\":2}");
+    assert_eq!(http2.exchange_unsized(&unsized_first).status, 201);
+    assert_eq!(gateway.upstream.seen(&unsized_first.case)[0].body, b"{\"b\":2}");
+    assert!(is_replayed(&gateway.send(&again(&unsized_first))));
+    let nothing = post(&key(), "");
+    assert_eq!(http2.exchange(&nothing).status, 201);
+    assert!(is_replayed(&http2.exchange(&again(&nothing))));
+}
+
+#[test]
+fn a_key_is_bound_to_whoever_asks_for_what() {
+    let gateway = setup(counting(), "").start();
+    let key = key();
+    let first = post(&key, "{}");
+    assert_eq!(gateway.send(&first).status, 201);
+    let with = |target: &str, method: &str, claims: serde_json::Value, tenant: &str| {
+        Request::new(method, target)
+            .header("content-type", "application/json")
+            .bearer(&token(claims))
+            .header("x-tenant-id", tenant)
+            .header("idempotency-key", &key)
+            .body("{}")
+    };
+    let other_tenant = json!({ "tenant": OTHER_TENANT, "tenantId": OTHER_TENANT });
+    let own = crate::harness::TENANT;
+    for request in [
+        with("/w/pay?of=1", "POST", json!({ "sub": "other" }), own),
+        with("/w/pay?of=1", "POST", other_tenant, OTHER_TENANT),
+        with("/w/pay?of=2", "POST", json!({}), own),
+        with("/w/pay", "POST", json!({}), own),
+        with("/w/pay/x?of=1", "POST", json!({}), own),
+        with("/w/pay?of=1", "PUT", json!({}), own),
+        Request::post("/w/jobs?of=1", "{}")
+            .jobs_key()
+            .header("idempotency-key", &key),
+    ] {
+        let answer = gateway.send(&request);
+        assert_eq!(
+            (answer.status, is_replayed(&answer)),
+            (201, false),
+            "{request}: {answer:?}"
+        );
+    }
+    // Another token of the same subject is the same caller.
+    let later = with("/w/pay?of=1", "POST", json!({ "iat": now() - 1 }), own);
+    assert!(is_replayed(&gateway.send(&later)));
+    let quoted = again(&first).header("x", "y");
+    let quoted = Request {
+        headers: quoted
+            .headers
+            .into_iter()
+            .map(|(name, value)| match name.as_str() {
+                "Idempotency-Key" => (name, format!("\"{}\"", value.to_uppercase())),
+                _ => (name, value),
+            })
+            .collect(),
+        ..again(&first)
+    };
+    assert!(is_replayed(&gateway.send(&quoted)), "a structured field has quotes");
+    let answer = gateway.send(&post(&key, "{ }"));
+    assert_eq!(
+        (answer.status, answer.reason().as_str()),
+        (422, "idempotency_key_reused")
+    );
+}
+
+#[test]
+fn authorization_comes_first() {
+    let gateway = setup(counting(), "").start();
+    let key = key();
+    gateway.send(&post(&key, "{}"));
+    let with = |token: &str| {
+        Request::post("/w/pay?of=1", "{}")
+            .bearer(token)
+            .tenant()
+            .header("idempotency-key", &key)
+    };
+    gateway.refused(&with(&token(json!({ "exp": now() - 1 }))), 401, "token_expired");
+    let forged = token(json!({})).replace('.', ".e");
+    assert_eq!(gateway.send(&with(&forged)).status, 401);
+    let nobody = Request::post("/w/pay?of=1", "{}").header("idempotency-key", &key);
+    gateway.refused(&nobody, 401, "credential_missing");
+    let elsewhere = Request::post("/w/pay?of=1", "{}")
+        .bearer(&token(json!({})))
+        .header("x-tenant-id", OTHER_TENANT)
+        .header("idempotency-key", &key);
+    gateway.refused(&elsewhere, 403, "tenant_mismatch");
+}
+
+#[test]
+fn keys_are_uuids_and_may_be_required() {
+    for (options, missing) in [("", 201), ("required: true", 400)] {
+        let gateway = setup(counting(), options).start();
+        let without = |method: &str, target: &str| {
+            Request::new(method, target)
+                .bearer(&token(json!({})))
+                .tenant()
+                .body("{}")
+        };
+        let answer = gateway.send(&without("POST", "/w/x"));
+        assert_eq!(answer.status, missing, "{answer:?}");
+        if missing == 400 {
+            assert_eq!(answer.reason(), "idempotency_key_missing");
+        }
+        for wrong in [
+            "x",
+            "",
+            "8e03978e40d543e8bc936894a57f9324",
+            "\"\"",
+            "8e03978e-40d5-43e8-bc93-6894a57f932g",
+        ] {
+            gateway.refused(&post(wrong, "{}"), 400, "idempotency_key_invalid");
+        }
+        let twice = post(&key(), "{}").header("idempotency-key", &key());
+        gateway.refused(&twice, 400, "request_malformed");
+        for (method, target) in [
+            ("GET", "/w/x"),
+            ("DELETE", "/w/x"),
+            ("POST", "/w/off"),
+            ("POST", "/w/open"),
+        ] {
+            let request = without(method, target).header("idempotency-key", "x");
+            assert_eq!(gateway.send(&request).status, 201, "{request}");
+        }
+    }
+}
+
+#[test]
+fn others_wait_their_turn() {
+    let latch = Latch::default();
+    let opened = latch.clone();
+    let count = AtomicUsize::new(0);
+    let upstream = Upstream::start(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        opened.wait();
+        Reply::ok("{}")
+    });
+    let gateway = setup(upstream, "").start();
+    let request = post(&key(), "{}");
+    thread::scope(|scope| {
+        let first = scope.spawn(|| gateway.send(&request));
+        eventually("it is at the service", || {
+            gateway.upstream.seen(&request.case).len() == 1
+        });
+        for body in ["{}", "other"] {
+            let answer = gateway.send(&post(&request.headers[3].1, body));
+            assert_eq!(
+                (answer.status, answer.reason().as_str()),
+                (409, "idempotency_in_progress")
+            );
+            assert_eq!(answer.header("retry-after"), Some("1"));
+            assert_eq!(answer.code(), "ERR_WALLET_CONFLICT");
+        }
+        latch.open();
+        assert_eq!(first.join().unwrap().status, 200);
+    });
+    assert!(is_replayed(&gateway.send(&again(&request))));
+    assert_eq!(gateway.upstream.all().len(), 1);
+}
+
+#[test]
+fn a_thousand_at_once_are_one() {
+    let gateway = setup(counting(), "").start();
+    assert_one_of_a_thousand(&[&gateway]);
+}
+
+/// Sends a thousand duplicates at once to some replicas: the service answers exactly one.
+pub(crate) fn assert_one_of_a_thousand(replicas: &[&Gateway]) {
+    const CLIENTS: usize = 50;
+    let request = post(&key(), "{\"amount\":1}");
+    let before: usize = replicas.iter().map(|gateway| gateway.upstream.all().len()).sum();
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                let (request, gateway) = (&request, replicas[client % replicas.len()]);
+                scope.spawn(move || {
+                    let mut wire = gateway.connect();
+                    (0..1000 / CLIENTS)
+                        .map(|_| wire.exchange(&again(request)).status)
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.len(), 1000);
+    assert!(
+        statuses.iter().all(|status| matches!(status, 201 | 409)),
+        "{statuses:?}"
+    );
+    assert!(statuses.contains(&201));
+    let after: usize = replicas.iter().map(|gateway| gateway.upstream.all().len()).sum();
+    assert_eq!(after - before, 1, "requests at the service");
+}
+
+#[test]
+fn answers_that_may_be_others_next_time_are_not_kept() {
+    let upstream = Upstream::start(|request| {
+        let status = request
+            .target
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .split('?')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        Reply::status(status, if status == 204 { "" } else { "{}" })
+    });
+    let gateway = setup(upstream, "").start();
+    for (status, kept) in [
+        (200, true),
+        (204, true),
+        (302, true),
+        (400, true),
+        (404, true),
+        (409, true),
+        (422, true),
+        (401, false),
+        (403, false),
+        (429, false),
+        (500, false),
+        (502, false),
+        (503, false),
+    ] {
+        let request = Request::post(&format!("/w/{status}"), "{}")
+            .bearer(&token(json!({})))
+            .tenant()
+            .header("idempotency-key", &key());
+        assert_eq!(gateway.send(&request).status, status);
+        if kept {
+            assert!(is_replayed(&gateway.send(&again(&request))), "{status}");
+            continue;
+        }
+        // The key is free again, in a moment.
+        eventually(&format!("{status} is asked again"), || {
+            let repeat = again(&request);
+            gateway.send(&repeat);
+            gateway.upstream.seen(&repeat.case).len() == 1
+        });
+    }
+}
+
+#[test]
+fn answers_that_are_too_long_are_not_kept() {
+    let gateway = setup(
+        Upstream::start(|request| {
+            let length = request.target.rsplit('/').next().unwrap().parse().unwrap();
+            Reply::ok("x".repeat(length))
+        }),
+        "max_body: 1KiB",
+    )
+    .start();
+    for (length, kept) in [(1024, true), (1025, false), (200_000, false)] {
+        let request = Request::post(&format!("/w/{length}"), "{}")
+            .bearer(&token(json!({})))
+            .tenant()
+            .header("idempotency-key", &key());
+        let first = gateway.send(&request);
+        assert_eq!((first.status, first.body.len()), (200, length));
+        eventually("it is answered", || {
+            let repeat = again(&request);
+            let answer = gateway.send(&repeat);
+            let asked = gateway.upstream.seen(&repeat.case).len() == 1;
+            answer.status == 200 && answer.body.len() == length && is_replayed(&answer) == kept && asked != kept
+        });
+    }
+}
+
+#[test]
+fn an_answer_is_kept_for_its_time() {
+    let gateway = setup(counting(), "ttl: 1s").start();
+    let request = post(&key(), "{}");
+    gateway.send(&request);
+    eventually("it is forgotten", || !is_replayed(&gateway.send(&again(&request))));
+}
+
+#[test]
+fn the_answer_is_kept_for_a_client_that_went() {
+    let latch = Latch::default();
+    let opened = latch.clone();
+    let upstream = Upstream::start(move |_| {
+        opened.wait();
+        Reply::ok("{\"done\":true}")
+    });
+    let gateway = setup(upstream, "").start();
+    let (closed, cancelled) = (post(&key(), "{}"), post(&key(), "{}"));
+    let mut wire = gateway.connect();
+    wire.write(closed.bytes());
+    let mut frames = Frames::open(gateway.port, &[]);
+    let mut fields = block("POST", "/w/pay?of=1");
+    field(&mut fields, "x-case", &cancelled.case);
+    for (name, value) in &cancelled.headers {
+        field(&mut fields, &name.to_ascii_lowercase(), value);
+    }
+    frames.send(&frame(HEADERS, END_HEADERS, 1, &fields));
+    frames.send(&frame(DATA, END_STREAM, 1, b"{}"));
+    for request in [&closed, &cancelled] {
+        eventually("it is at the service", || {
+            gateway.upstream.seen(&request.case).len() == 1
+        });
+    }
+    drop(wire);
+    frames.send(&reset(1));
+    drop(frames);
+    latch.open();
+    for request in [&closed, &cancelled] {
+        eventually("the answer is kept", || is_replayed(&gateway.send(&again(request))));
+        assert_eq!(gateway.upstream.seen(&request.case).len(), 1);
+    }
+    assert_eq!(gateway.upstream.all().len(), 2);
+}
+
+#[test]
+fn the_process_ends_no_sooner_than_the_request_of_a_client_that_went() {
+    let latch = Latch::default();
+    let opened = latch.clone();
+    let upstream = Upstream::start(move |_| {
+        opened.wait();
+        Reply::ok("{}")
+    });
+    let gateway = setup(upstream, "").start();
+    let request = post(&key(), "{}");
+    let mut wire = gateway.connect();
+    wire.write(request.bytes());
+    eventually("it is at the service", || {
+        gateway.upstream.seen(&request.case).len() == 1
+    });
+    drop(wire);
+    gateway.terminate();
+    eventually("it takes no more connections", || {
+        Wire::try_connect(gateway.port).is_none()
+    });
+    assert!(gateway.is_running());
+    latch.open();
+    assert!(gateway.ended().success());
+    assert!(!gateway.log_text().contains("are cut"), "{}", gateway.log_text());
+}
+
+#[test]
+fn a_request_that_was_broken_off_is_no_request() {
+    let gateway = setup(counting(), "").start();
+    let key = key();
+    for chunked in [true, false] {
+        let request = post(&key, "");
+        let request = match chunked {
+            true => request.header("transfer-encoding", "chunked").body("4\r\nwi"),
+            false => request.header("content-length", "4").body("wi"),
+        };
+        let mut wire = gateway.connect();
+        wire.write(request.bytes());
+        wire.finish();
+        _ = wire.answer("POST");
+        assert!(
+            gateway.upstream.seen(&request.case).is_empty(),
+            "the service took a part for the whole"
+        );
+    }
+    let whole = post(&key, "wiki");
+    eventually("the key is free", || gateway.send(&again(&whole)).status == 201);
+    assert_eq!(gateway.upstream.all().len(), 1);
+}
+
+#[test]
+fn an_answer_that_was_broken_off_is_no_answer() {
+    let count = AtomicUsize::new(0);
+    let upstream = Upstream::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"),
+        1 => Reply::bytes(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"),
+        2 => Reply::bytes(b"nonsense"),
+        _ => Reply::ok("whole"),
+    });
+    let gateway = setup(upstream, "").start();
+    let request = post(&key(), "{}");
+    for attempt in 0..3 {
+        let mut wire = gateway.connect();
+        eventually("the key is free", || {
+            wire = gateway.connect();
+            wire.write(again(&request).bytes());
+            match wire.answer("POST") {
+                Ok(answer) if answer.status == 409 => false,
+                Ok(answer) => {
+                    assert_eq!(
+                        (attempt, answer.status, answer.reason().as_str()),
+                        (2, 502, "upstream_failed")
+                    );
+                    true
+                }
+                Err(_) => {
+                    assert!(attempt < 2);
+                    true
+                }
+            }
+        });
+    }
+    eventually("the key is free", || gateway.send(&again(&request)).text() == "whole");
+    assert!(is_replayed(&gateway.send(&again(&request))));
+}
+
+#[test]
+fn a_service_that_is_away_is_asked_again() {
+    let dead = "
+version: 1
+service: dead
+upstream: { url: 'http://127.0.0.1:9' }
+errors: { format: envelope, code_prefix: ERR_DEAD }
+internal_key: { keys: [{ name: scheduler, secret: { env: IT_JOBS_KEY } }] }
+idempotency: {}
+routes: [{ path: /*, auth: internal_key }]
+";
+    let gateway = Setup::new().policy("dead", dead).start();
+    let request = Request::post("/x", "{}").jobs_key().header("idempotency-key", &key());
+    for _ in 0..2 {
+        eventually("the key is free", || {
+            let answer = gateway.send(&again(&request));
+            answer.status == 502 && answer.reason() == "upstream_unreachable"
+        });
+    }
+    let labels = [("reason", "upstream_unreachable"), ("service", "dead")];
+    assert_eq!(gateway.metric("sidegate_decisions_total", &labels), Some(2.0));
+}
+
+#[test]
+fn whoever_expects_to_be_told_to_continue_is() {
+    let gateway = setup(counting(), "").start();
+    let request = post(&key(), "")
+        .header("expect", "100-continue")
+        .header("content-length", "4");
+    for replayed in [false, true] {
+        let mut wire = gateway.connect();
+        wire.write(again(&request).bytes());
+        if replayed {
+            assert_eq!(wire.head().unwrap().0, 100);
+        }
+        wire.write("wiki");
+        let answer = wire.answer("POST").unwrap();
+        assert_eq!((answer.status, is_replayed(&answer)), (201, replayed), "{answer:?}");
+    }
+}
+
+#[test]
+fn limits_hold_for_these_requests_too() {
+    let gateway = setup(counting(), "")
+        .config("limits: { body_bytes: 1KiB, body_timeout: 1s }")
+        .start();
+    let key = key();
+    let large = post(&key, "").header("transfer-encoding", "chunked");
+    let chunk = format!("800\r\n{}\r\n0\r\n\r\n", "x".repeat(2048));
+    let answer = gateway.send(&large.body(chunk));
+    assert_eq!((answer.status, answer.reason().as_str()), (413, "body_too_large"));
+    let mut wire = gateway.connect();
+    wire.write(post(&key, "").header("content-length", "4").body("wi").bytes());
+    let answer = wire.answer("POST").unwrap();
+    assert_eq!((answer.status, answer.reason().as_str()), (408, "request_timeout"));
+    eventually("the key is free", || gateway.send(&post(&key, "wiki")).status == 201);
+    let mut slow_repeat = gateway.connect();
+    slow_repeat.write(post(&key, "").header("content-length", "4").body("wi").bytes());
+    assert_eq!(slow_repeat.answer("POST").unwrap().status, 408);
+}
+
+#[test]
+fn an_answer_streams() {
+    let latch = Latch::default();
+    let opened = latch.clone();
+    let upstream = Upstream::start(move |_| {
+        let opened = opened.clone();
+        Reply::script(move |stream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")?;
+            opened.wait();
+            stream.write_all(b"2\r\nde\r\n0\r\n\r\n")
+        })
+    });
+    let gateway = setup(upstream, "").start();
+    let mut wire: Wire = gateway.connect();
+    wire.write(post(&key(), "{}").bytes());
+    assert_eq!(wire.head().unwrap().0, 200);
+    assert_eq!(wire.chunk(), b"abc");
+    latch.open();
+    assert_eq!(wire.chunk(), b"de");
+    assert!(wire.chunk().is_empty());
+}
