@@ -16,6 +16,7 @@ use pingora::server::ShutdownWatch;
 use tokio::sync::Semaphore;
 
 use crate::jwks::KeySources;
+use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
 /// The most connections at a time; others are closed.
@@ -24,23 +25,25 @@ const CONNECTIONS: usize = 128;
 /// How long a connection may take for its request and the answer.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
-/// Whether the process wants requests: from when it listens and has asked for all keys, until it
-/// is told to stop.
+/// Whether the process wants requests: from when it listens and has asked for all keys and
+/// revocations, until it is told to stop.
 #[derive(Debug)]
 pub struct Readiness {
     listening: AtomicBool,
-    /// Never unset: a key set that is added later, or lost, is no reason to go away.
-    keys_asked: AtomicBool,
+    /// Never unset: a key set that is added later, or anything that is lost, is no reason to go away.
+    asked: AtomicBool,
     keys: KeySources,
+    store: Arc<Store>,
 }
 
 impl Readiness {
-    /// A process that takes these keys.
-    pub fn of(keys: KeySources) -> Self {
+    /// A process with these keys and this store.
+    pub fn of(keys: KeySources, store: &Arc<Store>) -> Self {
         Self {
             listening: AtomicBool::new(false),
-            keys_asked: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
             keys,
+            store: Arc::clone(store),
         }
     }
 
@@ -50,12 +53,14 @@ impl Readiness {
     }
 
     fn get(&self) -> bool {
-        let asked = self.keys_asked.load(Ordering::Acquire) || self.keys.have_settled();
-        self.keys_asked.store(asked, Ordering::Release);
+        let all = || self.keys.have_settled() && self.store.has_settled();
+        let asked = self.asked.load(Ordering::Acquire) || all();
+        self.asked.store(asked, Ordering::Release);
         asked && self.listening.load(Ordering::Acquire)
     }
 
-    /// The answer to `/readyz`: a word, and how the keys of each issuer are that are fetched.
+    /// The answer to `/readyz`: a word, how the keys of each issuer are that are fetched, and how the
+    /// store is, if it is elsewhere.
     fn page(&self) -> (StatusCode, String) {
         let (status, word) = match self.get() {
             true => (StatusCode::OK, "ok\n"),
@@ -63,7 +68,8 @@ impl Readiness {
         };
         let issuers = self.keys.status();
         let lines = issuers.iter().map(|issuer| format!("{issuer}\n"));
-        (status, word.to_owned() + &lines.collect::<String>())
+        let store = self.store.status().map(|status| format!("{status}\n"));
+        (status, word.to_owned() + &lines.chain(store).collect::<String>())
     }
 }
 

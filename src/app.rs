@@ -179,10 +179,11 @@ impl App {
         let store = Store::start(&config.store, &metrics).map_err(StartError)?;
         let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
         let policies = policies.map_err(StartError)?;
+        metrics.shared().expect(&policies.load().policies);
         metrics.policies_in_force(&loaded.footprint.hash(), None, jiff::Timestamp::now());
         let (stop, stopping) = watch::channel(false);
         let (admin_stop, admin_stopping) = watch::channel(false);
-        let readiness = Arc::new(Readiness::of(policies.keys().clone()));
+        let readiness = Arc::new(Readiness::of(policies.keys().clone(), &store));
         let connections = Arc::new(Connections::new(&metrics));
         let room = descriptors::room(descriptors::raise(), sockets.listeners.len());
         let reload = Trigger::default();

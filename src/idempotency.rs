@@ -38,12 +38,13 @@ pub fn key(rule: &IdempotencyRule, method: &Method, headers: &HeaderMap) -> Resu
     }
 }
 
-/// What a key is bound to: the service, who calls, the route, the method, the path with its query.
+/// What a key is bound to: the service, who calls, the route, the method, the host, the path with
+/// its query.
 /// The body is in the record. A caller that nothing tells apart from others has no answers.
 pub fn bound(
     (policy, route): (&Policy, &Route),
     principal: &Principal,
-    (method, path): (&Method, &[u8]),
+    (method, host, path): (&Method, &str, &[u8]),
     key: Uuid,
 ) -> Result<Fingerprint, Rejection> {
     if principal.subject.is_none() && principal.client.is_none() {
@@ -56,6 +57,7 @@ pub fn bound(
         caller.as_bytes(),
         route.pattern.as_bytes(),
         method.as_str().as_bytes(),
+        host.to_ascii_lowercase().as_bytes(),
         path,
         key.as_bytes(),
     ]))

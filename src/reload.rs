@@ -179,6 +179,7 @@ impl Reloader {
         self.metrics
             .policies_in_force(&hash, Some(&before), jiff::Timestamp::now());
         let policies = &self.policies.load().policies;
+        self.metrics.shared().expect(policies);
         let services: Vec<_> = policies
             .policies()
             .iter()

@@ -145,6 +145,14 @@ impl Store {
         }
     }
 
+    /// How a store is that is not in this process, in one line.
+    pub fn status(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Memory(_) => None,
+            Kind::Redis(redis) => Some(redis.status()),
+        }
+    }
+
     /// The revocations that are known now. Asks no network.
     pub fn revocations(&self) -> Snapshot {
         self.ledger().snapshot()
@@ -170,7 +178,7 @@ impl Store {
         self.count("claim", claim)
     }
 
-    /// Prolongs the lease of a claim that was granted.
+    /// Prolongs the lease of a claim that was granted, unless somebody else has it now.
     pub async fn renew(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<(), Unavailable> {
         let done = match &self.kind {
             Kind::Memory(memory) => memory.renew(key, owner, lease, now()),

@@ -14,11 +14,12 @@ use pingora::{Error, Result};
 
 use super::context::RequestContext;
 use super::error_response::REQUEST_ID;
-use super::{Gateway, answer};
+use super::{Gateway, answer, facts};
 use crate::fingerprint::{Fingerprint, Running};
 use crate::idempotency::{self, Record};
 use crate::policy::Fallback;
 use crate::rejection::{Reason, Rejection};
+use crate::request::host_of;
 use crate::store::{Claim, Unavailable};
 
 mod claim;
@@ -78,7 +79,9 @@ impl Gateway {
         let Some(key) = idempotency::key(rule, &header.method, &header.headers)? else {
             return Ok(Standing::Ordinary);
         };
-        let bound = idempotency::bound((policy, route), principal, (&header.method, &ctx.forward), key)?;
+        let host = facts::authority(session).map_or("", host_of);
+        let request = (&header.method, host, ctx.forward.as_slice());
+        let bound = idempotency::bound((policy, route), principal, request, key)?;
         let count = |result| self.metrics.shared().idempotency(&policy.service, result);
         match Held::take(&self.store, bound, rule).await {
             Ok((Claim::Granted, held)) => {

@@ -10,6 +10,9 @@ use parking_lot::Mutex;
 use super::Unavailable;
 use crate::revocation::{MAX_REVOCATIONS, Millis, Revocation, RevocationList, Revocations};
 
+/// How often those that are over are looked for, in milliseconds. They refuse nothing any more.
+const PURGE_EVERY: Millis = 60_000;
+
 /// What is known at a moment.
 #[derive(Debug, Clone)]
 struct Known {
@@ -18,6 +21,8 @@ struct Known {
     complete: Option<Instant>,
     /// Whether it is the whole truth by itself, and does not age.
     alone: bool,
+    /// When those that are over were forgotten last.
+    purged: Millis,
 }
 
 /// The revocations that are known.
@@ -69,6 +74,7 @@ impl Ledger {
                 list: RevocationList::default(),
                 complete,
                 alone,
+                purged: 0,
             }),
             writing: Mutex::default(),
         }
@@ -82,10 +88,14 @@ impl Ledger {
         }
     }
 
-    /// Adds some, and forgets those that are over.
+    /// Adds some, and forgets now and then those that are over.
     pub fn add(&self, revocations: &[Revocation], now: Millis) -> Result<(), Unavailable> {
         self.change(|known| {
-            known.list.purge(now);
+            let is_full = known.list.len() + revocations.len() > MAX_REVOCATIONS;
+            if is_full || now >= known.purged + PURGE_EVERY {
+                known.list.purge(now);
+                known.purged = now;
+            }
             for revocation in revocations {
                 known.list.add(revocation);
             }

@@ -99,6 +99,11 @@ impl Records {
         !is_full(self)
     }
 
+    /// Whether nobody else has it, nor had it.
+    fn is_open_to(&mut self, key: Fingerprint, owner: Uuid, now: Millis) -> bool {
+        self.get(key, now).is_none() || self.is_owned(key, owner, now)
+    }
+
     fn is_owned(&mut self, key: Fingerprint, owner: Uuid, now: Millis) -> bool {
         let slot = self.get(key, now);
         slot.is_some_and(|slot| matches!(slot.state, State::Claimed(by) if by == owner))
@@ -145,10 +150,10 @@ impl MemoryStore {
         now: Timestamp,
     ) -> Result<(), Unavailable> {
         let mut records = self.records.lock();
-        if records.is_owned(key, owner, now.as_millisecond())
-            && let Some(slot) = records.slots.get_mut(&key)
-        {
-            slot.until = after(now, lease);
+        if records.is_open_to(key, owner, now.as_millisecond()) {
+            let state = State::Claimed(owner);
+            let until = after(now, lease);
+            records.insert(key, Slot { state, until });
         }
         Ok(())
     }
@@ -162,8 +167,7 @@ impl MemoryStore {
         now: Timestamp,
     ) -> Result<(), Unavailable> {
         let mut records = self.records.lock();
-        let is_free = records.get(key, now.as_millisecond()).is_none();
-        if is_free || records.is_owned(key, owner, now.as_millisecond()) {
+        if records.is_open_to(key, owner, now.as_millisecond()) {
             let state = State::Answered(record);
             let until = after(now, ttl);
             records.insert(key, Slot { state, until });
@@ -240,6 +244,20 @@ mod tests {
         assert_eq!(claim(other, 161), Claim::Granted);
         assert_eq!(store.claim(key("l"), one, LEASE, at(161)), Ok(Claim::Granted));
         assert_eq!(store.records.lock().bytes, 0);
+    }
+
+    #[test]
+    fn a_lease_that_was_lost_is_had_again_if_nobody_else_has_begun() {
+        let store = MemoryStore::default();
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        store.renew(key("k"), one, LEASE, at(0)).unwrap();
+        assert_eq!(store.claim(key("k"), other, LEASE, at(29)), Ok(Claim::Taken));
+        assert_eq!(store.claim(key("k"), other, LEASE, at(30)), Ok(Claim::Granted));
+        store.renew(key("k"), one, LEASE, at(31)).unwrap();
+        store.complete(key("k"), other, Bytes::from("r"), TTL, at(32)).unwrap();
+        store.renew(key("k"), one, LEASE, at(33)).unwrap();
+        let answered = Claim::Answered(Bytes::from("r"));
+        assert_eq!(store.claim(key("k"), one, LEASE, at(34)), Ok(answered));
     }
 
     #[test]

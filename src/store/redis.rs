@@ -103,6 +103,18 @@ impl RedisStore {
         self.follower.state()
     }
 
+    /// How it is, in one line.
+    pub(super) fn status(&self) -> String {
+        let said = |state: &State| match state.now() {
+            None => "not asked yet".to_owned(),
+            Some(Ok(())) => "ok".to_owned(),
+            Some(Err(unavailable)) => unavailable.to_string(),
+        };
+        let (requests, revocations) = (said(self.connection()), said(self.revocations()));
+        let known = self.ledger.snapshot().list().len();
+        format!("store: {requests}; revocations: {revocations}, {known} known")
+    }
+
     pub(super) async fn revoke(&self, revocation: &Revocation) -> Result<(), Unavailable> {
         let arguments = revoke_arguments(std::slice::from_ref(revocation))?;
         let arguments: Vec<_> = arguments.iter().map(Vec::as_slice).collect();

@@ -8,7 +8,9 @@ pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod issuer;
 pub(crate) mod message;
+pub(crate) mod redis;
 pub(crate) mod setup;
+pub(crate) mod toxic;
 pub(crate) mod upstream;
 
 use std::{

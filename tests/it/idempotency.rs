@@ -200,6 +200,10 @@ fn a_key_is_bound_to_whoever_asks_for_what() {
             "{request}: {answer:?}"
         );
     }
+    let elsewhere = again(&first).host("other.example");
+    assert!(!is_replayed(&gateway.send(&elsewhere)));
+    let with_port = again(&first).host("LOCALHOST:80");
+    assert!(is_replayed(&gateway.send(&with_port)), "the same host");
     // Another token of the same subject is the same caller.
     let later = with("/w/pay?of=1", "POST", json!({ "iat": now() - 1 }), own);
     assert!(is_replayed(&gateway.send(&later)));

@@ -52,10 +52,12 @@ return false",
     )
 });
 
-/// Prolongs a claim. Arguments: claim, milliseconds.
+/// Prolongs a claim, or makes it again where nothing is: a server may have lost it. Arguments:
+/// claim, milliseconds.
 pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+        "local found = redis.call('GET', KEYS[1])
+if not found or found == ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 return 1",
     )
 });

@@ -3,6 +3,7 @@
 use prometheus::{IntCounterVec, Opts, Registry};
 
 use super::register;
+use crate::policy::PolicySet;
 
 /// Counters of idempotency, quotas, and what went on without the store.
 #[derive(Debug, Clone)]
@@ -51,10 +52,18 @@ impl SharedStateMetrics {
         self.failed_open.with_label_values(&[service, feature]).inc();
     }
 
-    /// Shows what a service may count from the start, so that alerts see the first of it.
-    pub fn expect(&self, service: &str, features: impl IntoIterator<Item = &'static str>) {
-        for feature in features {
-            self.failed_open.with_label_values(&[service, feature]);
+    /// Shows from the start what policies may count, so that alerts see the first of it.
+    pub fn expect(&self, policies: &PolicySet) {
+        for policy in policies.policies() {
+            let routes = || policy.routes.iter();
+            let features = [
+                ("revocation", policy.revocation.is_some()),
+                ("idempotency", routes().any(|route| route.idempotency.is_some())),
+                ("quota", routes().any(|route| !route.quotas.is_empty())),
+            ];
+            for (feature, _) in features.iter().filter(|(_, used)| *used) {
+                self.failed_open.with_label_values(&[policy.service.as_str(), feature]);
+            }
         }
     }
 }
