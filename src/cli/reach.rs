@@ -71,6 +71,9 @@ impl From<ControlError> for Failure {
     fn from(error: ControlError) -> Self {
         match error {
             ControlError::No(Fault::Invalid | Fault::Full, cause) => Self::No(cause),
+            ControlError::No(Fault::Unavailable, cause) => {
+                Self::NotReached(format!("the store of the process gave no answer: {cause}"))
+            }
             error => Self::NotReached(error.to_string()),
         }
     }

@@ -50,6 +50,7 @@ mod reload;
 mod reload_keys;
 mod reload_kubernetes;
 mod revocation;
+mod revocation_redis;
 mod roles_scopes_content;
 mod rolling_restart;
 mod routing;
