@@ -16,8 +16,8 @@ pub mod place;
 pub mod server;
 pub mod socket;
 
-/// How long either side may be silent.
-const IDLE: Duration = Duration::from_secs(10);
+/// How long a line may take that is written.
+const WRITING: Duration = Duration::from_secs(10);
 
 /// What came of waiting for a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,11 +30,11 @@ enum Line {
     TooLong,
 }
 
-/// Reads a line of at most so many bytes.
-async fn read_line(reader: &mut (impl AsyncBufRead + Unpin), most: usize) -> io::Result<Line> {
+/// Reads a line of at most so many bytes, within a time.
+async fn read_line(reader: &mut (impl AsyncBufRead + Unpin), most: usize, within: Duration) -> io::Result<Line> {
     let mut line = Vec::new();
     let mut limited = reader.take(most as u64 + 1);
-    timeout(IDLE, limited.read_until(b'\n', &mut line)).await??;
+    timeout(within, limited.read_until(b'\n', &mut line)).await??;
     match line.pop() {
         Some(b'\n') => Ok(Line::Whole(line)),
         Some(_) if line.len() >= most => Ok(Line::TooLong),
@@ -45,7 +45,7 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin), most: usize) -> io:
 
 /// Writes what has been gathered, and forgets it.
 async fn flush(writer: &mut (impl AsyncWrite + Unpin), gathered: &mut Vec<u8>) -> io::Result<()> {
-    timeout(IDLE, writer.write_all(gathered)).await??;
+    timeout(WRITING, writer.write_all(gathered)).await??;
     gathered.clear();
     Ok(())
 }
@@ -70,11 +70,17 @@ mod tests {
     #[tokio::test]
     async fn lines_have_an_end_and_a_bound() {
         let mut reader: &[u8] = b"1234\n\n12345\n";
-        assert_eq!(read_line(&mut reader, 4).await.unwrap(), Line::Whole(b"1234".to_vec()));
-        assert_eq!(read_line(&mut reader, 4).await.unwrap(), Line::Whole(Vec::new()));
-        assert_eq!(read_line(&mut reader, 4).await.unwrap(), Line::TooLong);
+        assert_eq!(
+            read_line(&mut reader, 4, WRITING).await.unwrap(),
+            Line::Whole(b"1234".to_vec())
+        );
+        assert_eq!(
+            read_line(&mut reader, 4, WRITING).await.unwrap(),
+            Line::Whole(Vec::new())
+        );
+        assert_eq!(read_line(&mut reader, 4, WRITING).await.unwrap(), Line::TooLong);
         for rest in [&b""[..], b"half"] {
-            assert_eq!(read_line(&mut &*rest, 4).await.unwrap(), Line::End, "{rest:?}");
+            assert_eq!(read_line(&mut &*rest, 4, WRITING).await.unwrap(), Line::End, "{rest:?}");
         }
     }
 }

@@ -181,7 +181,7 @@ impl Ways {
         }
         Err(Failure::NotReached(format!(
             "nobody could be asked; tried:\n  {}\n\
-             is it running, and does this user run it? `--control PATH` names its socket, `--store redis://…` the store of all replicas",
+             is the process running, as this user? `--control PATH` names its socket; `--store redis://…` needs no process",
             tried.join("\n  ")
         )))
     }

@@ -11,11 +11,14 @@ use tokio::time::timeout;
 
 use super::message::{Fault, Reply, Request};
 use super::place::Place;
-use super::{IDLE, Line, flush, gather, read_line};
+use super::{Line, flush, gather, read_line};
 use crate::revocation::Revocation;
 
 /// The longest answer: names have their own bound, and each byte of one may be written as six.
 const MAX_REPLY: usize = 256 * 1024;
+
+/// How long an answer may take: the process may have to ask a Redis that is slow.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection to a process.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ impl Client {
     /// Connects to the process that listens at a place.
     pub async fn connect(place: &Place) -> io::Result<Self> {
         place.check()?;
-        let stream = timeout(IDLE, UnixStream::connect(place.path())).await??;
+        let stream = timeout(PATIENCE, UnixStream::connect(place.path())).await??;
         let (reader, writer) = stream.into_split();
         let reader = BufReader::new(reader);
         Ok(Self { reader, writer })
@@ -104,7 +107,7 @@ impl Client {
     }
 
     async fn reply(&mut self) -> Result<Reply, ControlError> {
-        let line = match read_line(&mut self.reader, MAX_REPLY).await? {
+        let line = match read_line(&mut self.reader, MAX_REPLY, PATIENCE).await? {
             Line::Whole(line) => line,
             Line::End => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             Line::TooLong => return Err(io::Error::other("the answer is too long").into()),

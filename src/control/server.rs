@@ -21,6 +21,9 @@ use crate::store::Store;
 /// The most connections at a time; others are told to come again.
 const CONNECTIONS: usize = 16;
 
+/// How long a connection may be silent, or take for a line.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// The bytes of a list that are written at a time.
 const PIECE: usize = 32 * 1024;
 
@@ -116,7 +119,7 @@ async fn converse(stream: UnixStream, control: &Control) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
     loop {
         let mut out = Vec::new();
-        match read_line(&mut reader, MAX_REQUEST).await? {
+        match read_line(&mut reader, MAX_REQUEST, IDLE).await? {
             Line::Whole(line) => answer(&line, control, &mut writer, &mut out).await?,
             Line::End => return Ok(()),
             Line::TooLong => {

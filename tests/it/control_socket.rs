@@ -7,6 +7,7 @@ use std::{
     os::unix::{
         fs::{FileTypeExt, MetadataExt, PermissionsExt},
         net::{UnixListener, UnixStream},
+        process::CommandExt,
     },
     path::{Path, PathBuf},
     process::Output,
@@ -14,7 +15,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, PATIENCE, Setup, eventually, free_port, gateway::text};
+use crate::harness::{
+    Gateway, PATIENCE, Setup, eventually, free_port,
+    gateway::{output, text},
+};
 
 const POLICY: &str = "
 $wallet
@@ -322,7 +326,7 @@ fn a_process_is_found_by_its_admin_address() {
     let from = |arguments: &[&str], variables: &[(&str, &str)]| {
         let mut command = gateway.command(arguments, variables);
         command.current_dir(elsewhere.path());
-        crate::harness::gateway::output(command)
+        output(command)
     };
     let found = from(&["revocations", "--admin", &admin], &[]);
     assert_eq!(found.status.code(), Some(0), "{}", text(&found));
@@ -333,4 +337,31 @@ fn a_process_is_found_by_its_admin_address() {
     assert_eq!(found.status.code(), Some(0), "{}", text(&found));
     let nobody = format!("127.0.0.1:{}", free_port());
     assert_fails(&from(&["revocations", "--admin", &nobody], &[]), &["No such file"]);
+}
+
+#[test]
+fn strangers_are_sent_away() {
+    let gateway = configured().start();
+    let socket = gateway.path("c.sock");
+    // As if somebody had opened the door for all.
+    for (path, mode) in [(gateway.folder.path(), 0o755), (&socket, 0o666)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let stranger = |arguments: &[&str]| {
+        let mut command = gateway.command(arguments, &[]);
+        command.uid(65_534).gid(65_534);
+        command
+    };
+    // Only root can be somebody else, and only where others may run the program.
+    if stranger(&["--version"]).output().is_err() {
+        return;
+    }
+    let output = output(stranger(&["revoke", "jti", "x", "--control", "c.sock"]));
+    assert_fails(&output, &["the process gave no answer"]);
+    assert_eq!(say(&socket, "{\"revocations\":{}}\n").len(), 1, "nothing was revoked");
+    let lines = gateway.log_lines();
+    let line = lines
+        .iter()
+        .find(|line| line["message"].to_string().contains("a stranger was sent away"));
+    assert!(line.unwrap()["uid"].to_string().contains("65534"), "{line:?}");
 }

@@ -1,5 +1,12 @@
 //! Tokens that are revoked: by `jti`, by subject, by tenant, from the command line.
 
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixListener,
+    path::Path,
+    thread::{self, JoinHandle},
+};
+
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -269,4 +276,52 @@ fn arguments_that_make_no_sense_are_usage() {
         );
     }
     assert_eq!(revocations(&gateway)["count"], 0);
+}
+
+/// A process that answers each line of the first connection with these bytes, and hangs up.
+fn pretender(path: &Path, answer: &str) -> JoinHandle<()> {
+    let listener = UnixListener::bind(path).unwrap();
+    let answer = format!("{answer}\n");
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        _ = stream.read(&mut [0; 4096]);
+        _ = stream.write_all(answer.as_bytes());
+    })
+}
+
+#[test]
+fn what_a_process_answers_decides_the_exit_code() {
+    for (answer, code, words) in [
+        (r#"{"error":{"kind":"full","message":"no room"}}"#, 1, "no room"),
+        (r#"{"error":{"kind":"invalid","message":"no sense"}}"#, 1, "no sense"),
+        (
+            r#"{"error":{"kind":"unavailable","message":"Redis"}}"#,
+            2,
+            "the store of the process gave no answer: Redis",
+        ),
+        (r#"{"error":{"kind":"busy","message":"later"}}"#, 2, "later"),
+        (
+            r#"{"error":{"kind":"odd","message":"later"}}"#,
+            2,
+            "the process gave no answer",
+        ),
+        (r#"{"end":{"count":0,"age_ms":0}}"#, 2, "an answer to another question"),
+        ("HTTP/1.1 400 Bad Request", 2, "the process gave no answer"),
+        ("", 2, "the process gave no answer"),
+    ] {
+        let setup = Setup::new();
+        let listening = pretender(&setup.path("c.sock"), answer);
+        let output = setup.run(&["revoke", "jti", "x", "--control", "c.sock"]);
+        listening.join().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{answer}: {}", text(&output));
+        assert!(text(&output).contains(words), "{answer}: {}", text(&output));
+    }
+    // Half a list is none.
+    let setup = Setup::new();
+    let one = r#"{"revocation":{"target":{"kind":"jti","value":"j"},"expires":4000000000000}}"#;
+    let listening = pretender(&setup.path("c.sock"), one);
+    let output = setup.run(&["revocations", "--control", "c.sock"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("gave no answer"), "{}", text(&output));
+    listening.join().unwrap();
 }
