@@ -49,6 +49,7 @@ mod rejections;
 mod reload;
 mod reload_keys;
 mod reload_kubernetes;
+mod replicas;
 mod revocation;
 mod revocation_redis;
 mod roles_scopes_content;

@@ -180,6 +180,13 @@ impl Gateway {
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
+    /// Ends it as a crash does.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child.lock();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// Waits for its end.
     pub(crate) fn ended(&self) -> ExitStatus {
         wait(&mut self.child.lock(), PATIENCE)

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::{Gateway, JOBS_KEY, SECRET, Upstream, certificates, eventually, free_port, gateway::output};
 
 /// How most policies here begin; `$wallet` in a file. A policy adds its prefix and its routes.
-const WALLET: &str = "
+pub(crate) const WALLET: &str = "
 version: 1
 service: wallet-svc
 upstream: { url: '$upstream' }

@@ -81,7 +81,8 @@ impl Reply {
 type Script = dyn FnOnce(&mut dyn Stream) -> io::Result<()>;
 type Handler = dyn Fn(&Recorded) -> Reply + Send + Sync;
 
-/// A running upstream. Its threads end with the test process.
+/// A running upstream; a clone is the same one. Its threads end with the test process.
+#[derive(Clone)]
 pub(crate) struct Upstream {
     pub(crate) url: String,
     state: Arc<State>,

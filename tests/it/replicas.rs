@@ -1,0 +1,372 @@
+//! Replicas that share a Redis, as their callers meet them: with it, without it, and with one that
+//! fails in every way that it can.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    harness::{
+        Gateway, Latch, Reply, Request, Setup, TENANT, Upstream, eventually,
+        issuer::token,
+        redis::{Cluster, Redis},
+        toxic::{Fault, Toxic},
+        unique,
+    },
+    idempotency::{again, assert_one_of_a_thousand, counting, is_replayed, key, post},
+};
+
+const POLICY: &str = "
+$wallet
+prefix: /w
+revocation: { max_stale: 2s }
+idempotency: {}
+quotas: [{ name: calls, per: tenant, limit: 100, window: 1h }]
+routes:
+  - { path: /free/*, auth: jwt, quotas: off }
+  - { path: /strict, auth: jwt, quotas: [{ name: strict, per: subject, limit: 5, window: 1h, when_unavailable: deny }] }
+  - { path: /open, auth: public }
+  - { path: /*, auth: jwt }
+";
+
+/// A policy that goes on without the store.
+const LENIENT: &str = "
+$wallet
+prefix: /l
+service: lenient
+revocation: { max_stale: 2s, when_unavailable: allow }
+idempotency: { when_unavailable: allow }
+routes: [{ path: /*, auth: jwt }]
+";
+
+/// Within a bound that no request waits for, however slow the machine is.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+fn setup(url: &str, upstream: &Upstream) -> Setup {
+    let lenient = LENIENT.replace(
+        "$wallet",
+        &crate::harness::setup::WALLET.replace("service: wallet-svc\n", ""),
+    );
+    Setup::in_front_of(upstream.clone())
+        .with_flags(&["--store", url])
+        .policy("wallet", POLICY)
+        .policy("lenient", &lenient)
+}
+
+fn replicas(url: &str) -> [Gateway; 2] {
+    let upstream = counting();
+    [setup(url, &upstream).start(), setup(url, &upstream).start()]
+}
+
+fn get(path: &str) -> Request {
+    Request::get(path)
+        .bearer(&token(json!({ "sub": unique().to_string() })))
+        .tenant()
+}
+
+fn paid(key: &str, body: &str) -> Request {
+    let request = post(key, body);
+    Request {
+        target: "/w/free/pay".into(),
+        ..request
+    }
+}
+
+/// The request is refused because the store does not answer, and soon.
+#[track_caller]
+fn assert_no_store(gateway: &Gateway, request: &Request) {
+    let began = Instant::now();
+    gateway.refused(&again(request), 503, "store_unavailable");
+    assert!(began.elapsed() < AT_ONCE, "it took {:?}", began.elapsed());
+}
+
+#[test]
+fn a_thousand_duplicates_over_two_replicas_are_one_request() {
+    let redis = Redis::start();
+    let [one, other] = replicas(&redis.url());
+    // The quota of the tenant would end it.
+    assert_one_of_a_thousand(&[&one, &other]);
+}
+
+#[test]
+fn what_one_replica_answered_another_knows() {
+    let (plain, secured, cluster) = (Redis::start(), Redis::secured(), Cluster::start());
+    for url in [plain.url(), cluster.url(), secured.url()] {
+        let upstream = counting();
+        let replica = || {
+            let pki = crate::harness::certificates::pki();
+            setup(&url, &upstream)
+                .file("ca.crt", &pki.ca)
+                .env("SSL_CERT_FILE", "ca.crt")
+                .start()
+        };
+        let (one, other) = (replica(), replica());
+        let request = paid(&key(), "{}");
+        let first = one.send(&request);
+        assert_eq!(first.status, 201, "{url}: {first:?}");
+        let repeat = other.send(&again(&request));
+        assert!(is_replayed(&repeat) && repeat.body == first.body, "{url}: {repeat:?}");
+        let key = &request.headers.last().unwrap().1;
+        assert_eq!(other.send(&paid(key, "[]")).reason(), "idempotency_key_reused");
+        assert_eq!(upstream.all().len(), 1);
+    }
+}
+
+#[test]
+fn a_quota_is_one_for_all_replicas() {
+    let redis = Redis::start();
+    let [one, other] = replicas(&redis.url());
+    let passed: usize = thread::scope(|scope| {
+        let clients: Vec<_> = (0..10)
+            .map(|client| {
+                let gateway = if client % 2 == 0 { &one } else { &other };
+                scope.spawn(move || {
+                    let mut wire = gateway.connect();
+                    let statuses = (0..20).map(|_| wire.exchange(&get("/w/x")).status);
+                    statuses.filter(|status| *status == 201).count()
+                })
+            })
+            .collect();
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
+    });
+    assert_eq!(passed, 100);
+    let answer = other.refused(&get("/w/x"), 429, "quota_exceeded");
+    assert!(answer.header("ratelimit").unwrap().starts_with("\"calls\";r=0;"));
+}
+
+#[test]
+fn without_a_redis_the_policy_says_what_becomes_of_requests() {
+    let redis = Redis::start();
+    let gateway = setup(&redis.url(), &counting()).start();
+    let warm = get("/w/free/x");
+    assert_eq!(gateway.send(&warm).status, 201);
+    redis.kill();
+    eventually("the store is lost", || {
+        gateway.metric("sidegate_store_up", &[]) == Some(0.0)
+    });
+    assert_no_store(&gateway, &paid(&key(), "{}"));
+    eventually("what is known is too old", || {
+        gateway.send(&get("/w/free/x")).status == 503
+    });
+    for request in [get("/w/x"), get("/w/strict"), paid(&key(), "{}")] {
+        assert_no_store(&gateway, &request);
+    }
+    assert_eq!(gateway.send(&Request::get("/w/open")).status, 201);
+    let lenient = Request {
+        target: "/l/x".into(),
+        ..paid(&key(), "{}")
+    };
+    let before = gateway.upstream.all().len();
+    for _ in 0..2 {
+        let answer = gateway.send(&again(&lenient));
+        assert_eq!((answer.status, is_replayed(&answer)), (201, false), "{answer:?}");
+    }
+    assert_eq!(gateway.upstream.all().len() - before, 2, "both are forwarded");
+    for feature in ["revocation", "idempotency"] {
+        let labels = [("feature", feature), ("service", "lenient")];
+        assert_eq!(
+            gateway.metric("sidegate_fail_open_total", &labels),
+            Some(2.0),
+            "{feature}"
+        );
+    }
+    assert_eq!(gateway.probe("/readyz"), Some(200), "other requests are served");
+    redis.run();
+    eventually("it is there again", || gateway.send(&get("/w/strict")).status == 201);
+    let request = paid(&key(), "{}");
+    eventually("keys are taken again", || gateway.send(&again(&request)).status == 201);
+    assert!(is_replayed(&gateway.send(&again(&request))));
+}
+
+#[test]
+fn quotas_go_on_without_a_redis_unless_they_must_not() {
+    let policy = POLICY.replace("revocation: { max_stale: 2s }", "revocation: { max_stale: 1h }");
+    let redis = Redis::start();
+    let gateway = Setup::new()
+        .with_flags(&["--store", &redis.url()])
+        .policy("wallet", &policy)
+        .start();
+    assert_eq!(gateway.send(&get("/w/x")).status, 200);
+    redis.kill();
+    for _ in 0..3 {
+        let answer = gateway.send(&get("/w/x"));
+        assert_eq!((answer.status, answer.header("ratelimit")), (200, None), "{answer:?}");
+        assert_no_store(&gateway, &get("/w/strict"));
+    }
+    let labels = [("feature", "quota"), ("service", "wallet-svc")];
+    assert_eq!(gateway.metric("sidegate_fail_open_total", &labels), Some(3.0));
+}
+
+#[test]
+fn a_redis_that_is_not_there_at_the_start_may_come_later() {
+    let redis = Redis::start();
+    redis.kill();
+    let gateway = setup(&redis.url(), &counting()).start();
+    assert_no_store(&gateway, &get("/w/x"));
+    assert_eq!(gateway.send(&Request::get("/w/open")).status, 201);
+    redis.run();
+    eventually("it is there", || gateway.send(&get("/w/x")).status == 201);
+    assert_eq!(gateway.send(&paid(&key(), "{}")).status, 201);
+}
+
+#[test]
+fn no_request_waits_for_a_redis_that_does_not_answer() {
+    let redis = Redis::start();
+    let toxic = Toxic::before(redis.port);
+    let gateway = setup(&format!("redis://127.0.0.1:{}", toxic.port), &counting()).start();
+    let works = |gateway: &Gateway| {
+        let request = paid(&key(), "{}");
+        eventually("keys are taken", || gateway.send(&again(&request)).status == 201);
+    };
+    works(&gateway);
+    for fault in [Fault::Slow(Duration::from_secs(30)), Fault::Silent, Fault::Refusing] {
+        toxic.set(fault);
+        if fault == Fault::Refusing {
+            toxic.reset();
+        }
+        for _ in 0..20 {
+            assert_no_store(&gateway, &paid(&key(), "{}"));
+        }
+        toxic.set(Fault::Nothing);
+        toxic.cut();
+        works(&gateway);
+    }
+    redis.freeze();
+    for _ in 0..20 {
+        assert_no_store(&gateway, &paid(&key(), "{}"));
+    }
+    redis.thaw();
+    works(&gateway);
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_no_store(&gateway, &paid(&key(), "{}"));
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    works(&gateway);
+}
+
+#[test]
+fn what_a_redis_says_that_it_cannot_mean_is_no_answer() {
+    let redis = Redis::start();
+    let gateway = setup(&redis.url(), &counting()).start();
+    let request = paid(&key(), "{}");
+    assert_eq!(gateway.send(&request).status, 201);
+    let keys: Vec<String> = redis.ask(&["KEYS", "sidegate:i:*"]);
+    let [name] = &keys[..] else { panic!("{keys:?}") };
+    let fine = |c: char| c.is_ascii_alphanumeric() || c == ':';
+    assert!(name.chars().all(fine), "{name}");
+    for lie in ["", "a", "anonsense", "c", "x", "a\u{1}\u{2}"] {
+        redis.ask::<()>(&["SET", name, lie]);
+        assert_no_store(&gateway, &request);
+    }
+    redis.ask::<()>(&["DEL", name]);
+    redis.ask::<()>(&["LPUSH", name, "list"]);
+    assert_no_store(&gateway, &request);
+    assert_eq!(gateway.upstream.all().len(), 1);
+    redis.ask::<()>(&["DEL", name]);
+    assert_eq!(gateway.send(&again(&request)).status, 201);
+}
+
+#[test]
+fn the_key_of_a_process_that_died_is_free_after_a_while() {
+    let redis = Redis::start();
+    let latch = Latch::default();
+    let opened = latch.clone();
+    let upstream = Upstream::start(move |_| {
+        opened.wait();
+        Reply::status(201, "{}")
+    });
+    let (one, other) = (
+        setup(&redis.url(), &upstream).start(),
+        setup(&redis.url(), &upstream).start(),
+    );
+    let request = paid(&key(), "{}");
+    let mut wire = one.connect();
+    wire.write(request.bytes());
+    eventually("it is at the service", || upstream.seen(&request.case).len() == 1);
+    one.kill();
+    latch.open();
+    other.refused(&again(&request), 409, "idempotency_in_progress");
+    let keys: Vec<String> = redis.ask(&["KEYS", "sidegate:i:*"]);
+    let left: i64 = redis.ask(&["PTTL", &keys[0]]);
+    assert!((1..=30_000).contains(&left), "{left}");
+    redis.ask::<()>(&["PEXPIRE", &keys[0], "1"]);
+    eventually("it is free", || other.send(&again(&request)).status == 201);
+}
+
+#[test]
+fn an_answer_that_a_redis_missed_is_kept_when_it_is_back() {
+    let redis = Redis::durable();
+    let latch = Latch::default();
+    let opened = latch.clone();
+    let upstream = Upstream::start(move |_| {
+        opened.wait();
+        Reply::status(201, "{\"done\":true}")
+    });
+    let gateway = setup(&redis.url(), &upstream).start();
+    let request = paid(&key(), "{}");
+    thread::scope(|scope| {
+        let first = scope.spawn(|| gateway.send(&request));
+        eventually("it is at the service", || upstream.seen(&request.case).len() == 1);
+        redis.kill();
+        latch.open();
+        let first = first.join().unwrap();
+        assert_eq!(
+            (first.status, first.text().as_str()),
+            (201, "{\"done\":true}"),
+            "the work is done"
+        );
+    });
+    redis.run();
+    eventually("the answer is kept", || is_replayed(&gateway.send(&again(&request))));
+    assert_eq!(upstream.all().len(), 1);
+}
+
+#[test]
+fn replicas_that_cannot_see_each_other_do_not_answer_twice() {
+    let redis = Redis::start();
+    let (here, there) = (Toxic::before(redis.port), Toxic::before(redis.port));
+    let upstream = counting();
+    let replica = |toxic: &Toxic| setup(&format!("redis://127.0.0.1:{}", toxic.port), &upstream).start();
+    let (one, other) = (replica(&here), replica(&there));
+    let request = paid(&key(), "{}");
+    assert_eq!(one.send(&request).status, 201);
+    there.set(Fault::Silent);
+    assert_no_store(&other, &request);
+    let new = paid(&key(), "{}");
+    assert_eq!(one.send(&new).status, 201);
+    assert_no_store(&other, &new);
+    there.set(Fault::Nothing);
+    for request in [&request, &new] {
+        eventually("it knows", || is_replayed(&other.send(&again(request))));
+    }
+    assert_eq!(upstream.all().len(), 2);
+}
+
+#[test]
+fn nothing_of_a_caller_is_in_the_name_of_a_key() {
+    let redis = Redis::start();
+    let gateway = setup(&redis.url(), &counting()).start();
+    let hostile = "a:b*?[x]\r\nDEL y {z}";
+    let request = Request::post("/w/strict?*", "{}")
+        .bearer(&token(json!({ "sub": hostile, "jti": hostile, "planTier": hostile })))
+        .tenant()
+        .header("idempotency-key", &key());
+    // The subject cannot be a header value, so it is one of an ordinary user that gets through.
+    gateway.refused(&request, 401, "token_claim_invalid");
+    let spaced = Request::post("/w/strict?*", "{}")
+        .bearer(&token(json!({ "sub": "a:b*?[x] {z}" })))
+        .tenant()
+        .header("idempotency-key", &key());
+    assert_eq!(gateway.send(&spaced).status, 201);
+    let names: Vec<String> = redis.ask(&["KEYS", "*"]);
+    assert!(names.len() >= 2);
+    for name in names {
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '{' | '}');
+        assert!(
+            name.starts_with("sidegate:") && name.chars().all(fine) && !name.contains(TENANT),
+            "{name}"
+        );
+    }
+}
