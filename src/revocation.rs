@@ -27,7 +27,7 @@ pub type Millis = i64;
 
 /// What is revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "value", rename_all = "lowercase")]
+#[serde(tag = "kind", content = "value", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Target {
     /// One token, by its `jti`.
     Jti(String),
@@ -181,6 +181,22 @@ impl RevocationList {
             .iter()
             .map(|(tenant, rule)| revocation(Target::Tenant(*tenant), rule));
         jti.chain(subject).chain(tenant)
+    }
+
+    /// What is in force of one target and issuer once this revocation is added.
+    pub fn with(&self, revocation: &Revocation) -> Revocation {
+        let mut list = Self::default();
+        let known = match &revocation.target {
+            Target::Jti(name) => self.jti.get(name.as_str()),
+            Target::Subject(name) => self.subject.get(name.as_str()),
+            Target::Tenant(tenant) => self.tenant.get(tenant),
+        };
+        for rule in known.into_iter().flatten() {
+            list.add(&self::revocation(revocation.target.clone(), rule));
+        }
+        list.add(revocation);
+        let both = list.iter().find(|known| known.issuer == revocation.issuer);
+        both.unwrap_or_else(|| revocation.clone())
     }
 
     /// How many there are.
@@ -457,6 +473,8 @@ mod tests {
             assert!(order.iter().all(|revocation| list.add(revocation)));
             assert_eq!(list.iter().collect::<Vec<_>>(), [both.clone()]);
             assert!(!list.add(&both), "nothing new");
+            assert_eq!(list.with(&late), both);
+            assert_eq!(before.with(&late), late);
             assert!(before.is_empty(), "a clone stays as it is");
         }
     }
