@@ -13,6 +13,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::config::StoreConfig;
+use crate::config::store::RedisConfig;
 use crate::fingerprint::Fingerprint;
 use crate::quota::{Rate, Spent};
 use crate::revocation::Revocation;
@@ -82,7 +83,7 @@ pub struct Store {
 
 #[derive(Debug)]
 enum Kind {
-    Memory(MemoryStore),
+    Memory(Box<MemoryStore>),
     Redis(RedisStore),
 }
 
@@ -91,7 +92,7 @@ impl Store {
     pub fn memory(metrics: &Metrics) -> Arc<Self> {
         metrics.store().up(true);
         Arc::new(Self {
-            kind: Kind::Memory(MemoryStore::default()),
+            kind: Kind::Memory(Box::default()),
             metrics: metrics.clone(),
         })
     }
@@ -102,7 +103,7 @@ impl Store {
         match config {
             StoreConfig::Memory => Ok(Self::memory(metrics)),
             StoreConfig::Redis(redis) => Ok(Arc::new(Self {
-                kind: Kind::Redis(RedisStore::start(redis.clone(), metrics)?),
+                kind: Kind::Redis(RedisStore::start(RedisConfig::clone(redis), metrics)?),
                 metrics: metrics.clone(),
             })),
         }
@@ -181,7 +182,10 @@ impl Store {
     /// Prolongs the lease of a claim that was granted, unless somebody else has it now.
     pub async fn renew(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<(), Unavailable> {
         let done = match &self.kind {
-            Kind::Memory(memory) => memory.renew(key, owner, lease, now()),
+            Kind::Memory(memory) => {
+                memory.renew(key, owner, lease, now());
+                Ok(())
+            }
             Kind::Redis(redis) => redis.renew(key, owner, lease).await,
         };
         self.count("renew", done)
@@ -196,7 +200,10 @@ impl Store {
         ttl: Duration,
     ) -> Result<(), Unavailable> {
         let done = match &self.kind {
-            Kind::Memory(memory) => memory.complete(key, owner, record, ttl, now()),
+            Kind::Memory(memory) => {
+                memory.complete(key, owner, record, ttl, now());
+                Ok(())
+            }
             Kind::Redis(redis) => redis.complete(key, owner, &record, ttl).await,
         };
         self.count("complete", done)
@@ -205,7 +212,10 @@ impl Store {
     /// Gives up a claim that was granted, so that another request may have it.
     pub async fn release(&self, key: Fingerprint, owner: Uuid) -> Result<(), Unavailable> {
         let done = match &self.kind {
-            Kind::Memory(memory) => memory.release(key, owner),
+            Kind::Memory(memory) => {
+                memory.release(key, owner);
+                Ok(())
+            }
             Kind::Redis(redis) => redis.release(key, owner).await,
         };
         self.count("release", done)

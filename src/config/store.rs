@@ -35,7 +35,7 @@ pub enum StoreConfig {
     #[default]
     Memory,
     /// In a Redis.
-    Redis(RedisConfig),
+    Redis(Box<RedisConfig>),
 }
 
 /// A Redis.
@@ -102,7 +102,7 @@ impl StoreConfig {
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "memory" => Ok(Self::Memory),
-            _ => text.parse().map(|url| Self::Redis(RedisConfig::at(url))),
+            _ => text.parse().map(|url| Self::Redis(Box::new(RedisConfig::at(url)))),
         }
     }
 
@@ -115,9 +115,11 @@ impl StoreConfig {
         };
         self.clone_from(other);
         if let (Self::Redis(new), Some(kept)) = (self, kept) {
-            new.timeout = kept.timeout;
-            new.prefix = kept.prefix;
-            new.tls = new.tls.take().map(|tls| kept.tls.unwrap_or(tls));
+            let RedisConfig {
+                timeout, prefix, tls, ..
+            } = *kept;
+            (new.timeout, new.prefix) = (timeout, prefix);
+            new.tls = new.tls.take().map(|plain| tls.unwrap_or(plain));
         }
     }
 }
@@ -150,7 +152,8 @@ pub(super) fn check(
                 sources,
                 problems,
             };
-            reader.redis(redis).map(StoreConfig::Redis)
+            let redis = reader.redis(*redis).map(Box::new);
+            redis.map(StoreConfig::Redis)
         }
     }
 }
@@ -189,7 +192,7 @@ impl Reader<'_> {
             self.problems
                 .add_with_help(&file.span, "the URL is not one of TLS", help);
         }
-        config.tls = config.tls.and(tls);
+        config.tls = config.tls.map(|_| tls);
         config.timeout = document.timeout.map_or(TIMEOUT, |timeout| timeout.value.0);
         config.prefix = prefix.unwrap_or(config.prefix);
         Some(config)
@@ -250,7 +253,7 @@ impl Reader<'_> {
         Some(Secret(text.to_owned()))
     }
 
-    fn tls(&mut self, document: &RedisDocument) -> Option<RedisTls> {
+    fn tls(&mut self, document: &RedisDocument) -> RedisTls {
         let ca = document.ca_file.as_ref().map(|file| self.certificates(file));
         let certificate = document.client_certificate.as_ref().map(|file| self.certificates(file));
         let key = document
@@ -262,7 +265,7 @@ impl Reader<'_> {
             let message = "`client_certificate` and `client_key` need each other";
             self.problems.add(&file.span, message);
         }
-        Some(RedisTls {
+        RedisTls {
             ca: ca.flatten(),
             client: certificate
                 .flatten()
@@ -271,7 +274,7 @@ impl Reader<'_> {
                     certificate,
                     key: Secret(key),
                 }),
-        })
+        }
     }
 
     fn certificates(&mut self, file: &Placed<String>) -> Option<Vec<u8>> {

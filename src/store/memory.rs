@@ -130,8 +130,8 @@ impl MemoryStore {
         match records.get(key, now.as_millisecond()).map(|slot| &slot.state) {
             Some(State::Answered(record)) => return Ok(Claim::Answered(record.clone())),
             Some(State::Claimed(by)) if *by != owner => return Ok(Claim::Taken),
-            Some(State::Claimed(_)) => {}
-            None => {}
+            // The same attempt may ask again.
+            Some(State::Claimed(_)) | None => {}
         }
         if !records.has_room(now.as_millisecond()) {
             return Err(Unavailable::full("there is no room for more answers"));
@@ -142,45 +142,29 @@ impl MemoryStore {
         Ok(Claim::Granted)
     }
 
-    pub(super) fn renew(
-        &self,
-        key: Fingerprint,
-        owner: Uuid,
-        lease: Duration,
-        now: Timestamp,
-    ) -> Result<(), Unavailable> {
+    pub(super) fn renew(&self, key: Fingerprint, owner: Uuid, lease: Duration, now: Timestamp) {
         let mut records = self.records.lock();
         if records.is_open_to(key, owner, now.as_millisecond()) {
             let state = State::Claimed(owner);
             let until = after(now, lease);
             records.insert(key, Slot { state, until });
         }
-        Ok(())
     }
 
-    pub(super) fn complete(
-        &self,
-        key: Fingerprint,
-        owner: Uuid,
-        record: Bytes,
-        ttl: Duration,
-        now: Timestamp,
-    ) -> Result<(), Unavailable> {
+    pub(super) fn complete(&self, key: Fingerprint, owner: Uuid, record: Bytes, ttl: Duration, now: Timestamp) {
         let mut records = self.records.lock();
         if records.is_open_to(key, owner, now.as_millisecond()) {
             let state = State::Answered(record);
             let until = after(now, ttl);
             records.insert(key, Slot { state, until });
         }
-        Ok(())
     }
 
-    pub(super) fn release(&self, key: Fingerprint, owner: Uuid) -> Result<(), Unavailable> {
+    pub(super) fn release(&self, key: Fingerprint, owner: Uuid) {
         let mut records = self.records.lock();
         if records.is_owned(key, owner, Millis::MIN) {
             records.remove(key);
         }
-        Ok(())
     }
 
     pub(super) fn spend(&self, bucket: Fingerprint, rate: Rate, now: Timestamp) -> Result<Spent, Unavailable> {
@@ -230,17 +214,17 @@ mod tests {
         let claim = |owner, seconds| store.claim(key("k"), owner, LEASE, at(seconds)).unwrap();
         assert_eq!(claim(one, 0), Claim::Granted);
         assert_eq!(claim(other, 29), Claim::Taken);
-        store.renew(key("k"), one, LEASE, at(29)).unwrap();
+        store.renew(key("k"), one, LEASE, at(29));
         assert_eq!(claim(other, 31), Claim::Taken);
         assert_eq!(claim(other, 59), Claim::Granted, "the lease is over");
-        store.release(key("k"), one).unwrap();
-        store.complete(key("k"), one, Bytes::from("late"), TTL, at(60)).unwrap();
+        store.release(key("k"), one);
+        store.complete(key("k"), one, Bytes::from("late"), TTL, at(60));
         assert_eq!(claim(one, 60), Claim::Taken, "only the owner has a say");
-        store.complete(key("k"), other, Bytes::from("r"), TTL, at(61)).unwrap();
-        store.release(key("k"), other).unwrap();
+        store.complete(key("k"), other, Bytes::from("r"), TTL, at(61));
+        store.release(key("k"), other);
         assert_eq!(claim(one, 160), Claim::Answered(Bytes::from("r")));
         assert_eq!(claim(one, 161), Claim::Granted, "it was kept as long as it should be");
-        store.release(key("k"), one).unwrap();
+        store.release(key("k"), one);
         assert_eq!(claim(other, 161), Claim::Granted);
         assert_eq!(store.claim(key("l"), one, LEASE, at(161)), Ok(Claim::Granted));
         assert_eq!(store.records.lock().bytes, 0);
@@ -265,7 +249,7 @@ mod tests {
         let store = MemoryStore::default();
         let one = Uuid::from_u128(1);
         store.claim(key("k"), one, LEASE, at(0)).unwrap();
-        store.complete(key("k"), one, Bytes::from("r"), TTL, at(40)).unwrap();
+        store.complete(key("k"), one, Bytes::from("r"), TTL, at(40));
         let claim = store.claim(key("k"), Uuid::from_u128(2), LEASE, at(41)).unwrap();
         assert_eq!(claim, Claim::Answered(Bytes::from("r")));
     }
@@ -276,9 +260,7 @@ mod tests {
         let half = Bytes::from(vec![0; MAX_RECORD_BYTES / 2]);
         for name in ["a", "b"] {
             store.claim(key(name), Uuid::nil(), LEASE, at(0)).unwrap();
-            store
-                .complete(key(name), Uuid::nil(), half.clone(), TTL, at(0))
-                .unwrap();
+            store.complete(key(name), Uuid::nil(), half.clone(), TTL, at(0));
         }
         let claim = |seconds| store.claim(key("c"), Uuid::nil(), LEASE, at(seconds));
         assert_eq!(claim(1), Err(Unavailable::full("there is no room for more answers")));

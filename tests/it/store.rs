@@ -33,16 +33,29 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// A replica of a Redis behind a URL, that has settled.
+    /// A replica of a Redis behind a URL, that has settled. It is patient: a machine may be busy.
     pub(crate) fn of(url: &str) -> Self {
         Self::with(url, |_| {})
     }
 
+    /// As [`Self::of`], with the deadline that there is if nobody says otherwise.
+    pub(crate) fn impatient(url: &str) -> Self {
+        Self::with(url, |config| config.timeout = Duration::from_millis(250))
+    }
+
     /// As [`Self::of`], with other settings.
     pub(crate) fn with(url: &str, change: impl FnOnce(&mut RedisConfig)) -> Self {
-        let replica = Self::unsettled(url, change);
-        runtime().block_on(replica.store.connected()).unwrap();
-        runtime().block_on(replica.store.loaded()).unwrap();
+        let patient = |config: &mut RedisConfig| {
+            config.timeout = PATIENCE / 2;
+            change(config);
+        };
+        let replica = Self::unsettled(url, patient);
+        let settled = async {
+            replica.store.connected().await.unwrap();
+            replica.store.loaded().await.unwrap();
+        };
+        // The thread of a test may be at something else that waits.
+        std::thread::scope(|scope| scope.spawn(|| runtime().block_on(settled)).join().unwrap());
         replica
     }
 

@@ -15,7 +15,7 @@ pub enum StoreDocument {
     /// In this process.
     Memory,
     /// In a Redis.
-    Redis(RedisDocument),
+    Redis(Box<RedisDocument>),
 }
 
 document! {
@@ -52,7 +52,7 @@ impl FromNode for StoreDocument {
         match node.value {
             Value::Mapping(_) => {
                 let StoreOptionsDocument { redis } = FromNode::from_node(node, problems)?;
-                Some(Self::Redis(redis))
+                Some(Self::Redis(Box::new(redis)))
             }
             _ => one_of(node, &[("memory", ())], problems).map(|()| Self::Memory),
         }

@@ -37,7 +37,7 @@ fn read(text: &str) -> Result<StoreConfig, Vec<String>> {
 
 fn redis(text: &str) -> RedisConfig {
     match read(text) {
-        Ok(StoreConfig::Redis(config)) => config,
+        Ok(StoreConfig::Redis(config)) => *config,
         other => panic!("{text}: {other:?}"),
     }
 }
@@ -130,9 +130,9 @@ fn every_problem_of_a_store_is_told() {
 
 #[test]
 fn another_address_leaves_the_rest() {
-    let mut config = StoreConfig::Redis(redis(
+    let mut config = StoreConfig::Redis(Box::new(redis(
         "redis: { url: 'rediss://h', ca_file: ca.pem, timeout: 1s, prefix: p }",
-    ));
+    )));
     config.replaced_by(&StoreConfig::parse("rediss://:q@i").unwrap());
     let StoreConfig::Redis(new) = &config else {
         panic!("{config:?}")

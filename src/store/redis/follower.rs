@@ -168,13 +168,13 @@ impl Follower {
         loop {
             let page = self.page(connection, (&from, "+inf"), 0).await?;
             let Some((_, last)) = page.last().filter(|_| page.len() == PAGE) else {
-                page.iter().for_each(|(text, score)| read.take(text, *score));
+                read.take_all(&page);
                 return Ok(read);
             };
             let last = *last;
             let mut rest = page;
             while !rest.is_empty() {
-                rest.iter().for_each(|(text, score)| read.take(text, *score));
+                read.take_all(&rest);
                 seen += rest.iter().filter(|(_, score)| score.total_cmp(&last).is_eq()).count();
                 let moment = last.to_string();
                 rest = self.page(connection, (&moment, &moment), seen).await?;

@@ -7,7 +7,7 @@ const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// Whatever lasted so long was no failure.
-const GOOD: Duration = Duration::from_secs(5);
+const GOOD: Duration = Duration::from_secs(1);
 
 /// The pauses between attempts.
 #[derive(Debug)]

@@ -54,8 +54,15 @@ impl Read {
         }
     }
 
+    /// Takes in some members of the set, with their scores.
+    pub(super) fn take_all(&mut self, members: &[(Vec<u8>, f64)]) {
+        for (text, score) in members {
+            self.take(text, *score);
+        }
+    }
+
     /// Takes in one member of the set.
-    pub(super) fn take(&mut self, text: &[u8], score: f64) {
+    fn take(&mut self, text: &[u8], score: f64) {
         match parse(text) {
             Ok(revocation) => {
                 self.theirs.add(&revocation);

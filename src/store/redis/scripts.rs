@@ -31,13 +31,7 @@ impl Script {
 
 fn command(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
     let mut command = redis::cmd(name);
-    command.arg(script).arg(keys.len());
-    keys.iter().for_each(|key| {
-        command.arg(*key);
-    });
-    arguments.iter().for_each(|argument| {
-        command.arg(*argument);
-    });
+    command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
     command
 }
 
