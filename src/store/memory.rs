@@ -234,12 +234,12 @@ mod tests {
     fn a_lease_that_was_lost_is_had_again_if_nobody_else_has_begun() {
         let store = MemoryStore::default();
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        store.renew(key("k"), one, LEASE, at(0)).unwrap();
+        store.renew(key("k"), one, LEASE, at(0));
         assert_eq!(store.claim(key("k"), other, LEASE, at(29)), Ok(Claim::Taken));
         assert_eq!(store.claim(key("k"), other, LEASE, at(30)), Ok(Claim::Granted));
-        store.renew(key("k"), one, LEASE, at(31)).unwrap();
-        store.complete(key("k"), other, Bytes::from("r"), TTL, at(32)).unwrap();
-        store.renew(key("k"), one, LEASE, at(33)).unwrap();
+        store.renew(key("k"), one, LEASE, at(31));
+        store.complete(key("k"), other, Bytes::from("r"), TTL, at(32));
+        store.renew(key("k"), one, LEASE, at(33));
         let answered = Claim::Answered(Bytes::from("r"));
         assert_eq!(store.claim(key("k"), one, LEASE, at(34)), Ok(answered));
     }
