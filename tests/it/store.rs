@@ -221,7 +221,7 @@ async fn records_are_any_bytes(store: &Store) {
 }
 
 async fn buckets_empty_and_fill(one: &Store, other: &Store) {
-    let rate = Rate::new(3, Duration::from_secs(600)).unwrap();
+    let rate = Rate::new(3, Duration::from_mins(10)).unwrap();
     let (bucket, another) = (key(), key());
     for (store, left) in [(one, 2), (other, 1), (one, 0)] {
         let spent = store.spend(bucket, rate).await.unwrap();

@@ -27,7 +27,7 @@ const LEASE: Duration = Duration::from_secs(30);
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 fn rate() -> Rate {
-    Rate::new(1000, Duration::from_secs(60)).unwrap()
+    Rate::new(1000, Duration::from_mins(1)).unwrap()
 }
 
 /// Every operation ends in time, and none of them well.
