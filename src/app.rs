@@ -23,6 +23,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::admin::{Admin, AdminServer, Readiness};
 use crate::announce;
 use crate::config::{ListenAddress, ServerConfig};
+use crate::control::place::Place;
+use crate::control::server::{Control, Served};
+use crate::control::socket::Socket;
 use crate::descriptors;
 use crate::policy_files::Loaded;
 use crate::policy_files::footprint::Footprint;
@@ -75,6 +78,7 @@ pub struct App {
     connections: Arc<Connections>,
     places: Places,
     services: Vec<JoinHandle<()>>,
+    control: Option<Served>,
     reload: Trigger,
 }
 
@@ -85,6 +89,8 @@ pub struct Sockets {
     pub listeners: Vec<ListenAddress>,
     /// Where operators connect.
     pub admin: SocketAddr,
+    /// Where tokens are revoked.
+    control: Option<Socket>,
 }
 
 impl fmt::Debug for Sockets {
@@ -92,6 +98,7 @@ impl fmt::Debug for Sockets {
         f.debug_struct("Sockets")
             .field("listeners", &self.listeners)
             .field("admin", &self.admin)
+            .field("control", &self.control)
             .finish_non_exhaustive()
     }
 }
@@ -105,6 +112,7 @@ impl Sockets {
         Ok(Self {
             listeners: listeners?,
             admin,
+            control: open_control(config)?,
             fds: Arc::new(Mutex::new(fds)),
         })
     }
@@ -147,9 +155,25 @@ fn open_unix(path: &Path, fds: &mut Fds) -> Result<(), StartError> {
     Ok(())
 }
 
+/// A socket that nobody asked for is missed by nobody: there may be no place to write to.
+fn open_control(config: &ServerConfig) -> Result<Option<Socket>, StartError> {
+    let Some(place) = Place::of(&config.control, config.admin) else {
+        return Ok(None);
+    };
+    match (Socket::open(&place), &place) {
+        (Ok(socket), _) => Ok(Some(socket)),
+        (Err(error), Place::Configured(_)) => Err(cannot_listen(&place, &error)),
+        (Err(error), Place::Default(path)) => {
+            let path = path.display();
+            tracing::warn!(%path, %error, "no control socket: `control` in sidegate.yaml can name another place, or `off`");
+            Ok(None)
+        }
+    }
+}
+
 impl App {
     /// Starts to serve. When this returns, requests are taken.
-    pub async fn start(config: ServerConfig, loaded: Loaded, sockets: Sockets) -> Result<Self, StartError> {
+    pub async fn start(config: ServerConfig, loaded: Loaded, mut sockets: Sockets) -> Result<Self, StartError> {
         check_system_roots()?;
         let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
         let store = Store::start(&config.store, &metrics).map_err(StartError)?;
@@ -185,6 +209,11 @@ impl App {
             let service = Service::with_listeners(name, endpoint(address), server);
             services.push(serve(service, &sockets.fds, stopping.clone()));
         }
+        let control = Control {
+            store,
+            policies: Arc::clone(&policies),
+        };
+        let control = sockets.control.take().map(|socket| control.serve(socket)).transpose();
         readiness.set(true);
         Ok(Self {
             config,
@@ -198,6 +227,7 @@ impl App {
             connections,
             places,
             services,
+            control: control.map_err(StartError::because)?,
             reload,
         })
     }
@@ -232,6 +262,9 @@ impl App {
             announce::unasked_certificates(policies);
         }
         tracing::info!(address = %self.sockets.admin, "admin listening");
+        if let Some(control) = &self.control {
+            tracing::info!(path = %control.path().display(), "control listening");
+        }
     }
 
     /// Ends: says so on `/readyz`, takes no more connections, lets requests end within the grace.

@@ -9,8 +9,12 @@ mod demo;
 mod explain;
 mod healthcheck;
 mod output;
+mod reach;
+mod revocations;
+mod revoke;
 mod run;
 mod schema;
+mod values;
 
 /// Guards services that it does not change: reads YAML route policies, authenticates requests by
 /// JWT, internal key or client certificate, and forwards the verified identity in headers.
@@ -29,6 +33,10 @@ enum Command {
     Check(check::Check),
     /// Say what would become of a request, and why
     Explain(explain::Explain),
+    /// Refuse tokens from now on, by their `jti`, their subject or their tenant
+    Revoke(revoke::Revoke),
+    /// List what is revoked
+    Revocations(revocations::Revocations),
     /// Run auth-svc, Integration Hub, Wallet and Sidegate on this machine, to try it out
     Demo(demo::Demo),
     /// Print the JSON Schema of a file format, for editors
@@ -79,6 +87,8 @@ pub fn main() -> Exit {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
         Command::Explain(explain) => explain.execute(),
+        Command::Revoke(revoke) => revoke.execute(),
+        Command::Revocations(revocations) => revocations.execute(),
         Command::Demo(demo) => demo.execute(),
         Command::Schema(schema) => schema.execute(),
         Command::Healthcheck(healthcheck) => healthcheck.execute(),

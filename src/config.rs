@@ -14,11 +14,13 @@ use crate::policy::problem::{Place, Problem, Problems, Source};
 use crate::policy::yaml;
 use crate::policy_files::{LoadError, OsSources};
 
+mod control;
 pub mod document;
 mod limits;
 pub mod store;
 mod tls;
 
+pub use control::ControlSocket;
 pub use document::{LogFormat, LogLevel};
 pub use limits::Limits;
 pub use store::StoreConfig;
@@ -35,6 +37,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// The admin listener.
     pub admin: Option<String>,
+    /// The path of the control socket, or `off`.
+    pub control: Option<String>,
     /// Where state is kept that replicas share.
     pub store: Option<StoreConfig>,
 }
@@ -46,6 +50,8 @@ pub struct ServerConfig {
     pub listeners: Vec<Listener>,
     /// Where operators connect.
     pub admin: SocketAddr,
+    /// Where tokens are revoked on this machine.
+    pub control: ControlSocket,
     /// A policy file, or a folder of them.
     pub policies: PathBuf,
     /// Where state is kept that replicas share.
@@ -184,6 +190,9 @@ impl ServerConfig {
         if let Some(admin) = &overrides.admin {
             self.admin = socket_address(admin).map_err(LoadError::Unreadable)?;
         }
+        if let Some(control) = &overrides.control {
+            self.control = ControlSocket::written(control, Path::new("")).map_err(LoadError::Unreadable)?;
+        }
         if let Some(store) = &overrides.store {
             self.store.replaced_by(store);
         }
@@ -220,6 +229,9 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         }
         None => socket_address("127.0.0.1:9090").ok(),
     };
+    let control = document.control.map_or_else(ControlSocket::default, |written| {
+        control::check(written, base, &mut taken, problems)
+    });
     let networks = document
         .trusted_proxies
         .map(|MaybeEmpty(networks)| networks)
@@ -243,6 +255,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
     Some(ServerConfig {
         listeners,
         admin: admin?,
+        control,
         policies: base.join(
             document
                 .policies
@@ -346,6 +359,7 @@ mod tests {
         let config = parse("version: 1\n").unwrap();
         assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:8080");
         assert_eq!(config.admin.to_string(), "127.0.0.1:9090");
+        assert_eq!(config.control, ControlSocket::Default);
         assert_eq!(config.policies, Path::new("/etc/sidegate/policies"));
         assert_eq!(config.limits, Limits::default());
         assert_eq!((config.threads, config.grace), (1, Duration::from_secs(20)));
@@ -355,7 +369,7 @@ mod tests {
     #[test]
     fn everything_can_be_said() {
         let config = parse(
-            "version: 1\nlisteners:\n  - address: unix:/run/s.sock\n  - address: 127.0.0.1:8443\n    tls: { certificate: t.crt, key: /t.key, certificates: [{ certificate: u.crt, key: /u.key }], client_ca: ca.crt }\nadmin: { address: localhost:1 }\nlimits: { header_bytes: 1KiB, headers: 7, body_bytes: 2GiB, idle_timeout: 5s }\nshutdown: { grace: 5s }\ntrusted_proxies: [10.0.0.0/8, '::1']\nlog: { format: text, level: debug, access: false }\nthreads: 2\nstore: memory\ndefaults: { errors: { format: problem, code_prefix: ERR_X } }\n",
+            "version: 1\nlisteners:\n  - address: unix:/run/s.sock\n  - address: 127.0.0.1:8443\n    tls: { certificate: t.crt, key: /t.key, certificates: [{ certificate: u.crt, key: /u.key }], client_ca: ca.crt }\nadmin: { address: localhost:1 }\nlimits: { header_bytes: 1KiB, headers: 7, body_bytes: 2GiB, idle_timeout: 5s }\nshutdown: { grace: 5s }\ntrusted_proxies: [10.0.0.0/8, '::1']\nlog: { format: text, level: debug, access: false }\nthreads: 2\ncontrol: c.sock\nstore: memory\ndefaults: { errors: { format: problem, code_prefix: ERR_X } }\n",
         )
         .unwrap();
         let tls = config.listeners[1].tls.clone().unwrap();
@@ -369,6 +383,7 @@ mod tests {
             "/etc/sidegate/ca.crt",
         ];
         assert_eq!(tls.paths(), paths.map(PathBuf::from));
+        assert_eq!(config.control, ControlSocket::At("/etc/sidegate/c.sock".into()));
         assert_eq!(config.limits.body_bytes, 2 << 30);
         assert_eq!(config.trusted_proxies.len(), 2);
         assert_eq!(config.log.format, LogFormat::Text);
@@ -384,5 +399,10 @@ mod tests {
         assert_eq!(problems.len(), 7, "{problems:#?}");
         let twice = "version: 1\nlisteners: [{ address: '127.0.0.1:1' }, { address: '127.0.0.1:0' }, { address: '127.0.0.1:0' }]\nadmin: { address: '127.0.0.1:1' }\n";
         assert_eq!(parse(twice).unwrap_err(), ["`127.0.0.1:1` is here twice"]);
+        let twice = "version: 1\nlisteners: [{ address: 'unix:/run/s.sock' }]\ncontrol: /run/s.sock\n";
+        assert_eq!(parse(twice).unwrap_err(), ["`unix:/run/s.sock` is here twice"]);
+        assert_eq!(parse("version: 1\ncontrol: off\n").unwrap().control, ControlSocket::Off);
+        let url = parse("version: 1\ncontrol: unix:/run/s.sock\n").unwrap_err();
+        assert_eq!(url, ["`unix:/run/s.sock` is no path: leave out `unix:`"]);
     }
 }

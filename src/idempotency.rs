@@ -175,8 +175,8 @@ mod tests {
         let upper = KEY.to_uppercase();
         let invalid = || Err(Reason::IdempotencyKeyInvalid);
         for (method, required, value, want) in [
-            (Method::POST, false, Some(KEY), fine.clone()),
-            (Method::POST, true, Some(quoted.as_str()), fine.clone()),
+            (Method::POST, false, Some(KEY), fine),
+            (Method::POST, true, Some(quoted.as_str()), fine),
             (Method::POST, true, Some(upper.as_str()), fine),
             (Method::POST, false, None, Ok(None)),
             (Method::POST, true, None, Err(Reason::IdempotencyKeyMissing)),

@@ -34,6 +34,7 @@ pub mod revocation;
 pub mod admin;
 pub mod announce;
 pub mod config;
+pub mod control;
 pub mod descriptors;
 pub mod jwks;
 pub mod policy_files;

@@ -27,7 +27,7 @@ pub type Millis = i64;
 
 /// What is revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "value", rename_all = "lowercase")]
+#[serde(tag = "kind", content = "value", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Target {
     /// One token, by its `jti`.
     Jti(String),
@@ -183,6 +183,22 @@ impl RevocationList {
         jti.chain(subject).chain(tenant)
     }
 
+    /// What is in force of one target and issuer once this revocation is added.
+    pub fn with(&self, revocation: &Revocation) -> Revocation {
+        let mut list = Self::default();
+        let known = match &revocation.target {
+            Target::Jti(name) => self.jti.get(name.as_str()),
+            Target::Subject(name) => self.subject.get(name.as_str()),
+            Target::Tenant(tenant) => self.tenant.get(tenant),
+        };
+        for rule in known.into_iter().flatten() {
+            list.add(&self::revocation(revocation.target.clone(), rule));
+        }
+        list.add(revocation);
+        let both = list.iter().find(|known| known.issuer == revocation.issuer);
+        both.unwrap_or_else(|| revocation.clone())
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.jti.len + self.subject.len + self.tenant.len
@@ -325,120 +341,29 @@ mod tests {
         assert!(list.add(&of(Target::Subject("v".into()), Some("a"), Some(T), T + 10)));
         assert!(list.add(&of(Target::Tenant(tenant()), None, Some(T), T + 10)));
         assert_eq!(list.len(), 4);
-        let token = Token {
-            issuer: Some("b"),
-            jti: None,
-            subject: None,
-            tenants: &[],
-            issued: Some(T - 1),
-        };
-        for (case, token, now, want) in [
-            ("nothing", token, T, None),
-            (
-                "jti",
-                Token {
-                    jti: Some("j"),
-                    ..token
-                },
-                T,
-                Some("jti"),
-            ),
-            (
-                "another jti",
-                Token {
-                    jti: Some("J"),
-                    ..token
-                },
-                T,
-                None,
-            ),
-            (
-                "a subject as jti",
-                Token {
-                    jti: Some("u"),
-                    ..token
-                },
-                T,
-                None,
-            ),
-            (
-                "jti, over",
-                Token {
-                    jti: Some("j"),
-                    ..token
-                },
-                T + 10,
-                None,
-            ),
-            (
-                "subject",
-                Token {
-                    subject: Some("u"),
-                    ..token
-                },
-                T,
-                Some("subject"),
-            ),
-            (
-                "issued then",
-                Token {
-                    subject: Some("u"),
-                    issued: Some(T),
-                    ..token
-                },
-                T,
-                None,
-            ),
-            (
-                "issued who knows when",
-                Token {
-                    subject: Some("u"),
-                    issued: None,
-                    ..token
-                },
-                T,
-                Some("subject"),
-            ),
-            (
-                "another issuer",
-                Token {
-                    subject: Some("v"),
-                    ..token
-                },
-                T,
-                None,
-            ),
-            (
-                "the issuer",
-                Token {
-                    subject: Some("v"),
-                    issuer: Some("a"),
-                    ..token
-                },
-                T,
-                Some("subject"),
-            ),
-            (
-                "no issuer",
-                Token {
-                    subject: Some("v"),
-                    issuer: None,
-                    ..token
-                },
-                T,
-                None,
-            ),
-            (
-                "tenant",
-                Token {
-                    tenants: &[tenant()],
-                    ..token
-                },
-                T,
-                Some("tenant"),
-            ),
+        let tenants = [tenant()];
+        for (issuer, jti, subject, tenants, issued, now, want) in [
+            (None, None, None, &[][..], Some(T - 1), T, None),
+            (None, Some("j"), None, &[], Some(T - 1), T, Some("jti")),
+            (None, Some("J"), None, &[], Some(T - 1), T, None),
+            (None, Some("u"), None, &[], Some(T - 1), T, None),
+            (None, Some("j"), None, &[], Some(T - 1), T + 10, None),
+            (None, None, Some("u"), &[], Some(T - 1), T, Some("subject")),
+            (None, None, Some("u"), &[], Some(T), T, None),
+            (None, None, Some("u"), &[], None, T, Some("subject")),
+            (Some("b"), None, Some("v"), &[], Some(T - 1), T, None),
+            (Some("a"), None, Some("v"), &[], Some(T - 1), T, Some("subject")),
+            (None, None, Some("v"), &[], Some(T - 1), T, None),
+            (None, None, None, &tenants, Some(T - 1), T, Some("tenant")),
         ] {
-            assert_eq!(list.find(&token, now), want, "{case}");
+            let token = Token {
+                issuer,
+                jti,
+                subject,
+                tenants,
+                issued,
+            };
+            assert_eq!(list.find(&token, now), want, "{token:?} at {now}");
         }
         list.purge(T + 9);
         assert_eq!(list.len(), 4);
@@ -455,8 +380,10 @@ mod tests {
             let mut list = RevocationList::default();
             let before = list.clone();
             assert!(order.iter().all(|revocation| list.add(revocation)));
-            assert_eq!(list.iter().collect::<Vec<_>>(), [both.clone()]);
+            assert_eq!(list.iter().collect::<Vec<_>>(), std::slice::from_ref(&both));
             assert!(!list.add(&both), "nothing new");
+            assert_eq!(list.with(&late), both);
+            assert_eq!(before.with(&late), late);
             assert!(before.is_empty(), "a clone stays as it is");
         }
     }

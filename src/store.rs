@@ -46,6 +46,11 @@ impl Unavailable {
         Self::because("full", cause)
     }
 
+    /// Whether it is for want of room.
+    pub fn is_full(&self) -> bool {
+        self.result == "full"
+    }
+
     /// What was found, for the operator.
     pub fn cause(&self) -> &str {
         &self.cause

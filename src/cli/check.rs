@@ -96,9 +96,10 @@ impl Check {
 
 /// Whether a file configures a process: by its name, or by what stands in it.
 fn is_config(path: &Path) -> bool {
-    const FIELDS: [&str; 8] = [
+    const FIELDS: [&str; 9] = [
         "listeners",
         "admin",
+        "control",
         "policies",
         "store",
         "limits",

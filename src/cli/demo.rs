@@ -30,6 +30,7 @@ impl Demo {
             policies: None,
             listen: Some(self.listen),
             admin: Some(self.admin),
+            control: None,
             store: None,
         };
         let mut config = match ServerConfig::without_file(&overrides) {

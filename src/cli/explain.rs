@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::output::{could_not_run, print, print_json};
 use super::run::refuse_to_start;
+use super::values::time;
 use super::{Exit, Format};
 use crate::config::Limits;
 use crate::credential::ClientCertificate;
@@ -130,15 +131,6 @@ impl Explain {
     fn certificate(&self) -> Result<Option<ClientCertificate>, String> {
         self.client_cert.as_deref().map(read_certificate).transpose()
     }
-}
-
-fn time(text: &str) -> Result<Timestamp, String> {
-    let seconds = text
-        .parse()
-        .ok()
-        .and_then(|seconds| Timestamp::from_second(seconds).ok());
-    let time = seconds.or_else(|| text.parse().ok());
-    time.ok_or_else(|| "write `2026-02-24T12:00:00Z`, or seconds since the epoch".to_owned())
 }
 
 fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {

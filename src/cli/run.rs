@@ -33,6 +33,9 @@ pub(super) struct ServerOptions {
     /// Where operators connect
     #[arg(long, env = "SIDEGATE_ADMIN", value_name = "ADDR")]
     admin: Option<String>,
+    /// The unix socket that tokens are revoked by [default: in a private folder]
+    #[arg(long, env = "SIDEGATE_CONTROL", value_name = "PATH|off")]
+    control: Option<String>,
     /// Where state is kept that replicas share
     // Read by ourselves: a message of the command line's would quote a password.
     #[arg(
@@ -45,6 +48,23 @@ pub(super) struct ServerOptions {
 }
 
 impl ServerOptions {
+    /// What describes a process that runs already.
+    pub(super) fn of_process(
+        config: Option<PathBuf>,
+        admin: Option<String>,
+        control: Option<String>,
+        store: Option<String>,
+    ) -> Self {
+        Self {
+            config,
+            policies: None,
+            listen: None,
+            admin,
+            control,
+            store,
+        }
+    }
+
     /// Reads the file, if there is one, and applies what beats it.
     pub(super) fn load(&self) -> Result<ServerConfig, LoadError> {
         // A variable that is set to nothing is as good as unset.
@@ -54,6 +74,7 @@ impl ServerOptions {
             policies: self.policies.clone().filter(|path| !path.as_os_str().is_empty()),
             listen: self.listen.clone().filter(|address| !address.is_empty()),
             admin: self.admin.clone().filter(|address| !address.is_empty()),
+            control: self.control.clone().filter(|path| !path.is_empty()),
             store: store.map_err(|message| LoadError::Unreadable(format!("the store cannot be read: {message}")))?,
         };
         let default = PathBuf::from(CONFIG_NAME);

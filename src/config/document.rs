@@ -1,7 +1,7 @@
 //! `sidegate.yaml` as written. What it means is decided in `config.rs`.
 
 use super::store::document::StoreDocument;
-use crate::policy::decode::{List, MaybeEmpty, Period, Placed, Size, Timeout, document, words};
+use crate::policy::decode::{List, MaybeEmpty, Period, Placed, Size, Switch, Timeout, document, words};
 use crate::policy::document::ErrorsDocument;
 
 document! {
@@ -13,6 +13,9 @@ document! {
         listeners: Option<List<ListenerDocument>>,
         /// Where operators connect. Default: `127.0.0.1:9090`.
         admin: Option<AdminDocument>,
+        /// The unix socket that tokens are revoked by on this machine, or `off`. Default: one in a
+        /// private folder, by the admin address.
+        control: Option<Switch<Placed<String>>>,
         /// A policy file, or a folder of them. Default: `./policies`.
         policies: Option<Placed<String>>,
         /// Where state is kept that replicas share. Default: `memory`.

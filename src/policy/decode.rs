@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -273,6 +274,15 @@ pub struct Period(pub Duration);
 
 impl FromNode for Period {
     fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let text = scalar(node).and_then(|text| text.parse().ok());
+        text.or_else(|| expected(node, "a length of time such as `500ms`, `30s` or `5m`", problems))
+    }
+}
+
+impl FromStr for Period {
+    type Err = NoPeriod;
+
+    fn from_str(text: &str) -> Result<Self, NoPeriod> {
         const UNITS: [(&str, u64); 5] = [
             ("ms", 1),
             ("s", 1000),
@@ -280,11 +290,14 @@ impl FromNode for Period {
             ("h", 3_600_000),
             ("d", 86_400_000),
         ];
-        measure(node, &UNITS)
-            .map(|millis| Self(Duration::from_millis(millis)))
-            .or_else(|| expected(node, "a length of time such as `500ms`, `30s` or `5m`", problems))
+        let millis = measure(text, &UNITS).ok_or(NoPeriod)?;
+        Ok(Self(Duration::from_millis(millis)))
     }
 }
+
+/// The text is no length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoPeriod;
 
 impl JsonSchema for Period {
     fn schema_name() -> Cow<'static, str> {
@@ -336,7 +349,8 @@ pub struct Size(pub u64);
 impl FromNode for Size {
     fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
         const UNITS: [(&str, u64); 5] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1), ("", 1)];
-        measure(node, &UNITS)
+        scalar(node)
+            .and_then(|text| measure(text, &UNITS))
             .map(Self)
             .or_else(|| expected(node, "a number of bytes such as `32KiB` or `10MiB`", problems))
     }
@@ -356,11 +370,16 @@ impl JsonSchema for Size {
     }
 }
 
+/// A text or a number, as it stands in the file.
+fn scalar(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Text(text) | Value::Number(text) => Some(text),
+        _ => None,
+    }
+}
+
 /// Reads a whole number followed by a unit.
-fn measure(node: &Node, units: &[(&str, u64)]) -> Option<u64> {
-    let (Value::Text(text) | Value::Number(text)) = &node.value else {
-        return None;
-    };
+fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
     let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;

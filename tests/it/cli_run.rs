@@ -1,10 +1,14 @@
 //! The program itself: usage, exit codes, flags and environment, and the small commands.
 
-use std::{net::TcpListener, process::Output};
+use std::net::TcpListener;
 
 use serde_json::Value;
 
-use crate::harness::{Request, Setup, free_port, gateway::output, send};
+use crate::harness::{
+    Request, Setup, free_port,
+    gateway::{output, text},
+    send,
+};
 
 const POLICY: &str = "
 $wallet
@@ -14,16 +18,6 @@ routes: [{ path: /open/*, auth: public }, { path: /*, auth: jwt }]
 
 fn setup() -> Setup {
     Setup::new().policy("wallet", POLICY)
-}
-
-fn text(output: &Output) -> String {
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(!text.contains("panicked"), "{text}");
-    text
 }
 
 #[test]
@@ -42,7 +36,16 @@ fn usage_that_is_none_exits_with_two() {
     }
     let help = setup().run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["run", "check", "explain", "schema", "healthcheck", "completions"] {
+    for command in [
+        "run",
+        "check",
+        "explain",
+        "revoke",
+        "revocations",
+        "schema",
+        "healthcheck",
+        "completions",
+    ] {
         assert!(text(&help).contains(command), "{command}");
     }
     let version = setup().run(&["--version"]);

@@ -18,6 +18,7 @@ use crate::harness::{
 pub(crate) const POLICY: &str = "
 $wallet
 prefix: /w
+revocation: {}
 idempotency: { $options }
 routes:
   - { path: /open, auth: public }
@@ -248,6 +249,10 @@ fn authorization_comes_first() {
         .header("x-tenant-id", OTHER_TENANT)
         .header("idempotency-key", &key);
     gateway.refused(&elsewhere, 403, "tenant_mismatch");
+    let one_token = with(&token(json!({ "jti": "gone" })));
+    assert!(is_replayed(&gateway.send(&one_token)));
+    assert!(gateway.sidegate(&["revoke", "jti", "gone"]).status.success());
+    gateway.refused(&again(&one_token), 401, "token_revoked");
 }
 
 #[test]

@@ -123,6 +123,28 @@ impl Gateway {
         resident * rustix::param::page_size() as u64
     }
 
+    /// A command of the built program in the folder of this one, in no other environment.
+    pub(crate) fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command beside this one to its end.
+    pub(crate) fn sidegate(&self, arguments: &[&str]) -> Output {
+        self.sidegate_with(arguments, &[])
+    }
+
+    /// As [`Self::sidegate`], with some variables.
+    pub(crate) fn sidegate_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        output(self.command(arguments, environment))
+    }
+
     pub(crate) fn log_text(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -218,6 +240,14 @@ impl<T> Shared<T> {
             value
         })
     }
+}
+
+/// What a command said, on both outputs. It did not panic.
+pub(crate) fn text(output: &Output) -> String {
+    let out = String::from_utf8_lossy(&output.stdout);
+    let text = format!("{out}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!text.contains("panicked"), "{text}");
+    text
 }
 
 /// Waits for a command's end, and kills it when it takes too long.

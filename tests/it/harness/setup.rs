@@ -152,6 +152,10 @@ impl Setup {
         self
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn upstream_url(&self) -> &str {
         &self.upstream.url
     }

@@ -1,0 +1,255 @@
+//! How `revoke` and `revocations` reach what is revoked: over the control socket of a process on
+//! this machine, or straight in the store that replicas share.
+
+use std::fmt::{self, Display};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::output::{complain, could_not_run};
+use super::run::{ServerOptions, refuse_to_start};
+use super::values::variable;
+use super::{Exit, Format};
+use crate::config::{ControlSocket, StoreConfig};
+use crate::control::client::{Client, ControlError, Known};
+use crate::control::message::Fault;
+use crate::control::place::Place;
+use crate::policy_files::LoadError;
+use crate::revocation::{Revocation, Revocations};
+use crate::store::{Store, Unavailable};
+use crate::telemetry::metrics::Metrics;
+
+/// Where to. A flag beats a variable, and both beat what `sidegate.yaml` says.
+#[derive(Debug, Args)]
+pub(super) struct Reach {
+    /// The control socket of a process on this machine (or `SIDEGATE_CONTROL`)
+    /// [default: the one of the process that sidegate.yaml and --admin describe]
+    #[arg(long, value_name = "PATH")]
+    control: Option<String>,
+    /// The store that replicas share, without asking a process (or `SIDEGATE_STORE`)
+    #[arg(long, value_name = "redis://…", conflicts_with = "control")]
+    store: Option<String>,
+    /// The configuration of the process [default: sidegate.yaml, if it is there]
+    #[arg(long, env = "SIDEGATE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The admin address of the process, by which its control socket is found
+    #[arg(long, env = "SIDEGATE_ADMIN", value_name = "ADDR")]
+    admin: Option<String>,
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) output: Format,
+}
+
+/// Why something was not done.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The answer is no.
+    No(String),
+    /// Nobody could be asked.
+    NotReached(String),
+    /// What says who to ask is wrong.
+    NotRead(LoadError),
+}
+
+impl Failure {
+    /// Says why.
+    pub(super) fn tell(self) -> Exit {
+        match self {
+            Self::No(cause) => {
+                complain(format!("sidegate: {cause}"));
+                Exit::No
+            }
+            Self::NotReached(cause) => could_not_run(cause),
+            Self::NotRead(error) => refuse_to_start(error),
+        }
+    }
+}
+
+impl From<ControlError> for Failure {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::No(Fault::Invalid | Fault::Full, cause) => Self::No(cause),
+            ControlError::No(Fault::Unavailable, cause) => {
+                Self::NotReached(format!("the store of the process gave no answer: {cause}"))
+            }
+            error => Self::NotReached(error.to_string()),
+        }
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(unavailable: Unavailable) -> Self {
+        match unavailable.is_full() {
+            true => Self::No(unavailable.to_string()),
+            false => Self::NotReached(format!("the store gave no answer: {unavailable}")),
+        }
+    }
+}
+
+/// The ways that can be tried, the first one first.
+#[derive(Debug)]
+struct Ways {
+    socket: Option<Place>,
+    store: Option<StoreConfig>,
+}
+
+impl Reach {
+    /// Does some work in the way that is found first, and tells what went wrong with it.
+    pub(super) fn run(&self, work: impl AsyncFnOnce(&mut Way) -> Result<(), Failure>) -> Exit {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return could_not_run(format!("no thread can be started: {error}")),
+        };
+        let done = runtime.block_on(async {
+            let mut way = self.ways()?.open().await?;
+            work(&mut way).await
+        });
+        runtime.shutdown_background();
+        match done {
+            Ok(()) => Exit::Fine,
+            Err(failure) => failure.tell(),
+        }
+    }
+
+    fn ways(&self) -> Result<Ways, Failure> {
+        if let Some(path) = self.control.as_deref().filter(|path| !path.is_empty()) {
+            return to_socket(path);
+        }
+        let flag = self.store.clone().filter(|store| !store.is_empty());
+        let said = flag.clone().or_else(|| variable("SIDEGATE_STORE"));
+        let options = ServerOptions::of_process(
+            self.config.clone(),
+            self.admin.clone(),
+            variable("SIDEGATE_CONTROL"),
+            said.clone(),
+        );
+        let config = options.load().map_err(Failure::NotRead)?;
+        let socket = Place::of(&config.control, config.admin);
+        match config.store {
+            // State in the memory of a process is reached by its socket.
+            StoreConfig::Memory if flag.is_some() => Err(Failure::NotReached(
+                "`memory` is the store of one process, and reached by its `--control`".into(),
+            )),
+            StoreConfig::Memory => Ok(Ways { socket, store: None }),
+            store @ StoreConfig::Redis(_) => Ok(Ways {
+                socket: socket.filter(|_| said.is_none()),
+                store: Some(store),
+            }),
+        }
+    }
+}
+
+fn to_socket(path: &str) -> Result<Ways, Failure> {
+    match ControlSocket::written(path, "".as_ref()).map_err(Failure::NotReached)? {
+        ControlSocket::At(path) => Ok(Ways {
+            socket: Some(Place::Configured(path)),
+            store: None,
+        }),
+        _ => Err(Failure::NotReached(format!(
+            "`--control {path}` is no path of a socket"
+        ))),
+    }
+}
+
+/// The store that a configuration says, once it answers.
+async fn store_at(config: &StoreConfig) -> Result<Arc<Store>, String> {
+    let metrics = Metrics::new().map_err(|error| error.to_string())?;
+    let store = Store::start(config, &metrics)?;
+    store.connected().await.map_err(|unavailable| unavailable.to_string())?;
+    Ok(store)
+}
+
+impl Ways {
+    async fn open(self) -> Result<Way, Failure> {
+        let mut tried = Vec::new();
+        if let Some(place) = self.socket {
+            match Client::connect(&place).await {
+                Ok(client) => return Ok(Way::Process(place, client)),
+                Err(error) => tried.push(format!("the control socket `{place}`: {error}")),
+            }
+        } else if self.store.is_none() {
+            tried.push("nothing: the process has no control socket (`off`, or port 0 as admin address)".to_owned());
+        }
+        if let Some(config) = self.store {
+            match store_at(&config).await {
+                Ok(store) => return Ok(Way::Store(store)),
+                Err(error) => tried.push(format!("the store: {error}")),
+            }
+        }
+        Err(Failure::NotReached(format!(
+            "nobody could be asked; tried:\n  {}\n\
+             is the process running, as this user? `--control PATH` names its socket; `--store redis://…` needs no process",
+            tried.join("\n  ")
+        )))
+    }
+}
+
+/// An open way to what is revoked.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// By a process on this machine.
+    Process(Place, Client),
+    /// Straight in the store that replicas share.
+    Store(Arc<Store>),
+}
+
+/// The way, as reports show it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Via {
+    /// The path of a control socket.
+    Control(String),
+    /// The kind of a store.
+    Store(&'static str),
+}
+
+impl Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Control(path) => write!(f, "the process at `{path}`"),
+            Self::Store(kind) => write!(f, "the store in {kind}"),
+        }
+    }
+}
+
+impl Way {
+    pub(super) fn via(&self) -> Via {
+        match self {
+            Self::Process(place, _) => Via::Control(place.to_string()),
+            Self::Store(_) => Via::Store("redis"),
+        }
+    }
+
+    /// Revokes tokens; what is in force then, and how many policies look for it, as far as anybody
+    /// can tell.
+    pub(super) async fn revoke(&mut self, revocation: &Revocation) -> Result<(Revocation, Option<usize>), Failure> {
+        match self {
+            Self::Process(_, client) => {
+                let (in_force, policies) = client.revoke(revocation).await?;
+                Ok((in_force, Some(policies)))
+            }
+            Self::Store(store) => {
+                store.revoke(revocation).await?;
+                Ok((store.revocations().list().with(revocation), None))
+            }
+        }
+    }
+
+    /// What is revoked at a moment.
+    pub(super) async fn revocations(&mut self, now: i64) -> Result<Known, Failure> {
+        match self {
+            Self::Process(_, client) => Ok(client.revocations().await?),
+            Self::Store(store) => {
+                let known = store.loaded().await?;
+                let revocations = known.list().iter().filter(|each| each.expires > now).collect();
+                let Revocations::Known { age, .. } = known.view() else {
+                    return Err(Failure::NotReached("the store has no list".into()));
+                };
+                Ok(Known { revocations, age })
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Where the control socket is, as the file, flags and the environment say.
+
+use std::os::unix::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::{ListenAddress, placed, take};
+use crate::policy::decode::{Placed, Switch};
+use crate::policy::problem::Problems;
+
+/// Where tokens are revoked on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ControlSocket {
+    /// Nowhere.
+    Off,
+    /// On a socket at this path.
+    At(PathBuf),
+    /// Where `sidegate revoke` looks without being told.
+    #[default]
+    Default,
+}
+
+impl ControlSocket {
+    /// `off`, or a path; a relative one begins at `base`.
+    pub fn written(text: &str, base: &Path) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        if text.starts_with("unix:") {
+            return Err(format!("`{text}` is no path: leave out `unix:`"));
+        }
+        let path = base.join(text);
+        // The system has room for about 100 bytes.
+        match SocketAddr::from_pathname(&path) {
+            Ok(_) => Ok(Self::At(path)),
+            Err(_) => Err(format!("`{}` is too long for the path of a socket", path.display())),
+        }
+    }
+}
+
+/// The socket of a file, which no listener may have.
+pub(super) fn check(
+    written: Switch<Placed<String>>,
+    base: &Path,
+    taken: &mut Vec<ListenAddress>,
+    problems: &mut Problems,
+) -> ControlSocket {
+    let Switch::On(text) = written else {
+        return ControlSocket::Off;
+    };
+    let control = placed(ControlSocket::written(&text.value, base), &text, problems).unwrap_or_default();
+    if let ControlSocket::At(path) = &control {
+        take(Some(&ListenAddress::Unix(path.clone())), &text, taken, problems);
+    }
+    control
+}
