@@ -133,16 +133,17 @@ impl Store {
         Ok(self.revocations())
     }
 
-    /// Waits until the first attempt to read the revocations is over, well or not.
+    /// Waits until the first attempts to connect and to read the revocations are over, well or not.
     pub async fn settled(&self) {
+        let _ = self.connected().await;
         let _ = self.loaded().await;
     }
 
-    /// Whether the first attempt to read the revocations is over, well or not.
+    /// Whether the first attempts to connect and to read the revocations are over, well or not.
     pub fn has_settled(&self) -> bool {
         match &self.kind {
             Kind::Memory(_) => true,
-            Kind::Redis(redis) => redis.revocations().now().is_some(),
+            Kind::Redis(redis) => redis.connection().now().is_some() && redis.revocations().now().is_some(),
         }
     }
 

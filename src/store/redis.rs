@@ -24,8 +24,6 @@ mod follower;
 mod keys;
 mod link;
 mod pause;
-mod position;
-mod read;
 mod scripts;
 mod state;
 mod trouble;

@@ -296,6 +296,13 @@ fn in_a_redis() {
 }
 
 #[test]
+fn through_a_socket() {
+    let redis = Redis::start();
+    let url = format!("unix:{}", redis.socket().display());
+    check(&Replica::of(&url), &Replica::of(&redis.url()));
+}
+
+#[test]
 fn with_tls_and_a_password() {
     let redis = Redis::secured();
     let trusting = |config: &mut RedisConfig| {

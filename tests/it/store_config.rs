@@ -4,6 +4,8 @@ use std::process::Output;
 
 use super::harness::{
     Setup,
+    certificates::pki,
+    eventually,
     redis::{PASSWORD, Redis},
 };
 
@@ -105,13 +107,38 @@ fn a_password_is_in_no_log_and_on_no_page() {
     let gateway = setup().redis(&redis).config("log: { level: trace }").start();
     assert_eq!(gateway.metric("sidegate_store_up", &[]), Some(1.0));
     redis.kill();
-    super::harness::eventually("it is lost", || gateway.metric("sidegate_store_up", &[]) == Some(0.0));
+    eventually("it is lost", || gateway.metric("sidegate_store_up", &[]) == Some(0.0));
     redis.run();
-    super::harness::eventually("it is there", || gateway.metric("sidegate_store_up", &[]) == Some(1.0));
+    eventually("it is there", || gateway.metric("sidegate_store_up", &[]) == Some(1.0));
     let told = [gateway.log_text(), gateway.metrics(), gateway.admin("/readyz").text()].concat();
     assert!(
         told.contains("the store is lost") && told.contains("localhost:"),
         "{told}"
     );
     assert!(!told.contains("s3cret") && !told.contains(PASSWORD), "{told}");
+}
+
+#[test]
+fn a_redis_that_wants_a_certificate_is_shown_one() {
+    let (redis, pki) = (Redis::mutual(), pki());
+    let files = |setup: Setup| {
+        setup
+            .env("IT_REDIS", &format!("rediss://localhost:{}", redis.port))
+            .env("IT_PASSWORD", PASSWORD)
+            .file("ca.pem", &pki.ca)
+            .file("client.pem", &pki.scheduler.chain)
+            .file("client.key", &pki.scheduler.key)
+    };
+    let store = |more: &str| {
+        let how = "url: { env: IT_REDIS }, username: default, password: { env: IT_PASSWORD }, ca_file: ca.pem";
+        format!("store: {{ redis: {{ {how}{more} }} }}")
+    };
+    let shown = store(", client_certificate: client.pem, client_key: client.key");
+    let gateway = files(setup()).config(&shown).start();
+    assert_eq!(gateway.metric("sidegate_store_up", &[]), Some(1.0));
+    let gateway = files(setup()).config(&store("")).start();
+    assert_eq!(gateway.metric("sidegate_store_up", &[]), Some(0.0));
+    let wrong = store(", client_certificate: client.pem, client_key: client.pem");
+    let output = files(setup()).config(&wrong).run(&["run"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
 }

@@ -1,5 +1,6 @@
 //! Opens connections: to one server, to the one that sentinels name, or to a cluster.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -93,12 +94,17 @@ impl ConnectionLike for Connection {
 #[derive(Debug)]
 pub(super) struct Connector {
     config: RedisConfig,
+    /// How often sentinels were asked.
+    asked: AtomicUsize,
 }
 
 impl Connector {
     /// Checks all that can be checked without connecting.
     pub(super) fn new(config: RedisConfig) -> Result<Self, String> {
-        let connector = Self { config };
+        let connector = Self {
+            config,
+            asked: AtomicUsize::new(0),
+        };
         let checked = match &connector.config.servers {
             Servers::One { address, database } => connector.client(address, *database, connector.who()).map(drop),
             Servers::Cluster(nodes) => connector.cluster(nodes, CONNECT).map(drop),
@@ -150,10 +156,11 @@ impl Connector {
         opened(client, answer).await.map(Connection::One)
     }
 
-    /// Asks sentinels until one knows the name.
+    /// Asks sentinels until one knows the name; another one first each time, for one may be behind.
     async fn find(&self, sentinels: &[HostPort], master: &str) -> RedisResult<HostPort> {
         let mut told = RedisError::from((ErrorKind::EmptySentinelList, "there are no sentinels"));
-        for sentinel in sentinels {
+        let first = self.asked.fetch_add(1, Ordering::Relaxed) % sentinels.len().max(1);
+        for sentinel in sentinels.iter().cycle().skip(first).take(sentinels.len()) {
             match self.ask(sentinel, master).await {
                 Ok(Some((host, port))) => return Ok(HostPort { host, port }),
                 Ok(None) => {

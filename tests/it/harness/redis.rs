@@ -48,6 +48,15 @@ impl Redis {
 
     /// A server that speaks TLS only, and wants a password.
     pub(crate) fn secured() -> Self {
+        Self::secured_with("tls-auth-clients no")
+    }
+
+    /// As [`Self::secured`], and it wants a certificate, too.
+    pub(crate) fn mutual() -> Self {
+        Self::secured_with("tls-auth-clients yes")
+    }
+
+    fn secured_with(clients: &str) -> Self {
         let pki = certificates::pki();
         let mut server = Self::prepare();
         server.password = Some(PASSWORD);
@@ -62,7 +71,7 @@ impl Redis {
             "tls-key-file key".into(),
             // Servers want to know a CA, even where clients show nothing.
             "tls-ca-cert-file ca".into(),
-            "tls-auth-clients no".into(),
+            clients.into(),
             format!("requirepass \"{PASSWORD}\""),
         ];
         server.configure(&settings.each_ref().map(String::as_str));
@@ -106,7 +115,7 @@ impl Redis {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("socket")
     }
 

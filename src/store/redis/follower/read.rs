@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use crate::revocation::{Millis, Revocation, RevocationList};
+use crate::store::Unavailable;
 use crate::store::ledger::Ledger;
+use crate::store::redis::lie;
 
 /// What was read, and what of it is new.
 #[derive(Debug)]
 pub(super) struct Read {
     now: Millis,
-    theirs: RevocationList,
+    /// What they have, as far as it can matter: where nothing is known, nothing can be lost.
+    theirs: Option<RevocationList>,
     known: RevocationList,
     fresh: Vec<Revocation>,
     unreadable: Unreadable,
@@ -45,10 +48,11 @@ pub(super) struct Outcome {
 impl Read {
     /// Nothing read yet.
     pub(super) fn begin(ledger: &Ledger, now: Millis) -> Self {
+        let known = ledger.snapshot().list().clone();
         Self {
             now,
-            theirs: RevocationList::default(),
-            known: ledger.snapshot().list().clone(),
+            theirs: (!known.is_empty()).then(RevocationList::default),
+            known,
             fresh: Vec::new(),
             unreadable: Unreadable::default(),
         }
@@ -65,7 +69,10 @@ impl Read {
     fn take(&mut self, text: &[u8], score: f64) {
         match parse(text) {
             Ok(revocation) => {
-                self.theirs.add(&revocation);
+                let Some(theirs) = &mut self.theirs else {
+                    return self.fresh.push(revocation);
+                };
+                theirs.add(&revocation);
                 if self.known.add(&revocation) {
                     self.fresh.push(revocation);
                 }
@@ -79,10 +86,9 @@ impl Read {
     /// The end of the set. May take a while if there are many.
     pub(super) fn end(mut self) -> Outcome {
         let mut lost = Vec::new();
-        for known in self.known.iter().filter(|known| known.expires > self.now) {
-            if self.theirs.add(&known) {
-                lost.push(known);
-            }
+        if let Some(theirs) = &mut self.theirs {
+            let known = self.known.iter().filter(|known| known.expires > self.now);
+            lost.extend(known.filter(|known| theirs.add(known)));
         }
         Outcome {
             fresh: self.fresh,
@@ -110,14 +116,14 @@ fn millis(score: f64) -> Millis {
 }
 
 /// A reading ends, and what is new is known from then on. Many are not taken in beside requests.
-pub(super) async fn finish(read: Read, ledger: Arc<Ledger>) -> Result<Outcome, crate::store::Unavailable> {
+pub(super) async fn finish(read: Read, ledger: Arc<Ledger>) -> Result<Outcome, Unavailable> {
     let finish = move || {
         let now = read.now;
         let outcome = read.end();
         ledger.add(&outcome.fresh, now).map(|()| outcome)
     };
     let finished = tokio::task::spawn_blocking(finish).await;
-    finished.unwrap_or_else(|_| Err(super::lie()))
+    finished.unwrap_or_else(|_| Err(lie()))
 }
 
 #[cfg(test)]
