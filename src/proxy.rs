@@ -85,15 +85,14 @@ impl Gateway {
     async fn decide(&self, session: &Session, target: &Target, ctx: &mut RequestContext) {
         let facts = facts::of(session, target, self.limits.body_bytes, Timestamp::now().as_second());
         let in_force = Arc::clone(&ctx.in_force);
-        let revoked = self.store.revocations();
+        let decide = || decide(&in_force.policies, &facts, self.store.revocations().view(), &mut ());
         let mut started = Instant::now();
-        let mut decision = decide(&in_force.policies, &facts, revoked.view(), &mut ());
+        let mut decision = decide();
         let rejection = decision.outcome.rejection();
         let keys = self.policies.keys();
         if keys.hope(&in_force.policies, decision.policy, rejection).await {
             started = Instant::now();
-            let revoked = self.store.revocations();
-            decision = decide(&in_force.policies, &facts, revoked.view(), &mut ());
+            decision = decide();
         }
         ctx.decision_duration = started.elapsed();
         if decision

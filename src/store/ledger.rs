@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
 use super::Unavailable;
@@ -32,28 +32,24 @@ pub struct Ledger {
     writing: Mutex<()>,
 }
 
-/// What was known when it was asked for.
+/// What was known when it was asked for. To be dropped soon.
 #[derive(Debug)]
-pub struct Snapshot {
-    known: Arc<Known>,
-    at: Instant,
-}
+pub struct Snapshot(Guard<Arc<Known>>);
 
 impl Snapshot {
     /// For a decision.
     pub fn view(&self) -> Revocations<'_> {
-        let complete = self.known.complete;
-        let age = complete.map(|complete| match self.known.alone {
+        let age = self.0.complete.map(|complete| match self.0.alone {
             true => Duration::ZERO,
-            false => self.at.saturating_duration_since(complete),
+            false => complete.elapsed(),
         });
-        let list = &self.known.list;
+        let list = &self.0.list;
         Revocations::Known { list, age }
     }
 
     /// The list.
     pub fn list(&self) -> &RevocationList {
-        &self.known.list
+        &self.0.list
     }
 }
 
@@ -82,10 +78,7 @@ impl Ledger {
 
     /// What is known now.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            known: self.known.load_full(),
-            at: Instant::now(),
-        }
+        Snapshot(self.known.load())
     }
 
     /// Adds some, and forgets now and then those that are over.
