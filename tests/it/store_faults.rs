@@ -259,6 +259,7 @@ fn a_server_that_is_full() {
             );
             assert!(replica.store.spend(key(), rate()).await.is_err());
         }
+        replica.store.revoke(&revocation("while full")).await.unwrap();
         assert!(replica.counted("claim", "full") > 2.5 && replica.counted("spend", "full") > 2.5);
         assert_eq!(
             replica.store.claim(taken, Uuid::new_v4(), LEASE).await,
@@ -274,7 +275,7 @@ fn a_server_that_is_full() {
         })
         .await;
         let late = Replica::of(&redis.url());
-        assert!(late.refuses("before") && late.is_complete(PATIENCE));
+        assert!(late.refuses("before") && late.refuses("while full") && late.is_complete(PATIENCE));
         redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
         assert_recovers(&replica, "there is room").await;
     });

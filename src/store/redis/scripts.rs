@@ -92,7 +92,8 @@ return {1, after}",
 
 /// Adds revocations, and forgets those that are over. Keys: set, log, count. Arguments: the most
 /// that there may be, the length of the log, and for each when it is forgotten and what it is.
-/// Answers 1 if there was room for all.
+/// Answers 1 if there was room for all. The first step takes no memory, and Redis lets a script go
+/// on that has begun: one that is full still takes revocations.
 pub(super) static REVOKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local time = redis.call('TIME')
