@@ -26,6 +26,15 @@ pub fn fingerprint(principal: &Principal) -> Fingerprint {
     Fingerprint::of(&parts)
 }
 
+/// Those who share what one replica keeps in memory, so that none of them has it all: a tenant, or a
+/// caller without one.
+pub fn share(principal: &Principal) -> Fingerprint {
+    match principal.tenant {
+        Some(tenant) => Fingerprint::of(&[b"tenant", tenant.to_string().as_bytes()]),
+        None => fingerprint(principal),
+    }
+}
+
 /// The bucket of a quota that a request is counted in, and how fast it fills. A caller without
 /// what the quota goes by is counted by what else was verified, and by its address in the end.
 pub fn bucket(policy: &Policy, quota: &Quota, principal: &Principal, address: Option<IpAddr>) -> (Fingerprint, Rate) {

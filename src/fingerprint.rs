@@ -14,8 +14,7 @@ impl Fingerprint {
     pub fn of(parts: &[&[u8]]) -> Self {
         let mut running = Running::default();
         for part in parts {
-            running.add(&(part.len() as u64).to_be_bytes());
-            running.add(part);
+            running.add_part(part);
         }
         running.end()
     }
@@ -62,6 +61,12 @@ impl fmt::Debug for Running {
 }
 
 impl Running {
+    /// A part, with its length, so that it is not taken for others.
+    pub fn add_part(&mut self, part: &[u8]) {
+        self.add(&(part.len() as u64).to_be_bytes());
+        self.add(part);
+    }
+
     /// The next bytes.
     pub fn add(&mut self, bytes: &[u8]) {
         self.0.update(bytes);

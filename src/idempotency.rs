@@ -1,24 +1,24 @@
 //! Requests that may come again (draft-ietf-httpapi-idempotency-key-header): the key, what it is
 //! bound to, and the answer that is kept. Pure.
 
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::caller;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, Running};
 use crate::policy::Policy;
 use crate::policy::route::Route;
 use crate::policy::shared::IdempotencyRule;
 use crate::principal::{Principal, hyphenated_uuid};
 use crate::rejection::{Reason, Rejection};
-use crate::request::{IDEMPOTENCY_KEY, is_grpc};
+use crate::request::IDEMPOTENCY_KEY;
 
 /// The key of a request, if a rule wants one and it has one. It is a UUID, alone or as a string of
 /// a structured field (RFC 9651, 3.3.3), as the draft has it.
 pub fn key(rule: &IdempotencyRule, method: &Method, headers: &HeaderMap) -> Result<Option<Uuid>, Rejection> {
-    // The status of a gRPC call stands in trailers, which no record holds.
-    if !rule.methods.contains(method) || is_grpc(headers) {
+    if !rule.methods.contains(method) || is_call(headers) {
         return Ok(None);
     }
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
@@ -38,13 +38,43 @@ pub fn key(rule: &IdempotencyRule, method: &Method, headers: &HeaderMap) -> Resu
     }
 }
 
+/// Whether it is a gRPC call: its status stands in trailers, which no record holds.
+fn is_call(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let rest = kind.strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
+}
+
+/// The digest of a request, up to its body: what changes the meaning of that.
+pub fn digest(headers: &HeaderMap) -> Running {
+    let mut running = Running::default();
+    for name in MEANING {
+        let values = headers.get_all(name);
+        running.add(&(values.iter().count() as u64).to_be_bytes());
+        values.iter().for_each(|value| running.add_part(value.as_bytes()));
+    }
+    running
+}
+
+/// Header fields that change what a body means, or what is done with it.
+const MEANING: [HeaderName; 7] = [
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_UNMODIFIED_SINCE,
+    HeaderName::from_static("x-sandbox"),
+];
+
 /// What a key is bound to: the service, who calls, the route, the method, the host, the path with
-/// its query.
+/// its query, and the headers of the client that tell the service for whom.
 /// The body is in the record. A caller that nothing tells apart from others has no answers.
 pub fn bound(
     (policy, route): (&Policy, &Route),
     principal: &Principal,
     (method, host, path): (&Method, &str, &[u8]),
+    headers: &HeaderMap,
     key: Uuid,
 ) -> Result<Fingerprint, Rejection> {
     if principal.subject.is_none() && principal.client.is_none() {
@@ -52,22 +82,24 @@ pub fn bound(
         return Err(Rejection::because(Reason::TokenClaimMissing, cause));
     }
     let caller = caller::fingerprint(principal);
-    Ok(Fingerprint::of(&[
+    let host = host.to_ascii_lowercase();
+    let mut parts: Vec<&[u8]> = vec![
         policy.service.as_bytes(),
         caller.as_bytes(),
         route.pattern.as_bytes(),
         method.as_str().as_bytes(),
-        host.to_ascii_lowercase().as_bytes(),
+        host.as_bytes(),
         path,
         key.as_bytes(),
-    ]))
+    ];
+    let passed = route.pass.iter().filter_map(|name| headers.get(name));
+    parts.extend(passed.map(HeaderValue::as_bytes));
+    Ok(Fingerprint::of(&parts))
 }
 
 /// An answer that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Of the request's body.
-    digest: [u8; 32],
     status: u16,
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
@@ -79,11 +111,10 @@ impl Record {
         (200..500).contains(&status) && !matches!(status, 401 | 403 | 408 | 425 | 429)
     }
 
-    /// The answer to a request with this body.
-    pub fn new(request: Fingerprint, status: u16, headers: &HeaderMap, body: Vec<u8>) -> Self {
+    /// An answer of a service.
+    pub fn new(status: u16, headers: &HeaderMap, body: Vec<u8>) -> Self {
         let kept = headers.iter().filter(|(name, _)| !is_of_the_connection(name));
         Self {
-            digest: *request.as_bytes(),
             status,
             headers: kept
                 .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
@@ -100,12 +131,7 @@ impl Record {
     /// Reads the written form, all of it.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (record, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
-        (rest.is_empty() && (200..600).contains(&record.status)).then_some(record)
-    }
-
-    /// Whether it answers a request with this body.
-    pub fn answers(&self, request: Fingerprint) -> bool {
-        self.digest == *request.as_bytes()
+        (rest.is_empty() && Self::keeps(record.status)).then_some(record)
     }
 
     /// The status.
@@ -117,7 +143,8 @@ impl Record {
     pub fn headers(&self) -> Option<Vec<(HeaderName, HeaderValue)>> {
         let field = |(name, value): &(String, Vec<u8>)| {
             let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-            Some((name, HeaderValue::from_bytes(value).ok()?))
+            let value = HeaderValue::from_bytes(value).ok()?;
+            (!is_of_the_connection(&name)).then_some((name, value))
         };
         self.headers.iter().map(field).collect()
     }
@@ -207,16 +234,14 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        let digest = Fingerprint::of(&[b"body"]);
         let headers: HeaderMap = [("content-type", "a/b"), ("content-length", "3"), ("x-request-id", "1")]
             .into_iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        let record = Record::new(digest, 201, &headers, b"abc".to_vec());
+        let record = Record::new(201, &headers, b"abc".to_vec());
         let written = record.encode().unwrap();
         let read = Record::decode(&written).unwrap();
         assert_eq!(read, record);
-        assert!(read.answers(digest) && !read.answers(Fingerprint::of(&[])));
         let kept = read.headers().unwrap();
         assert_eq!(kept.len(), 1);
         assert_eq!((read.status(), read.into_body()), (201, b"abc".to_vec()));
@@ -224,6 +249,65 @@ mod tests {
             assert_eq!(Record::decode(&written[..end]), None, "{end}");
         }
         assert_eq!(Record::decode(&[&written[..], b"x"].concat()), None);
+        for (status, name) in [
+            (500, "a"),
+            (101, "a"),
+            (200, "transfer-encoding"),
+            (200, "Upgrade"),
+            (200, "a b"),
+        ] {
+            let lie = Record {
+                status,
+                headers: vec![(name.into(), b"chunked".to_vec())],
+                body: Vec::new(),
+            };
+            let read = Record::decode(&lie.encode().unwrap());
+            assert_eq!(read.and_then(|read| read.headers()), None, "{status} {name}");
+        }
+    }
+
+    #[test]
+    fn what_changes_the_meaning_of_a_body_changes_the_digest() {
+        let digest_of = |fields: &[(&'static str, &'static str)]| {
+            let fields = fields
+                .iter()
+                .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            digest(&fields.collect()).end()
+        };
+        let plain = digest_of(&[]);
+        assert_eq!(
+            digest_of(&[("x-request-id", "1"), ("traceparent", "2"), ("date", "3")]),
+            plain
+        );
+        let cases = [
+            ("content-type", "a/b"),
+            ("content-type", "a/c"),
+            ("content-encoding", "a/b"),
+            ("if-match", "\"1\""),
+            ("if-none-match", "*"),
+            ("x-sandbox", "true"),
+        ];
+        for (at, case) in cases.iter().enumerate() {
+            assert_ne!(digest_of(&[*case]), plain, "{case:?}");
+            for other in cases.iter().skip(at + 1) {
+                assert_ne!(digest_of(&[*case]), digest_of(&[*other]), "{case:?} {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn grpc_is_no_way_around_a_key() {
+        for (kind, is_grpc) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpcnot", false),
+            ("application/grpc-web", false),
+            ("application/json", false),
+        ] {
+            let headers: HeaderMap = [(CONTENT_TYPE, HeaderValue::from_static(kind))].into_iter().collect();
+            let found = key(&rule(true), &Method::POST, &headers);
+            assert_eq!(found.is_ok(), is_grpc, "{kind}");
+        }
     }
 
     #[test]

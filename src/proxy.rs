@@ -182,7 +182,9 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
         }
         session.set_read_timeout(Some(self.limits.body_timeout));
-        session.set_write_timeout(Some(self.limits.idle_timeout));
+        if session.subrequest_ctx.is_none() {
+            session.set_write_timeout(Some(self.limits.idle_timeout));
+        }
         // A client that closes its sending half still wants its answer; not so with WebSocket.
         let websocket = facts::is_websocket(session.req_header());
         session.as_downstream_mut().set_abort_on_close(websocket);
@@ -357,6 +359,25 @@ impl ProxyHttp for Gateway {
             ctx.end(&self.metrics, session, self.access_log, unsent);
         }
         Ok(None)
+    }
+
+    /// The engine sends some requests again that broke off on a connection that it had used before:
+    /// not those that reach the service once.
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut RequestContext,
+        reused: bool,
+    ) -> Box<Error> {
+        let again = session.req_header().method.is_idempotent() && !session.as_downstream().retry_buffer_truncated();
+        if ctx.is_handed_over() || !again {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(reused);
+        }
+        error
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {

@@ -66,7 +66,11 @@ impl Spent {
     /// The same, from how long a bucket takes to be full, in microseconds.
     pub fn of(rate: Rate, debt: u64, allowed: bool) -> Self {
         let room = rate.full().saturating_sub(debt);
-        let lacking = if allowed { 0 } else { rate.interval.saturating_sub(room) };
+        let lacking = if allowed {
+            0
+        } else {
+            (debt + rate.interval).saturating_sub(rate.full())
+        };
         Self {
             allowed,
             remaining: room / rate.interval,
@@ -124,6 +128,17 @@ mod tests {
             rate.spend(full_at, T + 1_000_000_000).1 > full_at,
             "a bucket is never more than full"
         );
+    }
+
+    #[test]
+    fn a_bucket_that_became_smaller_says_when_it_has_room() {
+        let (large, small) = (rate(100, 100), rate(10, 100));
+        let full_at = (0..100).fold(0, |full_at, _| large.spend(full_at, T).1);
+        let (spent, same) = small.spend(full_at, T);
+        assert_eq!((spent.allowed, spent.remaining, same), (false, 0, full_at));
+        let wait = u64::try_from(spent.retry_after.as_micros()).unwrap();
+        assert!(!small.spend(full_at, T + wait - 1).0.allowed);
+        assert!(small.spend(full_at, T + wait).0.allowed);
     }
 
     #[test]

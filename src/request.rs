@@ -69,6 +69,10 @@ impl<'r> RequestFacts<'r> {
         if let Some(problem) = self.malformed_host() {
             return Some(problem);
         }
+        // RFC 9110, 5.1: a name is a token. The library lets one more character pass, over HTTP/2.
+        if self.headers.keys().any(|name| name.as_str().contains('"')) {
+            return Some("the name of a header is no token");
+        }
         if is_almost_standard(self.method) {
             return Some("the method is a standard one in another case");
         }

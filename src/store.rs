@@ -63,6 +63,15 @@ impl fmt::Display for Unavailable {
     }
 }
 
+/// What an answer is kept under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordKey {
+    /// The request that it answers.
+    pub name: Fingerprint,
+    /// Those who share what a store in memory keeps for them.
+    pub share: Fingerprint,
+}
+
 /// What became of a wish to be the one who answers a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
@@ -70,8 +79,17 @@ pub enum Claim {
     Granted,
     /// Somebody else does.
     Taken,
-    /// It was answered: the record.
-    Answered(Bytes),
+    /// It was answered.
+    Answered(Answered),
+}
+
+/// What is known of a kept answer before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// The digest of the request that it answers.
+    pub digest: Fingerprint,
+    /// The length of the record, in bytes.
+    pub bytes: usize,
 }
 
 /// Shared state.
@@ -172,52 +190,59 @@ impl Store {
 
     /// Asks to be the one who answers the request of a key, for as long as a lease; the owner is
     /// this one attempt.
-    pub async fn claim(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<Claim, Unavailable> {
+    pub async fn claim(&self, key: RecordKey, owner: Uuid, lease: Duration) -> Result<Claim, Unavailable> {
         let claim = match &self.kind {
             Kind::Memory(memory) => memory.claim(key, owner, lease, now()),
-            Kind::Redis(redis) => redis.claim(key, owner, lease).await,
+            Kind::Redis(redis) => redis.claim(key.name, owner, lease).await,
         };
         self.count("claim", claim)
     }
 
     /// Prolongs the lease of a claim that was granted, unless somebody else has it now.
-    pub async fn renew(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<(), Unavailable> {
+    pub async fn renew(&self, key: RecordKey, owner: Uuid, lease: Duration) -> Result<(), Unavailable> {
         let done = match &self.kind {
             Kind::Memory(memory) => {
                 memory.renew(key, owner, lease, now());
                 Ok(())
             }
-            Kind::Redis(redis) => redis.renew(key, owner, lease).await,
+            Kind::Redis(redis) => redis.renew(key.name, owner, lease).await,
         };
         self.count("renew", done)
     }
 
-    /// Keeps the answer to a claim that was granted, unless somebody else has it now.
+    /// Reads a kept answer; nothing if it is not kept any more. Takes longer for a longer one.
+    pub async fn read(&self, key: RecordKey, answered: Answered) -> Result<Option<Bytes>, Unavailable> {
+        let record = match &self.kind {
+            Kind::Memory(memory) => Ok(memory.read(key.name, answered, now())),
+            Kind::Redis(redis) => redis.read(key.name, answered).await,
+        };
+        self.count("read", record)
+    }
+
+    /// Keeps the answer to a claim that was granted, with the digest of its request, unless
+    /// somebody else has it now. Takes longer for a longer one.
     pub async fn complete(
         &self,
-        key: Fingerprint,
+        key: RecordKey,
         owner: Uuid,
-        record: Bytes,
+        answer: (Fingerprint, Bytes),
         ttl: Duration,
     ) -> Result<(), Unavailable> {
         let done = match &self.kind {
-            Kind::Memory(memory) => {
-                memory.complete(key, owner, record, ttl, now());
-                Ok(())
-            }
-            Kind::Redis(redis) => redis.complete(key, owner, &record, ttl).await,
+            Kind::Memory(memory) => memory.complete(key, owner, answer, ttl, now()),
+            Kind::Redis(redis) => redis.complete(key.name, owner, answer, ttl).await,
         };
         self.count("complete", done)
     }
 
     /// Gives up a claim that was granted, so that another request may have it.
-    pub async fn release(&self, key: Fingerprint, owner: Uuid) -> Result<(), Unavailable> {
+    pub async fn release(&self, key: RecordKey, owner: Uuid) -> Result<(), Unavailable> {
         let done = match &self.kind {
             Kind::Memory(memory) => {
-                memory.release(key, owner);
+                memory.release(key.name, owner);
                 Ok(())
             }
-            Kind::Redis(redis) => redis.release(key, owner).await,
+            Kind::Redis(redis) => redis.release(key.name, owner).await,
         };
         self.count("release", done)
     }

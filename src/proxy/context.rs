@@ -75,14 +75,19 @@ pub struct RequestContext {
     pub response_over: bool,
     ended: bool,
     watch: Option<Watch>,
-    /// Kept until the request is over.
-    place: Option<Place>,
     /// What is left of the caller's quotas.
     pub rate_limits: RateLimits,
     /// `first` or `replayed`, where the request has an idempotency key.
     pub idempotency: Option<&'static str>,
     /// Whom a request tells about itself that was handed over.
     report: Option<Arc<Mutex<Report>>>,
+    presence: Presence,
+}
+
+/// That a request is there: counted, with its place, until it is over.
+#[derive(Debug, Default)]
+pub struct Presence {
+    place: Option<Place>,
     _in_flight: Option<InFlight>,
 }
 
@@ -92,6 +97,18 @@ pub struct Report {
     rejection: Option<Rejection>,
     upstream_status: Option<u16>,
     upstream_duration: Option<Duration>,
+}
+
+impl Report {
+    /// Whether the service answered.
+    pub const fn is_of_the_service(&self) -> bool {
+        self.upstream_status.is_some() && self.rejection.is_none()
+    }
+
+    /// Whether neither the service answered nor Sidegate.
+    pub const fn is_of_the_engine(&self) -> bool {
+        self.upstream_status.is_none() && self.rejection.is_none()
+    }
 }
 
 /// A request that is not yet answered.
@@ -114,11 +131,14 @@ impl Drop for InFlight {
 impl RequestContext {
     /// A request begins.
     pub fn begin(in_force: Arc<InForce>, metrics: &Metrics) -> Self {
-        let in_flight = InFlight::new(metrics.in_flight());
-        Self::new(in_force, Some(in_flight))
+        let presence = Presence {
+            place: None,
+            _in_flight: Some(InFlight::new(metrics.in_flight())),
+        };
+        Self::new(in_force, presence)
     }
 
-    fn new(in_force: Arc<InForce>, in_flight: Option<InFlight>) -> Self {
+    fn new(in_force: Arc<InForce>, presence: Presence) -> Self {
         Self {
             started: Instant::now(),
             in_force,
@@ -143,17 +163,21 @@ impl RequestContext {
             response_over: false,
             ended: false,
             watch: Watch::of_request(),
-            place: None,
             rate_limits: RateLimits::default(),
             idempotency: None,
             report: None,
-            _in_flight: in_flight,
+            presence,
         }
     }
 
-    /// Gives the place away to whoever takes care of the request from now on.
-    pub fn give_place(&mut self) -> Option<Place> {
-        self.place.take()
+    /// Whether another request handed this one over.
+    pub const fn is_handed_over(&self) -> bool {
+        self.report.is_some()
+    }
+
+    /// Gives the presence away to whoever takes care of the request from now on.
+    pub fn give_presence(&mut self) -> Presence {
+        std::mem::take(&mut self.presence)
     }
 
     /// The context of a request that goes on in place of this one, with its permit. It is not
@@ -172,7 +196,7 @@ impl RequestContext {
             ended: true,
             watch: self.watch.clone(),
             report: Some(Arc::clone(report)),
-            ..Self::new(Arc::clone(&self.in_force), None)
+            ..Self::new(Arc::clone(&self.in_force), Presence::default())
         }
     }
 
@@ -188,8 +212,8 @@ impl RequestContext {
     }
 
     /// Takes over what became of a request that was handed over.
-    pub fn told(&mut self, report: &Report) {
-        self.rejection.clone_from(&report.rejection);
+    pub fn told(&mut self, report: Report) {
+        self.rejection = report.rejection;
         self.upstream_status = report.upstream_status;
         self.upstream_duration = report.upstream_duration;
     }
@@ -232,8 +256,8 @@ impl RequestContext {
         if self.permit.is_none() {
             return;
         }
-        self.place = places.take();
-        if self.place.is_none() {
+        self.presence.place = places.take();
+        if self.presence.place.is_none() {
             self.refuse(Rejection::from(Reason::Overloaded).retry_after(Duration::from_secs(1)));
         }
     }

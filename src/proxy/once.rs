@@ -4,6 +4,9 @@
 //! A request with an idempotency key is forwarded by a request of its own within the engine, whose
 //! answer is kept before the client sees the end of it, and whether or not the client is there.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderName, HeaderValue};
@@ -15,12 +18,13 @@ use pingora::{Error, Result};
 use super::context::RequestContext;
 use super::error_response::REQUEST_ID;
 use super::{Gateway, answer, facts};
-use crate::fingerprint::{Fingerprint, Running};
+use crate::caller;
+use crate::fingerprint::Fingerprint;
 use crate::idempotency::{self, Record};
 use crate::policy::Fallback;
 use crate::rejection::{Reason, Rejection};
 use crate::request::host_of;
-use crate::store::{Claim, Unavailable};
+use crate::store::{Answered, Claim, RecordKey, Unavailable};
 
 mod claim;
 mod handover;
@@ -28,6 +32,7 @@ mod keeper;
 mod relay;
 
 use claim::Held;
+use keeper::Keeper;
 
 pub(super) use handover::take as take_handed_over;
 
@@ -41,7 +46,7 @@ enum Standing {
     /// The first with its key.
     First(Held),
     /// One that was answered.
-    Answered(Bytes),
+    Answered(RecordKey, Answered),
 }
 
 impl Gateway {
@@ -51,7 +56,7 @@ impl Gateway {
         let held = match self.standing(session, ctx).await {
             Ok(Standing::Ordinary) => None,
             Ok(Standing::First(held)) => Some(held),
-            Ok(Standing::Answered(record)) => return self.replay(session, &record, ctx).await,
+            Ok(Standing::Answered(key, answered)) => return self.replay(session, (key, answered), ctx).await,
             Err(rejection) => {
                 ctx.refuse(rejection);
                 return Ok(false);
@@ -81,9 +86,11 @@ impl Gateway {
         };
         let host = facts::authority(session).map_or("", host_of);
         let request = (&header.method, host, ctx.forward.as_slice());
-        let bound = idempotency::bound((policy, route), principal, request, key)?;
+        let name = idempotency::bound((policy, route), principal, request, &header.headers, key)?;
         let count = |result| self.metrics.shared().idempotency(&policy.service, result);
-        match Held::take(&self.store, bound, rule).await {
+        let share = caller::share(principal);
+        let key = RecordKey { name, share };
+        match Held::take(&self.store, key, rule).await {
             Ok((Claim::Granted, held)) => {
                 count("first");
                 ctx.idempotency = Some("first");
@@ -93,7 +100,7 @@ impl Gateway {
                 count("in_progress");
                 Err(Rejection::from(Reason::IdempotencyInProgress).retry_after(claim::RETRY_AFTER))
             }
-            Ok((Claim::Answered(record), _)) => Ok(Standing::Answered(record)),
+            Ok((Claim::Answered(answered), _)) => Ok(Standing::Answered(key, answered)),
             Err(unavailable) => {
                 count("unavailable");
                 match rule.when_unavailable {
@@ -107,35 +114,35 @@ impl Gateway {
         }
     }
 
-    /// Answers as before, if the body is the same as before. It is read and not kept.
-    async fn replay(&self, session: &mut Session, record: &[u8], ctx: &mut RequestContext) -> Result<bool> {
-        let Some(record) = Record::decode(record) else {
-            ctx.refuse(no_store(&Unavailable::because(
-                "error",
-                "what the store has is no answer",
-            )));
-            return Ok(false);
-        };
+    /// Answers as before, if the request is the same as before. Its body is read and not kept, and
+    /// what is kept is had once that is known.
+    async fn replay(
+        &self,
+        session: &mut Session,
+        (key, answered): (RecordKey, Answered),
+        ctx: &mut RequestContext,
+    ) -> Result<bool> {
         if session.req_header().headers.contains_key(EXPECT) {
             session.as_downstream_mut().write_continue_response().await?;
         }
         let digest = self.digest_body(session, ctx).await?;
-        let service = ctx.matched().0.map_or("", |policy| &policy.service);
-        if !record.answers(digest) {
-            self.metrics.shared().idempotency(service, "reused");
+        let service = ctx.matched().0.map(|policy| policy.service.clone()).unwrap_or_default();
+        let count = |result| self.metrics.shared().idempotency(&service, result);
+        if answered.digest != digest {
+            count("reused");
             ctx.refuse(Reason::IdempotencyKeyReused.into());
             return Ok(false);
         }
-        self.metrics.shared().idempotency(service, "replayed");
-        ctx.idempotency = Some("replayed");
-        let Some(header) = replayed(&record, &ctx.ids.request_id)? else {
-            ctx.refuse(no_store(&Unavailable::because(
-                "error",
-                "what the store has is no answer",
-            )));
-            return Ok(false);
+        let (header, body) = match self.record(key, answered, &ctx.ids.request_id).await {
+            Ok(answer) => answer,
+            Err(rejection) => {
+                count("unavailable");
+                ctx.refuse(rejection);
+                return Ok(false);
+            }
         };
-        let body = Bytes::from(record.into_body());
+        count("replayed");
+        ctx.idempotency = Some("replayed");
         let tasks = vec![
             HttpTask::Header(Box::new(header), body.is_empty()),
             HttpTask::Body(Some(body), true),
@@ -144,8 +151,31 @@ impl Gateway {
         Ok(true)
     }
 
+    /// What is kept, as it is answered again.
+    async fn record(
+        &self,
+        key: RecordKey,
+        answered: Answered,
+        request_id: &str,
+    ) -> Result<(ResponseHeader, Bytes), Rejection> {
+        let kept = self.store.read(key, answered).await;
+        let Some(kept) = kept.map_err(|unavailable| no_store(&unavailable))? else {
+            // Its time was up a moment ago; another request may have the key by now.
+            return Err(Rejection::from(Reason::IdempotencyInProgress).retry_after(claim::RETRY_AFTER));
+        };
+        let record = Record::decode(&kept);
+        let header = record.as_ref().and_then(|record| replayed(record, request_id));
+        match (header, record) {
+            (Some(header), Some(record)) => Ok((header, Bytes::from(record.into_body()))),
+            _ => Err(no_store(&Unavailable::because(
+                "error",
+                "what the store has is no answer",
+            ))),
+        }
+    }
+
     async fn digest_body(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Fingerprint> {
-        let mut digest = Running::default();
+        let mut digest = idempotency::digest(&session.req_header().headers);
         while let Some(part) = self.read_body(session, ctx).await? {
             digest.add(&part);
         }
@@ -165,8 +195,13 @@ impl Gateway {
 
     /// Has the request answered by the service, once. The client may go; the answer is kept.
     async fn forward_once(&self, session: &mut Session, held: Held, ctx: &mut RequestContext) -> Result<()> {
+        let digest = idempotency::digest(&session.req_header().headers);
+        let patience = ctx.matched().0.map_or(Duration::ZERO, |policy| {
+            policy.upstream.connect_timeout + policy.upstream.timeout
+        });
         let (child, report) = handover::prepare(session, ctx)?;
-        let (upload, answer) = keeper::start(child, held, ctx.give_place());
+        let keeper = Keeper::of(held, Arc::clone(&report), ctx.give_presence(), patience);
+        let (upload, answer) = keeper.start(child, digest);
         if !session.as_downstream_mut().is_body_done()
             && let Some(guard) = answer::guard_of(session)
         {
@@ -184,20 +219,18 @@ impl Gateway {
 }
 
 /// The head of an answer that was given before; `None` if it cannot be one.
-fn replayed(record: &Record, request_id: &str) -> Result<Option<ResponseHeader>> {
-    let Some(fields) = record.headers() else {
-        return Ok(None);
-    };
-    let mut header = ResponseHeader::build(record.status(), Some(fields.len() + 3))?;
+fn replayed(record: &Record, request_id: &str) -> Option<ResponseHeader> {
+    let fields = record.headers()?;
+    let mut header = ResponseHeader::build(record.status(), Some(fields.len() + 3)).ok()?;
     for (name, value) in fields {
-        header.append_header(name, value)?;
+        header.append_header(name, value).ok()?;
     }
     if !matches!(record.status(), 204 | 304) {
-        header.insert_header(CONTENT_LENGTH, record.body_len())?;
+        header.insert_header(CONTENT_LENGTH, record.body_len()).ok()?;
     }
-    header.insert_header(REPLAYED, HeaderValue::from_static("true"))?;
-    header.insert_header(REQUEST_ID, request_id)?;
-    Ok(Some(header))
+    header.insert_header(REPLAYED, HeaderValue::from_static("true")).ok()?;
+    header.insert_header(REQUEST_ID, request_id).ok()?;
+    Some(header)
 }
 
 /// The refusal of a request of which the store has to tell something, and does not.

@@ -1,7 +1,7 @@
 //! Counts requests in the store and tells clients what is left
 //! (draft-ietf-httpapi-ratelimit-headers).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -151,7 +151,10 @@ fn chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     items
         .map(|item| {
             let text = std::str::from_utf8(item).ok()?.trim();
-            text.parse().ok().map(|address: IpAddr| address.to_canonical())
+            let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+            let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+            let address = text.parse().ok().or_else(with_port).or_else(in_brackets)?;
+            Some(address.to_canonical())
         })
         .collect()
 }
@@ -176,12 +179,26 @@ mod tests {
 
     #[test]
     fn a_chain_is_read_from_all_its_lines() {
-        let headers = headers(X_FORWARDED_FOR, &["1.2.3.4, evil", "::ffff:5.6.7.8,  2001:db8::1"]);
+        let headers = headers(
+            X_FORWARDED_FOR,
+            &[
+                "1.2.3.4, evil",
+                "::ffff:5.6.7.8,  2001:db8::1, 1.1.1.1:80,[::1]:80, [::1]",
+            ],
+        );
         let found: Vec<_> = chain(&headers)
             .into_iter()
             .map(|address| address.map(|address| address.to_string()))
             .collect();
-        let want = [Some("1.2.3.4"), None, Some("5.6.7.8"), Some("2001:db8::1")];
+        let want = [
+            Some("1.2.3.4"),
+            None,
+            Some("5.6.7.8"),
+            Some("2001:db8::1"),
+            Some("1.1.1.1"),
+            Some("::1"),
+            Some("::1"),
+        ];
         assert_eq!(found, want.map(|address| address.map(str::to_owned)));
     }
 

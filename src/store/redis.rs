@@ -1,18 +1,21 @@
 //! Shared state in a Redis, of any number of replicas. Whatever a Redis answers that it should not
 //! is no answer.
 //!
-//! Requests share one connection ([`link`]); the revocations come over another ([`follower`]),
-//! and are read from this process. No key holds anything that a client says.
+//! Requests share one connection for all that is short, so that it is quick, and one for what is
+//! kept of answers ([`link`]); the revocations come over a third ([`follower`]), and are read from
+//! this process. No key holds anything that a client says.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::ledger::Ledger;
-use super::{Claim, Unavailable};
+use super::{Answered, Claim, Unavailable};
 use crate::config::store::RedisConfig;
 use crate::fingerprint::Fingerprint;
 use crate::quota::{Rate, Spent};
@@ -31,8 +34,8 @@ mod trouble;
 use connect::Connector;
 use follower::Follower;
 use keys::Keys;
-use link::Link;
-use scripts::{CLAIM, COMPLETE, RELEASE, RENEW, REVOKE, SPEND, Script};
+use link::{Link, Purpose};
+use scripts::{CLAIM, COMPLETE, READ, RELEASE, RENEW, REVOKE, SPEND, Script};
 use state::State;
 
 /// The first byte of what is under a key says what it is.
@@ -45,14 +48,27 @@ const LOG: usize = 10_000;
 /// The longest that a key is kept. Redis counts in milliseconds since the epoch.
 const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
 
+/// How much longer what is kept may take on its way, for each MiB.
+const EACH_MEGABYTE: Duration = Duration::from_millis(100);
+const MEGABYTE: usize = 1024 * 1024;
+
+/// The longest that it may take longer: for the longest answer that can be kept.
+const LONGEST_WAY: Duration = Duration::from_secs(2);
+
+/// How many answers are on their way at a time.
+const ON_THEIR_WAY: usize = 4;
+
 /// Shared state in a Redis. Its tasks end when it is dropped.
 #[derive(Debug)]
 pub(super) struct RedisStore {
     keys: Keys,
+    timeout: Duration,
     link: Arc<Link>,
+    records: Arc<Link>,
+    on_their_way: Semaphore,
     follower: Arc<Follower>,
     ledger: Arc<Ledger>,
-    tasks: [AbortHandle; 2],
+    tasks: [AbortHandle; 3],
 }
 
 impl RedisStore {
@@ -62,12 +78,19 @@ impl RedisStore {
         let timeout = config.timeout;
         let connector = Arc::new(Connector::new(config)?);
         let ledger = Arc::new(Ledger::shared());
-        let link = Arc::new(Link::new(
-            Arc::clone(&connector),
-            keys.clone(),
-            timeout,
-            metrics.clone(),
-        ));
+        let link = |purpose, longest| {
+            let connector = Arc::clone(&connector);
+            Arc::new(Link::new(
+                connector,
+                keys.clone(),
+                (timeout, longest),
+                (purpose, metrics.clone()),
+            ))
+        };
+        let (records, link) = (
+            link(Purpose::Records, timeout + LONGEST_WAY),
+            link(Purpose::Requests, timeout),
+        );
         let follower = Arc::new(Follower::new(
             connector,
             keys.clone(),
@@ -76,11 +99,15 @@ impl RedisStore {
         ));
         let tasks = [
             tokio::spawn(Arc::clone(&link).keep()).abort_handle(),
+            tokio::spawn(Arc::clone(&records).keep()).abort_handle(),
             tokio::spawn(Arc::clone(&follower).run()).abort_handle(),
         ];
         Ok(Self {
             keys,
+            timeout,
             link,
+            records,
+            on_their_way: Semaphore::new(ON_THEIR_WAY),
             follower,
             ledger,
             tasks,
@@ -124,13 +151,30 @@ impl RedisStore {
     }
 
     pub(super) async fn claim(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<Claim, Unavailable> {
-        let found: Option<Vec<u8>> = self.of_record(&CLAIM, key, &[&claimed(owner), &millis(lease)]).await?;
-        let Some(mut found) = found else {
+        let arguments: [&[u8]; 2] = [&claimed(owner), &millis(lease)];
+        let found: Option<(Vec<u8>, usize)> = self.of_record(&CLAIM, key, &arguments).await?;
+        let Some((found, bytes)) = found else {
             return Ok(Claim::Granted);
         };
+        match found.split_first() {
+            Some((&CLAIMED, by)) if by.len() == owner.as_bytes().len() => Ok(Claim::Taken),
+            Some((&ANSWERED, digest)) => {
+                let digest: [u8; 32] = digest.try_into().map_err(|_| lie())?;
+                let digest = digest.into();
+                Ok(Claim::Answered(Answered { digest, bytes }))
+            }
+            _ => Err(lie()),
+        }
+    }
+
+    pub(super) async fn read(&self, key: Fingerprint, answered: Answered) -> Result<Option<Bytes>, Unavailable> {
+        let found: Option<Vec<u8>> = self.on_its_way(&READ, key, &[], answered.bytes).await?;
+        let Some(found) = found else { return Ok(None) };
+        let head = answered_head(answered.digest);
         match found.first() {
-            Some(&CLAIMED) if found.len() == claimed(owner).len() => Ok(Claim::Taken),
-            Some(&ANSWERED) => Ok(Claim::Answered(Bytes::from(found.split_off(1)))),
+            // Its time was up, and somebody else answers.
+            Some(&CLAIMED) => Ok(None),
+            Some(&ANSWERED) if found.starts_with(&head) => Ok(Some(Bytes::from(found).slice(head.len()..))),
             _ => Err(lie()),
         }
     }
@@ -145,11 +189,12 @@ impl RedisStore {
         &self,
         key: Fingerprint,
         owner: Uuid,
-        record: &Bytes,
+        (digest, record): (Fingerprint, Bytes),
         ttl: Duration,
     ) -> Result<(), Unavailable> {
-        let value = [&[ANSWERED], record.as_ref()].concat();
-        self.of_record::<i64>(&COMPLETE, key, &[&claimed(owner), &millis(ttl), &value])
+        let value = [answered_head(digest).as_slice(), record.as_ref()].concat();
+        let arguments: [&[u8]; 3] = [&claimed(owner), &millis(ttl), &value];
+        self.on_its_way::<i64>(&COMPLETE, key, &arguments, value.len())
             .await
             .and_then(done)
     }
@@ -181,6 +226,24 @@ impl RedisStore {
         let key = self.keys.record(key);
         self.link.run(script, &[&key], arguments).await
     }
+
+    /// Has a script run that moves so many bytes, when there is room for them.
+    async fn on_its_way<T: redis::FromRedisValue>(
+        &self,
+        script: &Script,
+        key: Fingerprint,
+        arguments: &[&[u8]],
+        bytes: usize,
+    ) -> Result<T, Unavailable> {
+        let megabytes = u32::try_from(bytes.div_ceil(MEGABYTE)).unwrap_or(u32::MAX);
+        let patience = self.timeout + EACH_MEGABYTE.saturating_mul(megabytes).min(LONGEST_WAY);
+        let deadline = Instant::now() + patience;
+        let Ok(_room) = timeout_at(deadline, self.on_their_way.acquire()).await else {
+            return Err(Unavailable::because("timeout", "too many answers are on their way"));
+        };
+        let key = self.keys.record(key);
+        self.records.run_until(deadline, script, &[&key], arguments).await
+    }
 }
 
 impl Drop for RedisStore {
@@ -192,6 +255,11 @@ impl Drop for RedisStore {
 /// What is under the key of a request that somebody answers.
 fn claimed(owner: Uuid) -> Vec<u8> {
     [&[CLAIMED], owner.as_bytes().as_slice()].concat()
+}
+
+/// How what is kept begins.
+fn answered_head(digest: Fingerprint) -> Vec<u8> {
+    [&[ANSWERED], digest.as_bytes().as_slice()].concat()
 }
 
 /// Redis takes no time of zero.

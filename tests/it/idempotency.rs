@@ -103,7 +103,9 @@ fn a_repeat_gets_the_same_answer_and_the_service_hears_nothing() {
     assert_eq!(line.expect("a log line")["decision"], "allow");
     let count = |result| gateway.metric("sidegate_idempotency_requests_total", &[("result", result)]);
     assert_eq!((count("first"), count("replayed")), (Some(3.0), Some(6.0)));
-    assert_eq!(gateway.metric("sidegate_requests_in_flight", &[]), Some(0.0));
+    eventually("nobody is there any more", || {
+        gateway.metric("sidegate_requests_in_flight", &[]) == Some(0.0)
+    });
 }
 
 #[test]
@@ -226,6 +228,50 @@ fn a_key_is_bound_to_whoever_asks_for_what() {
         (answer.status, answer.reason().as_str()),
         (422, "idempotency_key_reused")
     );
+}
+
+#[test]
+fn what_changes_the_meaning_of_a_body_makes_it_another() {
+    let gateway = setup(counting(), "").start();
+    let key = key();
+    let with = |name: &str, value: &str| post(&key, "{}").header(name, value);
+    let first = with("x-sandbox", "true").header("if-match", "\"1\"");
+    assert_eq!(gateway.send(&first).status, 201);
+    assert!(is_replayed(
+        &gateway.send(&again(&first).header("traceparent", "anything"))
+    ));
+    let unconditional = with("x-sandbox", "true");
+    let real = with("if-match", "\"1\"");
+    let encoded = again(&first).header("content-encoding", "gzip");
+    for request in [unconditional, real, encoded] {
+        let answer = gateway.send(&request);
+        assert_eq!(
+            (answer.status, answer.reason().as_str()),
+            (422, "idempotency_key_reused"),
+            "{request}"
+        );
+    }
+}
+
+#[test]
+fn whoever_names_another_tenant_is_another_caller() {
+    let policy = POLICY.replace(
+        "{ path: /jobs, auth: internal_key }",
+        "{ path: /jobs, auth: internal_key, pass: [x-tenant-id] }",
+    );
+    let gateway = Setup::in_front_of(counting())
+        .set("options", "")
+        .policy("wallet", &policy)
+        .start();
+    let key = key();
+    for tenant in [crate::harness::TENANT, OTHER_TENANT] {
+        let request = Request::post("/w/jobs", "{}")
+            .jobs_key()
+            .header("x-tenant-id", tenant)
+            .header("idempotency-key", &key);
+        assert!(!is_replayed(&gateway.send(&request)), "{tenant}");
+        assert!(is_replayed(&gateway.send(&again(&request))), "{tenant}");
+    }
 }
 
 #[test]
@@ -433,6 +479,61 @@ fn answers_that_are_too_long_are_not_kept() {
             let asked = gateway.upstream.seen(&repeat.case).len() == 1;
             answer.status == 200 && answer.body.len() == length && is_replayed(&answer) == kept && asked != kept
         });
+    }
+}
+
+#[test]
+fn an_answer_for_nobody_that_cannot_be_kept_is_cut() {
+    let cut = AtomicUsize::new(0);
+    let cut = std::sync::Arc::new(cut);
+    let counted = cut.clone();
+    let upstream = Upstream::start(move |_| {
+        let counted = counted.clone();
+        Reply::script(move |stream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+            while stream
+                .write_all(b"400\r\n")
+                .and_then(|()| stream.write_all(&[b'x'; 1024]))
+                .is_ok()
+            {
+                stream.write_all(b"\r\n")?;
+                thread::sleep(std::time::Duration::from_millis(1));
+            }
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        })
+    });
+    let gateway = setup(upstream, "max_body: 1KiB")
+        .config("limits: { requests: 2 }")
+        .start();
+    for attempt in 1..=4 {
+        let mut wire = gateway.connect();
+        wire.write(post(&key(), "{}").bytes());
+        assert_eq!(wire.head().unwrap().0, 200, "a place is free");
+        drop(wire);
+        eventually("the service is cut off", || cut.load(Ordering::SeqCst) == attempt);
+        eventually("nobody is there any more", || {
+            gateway.metric("sidegate_requests_in_flight", &[]) == Some(0.0)
+        });
+    }
+}
+
+#[test]
+fn a_service_that_breaks_off_is_not_asked_again_behind_the_back_of_the_client() {
+    let count = AtomicUsize::new(0);
+    let upstream = Upstream::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::ok("{}"),
+        _ => Reply::script(|_| Ok(())),
+    });
+    let gateway = setup(upstream, "methods: [PUT, DELETE]").start();
+    for method in ["PUT", "PUT", "DELETE"] {
+        let request = Request::new(method, "/w/x")
+            .bearer(&token(json!({})))
+            .tenant()
+            .header("idempotency-key", &key())
+            .body("{}");
+        gateway.send(&request);
+        assert_eq!(gateway.upstream.seen(&request.case).len(), 1, "{method}");
     }
 }
 

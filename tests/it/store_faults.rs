@@ -18,7 +18,7 @@ use super::{
         runtime,
         toxic::{Fault, Toxic},
     },
-    store::{Replica, eventually, key, revocation},
+    store::{Replica, answer, bucket, eventually, kept, key, revocation},
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -37,9 +37,9 @@ async fn assert_unavailable(replica: &Replica, what: &str) {
     let answers: [Result<(), Unavailable>; 6] = [
         store.claim(key, owner, LEASE).await.map(drop),
         store.renew(key, owner, LEASE).await,
-        store.complete(key, owner, Bytes::from("r"), LEASE).await,
+        store.complete(key, owner, answer("r"), LEASE).await,
         store.release(key, owner).await,
-        store.spend(key, rate()).await.map(drop),
+        store.spend(key.name, rate()).await.map(drop),
         store.revoke(&revocation("never")).await,
     ];
     assert!(answers.iter().all(Result::is_err), "{what}: {answers:?}");
@@ -52,8 +52,8 @@ async fn assert_recovers(replica: &Replica, what: &str) {
     eventually(what, async || {
         let (key, owner) = (key(), Uuid::new_v4());
         store.claim(key, owner, LEASE).await.is_ok()
-            && store.complete(key, owner, Bytes::from("r"), LEASE).await.is_ok()
-            && store.spend(self::key(), rate()).await.is_ok()
+            && store.complete(key, owner, answer("r"), LEASE).await.is_ok()
+            && store.spend(bucket(), rate()).await.is_ok()
             && store.revoke(&revocation(&Uuid::new_v4().to_string())).await.is_ok()
     })
     .await;
@@ -70,7 +70,7 @@ async fn assert_gives_up(replica: &Replica, what: &str) {
     .await;
     let before = replica.counted("spend", "disconnected");
     for _ in 0..50 {
-        assert!(store.spend(key(), rate()).await.is_err(), "{what}");
+        assert!(store.spend(bucket(), rate()).await.is_err(), "{what}");
     }
     assert!(replica.counted("spend", "disconnected") >= before + 45.0, "{what}");
 }
@@ -207,7 +207,7 @@ fn a_server_that_crashes_keeps_what_it_acknowledged() {
         replica.store.claim(claimed, owner, LEASE).await.unwrap();
         replica
             .store
-            .complete(answered, owner, Bytes::from("r"), LEASE)
+            .complete(answered, owner, answer("r"), LEASE)
             .await
             .unwrap();
         redis.kill();
@@ -216,8 +216,7 @@ fn a_server_that_crashes_keeps_what_it_acknowledged() {
         assert_recovers(&replica, "it is there again").await;
         let other = Uuid::new_v4();
         assert_eq!(replica.store.claim(claimed, other, LEASE).await, Ok(Claim::Taken));
-        let answer = Claim::Answered(Bytes::from("r"));
-        assert_eq!(replica.store.claim(answered, other, LEASE).await, Ok(answer));
+        assert_eq!(kept(&replica.store, answered).await, Some(Bytes::from("r")));
     });
 }
 
@@ -250,14 +249,8 @@ fn a_server_that_is_full() {
         redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
         for _ in 0..3 {
             assert!(replica.store.claim(key(), owner, LEASE).await.is_err());
-            assert!(
-                replica
-                    .store
-                    .complete(key(), owner, Bytes::from("r"), LEASE)
-                    .await
-                    .is_err()
-            );
-            assert!(replica.store.spend(key(), rate()).await.is_err());
+            assert!(replica.store.complete(key(), owner, answer("r"), LEASE).await.is_err());
+            assert!(replica.store.spend(bucket(), rate()).await.is_err());
         }
         replica.store.revoke(&revocation("while full")).await.unwrap();
         assert!(replica.counted("claim", "full") > 2.5 && replica.counted("spend", "full") > 2.5);
@@ -289,28 +282,28 @@ fn what_is_no_answer_is_never_a_pass() {
     runtime().block_on(async {
         for lie in ["", "x", "c", "c0123456789abcde", "c0123456789abcdefg", "b", "OK", "1"] {
             let key = key();
-            redis.ask::<()>(&["SET", &format!("sidegate:i:{key}"), lie]);
+            redis.ask::<()>(&["SET", &format!("sidegate:i:{}", key.name), lie]);
             let claim = store.claim(key, Uuid::new_v4(), LEASE).await;
             assert!(claim.is_err(), "{lie}: {claim:?}");
         }
         for lie in ["", "x", "-1", "1e3", "0x10", " 1", "nan", "inf", "1.5"] {
-            let key = key();
-            redis.ask::<()>(&["SET", &format!("sidegate:q:{key}"), lie]);
-            let spent = store.spend(key, rate()).await;
+            let bucket = bucket();
+            redis.ask::<()>(&["SET", &format!("sidegate:q:{bucket}"), lie]);
+            let spent = store.spend(bucket, rate()).await;
             assert!(spent.is_err(), "{lie}: {spent:?}");
         }
-        let far = key();
+        let far = bucket();
         redis.ask::<()>(&["SET", &format!("sidegate:q:{far}"), "99999999999999999999999999"]);
         assert!(!store.spend(far, rate()).await.is_ok_and(|spent| spent.allowed));
         let key = key();
         for kind in ["i", "q"] {
-            redis.ask::<()>(&["RPUSH", &format!("sidegate:{kind}:{key}"), "x"]);
+            redis.ask::<()>(&["RPUSH", &format!("sidegate:{kind}:{}", key.name), "x"]);
         }
         assert!(store.claim(key, Uuid::nil(), LEASE).await.is_err());
         assert!(store.renew(key, Uuid::nil(), LEASE).await.is_err());
-        assert!(store.complete(key, Uuid::nil(), Bytes::new(), LEASE).await.is_err());
+        assert!(store.complete(key, Uuid::nil(), answer(""), LEASE).await.is_err());
         assert!(store.release(key, Uuid::nil()).await.is_err());
-        assert!(store.spend(key, rate()).await.is_err());
+        assert!(store.spend(key.name, rate()).await.is_err());
         assert!(replica.counted("claim", "error") > 8.5);
         assert!(
             replica.metric("sidegate_store_up") > 0.5,

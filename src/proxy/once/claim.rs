@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use uuid::Uuid;
 
 use crate::fingerprint::Fingerprint;
 use crate::policy::shared::IdempotencyRule;
-use crate::store::{Claim, Store, Unavailable};
+use crate::store::{Claim, RecordKey, Store, Unavailable};
 
 /// How long a key stays taken after a process that held it ended.
 const LEASE: Duration = Duration::from_secs(30);
@@ -22,15 +23,21 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// When it is worth asking again for a key that another request holds.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How long an answer is tried to be kept, and how often.
+/// How long an answer is tried to be kept, and the pauses in between.
 const KEEP_TRYING: Duration = Duration::from_mins(10);
-const TRY_EVERY: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// The bytes of answers that wait to be kept.
+static WAITING: Semaphore = Semaphore::const_new(64 * 1024 * 1024);
+
+const LOST: &str = "an answer could not be kept; the same request may be done twice";
 
 /// A key that is held.
 #[derive(Debug)]
 pub(super) struct Held {
     store: Arc<Store>,
-    key: Fingerprint,
+    key: RecordKey,
     owner: Uuid,
     ttl: Duration,
     /// The longest body that is kept.
@@ -42,7 +49,7 @@ impl Held {
     /// Asks for a key. What is held is worth something only if it was granted.
     pub(super) async fn take(
         store: &Arc<Store>,
-        key: Fingerprint,
+        key: RecordKey,
         rule: &IdempotencyRule,
     ) -> Result<(Claim, Self), Unavailable> {
         let owner = Uuid::new_v4();
@@ -61,34 +68,46 @@ impl Held {
 
     /// Keeps the answer. Where the store does not take it now, it is tried again for a while, for
     /// the service did what it was asked to do.
-    pub(super) async fn keep(self, record: Vec<u8>) {
+    pub(super) async fn keep(self, digest: Fingerprint, record: Vec<u8>) {
         let record = Bytes::from(record);
-        if let Err(unavailable) = self.try_keep(&record).await {
-            tracing::warn!(%unavailable, "an answer could not be kept; trying again");
-            tokio::spawn(self.keep_trying(record));
+        let Err(unavailable) = self.try_keep(digest, &record).await else {
+            return;
+        };
+        let bytes = u32::try_from(record.len()).unwrap_or(u32::MAX);
+        match WAITING.try_acquire_many(bytes) {
+            Ok(room) => {
+                tracing::warn!(%unavailable, "an answer could not be kept; trying again");
+                tokio::spawn(async move {
+                    self.keep_trying(digest, record).await;
+                    drop(room);
+                });
+            }
+            Err(_) => tracing::error!(%unavailable, "{LOST}"),
         }
     }
 
-    async fn keep_trying(self, record: Bytes) {
+    async fn keep_trying(self, digest: Fingerprint, record: Bytes) {
         let deadline = Instant::now() + KEEP_TRYING;
+        let mut pause = FIRST_PAUSE;
         while Instant::now() < deadline {
-            sleep(TRY_EVERY).await;
-            if self.try_keep(&record).await.is_ok() {
+            sleep(pause).await;
+            if self.try_keep(digest, &record).await.is_ok() {
                 tracing::info!("an answer is kept after all");
                 return;
             }
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        tracing::error!("an answer could not be kept; the same request may be done twice");
+        tracing::error!("{LOST}");
     }
 
-    async fn try_keep(&self, record: &Bytes) -> Result<(), Unavailable> {
-        let kept = self.store.complete(self.key, self.owner, record.clone(), self.ttl);
-        kept.await
+    async fn try_keep(&self, digest: Fingerprint, record: &Bytes) -> Result<(), Unavailable> {
+        let record = (digest, record.clone());
+        self.store.complete(self.key, self.owner, record, self.ttl).await
     }
 }
 
 /// Nobody else gets to answer as long as this does.
-async fn renew(store: Arc<Store>, key: Fingerprint, owner: Uuid) {
+async fn renew(store: Arc<Store>, key: RecordKey, owner: Uuid) {
     let mut ticks = interval_at(Instant::now() + RENEW_EVERY, RENEW_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

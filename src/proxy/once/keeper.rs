@@ -1,21 +1,24 @@
 //! Sees to it that an answer is kept before its end is passed on, whether or not there is somebody
 //! to pass it on to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
+use parking_lot::Mutex;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::subrequest::server::SubrequestHandle;
 use pingora::proxy::PreparedSubrequest;
 use pingora::{Error, ErrorType};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::claim::Held;
 use crate::fingerprint::{Fingerprint, Running};
 use crate::idempotency::Record;
-use crate::proxy::places::Place;
+use crate::proxy::context::{Presence, Report};
 
 /// The parts of an answer that may be on their way to a client.
 const IN_FLIGHT: usize = 4;
@@ -27,30 +30,6 @@ const REQUEST_ENDS: Duration = Duration::from_secs(1);
 pub(super) struct Child {
     pub(super) prepared: PreparedSubrequest,
     pub(super) handle: SubrequestHandle,
-}
-
-/// Starts the request, with somebody who keeps its answer. Where its body goes, and where the
-/// answer comes from.
-pub(super) fn start(child: Child, held: Held, place: Option<Place>) -> (Upload, mpsc::Receiver<HttpTask>) {
-    let Child { prepared, handle } = child;
-    tokio::spawn(prepared.run());
-    let (digest, digested) = oneshot::channel();
-    let (parts, answer) = mpsc::channel(IN_FLIGHT);
-    let upload = Upload {
-        input: handle.tx.clone(),
-        running: Running::default(),
-        digest: Some(digest),
-    };
-    let keeper = Keeper {
-        held: Some(held),
-        digested: Some(digested),
-        answer: None,
-        client: Some(parts),
-        _input: handle.tx,
-        _place: place,
-    };
-    tokio::spawn(keeper.run(handle.rx));
-    (upload, answer)
 }
 
 /// The body of the request on its way. If it is dropped before its end, the service hears that it
@@ -90,16 +69,31 @@ impl Drop for Upload {
     }
 }
 
-struct Keeper {
+/// Keeps the answer to one request.
+pub(super) struct Keeper {
     held: Option<Held>,
-    digested: Option<oneshot::Receiver<Fingerprint>>,
+    /// What the request tells about itself.
+    report: Arc<Mutex<Report>>,
+    /// How long a service may go on for nobody.
+    patience: Duration,
     answer: Option<Answer>,
-    /// Gone when the client is.
-    client: Option<mpsc::Sender<HttpTask>>,
-    /// The engine takes its end for a client that went.
-    _input: mpsc::Sender<HttpTask>,
     /// Until the answer is kept, so that the process does not end before.
-    _place: Option<Place>,
+    _presence: Presence,
+}
+
+/// Where the parts of an answer go.
+struct Client {
+    parts: mpsc::Sender<HttpTask>,
+    /// Until when the service may go on, once there is nobody.
+    gone: Option<Instant>,
+}
+
+impl Client {
+    async fn take(&mut self, part: HttpTask, patience: Duration) {
+        if self.gone.is_none() && self.parts.send(part).await.is_err() {
+            self.gone = Some(Instant::now() + patience);
+        }
+    }
 }
 
 /// An answer as far as it has come.
@@ -140,13 +134,65 @@ impl Answer {
 }
 
 impl Keeper {
-    async fn run(mut self, mut parts: mpsc::Receiver<HttpTask>) {
-        while let Some(part) = parts.recv().await {
-            if self.ends(&part) {
-                self.settle().await;
-            }
-            self.pass_on(part).await;
+    /// Of a request whose key is held.
+    pub(super) fn of(held: Held, report: Arc<Mutex<Report>>, presence: Presence, patience: Duration) -> Self {
+        Self {
+            held: Some(held),
+            report,
+            patience,
+            answer: None,
+            _presence: presence,
         }
+    }
+
+    /// Starts the request. Where its body goes, and where the answer comes from.
+    pub(super) fn start(self, child: Child, digest: Running) -> (Upload, mpsc::Receiver<HttpTask>) {
+        let Child { prepared, handle } = child;
+        tokio::spawn(prepared.run());
+        let (ended, digested) = oneshot::channel();
+        let (parts, answer) = mpsc::channel(IN_FLIGHT);
+        let upload = Upload {
+            input: handle.tx.clone(),
+            running: digest,
+            digest: Some(ended),
+        };
+        let client = Client { parts, gone: None };
+        tokio::spawn(async move {
+            self.run(handle.rx, client, digested).await;
+            // Until here: the engine would take its end for a client that went.
+            drop(handle.tx);
+        });
+        (upload, answer)
+    }
+
+    /// Takes the answer, up to its end or until it is of no use to anybody: what is not taken, the
+    /// engine cuts.
+    async fn run(
+        mut self,
+        mut parts: mpsc::Receiver<HttpTask>,
+        mut client: Client,
+        digested: oneshot::Receiver<Fingerprint>,
+    ) {
+        let mut digested = Some(digested);
+        loop {
+            let next = match client.gone {
+                None => parts.recv().await,
+                Some(deadline) if self.is_worth_it() => timeout_at(deadline, parts.recv()).await.unwrap_or_default(),
+                Some(_) => None,
+            };
+            let Some(part) = next else { return };
+            if self.ends(&part)
+                && let Some(digested) = digested.take()
+            {
+                self.settle(digested).await;
+            }
+            client.take(part, self.patience).await;
+        }
+    }
+
+    /// Whether there is an answer to keep, or may be.
+    fn is_worth_it(&self) -> bool {
+        self.held.is_some() && self.answer.as_ref().is_none_or(|answer| answer.keeps)
     }
 
     /// Takes a part of the answer into account: whether a client could take it for the last.
@@ -154,6 +200,8 @@ impl Keeper {
         match (part, &mut self.answer) {
             (HttpTask::Header(head, ends), _) if !head.status.is_informational() => {
                 let answer = self.answer.insert(Answer::begin(head));
+                // What Sidegate or the engine says in place of the service is no answer of it.
+                answer.keeps &= self.report.lock().is_of_the_service();
                 *ends || answer.is_whole()
             }
             (HttpTask::Body(part, ends), Some(answer)) => {
@@ -171,31 +219,22 @@ impl Keeper {
         }
     }
 
-    /// Keeps the answer, or gives the key up. Once: whatever comes later is not waited for.
-    async fn settle(&mut self) {
-        let (Some(held), Some(answer), Some(digested)) = (self.held.take(), self.answer.take(), self.digested.take())
-        else {
+    /// Keeps the answer, or gives the key up.
+    async fn settle(&mut self, digested: oneshot::Receiver<Fingerprint>) {
+        let (Some(held), Some(answer)) = (self.held.take(), self.answer.take()) else {
             return;
         };
         if !answer.keeps {
             return;
         }
         // A request that was not read to its end cannot be told from others.
-        let Ok(Ok(digest)) = tokio::time::timeout(REQUEST_ENDS, digested).await else {
+        let Ok(Ok(digest)) = timeout(REQUEST_ENDS, digested).await else {
             return;
         };
         let status = answer.head.status.as_u16();
-        let record = Record::new(digest, status, &answer.head.headers, answer.body);
+        let record = Record::new(status, &answer.head.headers, answer.body);
         if let Some(record) = record.encode() {
-            held.keep(record).await;
-        }
-    }
-
-    async fn pass_on(&mut self, part: HttpTask) {
-        if let Some(client) = &self.client
-            && client.send(part).await.is_err()
-        {
-            self.client = None;
+            held.keep(digest, record).await;
         }
     }
 }

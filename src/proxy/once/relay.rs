@@ -85,7 +85,12 @@ impl Relay<'_> {
     }
 
     fn begin(&self, session: &mut Session, ctx: &mut RequestContext, head: &mut ResponseHeader) -> Result<()> {
-        ctx.told(&self.report.lock());
+        let report = self.report.lock().clone();
+        if report.is_of_the_engine() {
+            // It has no standard body, and the service heard nothing.
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the engine takes it for malformed").into_down());
+        }
+        ctx.told(report);
         ctx.count_decision(&self.gateway.metrics);
         ctx.rate_limits.write(head)?;
         if session.is_process_shutting_down() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connect::{Connection, Connector};
 use super::keys::Keys;
@@ -22,12 +22,24 @@ use crate::telemetry::metrics::Metrics;
 /// How often the connection is tried.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// All that is short. Whether the store is there, this one knows.
+    Requests,
+    /// What is kept of answers.
+    Records,
+}
+
 /// The connection that requests use.
 #[derive(Debug)]
 pub(super) struct Link {
+    purpose: Purpose,
     connector: Arc<Connector>,
     keys: Keys,
     timeout: Duration,
+    /// The longest that a question may take.
+    longest: Duration,
     live: ArcSwapOption<Live>,
     doubted: Notify,
     state: State,
@@ -44,12 +56,25 @@ impl std::fmt::Debug for Live {
 }
 
 impl Link {
-    pub(super) fn new(connector: Arc<Connector>, keys: Keys, timeout: Duration, metrics: Metrics) -> Self {
+    /// A connection on which most questions take no longer than the first of two times, and none
+    /// takes longer than the other.
+    pub(super) fn new(
+        connector: Arc<Connector>,
+        keys: Keys,
+        (timeout, longest): (Duration, Duration),
+        (purpose, metrics): (Purpose, Metrics),
+    ) -> Self {
+        let what = match purpose {
+            Purpose::Requests => "the store",
+            Purpose::Records => "the store's connection for answers",
+        };
         Self {
-            state: State::of("the store", connector.servers()),
+            purpose,
+            state: State::of(what, connector.servers()),
             connector,
             keys,
             timeout,
+            longest,
             live: ArcSwapOption::empty(),
             doubted: Notify::new(),
             metrics,
@@ -68,6 +93,18 @@ impl Link {
         keys: &[&str],
         arguments: &[&[u8]],
     ) -> Result<T, Unavailable> {
+        let deadline = Instant::now() + self.timeout;
+        self.run_until(deadline, script, keys, arguments).await
+    }
+
+    /// Has a script run, by a time.
+    pub(super) async fn run_until<T: FromRedisValue>(
+        &self,
+        deadline: Instant,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&[u8]],
+    ) -> Result<T, Unavailable> {
         let Some(live) = self.live.load_full() else {
             return Err(self.disconnected());
         };
@@ -80,20 +117,13 @@ impl Link {
                 answer => answer,
             }
         };
-        let answer = self.in_time(answer).await;
+        let answer = in_time(deadline, answer).await;
         answer.map_err(|trouble| {
             if trouble.ends_connection {
                 self.doubt(&live);
             }
             trouble.unavailable
         })
-    }
-
-    async fn in_time<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Trouble> {
-        match timeout(self.timeout, answer).await {
-            Ok(answer) => answer.map_err(Trouble::from),
-            Err(_) => Err(Trouble::late()),
-        }
     }
 
     fn disconnected(&self) -> Unavailable {
@@ -128,14 +158,14 @@ impl Link {
                 Err(trouble) => trouble,
             };
             self.live.store(None);
-            self.metrics.store().up(false);
+            self.shows_up(false);
             self.state.set(Err(lost.unavailable));
             sleep(pauses.after(began.elapsed(), jitter())).await;
         }
     }
 
     async fn connect(&self) -> Result<Arc<Live>, Trouble> {
-        let connection = self.connector.connect(self.timeout).await.map_err(Trouble::from);
+        let connection = self.connector.connect(self.longest).await.map_err(Trouble::from);
         let tried = match connection {
             Ok(connection) => {
                 let live = Arc::new(Live(connection));
@@ -150,10 +180,16 @@ impl Link {
         tried
     }
 
+    fn shows_up(&self, up: bool) {
+        if self.purpose == Purpose::Requests {
+            self.metrics.store().up(up);
+        }
+    }
+
     fn publish(&self, live: &Arc<Live>) {
         // What was said of the connection before says nothing of this one.
         self.live.store(Some(Arc::clone(live)));
-        self.metrics.store().up(true);
+        self.shows_up(true);
         self.state.set(Ok(()));
     }
 
@@ -185,10 +221,10 @@ impl Link {
     /// Whether there is somebody who answers and can be written to.
     async fn beat(&self, live: &Live) -> Result<(), Trouble> {
         let mut connection = live.0.clone();
+        let deadline = Instant::now() + self.longest;
         let beat = match connection.is_cluster() {
-            true => self.in_time(connection.any_answers()).await,
-            false => self
-                .in_time(connection.query(&self.keys.touch()))
+            true => in_time(deadline, connection.any_answers()).await,
+            false => in_time(deadline, connection.query(&self.keys.touch()))
                 .await
                 .map(|_: Value| ()),
         };
@@ -197,5 +233,12 @@ impl Link {
             // Questions will have the same answer, each by itself.
             _ => Ok(()),
         }
+    }
+}
+
+async fn in_time<T>(deadline: Instant, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Trouble> {
+    match timeout_at(deadline, answer).await {
+        Ok(answer) => answer.map_err(Trouble::from),
+        Err(_) => Err(Trouble::late()),
     }
 }

@@ -36,11 +36,14 @@ fn command(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd 
 }
 
 /// What is under the key, if it is not the claim of the same attempt; else the claim is there from
-/// now on, and nothing is answered. Arguments: claim, milliseconds.
+/// now on, and nothing is answered. Arguments: claim, milliseconds. Answers the beginning, which
+/// is all that a claim has, and the length.
 pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local found = redis.call('GET', KEYS[1])
-if found and found ~= ARGV[1] then return found end
+        "if redis.call('EXISTS', KEYS[1]) == 1 then
+  local found = redis.call('GETRANGE', KEYS[1], 0, 32)
+  if found ~= ARGV[1] then return {found, redis.call('STRLEN', KEYS[1])} end
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return false",
     )
@@ -50,25 +53,31 @@ return false",
 /// claim, milliseconds.
 pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local found = redis.call('GET', KEYS[1])
-if not found or found == ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
+        "if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('GETRANGE', KEYS[1], 0, 32) == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
 return 1",
     )
 });
 
-/// Puts a record in the place of a claim, or where nothing is. Arguments: claim, milliseconds, record.
+/// Puts an answer in the place of a claim, or where nothing is. Arguments: claim, milliseconds,
+/// what is kept.
 pub(super) static COMPLETE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local found = redis.call('GET', KEYS[1])
-if not found or found == ARGV[1] then redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2]) end
+        "if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('GETRANGE', KEYS[1], 0, 32) == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+end
 return 1",
     )
 });
+
+/// All that is under a key.
+pub(super) static READ: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('GET', KEYS[1])"));
 
 /// Takes a claim away. Argument: claim.
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+        "if redis.call('GETRANGE', KEYS[1], 0, 32) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1",
     )
 });
