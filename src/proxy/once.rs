@@ -5,7 +5,6 @@
 //! answer is kept before the client sees the end of it, and whether or not the client is there.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT};
@@ -196,11 +195,8 @@ impl Gateway {
     /// Has the request answered by the service, once. The client may go; the answer is kept.
     async fn forward_once(&self, session: &mut Session, held: Held, ctx: &mut RequestContext) -> Result<()> {
         let digest = idempotency::digest(&session.req_header().headers);
-        let patience = ctx.matched().0.map_or(Duration::ZERO, |policy| {
-            policy.upstream.connect_timeout + policy.upstream.timeout
-        });
         let (child, report) = handover::prepare(session, ctx)?;
-        let keeper = Keeper::of(held, Arc::clone(&report), ctx.give_presence(), patience);
+        let keeper = Keeper::of(held, Arc::clone(&report), ctx.give_presence());
         let (upload, answer) = keeper.start(child, digest);
         if !session.as_downstream_mut().is_body_done()
             && let Some(guard) = answer::guard_of(session)

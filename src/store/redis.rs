@@ -48,6 +48,9 @@ const LOG: usize = 10_000;
 /// The longest that a key is kept. Redis counts in milliseconds since the epoch.
 const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
 
+/// The longest that anything was kept: 16 MiB of a body, and a head.
+const LONGEST_RECORD: usize = 17 * MEGABYTE;
+
 /// How much longer what is kept may take on its way, for each MiB.
 const EACH_MEGABYTE: Duration = Duration::from_millis(100);
 const MEGABYTE: usize = 1024 * 1024;
@@ -158,7 +161,7 @@ impl RedisStore {
         };
         match found.split_first() {
             Some((&CLAIMED, by)) if by.len() == owner.as_bytes().len() => Ok(Claim::Taken),
-            Some((&ANSWERED, digest)) => {
+            Some((&ANSWERED, digest)) if bytes <= LONGEST_RECORD => {
                 let digest: [u8; 32] = digest.try_into().map_err(|_| lie())?;
                 let digest = digest.into();
                 Ok(Claim::Answered(Answered { digest, bytes }))

@@ -23,6 +23,9 @@ use crate::proxy::context::{Presence, Report};
 /// The parts of an answer that may be on their way to a client.
 const IN_FLIGHT: usize = 4;
 
+/// How long an answer may go on for nobody, so that it is kept.
+const FOR_NOBODY: Duration = Duration::from_secs(10);
+
 /// How long an answer that is whole waits for the end of its request.
 const REQUEST_ENDS: Duration = Duration::from_secs(1);
 
@@ -74,8 +77,6 @@ pub(super) struct Keeper {
     held: Option<Held>,
     /// What the request tells about itself.
     report: Arc<Mutex<Report>>,
-    /// How long a service may go on for nobody.
-    patience: Duration,
     answer: Option<Answer>,
     /// Until the answer is kept, so that the process does not end before.
     _presence: Presence,
@@ -89,9 +90,9 @@ struct Client {
 }
 
 impl Client {
-    async fn take(&mut self, part: HttpTask, patience: Duration) {
+    async fn take(&mut self, part: HttpTask) {
         if self.gone.is_none() && self.parts.send(part).await.is_err() {
-            self.gone = Some(Instant::now() + patience);
+            self.gone = Some(Instant::now() + FOR_NOBODY);
         }
     }
 }
@@ -135,11 +136,10 @@ impl Answer {
 
 impl Keeper {
     /// Of a request whose key is held.
-    pub(super) fn of(held: Held, report: Arc<Mutex<Report>>, presence: Presence, patience: Duration) -> Self {
+    pub(super) fn of(held: Held, report: Arc<Mutex<Report>>, presence: Presence) -> Self {
         Self {
             held: Some(held),
             report,
-            patience,
             answer: None,
             _presence: presence,
         }
@@ -186,7 +186,7 @@ impl Keeper {
             {
                 self.settle(digested).await;
             }
-            client.take(part, self.patience).await;
+            client.take(part).await;
         }
     }
 
