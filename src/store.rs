@@ -102,7 +102,7 @@ pub struct Store {
 #[derive(Debug)]
 enum Kind {
     Memory(Box<MemoryStore>),
-    Redis(RedisStore),
+    Redis(Box<RedisStore>),
 }
 
 impl Store {
@@ -121,7 +121,7 @@ impl Store {
         match config {
             StoreConfig::Memory => Ok(Self::memory(metrics)),
             StoreConfig::Redis(redis) => Ok(Arc::new(Self {
-                kind: Kind::Redis(RedisStore::start(RedisConfig::clone(redis), metrics)?),
+                kind: Kind::Redis(Box::new(RedisStore::start(RedisConfig::clone(redis), metrics)?)),
                 metrics: metrics.clone(),
             })),
         }

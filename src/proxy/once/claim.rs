@@ -74,16 +74,15 @@ impl Held {
             return;
         };
         let bytes = u32::try_from(record.len()).unwrap_or(u32::MAX);
-        match WAITING.try_acquire_many(bytes) {
-            Ok(room) => {
-                tracing::warn!(%unavailable, "an answer could not be kept; trying again");
-                tokio::spawn(async move {
-                    self.keep_trying(digest, record).await;
-                    drop(room);
-                });
-            }
-            Err(_) => tracing::error!(%unavailable, "{LOST}"),
-        }
+        let Ok(room) = WAITING.try_acquire_many(bytes) else {
+            tracing::error!(%unavailable, "{LOST}");
+            return;
+        };
+        tracing::warn!(%unavailable, "an answer could not be kept; trying again");
+        tokio::spawn(async move {
+            self.keep_trying(digest, record).await;
+            drop(room);
+        });
     }
 
     async fn keep_trying(self, digest: Fingerprint, record: Bytes) {

@@ -157,7 +157,9 @@ impl Records {
         if !fits(self) {
             let over = self.slots.iter().filter(|(_, slot)| slot.until <= now);
             let over: Vec<_> = over.map(|(name, _)| *name).collect();
-            over.into_iter().for_each(|name| self.remove(name));
+            for name in over {
+                self.remove(name);
+            }
         }
         fits(self)
     }
@@ -219,9 +221,9 @@ mod tests {
         (digest(), Bytes::copy_from_slice(record))
     }
 
-    fn answered(bytes: usize) -> Result<Claim, Unavailable> {
+    fn answered(bytes: usize) -> Claim {
         let digest = digest();
-        Ok(Claim::Answered(Answered { digest, bytes }))
+        Claim::Answered(Answered { digest, bytes })
     }
 
     fn claim(records: &mut Records, owner: Uuid, now: Millis) -> Result<Claim, Unavailable> {
@@ -246,7 +248,7 @@ mod tests {
         );
         records.complete(key("k"), OTHER, answer(b"r"), 61 + TTL, 61).unwrap();
         records.release(key("k").name, OTHER);
-        assert_eq!(claim(&mut records, ONE, 160), answered(1));
+        assert_eq!(claim(&mut records, ONE, 160), Ok(answered(1)));
         assert_eq!(records.read(key("k").name, digest(), 160), Some(Bytes::from("r")));
         assert_eq!(records.read(key("k").name, Fingerprint::of(&[]), 160), None);
         assert_eq!(records.read(key("k").name, digest(), 161), None);
@@ -270,7 +272,7 @@ mod tests {
         records.renew(key("k"), ONE, 31 + LEASE, 31);
         records.complete(key("k"), OTHER, answer(b"r"), TTL, 32).unwrap();
         records.renew(key("k"), ONE, 33 + LEASE, 33);
-        assert_eq!(claim(&mut records, ONE, 34), answered(1));
+        assert_eq!(claim(&mut records, ONE, 34), Ok(answered(1)));
     }
 
     #[test]
@@ -278,7 +280,7 @@ mod tests {
         let mut records = Records::default();
         claim(&mut records, ONE, 0).unwrap();
         records.complete(key("k"), ONE, answer(b"r"), 40 + TTL, 40).unwrap();
-        assert_eq!(claim(&mut records, OTHER, 41), answered(1));
+        assert_eq!(claim(&mut records, OTHER, 41), Ok(answered(1)));
     }
 
     #[test]

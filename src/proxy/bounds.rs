@@ -1,0 +1,47 @@
+//! What a request may cost, as far as the guard of its connection does not see to it.
+
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use super::Gateway;
+use super::context::RequestContext;
+use super::facts::{self, Target};
+use crate::rejection::{Reason, Rejection};
+
+impl Gateway {
+    /// Limits of the head that the guard does not see: over HTTP/2, and single parts of it.
+    pub(super) fn check_head(&self, session: &Session, target: &Target) -> Option<Rejection> {
+        let over = self.exceeded(session, target)?;
+        let facts = facts::of(session, target, self.limits.body_bytes, 0);
+        match facts.malformed() {
+            Some(cause) => Some(Rejection::because(Reason::RequestMalformed, cause)),
+            None => Some(over.into()),
+        }
+    }
+
+    fn exceeded(&self, session: &Session, target: &Target) -> Option<Reason> {
+        let headers = &session.req_header().headers;
+        if target.len() > self.limits.uri_bytes {
+            return Some(Reason::UriTooLong);
+        }
+        let bytes: usize = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4)
+            .sum();
+        let too_large = headers.len() > self.limits.headers || bytes > self.limits.header_bytes;
+        too_large.then_some(Reason::HeadersTooLarge)
+    }
+
+    /// Counts a part of a body, and refuses one too much or, where that matters, too late.
+    pub(super) fn check_body(&self, length: usize, is_paced: bool, ctx: &mut RequestContext) -> Result<()> {
+        let in_time = ctx.body_came(length, &self.limits) || !is_paced;
+        ctx.moved(&self.limits);
+        if ctx.body_bytes > self.limits.body_bytes {
+            return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down());
+        }
+        match in_time {
+            true => Ok(()),
+            false => Err(Error::explain(ErrorType::ReadTimedout, "the body trickles in").into_down()),
+        }
+    }
+}
