@@ -255,7 +255,7 @@ fn authorize(
 ) -> Result<Permit, Rejection> {
     let principal = step(Step::Credentials, observer, |observer| {
         let principal = authn::authenticate(&route.authentication, policy, request, revocations)?;
-        observer.passed(Step::Credentials, || describe(&principal));
+        observer.passed(Step::Credentials, || describe(&principal, policy, revocations));
         Ok(principal)
     })?;
     let principal = proven.insert(principal);
@@ -312,13 +312,18 @@ fn step<T, O: Observer>(
     result
 }
 
-fn describe(principal: &Principal) -> String {
+fn describe(principal: &Principal, policy: &Policy, revocations: Revocations<'_>) -> String {
     let who = [principal.subject.as_deref(), principal.client.as_deref()];
     let who: Vec<_> = who.into_iter().flatten().collect();
-    match who.is_empty() {
+    let mut text = match who.is_empty() {
         true => principal.auth_method(),
         false => format!("{}: {}", principal.auth_method(), who.join(", ")),
+    };
+    let unasked = matches!(revocations, Revocations::Unasked) && policy.revocation.is_some();
+    if unasked && principal.methods.contains(&AuthMethod::Jwt) {
+        text.push_str("; the running Sidegate knows whether the token is revoked");
     }
+    text
 }
 
 fn needed(names: &[String], how: &str) -> String {

@@ -2,10 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{
-    JOBS_KEY, SECRET, Setup, TENANT,
-    certificates::{SCHEDULER, pki},
-    issuer::token,
+use crate::{
+    cli_check::said,
+    harness::{
+        JOBS_KEY, SECRET, Setup, TENANT,
+        certificates::{SCHEDULER, pki},
+        issuer::token,
+    },
 };
 
 const POLICY: &str = "
@@ -226,4 +229,36 @@ fn what_cannot_be_explained() {
             String::from_utf8_lossy(&output.stderr)
         );
     }
+}
+
+#[test]
+fn what_only_the_running_process_knows_is_said_to_be_so() {
+    let policy = "
+$wallet
+prefix: /w
+revocation: {}
+idempotency: { required: true }
+quotas: [{ name: calls, per: tenant, limit: 7, window: 1m }]
+routes: [{ path: /*, auth: jwt }]
+";
+    let setup = Setup::new().policy("wallet", policy);
+    let bearer = format!("Authorization: Bearer {}", token(json!({})));
+    let tenant = format!("x-tenant-id: {TENANT}");
+    let key = "Idempotency-Key: 8e03978e-40d5-43e8-bc93-6894a57f9324";
+    let arguments = ["explain", "POST", "/w/x", "-H", &bearer, "-H", &tenant];
+    let said = said(&setup.run(&[&arguments[..], &["-H", key]].concat()));
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    for part in [
+        "; the running Sidegate knows whether the token is revoked",
+        "idempotency  ok  8e03978e-40d5-43e8-bc93-6894a57f9324; the running Sidegate knows whether it was answered",
+        "quota        ok  calls: 7 in 60s; the running Sidegate counts",
+    ] {
+        assert!(said.text.contains(part), "{part}: {}", said.text);
+    }
+    let said = self::said(&setup.run(&arguments));
+    assert!(
+        said.text.contains("idempotency  no  idempotency_key_missing"),
+        "{}",
+        said.text
+    );
 }
