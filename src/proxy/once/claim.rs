@@ -68,7 +68,7 @@ impl Held {
 
     /// Keeps the answer. Where the store does not take it now, it is tried again for a while, for
     /// the service did what it was asked to do.
-    pub(super) async fn keep(self, digest: Fingerprint, record: Vec<u8>) {
+    pub(super) async fn keep(mut self, digest: Fingerprint, record: Vec<u8>) {
         let record = Bytes::from(record);
         let Err(unavailable) = self.try_keep(digest, &record).await else {
             return;
@@ -85,7 +85,7 @@ impl Held {
         });
     }
 
-    async fn keep_trying(self, digest: Fingerprint, record: Bytes) {
+    async fn keep_trying(mut self, digest: Fingerprint, record: Bytes) {
         let deadline = Instant::now() + KEEP_TRYING;
         let mut pause = FIRST_PAUSE;
         while Instant::now() < deadline {
@@ -99,9 +99,14 @@ impl Held {
         tracing::error!("{LOST}");
     }
 
-    async fn try_keep(&self, digest: Fingerprint, record: &Bytes) -> Result<(), Unavailable> {
+    async fn try_keep(&mut self, digest: Fingerprint, record: &Bytes) -> Result<(), Unavailable> {
         let record = (digest, record.clone());
-        self.store.complete(self.key, self.owner, record, self.ttl).await
+        self.store.complete(self.key, self.owner, record, self.ttl).await?;
+        // There is nothing to give up any more.
+        if let Some(renewing) = self.renewing.take() {
+            renewing.abort();
+        }
+        Ok(())
     }
 }
 
@@ -116,7 +121,7 @@ async fn renew(store: Arc<Store>, key: RecordKey, owner: Uuid) {
     }
 }
 
-/// The key is free again, unless an answer is kept under it by now: releasing leaves that alone.
+/// The key is free again, unless an answer is kept.
 impl Drop for Held {
     fn drop(&mut self) {
         let Some(renewing) = self.renewing.take() else { return };
