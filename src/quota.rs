@@ -41,7 +41,8 @@ impl Rate {
     /// Takes one request out of a bucket that would have been full at a moment, if there is one.
     /// With it comes when the bucket is full from now on.
     pub fn spend(self, full_at: Micros, now: Micros) -> (Spent, Micros) {
-        let debt = full_at.saturating_sub(now);
+        // A bucket that was larger before owes no more than it holds now.
+        let debt = full_at.saturating_sub(now).min(self.full());
         let after = debt + self.interval;
         let allowed = after <= self.full();
         let debt = if allowed { after } else { debt };
@@ -131,14 +132,22 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_became_smaller_says_when_it_has_room() {
-        let (large, small) = (rate(100, 100), rate(10, 100));
-        let full_at = (0..100).fold(0, |full_at, _| large.spend(full_at, T).1);
-        let (spent, same) = small.spend(full_at, T);
-        assert_eq!((spent.allowed, spent.remaining, same), (false, 0, full_at));
-        let wait = u64::try_from(spent.retry_after.as_micros()).unwrap();
-        assert!(!small.spend(full_at, T + wait - 1).0.allowed);
-        assert!(small.spend(full_at, T + wait).0.allowed);
+    fn a_bucket_with_another_rate_has_room_after_one_of_its_own_intervals() {
+        let used_up = |rate: Rate| (0..rate.limit()).fold(0, |full_at, _| rate.spend(full_at, T).1);
+        let month = 30 * 24 * 3600;
+        for (before, after) in [
+            (rate(100, 100), rate(10, 100)),
+            (rate(3, month), rate(1000, 60)),
+            (rate(3, month), rate(1000, month)),
+        ] {
+            let full_at = used_up(before);
+            let (spent, next) = after.spend(full_at, T);
+            assert_eq!((spent.allowed, spent.remaining), (false, 0));
+            let wait = u64::try_from(spent.retry_after.as_micros()).unwrap();
+            assert!(wait <= after.interval(), "{wait}");
+            assert!(!after.spend(next, T + wait - 1).0.allowed);
+            assert!(after.spend(next, T + wait).0.allowed);
+        }
     }
 
     #[test]

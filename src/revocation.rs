@@ -183,20 +183,26 @@ impl RevocationList {
         jti.chain(subject).chain(tenant)
     }
 
-    /// What is in force of one target and issuer once this revocation is added.
-    pub fn with(&self, revocation: &Revocation) -> Revocation {
-        let mut list = Self::default();
+    /// What is in force of the target and issuer of a revocation.
+    pub fn same(&self, revocation: &Revocation) -> Option<Revocation> {
         let known = match &revocation.target {
             Target::Jti(name) => self.jti.get(name.as_str()),
             Target::Subject(name) => self.subject.get(name.as_str()),
             Target::Tenant(tenant) => self.tenant.get(tenant),
         };
-        for rule in known.into_iter().flatten() {
-            list.add(&self::revocation(revocation.target.clone(), rule));
+        let mut known = known.into_iter().flatten();
+        let rule = known.find(|rule| rule.issuer.as_deref() == revocation.issuer.as_deref())?;
+        Some(self::revocation(revocation.target.clone(), rule))
+    }
+
+    /// What is in force of one target and issuer once this revocation is added.
+    pub fn with(&self, revocation: &Revocation) -> Revocation {
+        let mut both = revocation.clone();
+        if let Some(known) = self.same(revocation) {
+            both.before = both.before.max(known.before);
+            both.expires = both.expires.max(known.expires);
         }
-        list.add(revocation);
-        let both = list.iter().find(|known| known.issuer == revocation.issuer);
-        both.unwrap_or_else(|| revocation.clone())
+        both
     }
 
     /// How many there are.

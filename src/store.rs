@@ -198,16 +198,13 @@ impl Store {
         self.count("claim", claim)
     }
 
-    /// Prolongs the lease of a claim that was granted, unless somebody else has it now.
-    pub async fn renew(&self, key: RecordKey, owner: Uuid, lease: Duration) -> Result<(), Unavailable> {
+    /// Prolongs the lease of a claim that was granted. Not if somebody else has it now.
+    pub async fn renew(&self, key: RecordKey, owner: Uuid, lease: Duration) -> Result<bool, Unavailable> {
         let done = match &self.kind {
-            Kind::Memory(memory) => {
-                memory.renew(key, owner, lease, now());
-                Ok(())
-            }
+            Kind::Memory(memory) => Ok(memory.renew(key, owner, lease, now())),
             Kind::Redis(redis) => redis.renew(key.name, owner, lease).await,
         };
-        self.count("renew", done)
+        self.count_had("renew", done)
     }
 
     /// Reads a kept answer; nothing if it is not kept any more. Takes longer for a longer one.
@@ -219,20 +216,20 @@ impl Store {
         self.count("read", record)
     }
 
-    /// Keeps the answer to a claim that was granted, with the digest of its request, unless
-    /// somebody else has it now. Takes longer for a longer one.
+    /// Keeps the answer to a claim that was granted, with the digest of its request, and
+    /// whether it was; not if somebody else has the key now. Takes longer for a longer one.
     pub async fn complete(
         &self,
         key: RecordKey,
         owner: Uuid,
         answer: (Fingerprint, Bytes),
         ttl: Duration,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<bool, Unavailable> {
         let done = match &self.kind {
             Kind::Memory(memory) => memory.complete(key, owner, answer, ttl, now()),
             Kind::Redis(redis) => redis.complete(key.name, owner, answer, ttl).await,
         };
-        self.count("complete", done)
+        self.count_had("complete", done)
     }
 
     /// Gives up a claim that was granted, so that another request may have it.
@@ -254,6 +251,17 @@ impl Store {
             Kind::Redis(redis) => redis.spend(bucket, rate).await,
         };
         self.count("spend", spent)
+    }
+
+    /// As [`Self::count`], where somebody else may have what was asked about.
+    fn count_had(&self, operation: &'static str, had: Result<bool, Unavailable>) -> Result<bool, Unavailable> {
+        match had {
+            Ok(false) => {
+                self.metrics.store().operation(operation, "lost");
+                Ok(false)
+            }
+            had => self.count(operation, had),
+        }
     }
 
     fn count<T>(&self, operation: &'static str, answer: Result<T, Unavailable>) -> Result<T, Unavailable> {

@@ -12,6 +12,7 @@ use super::output::{complain, could_not_run};
 use super::run::{ServerOptions, refuse_to_start};
 use super::values::variable;
 use super::{Exit, Format};
+use crate::config::store::checked_prefix;
 use crate::config::{ControlSocket, StoreConfig};
 use crate::control::client::{Client, ControlError, Known};
 use crate::control::message::Fault;
@@ -31,6 +32,10 @@ pub(super) struct Reach {
     /// The store that replicas share, without asking a process (or `SIDEGATE_STORE`)
     #[arg(long, value_name = "redis://…", conflicts_with = "control")]
     store: Option<String>,
+    /// The `store.redis.prefix` of the processes that are meant [default: that of sidegate.yaml, or
+    /// `sidegate`]
+    #[arg(long, value_name = "PREFIX", conflicts_with = "control")]
+    prefix: Option<String>,
     /// The configuration of the process [default: sidegate.yaml, if it is there]
     #[arg(long, env = "SIDEGATE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -134,10 +139,15 @@ impl Reach {
                 "`memory` is the store of one process, and reached by its `--control`".into(),
             )),
             StoreConfig::Memory => Ok(Ways { socket, store: None }),
-            store @ StoreConfig::Redis(_) => Ok(Ways {
-                socket: socket.filter(|_| said.is_none()),
-                store: Some(store),
-            }),
+            StoreConfig::Redis(mut redis) => {
+                if let Some(prefix) = &self.prefix {
+                    redis.prefix = checked_prefix(prefix).map_err(Failure::NotReached)?;
+                }
+                Ok(Ways {
+                    socket: socket.filter(|_| said.is_none() && self.prefix.is_none()),
+                    store: Some(StoreConfig::Redis(redis)),
+                })
+            }
         }
     }
 }
@@ -175,7 +185,7 @@ impl Ways {
         }
         if let Some(config) = self.store {
             match store_at(&config).await {
-                Ok(store) => return Ok(Way::Store(store)),
+                Ok(store) => return Ok(Way::Store(store, config)),
                 Err(error) => tried.push(format!("the store: {error}")),
             }
         }
@@ -193,7 +203,7 @@ pub(super) enum Way {
     /// By a process on this machine.
     Process(Place, Client),
     /// Straight in the store that replicas share.
-    Store(Arc<Store>),
+    Store(Arc<Store>, StoreConfig),
 }
 
 /// The way, as reports show it.
@@ -219,7 +229,18 @@ impl Way {
     pub(super) fn via(&self) -> Via {
         match self {
             Self::Process(place, _) => Via::Control(place.to_string()),
-            Self::Store(_) => Via::Store("redis"),
+            Self::Store(..) => Via::Store("redis"),
+        }
+    }
+
+    /// What nobody can tell who writes straight to a store.
+    pub(super) fn caution(&self) -> Option<String> {
+        match self {
+            Self::Store(_, StoreConfig::Redis(redis)) => Some(format!(
+                "only processes hear of it that have this Redis, this database, and `store.redis.prefix: {}`",
+                redis.prefix
+            )),
+            _ => None,
         }
     }
 
@@ -231,7 +252,9 @@ impl Way {
                 let (in_force, policies) = client.revoke(revocation).await?;
                 Ok((in_force, Some(policies)))
             }
-            Self::Store(store) => {
+            Self::Store(store, _) => {
+                // One that cannot be read to its end is added to all the same.
+                let _ = store.loaded().await;
                 store.revoke(revocation).await?;
                 Ok((store.revocations().list().with(revocation), None))
             }
@@ -242,7 +265,7 @@ impl Way {
     pub(super) async fn revocations(&mut self, now: i64) -> Result<Known, Failure> {
         match self {
             Self::Process(_, client) => Ok(client.revocations().await?),
-            Self::Store(store) => {
+            Self::Store(store, _) => {
                 let known = store.loaded().await?;
                 let revocations = known.list().iter().filter(|each| each.expires > now).collect();
                 let Revocations::Known { age, .. } = known.view() else {

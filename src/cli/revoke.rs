@@ -76,6 +76,12 @@ impl Revoke {
             if policies == Some(0) {
                 complain("no policy of this process has `revocation: {}`: it refuses none of these tokens");
             }
+            if self.id.trim() != self.id {
+                complain("the name has white space at its edge: only tokens that have it as well are revoked");
+            }
+            if let Some(caution) = way.caution() {
+                complain(caution);
+            }
             match self.reach.output {
                 Format::Json => print_json(&report),
                 Format::Text => print_line(format!("{}; by {}", report.revoked.sentence(), report.via)),
@@ -140,7 +146,9 @@ impl Revoke {
 
 /// Whether a text is a whole token rather than a name in it.
 fn is_token(text: &str) -> bool {
-    text.starts_with("eyJ") && text.split('.').count() >= 3
+    let is_part = |text: &str| text.starts_with("eyJ") && text.split('.').count() >= 3;
+    text.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '_'))
+        .any(is_part)
 }
 
 #[cfg(test)]

@@ -298,12 +298,21 @@ impl Reader<'_> {
     }
 
     fn prefix(&mut self, prefix: Placed<String>) -> String {
-        let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
-        if prefix.value.len() > LONGEST_PREFIX || !prefix.value.bytes().all(fine) {
-            let message = format!("a prefix has letters, digits, `-`, `_`, `.` and `:`, {LONGEST_PREFIX} at the most");
+        if let Err(message) = checked_prefix(&prefix.value) {
             self.problems.add(&prefix.span, message);
         }
         prefix.value
+    }
+}
+
+/// The beginning of the names of keys, if it can be one.
+pub fn checked_prefix(prefix: &str) -> Result<String, String> {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    match prefix.len() <= LONGEST_PREFIX && !prefix.is_empty() && prefix.bytes().all(fine) {
+        true => Ok(prefix.to_owned()),
+        false => Err(format!(
+            "a prefix has letters, digits, `-`, `_`, `.` and `:`, {LONGEST_PREFIX} at the most"
+        )),
     }
 }
 

@@ -153,6 +153,12 @@ async fn revoke(revocation: Revocation, control: &Control) -> Reply {
     if !ends.is_ok_and(|ends| ends > now) {
         return error(Fault::Invalid, &"it would be over at once, or never");
     }
+    if revocation
+        .before
+        .is_some_and(|before| before > now.as_millisecond() + 60_000)
+    {
+        return error(Fault::Invalid, &"those tokens are not issued yet");
+    }
     match control.store.revoke(&revocation).await {
         Ok(()) => {
             log(&revocation);

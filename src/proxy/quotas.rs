@@ -118,7 +118,9 @@ impl Gateway {
                 }
                 Err(_) if quota.when_unavailable == Fallback::Allow || !enforced => {
                     count("unavailable");
-                    self.metrics.shared().failed_open(&policy.service, "quota");
+                    if enforced {
+                        self.metrics.shared().failed_open(&policy.service, "quota");
+                    }
                 }
                 Err(unavailable) => {
                     count("unavailable");

@@ -63,9 +63,9 @@ impl MemoryStore {
             .claim(key, owner, after(now, lease), now.as_millisecond())
     }
 
-    pub(super) fn renew(&self, key: RecordKey, owner: Uuid, lease: Duration, now: Timestamp) {
+    pub(super) fn renew(&self, key: RecordKey, owner: Uuid, lease: Duration, now: Timestamp) -> bool {
         let mut records = self.records.lock();
-        records.renew(key, owner, after(now, lease), now.as_millisecond());
+        records.renew(key, owner, after(now, lease), now.as_millisecond())
     }
 
     pub(super) fn read(&self, name: Fingerprint, answered: Answered, now: Timestamp) -> Option<Bytes> {
@@ -79,7 +79,7 @@ impl MemoryStore {
         answer: (Fingerprint, Bytes),
         ttl: Duration,
         now: Timestamp,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<bool, Unavailable> {
         let mut records = self.records.lock();
         records.complete(key, owner, answer, after(now, ttl), now.as_millisecond())
     }

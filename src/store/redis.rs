@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -101,9 +101,9 @@ impl RedisStore {
             metrics.clone(),
         ));
         let tasks = [
-            tokio::spawn(Arc::clone(&link).keep()).abort_handle(),
-            tokio::spawn(Arc::clone(&records).keep()).abort_handle(),
-            tokio::spawn(Arc::clone(&follower).run()).abort_handle(),
+            for_ever(&link, Link::keep),
+            for_ever(&records, Link::keep),
+            for_ever(&follower, Follower::run),
         ];
         Ok(Self {
             keys,
@@ -144,7 +144,10 @@ impl RedisStore {
     }
 
     pub(super) async fn revoke(&self, revocation: &Revocation) -> Result<(), Unavailable> {
-        let arguments = revoke_arguments(std::slice::from_ref(revocation))?;
+        let known = self.ledger.snapshot().list().same(revocation);
+        // One for each target and issuer, so that many of one do not fill the set.
+        let revocation = &self.ledger.snapshot().list().with(revocation);
+        let arguments = revoke_arguments(std::slice::from_ref(revocation), known.as_ref())?;
         let arguments: Vec<_> = arguments.iter().map(Vec::as_slice).collect();
         let keys = [self.keys.set.as_str(), &self.keys.log, &self.keys.count];
         let answer: i64 = self.link.run(&REVOKE, &keys, &arguments).await?;
@@ -182,10 +185,10 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn renew(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<(), Unavailable> {
+    pub(super) async fn renew(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<bool, Unavailable> {
         self.of_record::<i64>(&RENEW, key, &[&claimed(owner), &millis(lease)])
             .await
-            .and_then(done)
+            .and_then(had)
     }
 
     pub(super) async fn complete(
@@ -194,12 +197,12 @@ impl RedisStore {
         owner: Uuid,
         (digest, record): (Fingerprint, Bytes),
         ttl: Duration,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<bool, Unavailable> {
         let value = [answered_head(digest).as_slice(), record.as_ref()].concat();
         let arguments: [&[u8]; 3] = [&claimed(owner), &millis(ttl), &value];
         self.on_its_way::<i64>(&COMPLETE, key, &arguments, value.len())
             .await
-            .and_then(done)
+            .and_then(had)
     }
 
     pub(super) async fn release(&self, key: Fingerprint, owner: Uuid) -> Result<(), Unavailable> {
@@ -249,6 +252,27 @@ impl RedisStore {
     }
 }
 
+/// Has a task run that never ends; if it does all the same, by a fault of ours, it begins again.
+fn for_ever<T, F>(of: &Arc<T>, task: fn(Arc<T>) -> F) -> AbortHandle
+where
+    T: Send + Sync + 'static,
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    let of = Arc::clone(of);
+    tokio::spawn(async move {
+        loop {
+            // Ends with this one.
+            let mut running = JoinSet::new();
+            running.spawn(task(Arc::clone(&of)));
+            running.join_next().await;
+            tracing::error!("a task of the store ended, and begins again");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    })
+    .abort_handle()
+}
+
 impl Drop for RedisStore {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
@@ -271,12 +295,18 @@ fn millis(time: Duration) -> Vec<u8> {
 }
 
 /// What [`REVOKE`] takes besides its keys.
-fn revoke_arguments(revocations: &[Revocation]) -> Result<Vec<Vec<u8>>, Unavailable> {
-    let mut arguments = vec![MAX_REVOCATIONS.to_string().into_bytes(), LOG.to_string().into_bytes()];
+fn revoke_arguments(revocations: &[Revocation], in_place_of: Option<&Revocation>) -> Result<Vec<Vec<u8>>, Unavailable> {
+    let written = |revocation: &Revocation| {
+        serde_json::to_vec(revocation).map_err(|error| Unavailable::because("error", error.to_string()))
+    };
+    let mut arguments = vec![
+        MAX_REVOCATIONS.to_string().into_bytes(),
+        LOG.to_string().into_bytes(),
+        in_place_of.map(written).transpose()?.unwrap_or_default(),
+    ];
     for revocation in revocations {
         arguments.push(revocation.expires.to_string().into_bytes());
-        arguments
-            .push(serde_json::to_vec(revocation).map_err(|error| Unavailable::because("error", error.to_string()))?);
+        arguments.push(written(revocation)?);
     }
     Ok(arguments)
 }
@@ -286,6 +316,10 @@ fn revoked(answer: i64) -> Result<(), Unavailable> {
     match answer {
         1 => Ok(()),
         0 => Err(Unavailable::full("there is no room for more revocations")),
+        2 => Err(Unavailable::because(
+            "error",
+            "by the clock of Redis it is over already: one of the clocks is wrong",
+        )),
         _ => Err(lie()),
     }
 }
@@ -294,6 +328,14 @@ fn done(answer: i64) -> Result<(), Unavailable> {
     match answer {
         1 => Ok(()),
         _ => Err(lie()),
+    }
+}
+
+/// Whether somebody had what was asked about.
+fn had(answer: i64) -> Result<bool, Unavailable> {
+    match answer {
+        0 => Ok(false),
+        answer => done(answer).map(|()| true),
     }
 }
 

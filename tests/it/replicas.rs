@@ -296,6 +296,43 @@ fn the_key_of_a_process_that_died_is_free_after_a_while() {
 }
 
 #[test]
+fn a_key_that_was_granted_without_a_word_is_given_up() {
+    let redis = Redis::start();
+    let gateway = setup(&redis.url(), &counting()).start();
+    let request = paid(&key(), "{}");
+    redis.freeze();
+    assert_no_store(&gateway, &request);
+    redis.thaw();
+    // What was asked is done now; nobody works on it.
+    eventually("the key is free", || gateway.send(&again(&request)).status == 201);
+}
+
+#[test]
+fn a_key_that_another_replica_took_over_is_told_of() {
+    let redis = Redis::start();
+    let latch = Latch::default();
+    let opened = latch.clone();
+    let upstream = Upstream::start(move |_| {
+        opened.wait();
+        Reply::status(201, "{}")
+    });
+    let gateway = setup(&redis.url(), &upstream).start();
+    let request = paid(&key(), "{}");
+    let mut wire = gateway.connect();
+    wire.write(request.bytes());
+    eventually("it is at the service", || upstream.seen(&request.case).len() == 1);
+    let keys: Vec<String> = redis.ask(&["KEYS", "sidegate:i:*"]);
+    redis.ask::<()>(&["SET", &keys[0], "cotherownerother"]);
+    latch.open();
+    assert_eq!(wire.answer("POST").unwrap().status, 201);
+    let lost = [("operation", "complete"), ("result", "lost")];
+    eventually("it is counted", || {
+        gateway.metric("sidegate_store_operations_total", &lost) == Some(1.0)
+    });
+    assert!(gateway.log_text().contains("may have been done twice"));
+}
+
+#[test]
 fn an_answer_that_a_redis_missed_is_kept_when_it_is_back() {
     let redis = Redis::durable();
     let latch = Latch::default();

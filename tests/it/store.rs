@@ -222,12 +222,10 @@ async fn leases_and_answers_end(store: &Store) {
 async fn only_the_owner_has_a_say(store: &Store) {
     let (key, owner, stranger) = (key(), Uuid::new_v4(), Uuid::new_v4());
     store.claim(key, owner, LEASE).await.unwrap();
-    store
-        .complete(key, stranger, answer(Bytes::from("r")), TTL)
-        .await
-        .unwrap();
+    assert_eq!(store.complete(key, stranger, answer("r"), TTL).await, Ok(false));
     store.release(key, stranger).await.unwrap();
-    store.renew(key, stranger, Duration::ZERO).await.unwrap();
+    assert_eq!(store.renew(key, stranger, Duration::ZERO).await, Ok(false));
+    assert_eq!(store.renew(key, owner, LEASE).await, Ok(true));
     assert_eq!(store.claim(key, stranger, LEASE).await, Ok(Claim::Taken));
     store.release(key, owner).await.unwrap();
     assert_eq!(store.claim(key, stranger, LEASE).await, Ok(Claim::Granted));
@@ -350,6 +348,30 @@ fn with_tls_and_a_password() {
     });
     let cause = runtime().block_on(stranger.store.connected()).unwrap_err();
     assert!(cause.cause().contains("NOAUTH"), "{cause}");
+}
+
+#[test]
+fn as_a_user_with_no_more_rights_than_the_readme_names() {
+    let readme = include_str!("../../README.md");
+    let rights = readme
+        .split('`')
+        .find(|code| code.starts_with("~sidegate:* +"))
+        .unwrap();
+    let redis = Redis::start();
+    let user: Vec<&str> = ["ACL", "SETUSER", "small", "reset", "on", ">pw"]
+        .into_iter()
+        .chain(rights.split(' '))
+        .collect();
+    redis.ask::<()>(&user);
+    let url = format!("redis://small:pw@127.0.0.1:{}", redis.port);
+    let (one, other) = (Replica::of(&url), Replica::of(&url));
+    check(&one, &other);
+    runtime().block_on(async {
+        one.store.revoke(&revocation("gone")).await.unwrap();
+        redis.ask::<()>(&["DEL", "sidegate:{r}:set", "sidegate:{r}:log", "sidegate:{r}:epoch"]);
+        let third = Replica::of(&url);
+        eventually("what was lost is back", async || third.refuses("gone")).await;
+    });
 }
 
 #[test]

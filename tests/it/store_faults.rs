@@ -36,8 +36,8 @@ async fn assert_unavailable(replica: &Replica, what: &str) {
     let began = Instant::now();
     let answers: [Result<(), Unavailable>; 6] = [
         store.claim(key, owner, LEASE).await.map(drop),
-        store.renew(key, owner, LEASE).await,
-        store.complete(key, owner, answer("r"), LEASE).await,
+        store.renew(key, owner, LEASE).await.map(drop),
+        store.complete(key, owner, answer("r"), LEASE).await.map(drop),
         store.release(key, owner).await,
         store.spend(key.name, rate()).await.map(drop),
         store.revoke(&revocation("never")).await,

@@ -121,13 +121,7 @@ fn what_is_over_is_forgotten() {
             expires: now + 300,
             ..revocation("short")
         };
-        let over = Revocation {
-            expires: now,
-            ..revocation("over")
-        };
         replica.store.revoke(&short).await.unwrap();
-        replica.store.revoke(&over).await.unwrap();
-        assert!(!replica.refuses("over"));
         eventually("it is over", async || !replica.refuses("short")).await;
         redis.ask::<()>(&["ZADD", SET, "1", "nonsense of long ago"]);
         replica.store.revoke(&revocation("long")).await.unwrap();
@@ -173,4 +167,52 @@ fn a_revocation_is_known_everywhere_soon() {
     );
     // The promise is 100 ms; a machine that is busy with other tests may be late.
     assert!(took[100] < Duration::from_millis(100), "{:?}", took[100]);
+}
+
+#[test]
+fn many_of_one_subject_are_one() {
+    let redis = Redis::start();
+    let replica = Replica::of(&redis.url());
+    let now = jiff::Timestamp::now().as_millisecond();
+    let of = |before| Revocation {
+        target: Target::Subject("s".into()),
+        issuer: None,
+        before: Some(before),
+        expires: now + 3_600_000,
+    };
+    runtime().block_on(async {
+        for before in [now - 3, now - 1, now - 2, now] {
+            replica.store.revoke(&of(before)).await.unwrap();
+        }
+    });
+    assert_eq!(redis.ask::<usize>(&["ZCARD", "sidegate:{r}:set"]), 1);
+    let late = Replica::of(&redis.url());
+    let known: Vec<Revocation> = late.store.revocations().list().iter().collect();
+    assert_eq!(known, [of(now)]);
+}
+
+#[test]
+fn what_is_over_by_the_clock_of_redis_is_not_acknowledged() {
+    let redis = Redis::start();
+    let replica = Replica::of(&redis.url());
+    let over = Revocation {
+        expires: jiff::Timestamp::now().as_millisecond() - 1,
+        ..revocation("over")
+    };
+    let refused = runtime().block_on(replica.store.revoke(&over)).unwrap_err();
+    assert!(refused.cause().contains("clock"), "{refused}");
+    assert_eq!(replica.store.revocations().list().len(), 0);
+}
+
+#[test]
+fn a_user_who_may_not_run_scripts_is_no_store() {
+    let redis = Redis::start();
+    redis.ask::<()>(&[
+        "ACL", "SETUSER", "poor", "on", ">pw", "~*", "+@all", "-eval", "-evalsha",
+    ]);
+    let url = format!("redis://poor:pw@127.0.0.1:{}", redis.port);
+    let replica = Replica::unsettled(&url, |_| {});
+    let answer = runtime().block_on(replica.store.connected()).unwrap_err();
+    assert!(answer.cause().contains("no permissions"), "{answer}");
+    assert!(replica.metric("sidegate_store_up") < 0.5);
 }

@@ -115,6 +115,10 @@ impl FromStr for RedisUrl {
             );
         }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if path.contains('@') {
+            // Of a password, nothing is told.
+            return Err("a `/` in the password of a URL is written `%2F`".into());
+        }
         let (user, hosts) = match authority.rsplit_once('@') {
             Some((user, hosts)) => (Some(user), hosts),
             None => (None, authority),

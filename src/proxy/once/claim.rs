@@ -31,6 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// The bytes of answers that wait to be kept.
 static WAITING: Semaphore = Semaphore::const_new(64 * 1024 * 1024);
 
+const TAKEN: &str = "a key was lost while its request was under way; the same request may have been done twice";
 const LOST: &str = "an answer could not be kept; the same request may be done twice";
 
 /// A key that is held.
@@ -53,7 +54,14 @@ impl Held {
         rule: &IdempotencyRule,
     ) -> Result<(Claim, Self), Unavailable> {
         let owner = Uuid::new_v4();
-        let claim = store.claim(key, owner, LEASE).await?;
+        let claim = match store.claim(key, owner, LEASE).await {
+            Ok(claim) => claim,
+            Err(unavailable) => {
+                // It may have been granted, and the word of it lost.
+                tokio::spawn(give_up(Arc::clone(store), key, owner));
+                return Err(unavailable);
+            }
+        };
         let granted = claim == Claim::Granted;
         let held = Self {
             store: Arc::clone(store),
@@ -101,7 +109,9 @@ impl Held {
 
     async fn try_keep(&mut self, digest: Fingerprint, record: &Bytes) -> Result<(), Unavailable> {
         let record = (digest, record.clone());
-        self.store.complete(self.key, self.owner, record, self.ttl).await?;
+        if !self.store.complete(self.key, self.owner, record, self.ttl).await? {
+            tracing::error!("{TAKEN}");
+        }
         // There is nothing to give up any more.
         if let Some(renewing) = self.renewing.take() {
             renewing.abort();
@@ -117,7 +127,18 @@ async fn renew(store: Arc<Store>, key: RecordKey, owner: Uuid) {
     loop {
         ticks.tick().await;
         // A failure is counted by the store; the next time it may go well.
-        let _ = store.renew(key, owner, LEASE).await;
+        if store.renew(key, owner, LEASE).await == Ok(false) {
+            tracing::error!("{TAKEN}");
+            return;
+        }
+    }
+}
+
+/// Makes a key free again, for as long as it would not be so by itself.
+async fn give_up(store: Arc<Store>, key: RecordKey, owner: Uuid) {
+    let deadline = Instant::now() + LEASE;
+    while store.release(key, owner).await.is_err() && Instant::now() < deadline {
+        sleep(FIRST_PAUSE).await;
     }
 }
 
@@ -128,7 +149,7 @@ impl Drop for Held {
         renewing.abort();
         let (store, key, owner) = (Arc::clone(&self.store), self.key, self.owner);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { store.release(key, owner).await });
+            runtime.spawn(give_up(store, key, owner));
         }
     }
 }

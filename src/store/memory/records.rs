@@ -89,10 +89,12 @@ impl Records {
         Ok(Claim::Granted)
     }
 
-    pub(super) fn renew(&mut self, key: RecordKey, owner: Uuid, until: Millis, now: Millis) {
-        if self.is_open_to(key.name, owner, now) {
+    pub(super) fn renew(&mut self, key: RecordKey, owner: Uuid, until: Millis, now: Millis) -> bool {
+        let is_open = self.is_open_to(key.name, owner, now);
+        if is_open {
             self.insert(key, State::Claimed(owner), until);
         }
+        is_open
     }
 
     pub(super) fn read(&mut self, name: Fingerprint, digest: Fingerprint, now: Millis) -> Option<Bytes> {
@@ -109,9 +111,9 @@ impl Records {
         (digest, record): (Fingerprint, Bytes),
         until: Millis,
         now: Millis,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<bool, Unavailable> {
         if !self.is_open_to(key.name, owner, now) {
-            return Ok(());
+            return Ok(false);
         }
         // Its own claim makes room for it.
         let claimed = self.slots.get(&key.name).map_or(now, |slot| slot.until);
@@ -121,7 +123,7 @@ impl Records {
             return Err(full());
         }
         self.insert(key, State::Answered(digest, record), until);
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn release(&mut self, name: Fingerprint, owner: Uuid) {
@@ -240,7 +242,7 @@ mod tests {
         assert_eq!(claim(&mut records, OTHER, 31), Ok(Claim::Taken));
         assert_eq!(claim(&mut records, OTHER, 59), Ok(Claim::Granted), "the lease is over");
         records.release(key("k").name, ONE);
-        records.complete(key("k"), ONE, answer(b"late"), TTL, 60).unwrap();
+        assert_eq!(records.complete(key("k"), ONE, answer(b"late"), TTL, 60), Ok(false));
         assert_eq!(
             claim(&mut records, ONE, 60),
             Ok(Claim::Taken),
@@ -269,7 +271,7 @@ mod tests {
         records.renew(key("k"), ONE, LEASE, 0);
         assert_eq!(claim(&mut records, OTHER, 29), Ok(Claim::Taken));
         assert_eq!(claim(&mut records, OTHER, 30), Ok(Claim::Granted));
-        records.renew(key("k"), ONE, 31 + LEASE, 31);
+        assert!(!records.renew(key("k"), ONE, 31 + LEASE, 31), "somebody else has it");
         records.complete(key("k"), OTHER, answer(b"r"), TTL, 32).unwrap();
         records.renew(key("k"), ONE, 33 + LEASE, 33);
         assert_eq!(claim(&mut records, ONE, 34), Ok(answered(1)));
@@ -291,18 +293,18 @@ mod tests {
             assert_eq!(records.claim(of(name, share), ONE, now + LEASE, now)?, Claim::Granted);
             records.complete(of(name, share), ONE, answer(&half), now + TTL, now)
         };
-        assert_eq!(keep(&mut records, "a", "x", 0), Ok(()));
-        assert_eq!(keep(&mut records, "b", "x", 0), Ok(()));
+        assert_eq!(keep(&mut records, "a", "x", 0), Ok(true));
+        assert_eq!(keep(&mut records, "b", "x", 0), Ok(true));
         assert_eq!(keep(&mut records, "c", "x", 1), Err(full()), "the share is used up");
         for share in 1..8 {
             for name in ["a", "b"] {
                 let name = format!("{name}{share}");
-                assert_eq!(keep(&mut records, &name, &share.to_string(), 1), Ok(()), "{share}");
+                assert_eq!(keep(&mut records, &name, &share.to_string(), 1), Ok(true), "{share}");
             }
         }
         assert_eq!(records.all.bytes, ALL.bytes);
         assert_eq!(keep(&mut records, "d", "y", 2), Err(full()), "all is used up");
-        assert_eq!(keep(&mut records, "d", "y", 200), Ok(()), "what is over makes room");
+        assert_eq!(keep(&mut records, "d", "y", 200), Ok(true), "what is over makes room");
         assert_eq!((records.all.records, records.shares.len()), (1, 1));
     }
 }

@@ -13,9 +13,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::connect::{Connection, Connector};
 use super::keys::Keys;
 use super::pause::{Pauses, jitter};
-use super::scripts::Script;
+use super::scripts::{PROBE, Script};
 use super::state::State;
 use super::trouble::Trouble;
+use crate::fingerprint::Fingerprint;
 use crate::store::Unavailable;
 use crate::telemetry::metrics::Metrics;
 
@@ -169,7 +170,10 @@ impl Link {
         let tried = match connection {
             Ok(connection) => {
                 let live = Arc::new(Live(connection));
-                self.beat(&live).await.map(|()| live)
+                match self.beat(&live).await {
+                    Ok(()) => self.probe(&live).await.map(|()| live),
+                    Err(trouble) => Err(trouble),
+                }
             }
             Err(trouble) => Err(trouble),
         };
@@ -178,6 +182,15 @@ impl Link {
             .map_or_else(|trouble| trouble.unavailable.result, |_| "ok");
         self.metrics.store().operation("connect", result);
         tried
+    }
+
+    /// Whether scripts may be run at all: somebody who may not can do nothing here.
+    async fn probe(&self, live: &Live) -> Result<(), Trouble> {
+        let deadline = Instant::now() + self.longest;
+        let key = self.keys.record(Fingerprint::of(&[b"probe"]));
+        let probe = PROBE.by_text(&[&key], &[]);
+        let mut connection = live.0.clone();
+        in_time(deadline, connection.query(&probe)).await.map(|_: Value| ())
     }
 
     fn shows_up(&self, up: bool) {

@@ -50,29 +50,35 @@ return false",
 });
 
 /// Prolongs a claim, or makes it again where nothing is: a server may have lost it. Arguments:
-/// claim, milliseconds.
+/// claim, milliseconds. Answers 0 if somebody else has it.
 pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('GETRANGE', KEYS[1], 0, 32) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return 1
 end
-return 1",
+return 0",
     )
 });
 
 /// Puts an answer in the place of a claim, or where nothing is. Arguments: claim, milliseconds,
-/// what is kept.
+/// what is kept. Answers 0 if somebody else has the key.
 pub(super) static COMPLETE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('GETRANGE', KEYS[1], 0, 32) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+  return 1
 end
-return 1",
+return 0",
     )
 });
 
 /// All that is under a key.
 pub(super) static READ: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('GET', KEYS[1])"));
+
+/// What every script here needs, without changing anything.
+pub(super) static PROBE: LazyLock<Script> =
+    LazyLock::new(|| Script::new("redis.call('TIME') return redis.call('EXISTS', KEYS[1])"));
 
 /// Takes a claim away. Argument: claim.
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
@@ -91,7 +97,7 @@ pub(super) static SPEND: LazyLock<Script> = LazyLock::new(|| {
 local now = time[1] * 1000000 + time[2]
 local found = redis.call('GET', KEYS[1])
 if found and not string.match(found, '^%d+$') then return redis.error_reply('ERR this is no bucket') end
-local debt = math.max(tonumber(found or '0') - now, 0)
+local debt = math.min(math.max(tonumber(found or '0') - now, 0), tonumber(ARGV[2]))
 local after = debt + ARGV[1]
 if after > tonumber(ARGV[2]) then return {0, debt} end
 redis.call('SET', KEYS[1], string.format('%.0f', now + after), 'PX', string.format('%.0f', math.ceil(after / 1000)))
@@ -100,17 +106,22 @@ return {1, after}",
 });
 
 /// Adds revocations, and forgets those that are over. Keys: set, log, count. Arguments: the most
-/// that there may be, the length of the log, and for each when it is forgotten and what it is.
-/// Answers 1 if there was room for all. The first step takes no memory, and Redis lets a script go
+/// that there may be, the length of the log, one that is there and that they take the place of, and
+/// for each when it is forgotten and what it is. Answers 1 if there was room for all, and 2 if some
+/// are over by the clock of the server. The first step takes no memory, and Redis lets a script go
 /// on that has begun: one that is full still takes revocations.
 pub(super) static REVOKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+if ARGV[3] ~= ARGV[5] then redis.call('ZREM', KEYS[1], ARGV[3]) end
+local answer = 1
 local room = tonumber(ARGV[1]) - redis.call('ZCARD', KEYS[1])
-for at = 3, #ARGV, 2 do
-  if tonumber(ARGV[at]) > now and not redis.call('ZSCORE', KEYS[1], ARGV[at + 1]) then
+for at = 4, #ARGV, 2 do
+  if tonumber(ARGV[at]) <= now then
+    answer = 2
+  elseif not redis.call('ZSCORE', KEYS[1], ARGV[at + 1]) then
     if room < 1 then return 0 end
     room = room - 1
     local count = redis.call('INCR', KEYS[3])
@@ -118,6 +129,6 @@ for at = 3, #ARGV, 2 do
     redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'n', count, 'r', ARGV[at + 1])
   end
 end
-return 1",
+return answer",
     )
 });
