@@ -96,6 +96,9 @@ impl Gateway {
             decision = decide();
         }
         ctx.decision_duration = started.elapsed();
+        if let Some(lookup) = decision.lookup {
+            self.metrics.token_lookup(lookup);
+        }
         if decision
             .principal
             .as_ref()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::problem::{Place, Problem, Source};
 use super::route::{Route, Segment};
 use super::sources::Sources;
+use super::token_cache::TokenCache;
 use super::{ErrorStyle, HostPattern, Policy, check};
 
 /// The policies in force together.
@@ -14,6 +15,7 @@ pub struct PolicySet {
     default_errors: ErrorStyle,
     /// Hosts and prefixes, those that decide first in front.
     order: Vec<Entry>,
+    tokens: TokenCache,
 }
 
 /// A route by its place in a set.
@@ -75,6 +77,7 @@ impl PolicySet {
             policies,
             default_errors,
             order,
+            tokens: TokenCache::default(),
         }
     }
 
@@ -129,6 +132,11 @@ impl PolicySet {
     /// All policies, in the order of their files.
     pub fn policies(&self) -> &[Policy] {
         &self.policies
+    }
+
+    /// The tokens that were verified for these policies.
+    pub fn tokens(&self) -> &TokenCache {
+        &self.tokens
     }
 
     /// How errors are written where no policy says it.

@@ -366,7 +366,7 @@ impl RequestContext {
             idempotency: self.idempotency,
             reason: self.rejection.as_ref().map(|rejection| rejection.reason().code()),
             cause: self.rejection.as_ref().map(Rejection::cause),
-            subject: principal.and_then(|principal| principal.subject.as_deref()),
+            subject: principal.and_then(Principal::subject),
             tenant: tenant.as_deref(),
             client_id: principal.and_then(|principal| principal.client.as_deref()),
             method: method.as_str(),

@@ -9,6 +9,8 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::policy::token_cache::Lookup;
+
 mod shared;
 mod store;
 
@@ -30,6 +32,7 @@ pub struct Metrics {
     in_flight: IntGauge,
     connections: IntGauge,
     connections_refused: IntCounterVec,
+    token_cache: [IntCounter; Lookup::ALL.len()],
     jwks_refreshes: IntCounterVec,
     jwks_last_success: GaugeVec,
     jwks_keys: GaugeVec,
@@ -100,6 +103,7 @@ impl Metrics {
                 "Connections for which a listener had no room.",
                 &["listener"],
             )?,
+            token_cache: token_cache(&registry)?,
             jwks_refreshes: counter(
                 "sidegate_jwks_refreshes_total",
                 "Fetches of key sets, by issuer and result.",
@@ -211,6 +215,15 @@ impl Metrics {
         self.connections_refused.with_label_values(&[listener])
     }
 
+    /// Counts a token that was looked for among those that are known.
+    pub fn token_lookup(&self, lookup: Lookup) {
+        let [hit, miss] = &self.token_cache;
+        match lookup {
+            Lookup::Hit => hit.inc(),
+            Lookup::Miss => miss.inc(),
+        }
+    }
+
     /// Counts a fetch of a key set, and notes when it went well.
     pub fn jwks_refresh(&self, issuer: &str, result: KeyRefresh, now: jiff::Timestamp) {
         self.jwks_refreshes.with_label_values(&[issuer, result.label()]).inc();
@@ -271,6 +284,14 @@ impl Metrics {
     pub fn certificate_expires(&self, listener: &str, at: i64) {
         self.certificate_expiry.with_label_values(&[listener]).set(seconds(at));
     }
+}
+
+/// One counter for each result.
+fn token_cache(registry: &Registry) -> Result<[IntCounter; Lookup::ALL.len()], prometheus::Error> {
+    let help = "Bearer tokens, by whether they were known from an earlier request.";
+    let options = Opts::new("sidegate_token_cache_total", help);
+    let lookups = register(registry, IntCounterVec::new(options, &["result"])?)?;
+    Ok(Lookup::ALL.map(|lookup| lookups.with_label_values(&[lookup.label()])))
 }
 
 /// What became of a fetch of a key set.
