@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
-use http::{HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -49,7 +49,7 @@ pub mod upstream;
 pub mod watch;
 
 use context::RequestContext;
-use error_response::{REQUEST_ID, render};
+use error_response::{REQUEST_ID_NAME, render};
 use facts::Target;
 use failures::{blame_client, rejection_of};
 use guard::Guard;
@@ -107,7 +107,7 @@ impl Gateway {
         {
             self.metrics.shared().failed_open(&policy.service, "revocation");
         }
-        ctx.decided(decision, target.query());
+        ctx.decided(decision, target);
     }
 
     fn hop(&self, session: &Session) -> Hop {
@@ -172,7 +172,7 @@ impl ProxyHttp for Gateway {
         let target = Target::of(session);
         let headers = &session.req_header().headers;
         ctx.ids = RequestIds::of(headers);
-        ctx.sent_path = String::from_utf8_lossy(target.path()).into_owned();
+        ctx.target = target.clone();
         ctx.grpc = is_grpc(headers);
         if let Some(rejection) = self.check_head(session, &target) {
             let host = facts::authority(session).map(host_of);
@@ -248,6 +248,10 @@ impl ProxyHttp for Gateway {
         if once && !facts::is_websocket(session.req_header()) {
             upstream.insert_header(CONNECTION, "close")?;
         }
+        // Most often the path is forwarded as it came.
+        if upstream.uri.authority().is_none() && upstream.raw_path() == &*ctx.forward {
+            return Ok(());
+        }
         upstream.set_raw_path(&ctx.forward)
     }
 
@@ -306,10 +310,7 @@ impl ProxyHttp for Gateway {
             response.remove_header(&CONTENT_LENGTH);
         }
         ctx.rate_limits.write(response)?;
-        if let Ok(id) = HeaderValue::from_str(&ctx.ids.request_id) {
-            response.insert_header(REQUEST_ID, id)?;
-        }
-        Ok(())
+        response.insert_header(REQUEST_ID_NAME, ctx.ids.request_id_value())
     }
 
     fn response_body_filter(

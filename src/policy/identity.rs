@@ -157,8 +157,8 @@ impl Identity {
 
     /// Whether a header name of the client could be taken for one of Sidegate's: in any case,
     /// with `_`, `.` or another character for `-`, with or without `http-` before it.
-    pub fn owns(&self, name: &str) -> bool {
-        self.owned.iter().any(|owned| is_alias(name, owned))
+    pub fn owns(&self, name: &FoldedName<'_>) -> bool {
+        self.owned.iter().any(|owned| name.is(owned))
     }
 }
 
@@ -206,15 +206,53 @@ fn is_visible(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic() || b == b' ') && text.trim().len() == text.len()
 }
 
-/// Whether a header name is another spelling of a lower-case name with hyphens.
-pub fn is_alias(name: &str, of: &str) -> bool {
-    let same = |name: &[u8]| name.len() == of.len() && name.iter().map(|b| fold_byte(*b)).eq(of.bytes());
-    let name = name.as_bytes();
-    same(name) || (name.len() == of.len() + 5 && is_http(name) && name.get(5..).is_some_and(same))
+/// A header name as services may read it: in lower case, with `-` for all that is neither letter nor
+/// digit, with and without `http-` before it.
+#[derive(Debug, Clone, Copy)]
+pub struct FoldedName<'n> {
+    whole: &'n [u8],
+    behind_http: Option<&'n [u8]>,
 }
 
-fn is_http(name: &[u8]) -> bool {
-    name.iter().take(5).map(|b| fold_byte(*b)).eq(*b"http-")
+impl FoldedName<'_> {
+    /// Folds a name, and looks at it.
+    pub fn look<T>(name: &str, look: impl FnOnce(FoldedName<'_>) -> T) -> T {
+        let mut short = [0; 64];
+        let long: Vec<u8>;
+        let whole = if let Some(short) = short.get_mut(..name.len()) {
+            for (to, from) in short.iter_mut().zip(name.bytes()) {
+                *to = fold_byte(from);
+            }
+            &*short
+        } else {
+            long = name.bytes().map(fold_byte).collect();
+            &long
+        };
+        look(FoldedName {
+            whole,
+            behind_http: whole.strip_prefix(b"http-"),
+        })
+    }
+
+    /// Whether it is another spelling of a lower-case name with hyphens.
+    pub fn is(&self, of: &str) -> bool {
+        self.readings().any(|reading| reading == of.as_bytes())
+    }
+
+    /// Whether it begins like a lower-case name with hyphens, in any spelling.
+    pub fn begins(&self, start: &str) -> bool {
+        self.readings().any(|reading| reading.starts_with(start.as_bytes()))
+    }
+
+    /// With `http-` and without.
+    pub fn readings(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.whole).chain(self.behind_http)
+    }
+}
+
+/// Whether a header name is another spelling of a lower-case name with hyphens.
+pub fn is_alias(name: &str, of: &str) -> bool {
+    FoldedName::look(name, |name| name.is(of))
 }
 
 /// A name in lower case with hyphens.
@@ -256,7 +294,18 @@ mod tests {
             ("https-x-user-id", false),
             ("user-agent", false),
         ] {
-            assert_eq!(identity.owns(name), want, "{name}");
+            assert_eq!(FoldedName::look(name, |name| identity.owns(&name)), want, "{name}");
+        }
+        let long = format!("http-{}", "x".repeat(70));
+        assert!(is_alias(&long.replace('-', "_"), &"x".repeat(70)));
+        assert!(!is_alias(&long, &"x".repeat(69)));
+        for (name, start, want) in [
+            ("ssl-client-s-dn", "ssl-client-", true),
+            ("HTTP_SSL_CLIENT_S_DN", "ssl-client-", true),
+            ("ssl-client", "ssl-client-", false),
+            ("x-ssl-client-", "ssl-client-", false),
+        ] {
+            assert_eq!(FoldedName::look(name, |name| name.begins(start)), want, "{name}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method};
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use pingora::proxy::Session;
 use prometheus::IntGauge;
 
 use super::error_response::ErrorContext;
+use super::facts::Target;
 use super::ids::RequestIds;
 use super::in_force::InForce;
 use super::pace::{Pace, PaceLimits};
@@ -39,14 +41,14 @@ pub struct RequestContext {
     pub in_force: Arc<InForce>,
     /// The ids of the request.
     pub ids: RequestIds,
-    /// The path as the client sent it, for error bodies and the log.
-    pub sent_path: String,
+    /// The target as the client sent it.
+    pub target: Target,
     /// The policy that the request is for.
     pub policy: Option<usize>,
     /// The route that matched.
     pub route: Option<RouteIndex>,
     /// The path and query that are forwarded.
-    pub forward: Vec<u8>,
+    pub forward: Bytes,
     /// The caller, as far as it was proven.
     pub principal: Option<Principal>,
     /// The proof that the request may be forwarded.
@@ -143,10 +145,10 @@ impl RequestContext {
             started: Instant::now(),
             in_force,
             ids: RequestIds::default(),
-            sent_path: String::new(),
+            target: Target::default(),
             policy: None,
             route: None,
-            forward: Vec::new(),
+            forward: Bytes::new(),
             principal: None,
             permit: None,
             ping: false,
@@ -186,7 +188,7 @@ impl RequestContext {
     pub fn hand_over(&mut self, report: &Arc<Mutex<Report>>) -> Self {
         Self {
             ids: self.ids.clone(),
-            sent_path: self.sent_path.clone(),
+            target: self.target.clone(),
             policy: self.policy,
             route: self.route,
             forward: self.forward.clone(),
@@ -231,16 +233,14 @@ impl RequestContext {
     }
 
     /// Keeps what was decided.
-    pub fn decided(&mut self, decision: Decision<'_>, query: &[u8]) {
+    pub fn decided(&mut self, decision: Decision<'_>, target: &Target) {
         self.policy = decision.policy;
         self.route = decision.route;
         self.decision = decision.outcome.label();
         self.ping = decision.outcome.is_ping();
         self.principal = decision.principal;
         if let Some(path) = &decision.path {
-            self.forward.clear();
-            self.forward.extend_from_slice(path.as_str().as_bytes());
-            self.forward.extend_from_slice(query);
+            self.forward = target.with_path(path.as_str().as_bytes());
         }
         (self.permit, self.rejection) = match decision.outcome {
             Outcome::Allow(permit) => (Some(permit), None),
@@ -272,7 +272,7 @@ impl RequestContext {
         let (found, now) = (self.matched(), jiff::Timestamp::now());
         ErrorContext {
             grpc: self.grpc,
-            ..ErrorContext::new(&self.in_force.policies, found, &self.ids, &self.sent_path, now)
+            ..ErrorContext::new(&self.in_force.policies, found, &self.ids, self.target.shown_path(), now)
         }
     }
 
@@ -357,8 +357,8 @@ impl RequestContext {
             .map(|tenant| tenant.to_string());
         let sent = session.body_bytes_sent() + unsent;
         AccessLine {
-            request_id: &self.ids.request_id,
-            trace_id: &self.ids.trace_id,
+            request_id: self.ids.request_id(),
+            trace_id: self.ids.trace_id(),
             service,
             route: pattern,
             auth: route.map_or(NONE, Route::auth_label),
@@ -370,7 +370,7 @@ impl RequestContext {
             tenant: tenant.as_deref(),
             client_id: principal.and_then(|principal| principal.client.as_deref()),
             method: method.as_str(),
-            path: &self.sent_path,
+            path: &self.target.shown_path(),
             client: super::facts::peer_address(session),
             status,
             upstream_status: self.upstream_status,

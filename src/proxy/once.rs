@@ -84,7 +84,7 @@ impl Gateway {
             return Ok(Standing::Ordinary);
         };
         let host = facts::authority(session).map_or("", host_of);
-        let request = (&header.method, host, ctx.forward.as_slice());
+        let request = (&header.method, host, &*ctx.forward);
         let name = idempotency::bound((policy, route), principal, request, &header.headers, key)?;
         let count = |result| self.metrics.shared().idempotency(&policy.service, result);
         let share = caller::share(principal);
@@ -132,7 +132,7 @@ impl Gateway {
             ctx.refuse(Reason::IdempotencyKeyReused.into());
             return Ok(false);
         }
-        let (header, body) = match self.record(key, answered, &ctx.ids.request_id).await {
+        let (header, body) = match self.record(key, answered, ctx.ids.request_id()).await {
             Ok(answer) => answer,
             Err(rejection) => {
                 count("unavailable");

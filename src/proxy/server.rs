@@ -322,8 +322,8 @@ fn on_the_wire(answer: &super::error_response::ErrorResponse, method: &Method) -
 
 fn log(rejection: &Rejection, service: &str, ids: &RequestIds, method: &Method, path: &str, status: u16) {
     AccessLine {
-        request_id: &ids.request_id,
-        trace_id: &ids.trace_id,
+        request_id: ids.request_id(),
+        trace_id: ids.trace_id(),
         service,
         route: NONE,
         auth: NONE,
