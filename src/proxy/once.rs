@@ -86,7 +86,8 @@ impl Gateway {
         let host = facts::authority(session).map_or("", host_of);
         let request = (&header.method, host, ctx.forward.as_slice());
         let name = idempotency::bound((policy, route), principal, request, &header.headers, key)?;
-        let count = |result| self.metrics.shared().idempotency(&policy.service, result);
+        let at = ctx.at();
+        let count = |result| in_force.metrics.idempotency(at, result);
         let share = caller::share(principal);
         let key = RecordKey { name, share };
         match Held::take(&self.store, key, rule).await {
@@ -104,7 +105,7 @@ impl Gateway {
                 count("unavailable");
                 match rule.when_unavailable {
                     Fallback::Allow => {
-                        self.metrics.shared().failed_open(&policy.service, "idempotency");
+                        in_force.metrics.failed_open(at, "idempotency");
                         Ok(Standing::Ordinary)
                     }
                     Fallback::Deny => Err(no_store(&unavailable)),
@@ -125,8 +126,8 @@ impl Gateway {
             session.as_downstream_mut().write_continue_response().await?;
         }
         let digest = self.digest_body(session, ctx).await?;
-        let service = ctx.matched().0.map(|policy| policy.service.clone()).unwrap_or_default();
-        let count = |result| self.metrics.shared().idempotency(&service, result);
+        let (in_force, at) = (Arc::clone(&ctx.in_force), ctx.at());
+        let count = |result| in_force.metrics.idempotency(at, result);
         if answered.digest != digest {
             count("reused");
             ctx.refuse(Reason::IdempotencyKeyReused.into());
