@@ -87,7 +87,7 @@ impl Gateway {
         let facts = facts::of(session, target, self.limits.body_bytes, Timestamp::now().as_second());
         let in_force = Arc::clone(&ctx.in_force);
         let decide = || decide(&in_force.policies, &facts, self.store.revocations().view(), &mut ());
-        let mut started = Instant::now();
+        let mut started = ctx.started;
         let mut decision = decide();
         let rejection = decision.outcome.rejection();
         let keys = self.policies.keys();
@@ -95,7 +95,9 @@ impl Gateway {
             started = Instant::now();
             decision = decide();
         }
-        ctx.decision_duration = started.elapsed();
+        let ended = Instant::now();
+        ctx.decision_duration = ended - started;
+        ctx.upstream_started = Some(ended);
         if decision
             .principal
             .as_ref()

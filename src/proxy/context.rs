@@ -34,7 +34,8 @@ use crate::telemetry::metrics::{At, Metrics, NONE};
     reason = "each is a fact of its own, in any combination"
 )]
 pub struct RequestContext {
-    started: Instant,
+    /// When its head was there.
+    pub started: Instant,
     /// The policies that it began with, and keeps.
     pub in_force: Arc<InForce>,
     /// The ids of the request.
@@ -139,8 +140,9 @@ impl RequestContext {
     }
 
     fn new(in_force: Arc<InForce>, presence: Presence) -> Self {
+        let now = Instant::now();
         Self {
-            started: Instant::now(),
+            started: now,
             in_force,
             ids: RequestIds::default(),
             sent_path: String::new(),
@@ -156,7 +158,7 @@ impl RequestContext {
             decision_duration: Duration::ZERO,
             grpc: false,
             body_bytes: 0,
-            pace: Pace::start(Instant::now()),
+            pace: Pace::start(now),
             upstream_started: None,
             upstream_duration: None,
             upstream_status: None,

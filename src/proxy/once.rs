@@ -21,6 +21,7 @@ use crate::caller;
 use crate::fingerprint::Fingerprint;
 use crate::idempotency::{self, Record};
 use crate::policy::Fallback;
+use crate::policy::route::Route;
 use crate::rejection::{Reason, Rejection};
 use crate::request::host_of;
 use crate::store::{Answered, Claim, RecordKey, Unavailable};
@@ -52,6 +53,12 @@ impl Gateway {
     /// Asks the store about an allowed request. Whether it is answered by now; if not, it may have
     /// been refused.
     pub(super) async fn ask_store(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        let asks = |route: &Route| route.idempotency.is_some() || !route.quotas.is_empty();
+        if !ctx.matched().1.is_some_and(asks) {
+            return Ok(false);
+        }
+        // What the store takes is not the service's time.
+        ctx.upstream_started = None;
         let held = match self.standing(session, ctx).await {
             Ok(Standing::Ordinary) => None,
             Ok(Standing::First(held)) => Some(held),

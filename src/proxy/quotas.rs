@@ -77,9 +77,7 @@ impl Gateway {
             return Ok(());
         }
         let principal = ctx.principal.take().unwrap_or_default();
-        let counted = self
-            .count_in((policy, route), session, &principal, ctx)
-            .await;
+        let counted = self.count_in((policy, route), session, &principal, ctx).await;
         ctx.principal = Some(principal);
         counted
     }

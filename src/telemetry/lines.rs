@@ -94,9 +94,7 @@ impl Lines {
             told: false,
             _hold: hold,
         };
-        let thread = thread::Builder::new()
-            .name("log".into())
-            .spawn(move || writer.run())?;
+        let thread = thread::Builder::new().name("log".into()).spawn(move || writer.run())?;
         let lines = Self {
             shared,
             writer: thread.thread().clone(),

@@ -97,7 +97,7 @@ fn micros(duration: Duration) -> u64 {
 fn string(name: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
     // Without a branch for each byte, it looks at many at a time.
-    let special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    let special = |byte: u8| matches!(byte, ..b' ' | b'"' | b'\\');
     if value.bytes().fold(false, |found, byte| found | special(byte)) {
         json(value, out);
     } else {

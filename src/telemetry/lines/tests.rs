@@ -5,7 +5,9 @@ use super::*;
 /// What was written, piece by piece. Nothing is written until somebody reads.
 fn start(threads: usize) -> (Lines, Writing, Receiver<Vec<u8>>) {
     let (write, read): (SyncSender<Vec<u8>>, _) = sync_channel(0);
-    let write = move |lines: &[u8]| write.send(lines.to_vec()).unwrap();
+    let write = move |lines: &[u8]| {
+        let _ = write.send(lines.to_vec());
+    };
     let (lines, writing) = Lines::start(threads, dropped().unwrap(), write).unwrap();
     (lines, writing, read)
 }

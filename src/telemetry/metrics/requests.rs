@@ -128,7 +128,12 @@ impl PolicyMetrics {
     pub fn request(&self, at: At, method: &Method, status: u16, took: Duration) {
         let key = (method_label(method), status_key(status));
         let counter = self.route(at).requests.get(key, || {
-            let labels = [self.service_label(at), self.route_label(at), key.0, &status_label(key.1)];
+            let labels = [
+                self.service_label(at),
+                self.route_label(at),
+                key.0,
+                &status_label(key.1),
+            ];
             self.vectors.requests.with_label_values(&labels)
         });
         counter.inc();
@@ -227,8 +232,23 @@ fn method_label(method: &Method) -> &'static str {
 /// The status, or its class: a service may answer with statuses that nobody registered.
 fn status_key(status: u16) -> u16 {
     match status {
-        100 | 101 | 103 | 200..=206 | 300..=304 | 307 | 308 | 400..=406 | 408..=410 | 412..=417 | 422 | 425 | 426 | 428
-        | 429 | 431 | 500..=504 => status,
+        100
+        | 101
+        | 103
+        | 200..=206
+        | 300..=304
+        | 307
+        | 308
+        | 400..=406
+        | 408..=410
+        | 412..=417
+        | 422
+        | 425
+        | 426
+        | 428
+        | 429
+        | 431
+        | 500..=504 => status,
         100..=599 => status / 100,
         _ => 0,
     }

@@ -74,8 +74,7 @@ fn traced(line: &AccessLine<'_>) -> String {
 
 /// All but the timestamp.
 fn rest(line: &str) -> &str {
-    let start = r#"{"timestamp":"2026-11-22T01:20:22.179642Z""#.len();
-    &line[start..]
+    line.split_at(r#"{"timestamp":"2026-11-22T01:20:22.179642Z""#.len()).1
 }
 
 #[track_caller]

@@ -71,6 +71,11 @@ fn the_page_has_what_was_counted_and_nothing_else() {
 }
 
 #[test]
+fn a_route_that_nobody_asks_for_takes_next_to_nothing() {
+    assert!(size_of::<OnceLock<Box<RouteMetrics>>>() <= 16);
+}
+
+#[test]
 fn counts_outlive_the_policies() {
     let metrics = Metrics::new().unwrap();
     let took = Duration::from_micros(7);
