@@ -311,7 +311,7 @@ pub fn edge(
     places: &Places,
 ) -> Arc<Edge> {
     let proxy = proxy(config, (policies, store), metrics, places);
-    let refuse = refuse(Arc::clone(policies), metrics.clone(), config.log.access);
+    let refuse = refuse(Arc::clone(policies), config.log.access);
     Arc::new(Edge::new(proxy, &config.limits, refuse))
 }
 

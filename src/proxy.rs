@@ -24,7 +24,7 @@ use crate::decision::decide;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{IDEMPOTENCY_KEY, host_of, is_grpc};
 use crate::store::Store;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{At, Metrics};
 
 pub mod answer;
 mod bounds;
@@ -87,7 +87,7 @@ impl Gateway {
         let facts = facts::of(session, target, self.limits.body_bytes, Timestamp::now().as_second());
         let in_force = Arc::clone(&ctx.in_force);
         let decide = || decide(&in_force.policies, &facts, self.store.revocations().view(), &mut ());
-        let mut started = Instant::now();
+        let mut started = ctx.started;
         let mut decision = decide();
         let rejection = decision.outcome.rejection();
         let keys = self.policies.keys();
@@ -95,7 +95,9 @@ impl Gateway {
             started = Instant::now();
             decision = decide();
         }
-        ctx.decision_duration = started.elapsed();
+        let ended = Instant::now();
+        ctx.decision_duration = ended - started;
+        ctx.upstream_started = Some(ended);
         if let Some(lookup) = decision.lookup {
             self.metrics.token_lookup(lookup);
         }
@@ -103,9 +105,12 @@ impl Gateway {
             .principal
             .as_ref()
             .is_some_and(|principal| principal.revocation_unknown)
-            && let Some(policy) = decision.policy.and_then(|index| in_force.policies.get(index))
         {
-            self.metrics.shared().failed_open(&policy.service, "revocation");
+            let at = At {
+                policy: decision.policy,
+                route: decision.route,
+            };
+            in_force.metrics.failed_open(at, "revocation");
         }
         ctx.decided(decision, target);
     }
@@ -188,7 +193,7 @@ impl ProxyHttp for Gateway {
         if ctx.permit.is_some() {
             return Ok(false);
         }
-        ctx.count_decision(&self.metrics);
+        ctx.count_decision();
         if ctx.ping {
             return answer::pong(session, &ctx.ids).await.map(|()| true);
         }
@@ -301,7 +306,7 @@ impl ProxyHttp for Gateway {
         ctx.upstream_answered(response, &session.req_header().method);
         ctx.tell();
         ctx.moved(&self.limits);
-        ctx.count_decision(&self.metrics);
+        ctx.count_decision();
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
@@ -325,7 +330,7 @@ impl ProxyHttp for Gateway {
         if end && !session.as_downstream_mut().is_body_done() {
             // Whatever becomes of the rest of the request, it has had its answer.
             let unsent = body.as_ref().map_or(0, Bytes::len);
-            ctx.end(&self.metrics, session, self.access_log, unsent);
+            ctx.end(session, self.access_log, unsent);
         }
         Ok(None)
     }
@@ -363,7 +368,7 @@ impl ProxyHttp for Gateway {
         if let Some(rejection) = rejection {
             ctx.rejection = Some(rejection.clone());
             ctx.tell();
-            ctx.count_decision(&self.metrics);
+            ctx.count_decision();
             if !answer::has_answered(session)
                 && let Err(error) = self.answer(session, &rejection, ctx).await
             {
@@ -377,7 +382,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut RequestContext) {
-        ctx.end(&self.metrics, session, self.access_log, 0);
+        ctx.end(session, self.access_log, 0);
     }
 
     /// Failures are in the access log, with their reason.

@@ -27,7 +27,7 @@ use crate::policy::{Policy, RouteIndex};
 use crate::principal::Principal;
 use crate::rejection::{Reason, Rejection};
 use crate::telemetry::access_log::AccessLine;
-use crate::telemetry::metrics::{Metrics, NONE};
+use crate::telemetry::metrics::{At, Metrics, NONE};
 
 /// One request.
 #[derive(Debug)]
@@ -36,7 +36,8 @@ use crate::telemetry::metrics::{Metrics, NONE};
     reason = "each is a fact of its own, in any combination"
 )]
 pub struct RequestContext {
-    started: Instant,
+    /// When its head was there.
+    pub started: Instant,
     /// The policies that it began with, and keeps.
     pub in_force: Arc<InForce>,
     /// The ids of the request.
@@ -141,8 +142,9 @@ impl RequestContext {
     }
 
     fn new(in_force: Arc<InForce>, presence: Presence) -> Self {
+        let now = Instant::now();
         Self {
-            started: Instant::now(),
+            started: now,
             in_force,
             ids: RequestIds::default(),
             target: Target::default(),
@@ -158,7 +160,7 @@ impl RequestContext {
             decision_duration: Duration::ZERO,
             grpc: false,
             body_bytes: 0,
-            pace: Pace::start(Instant::now()),
+            pace: Pace::start(now),
             upstream_started: None,
             upstream_duration: None,
             upstream_status: None,
@@ -276,23 +278,23 @@ impl RequestContext {
         }
     }
 
+    /// Where the request belongs, as far as that is known.
+    pub fn at(&self) -> At {
+        At {
+            policy: self.policy,
+            route: self.route,
+        }
+    }
+
     /// Counts the decision, once: when the request is refused, or when it is known whether the
     /// service answered.
-    pub fn count_decision(&mut self, metrics: &Metrics) {
+    pub fn count_decision(&mut self) {
         if std::mem::replace(&mut self.counted, true) {
             return;
         }
-        let (policy, route) = self.matched();
-        let labels = [
-            policy.map_or(NONE, |policy| &policy.service),
-            route.map_or(NONE, |route| &route.pattern),
-            route.map_or(NONE, Route::auth_label),
-            self.decision,
-            self.rejection
-                .as_ref()
-                .map_or("", |rejection| rejection.reason().code()),
-        ];
-        metrics.decision(labels, self.decision_duration);
+        let reason = self.rejection.as_ref().map(Rejection::reason);
+        let metrics = &self.in_force.metrics;
+        metrics.decision(self.at(), self.decision, reason, self.decision_duration);
     }
 
     /// A part of the body came. Whether the body is as fast as it has to be: not while the service
@@ -326,14 +328,11 @@ impl RequestContext {
     }
 
     /// Counts and logs the request at its end, once. Some bytes of the response may be unsent.
-    pub fn end(&mut self, metrics: &Metrics, session: &Session, access_log: bool, unsent: usize) {
+    pub fn end(&mut self, session: &Session, access_log: bool, unsent: usize) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.count_decision(metrics);
-        let (policy, route) = self.matched();
-        let service = policy.map_or(NONE, |policy| policy.service.as_str());
-        let pattern = route.map_or(NONE, |route| route.pattern.as_str());
+        self.count_decision();
         let status = session
             .response_written()
             .map_or(0, |response| response.status.as_u16());
@@ -344,30 +343,29 @@ impl RequestContext {
         };
         let method = &session.req_header().method;
         let duration = self.started.elapsed();
-        metrics.request(service, pattern, method, status, duration);
+        let metrics = &self.in_force.metrics;
+        metrics.request(self.at(), method, status, duration);
         if let Some(upstream) = self.upstream_duration {
-            metrics.upstream(service, upstream);
+            metrics.upstream(self.at(), upstream);
         }
         if !access_log {
             return;
         }
+        let (policy, route) = self.matched();
         let principal = self.principal.as_ref();
-        let tenant = principal
-            .and_then(|principal| principal.tenant)
-            .map(|tenant| tenant.to_string());
         let sent = session.body_bytes_sent() + unsent;
         AccessLine {
             request_id: self.ids.request_id(),
             trace_id: self.ids.trace_id(),
-            service,
-            route: pattern,
+            service: policy.map_or(NONE, |policy| &policy.service),
+            route: route.map_or(NONE, |route| &route.pattern),
             auth: route.map_or(NONE, Route::auth_label),
             decision: self.decision,
             idempotency: self.idempotency,
             reason: self.rejection.as_ref().map(|rejection| rejection.reason().code()),
             cause: self.rejection.as_ref().map(Rejection::cause),
             subject: principal.and_then(Principal::subject),
-            tenant: tenant.as_deref(),
+            tenant: principal.and_then(|principal| principal.tenant),
             client_id: principal.and_then(|principal| principal.client.as_deref()),
             method: method.as_str(),
             path: &self.target.shown_path(),

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::upstream::Peer;
 use crate::jwks::KeySources;
 use crate::policy::{Policy, PolicySet};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, PolicyMetrics};
 
 /// How long the names of new services may hold up the start or a reload.
 const RESOLVE_TIME: Duration = Duration::from_secs(1);
@@ -22,13 +22,15 @@ const RESOLVE_TIME: Duration = Duration::from_secs(1);
 pub struct InForce {
     /// The policies.
     pub policies: Arc<PolicySet>,
+    /// What is counted of their requests.
+    pub metrics: PolicyMetrics,
     /// The service of each policy.
     peers: Vec<Arc<Peer>>,
 }
 
 impl InForce {
     /// Prepares the services; those that are the same as before stay as they are.
-    async fn prepare(policies: Arc<PolicySet>, before: Option<&Self>) -> Result<Self, String> {
+    async fn prepare(policies: Arc<PolicySet>, before: Option<&Self>, metrics: &Metrics) -> Result<Self, String> {
         let known = |policy| before.and_then(|before| before.same_peer(policy));
         let peers: Result<Vec<_>, _> = policies
             .policies()
@@ -42,7 +44,11 @@ impl InForce {
             }
         })
         .await;
-        Ok(Self { policies, peers })
+        Ok(Self {
+            metrics: PolicyMetrics::new(metrics, Arc::clone(&policies)),
+            policies,
+            peers,
+        })
     }
 
     /// The service of a policy, if it is here already.
@@ -68,17 +74,19 @@ impl InForce {
 pub struct PolicyHandle {
     in_force: ArcSwap<InForce>,
     keys: KeySources,
+    metrics: Metrics,
     replacing: Mutex<()>,
 }
 
 impl PolicyHandle {
     /// Puts the first policies in force, and begins to fetch their keys.
     pub async fn new(policies: Arc<PolicySet>, metrics: &Metrics) -> Result<Arc<Self>, String> {
-        let in_force = InForce::prepare(policies, None).await?;
+        let in_force = InForce::prepare(policies, None, metrics).await?;
         let keys = KeySources::start(&in_force.policies, metrics);
         Ok(Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             keys,
+            metrics: metrics.clone(),
             replacing: Mutex::default(),
         }))
     }
@@ -103,7 +111,7 @@ impl PolicyHandle {
     pub async fn replace(&self, policies: PolicySet) -> Result<(), String> {
         let _one_at_a_time = self.replacing.lock().await;
         let before = self.hold();
-        let next = InForce::prepare(Arc::new(policies), Some(&before)).await?;
+        let next = InForce::prepare(Arc::new(policies), Some(&before), &self.metrics).await?;
         // They have the keys that are in force, or wait for their first ones, from the first request on.
         self.keys.follow(&next.policies);
         self.in_force.store(Arc::new(next));

@@ -29,7 +29,7 @@ use crate::config::Limits;
 use crate::rejection::{Reason, Rejection};
 use crate::request::host_of;
 use crate::telemetry::access_log::AccessLine;
-use crate::telemetry::metrics::{Metrics, NONE};
+use crate::telemetry::metrics::{At, NONE};
 use crate::tls::TlsListener;
 
 /// How long a connection that was just taken may be silent when the process ends.
@@ -232,26 +232,27 @@ impl HttpServerApp for Requests {
 }
 
 /// Answers heads that could not be read, with the body of the policy that their first bytes spell.
-pub fn refuse(in_force: Arc<PolicyHandle>, metrics: Metrics, access_log: bool) -> Refuse {
+pub fn refuse(in_force: Arc<PolicyHandle>, access_log: bool) -> Refuse {
     Arc::new(move |status, head| {
         let started = Instant::now();
         let (method, path) = first_words(head);
         let ids = RequestIds::new();
         let in_force = in_force.load();
         let policies = &in_force.policies;
-        let policy = policies
-            .spelled(host(head), path.as_bytes())
-            .and_then(|index| policies.get(index));
+        let spelled = policies.spelled(host(head), path.as_bytes());
+        let policy = spelled.and_then(|index| policies.get(index));
         let service = policy.map_or(NONE, |policy| policy.service.as_str());
         let rejection = head_rejection(status);
         let now = jiff::Timestamp::now();
         let context = ErrorContext::new(policies, (policy, None), &ids, &path, now);
         let answer = render(&rejection, &context);
-        metrics.decision(
-            [service, NONE, NONE, "deny", rejection.reason().code()],
-            started.elapsed(),
-        );
-        metrics.request(service, NONE, &method, answer.status, started.elapsed());
+        let at = At {
+            policy: spelled,
+            route: None,
+        };
+        let took = started.elapsed();
+        in_force.metrics.decision(at, "deny", Some(rejection.reason()), took);
+        in_force.metrics.request(at, &method, answer.status, took);
         if access_log {
             log(&rejection, service, &ids, &method, &path, answer.status);
         }
