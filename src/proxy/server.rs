@@ -1,5 +1,6 @@
 //! Connections: each is guarded, counted, and served until it ends or the process does.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,15 +13,16 @@ use pingora::listeners::ALPN;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::l4::stream::Stream as Transport;
-use pingora::protocols::{Peek as _, Ssl as _, Stream};
+use pingora::protocols::{Ssl as _, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::Gateway;
-use super::connections::Slots;
+use super::connections::{OpenConnection, Slots};
 use super::error_response::{ErrorContext, render};
-use super::guard::{Guard, HeadLimits, PREFACE, Progress, Refuse};
+use super::guard::{Guard, HeadLimits, Progress, Refuse};
 use super::ids::RequestIds;
 use super::in_force::PolicyHandle;
 use super::turn_away::TurnAway;
@@ -34,6 +36,9 @@ use crate::tls::TlsListener;
 
 /// How long a connection that was just taken may be silent when the process ends.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
+
+/// How long each read of a first head may take, in seconds, besides the bound of the guard.
+const FIRST_KEEPALIVE: u64 = 60;
 
 /// How long connections that are idle when the process ends may still begin a request.
 const IDLE_NOTICE: Duration = Duration::from_secs(1);
@@ -60,7 +65,11 @@ impl Edge {
     /// Serves with a gateway that the engine runs.
     pub fn new(proxy: HttpProxy<Gateway>, limits: &Limits, refuse: Refuse) -> Self {
         Self {
-            requests: Arc::new(Requests(Arc::new(proxy))),
+            requests: Arc::new(Requests {
+                proxy: Arc::new(proxy),
+                idle: limits.idle_timeout.max(Duration::from_secs(1)),
+                over: Notify::new(),
+            }),
             limits: HeadLimits {
                 bytes: limits.header_bytes,
                 time: limits.header_timeout,
@@ -98,6 +107,19 @@ impl Server {
         }
     }
 
+    /// Serves a connection until it ends, or has not sent anything when the process does.
+    async fn attend(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch, _open: OpenConnection) {
+        let progress = Progress {
+            heads: Arc::clone(&self.edge.heads),
+            begun: Arc::default(),
+        };
+        tokio::select! {
+            biased;
+            () = self.serve(stream, &shutdown, &progress) => {}
+            () = silent(shutdown.clone(), &progress.begun) => {}
+        }
+    }
+
     /// Serves a connection to its end.
     async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch, progress: &Progress) {
         let Edge { limits, refuse, .. } = &*self.edge;
@@ -105,13 +127,23 @@ impl Server {
         let Some(stream) = Box::pin(self.secure(stream)).await else {
             return;
         };
-        let mut guard = Guard::new(stream, *limits, Arc::clone(refuse), progress.clone());
-        if guard.selected_alpn_proto() == Some(ALPN::H2) && !has_preface(&mut guard).await {
-            return;
+        let guard = Guard::new(stream, *limits, Arc::clone(refuse), progress.clone());
+        let mut guard = Box::new(guard);
+        match (self.protocol(&mut guard).await, &self.edge.requests) {
+            (Some(Protocol::Http1), requests) => requests.one_by_one(guard, shutdown).await,
+            (Some(Protocol::Http2), requests) => drop(requests.process_new(guard, shutdown).await),
+            (None, _) => {}
         }
-        let mut next: Option<Stream> = Some(Box::new(guard));
-        while let Some(stream) = next {
-            next = self.edge.requests.process_new(stream, shutdown).await;
+    }
+
+    /// What a client speaks, once it begins: with TLS what was agreed on, and the engine would wait
+    /// for ever for the preface of HTTP/2 then. `None` if there is nothing to serve.
+    async fn protocol(&self, guard: &mut Guard) -> Option<Protocol> {
+        let agreed = guard.selected_alpn_proto() == Some(ALPN::H2);
+        match guard.begins_with_preface().await.ok()? {
+            true if agreed || self.tls.is_none() => Some(Protocol::Http2),
+            false if agreed => None,
+            _ => Some(Protocol::Http1),
         }
     }
 
@@ -136,31 +168,25 @@ impl Server {
     }
 }
 
-/// Whether the client begins as HTTP/2 does (RFC 9113, 3.4); the engine would wait for ever.
-async fn has_preface(guard: &mut Guard) -> bool {
-    let mut preface = [0; PREFACE.len()];
-    guard.try_peek(&mut preface).await.is_ok() && preface == PREFACE
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy)]
+enum Protocol {
+    Http1,
+    Http2,
 }
 
 #[async_trait]
 impl ServerApp for Server {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let Some(_open) = self.slots.take() else {
+        let Some(open) = self.slots.take() else {
             // With TLS an answer would cost the handshake that there is no room for.
             if self.tls.is_none() {
                 self.edge.turn_away.answer(stream, &self.edge.refuse).await;
             }
             return None;
         };
-        let progress = Progress {
-            heads: Arc::clone(&self.edge.heads),
-            begun: Arc::default(),
-        };
-        tokio::select! {
-            biased;
-            () = self.serve(stream, shutdown, &progress) => {}
-            () = silent(shutdown.clone(), &progress.begun) => {}
-        }
+        // The engine's own task is as large as all that it might have done with the connection.
+        tokio::spawn(Arc::clone(self).attend(stream, shutdown.clone(), open));
         None
     }
 
@@ -175,6 +201,7 @@ impl ServerApp for Server {
             }
         };
         let _ = timeout(self.edge.limits.time, complete).await;
+        self.edge.requests.over.notify_waiters();
         self.edge.requests.http_cleanup().await;
     }
 }
@@ -188,13 +215,47 @@ async fn silent(mut shutdown: ShutdownWatch, begun: &AtomicBool) {
     }
 }
 
-/// Tells the guard where one request ends and the next begins.
-struct Requests(Arc<HttpProxy<Gateway>>);
+/// Serves the requests of connections.
+struct Requests {
+    proxy: Arc<HttpProxy<Gateway>>,
+    /// How long a connection may be idle.
+    idle: Duration,
+    /// Wakes connections that are idle when the process ends.
+    over: Notify,
+}
 
 impl Requests {
+    /// Serves the requests of an HTTP/1 connection. In between, the engine has no part in it: most
+    /// connections are idle most of the time, and all that it keeps for a request is large.
+    async fn one_by_one(&self, guard: Box<Guard>, shutdown: &ShutdownWatch) {
+        let mut over = pin!(self.over.notified());
+        let mut session = ServerSession::new_http1(guard);
+        session.set_keepalive((!*shutdown.borrow()).then_some(FIRST_KEEPALIVE));
+        let mut served = self.proxy.process_new_http(session, shutdown).await;
+        while let Some((stream, settings)) = served.map(ReusedHttpStream::consume) {
+            let Ok(mut guard) = stream.into_any().downcast::<Guard>() else {
+                return;
+            };
+            guard.expect_head();
+            let begins = tokio::select! {
+                biased;
+                begins = guard.has_next_request(self.idle) => begins,
+                () = &mut over => false,
+            };
+            if !begins {
+                return;
+            }
+            let mut session = ServerSession::new_http1(guard);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+            served = self.proxy.process_new_http(session, shutdown).await;
+        }
+    }
+
     /// Serves a request over HTTP/2 whose body is yet to come.
     async fn watch(&self, session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
-        let served = Watch::over(self.0.process_new_http(session, shutdown)).await;
+        let served = Watch::over(self.proxy.process_new_http(session, shutdown)).await;
         if served.is_none() {
             tracing::debug!("the body of a request never ended; its stream is reset");
         }
@@ -212,22 +273,19 @@ impl HttpServerApp for Requests {
         if session.is_http2() && !session.is_body_done() {
             return self.watch(session, shutdown).await;
         }
-        if let Some(guard) = session.stream().and_then(Guard::of) {
-            guard.expect_head();
-        }
-        self.0.process_new_http(session, shutdown).await
+        self.proxy.process_new_http(session, shutdown).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.0.h2_options()
+        self.proxy.h2_options()
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.0.server_options.as_ref()
+        self.proxy.server_options.as_ref()
     }
 
     async fn http_cleanup(&self) {
-        self.0.http_cleanup().await;
+        self.proxy.http_cleanup().await;
     }
 }
 
