@@ -86,7 +86,6 @@ fn verify(token: &str, policy: &Policy, now: i64) -> Result<KnownToken, Rejectio
         token: verified,
         issuer: index,
         key,
-        length: token.len(),
     })
 }
 

@@ -10,21 +10,22 @@ use std::sync::Arc;
 
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
+use serde_json::Value;
 use thread_local::ThreadLocal;
 
 use crate::fingerprint::Fingerprint;
 use crate::keys::KeyMark;
 use crate::principal::{Told, VerifiedToken};
 
-/// The most tokens that a thread remembers.
-const MOST: usize = 10_000;
-
-/// About the most bytes that they take.
+/// The most bytes that the tokens of a thread take, about.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What a claim takes besides its text, about, and a token besides its claims.
-const CLAIM: usize = 16;
-const TOKEN: usize = 1024;
+/// As many tokens of a common length that is.
+const COMMON: usize = 4096;
+
+/// What a token takes besides its claims and header fields, about; and each of those besides its text.
+const TOKEN: usize = 512;
+const ITEM: usize = 128;
 
 /// Which token, for which policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,8 +49,28 @@ pub struct KnownToken {
     pub issuer: usize,
     /// The key that verified it.
     pub key: KeyMark,
-    /// The length of the token.
-    pub length: usize,
+}
+
+impl KnownToken {
+    /// The memory that it takes, about.
+    fn bytes(&self) -> usize {
+        let token = &self.token;
+        let claims = token.claims.iter().map(|(name, value)| name.len() + bytes_of(value));
+        let lists = token.roles.iter().chain(&token.scopes).map(|text| text.len() + ITEM);
+        let told = self.told.iter().flat_map(|told| told.fields.iter());
+        let told = told.map(|(name, value)| name.as_str().len() + value.len() + ITEM);
+        claims.chain(lists).chain(told).sum::<usize>() + TOKEN
+    }
+}
+
+fn bytes_of(value: &Value) -> usize {
+    let content = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(bytes_of).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + bytes_of(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    content + ITEM
 }
 
 /// Whether a token was known.
@@ -86,7 +107,7 @@ struct Bytes;
 
 impl Weighter<TokenKey, KnownToken> for Bytes {
     fn weight(&self, _: &TokenKey, known: &KnownToken) -> u64 {
-        (known.length * CLAIM + TOKEN) as u64
+        known.bytes() as u64
     }
 }
 
@@ -114,7 +135,7 @@ impl TokenCache {
 
     fn mine(&self) -> &RefCell<Known> {
         self.0
-            .get_or(|| RefCell::new(Cache::with_weighter(MOST, MOST_BYTES, Bytes)))
+            .get_or(|| RefCell::new(Cache::with_weighter(COMMON, MOST_BYTES, Bytes)))
     }
 }
 
@@ -123,15 +144,18 @@ mod tests {
     use super::*;
     use crate::keys::KeySet;
 
-    fn known(length: usize) -> KnownToken {
+    /// A token with one claim.
+    fn known(claim: Value) -> KnownToken {
         let secret = KeySet::from_secret(&[7; 32], &[jsonwebtoken::Algorithm::HS256]).unwrap();
         let key = secret.candidates(None, jsonwebtoken::Algorithm::HS256).unwrap();
         KnownToken {
-            token: Arc::default(),
+            token: Arc::new(VerifiedToken {
+                claims: std::iter::once(("c".to_owned(), claim)).collect(),
+                ..VerifiedToken::default()
+            }),
             told: None,
             issuer: 0,
             key: secret.mark(key.first().unwrap()),
-            length,
         }
     }
 
@@ -143,7 +167,7 @@ mod tests {
     #[test]
     fn a_token_is_known_for_its_policy_and_its_thread() {
         let (cache, key) = (TokenCache::default(), TokenKey::of(0, "a"));
-        cache.insert(key, known(1));
+        cache.insert(key, known(Value::Null));
         assert!(cache.get(&key).is_some());
         for other in [TokenKey::of(1, "a"), TokenKey::of(0, "a "), TokenKey::of(0, "")] {
             assert!(cache.get(&other).is_none());
@@ -156,27 +180,29 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_what_is_known() {
-        let small = TokenCache::default();
-        for at in 0..MOST * 3 {
-            small.insert(TokenKey::of(0, &at.to_string()), known(100));
+        let text = |length| Value::from("x".repeat(length));
+        let many = |count| Value::from(vec![1; count]);
+        for (claim, most) in [
+            (text(8000), 1950),
+            (many(1000), 130),
+            (Value::from(vec![Value::from(vec![Value::Null; 10]); 100]), 120),
+        ] {
+            let cache = TokenCache::default();
+            for at in 0..most * 2 {
+                cache.insert(TokenKey::of(0, &at.to_string()), known(claim.clone()));
+            }
+            let found = count(&cache, most * 2);
+            assert!((most / 2..=most).contains(&found), "{found} of {most}");
         }
-        let found = count(&small, MOST * 3);
-        assert!((MOST / 2..=MOST).contains(&found), "{found}");
-        let large = TokenCache::default();
-        for at in 0..1000 {
-            large.insert(TokenKey::of(0, &at.to_string()), known(8 * 1024));
-        }
-        let most = usize::try_from(MOST_BYTES).unwrap() / (8 * 1024 * CLAIM);
-        let found = count(&large, 1000);
-        assert!((most / 2..=most).contains(&found), "{found} of {most}");
     }
 
     #[test]
     fn many_tokens_that_come_once_do_not_push_out_one_that_comes_again() {
         let (cache, mine) = (TokenCache::default(), TokenKey::of(0, "mine"));
-        cache.insert(mine, known(500));
-        for at in 0..MOST * 5 {
-            cache.insert(TokenKey::of(0, &at.to_string()), known(500));
+        let token = known(Value::from("x".repeat(500)));
+        cache.insert(mine, token.clone());
+        for at in 0..100_000 {
+            cache.insert(TokenKey::of(0, &at.to_string()), token.clone());
             if at % 1000 == 0 {
                 assert!(cache.get(&mine).is_some(), "after {at} others");
             }
