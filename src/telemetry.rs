@@ -3,9 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -54,17 +56,42 @@ fn log() -> Option<&'static (Lines, LogFormat)> {
     LOG.get()
 }
 
-/// Leaves one line of the log at a time.
-struct OneLine(Lines);
+/// Where one line of `tracing` goes.
+#[derive(Debug)]
+pub struct OneLine<'l> {
+    lines: &'l Lines,
+    is_access: bool,
+}
 
-impl Write for OneLine {
+impl Write for OneLine<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.leave_now(line);
+        match self.is_access {
+            true => self.lines.leave(line),
+            false => self.lines.leave_at_once(line),
+        }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl<'l> MakeWriter<'l> for Lines {
+    type Writer = OneLine<'l>;
+
+    fn make_writer(&'l self) -> OneLine<'l> {
+        OneLine {
+            lines: self,
+            is_access: false,
+        }
+    }
+
+    fn make_writer_for(&'l self, event: &Metadata<'_>) -> OneLine<'l> {
+        OneLine {
+            lines: self,
+            is_access: event.target() == access_log::TARGET,
+        }
     }
 }
 
@@ -103,9 +130,7 @@ pub fn start(config: LogConfig, target: LogTarget, threads: usize) -> io::Result
         .with_default(level)
         .with_target(access_log::TARGET, access)
         .with_targets([("hyper", quiet), ("h2", quiet)]);
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(move || OneLine(lines.clone()))
-        .with_target(false);
+    let layer = tracing_subscriber::fmt::layer().with_writer(lines).with_target(false);
     let layer = match config.format {
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
         LogFormat::Text => layer.with_ansi(target.is_terminal()).boxed(),

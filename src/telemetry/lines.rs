@@ -1,5 +1,5 @@
 //! Lines on their way to standard output. Threads leave them in buffers, and one thread writes
-//! them, whole and in large pieces: whoever leaves a line never waits for whoever reads it.
+//! them, whole and in large pieces. Whoever leaves a line does not depend on whoever reads it.
 
 use std::io;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use prometheus::IntCounter;
 
 /// How long lines may wait for others that are written with them.
@@ -17,14 +17,17 @@ const GATHER: Duration = Duration::from_millis(20);
 /// A buffer that is written at once: what a pipe holds.
 const LARGE: usize = 64 * 1024;
 
-/// What all buffers hold together, in bytes; a line that finds no room is dropped.
+/// What the buffers of all threads hold together, in bytes; a line that finds no room is dropped.
 const ROOM: usize = 4 * 1024 * 1024;
 
-/// The least that one buffer holds.
+/// The least that a buffer holds.
 const LEAST_ROOM: usize = 2 * LARGE;
 
 /// What an empty buffer keeps of its memory.
 const KEPT: usize = 2 * LARGE;
+
+/// How long a thread waits to see a line written. Then nobody reads, and others do not wait.
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// How long the end waits for somebody to read the last lines.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,10 +41,13 @@ pub struct Lines {
 
 #[derive(Debug)]
 struct Shared {
-    /// The first is for everybody, each other one for one thread that leaves many lines.
+    /// One for each thread that leaves many lines.
     buffers: Vec<Buffer>,
-    /// What one buffer holds, in bytes.
+    /// What each of them holds, in bytes.
     room: usize,
+    at_once: Mutex<AtOnce>,
+    /// Some of those were written.
+    progress: Condvar,
     /// Whether there may be lines that the writer has not seen.
     waiting: AtomicBool,
     /// Whether it is not to wait for others.
@@ -54,6 +60,18 @@ struct Shared {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Buffer(Mutex<Vec<u8>>);
+
+/// Lines of any thread that are written at once.
+#[derive(Debug, Default)]
+struct AtOnce {
+    lines: Vec<u8>,
+    /// How many were left.
+    left: u64,
+    /// How many of them are written.
+    written: u64,
+    /// Whether the last one that somebody waited for was not written in time.
+    stuck: bool,
+}
 
 /// Ends the writing when it is dropped, once everything is written.
 #[derive(Debug)]
@@ -80,21 +98,26 @@ impl Lines {
         write: impl FnMut(&[u8]) + Send + 'static,
     ) -> io::Result<(Self, Writing)> {
         let shared = Arc::new(Shared {
-            buffers: (0..=threads.max(1)).map(|_| Buffer::default()).collect(),
+            buffers: (0..threads.max(1)).map(|_| Buffer::default()).collect(),
             room: (ROOM / threads.max(1)).max(LEAST_ROOM),
+            at_once: Mutex::default(),
+            progress: Condvar::new(),
             waiting: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             dropped,
         });
-        let (hold, done) = channel();
+        let (hold, done): (Sender<()>, _) = channel();
         let writer = Writer {
-            shared: Arc::clone(&shared),
             write,
+            taken: Vec::new(),
             told: false,
-            _hold: hold,
         };
-        let thread = thread::Builder::new().name("log".into()).spawn(move || writer.run())?;
+        let of_writer = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("log".into()).spawn(move || {
+            let _until_the_end = hold;
+            writer.run(&of_writer);
+        })?;
         let lines = Self {
             shared,
             writer: thread.thread().clone(),
@@ -113,22 +136,8 @@ impl Lines {
             static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
         }
         let number = NUMBER.try_with(|number| *number).unwrap_or_default();
-        let own = self.shared.buffers.len() - 1;
-        self.leave_in(1 + number % own, line, false);
-    }
-
-    /// Leaves a line that is to be written at once.
-    pub fn leave_now(&self, line: &[u8]) {
-        self.leave_in(0, line, true);
-    }
-
-    /// The lines that were dropped.
-    pub fn dropped(&self) -> &IntCounter {
-        &self.shared.dropped
-    }
-
-    fn leave_in(&self, buffer: usize, line: &[u8], hurry: bool) {
-        let Some(Buffer(buffer)) = self.shared.buffers.get(buffer) else {
+        let buffers = &self.shared.buffers;
+        let Some(Buffer(buffer)) = buffers.get(number % buffers.len()) else {
             return;
         };
         let mut buffer = buffer.lock();
@@ -140,10 +149,36 @@ impl Lines {
         }
         buffer.extend_from_slice(line);
         drop(buffer);
-        let hurry = hurry || (before < LARGE && after >= LARGE);
-        if before == 0 || hurry {
-            self.wake(hurry);
+        let large = before < LARGE && after >= LARGE;
+        if before == 0 || large {
+            self.wake(large);
         }
+    }
+
+    /// Leaves a line that is written when this returns, unless nobody reads.
+    pub fn leave_at_once(&self, line: &[u8]) {
+        let mut at_once = self.shared.at_once.lock();
+        if at_once.lines.len() + line.len() > LEAST_ROOM {
+            self.shared.dropped.inc();
+            return;
+        }
+        at_once.lines.extend_from_slice(line);
+        at_once.left += 1;
+        let number = at_once.left;
+        self.wake(true);
+        if thread::current().id() == self.writer.id() {
+            return;
+        }
+        let until = Instant::now() + MOMENT;
+        while at_once.written < number && !at_once.stuck {
+            let late = self.shared.progress.wait_until(&mut at_once, until).timed_out();
+            at_once.stuck = late && at_once.written < number;
+        }
+    }
+
+    /// The lines that were dropped.
+    pub fn dropped(&self) -> &IntCounter {
+        &self.shared.dropped
     }
 
     /// Wakes the writer, unless it is awake and will see the line anyway.
@@ -167,42 +202,10 @@ impl Drop for Writing {
     }
 }
 
-struct Writer<W> {
-    shared: Arc<Shared>,
-    write: W,
-    /// Whether it was told that lines were dropped.
-    told: bool,
-    _hold: Sender<()>,
-}
-
-impl<W: FnMut(&[u8])> Writer<W> {
-    fn run(mut self) {
-        let mut taken = Vec::new();
-        loop {
-            self.sleep();
-            self.gather();
-            let ending = self.shared.ending.load(Ordering::SeqCst);
-            // Before the buffers are looked at: whoever comes later wakes the writer again.
-            self.shared.hurry.store(false, Ordering::SeqCst);
-            self.shared.waiting.store(false, Ordering::SeqCst);
-            for Buffer(buffer) in &self.shared.buffers {
-                std::mem::swap(&mut *buffer.lock(), &mut taken);
-                if !taken.is_empty() {
-                    (self.write)(&taken);
-                }
-                taken.clear();
-                taken.shrink_to(KEPT);
-            }
-            self.tell();
-            if ending {
-                return;
-            }
-        }
-    }
-
+impl Shared {
     /// Until there is a line.
     fn sleep(&self) {
-        while !self.shared.waiting.load(Ordering::SeqCst) && !self.shared.ending.load(Ordering::SeqCst) {
+        while !self.waiting.load(Ordering::SeqCst) && !self.ending.load(Ordering::SeqCst) {
             thread::park();
         }
     }
@@ -210,7 +213,7 @@ impl<W: FnMut(&[u8])> Writer<W> {
     /// Lets more lines come, unless there is a hurry.
     fn gather(&self) {
         let until = Instant::now() + GATHER;
-        while !self.shared.hurry.load(Ordering::SeqCst) && !self.shared.ending.load(Ordering::SeqCst) {
+        while !self.hurry.load(Ordering::SeqCst) && !self.ending.load(Ordering::SeqCst) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -218,10 +221,63 @@ impl<W: FnMut(&[u8])> Writer<W> {
             thread::park_timeout(left);
         }
     }
+}
+
+struct Writer<W> {
+    write: W,
+    /// What is being written. Empty, it takes the place of a buffer that is not.
+    taken: Vec<u8>,
+    /// Whether it was told that lines were dropped.
+    told: bool,
+}
+
+impl<W: FnMut(&[u8])> Writer<W> {
+    fn run(mut self, shared: &Shared) {
+        loop {
+            shared.sleep();
+            shared.gather();
+            let ending = shared.ending.load(Ordering::SeqCst);
+            // Before the buffers are looked at: whoever comes later wakes the writer again.
+            shared.hurry.store(false, Ordering::SeqCst);
+            shared.waiting.store(false, Ordering::SeqCst);
+            self.write_at_once(shared);
+            for Buffer(buffer) in &shared.buffers {
+                std::mem::swap(&mut *buffer.lock(), &mut self.taken);
+                self.write_taken();
+            }
+            self.tell(shared);
+            if ending {
+                shared.at_once.lock().stuck = true;
+                return;
+            }
+        }
+    }
+
+    fn write_at_once(&mut self, shared: &Shared) {
+        let mut at_once = shared.at_once.lock();
+        if at_once.lines.is_empty() {
+            return;
+        }
+        std::mem::swap(&mut at_once.lines, &mut self.taken);
+        let left = at_once.left;
+        drop(at_once);
+        self.write_taken();
+        let mut at_once = shared.at_once.lock();
+        (at_once.written, at_once.stuck) = (left, false);
+        shared.progress.notify_all();
+    }
+
+    fn write_taken(&mut self) {
+        if !self.taken.is_empty() {
+            (self.write)(&self.taken);
+        }
+        self.taken.clear();
+        self.taken.shrink_to(KEPT);
+    }
 
     /// Says the first time that lines were dropped; the counter says the rest.
-    fn tell(&mut self) {
-        if !self.told && self.shared.dropped.get() > 0 {
+    fn tell(&mut self, shared: &Shared) {
+        if !self.told && shared.dropped.get() > 0 {
             self.told = true;
             tracing::warn!("lines of the log were dropped: whoever reads them is too slow");
         }

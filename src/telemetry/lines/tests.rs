@@ -2,9 +2,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::*;
 
-/// What was written, piece by piece. Nothing is written until somebody reads.
-fn start(threads: usize) -> (Lines, Writing, Receiver<Vec<u8>>) {
-    let (write, read): (SyncSender<Vec<u8>>, _) = sync_channel(0);
+/// What was written, piece by piece; so many of them before somebody reads.
+fn start(threads: usize, pieces: usize) -> (Lines, Writing, Receiver<Vec<u8>>) {
+    let (write, read): (SyncSender<Vec<u8>>, _) = sync_channel(pieces);
     let write = move |lines: &[u8]| {
         let _ = write.send(lines.to_vec());
     };
@@ -14,7 +14,7 @@ fn start(threads: usize) -> (Lines, Writing, Receiver<Vec<u8>>) {
 
 #[test]
 fn all_lines_of_all_threads_are_written_whole_and_in_their_order() {
-    let (lines, writing, read) = start(3);
+    let (lines, writing, read) = start(3, 0);
     let reader = thread::spawn(move || read.into_iter().collect::<Vec<_>>().concat());
     thread::scope(|scope| {
         for name in 0..5 {
@@ -23,7 +23,7 @@ fn all_lines_of_all_threads_are_written_whole_and_in_their_order() {
                 for at in 0..2_000 {
                     let line = format!("{name} {at}\n");
                     match at % 100 {
-                        0 => lines.leave_now(format!("now {line}").as_bytes()),
+                        0 => lines.leave_at_once(format!("now {line}").as_bytes()),
                         _ => lines.leave(line.as_bytes()),
                     }
                 }
@@ -46,19 +46,25 @@ fn all_lines_of_all_threads_are_written_whole_and_in_their_order() {
 
 #[test]
 fn a_line_is_written_without_another_one() {
-    let (lines, _writing, read) = start(1);
+    let (lines, _writing, read) = start(1, 0);
     for line in ["first\n", "second\n"] {
         lines.leave(line.as_bytes());
         assert_eq!(read.recv().unwrap(), line.as_bytes());
-        lines.leave_now(line.as_bytes());
-        assert_eq!(read.recv().unwrap(), line.as_bytes());
     }
-    drop(read);
+}
+
+#[test]
+fn a_line_at_once_is_written_when_the_call_returns() {
+    let (lines, _writing, read) = start(1, 1);
+    for line in ["first\n", "second\n"] {
+        lines.leave_at_once(line.as_bytes());
+        assert_eq!(read.try_recv().unwrap(), line.as_bytes());
+    }
 }
 
 #[test]
 fn nobody_waits_for_a_reader_and_what_is_dropped_is_counted() {
-    let (lines, writing, read) = start(4);
+    let (lines, writing, read) = start(4, 0);
     let line = [b'x'; 1024];
     let many = 4 * ROOM / line.len();
     for _ in 0..many {
@@ -77,9 +83,14 @@ fn nobody_waits_for_a_reader_and_what_is_dropped_is_counted() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_ever() {
-    let (lines, writing, read) = start(1);
-    lines.leave(b"nobody reads this\n");
+fn neither_the_end_nor_a_line_at_once_waits_for_ever() {
+    let (lines, writing, read) = start(1, 0);
+    let line = [b'x'; 1024];
+    for _ in 0..2 * LEAST_ROOM / line.len() {
+        lines.leave_at_once(&line);
+    }
+    assert!(lines.dropped().get() > 0);
     drop(writing);
+    lines.leave_at_once(b"too late\n");
     drop(read);
 }
