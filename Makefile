@@ -1,6 +1,6 @@
 # Each target installs what it needs (Debian, root); see .ci/install.
 
-.PHONY: help demo test lint check build attack fuzz proof audit ci
+.PHONY: help demo test lint check build attack fuzz proof bench audit ci
 
 help:            ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
@@ -33,6 +33,11 @@ fuzz:            ## a minute of every fuzz target; SECONDS_EACH=600 for longer
 
 proof: build     ## beside an OpenID provider and clients that are not ours; needs Node
 	tests/proof/run
+
+bench:           ## Sidegate beside nginx, HAProxy, Envoy and bare pingora; half an hour
+	@.ci/install bench
+	cargo build --release --locked
+	tests/bench/run $(CASES)
 
 audit:           ## licences, sources and versions of all that is built in
 	@.ci/install audit
