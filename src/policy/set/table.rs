@@ -94,7 +94,9 @@ fn merged(mut hosts: Vec<(Folded, Prefixes)>) -> Vec<(Folded, Prefixes)> {
         }
         is_same
     });
-    hosts.iter_mut().for_each(|(_, prefixes)| prefixes.index());
+    for (_, prefixes) in &mut hosts {
+        prefixes.index();
+    }
     hosts
 }
 
