@@ -24,6 +24,7 @@ use super::{ErrorStyle, HostPattern, Policy, RoleHierarchy, TenantRule};
 use crate::request::is_host;
 use crate::request::path::Allowance;
 
+mod crossing;
 mod headers;
 mod internal_key;
 mod jwt;

@@ -16,6 +16,9 @@ use crate::telemetry::metrics::{Metrics, PolicyMetrics};
 /// How long the names of new services may hold up the start or a reload.
 const RESOLVE_TIME: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether requests still hold policies that are no longer in force.
+const FREE_EVERY: Duration = Duration::from_secs(1);
+
 /// Policies and their services. A request holds one of these from its beginning to its end, so
 /// that an index always means the same.
 #[derive(Debug)]
@@ -31,11 +34,12 @@ pub struct InForce {
 impl InForce {
     /// Prepares the services; those that are the same as before stay as they are.
     async fn prepare(policies: Arc<PolicySet>, before: Option<&Self>, metrics: &Metrics) -> Result<Self, String> {
-        let known = |policy| before.and_then(|before| before.same_peer(policy));
+        let known = |at, policy| before.and_then(|before| before.same_peer(at, policy));
         let peers: Result<Vec<_>, _> = policies
             .policies()
             .iter()
-            .map(|policy| known(policy).map_or_else(|| Peer::start(&policy.upstream).map(Arc::new), Ok))
+            .enumerate()
+            .map(|(at, policy)| known(at, policy).map_or_else(|| Peer::start(&policy.upstream).map(Arc::new), Ok))
             .collect();
         let peers = peers?;
         let _ = tokio::time::timeout(RESOLVE_TIME, async {
@@ -51,10 +55,14 @@ impl InForce {
         })
     }
 
-    /// The service of a policy, if it is here already.
-    fn same_peer(&self, policy: &Policy) -> Option<Arc<Peer>> {
-        let mut known = self.policies.policies().iter().zip(&self.peers);
-        let same = known.find(|(known, _)| known.upstream == policy.upstream);
+    /// The service of a policy, if it is here already: mostly in the same place.
+    fn same_peer(&self, at: usize, policy: &Policy) -> Option<Arc<Peer>> {
+        let known = self.policies.policies().iter().zip(&self.peers);
+        let same = known
+            .clone()
+            .skip(at)
+            .chain(known.take(at))
+            .find(|(known, _)| known.upstream == policy.upstream);
         same.map(|(_, peer)| Arc::clone(peer))
     }
 
@@ -115,6 +123,16 @@ impl PolicyHandle {
         // They have the keys that are in force, or wait for their first ones, from the first request on.
         self.keys.follow(&next.policies);
         self.in_force.store(Arc::new(next));
+        tokio::spawn(free(before));
         Ok(())
     }
+}
+
+/// Frees policies that are no longer in force, once no request holds them: thousands of routes take
+/// a while, and no request should wait for it.
+async fn free(policies: Arc<InForce>) {
+    while Arc::strong_count(&policies) > 1 {
+        tokio::time::sleep(FREE_EVERY).await;
+    }
+    let _ = tokio::task::spawn_blocking(move || drop(policies)).await;
 }
