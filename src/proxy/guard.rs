@@ -162,7 +162,7 @@ impl Guard {
     fn is_reading_head(&mut self) -> bool {
         let phase = self.phase.get_mut();
         if *phase == EXPECTING && !self.head.is_empty() {
-            self.head = Head::default();
+            self.head.restart();
             self.chunks = None;
             self.deadline = None;
             self.reused = true;
@@ -191,23 +191,23 @@ impl Guard {
         result
     }
 
-    /// Reads no further than the limit, so that a body behind a short head is not counted.
     fn poll_read_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let room = self.limits.bytes.saturating_sub(self.head.len()).min(buf.remaining());
-        if room == 0 {
+        let room = self.limits.bytes.saturating_sub(self.head.len());
+        if room == 0 || buf.remaining() == 0 {
             return self.poll_refuse(431, cx).map(Ok);
         }
-        let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
-        let result = self.poll_read_inner(cx, &mut part);
-        let read = part.filled();
+        let before = buf.filled().len();
+        let result = self.poll_read_at_most(room, cx, buf);
+        let read = buf.filled().get(before..).unwrap_or_default();
         if let Poll::Ready(Ok(())) = &result
             && !read.is_empty()
         {
             let length = self.read_head(read);
             if self.head.is_malformed() {
+                buf.set_filled(before);
                 return self.poll_refuse(400, cx).map(Ok);
             }
-            buf.advance(length);
+            buf.set_filled(before + length);
         }
         match result {
             Poll::Pending if !self.head.is_empty() || !self.reused => {
@@ -216,6 +216,19 @@ impl Guard {
             }
             other => other,
         }
+    }
+
+    /// Reads no further than the limit, so that a body behind a short head is not counted.
+    fn poll_read_at_most(&mut self, room: usize, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buf.remaining() <= room {
+            // Not in part, which would have to be filled with zeros first.
+            return self.poll_read_inner(cx, buf);
+        }
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+        ready!(self.poll_read_inner(cx, &mut part))?;
+        let read = part.filled().len();
+        buf.advance(read);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_read_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -1,8 +1,10 @@
 //! Connections: each is guarded, counted, and served until it ends or the process does.
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -113,10 +115,16 @@ impl Server {
             heads: Arc::clone(&self.edge.heads),
             begun: Arc::default(),
         };
+        let mut silent = pin!(silent(shutdown.clone(), &progress.begun));
+        let silent = poll_fn(|cx| match progress.begun.load(Ordering::Acquire) {
+            // Not to be asked again whenever a byte comes.
+            true => Poll::Pending,
+            false => silent.as_mut().poll(cx),
+        });
         tokio::select! {
             biased;
             () = self.serve(stream, &shutdown, &progress) => {}
-            () = silent(shutdown.clone(), &progress.begun) => {}
+            () = silent => {}
         }
     }
 
@@ -265,15 +273,20 @@ impl Requests {
 
 #[async_trait]
 impl HttpServerApp for Requests {
-    async fn process_new_http(
-        self: &Arc<Self>,
+    /// Written out, for a request of the engine's own needs no second box around its own.
+    fn process_new_http<'a, 'shutdown, 'served>(
+        self: &'a Arc<Self>,
         mut session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
+        shutdown: &'shutdown ShutdownWatch,
+    ) -> Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'served>>
+    where
+        'a: 'served,
+        'shutdown: 'served,
+    {
         if session.is_http2() && !session.is_body_done() {
-            return self.watch(session, shutdown).await;
+            return Box::pin(self.watch(session, shutdown));
         }
-        self.proxy.process_new_http(session, shutdown).await
+        self.proxy.process_new_http(session, shutdown)
     }
 
     fn h2_options(&self) -> Option<H2Options> {
