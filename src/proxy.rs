@@ -43,6 +43,7 @@ pub mod pace;
 mod pinned;
 pub mod places;
 mod quotas;
+pub mod refuse;
 pub mod server;
 pub mod turn_away;
 pub mod upstream;
