@@ -200,7 +200,6 @@ impl Reloader {
     }
 
     fn refuse(&self, error: &LoadError, changed: &[String]) {
-        self.metrics.policies_refused();
         match error {
             LoadError::Unreadable(what) => tracing::error!("{what}"),
             LoadError::Wrong(problems) => {
@@ -214,6 +213,8 @@ impl Reloader {
             changed = changed.join(","),
             "the changed policies are refused; those in force stay"
         );
+        // Whoever sees the number finds the lines.
+        self.metrics.policies_refused();
     }
 }
 
