@@ -48,7 +48,7 @@ class Subject:
         if self.failure is None:
             try:
                 return step(*arguments)
-            except Failed as failure:
+            except (Failed, OSError) as failure:
                 self.failure = str(failure)
                 print(f"    {self.name}: {failure}", flush=True)
                 self.stop()

@@ -15,7 +15,7 @@
     reason = "it prints, and cannot do without any of its arguments"
 )]
 
-use sidegate_bench::cases::{CASES, Work, named};
+use sidegate_bench::cases::{CASES, Turn, named};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -24,16 +24,16 @@ fn main() {
     };
     let turns = arguments.next().unwrap().parse().unwrap();
     let case = named(&name).expect("there is a case of that name");
-    let mut work = (case.prepare)(if case.cold { turns } else { 1 });
+    let mut turn = (case.prepare)(if case.cold { turns } else { 1 });
     if !case.cold {
         // The first turn finds out what the others know.
-        work.turn(0);
+        turn(0);
     }
-    counted(&mut *work, turns);
+    counted(&mut turn, turns);
 }
 
 /// What happens below this function is counted.
 #[inline(never)]
-fn counted(work: &mut dyn Work, turns: usize) {
-    (0..turns).for_each(|number| work.turn(number));
+fn counted(turn: &mut Turn, turns: usize) {
+    (0..turns).for_each(turn);
 }
