@@ -206,7 +206,7 @@ impl App {
                 .as_ref()
                 .map(|files| secured(files, &name, &metrics, &reload));
             let server = Server::new(Arc::clone(&edge), slots, tls.transpose()?);
-            let service = Service::with_listeners(name, endpoint(address), server);
+            let service = Service::with_listeners(name, endpoint(address, listener.tls.is_some()), server);
             services.push(serve(service, &sockets.fds, stopping.clone()));
         }
         let control = Control {
@@ -311,7 +311,7 @@ pub fn edge(
     places: &Places,
 ) -> Arc<Edge> {
     let proxy = proxy(config, (policies, store), metrics, places);
-    let refuse = refuse(Arc::clone(policies), metrics.clone(), config.log.access);
+    let refuse = refuse(Arc::clone(policies), config.log.access);
     Arc::new(Edge::new(proxy, &config.limits, refuse))
 }
 

@@ -15,11 +15,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
 use pingora::protocols::{Peek, Shutdown, Stream};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 mod chunks;
 mod head;
+mod idle;
 mod transport;
 
 use chunks::{Chunks, Malformed};
@@ -69,7 +70,7 @@ pub type Refuse = Arc<dyn Fn(u16, &[u8]) -> Bytes + Send + Sync>;
 /// A guarded transport.
 pub struct Guard {
     inner: Stream,
-    /// Bytes that were read while looking for the preface.
+    /// Bytes that were read while nobody served the connection.
     peeked: BytesMut,
     phase: AtomicU8,
     /// Whether a request has been served already: then the engine bounds the wait.
@@ -79,6 +80,8 @@ pub struct Guard {
     chunks: Option<Chunks>,
     malformed_body: AtomicBool,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Ends the wait for a next request. Set once and moved on when it is over: most waits are short.
+    idle: Option<Pin<Box<Sleep>>>,
     limits: HeadLimits,
     refuse: Refuse,
     progress: Progress,
@@ -110,6 +113,7 @@ impl Guard {
             chunks: None,
             malformed_body: AtomicBool::new(false),
             deadline: None,
+            idle: None,
             limits,
             refuse,
             progress,
@@ -158,7 +162,7 @@ impl Guard {
     fn is_reading_head(&mut self) -> bool {
         let phase = self.phase.get_mut();
         if *phase == EXPECTING && !self.head.is_empty() {
-            self.head = Head::default();
+            self.head.restart();
             self.chunks = None;
             self.deadline = None;
             self.reused = true;
@@ -187,23 +191,23 @@ impl Guard {
         result
     }
 
-    /// Reads no further than the limit, so that a body behind a short head is not counted.
     fn poll_read_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let room = self.limits.bytes.saturating_sub(self.head.len()).min(buf.remaining());
-        if room == 0 {
+        let room = self.limits.bytes.saturating_sub(self.head.len());
+        if room == 0 || buf.remaining() == 0 {
             return self.poll_refuse(431, cx).map(Ok);
         }
-        let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
-        let result = self.poll_read_inner(cx, &mut part);
-        let read = part.filled();
+        let before = buf.filled().len();
+        let result = self.poll_read_at_most(room, cx, buf);
+        let read = buf.filled().get(before..).unwrap_or_default();
         if let Poll::Ready(Ok(())) = &result
             && !read.is_empty()
         {
             let length = self.read_head(read);
             if self.head.is_malformed() {
+                buf.set_filled(before);
                 return self.poll_refuse(400, cx).map(Ok);
             }
-            buf.advance(length);
+            buf.set_filled(before + length);
         }
         match result {
             Poll::Pending if !self.head.is_empty() || !self.reused => {
@@ -212,6 +216,19 @@ impl Guard {
             }
             other => other,
         }
+    }
+
+    /// Reads no further than the limit, so that a body behind a short head is not counted.
+    fn poll_read_at_most(&mut self, room: usize, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buf.remaining() <= room {
+            // Not in part, which would have to be filled with zeros first.
+            return self.poll_read_inner(cx, buf);
+        }
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+        ready!(self.poll_read_inner(cx, &mut part))?;
+        let read = part.filled().len();
+        buf.advance(read);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_read_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -237,7 +254,12 @@ impl Guard {
             return result;
         }
         let length = self.peeked.len().min(buf.remaining());
-        buf.put_slice(&self.peeked.split_to(length));
+        buf.put_slice(self.peeked.get(..length).unwrap_or_default());
+        self.peeked.advance(length);
+        if self.peeked.is_empty() {
+            // Not kept for as long as the connection is.
+            self.peeked = BytesMut::new();
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -282,34 +304,6 @@ impl Guard {
             }
         }
         Poll::Ready(())
-    }
-
-    /// Reads as long as the bytes match the preface, within the time for a head.
-    async fn read_preface(&mut self) -> io::Result<bool> {
-        let deadline = Instant::now() + self.limits.time;
-        let mut chunk = [0; 1024];
-        loop {
-            let length = self.peeked.len().min(PREFACE.len());
-            if self.peeked.get(..length) != PREFACE.get(..length) {
-                return Ok(false);
-            }
-            if length == PREFACE.len() {
-                return Ok(true);
-            }
-            match tokio::time::timeout_at(deadline, self.inner.read(&mut chunk)).await {
-                Ok(Ok(0)) if self.peeked.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(Ok(0)) => return Ok(false),
-                Ok(Ok(read)) => {
-                    self.progress.begun.store(true, Ordering::Release);
-                    self.peeked.extend(chunk.iter().take(read));
-                }
-                Ok(Err(error)) => return Err(error),
-                Err(_) => {
-                    poll_fn(|cx| self.poll_refuse(408, cx)).await;
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-            }
-        }
     }
 }
 
@@ -396,7 +390,7 @@ impl AsyncWrite for Guard {
 #[async_trait]
 impl Peek for Guard {
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
-        if self.read_preface().await? {
+        if self.begins_with_preface().await? {
             *self.phase.get_mut() = FRAMES;
         }
         buf.fill(0);

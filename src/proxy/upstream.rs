@@ -163,7 +163,9 @@ fn network(scheme: UpstreamScheme, host: &str, port: u16) -> (HttpPeer, Option<N
     let literal = host.parse::<IpAddr>().ok();
     let address = SocketAddr::new(literal.unwrap_or(IpAddr::from([0, 0, 0, 0])), port);
     let tls = scheme == UpstreamScheme::Https;
-    let mut peer = HttpPeer::new(address, tls, host.to_owned());
+    // Only TLS asks for it, and each request has one of its own.
+    let sni = if tls { host } else { "" };
+    let mut peer = HttpPeer::new(address, tls, sni.to_owned());
     match scheme {
         UpstreamScheme::Http => {}
         UpstreamScheme::Https => peer.options.alpn = ALPN::H2H1,

@@ -58,7 +58,9 @@ fn setup(url: &str, upstream: &Upstream) -> Setup {
 
 fn replicas(url: &str) -> [Gateway; 2] {
     let upstream = counting();
-    [setup(url, &upstream).start(), setup(url, &upstream).start()]
+    // A thousand requests at once may be slow, but are not meant to be refused for that.
+    let patient = format!("store: {{ redis: {{ url: '{url}', timeout: 10s }} }}");
+    [(); 2].map(|()| setup(url, &upstream).config(&patient).start())
 }
 
 fn get(path: &str) -> Request {

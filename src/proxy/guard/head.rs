@@ -41,16 +41,30 @@ impl Head {
         None
     }
 
+    /// Begins a new one, with the memory of the last.
+    pub(super) fn restart(&mut self) {
+        let Self { mut kept, mut line, .. } = std::mem::take(self);
+        kept.clear();
+        line.clear();
+        *self = Self {
+            kept,
+            line,
+            ..Self::default()
+        };
+    }
+
     fn count(&mut self, bytes: &[u8], read: usize) {
         self.bytes += read;
         let room = KEPT_BYTES.saturating_sub(self.kept.len());
-        self.kept.extend(bytes.iter().take(read.min(room)));
+        let kept = bytes.get(..read.min(room)).unwrap_or_default();
+        self.kept.extend_from_slice(kept);
     }
 
     fn read_part(&mut self, part: &[u8]) {
         self.request_line.read(part);
         let room = CODING.len().saturating_sub(self.line.len());
-        self.line.extend(part.iter().take(room));
+        let start = part.get(..part.len().min(room)).unwrap_or_default();
+        self.line.extend_from_slice(start);
         self.line_bytes += part.len();
         self.last = part.last().copied().unwrap_or(self.last);
     }
