@@ -39,6 +39,10 @@ class Case:
     def is_http2(self):
         return self.transport in ("h2", "h2c", "grpc")
 
+    @property
+    def is_bulk(self):
+        return max(self.upload, self.download) > 2**20
+
     def headers(self, token):
         """Those that the client sends besides `Host`."""
         headers = {}

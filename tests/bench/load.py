@@ -9,7 +9,12 @@ import subprocess
 from processes import Failed
 
 CONNECTIONS = 32
+# What is large is counted to its end: what was cut off would have cost, and not count.
+BULK_CONNECTIONS, BULK_EACH_SECOND = 8, 40
 H2_CONNECTIONS, H2_STREAMS = 4, 8
+
+# The longest that one measurement may take.
+PATIENCE = 180
 
 WRK = """
 wrk.method = "{method}"
@@ -26,8 +31,12 @@ end
 
 def saturate(lab, case, process, seconds):
     """Sends as fast as answers come. Requests that were answered, and the time that it took."""
+    token = lab.token(case.algorithm)
+    if case.is_bulk:
+        count = f"{BULK_EACH_SECOND * seconds}x"
+        return _timed(_client(lab, case, process, count, 0, [token], BULK_CONNECTIONS))
     if case.transport == "mtls":
-        return _timed(_client(lab, case, process, seconds, 0, [lab.token(case.algorithm)]))
+        return _timed(_client(lab, case, process, seconds, 0, [token]))
     if case.is_http2:
         return _h2load(lab, case, process, seconds)
     return _wrk(lab, case, process, seconds)
@@ -35,7 +44,7 @@ def saturate(lab, case, process, seconds):
 
 def once(lab, case, process, tokens):
     """Sends each token once, as fast as answers come."""
-    return _timed(_client(lab, case, process, 0, 0, tokens))
+    return _timed(_client(lab, case, process, f"{len(tokens)}x", 0, tokens))
 
 
 def pace(lab, case, process, seconds, rate):
@@ -59,7 +68,7 @@ def _wrk(lab, case, process, seconds):
     path.write_text(script)
     url = f"http://127.0.0.1:{process.port}"
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s", "-s", path, url]
-    told = json.loads(_run(command, seconds).splitlines()[-1])
+    told = json.loads(_run(command).splitlines()[-1])
     unexpected = told["status"] if case.status < 400 else told["requests"] - told["status"]
     if unexpected or told["broken"] or not told["requests"]:
         raise Failed(f"{unexpected} of {told['requests']} answers were unexpected, {told['broken']} broken")
@@ -75,7 +84,7 @@ def _h2load(lab, case, process, seconds):
         body = lab.folder / "body"
         body.write_bytes(b"0" * case.upload)
         command += ["-d", body]
-    said = _run([*command, f"{scheme}://127.0.0.1:{process.port}{case.path}"], seconds)
+    said = _run([*command, f"{scheme}://127.0.0.1:{process.port}{case.path}"])
     answers = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", said)
     broken = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", said)
     if not answers or not broken or any(map(int, answers.groups()[1:] + broken.groups())):
@@ -83,14 +92,14 @@ def _h2load(lab, case, process, seconds):
     return int(answers[1]), float(seconds)
 
 
-def _client(lab, case, process, seconds, rate, tokens):
+def _client(lab, case, process, end, rate, tokens, connections=CONNECTIONS):
     path = lab.folder / "requests.json"
     path.write_text(json.dumps([_request(case, token) for token in tokens]))
-    command = [lab.programs["client"], f"127.0.0.1:{process.port}", CONNECTIONS, seconds, rate, case.status, path]
+    command = [lab.programs["client"], f"127.0.0.1:{process.port}", connections, end, rate, case.status, path]
     if case.transport == "mtls":
         keys = lab.material.folder
         command += [keys / "ca.crt", keys / "client.crt", keys / "client.key"]
-    return json.loads(_run(command, seconds))
+    return json.loads(_run(command))
 
 
 def _request(case, token):
@@ -102,10 +111,10 @@ def _request(case, token):
     return f"{case.method} {case.path} HTTP/1.1\r\n{head}\r\n{'x' * case.upload}"
 
 
-def _run(command, seconds):
+def _run(command):
     command = [str(part) for part in command]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         raise Failed(f"{command[0]} does not end") from None
     if done.returncode:

@@ -48,7 +48,7 @@ class Subject:
         if self.failure is None:
             try:
                 return step(*arguments)
-            except Failed as failure:
+            except (Failed, OSError) as failure:
                 self.failure = str(failure)
                 print(f"    {self.name}: {failure}", flush=True)
                 self.stop()
@@ -56,6 +56,7 @@ class Subject:
 
     def check(self):
         """Asks once as the case does, and in ways that have to be refused."""
+        # By now it has started for certain, workers and all.
         self.memory_idle = self.process.resident()
         if self.case.is_http2:
             return
@@ -110,6 +111,7 @@ def run(lab, case, options):
     try:
         for subject in subjects:
             subject.attempt(subject.start)
+        for subject in subjects:
             subject.attempt(subject.check)
         for number in range(options.rounds):
             # Another one begins each time, so that none always follows the same.

@@ -30,30 +30,32 @@ http {{
 }}
 """
 
-# A body is read to its end before the answer, which nginx does when it passes a request on.
+# A body is read to its end before the answer begins, which nginx does when it passes a request on.
 SERVICE = """
     upstream itself {{ server 127.0.0.1:{port}; keepalive 64; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         location / {{ return 200 "ok"; }}
-        location /upload {{
-            client_body_buffer_size 11m;
-            proxy_pass http://itself/;
-            proxy_http_version 1.1;
-            proxy_method GET;
-            proxy_pass_request_body off;
-            proxy_set_header Connection "";
-            proxy_set_header Content-Length "";
-        }}
+        location /grpc {{ default_type application/grpc; return 200 "0000000"; }}
+        location /upload {{ {ok} }}
 {files}
     }}
     server {{
         listen 127.0.0.1:{grpc} http2;
         http2_max_concurrent_streams 1000;
-        default_type application/grpc;
         add_trailer grpc-status 0;
-        location / {{ return 200 "0000000"; }}
+        location / {{ {message} }}
     }}
+"""
+
+ANSWER = """
+            client_body_buffer_size 11m;
+            proxy_pass http://itself{path};
+            proxy_http_version 1.1;
+            proxy_method GET;
+            proxy_pass_request_body off;
+            proxy_set_header Connection "";
+            proxy_set_header Content-Length "";
 """
 
 PROXY = """
@@ -81,7 +83,8 @@ class Upstream:
         self.port, self.grpc_port = free_port(), free_port()
         folder = lab.folder_for("upstream")
         files = "".join(f"        location = /{name} {{ alias {lab.material.folder / name}; }}\n" for name in SIZES)
-        http = SERVICE.format(port=self.port, grpc=self.grpc_port, files=files)
+        answers = {"ok": ANSWER.format(path="/"), "message": ANSWER.format(path="/grpc")}
+        http = SERVICE.format(port=self.port, grpc=self.grpc_port, files=files, **answers)
         self.process = _run(folder, self.port, http)
 
 

@@ -78,7 +78,7 @@ class Process:
             fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
             user += int(fields[11])
             system += int(fields[12])
-            total += sum(int(_read(f"/proc/{pid}/task/{task}/schedstat").split()[0]) for task in _tasks(pid))
+            total += sum(_nanoseconds(pid, task) for task in _tasks(pid))
         return Cpu(total / 1e9, user, system)
 
     def resident(self):
@@ -113,6 +113,14 @@ def _tasks(pid):
         return os.listdir(f"/proc/{pid}/task")
     except OSError:
         return []
+
+
+def _nanoseconds(pid, task):
+    try:
+        return int(_read(f"/proc/{pid}/task/{task}/schedstat").split()[0])
+    except OSError:
+        # The thread has ended in between.
+        return 0
 
 
 def _read(path):

@@ -1,15 +1,14 @@
 //! A client that keeps its connections, for what `wrk` cannot do: a fixed rate, and certificates.
 //!
 //! ```text
-//! client ADDRESS CONNECTIONS SECONDS RATE STATUS REQUESTS [CA CERTIFICATE KEY]
+//! client ADDRESS CONNECTIONS SECONDS|COUNTx RATE STATUS REQUESTS [CA CERTIFICATE KEY]
 //! ```
 //!
-//! Each connection has a thread, and its own times to send at. An answer that is late delays the
+//! It sends for so many seconds, or so many requests and waits for the last answer. Each connection has a thread, and its own times to send at. An answer that is late delays the
 //! next request and not the time from which that one is measured: what a client would have waited
 //! is what is told (no coordinated omission). Rate 0 sends as fast as answers come.
 //!
-//! REQUESTS is a file with a JSON list of whole requests, which are sent in turn; with 0 for
-//! SECONDS, each of them once. Answers need a
+//! REQUESTS is a file with a JSON list of whole requests, which are sent in turn. Answers need a
 //! `content-length`. One that has another status, or does not come, ends the run.
 //! Prints a JSON object.
 
@@ -41,6 +40,13 @@ const SETTLE: Duration = Duration::from_millis(300);
 trait Transport: Read + Write + Send {}
 impl<T: Read + Write + Send> Transport for T {}
 
+/// When a run is over.
+#[derive(Clone, Copy)]
+enum Until {
+    Moment(Instant),
+    Sent(usize),
+}
+
 /// What one connection has to do.
 #[derive(Clone)]
 struct Task {
@@ -50,19 +56,17 @@ struct Task {
     first: usize,
     stride: usize,
     start: Instant,
-    /// When it ends; without, once every request was sent.
-    end: Option<Instant>,
+    end: Until,
     /// From one intended time to the next.
     interval: Duration,
 }
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [address, connections, seconds, rate, status, requests, tls @ ..] = &arguments[..] else {
-        panic!("client ADDRESS CONNECTIONS SECONDS RATE STATUS REQUESTS [CA CERTIFICATE KEY]");
+    let [address, connections, end, rate, status, requests, tls @ ..] = &arguments[..] else {
+        panic!("client ADDRESS CONNECTIONS SECONDS|COUNTx RATE STATUS REQUESTS [CA CERTIFICATE KEY]");
     };
     let (connections, rate): (u32, u32) = (connections.parse().unwrap(), rate.parse().unwrap());
-    let seconds = Duration::from_secs_f64(seconds.parse().unwrap());
     let requests: Vec<String> = serde_json::from_slice(&std::fs::read(requests).unwrap()).unwrap();
     let requests = Arc::new(requests);
     let tls = (!tls.is_empty()).then(|| tls_config(tls));
@@ -70,6 +74,10 @@ fn main() {
     // Threads inherit it: sleep to the moment, not to the nearest 50 µs.
     let _ = std::fs::write("/proc/self/timerslack_ns", "1");
     let start = Instant::now() + SETTLE;
+    let end = match end.strip_suffix('x') {
+        Some(count) => Until::Sent(count.parse().unwrap()),
+        None => Until::Moment(start + Duration::from_secs(end.parse().unwrap())),
+    };
     let threads: Vec<_> = (0..connections)
         .map(|at| {
             let mut transport = connect(address, tls.as_ref());
@@ -83,7 +91,7 @@ fn main() {
                 first: at as usize,
                 stride: connections as usize,
                 start: start + interval * at / connections,
-                end: (!seconds.is_zero()).then_some(start + seconds),
+                end,
                 interval,
             };
             thread::spawn(move || task.run(&mut *transport))
@@ -154,7 +162,11 @@ impl Task {
             if self.interval.is_zero() {
                 intended = Instant::now();
             }
-            if self.end.map_or(at >= self.requests.len(), |end| intended >= end) {
+            let over = match self.end {
+                Until::Moment(end) => intended >= end,
+                Until::Sent(count) => at >= count,
+            };
+            if over {
                 return took;
             }
             let request = &self.requests[at % self.requests.len()];

@@ -1,29 +1,39 @@
-//! Does the work of one case some times, so that its instructions can be counted: see `../guard`.
+//! Does the work of a case a number of times, so that its instructions can be counted: see `../guard`.
 //!
 //! ```text
-//! instructions CASE TURNS MOST
+//! instructions             names the cases
+//! instructions CASE TURNS  does the work of one
 //! ```
 //!
-//! What is prepared goes by MOST, so that it costs the same for any number of turns. It runs with
-//! the allocator of the system, which unlike the program's does nothing at times of its own.
+//! It runs with the allocator of the system: unlike the program's, that one does nothing at times
+//! of its own.
 
 #![expect(
     clippy::expect_used,
-    clippy::panic,
     clippy::unwrap_used,
-    reason = "it cannot do without any of its arguments"
+    clippy::print_stdout,
+    reason = "it prints, and cannot do without any of its arguments"
 )]
 
-use sidegate_bench::cases::named;
+use sidegate_bench::cases::{CASES, Turn, named};
 
 fn main() {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [case, turns, most] = &arguments[..] else {
-        panic!("instructions CASE TURNS MOST");
+    let mut arguments = std::env::args().skip(1);
+    let Some(name) = arguments.next() else {
+        return CASES.iter().for_each(|case| println!("{}", case.name));
     };
-    let (turns, most): (usize, usize) = (turns.parse().unwrap(), most.parse().unwrap());
-    let mut work = (named(case).expect("there is a case of that name").prepare)(most);
-    for number in 0..turns {
-        work.turn(number);
+    let turns = arguments.next().unwrap().parse().unwrap();
+    let case = named(&name).expect("there is a case of that name");
+    let mut turn = (case.prepare)(if case.cold { turns } else { 1 });
+    if !case.cold {
+        // The first turn finds out what the others know.
+        turn(0);
     }
+    counted(&mut turn, turns);
+}
+
+/// What happens below this function is counted.
+#[inline(never)]
+fn counted(turn: &mut Turn, turns: usize) {
+    (0..turns).for_each(turn);
 }

@@ -26,18 +26,18 @@ fn names(cold: bool) -> impl Iterator<Item = &'static str> {
 #[divan::bench(args = names(false))]
 fn again(bencher: Bencher<'_, '_>, name: &str) {
     let Some(case) = named(name) else { return };
-    let mut work = (case.prepare)(1);
-    bencher.bench_local(|| work.turn(0));
+    let mut turn = (case.prepare)(1);
+    bencher.bench_local(|| turn(0));
 }
 
 #[divan::bench(args = names(true), sample_count = SAMPLES, sample_size = REQUESTS)]
 fn cold(bencher: Bencher<'_, '_>, name: &str) {
     let Some(case) = named(name) else { return };
-    let mut work = (case.prepare)((SAMPLES * REQUESTS) as usize);
+    let turn = (case.prepare)((SAMPLES * REQUESTS) as usize);
     let mut next = 0;
     let next = || {
         next += 1;
         next - 1
     };
-    bencher.with_inputs(next).bench_local_values(|number| work.turn(number));
+    bencher.with_inputs(next).bench_local_values(turn);
 }

@@ -16,20 +16,8 @@ use sidegate::revocation::Revocations;
 
 use crate::setup::{self, NOW, Service};
 
-/// Work that is measured.
-pub trait Work {
-    /// Does it once; the number says which of the prepared requests is taken.
-    fn turn(&mut self, number: usize);
-
-    /// Forgets what is known of the requests.
-    fn forget(&mut self) {}
-}
-
-impl<F: FnMut(usize)> Work for F {
-    fn turn(&mut self, number: usize) {
-        self(number);
-    }
-}
+/// Does the work once; the number says which of the prepared requests is taken.
+pub type Turn = Box<dyn FnMut(usize)>;
 
 /// One piece of work.
 #[derive(Debug, Clone, Copy)]
@@ -39,10 +27,10 @@ pub struct Case {
     /// Whether each turn has to take another request, so that nothing is known of it.
     pub cold: bool,
     /// Prepares so many requests, and does the work once.
-    pub prepare: fn(usize) -> Box<dyn Work>,
+    pub prepare: fn(usize) -> Turn,
 }
 
-const fn case(name: &'static str, prepare: fn(usize) -> Box<dyn Work>) -> Case {
+const fn case(name: &'static str, prepare: fn(usize) -> Turn) -> Case {
     Case {
         name,
         cold: false,
@@ -50,7 +38,7 @@ const fn case(name: &'static str, prepare: fn(usize) -> Box<dyn Work>) -> Case {
     }
 }
 
-const fn cold(name: &'static str, prepare: fn(usize) -> Box<dyn Work>) -> Case {
+const fn cold(name: &'static str, prepare: fn(usize) -> Turn) -> Case {
     Case {
         name,
         cold: true,
@@ -87,70 +75,45 @@ pub fn named(name: &str) -> Option<&'static Case> {
     CASES.iter().find(|case| case.name == name)
 }
 
-fn route(count: usize) -> Box<dyn Work> {
+fn route(count: usize) -> Turn {
     let policies = setup::many_routes(count);
-    Box::new(move |_: usize| {
+    Box::new(move |_| {
         let policy = &policies.policies()[0];
         black_box(policy.find(black_box("/v1/orders/4711/items"), &Method::GET));
     })
 }
 
-fn path(text: &'static str) -> Box<dyn Work> {
-    Box::new(move |_: usize| {
+fn path(text: &'static str) -> Turn {
+    Box::new(move |_| {
         let path = NormalizedPath::parse(black_box(text.as_bytes()), Allowance::default());
         assert!(black_box(path).is_ok());
     })
 }
 
-fn tokens(algorithm: Algorithm, count: usize) -> Box<dyn Work> {
+fn tokens(algorithm: Algorithm, count: usize) -> Turn {
     let service = Service::new();
     let headers = (0..count).map(|number| service.token(algorithm, number)).collect();
-    Box::new(Deciding::new(service, ITEMS, headers, true))
+    decisions(&service, ITEMS, headers, true)
 }
 
-fn decision(path: &'static str, headers: HeaderMap, allowed: bool) -> Box<dyn Work> {
-    Box::new(Deciding::new(Service::new(), path, vec![headers], allowed))
+fn decision(path: &'static str, headers: HeaderMap, allowed: bool) -> Turn {
+    decisions(&Service::new(), path, vec![headers], allowed)
 }
 
-/// Requests to one path, which differ in their headers.
-struct Deciding {
-    service: Service,
-    policies: PolicySet,
-    path: &'static str,
-    headers: Vec<HeaderMap>,
-    allowed: bool,
+/// Decides on requests to one path, which differ in their headers.
+fn decisions(service: &Service, path: &'static str, headers: Vec<HeaderMap>, allowed: bool) -> Turn {
+    let ask = move |policies: &PolicySet, number: usize| {
+        let facts = setup::request(path, &headers[number % headers.len()]);
+        let decision = decide(policies, black_box(&facts), Revocations::Unasked, &mut ());
+        assert_eq!(black_box(&decision).outcome.permit().is_some(), allowed);
+    };
+    // What is done once in the life of a process; then nothing is known of any token.
+    ask(&service.policies(), 0);
+    let policies = service.policies();
+    Box::new(move |number| ask(&policies, number))
 }
 
-impl Deciding {
-    fn new(service: Service, path: &'static str, headers: Vec<HeaderMap>, allowed: bool) -> Self {
-        let policies = service.policies();
-        let mut deciding = Self {
-            service,
-            policies,
-            path,
-            headers,
-            allowed,
-        };
-        // What is done once in the life of a process.
-        deciding.turn(0);
-        deciding.forget();
-        deciding
-    }
-}
-
-impl Work for Deciding {
-    fn turn(&mut self, number: usize) {
-        let facts = setup::request(self.path, &self.headers[number % self.headers.len()]);
-        let decision = decide(&self.policies, black_box(&facts), Revocations::Unasked, &mut ());
-        assert_eq!(black_box(&decision).outcome.permit().is_some(), self.allowed);
-    }
-
-    fn forget(&mut self) {
-        self.policies = self.service.policies();
-    }
-}
-
-fn identity_headers() -> Box<dyn Work> {
+fn identity_headers() -> Turn {
     let service = Service::new();
     let policies = leaked(service.policies());
     let headers = leaked(service.token(Algorithm::HS256, 0));
@@ -162,14 +125,14 @@ fn identity_headers() -> Box<dyn Work> {
         tls: false,
         trusted: false,
     };
-    Box::new(move |_: usize| {
+    Box::new(move |_| {
         let (policy, route) = policies.found(decision.policy, decision.route);
         let permit = decision.outcome.permit().unwrap();
         black_box(changes(headers, policy.unwrap(), route.unwrap(), permit, hop, &ids));
     })
 }
 
-fn error_body() -> Box<dyn Work> {
+fn error_body() -> Turn {
     let policies = leaked(Service::new().policies());
     let headers = setup::plain();
     let ids = RequestIds::of(&headers);
@@ -179,7 +142,7 @@ fn error_body() -> Box<dyn Work> {
         let decision = decide(policies, &facts, Revocations::Unasked, &mut ());
         policies.found(decision.policy, decision.route)
     };
-    Box::new(move |_: usize| {
+    Box::new(move |_| {
         let context = ErrorContext::new(policies, found, &ids, ITEMS, now);
         black_box(render(&Reason::CredentialMissing.into(), &context));
     })
