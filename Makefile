@@ -1,6 +1,6 @@
 # Each target installs what it needs (Debian, root); see .ci/install.
 
-.PHONY: help demo test lint check build attack fuzz proof audit ci
+.PHONY: help demo test lint check build attack fuzz proof guard bench audit ci
 
 help:            ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
@@ -13,8 +13,8 @@ test:            ## all tests
 	cargo test --locked
 
 lint: tools      ## formatting and lints
-	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 check: tools     ## the policies of this repository
 	WALLET_JWT_SECRET=$$(printf '%032d' 0) WALLET_JOBS_KEY=$$(printf '%032d' 1) \
@@ -33,6 +33,15 @@ fuzz:            ## a minute of every fuzz target; SECONDS_EACH=600 for longer
 
 proof: build     ## beside an OpenID provider and clients that are not ours; needs Node
 	tests/proof/run
+
+guard:           ## instructions of what a request costs, against what is written down
+	@.ci/install guard
+	tests/bench/guard
+
+bench:           ## Sidegate beside nginx, HAProxy, Envoy and bare pingora; an hour
+	@.ci/install bench
+	cargo build --release --locked
+	tests/bench/run $(CASES)
 
 audit:           ## licences, sources and versions of all that is built in
 	@.ci/install audit

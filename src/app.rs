@@ -34,7 +34,8 @@ use crate::proxy::connections::{Connections, Slots};
 use crate::proxy::http2;
 use crate::proxy::in_force::PolicyHandle;
 use crate::proxy::places::Places;
-use crate::proxy::server::{Edge, Server, refuse};
+use crate::proxy::refuse::refuse;
+use crate::proxy::server::{Edge, Server};
 use crate::reload::Reloader;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -206,7 +207,7 @@ impl App {
                 .as_ref()
                 .map(|files| secured(files, &name, &metrics, &reload));
             let server = Server::new(Arc::clone(&edge), slots, tls.transpose()?);
-            let service = Service::with_listeners(name, endpoint(address), server);
+            let service = Service::with_listeners(name, endpoint(address, listener.tls.is_some()), server);
             services.push(serve(service, &sockets.fds, stopping.clone()));
         }
         let control = Control {
@@ -311,7 +312,7 @@ pub fn edge(
     places: &Places,
 ) -> Arc<Edge> {
     let proxy = proxy(config, (policies, store), metrics, places);
-    let refuse = refuse(Arc::clone(policies), metrics.clone(), config.log.access);
+    let refuse = refuse(Arc::clone(policies), config.log.access);
     Arc::new(Edge::new(proxy, &config.limits, refuse))
 }
 

@@ -6,6 +6,7 @@ use crate::credential::{Bearer, internal_key};
 use crate::policy::Policy;
 use crate::policy::internal_key::KeyMatch;
 use crate::policy::route::{Authentication, Rule};
+use crate::policy::token_cache::{Lookup, TokenCache};
 use crate::principal::{AuthMethod, Principal};
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
@@ -26,14 +27,25 @@ enum Attempt {
     Proven(Principal),
 }
 
-/// Proves who is calling, or says why not.
+/// What a request is authenticated with, besides itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'c> {
+    /// The policy and its place in the set.
+    pub policy: (&'c Policy, usize),
+    /// The tokens that were verified before.
+    pub tokens: &'c TokenCache,
+    /// The tokens that were revoked.
+    pub revocations: Revocations<'c>,
+}
+
+/// Proves who is calling, or says why not. Notes whether the token, if there is one, was known.
 pub fn authenticate(
     authentication: &Authentication,
-    policy: &Policy,
+    context: Context<'_>,
     request: &RequestFacts<'_>,
-    revocations: Revocations<'_>,
+    lookup: &mut Option<Lookup>,
 ) -> Result<Principal, Rejection> {
-    let attempt = |method| attempt(method, policy, request, revocations);
+    let attempt = |method| attempt(method, context, request, lookup);
     match authentication.rule() {
         Rule::All(methods) => all(methods, attempt),
         Rule::Any(methods) => any(methods, attempt),
@@ -42,7 +54,7 @@ pub fn authenticate(
 
 fn all(
     methods: &[AuthMethod],
-    attempt: impl Fn(AuthMethod) -> Result<Attempt, Rejection>,
+    mut attempt: impl FnMut(AuthMethod) -> Result<Attempt, Rejection>,
 ) -> Result<Principal, Rejection> {
     let mut principal = Principal::default();
     for method in methods {
@@ -58,7 +70,7 @@ fn all(
 /// bad is a rejection, never a reason to fall through to a weaker one.
 fn any(
     methods: &[AuthMethod],
-    attempt: impl Fn(AuthMethod) -> Result<Attempt, Rejection>,
+    mut attempt: impl FnMut(AuthMethod) -> Result<Attempt, Rejection>,
 ) -> Result<Principal, Rejection> {
     let mut principal = None;
     for method in methods {
@@ -87,26 +99,31 @@ fn absent(method: AuthMethod) -> Rejection {
 
 fn attempt(
     method: AuthMethod,
-    policy: &Policy,
+    context: Context<'_>,
     request: &RequestFacts<'_>,
-    revocations: Revocations<'_>,
+    lookup: &mut Option<Lookup>,
 ) -> Result<Attempt, Rejection> {
+    let (policy, _) = context.policy;
     match method {
-        AuthMethod::Public => Ok(Attempt::Proven(proven_by(AuthMethod::Public))),
-        AuthMethod::Jwt => bearer(policy, request, revocations),
+        AuthMethod::Public => Ok(Attempt::Proven(Principal {
+            told: policy.identity.public(),
+            ..Principal::by(AuthMethod::Public)
+        })),
+        AuthMethod::Jwt => bearer(context, request, lookup),
         AuthMethod::InternalKey => key(policy, request),
         AuthMethod::Mtls => certificate(policy, request),
     }
 }
 
-fn proven_by(method: AuthMethod) -> Principal {
-    Principal {
-        methods: vec![method],
-        ..Principal::default()
-    }
-}
-
-fn bearer(policy: &Policy, request: &RequestFacts<'_>, revocations: Revocations<'_>) -> Result<Attempt, Rejection> {
+fn bearer(
+    Context {
+        policy,
+        tokens,
+        revocations,
+    }: Context<'_>,
+    request: &RequestFacts<'_>,
+    lookup: &mut Option<Lookup>,
+) -> Result<Attempt, Rejection> {
     match Bearer::of(request.headers) {
         Bearer::Absent => Ok(Attempt::Absent),
         Bearer::Malformed => Err(Rejection::because(
@@ -114,8 +131,10 @@ fn bearer(policy: &Policy, request: &RequestFacts<'_>, revocations: Revocations<
             "what follows `Bearer` is no token of at most 8 KiB",
         )),
         Bearer::Token(token) => {
-            let mut principal = jwt::verify(token, &policy.issuers, request.now)?;
-            revoked::check(policy, &mut principal, revocations, request.now)?;
+            let (looked_up, principal) = jwt::authenticate(token, policy, tokens, request.now);
+            *lookup = Some(looked_up);
+            let mut principal = principal?;
+            revoked::check(policy.0, &mut principal, revocations, request.now)?;
             Ok(Attempt::Proven(principal))
         }
     }
@@ -129,10 +148,7 @@ fn key(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection
         return Ok(Attempt::Absent);
     };
     match keys.find(presented, request.now) {
-        KeyMatch::Known(name) => Ok(Attempt::Proven(Principal {
-            client: Some(name.to_owned()),
-            ..proven_by(AuthMethod::InternalKey)
-        })),
+        KeyMatch::Known(key) => Ok(Attempt::Proven(key.principal())),
         KeyMatch::Expired(name) => {
             let cause = format!("the internal key `{name}` has expired");
             Err(Rejection::because(Reason::InternalKeyInvalid, cause))
@@ -156,8 +172,8 @@ fn certificate(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, R
     let allowed = policy.certificates.iter().find_map(|name| name.find(certificate));
     match allowed {
         Some(name) => Ok(Attempt::Proven(Principal {
-            client: Some(name.to_owned()),
-            ..proven_by(AuthMethod::Mtls)
+            client: Some(name.into()),
+            ..Principal::by(AuthMethod::Mtls)
         })),
         None => Err(Rejection::because(
             Reason::ClientCertificateNotAllowed,

@@ -3,25 +3,24 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use serde_json::Value;
-
 use crate::fingerprint::Fingerprint;
 use crate::policy::shared::Quota;
 use crate::policy::{Policy, QuotaScope};
-use crate::principal::{Claims, Principal};
+use crate::principal::Principal;
 use crate::quota::Rate;
 
 /// Everything that was verified of a caller. A subject is one only together with its issuer.
 pub fn fingerprint(principal: &Principal) -> Fingerprint {
     let tenant = principal.tenant.map(|tenant| tenant.to_string());
+    let method = principal.methods.text();
     let parts = [
-        Some(principal.auth_method()),
-        tenant,
-        issuer(&principal.claims).map(ToOwned::to_owned),
-        principal.subject.clone(),
-        principal.client.clone(),
+        Some(&*method),
+        tenant.as_deref(),
+        principal.issuer(),
+        principal.subject(),
+        principal.client.as_deref(),
     ];
-    let parts: Vec<_> = parts.iter().map(|part| optional(part.as_deref())).collect();
+    let parts: Vec<_> = parts.into_iter().map(optional).collect();
     let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
     Fingerprint::of(&parts)
 }
@@ -40,14 +39,14 @@ pub fn share(principal: &Principal) -> Fingerprint {
 pub fn bucket(policy: &Policy, quota: &Quota, principal: &Principal, address: Option<IpAddr>) -> (Fingerprint, Rate) {
     let tenant = || Some(("tenant", principal.tenant?.to_string()));
     let subject = || {
-        let issuer = issuer(&principal.claims).unwrap_or_default();
-        let subject = principal.subject.as_deref()?;
+        let issuer = principal.issuer().unwrap_or_default();
+        let subject = principal.subject()?;
         Some((
             "subject",
             Fingerprint::of(&[issuer.as_bytes(), subject.as_bytes()]).to_string(),
         ))
     };
-    let client = || Some(("client", principal.client.clone()?));
+    let client = || Some(("client", principal.client.as_deref()?.to_owned()));
     let found = match quota.per {
         QuotaScope::Tenant => tenant().or_else(client).or_else(subject),
         QuotaScope::Subject => subject().or_else(client),
@@ -56,12 +55,8 @@ pub fn bucket(policy: &Policy, quota: &Quota, principal: &Principal, address: Op
     };
     let (kind, name) = found.unwrap_or_else(|| ("address", network(address)));
     let parts = [policy.service.as_str(), quota.name.as_str(), kind, name.as_str()];
-    let rate = quota.rate_of(quota.plan(&principal.claims));
+    let rate = quota.rate_of(quota.plan(principal));
     (Fingerprint::of(&parts.map(str::as_bytes)), rate)
-}
-
-fn issuer(claims: &Claims) -> Option<&str> {
-    claims.get("iss").and_then(Value::as_str)
 }
 
 /// Absent is not empty.
@@ -83,29 +78,35 @@ fn network(address: Option<IpAddr>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use serde_json::json;
 
     use super::*;
     use crate::policy::{Fallback, Mode};
-    use crate::principal::{AuthMethod, TenantId};
+    use crate::principal::{AuthMethod, TenantId, VerifiedToken};
     use crate::testing::{OTHER_TENANT, TENANT, parse};
 
     const POLICY: &str =
         "version: 1\nservice: s\nupstream: { url: http://127.0.0.1:1 }\nroutes: [{ path: /*, auth: public }]\n";
 
+    fn bearing(claims: &[(&str, Option<&str>)]) -> Arc<VerifiedToken> {
+        let given = claims
+            .iter()
+            .filter_map(|(name, value)| Some(((*name).to_owned(), json!((*value)?))));
+        Arc::new(VerifiedToken {
+            claims: given.collect(),
+            ..VerifiedToken::default()
+        })
+    }
+
     fn principal(tenant: Option<&str>, issuer: Option<&str>, subject: Option<&str>, client: Option<&str>) -> Principal {
         Principal {
-            methods: vec![AuthMethod::Jwt],
             tenant: tenant.and_then(TenantId::parse),
-            claims: issuer
-                .map(|issuer| ("iss".to_owned(), json!(issuer)))
-                .into_iter()
-                .collect(),
-            subject: subject.map(Into::into),
+            token: Some(bearing(&[("iss", issuer), ("sub", subject)])),
             client: client.map(Into::into),
-            ..Principal::default()
+            ..Principal::by(AuthMethod::Jwt)
         }
     }
 
@@ -124,7 +125,7 @@ mod tests {
             principal(one, Some("i"), Some(""), Some("a")),
             principal(one, Some("ia"), Some(""), None),
             Principal {
-                methods: vec![AuthMethod::InternalKey],
+                methods: AuthMethod::InternalKey.into(),
                 ..principal(one, Some("i"), Some("a"), None)
             },
         ];

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use http::Method;
 use uuid::Uuid;
 
-use crate::authn;
+use crate::authn::{self, Context};
 use crate::authz::{self, Permit};
 use crate::idempotency;
 use crate::policy::route::Route;
 use crate::policy::shared::Quota;
-use crate::policy::{Mode, Policy, PolicySet, RouteIndex};
+use crate::policy::token_cache::Lookup;
+use crate::policy::{Mode, PolicySet, RouteIndex};
 use crate::principal::{AuthMethod, Principal};
 use crate::rejection::{Reason, Rejection};
 use crate::request::path::NormalizedPath;
@@ -33,6 +34,8 @@ pub struct Decision<'r> {
     pub path: Option<NormalizedPath<'r>>,
     /// The caller, as far as it was proven: also where it is refused in the end.
     pub principal: Option<Principal>,
+    /// Whether the token was known, where one was looked at.
+    pub lookup: Option<Lookup>,
     /// What is to be done.
     pub outcome: Outcome,
 }
@@ -161,6 +164,7 @@ pub fn decide<'r>(
             route: None,
             path: None,
             principal: None,
+            lookup: None,
             outcome: Outcome::Ping,
         };
     }
@@ -176,7 +180,7 @@ pub fn decide<'r>(
         Ok(route) => route,
         Err(rejection) => return deny(Step::Route, policy, Some(path), rejection, observer),
     };
-    let mut principal = None;
+    let mut caller = Caller::default();
     let outcome = match policies.route(route) {
         Some((policy, matched)) => {
             if let Some(name) = matched.pass.iter().find(|name| request.repeats(name)) {
@@ -184,7 +188,12 @@ pub fn decide<'r>(
                 return deny(Step::Request, Some(route.policy), Some(path), rejection, observer);
             }
             observer.passed(Step::Route, || format!("{} ({})", matched.pattern, matched.place));
-            judge((policy, matched), request, revocations, &mut principal, observer)
+            let context = Context {
+                policy: (policy, route.policy),
+                tokens: policies.tokens(),
+                revocations,
+            };
+            judge((context, matched), request, &mut caller, observer)
         }
         None => Outcome::Deny(Reason::InternalError.into()),
     };
@@ -192,7 +201,8 @@ pub fn decide<'r>(
         policy: Some(route.policy),
         route: Some(route),
         path: Some(path),
-        principal,
+        principal: caller.principal,
+        lookup: caller.lookup,
         outcome,
     }
 }
@@ -210,6 +220,7 @@ fn deny<'r>(
         route: None,
         path,
         principal: None,
+        lookup: None,
         outcome: Outcome::Deny(rejection),
     }
 }
@@ -228,15 +239,21 @@ fn repeated(policies: &PolicySet, policy: Option<usize>, request: &RequestFacts<
     Some(Rejection::because(reason, format!("`{name}` is there twice")))
 }
 
+/// What was found out of the caller.
+#[derive(Debug, Default)]
+struct Caller {
+    principal: Option<Principal>,
+    lookup: Option<Lookup>,
+}
+
 /// What a route makes of a request.
 fn judge(
-    (policy, route): (&Policy, &Route),
+    (context, route): (Context<'_>, &Route),
     request: &RequestFacts<'_>,
-    revocations: Revocations<'_>,
-    principal: &mut Option<Principal>,
+    caller: &mut Caller,
     observer: &mut impl Observer,
 ) -> Outcome {
-    match authorize((policy, route), request, revocations, principal, observer) {
+    match authorize((context, route), request, caller, observer) {
         Ok(permit) => Outcome::Allow(permit),
         // A limit is no matter of policy, and holds in shadow mode too.
         Err(rejection) if route.mode == Mode::Shadow && rejection.reason() != Reason::BodyTooLarge => {
@@ -247,22 +264,22 @@ fn judge(
 }
 
 fn authorize(
-    (policy, route): (&Policy, &Route),
+    (context, route): (Context<'_>, &Route),
     request: &RequestFacts<'_>,
-    revocations: Revocations<'_>,
-    proven: &mut Option<Principal>,
+    caller: &mut Caller,
     observer: &mut impl Observer,
 ) -> Result<Permit, Rejection> {
+    let (policy, _) = context.policy;
     let principal = step(Step::Credentials, observer, |observer| {
-        let principal = authn::authenticate(&route.authentication, policy, request, revocations)?;
-        observer.passed(Step::Credentials, || describe(&principal, policy, revocations));
+        let principal = authn::authenticate(&route.authentication, context, request, &mut caller.lookup)?;
+        observer.passed(Step::Credentials, || describe(&principal, context));
         Ok(principal)
     })?;
-    let principal = proven.insert(principal);
+    let principal = caller.principal.insert(principal);
     if let Some(rule) = policy
         .tenant
         .as_ref()
-        .filter(|_| principal.methods.contains(&AuthMethod::Jwt))
+        .filter(|_| principal.methods.contains(AuthMethod::Jwt))
     {
         principal.tenant = step(Step::Tenant, observer, |observer| {
             let tenant = authz::verify_tenant(rule, principal, request)?;
@@ -312,15 +329,15 @@ fn step<T, O: Observer>(
     result
 }
 
-fn describe(principal: &Principal, policy: &Policy, revocations: Revocations<'_>) -> String {
-    let who = [principal.subject.as_deref(), principal.client.as_deref()];
+fn describe(principal: &Principal, context: Context<'_>) -> String {
+    let who = [principal.subject(), principal.client.as_deref()];
     let who: Vec<_> = who.into_iter().flatten().collect();
     let mut text = match who.is_empty() {
-        true => principal.auth_method(),
-        false => format!("{}: {}", principal.auth_method(), who.join(", ")),
+        true => principal.methods.text().into_owned(),
+        false => format!("{}: {}", principal.methods.text(), who.join(", ")),
     };
-    let unasked = matches!(revocations, Revocations::Unasked) && policy.revocation.is_some();
-    if unasked && principal.methods.contains(&AuthMethod::Jwt) {
+    let unasked = matches!(context.revocations, Revocations::Unasked) && context.policy.0.revocation.is_some();
+    if unasked && principal.methods.contains(AuthMethod::Jwt) {
         text.push_str("; the running Sidegate knows whether the token is revoked");
     }
     text
@@ -351,7 +368,7 @@ fn describe_key(key: Option<Uuid>) -> String {
 
 fn describe_quotas(route: &Route, principal: &Principal) -> String {
     let rate = |quota: &Arc<Quota>| {
-        let plan = quota.plan(&principal.claims);
+        let plan = quota.plan(principal);
         let limit = quota.rate_of(plan).limit();
         format!("{}: {limit} in {}s", quota.name, quota.window.as_secs_f64())
     };
@@ -369,7 +386,12 @@ fn check_content(route: &Route, request: &RequestFacts<'_>) -> Result<(), Reject
     let writes = matches!(*request.method, Method::POST | Method::PUT | Method::PATCH);
     if writes && !is_bodiless(request) && !route.content_types.is_empty() {
         let given = request.media_type();
-        if !given.is_some_and(|given| route.content_types.contains(&given)) {
+        if !given.is_some_and(|given| {
+            route
+                .content_types
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(given))
+        }) {
             let cause = format!("one of these is needed: {}", route.content_types.join(", "));
             return Err(Rejection::because(Reason::ContentTypeUnsupported, cause));
         }

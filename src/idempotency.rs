@@ -77,7 +77,7 @@ pub fn bound(
     headers: &HeaderMap,
     key: Uuid,
 ) -> Result<Fingerprint, Rejection> {
-    if principal.subject.is_none() && principal.client.is_none() {
+    if principal.subject().is_none() && principal.client.is_none() {
         let cause = "the token names no subject that the answer could belong to";
         return Err(Rejection::because(Reason::TokenClaimMissing, cause));
     }

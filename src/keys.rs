@@ -6,7 +6,9 @@
 use std::fmt;
 
 use arc_swap::ArcSwapOption;
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+
+use crate::fingerprint::Fingerprint;
 
 pub mod jwk;
 pub mod pem;
@@ -92,6 +94,34 @@ pub struct VerificationKey {
     id: Option<String>,
     algorithm: Algorithm,
     key: DecodingKey,
+    mark: Fingerprint,
+}
+
+/// Which key verified a token, and how it was picked; the same for the same key in another set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyMark {
+    key: Fingerprint,
+    by_id: bool,
+}
+
+/// The digest of all that a key is.
+fn mark(id: Option<&str>, algorithm: Algorithm, key: &DecodingKey) -> Fingerprint {
+    let has_id: &[u8] = if id.is_some() { b"+" } else { b"" };
+    let (first, second) = match key.kind() {
+        DecodingKeyKind::SecretOrDer(bytes) => (bytes, &Vec::new()),
+        DecodingKeyKind::RsaModulusExponent { n, e } => (n, e),
+    };
+    let name = ALGORITHMS
+        .iter()
+        .find(|(_, a)| *a == algorithm)
+        .map_or("", |(name, _)| name);
+    Fingerprint::of(&[
+        has_id,
+        id.unwrap_or_default().as_bytes(),
+        name.as_bytes(),
+        first,
+        second,
+    ])
 }
 
 impl fmt::Debug for VerificationKey {
@@ -169,6 +199,7 @@ impl KeySet {
         self.keys.extend(fitting.into_iter().map(|algorithm| VerificationKey {
             id: id.map(ToOwned::to_owned),
             algorithm,
+            mark: mark(id, algorithm, key),
             key: key.clone(),
         }));
         Ok(())
@@ -177,6 +208,19 @@ impl KeySet {
     /// Whether the set has no key at all.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// What tells a key of this set from all others.
+    pub fn mark(&self, key: &VerificationKey) -> KeyMark {
+        KeyMark {
+            key: key.mark,
+            by_id: self.named,
+        }
+    }
+
+    /// Whether the key with a mark is in this set, and is still picked in the same way.
+    pub fn has(&self, mark: &KeyMark) -> bool {
+        self.named == mark.by_id && self.keys.iter().any(|key| key.mark == mark.key)
     }
 
     /// The number of keys, each counted once.

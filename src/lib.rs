@@ -12,6 +12,7 @@
 
 // Words: plain values.
 pub mod credential;
+pub mod fingerprint;
 pub mod principal;
 pub mod quota;
 pub mod rejection;
@@ -26,7 +27,6 @@ pub mod authn;
 pub mod authz;
 pub mod caller;
 pub mod decision;
-pub mod fingerprint;
 pub mod idempotency;
 pub mod revocation;
 

@@ -26,6 +26,7 @@ pub mod router;
 pub mod set;
 pub mod shared;
 pub mod sources;
+pub mod token_cache;
 pub mod yaml;
 
 pub use document::{ErrorFormat, Fallback, Mode, QuotaScope};

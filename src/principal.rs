@@ -1,8 +1,12 @@
 //! Who is calling, proven: plain values that only an authenticator fills.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
+use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// How a principal was proven.
@@ -36,6 +40,57 @@ impl AuthMethod {
 impl fmt::Display for AuthMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The methods that proved a principal, each once, in the order of the route's `auth`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Methods([Option<AuthMethod>; AuthMethod::ALL.len()]);
+
+impl Methods {
+    /// Adds one, unless it is there.
+    pub fn add(&mut self, method: AuthMethod) {
+        if !self.contains(method)
+            && let Some(free) = self.0.iter_mut().find(|place| place.is_none())
+        {
+            *free = Some(method);
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = AuthMethod> {
+        self.0.iter().flatten().copied()
+    }
+
+    /// Whether it is one of them.
+    pub fn contains(&self, method: AuthMethod) -> bool {
+        self.iter().any(|one| one == method)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// The words as `x-auth-method` has them, as in `internal_key+jwt`.
+    pub fn text(&self) -> Cow<'static, str> {
+        let mut methods = self.iter();
+        match (methods.next(), methods.next()) {
+            (None, _) => Cow::Borrowed(""),
+            (Some(only), None) => Cow::Borrowed(only.as_str()),
+            _ => {
+                let words: Vec<_> = self.iter().map(AuthMethod::as_str).collect();
+                Cow::Owned(words.join("+"))
+            }
+        }
+    }
+}
+
+impl From<AuthMethod> for Methods {
+    fn from(method: AuthMethod) -> Self {
+        let mut methods = Self::default();
+        methods.add(method);
+        methods
     }
 }
 
@@ -77,55 +132,111 @@ pub fn hyphenated_uuid(text: &str) -> Option<Uuid> {
 }
 
 /// The claims of a verified token, as the issuer wrote them.
-pub type Claims = serde_json::Map<String, serde_json::Value>;
+pub type Claims = serde_json::Map<String, Value>;
 
 /// The claim at the end of a path.
-pub fn claim_at<'c>(claims: &'c Claims, path: &[String]) -> Option<&'c serde_json::Value> {
+pub fn claim_at<'c>(claims: &'c Claims, path: &[String]) -> Option<&'c Value> {
     let (first, rest) = path.split_first()?;
     rest.iter()
         .try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
 }
 
+/// What a service is told of a caller: header fields, each once.
+pub type IdentityFields = Arc<[(HeaderName, HeaderValue)]>;
+
+/// What follows from the claims of a token whose signature, issuer and audience were verified. It is
+/// worked out once; whether the token has expired or was revoked is looked at each time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VerifiedToken {
+    /// The claims.
+    pub claims: Claims,
+    /// The roles that it lists, without what the hierarchy adds.
+    pub roles: Vec<String>,
+    /// The scopes that it lists.
+    pub scopes: Vec<String>,
+    /// The tenants that the claims of the tenant rule name, whether or not they agree.
+    pub tenants: Vec<TenantId>,
+}
+
+impl VerifiedToken {
+    /// A claim that is a text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.claims.get(name).and_then(Value::as_str)
+    }
+}
+
 /// The caller, proven by every method that the route asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Principal {
-    /// In the order of the route's `auth`.
-    pub methods: Vec<AuthMethod>,
-    /// The `sub` of the token.
-    pub subject: Option<String>,
-    /// The claims of the token; empty without one.
-    pub claims: Claims,
-    /// The roles that the token lists, without what the hierarchy adds.
-    pub roles: Vec<String>,
-    /// The scopes that the token lists.
-    pub scopes: Vec<String>,
+    /// How it was proven.
+    pub methods: Methods,
+    /// The token that it brought.
+    pub token: Option<Arc<VerifiedToken>>,
     /// The name of the internal key, or the identity in the client certificate.
-    pub client: Option<String>,
+    pub client: Option<Arc<str>>,
     /// The tenant, where header and claims agree on it.
     pub tenant: Option<TenantId>,
     /// Whether nobody could tell if the token was revoked, and the policy lets it pass.
     pub revocation_unknown: bool,
+    /// What the service is told of it, where that is known beforehand.
+    pub told: Option<Told>,
+}
+
+/// What a service is told of a principal that one method proved, made before it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The tenant that is told of.
+    pub tenant: Option<TenantId>,
+    /// The header fields.
+    pub fields: IdentityFields,
 }
 
 impl Principal {
-    /// Joins what another method proved about the same request.
-    pub fn join(&mut self, other: Self) {
-        self.methods.extend(other.methods);
-        self.subject = self.subject.take().or(other.subject);
-        self.client = self.client.take().or(other.client);
-        self.tenant = self.tenant.or(other.tenant);
-        self.revocation_unknown |= other.revocation_unknown;
-        if self.claims.is_empty() {
-            self.claims = other.claims;
-            self.roles = other.roles;
-            self.scopes = other.scopes;
+    /// A caller, proven by one method.
+    pub fn by(method: AuthMethod) -> Self {
+        Self {
+            methods: method.into(),
+            ..Self::default()
         }
     }
 
-    /// The methods as `x-auth-method` has them, as in `internal_key+jwt`.
-    pub fn auth_method(&self) -> String {
-        let words: Vec<_> = self.methods.iter().map(|m| m.as_str()).collect();
-        words.join("+")
+    /// Joins what another method proved about the same request.
+    pub fn join(&mut self, other: Self) {
+        if self.methods.is_empty() {
+            *self = other;
+            return;
+        }
+        other.methods.iter().for_each(|method| self.methods.add(method));
+        self.token = self.token.take().or(other.token);
+        self.client = self.client.take().or(other.client);
+        self.tenant = self.tenant.or(other.tenant);
+        self.revocation_unknown |= other.revocation_unknown;
+        self.told = None;
+    }
+
+    /// The `sub` of the token.
+    pub fn subject(&self) -> Option<&str> {
+        self.token.as_ref()?.text("sub")
+    }
+
+    /// The `iss` of the token.
+    pub fn issuer(&self) -> Option<&str> {
+        self.token.as_ref()?.text("iss")
+    }
+
+    /// The claim of the token at the end of a path.
+    pub fn claim(&self, path: &[String]) -> Option<&Value> {
+        claim_at(&self.token.as_ref()?.claims, path)
+    }
+
+    /// The roles that the token lists, without what the hierarchy adds.
+    pub fn roles(&self) -> &[String] {
+        self.token.as_ref().map_or(&[], |token| &token.roles)
+    }
+
+    /// The scopes that the token lists.
+    pub fn scopes(&self) -> &[String] {
+        self.token.as_ref().map_or(&[], |token| &token.scopes)
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
-use http::{HeaderValue, StatusCode};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -24,7 +24,7 @@ use crate::decision::decide;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{IDEMPOTENCY_KEY, host_of, is_grpc};
 use crate::store::Store;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{At, Metrics};
 
 pub mod answer;
 mod bounds;
@@ -44,13 +44,14 @@ pub mod pace;
 mod pinned;
 pub mod places;
 mod quotas;
+pub mod refuse;
 pub mod server;
 pub mod turn_away;
 pub mod upstream;
 pub mod watch;
 
 use context::RequestContext;
-use error_response::{REQUEST_ID, render};
+use error_response::{REQUEST_ID_NAME, render};
 use facts::Target;
 use failures::{blame_client, rejection_of};
 use guard::Guard;
@@ -88,7 +89,7 @@ impl Gateway {
         let facts = facts::of(session, target, self.limits.body_bytes, Timestamp::now().as_second());
         let in_force = Arc::clone(&ctx.in_force);
         let decide = || decide(&in_force.policies, &facts, self.store.revocations().view(), &mut ());
-        let mut started = Instant::now();
+        let mut started = ctx.started;
         let mut decision = decide();
         let rejection = decision.outcome.rejection();
         let keys = self.policies.keys();
@@ -96,16 +97,24 @@ impl Gateway {
             started = Instant::now();
             decision = decide();
         }
-        ctx.decision_duration = started.elapsed();
+        let ended = Instant::now();
+        ctx.decision_duration = ended - started;
+        ctx.upstream_started = Some(ended);
+        if let Some(lookup) = decision.lookup {
+            self.metrics.token_lookup(lookup);
+        }
         if decision
             .principal
             .as_ref()
             .is_some_and(|principal| principal.revocation_unknown)
-            && let Some(policy) = decision.policy.and_then(|index| in_force.policies.get(index))
         {
-            self.metrics.shared().failed_open(&policy.service, "revocation");
+            let at = At {
+                policy: decision.policy,
+                route: decision.route,
+            };
+            in_force.metrics.failed_open(at, "revocation");
         }
-        ctx.decided(decision, target.query());
+        ctx.decided(decision, target);
     }
 
     fn hop(&self, session: &Session) -> Hop {
@@ -171,7 +180,7 @@ impl ProxyHttp for Gateway {
         let target = Target::of(session);
         let headers = &session.req_header().headers;
         ctx.ids = RequestIds::of(headers);
-        ctx.sent_path = String::from_utf8_lossy(target.path()).into_owned();
+        ctx.target = target.clone();
         ctx.grpc = is_grpc(headers);
         if let Some(rejection) = self.check_head(session, &target) {
             let host = facts::authority(session).map(host_of);
@@ -187,7 +196,7 @@ impl ProxyHttp for Gateway {
         if ctx.permit.is_some() {
             return Ok(false);
         }
-        ctx.count_decision(&self.metrics);
+        ctx.count_decision();
         if ctx.ping {
             return answer::pong(session, &ctx.ids).await.map(|()| true);
         }
@@ -250,8 +259,8 @@ impl ProxyHttp for Gateway {
         if once && !facts::is_websocket(session.req_header()) {
             upstream.insert_header(CONNECTION, "close")?;
         }
-        if upstream.uri.authority().is_none() && upstream.raw_path() == ctx.forward {
-            // Parsed already.
+        // Most often the path is forwarded as it came.
+        if upstream.uri.authority().is_none() && upstream.raw_path() == &*ctx.forward {
             return Ok(());
         }
         upstream.set_raw_path(&ctx.forward)
@@ -303,7 +312,7 @@ impl ProxyHttp for Gateway {
         ctx.upstream_answered(response, &session.req_header().method);
         ctx.tell();
         ctx.moved(&self.limits);
-        ctx.count_decision(&self.metrics);
+        ctx.count_decision();
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
@@ -312,10 +321,7 @@ impl ProxyHttp for Gateway {
             response.remove_header(&CONTENT_LENGTH);
         }
         ctx.rate_limits.write(response)?;
-        if let Ok(id) = HeaderValue::from_str(&ctx.ids.request_id) {
-            response.insert_header(REQUEST_ID, id)?;
-        }
-        Ok(())
+        response.insert_header(REQUEST_ID_NAME, ctx.ids.request_id_value())
     }
 
     fn response_body_filter(
@@ -330,7 +336,7 @@ impl ProxyHttp for Gateway {
         if end && !session.as_downstream_mut().is_body_done() {
             // Whatever becomes of the rest of the request, it has had its answer.
             let unsent = body.as_ref().map_or(0, Bytes::len);
-            ctx.end(&self.metrics, session, self.access_log, unsent);
+            ctx.end(session, self.access_log, unsent);
         }
         Ok(None)
     }
@@ -368,7 +374,7 @@ impl ProxyHttp for Gateway {
         if let Some(rejection) = rejection {
             ctx.rejection = Some(rejection.clone());
             ctx.tell();
-            ctx.count_decision(&self.metrics);
+            ctx.count_decision();
             if !answer::has_answered(session)
                 && let Err(error) = self.answer(session, &rejection, ctx).await
             {
@@ -382,7 +388,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut RequestContext) {
-        ctx.end(&self.metrics, session, self.access_log, 0);
+        ctx.end(session, self.access_log, 0);
     }
 
     /// Failures are in the access log, with their reason.

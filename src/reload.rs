@@ -4,6 +4,7 @@
 //! A folder that stirs, SIGHUP and a slow clock only make it look; what it does depends on what it
 //! finds (see [`Footprint`]).
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -137,7 +138,7 @@ impl Reloader {
         };
         self.refused = refusal.is_err();
         match refusal {
-            Ok(()) => self.accept(&changed),
+            Ok(()) => self.accept(changed).await,
             Err(error) => self.refuse(&error, &changed),
         }
     }
@@ -173,13 +174,13 @@ impl Reloader {
         }
     }
 
-    fn accept(&mut self, changed: &[String]) {
+    async fn accept(&mut self, changed: Vec<String>) {
         let before = std::mem::replace(&mut self.in_force, self.seen.clone()).hash();
         let hash = self.in_force.hash();
         self.metrics
             .policies_in_force(&hash, Some(&before), jiff::Timestamp::now());
-        let policies = &self.policies.load().policies;
-        self.metrics.shared().expect(policies);
+        let policies = Arc::clone(&self.policies.load().policies);
+        self.metrics.shared().expect(&policies);
         let services: Vec<_> = policies
             .policies()
             .iter()
@@ -192,19 +193,13 @@ impl Reloader {
             services = services.join(","),
             "policies in force"
         );
-        let policy_changed = |policy: &&Policy| changed.contains(&policy.file);
-        policies
-            .policies()
-            .iter()
-            .filter(policy_changed)
-            .for_each(announce::policy);
-        if !self.asks_for_certificates {
-            announce::unasked_certificates(policies);
-        }
+        let asks_for_certificates = self.asks_for_certificates;
+        // Thousands of routes take a while, and no request should wait for it.
+        let announced = spawn_blocking(move || announce_changed(&policies, &changed, asks_for_certificates));
+        let _ = announced.await;
     }
 
     fn refuse(&self, error: &LoadError, changed: &[String]) {
-        self.metrics.policies_refused();
         match error {
             LoadError::Unreadable(what) => tracing::error!("{what}"),
             LoadError::Wrong(problems) => {
@@ -218,5 +213,20 @@ impl Reloader {
             changed = changed.join(","),
             "the changed policies are refused; those in force stay"
         );
+        // Whoever sees the number finds the lines.
+        self.metrics.policies_refused();
+    }
+}
+
+fn announce_changed(policies: &PolicySet, changed: &[String], asks_for_certificates: bool) {
+    let changed: HashSet<&str> = changed.iter().map(String::as_str).collect();
+    let policy_changed = |policy: &&Policy| changed.contains(policy.file.as_str());
+    policies
+        .policies()
+        .iter()
+        .filter(policy_changed)
+        .for_each(announce::policy);
+    if !asks_for_certificates {
+        announce::unasked_certificates(policies);
     }
 }

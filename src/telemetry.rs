@@ -1,18 +1,23 @@
 //! What operators see: log lines and metrics.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
 
 pub mod access_log;
+pub mod lines;
 pub mod metrics;
+
+use lines::{Lines, Writing};
 
 /// Where log lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +49,76 @@ impl log::Log for EngineLog {
     fn flush(&self) {}
 }
 
-/// Starts logging.
-pub fn start(config: LogConfig, target: LogTarget) {
+/// The log of this process, once it is started, and its format.
+static LOG: OnceLock<(Lines, LogFormat)> = OnceLock::new();
+
+fn log() -> Option<&'static (Lines, LogFormat)> {
+    LOG.get()
+}
+
+/// Where one line of `tracing` goes.
+#[derive(Debug)]
+pub struct OneLine<'l> {
+    lines: &'l Lines,
+    is_access: bool,
+}
+
+impl Write for OneLine<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.is_access {
+            true => self.lines.leave(line),
+            false => self.lines.leave_at_once(line),
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'l> MakeWriter<'l> for Lines {
+    type Writer = OneLine<'l>;
+
+    fn make_writer(&'l self) -> OneLine<'l> {
+        OneLine {
+            lines: self,
+            is_access: false,
+        }
+    }
+
+    fn make_writer_for(&'l self, event: &Metadata<'_>) -> OneLine<'l> {
+        OneLine {
+            lines: self,
+            is_access: event.target() == access_log::TARGET,
+        }
+    }
+}
+
+impl LogTarget {
+    fn is_terminal(self) -> bool {
+        match self {
+            Self::Stdout => io::stdout().is_terminal(),
+            Self::Stderr => io::stderr().is_terminal(),
+        }
+    }
+
+    /// Writes lines. Nothing can be done if they cannot be written.
+    fn write(self, lines: &[u8]) {
+        let _ = match self {
+            Self::Stdout => io::stdout().lock().write_all(lines),
+            Self::Stderr => io::stderr().lock().write_all(lines),
+        };
+    }
+}
+
+/// Starts logging, until what it returns is dropped. Each of so many threads may leave many access
+/// lines without waiting for another.
+pub fn start(config: LogConfig, target: LogTarget, threads: usize) -> io::Result<Writing> {
+    let dropped = lines::dropped().map_err(io::Error::other)?;
+    let (lines, writing) = Lines::start(threads, dropped, move |lines| target.write(lines))?;
+    // A second start finds a log already, and leaves it.
+    let _ = LOG.set((lines.clone(), config.format));
     let level: LevelFilter = config.level.as_str().parse().unwrap_or(LevelFilter::INFO);
     let access = if config.access {
         LevelFilter::INFO
@@ -57,18 +130,14 @@ pub fn start(config: LogConfig, target: LogTarget) {
         .with_default(level)
         .with_target(access_log::TARGET, access)
         .with_targets([("hyper", quiet), ("h2", quiet)]);
-    let (writer, is_terminal) = match target {
-        LogTarget::Stdout => (BoxMakeWriter::new(std::io::stdout), std::io::stdout().is_terminal()),
-        LogTarget::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
+    let layer = tracing_subscriber::fmt::layer().with_writer(lines).with_target(false);
+    let layer = match config.format {
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Text => layer.with_ansi(target.is_terminal()).boxed(),
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
-    let lines = match config.format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-        LogFormat::Text => lines.with_ansi(is_terminal).boxed(),
-    };
-    // A second start finds a logger already, and leaves it.
-    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+    let _ = tracing_subscriber::registry().with(layer).with(filter).try_init();
     if log::set_logger(&EngineLog).is_ok() {
         log::set_max_level(log::LevelFilter::Warn);
     }
+    Ok(writing)
 }

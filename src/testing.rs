@@ -13,6 +13,7 @@ use crate::decision::{Decision, decide};
 use crate::policy::problem::{Problem, Source};
 use crate::policy::sources::Given;
 use crate::policy::{ErrorStyle, PolicySet};
+use crate::rejection::Rejection;
 use crate::request::{Body, RequestFacts};
 use crate::revocation::Revocations;
 
@@ -193,8 +194,16 @@ impl TestRequest {
         }
     }
 
+    /// Decides twice: a token that is known is as good as it was, and no better.
     pub(crate) fn decide(&self, policies: &PolicySet) -> Decision<'_> {
-        decide(policies, &self.facts(), Revocations::Unasked, &mut ())
+        let decide = || decide(policies, &self.facts(), Revocations::Unasked, &mut ());
+        let (first, again) = (decide(), decide());
+        let told = |decision: &Decision<'_>| {
+            let reason = decision.outcome.rejection().map(Rejection::reason);
+            (decision.outcome.permit().cloned(), reason, decision.principal.clone())
+        };
+        assert_eq!(told(&first), told(&again), "the second time");
+        first
     }
 
     /// `allow`, or the reason code; `shadow:` before it where it is not enforced.

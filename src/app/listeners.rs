@@ -10,8 +10,11 @@ use crate::telemetry::metrics::Metrics;
 use crate::tls::TlsListener;
 use crate::watch_files::{FileWatch, Trigger};
 
-/// The buffers of a connection, in bytes: reads and writes.
-const BUFFERS: (usize, usize) = (16 * 1024, 4 * 1024);
+/// What is written of a response at a time, in bytes.
+const WRITE_BUFFER: usize = 4 * 1024;
+
+/// What is read of TLS records at a time. In clear text, whoever reads has a buffer already.
+const TLS_READ_BUFFER: usize = 16 * 1024;
 
 /// What is wanted as far as there are file descriptors for it.
 pub(super) fn at_most(wanted: usize, possible: usize, what: &str) -> usize {
@@ -23,13 +26,14 @@ pub(super) fn at_most(wanted: usize, possible: usize, what: &str) -> usize {
 
 /// Where connections come in. The handshake is no business of the engine, which would not count
 /// the connection until it is over.
-pub(super) fn endpoint(address: &ListenAddress) -> Listeners {
+pub(super) fn endpoint(address: &ListenAddress, has_tls: bool) -> Listeners {
     let config = match address {
         ListenAddress::Tcp(address) => ListenerConfig::tcp(address.to_string()),
         ListenAddress::Unix(path) => ListenerConfig::uds(path.to_string_lossy()),
     };
     let mut listeners = Listeners::new();
-    listeners.add_listener(config.l4_buffer(L4BufferSettings::new(BUFFERS.0, BUFFERS.1)));
+    let read_buffer = if has_tls { TLS_READ_BUFFER } else { 0 };
+    listeners.add_listener(config.l4_buffer(L4BufferSettings::new(read_buffer, WRITE_BUFFER)));
     listeners
 }
 

@@ -45,7 +45,7 @@ pub fn check(claims: &Claims, issuer: &Issuer, now: i64) -> Result<(), Rejection
 
 /// RFC 7519, 4.1.4 to 4.1.6: valid before `exp` and from `nbf` on, give or take the leeway.
 #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^53")]
-fn lifetime(claims: &Claims, leeway: i64, now: i64) -> Result<(), Rejection> {
+pub fn lifetime(claims: &Claims, leeway: i64, now: i64) -> Result<(), Rejection> {
     let expires = moment(claims, "exp")?.ok_or_else(|| missing("exp"))?;
     let not_before = moment(claims, "nbf")?;
     moment(claims, "iat")?;

@@ -6,7 +6,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use super::json;
-use crate::keys::{self, KeySet, NoKey, VerificationKey};
+use crate::keys::{self, KeyMark, KeySet, NoKey, VerificationKey};
 use crate::rejection::{Reason, Rejection};
 
 /// A token taken apart; nothing in it is verified yet.
@@ -66,11 +66,13 @@ impl<'t> Jws<'t> {
     }
 
     /// Verifies the signature with one of some keys, by an algorithm of
-    /// [`Jws::algorithm_among`].
-    pub fn verify(&self, keys: &KeySet, algorithm: Algorithm) -> Result<(), Rejection> {
+    /// [`Jws::algorithm_among`]. Answers which key it was.
+    pub fn verify(&self, keys: &KeySet, algorithm: Algorithm) -> Result<KeyMark, Rejection> {
         match keys.candidates(self.key_id.as_deref(), algorithm) {
-            Ok(keys) if keys.iter().any(|key| self.is_signed_with(key)) => Ok(()),
-            Ok(_) => Err(Reason::TokenSignatureInvalid.into()),
+            Ok(candidates) => match candidates.into_iter().find(|key| self.is_signed_with(key)) {
+                Some(key) => Ok(keys.mark(key)),
+                None => Err(Reason::TokenSignatureInvalid.into()),
+            },
             Err(NoKey::OtherAlgorithm) => Err(Rejection::because(
                 Reason::TokenAlgorithmNotAllowed,
                 "the key with the id in the header is made for another algorithm",

@@ -1,20 +1,61 @@
 //! Bearer token to principal: RFC 7515 (form and signature), 7519 (claims), 8725 (what to refuse).
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::claims;
 use super::json;
 use super::jws::Jws;
-use crate::policy::Issuer;
-use crate::principal::{AuthMethod, Claims, Principal};
+use crate::policy::token_cache::{KnownToken, Lookup, TokenCache, TokenKey};
+use crate::policy::{Issuer, Policy};
+use crate::principal::{AuthMethod, Claims, Principal, TenantId, VerifiedToken};
 use crate::rejection::{Reason, Rejection};
 
-/// Verifies a token of one of some issuers at a time in seconds since the epoch.
-pub fn verify(token: &str, issuers: &[Issuer], now: i64) -> Result<Principal, Rejection> {
+/// Verifies a token for a policy at a time in seconds since the epoch, unless it is known to be good
+/// but for the time. Says whether it was known.
+pub fn authenticate(
+    token: &str,
+    (policy, index): (&Policy, usize),
+    known: &TokenCache,
+    now: i64,
+) -> (Lookup, Result<Principal, Rejection>) {
+    let key = TokenKey::of(index, token);
+    if let Some((found, issuer)) = known.get(&key).and_then(|found| in_force(found, policy)) {
+        let result = claims::lifetime(&found.token.claims, issuer.leeway, now);
+        if result.is_err() {
+            known.remove(&key);
+        }
+        return (Lookup::Hit, result.map(|()| principal(found)));
+    }
+    let verified = verify(token, policy, now).map(|found| {
+        known.insert(key, found.clone());
+        principal(found)
+    });
+    (Lookup::Miss, verified)
+}
+
+/// What is known of a token, as long as its key is in force.
+fn in_force(found: KnownToken, policy: &Policy) -> Option<(KnownToken, &Issuer)> {
+    let issuer = policy.issuers.get(found.issuer)?;
+    let keys = issuer.keys.load();
+    keys.as_deref()?.has(&found.key).then_some((found, issuer))
+}
+
+fn principal(known: KnownToken) -> Principal {
+    Principal {
+        token: Some(known.token),
+        told: known.told,
+        ..Principal::by(AuthMethod::Jwt)
+    }
+}
+
+/// Verifies a token as if nobody had seen it before.
+fn verify(token: &str, policy: &Policy, now: i64) -> Result<KnownToken, Rejection> {
     let jws = Jws::parse(token)?;
     let claims = json::object(jws.payload())
         .ok_or_else(|| Rejection::because(Reason::TokenMalformed, "the claims are no object with unique names"))?;
-    let (index, issuer) = pick(issuers, &claims)?;
+    let (index, issuer) = pick(&policy.issuers, &claims)?;
     // Before any key is looked for: only what the issuer may have signed is worth that.
     let algorithm = jws.algorithm_among(&issuer.algorithms)?;
     let keys = issuer.keys.load();
@@ -22,13 +63,46 @@ pub fn verify(token: &str, issuers: &[Issuer], now: i64) -> Result<Principal, Re
         let cause = format!("no key set of `{}` could be had", issuer.label());
         return Err(Rejection::because(Reason::KeysUnavailable, cause).for_want_of_keys(index));
     };
-    jws.verify(keys, algorithm)
+    let key = jws
+        .verify(keys, algorithm)
         .map_err(|rejection| match rejection.reason() {
             Reason::TokenKeyUnknown => rejection.for_want_of_keys(index),
             _ => rejection,
         })?;
     claims::check(&claims, issuer, now)?;
-    principal(claims, issuer)
+    let verified = Arc::new(VerifiedToken {
+        roles: claims::roles(&claims, &issuer.roles_claim)?,
+        scopes: claims::scopes(&claims)?,
+        tenants: tenants(policy, &claims),
+        claims,
+    });
+    let bearer = Principal {
+        tenant: agreed(policy, &verified.tenants),
+        token: Some(Arc::clone(&verified)),
+        ..Principal::by(AuthMethod::Jwt)
+    };
+    Ok(KnownToken {
+        told: policy.identity.told(&bearer),
+        token: verified,
+        issuer: index,
+        key,
+    })
+}
+
+/// The tenants that the claims of the tenant rule name, whether or not they agree.
+fn tenants(policy: &Policy, claims: &Claims) -> Vec<TenantId> {
+    let names = policy.tenant.iter().flat_map(|rule| &rule.claims);
+    names
+        .filter_map(|name| claims.get(name)?.as_str().and_then(TenantId::parse))
+        .collect()
+}
+
+/// The one tenant that a request with the token can be for.
+fn agreed(policy: &Policy, tenants: &[TenantId]) -> Option<TenantId> {
+    let rule = policy.tenant.as_ref()?;
+    let first = *tenants.first()?;
+    let all = tenants.len() == rule.claims.len() && tenants.iter().all(|tenant| *tenant == first);
+    all.then_some(first)
 }
 
 /// `iss` picks the issuer, before anything else is tried: never "the first that works".
@@ -47,17 +121,6 @@ fn pick<'i>(issuers: &'i [Issuer], claims: &Claims) -> Result<(usize, &'i Issuer
             .ok_or_else(|| Reason::TokenIssuerMismatch.into()),
         Some(_) => Err(claims::invalid("iss")),
     }
-}
-
-fn principal(claims: Claims, issuer: &Issuer) -> Result<Principal, Rejection> {
-    Ok(Principal {
-        methods: vec![AuthMethod::Jwt],
-        subject: claims.get("sub").and_then(Value::as_str).map(ToOwned::to_owned),
-        roles: claims::roles(&claims, &issuer.roles_claim)?,
-        scopes: claims::scopes(&claims)?,
-        claims,
-        ..Principal::default()
-    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::claims;
 use crate::policy::shared::RevocationRule;
 use crate::policy::{Fallback, Policy};
-use crate::principal::{Claims, Principal, TenantId};
+use crate::principal::{Principal, VerifiedToken};
 use crate::rejection::{Reason, Rejection};
 use crate::revocation::{Millis, Revocations, Token};
 
@@ -20,8 +20,10 @@ pub(super) fn check(
     let (Some(rule), Revocations::Known { list, age }) = (&policy.revocation, revocations) else {
         return Ok(());
     };
-    let tenants = tenants(policy, &principal.claims);
-    let token = token(&principal.claims, &tenants)?;
+    let Some(token) = principal.token.as_deref() else {
+        return Ok(());
+    };
+    let token = said(token)?;
     // What is known counts, however old it is.
     if let Some(target) = list.find(&token, now.saturating_mul(1000)) {
         let cause = format!("the token is revoked by its {target}");
@@ -44,26 +46,17 @@ fn unknown(rule: &RevocationRule) -> Result<(), Rejection> {
     }
 }
 
-/// The tenants that the claims of the tenant rule name, whether or not they agree.
-fn tenants(policy: &Policy, claims: &Claims) -> Vec<TenantId> {
-    let names = policy.tenant.iter().flat_map(|rule| &rule.claims);
-    names
-        .filter_map(|name| claims.get(name)?.as_str().and_then(TenantId::parse))
-        .collect()
-}
-
-fn token<'t>(claims: &'t Claims, tenants: &'t [TenantId]) -> Result<Token<'t>, Rejection> {
-    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+fn said(token: &VerifiedToken) -> Result<Token<'_>, Rejection> {
     // RFC 7519, 4.1.7: a text. Another value would not be found among the revoked.
-    if claims.get("jti").is_some_and(|jti| !jti.is_string()) {
+    if token.claims.get("jti").is_some_and(|jti| !jti.is_string()) {
         return Err(claims::invalid("jti"));
     }
     Ok(Token {
-        issuer: text("iss"),
-        jti: text("jti"),
-        subject: text("sub"),
-        tenants,
-        issued: claims.get("iat").and_then(Value::as_f64).map(milliseconds),
+        issuer: token.text("iss"),
+        jti: token.text("jti"),
+        subject: token.text("sub"),
+        tenants: &token.tenants,
+        issued: token.claims.get("iat").and_then(Value::as_f64).map(milliseconds),
     })
 }
 

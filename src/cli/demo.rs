@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Exit;
 use super::output::{complain, print_line};
-use super::run::{block_on, until_told_to_stop};
+use super::run::{block_on, no_threads, until_told_to_stop};
 use crate::app::StartError;
 use crate::config::{LogConfig, LogFormat, Overrides, ServerConfig};
 use crate::telemetry::{self, LogTarget};
@@ -41,7 +41,10 @@ impl Demo {
             format: LogFormat::Text,
             ..LogConfig::default()
         };
-        telemetry::start(config.log, LogTarget::Stderr);
+        let _log = match telemetry::start(config.log, LogTarget::Stderr, config.threads) {
+            Ok(log) => log,
+            Err(error) => return no_threads(&error),
+        };
         block_on(config.threads, show(config, self.tls_listen))
     }
 }

@@ -97,7 +97,10 @@ impl Run {
             (Ok(policies), footprint) => Loaded { policies, footprint },
             (Err(error), _) => return refuse_to_start(error),
         };
-        telemetry::start(config.log, LogTarget::Stdout);
+        let _log = match telemetry::start(config.log, LogTarget::Stdout, config.threads) {
+            Ok(log) => log,
+            Err(error) => return no_threads(&error),
+        };
         block_on(config.threads, serve(config, loaded))
     }
 }
@@ -141,6 +144,10 @@ async fn reload_when_told(app: &App, mut hangups: Signal) {
     std::future::pending::<()>().await;
 }
 
+pub(super) fn no_threads(error: &std::io::Error) -> Exit {
+    could_not_run(format!("no threads can be started: {error}"))
+}
+
 /// Waits for SIGTERM or SIGINT.
 pub(super) async fn until_told_to_stop() {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
@@ -161,7 +168,7 @@ pub(super) fn block_on(threads: usize, run: impl Future<Output = Result<(), Star
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => return could_not_run(format!("no threads can be started: {error}")),
+        Err(error) => return no_threads(&error),
     };
     let result = runtime.block_on(run);
     runtime.shutdown_background();

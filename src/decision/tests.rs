@@ -266,7 +266,7 @@ fn a_refused_caller_is_known_as_far_as_it_was_proven() {
         .bearer(&claims_with(&json!({ "roles": [] })))
         .tenant(TENANT);
     let principal = user.decide(&policies).principal.unwrap();
-    assert_eq!(principal.subject.as_deref(), Some("user-1"));
+    assert_eq!(principal.subject(), Some("user-1"));
     assert_eq!(principal.tenant.unwrap().to_string(), TENANT);
     assert!(request("GET /w/roles").decide(&policies).principal.is_none());
 }

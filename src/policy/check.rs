@@ -24,6 +24,7 @@ use super::{ErrorStyle, HostPattern, Policy, RoleHierarchy, TenantRule};
 use crate::request::is_host;
 use crate::request::path::Allowance;
 
+mod crossing;
 mod headers;
 mod internal_key;
 mod jwt;
@@ -76,7 +77,7 @@ impl Checker<'_> {
         self.service(&document.service);
         let prefix = self.prefix(document.prefix.as_ref());
         let tenant = document.tenant.and_then(|tenant| self.tenant(tenant));
-        let internal_keys = document.internal_key.and_then(|keys| self.internal_keys(keys));
+        let mut internal_keys = document.internal_key.and_then(|keys| self.internal_keys(keys));
         self.tell_apart(tenant.as_ref(), internal_keys.as_ref(), &document.service.span);
         let errors = self.errors(document.errors, &document.service.value);
         let PathsDocument {
@@ -89,6 +90,9 @@ impl Checker<'_> {
         let case_insensitive = case_insensitive.unwrap_or(false);
         let tenant_header = tenant.as_ref().map(|tenant| tenant.header.clone());
         let identity = self.identity(document.identity, tenant_header.as_ref());
+        if let Some(keys) = &mut internal_keys {
+            keys.prepare(&identity);
+        }
         let revocation = document.revocation.map(|revocation| self.revocation(&revocation));
         let idempotency = document.idempotency.map(|idempotency| self.idempotency(idempotency));
         let quotas = document.quotas.map(|quotas| self.quotas(quotas)).unwrap_or_default();

@@ -1,6 +1,11 @@
 //! The headers that tell a service who is calling, and the names that only Sidegate may set.
 
-use http::HeaderName;
+use std::borrow::Cow;
+
+use http::{HeaderName, HeaderValue};
+use serde_json::Value;
+
+use crate::principal::{AuthMethod, IdentityFields, Principal, Told};
 
 /// Where the value of an identity header comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +68,12 @@ pub struct IdentityHeader {
 pub struct Identity {
     headers: Vec<IdentityHeader>,
     owned: Vec<String>,
+    public: Option<Told>,
 }
+
+/// The name of a claim that cannot be a header value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidClaim(pub String);
 
 /// The name that an internal key usually has.
 pub static INTERNAL_KEY: HeaderName = HeaderName::from_static("x-internal-api-key");
@@ -108,30 +118,141 @@ impl Identity {
         owned.extend(standard_headers().iter().map(|h| h.name.to_string()));
         owned.sort_unstable();
         owned.dedup();
-        Self { headers, owned }
+        let mut identity = Self {
+            headers,
+            owned,
+            public: None,
+        };
+        identity.public = identity.told(&Principal::by(AuthMethod::Public));
+        identity
     }
 
-    /// The headers to set.
-    pub fn headers(&self) -> &[IdentityHeader] {
-        &self.headers
+    /// What the service is told of anybody.
+    pub fn public(&self) -> Option<Told> {
+        self.public.clone()
+    }
+
+    /// What the service is told of a principal.
+    pub fn fields(&self, principal: &Principal) -> Result<IdentityFields, InvalidClaim> {
+        let mut fields = Vec::with_capacity(self.headers.len());
+        for header in &self.headers {
+            if let Some(text) = value_of(&header.source, principal)? {
+                let value = HeaderValue::from_str(&text).map_err(|_| InvalidClaim(header.name.to_string()))?;
+                fields.push((header.name.clone(), value));
+            }
+        }
+        Ok(fields.into())
+    }
+
+    /// [`Self::fields`], made before they are asked for; `None` where a claim is invalid.
+    pub fn told(&self, principal: &Principal) -> Option<Told> {
+        let fields = self.fields(principal).ok()?;
+        // The first clone of a value allocates: now, rather than for a request.
+        fields.iter().for_each(|(_, value)| drop(value.clone()));
+        Some(Told {
+            tenant: principal.tenant,
+            fields,
+        })
     }
 
     /// Whether a header name of the client could be taken for one of Sidegate's: in any case,
     /// with `_`, `.` or another character for `-`, with or without `http-` before it.
-    pub fn owns(&self, name: &str) -> bool {
-        self.owned.iter().any(|owned| is_alias(name, owned))
+    pub fn owns(&self, name: &FoldedName<'_>) -> bool {
+        self.owned.iter().any(|owned| name.is(owned))
+    }
+}
+
+fn value_of<'p>(source: &IdentitySource, principal: &'p Principal) -> Result<Option<Cow<'p, str>>, InvalidClaim> {
+    match source {
+        IdentitySource::Tenant => Ok(principal.tenant.map(|tenant| tenant.to_string().into())),
+        IdentitySource::AuthMethod => Ok(Some(principal.methods.text())),
+        IdentitySource::ClientId => Ok(principal.client.as_deref().map(Cow::Borrowed)),
+        IdentitySource::Roles => join(principal.roles().iter().map(String::as_str), "roles"),
+        IdentitySource::Scopes => join(principal.scopes().iter().map(String::as_str), "scopes"),
+        IdentitySource::Claim(path) => match principal.claim(path) {
+            // Issuers write `null` for what they do not know.
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => claim_value(value, &path.join(".")),
+        },
+    }
+}
+
+/// A claim as a header value. Only what survives the way unchanged: visible ASCII and inner
+/// spaces; a number as it is written; a list joined with commas.
+fn claim_value<'v>(value: &'v Value, name: &str) -> Result<Option<Cow<'v, str>>, InvalidClaim> {
+    match value {
+        Value::String(text) if is_visible(text) => Ok(Some(text.as_str().into()).filter(|_| !text.is_empty())),
+        Value::Bool(value) => Ok(Some(value.to_string().into())),
+        Value::Number(number) => Ok(Some(number.to_string().into())),
+        Value::Array(items) => {
+            let texts: Option<Vec<_>> = items.iter().map(Value::as_str).collect();
+            join(texts.ok_or_else(|| InvalidClaim(name.to_owned()))?.into_iter(), name)
+        }
+        _ => Err(InvalidClaim(name.to_owned())),
+    }
+}
+
+/// Joins a list with commas. An item that has a comma itself would become two on the way.
+fn join<'i>(items: impl Iterator<Item = &'i str>, name: &str) -> Result<Option<Cow<'static, str>>, InvalidClaim> {
+    let items: Vec<_> = items.collect();
+    let fine = |item: &&str| !item.is_empty() && !item.contains(',') && is_visible(item);
+    if !items.iter().all(fine) {
+        return Err(InvalidClaim(name.to_owned()));
+    }
+    Ok(Some(items.join(",").into()).filter(|text: &Cow<'_, str>| !text.is_empty()))
+}
+
+fn is_visible(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() || b == b' ') && text.trim().len() == text.len()
+}
+
+/// A header name as services may read it: in lower case, with `-` for all that is neither letter nor
+/// digit, with and without `http-` before it.
+#[derive(Debug, Clone, Copy)]
+pub struct FoldedName<'n> {
+    whole: &'n [u8],
+    behind_http: Option<&'n [u8]>,
+}
+
+impl FoldedName<'_> {
+    /// Folds a name, and looks at it.
+    pub fn look<T>(name: &str, look: impl FnOnce(FoldedName<'_>) -> T) -> T {
+        let mut short = [0; 64];
+        let long: Vec<u8>;
+        let whole = if let Some(short) = short.get_mut(..name.len()) {
+            for (to, from) in short.iter_mut().zip(name.bytes()) {
+                *to = fold_byte(from);
+            }
+            &*short
+        } else {
+            long = name.bytes().map(fold_byte).collect();
+            &long
+        };
+        look(FoldedName {
+            whole,
+            behind_http: whole.strip_prefix(b"http-"),
+        })
+    }
+
+    /// Whether it is another spelling of a lower-case name with hyphens.
+    pub fn is(&self, of: &str) -> bool {
+        self.readings().any(|reading| reading == of.as_bytes())
+    }
+
+    /// Whether it begins like a lower-case name with hyphens, in any spelling.
+    pub fn begins(&self, start: &str) -> bool {
+        self.readings().any(|reading| reading.starts_with(start.as_bytes()))
+    }
+
+    /// With `http-` and without.
+    pub fn readings(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.whole).chain(self.behind_http)
     }
 }
 
 /// Whether a header name is another spelling of a lower-case name with hyphens.
 pub fn is_alias(name: &str, of: &str) -> bool {
-    let same = |name: &[u8]| name.len() == of.len() && name.iter().map(|b| fold_byte(*b)).eq(of.bytes());
-    let name = name.as_bytes();
-    same(name) || (name.len() == of.len() + 5 && is_http(name) && name.get(5..).is_some_and(same))
-}
-
-fn is_http(name: &[u8]) -> bool {
-    name.iter().take(5).map(|b| fold_byte(*b)).eq(*b"http-")
+    FoldedName::look(name, |name| name.is(of))
 }
 
 /// A name in lower case with hyphens.
@@ -173,7 +294,18 @@ mod tests {
             ("https-x-user-id", false),
             ("user-agent", false),
         ] {
-            assert_eq!(identity.owns(name), want, "{name}");
+            assert_eq!(FoldedName::look(name, |name| identity.owns(&name)), want, "{name}");
+        }
+        let long = format!("http-{}", "x".repeat(70));
+        assert!(is_alias(&long.replace('-', "_"), &"x".repeat(70)));
+        assert!(!is_alias(&long, &"x".repeat(69)));
+        for (name, start, want) in [
+            ("ssl-client-s-dn", "ssl-client-", true),
+            ("HTTP_SSL_CLIENT_S_DN", "ssl-client-", true),
+            ("ssl-client", "ssl-client-", false),
+            ("x-ssl-client-", "ssl-client-", false),
+        ] {
+            assert_eq!(FoldedName::look(name, |name| name.begins(start)), want, "{name}");
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Internal keys as digests. The keys themselves are forgotten once a policy is read.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderName;
+
+use super::identity::Identity;
+use crate::principal::{AuthMethod, Principal, Told};
 
 /// The shortest internal key that is taken, in bytes.
 pub const MIN_KEY_BYTES: usize = 16;
@@ -20,9 +24,10 @@ pub struct InternalKeys {
 
 /// One internal key.
 pub struct InternalKey {
-    name: String,
+    name: Arc<str>,
     digest: [u8; 32],
     expires: Option<i64>,
+    told: Option<Told>,
 }
 
 impl fmt::Debug for InternalKey {
@@ -36,11 +41,21 @@ impl fmt::Debug for InternalKey {
 
 impl InternalKey {
     /// A key by its digest; `expires` in seconds since the epoch.
-    pub fn new(name: impl Into<String>, digest: [u8; 32], expires: Option<i64>) -> Self {
+    pub fn new(name: impl Into<Arc<str>>, digest: [u8; 32], expires: Option<i64>) -> Self {
         Self {
             name: name.into(),
             digest,
             expires,
+            told: None,
+        }
+    }
+
+    /// Who has the key.
+    pub fn principal(&self) -> Principal {
+        Principal {
+            client: Some(Arc::clone(&self.name)),
+            told: self.told.clone(),
+            ..Principal::by(AuthMethod::InternalKey)
         }
     }
 
@@ -56,10 +71,10 @@ impl InternalKey {
 }
 
 /// What a presented key turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum KeyMatch<'k> {
-    /// The key with this name.
-    Known(&'k str),
+    /// This key.
+    Known(&'k InternalKey),
     /// The key with this name, too late.
     Expired(&'k str),
     /// No key.
@@ -67,6 +82,13 @@ pub enum KeyMatch<'k> {
 }
 
 impl InternalKeys {
+    /// Makes what a service is told of whoever has a key.
+    pub fn prepare(&mut self, identity: &Identity) {
+        for key in &mut self.keys {
+            key.told = identity.told(&key.principal());
+        }
+    }
+
     /// Compares a presented key with all keys, in the same time whatever it is: digests of one
     /// length, each compared in full, none left out.
     pub fn find(&self, presented: &[u8], now: i64) -> KeyMatch<'_> {
@@ -78,7 +100,7 @@ impl InternalKeys {
             if verify_slices_are_equal(&key.digest, &presented).is_ok() && long_enough {
                 found = match key.has_expired(now) {
                     true => KeyMatch::Expired(&key.name),
-                    false => KeyMatch::Known(&key.name),
+                    false => KeyMatch::Known(key),
                 };
             }
         }
@@ -110,15 +132,20 @@ mod tests {
             ],
         };
         for (presented, now, want) in [
-            (&b"the-old-key-of-a-job"[..], 99, KeyMatch::Known("old")),
-            (b"the-old-key-of-a-job", 100, KeyMatch::Expired("old")),
-            (b"the-new-key-of-a-job", 100, KeyMatch::Known("new")),
-            (b"the-new-key-of-a-jo", 0, KeyMatch::Unknown),
-            (b"the-new-key-of-a-job ", 0, KeyMatch::Unknown),
-            (b"", 0, KeyMatch::Unknown),
-            (b"fifteen bytes..", 0, KeyMatch::Unknown),
+            (&b"the-old-key-of-a-job"[..], 99, "known old"),
+            (b"the-old-key-of-a-job", 100, "expired old"),
+            (b"the-new-key-of-a-job", 100, "known new"),
+            (b"the-new-key-of-a-jo", 0, "unknown"),
+            (b"the-new-key-of-a-job ", 0, "unknown"),
+            (b"", 0, "unknown"),
+            (b"fifteen bytes..", 0, "unknown"),
         ] {
-            assert_eq!(keys.find(presented, now), want);
+            let found = match keys.find(presented, now) {
+                KeyMatch::Known(key) => format!("known {}", key.name()),
+                KeyMatch::Expired(name) => format!("expired {name}"),
+                KeyMatch::Unknown => "unknown".into(),
+            };
+            assert_eq!(found, want);
         }
     }
 }

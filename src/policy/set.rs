@@ -1,19 +1,26 @@
 //! All policies of a process, and which one a request is for.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::problem::{Place, Problem, Source};
 use super::route::{Route, Segment};
 use super::sources::Sources;
-use super::{ErrorStyle, HostPattern, Policy, check};
+use super::token_cache::TokenCache;
+use super::{ErrorStyle, Policy, check};
+
+mod table;
+
+use table::Table;
 
 /// The policies in force together.
 #[derive(Debug, Default)]
 pub struct PolicySet {
     policies: Vec<Policy>,
     default_errors: ErrorStyle,
-    /// Hosts and prefixes, those that decide first in front.
-    order: Vec<Entry>,
+    table: Table,
+    tokens: TokenCache,
 }
 
 /// A route by its place in a set.
@@ -23,12 +30,6 @@ pub struct RouteIndex {
     pub policy: usize,
     /// The route in the policy.
     pub route: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    host: Option<HostPattern>,
-    policy: usize,
 }
 
 impl PolicySet {
@@ -54,40 +55,24 @@ impl PolicySet {
     }
 
     fn new(policies: Vec<Policy>, default_errors: ErrorStyle) -> Self {
-        let mut order = Vec::new();
-        for (index, policy) in policies.iter().enumerate() {
-            let entry = |host| Entry { host, policy: index };
-            match policy.hosts.is_empty() {
-                true => order.push(entry(None)),
-                false => order.extend(policy.hosts.iter().cloned().map(|host| entry(Some(host)))),
-            }
-        }
-        order.sort_by_key(|entry| {
-            let host = match &entry.host {
-                Some(HostPattern::Exact(_)) => (0, 0),
-                Some(HostPattern::Suffix(suffix)) => (1, usize::MAX - suffix.len()),
-                None => (2, 0),
-            };
-            let prefix = policies.get(entry.policy).map_or(0, |policy| policy.prefix.len());
-            (host, usize::MAX - prefix)
-        });
         Self {
+            table: Table::new(&policies),
             policies,
             default_errors,
-            order,
+            tokens: TokenCache::default(),
         }
     }
 
     /// The policy for a host and a path: an exact host before a wildcard before none, then the
     /// longest prefix.
     pub fn select(&self, host: Option<&str>, path: &str) -> Option<usize> {
-        self.first(host, |policy| policy.below_prefix(path).is_some())
+        self.first(host, path.as_bytes(), |policy| policy.below_prefix(path).is_some())
     }
 
     /// The policy whose prefix the first bytes of a path spell, whatever follows them: it says how
     /// the refusal of an unreadable path is written.
     pub fn spelled(&self, host: Option<&str>, raw: &[u8]) -> Option<usize> {
-        self.first(host, |policy| {
+        self.first(host, raw, |policy| {
             let head = raw.get(..policy.prefix.len());
             head.is_some_and(|head| match policy.case_insensitive {
                 true => head.eq_ignore_ascii_case(policy.prefix.as_bytes()),
@@ -96,16 +81,9 @@ impl PolicySet {
         })
     }
 
-    fn first(&self, host: Option<&str>, matches: impl Fn(&Policy) -> bool) -> Option<usize> {
-        let is_for = |entry: &&Entry| match &entry.host {
-            None => true,
-            Some(pattern) => host.is_some_and(|host| pattern.matches(host)),
-        };
-        self.order
-            .iter()
-            .filter(is_for)
-            .map(|entry| entry.policy)
-            .find(|&index| self.policies.get(index).is_some_and(&matches))
+    fn first(&self, host: Option<&str>, path: &[u8], matches: impl Fn(&Policy) -> bool) -> Option<usize> {
+        self.table
+            .first(host, path, |index| self.policies.get(index).is_some_and(&matches))
     }
 
     /// A policy by its index.
@@ -131,6 +109,11 @@ impl PolicySet {
         &self.policies
     }
 
+    /// The tokens that were verified for these policies.
+    pub fn tokens(&self) -> &TokenCache {
+        &self.tokens
+    }
+
     /// How errors are written where no policy says it.
     pub fn default_errors(&self) -> &ErrorStyle {
         &self.default_errors
@@ -140,30 +123,20 @@ impl PolicySet {
 /// What is wrong between policies that are fine by themselves.
 fn contradictions(policies: &[Policy]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (at, policy) in policies.iter().enumerate() {
-        for earlier in policies.iter().take(at) {
-            if same_prefix(policy, earlier) && share_host(policy, earlier) {
-                problems.extend(start(policy).map(|place| {
-                    let message = format!(
-                        "`{}` has the same prefix and hosts: both policies could win",
-                        earlier.file
-                    );
-                    Problem::new(place, message).help("give one another `prefix`, or tell them apart by `hosts`")
-                }));
-            }
-        }
-        for inner in policies
-            .iter()
-            .filter(|inner| inner.hosts == policy.hosts && policy.prefix != inner.prefix)
-        {
-            for route in policy.routes.iter().filter(|route| is_below(route, policy, inner)) {
+    let mut same_prefix: HashMap<String, Vec<&Policy>> = HashMap::new();
+    for policy in policies {
+        let others = same_prefix.entry(policy.prefix.to_ascii_lowercase()).or_default();
+        for earlier in others.iter().filter(|earlier| could_both_win(policy, earlier)) {
+            problems.extend(start(policy).map(|place| {
                 let message = format!(
-                    "the route can never match: `{}` takes all of `{}`",
-                    inner.file, inner.prefix
+                    "`{}` has the same prefix and hosts: both policies could win",
+                    earlier.file
                 );
-                problems.push(Problem::new(route.place.clone(), message));
-            }
+                Problem::new(place, message).help("give one another `prefix`, or tell them apart by `hosts`")
+            }));
         }
+        others.push(policy);
+        problems.extend(shadowed(policy, policies));
     }
     problems
 }
@@ -173,24 +146,50 @@ fn start(policy: &Policy) -> Option<Place> {
     policy.routes.first().map(|route| route.place.clone())
 }
 
-fn same_prefix(a: &Policy, b: &Policy) -> bool {
-    match a.case_insensitive || b.case_insensitive {
-        true => a.prefix.eq_ignore_ascii_case(&b.prefix),
-        false => a.prefix == b.prefix,
-    }
+/// Whether two policies, whose prefixes are the same in some case, are for the same requests.
+fn could_both_win(a: &Policy, b: &Policy) -> bool {
+    let any_case = a.case_insensitive || b.case_insensitive;
+    (any_case || a.prefix == b.prefix) && share_host(a, b)
 }
 
 fn share_host(a: &Policy, b: &Policy) -> bool {
     (a.hosts.is_empty() && b.hosts.is_empty()) || a.hosts.iter().any(|host| b.hosts.contains(host))
 }
 
-/// Whether all that a route matches belongs to a policy with a longer prefix.
-fn is_below(route: &Route, policy: &Policy, inner: &Policy) -> bool {
+/// The routes of a policy of which all that they match belongs to one with a longer prefix.
+fn shadowed(policy: &Policy, policies: &[Policy]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    // Most policies have no other below them.
+    let paths: OnceCell<Vec<String>> = OnceCell::new();
+    for inner in policies.iter().filter(|inner| is_inside(inner, policy)) {
+        let paths = paths.get_or_init(|| policy.routes.iter().map(|route| literal_path(policy, route)).collect());
+        let routes = policy.routes.iter().zip(paths);
+        for (route, _) in routes.filter(|(_, path)| inner.below_prefix(path).is_some()) {
+            let message = format!(
+                "the route can never match: `{}` takes all of `{}`",
+                inner.file, inner.prefix
+            );
+            problems.push(Problem::new(route.place.clone(), message));
+        }
+    }
+    problems
+}
+
+/// Whether the prefix of a policy is the longer one, and begins as that of another for the same hosts.
+fn is_inside(inner: &Policy, policy: &Policy) -> bool {
+    let head = inner.prefix.as_bytes().get(..policy.prefix.len());
+    inner.prefix.len() > policy.prefix.len()
+        && head.is_some_and(|head| head.eq_ignore_ascii_case(policy.prefix.as_bytes()))
+        && inner.hosts == policy.hosts
+}
+
+/// The path that all that a route matches begins with.
+fn literal_path(policy: &Policy, route: &Route) -> String {
     let mut path = policy.prefix.clone();
     for segment in &route.path.segments {
         let Segment::Literal(text) = segment else { break };
         path.push('/');
         path.push_str(text);
     }
-    inner.prefix.len() > policy.prefix.len() && inner.below_prefix(&path).is_some()
+    path
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::{Fallback, Mode, QuotaScope};
-use crate::principal::{Claims, claim_at};
+use crate::principal::Principal;
 use crate::quota::Rate;
 
 /// Whether and how tokens are looked for among the revoked.
@@ -54,9 +54,9 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// The plan that a token names.
-    pub fn plan<'c>(&self, claims: &'c Claims) -> Option<&'c str> {
-        claim_at(claims, &self.plan_claim)?.as_str()
+    /// The plan that the token of a caller names.
+    pub fn plan<'p>(&self, principal: &'p Principal) -> Option<&'p str> {
+        principal.claim(&self.plan_claim)?.as_str()
     }
 
     /// The rate of a plan.

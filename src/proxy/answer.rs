@@ -53,7 +53,7 @@ pub(super) async fn write(session: &mut Session, answer: ErrorResponse) -> Resul
 /// Answers `OPTIONS *`.
 pub(super) async fn pong(session: &mut Session, ids: &RequestIds) -> Result<()> {
     let mut header = ResponseHeader::build(StatusCode::NO_CONTENT, Some(1))?;
-    header.insert_header(REQUEST_ID, &ids.request_id)?;
+    header.insert_header(REQUEST_ID, ids.request_id_value())?;
     session.write_response_header(Box::new(header), true).await
 }
 

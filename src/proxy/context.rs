@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method};
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use pingora::proxy::Session;
 use prometheus::IntGauge;
 
 use super::error_response::ErrorContext;
+use super::facts::Target;
 use super::ids::RequestIds;
 use super::in_force::InForce;
 use super::pace::{Pace, PaceLimits};
@@ -25,7 +27,7 @@ use crate::policy::{Policy, RouteIndex};
 use crate::principal::Principal;
 use crate::rejection::{Reason, Rejection};
 use crate::telemetry::access_log::AccessLine;
-use crate::telemetry::metrics::{Metrics, NONE};
+use crate::telemetry::metrics::{At, Metrics, NONE};
 
 /// One request.
 #[derive(Debug)]
@@ -34,19 +36,20 @@ use crate::telemetry::metrics::{Metrics, NONE};
     reason = "each is a fact of its own, in any combination"
 )]
 pub struct RequestContext {
-    started: Instant,
+    /// When its head was there.
+    pub started: Instant,
     /// The policies that it began with, and keeps.
     pub in_force: Arc<InForce>,
     /// The ids of the request.
     pub ids: RequestIds,
-    /// The path as the client sent it, for error bodies and the log.
-    pub sent_path: String,
+    /// The target as the client sent it.
+    pub target: Target,
     /// The policy that the request is for.
     pub policy: Option<usize>,
     /// The route that matched.
     pub route: Option<RouteIndex>,
     /// The path and query that are forwarded.
-    pub forward: Vec<u8>,
+    pub forward: Bytes,
     /// The caller, as far as it was proven.
     pub principal: Option<Principal>,
     /// The proof that the request may be forwarded.
@@ -139,14 +142,15 @@ impl RequestContext {
     }
 
     fn new(in_force: Arc<InForce>, presence: Presence) -> Self {
+        let now = Instant::now();
         Self {
-            started: Instant::now(),
+            started: now,
             in_force,
             ids: RequestIds::default(),
-            sent_path: String::new(),
+            target: Target::default(),
             policy: None,
             route: None,
-            forward: Vec::new(),
+            forward: Bytes::new(),
             principal: None,
             permit: None,
             ping: false,
@@ -156,7 +160,7 @@ impl RequestContext {
             decision_duration: Duration::ZERO,
             grpc: false,
             body_bytes: 0,
-            pace: Pace::start(Instant::now()),
+            pace: Pace::start(now),
             upstream_started: None,
             upstream_duration: None,
             upstream_status: None,
@@ -186,7 +190,7 @@ impl RequestContext {
     pub fn hand_over(&mut self, report: &Arc<Mutex<Report>>) -> Self {
         Self {
             ids: self.ids.clone(),
-            sent_path: self.sent_path.clone(),
+            target: self.target.clone(),
             policy: self.policy,
             route: self.route,
             forward: self.forward.clone(),
@@ -231,16 +235,14 @@ impl RequestContext {
     }
 
     /// Keeps what was decided.
-    pub fn decided(&mut self, decision: Decision<'_>, query: &[u8]) {
+    pub fn decided(&mut self, decision: Decision<'_>, target: &Target) {
         self.policy = decision.policy;
         self.route = decision.route;
         self.decision = decision.outcome.label();
         self.ping = decision.outcome.is_ping();
         self.principal = decision.principal;
         if let Some(path) = &decision.path {
-            self.forward.clear();
-            self.forward.extend_from_slice(path.as_str().as_bytes());
-            self.forward.extend_from_slice(query);
+            self.forward = target.with_path(path.as_str().as_bytes());
         }
         (self.permit, self.rejection) = match decision.outcome {
             Outcome::Allow(permit) => (Some(permit), None),
@@ -272,27 +274,27 @@ impl RequestContext {
         let (found, now) = (self.matched(), jiff::Timestamp::now());
         ErrorContext {
             grpc: self.grpc,
-            ..ErrorContext::new(&self.in_force.policies, found, &self.ids, &self.sent_path, now)
+            ..ErrorContext::new(&self.in_force.policies, found, &self.ids, self.target.shown_path(), now)
+        }
+    }
+
+    /// Where the request belongs, as far as that is known.
+    pub fn at(&self) -> At {
+        At {
+            policy: self.policy,
+            route: self.route,
         }
     }
 
     /// Counts the decision, once: when the request is refused, or when it is known whether the
     /// service answered.
-    pub fn count_decision(&mut self, metrics: &Metrics) {
+    pub fn count_decision(&mut self) {
         if std::mem::replace(&mut self.counted, true) {
             return;
         }
-        let (policy, route) = self.matched();
-        let labels = [
-            policy.map_or(NONE, |policy| &policy.service),
-            route.map_or(NONE, |route| &route.pattern),
-            route.map_or(NONE, Route::auth_label),
-            self.decision,
-            self.rejection
-                .as_ref()
-                .map_or("", |rejection| rejection.reason().code()),
-        ];
-        metrics.decision(labels, self.decision_duration);
+        let reason = self.rejection.as_ref().map(Rejection::reason);
+        let metrics = &self.in_force.metrics;
+        metrics.decision(self.at(), self.decision, reason, self.decision_duration);
     }
 
     /// A part of the body came. Whether the body is as fast as it has to be: not while the service
@@ -326,14 +328,11 @@ impl RequestContext {
     }
 
     /// Counts and logs the request at its end, once. Some bytes of the response may be unsent.
-    pub fn end(&mut self, metrics: &Metrics, session: &Session, access_log: bool, unsent: usize) {
+    pub fn end(&mut self, session: &Session, access_log: bool, unsent: usize) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.count_decision(metrics);
-        let (policy, route) = self.matched();
-        let service = policy.map_or(NONE, |policy| policy.service.as_str());
-        let pattern = route.map_or(NONE, |route| route.pattern.as_str());
+        self.count_decision();
         let status = session
             .response_written()
             .map_or(0, |response| response.status.as_u16());
@@ -344,33 +343,32 @@ impl RequestContext {
         };
         let method = &session.req_header().method;
         let duration = self.started.elapsed();
-        metrics.request(service, pattern, method, status, duration);
+        let metrics = &self.in_force.metrics;
+        metrics.request(self.at(), method, status, duration);
         if let Some(upstream) = self.upstream_duration {
-            metrics.upstream(service, upstream);
+            metrics.upstream(self.at(), upstream);
         }
         if !access_log {
             return;
         }
+        let (policy, route) = self.matched();
         let principal = self.principal.as_ref();
-        let tenant = principal
-            .and_then(|principal| principal.tenant)
-            .map(|tenant| tenant.to_string());
         let sent = session.body_bytes_sent() + unsent;
         AccessLine {
-            request_id: &self.ids.request_id,
-            trace_id: &self.ids.trace_id,
-            service,
-            route: pattern,
+            request_id: self.ids.request_id(),
+            trace_id: self.ids.trace_id(),
+            service: policy.map_or(NONE, |policy| &policy.service),
+            route: route.map_or(NONE, |route| &route.pattern),
             auth: route.map_or(NONE, Route::auth_label),
             decision: self.decision,
             idempotency: self.idempotency,
             reason: self.rejection.as_ref().map(|rejection| rejection.reason().code()),
             cause: self.rejection.as_ref().map(Rejection::cause),
-            subject: principal.and_then(|principal| principal.subject.as_deref()),
-            tenant: tenant.as_deref(),
+            subject: principal.and_then(Principal::subject),
+            tenant: principal.and_then(|principal| principal.tenant),
             client_id: principal.and_then(|principal| principal.client.as_deref()),
             method: method.as_str(),
-            path: &self.sent_path,
+            path: &self.target.shown_path(),
             client: super::facts::peer_address(session),
             status,
             upstream_status: self.upstream_status,

@@ -1,6 +1,8 @@
 //! Rejection to the service's standard body and `WWW-Authenticate`. The only writer of error
 //! bodies.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
@@ -14,10 +16,13 @@ use crate::principal::AuthMethod;
 use crate::rejection::{Reason, Rejection};
 
 /// The header that carries the id of a request.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_NAME);
+
+/// Its name.
+pub const REQUEST_ID_NAME: &str = "x-request-id";
 
 /// What an error body tells about the request that it answers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ErrorContext<'c> {
     /// How the service writes its errors.
     pub style: &'c ErrorStyle,
@@ -26,7 +31,7 @@ pub struct ErrorContext<'c> {
     /// The methods that the route accepts, for the challenge.
     pub accepts: &'c [AuthMethod],
     /// The path as the client sent it, without the query.
-    pub path: &'c str,
+    pub path: Cow<'c, str>,
     /// The id of the request.
     pub request_id: &'c str,
     /// The trace that the request belongs to.
@@ -43,7 +48,7 @@ impl<'c> ErrorContext<'c> {
         policies: &'c PolicySet,
         found: (Option<&'c Policy>, Option<&'c Route>),
         ids: &'c RequestIds,
-        path: &'c str,
+        path: impl Into<Cow<'c, str>>,
         now: Timestamp,
     ) -> Self {
         let (policy, route) = found;
@@ -51,9 +56,9 @@ impl<'c> ErrorContext<'c> {
             style: policy.map_or(policies.default_errors(), |policy| &policy.errors),
             realm: policy.map_or("sidegate", |policy| &policy.service),
             accepts: route.map_or(&[], |route| route.authentication.methods()),
-            path,
-            request_id: &ids.request_id,
-            trace_id: &ids.trace_id,
+            path: path.into(),
+            request_id: ids.request_id(),
+            trace_id: ids.trace_id(),
             now,
             grpc: false,
         }
@@ -187,7 +192,7 @@ fn body(reason: Reason, context: &ErrorContext<'_>) -> Bytes {
             status: reason.status(),
             code,
             message,
-            path: context.path,
+            path: &context.path,
             timestamp,
         }),
         ErrorFormat::Envelope => serde_json::to_vec(&Envelope {
@@ -209,7 +214,7 @@ fn body(reason: Reason, context: &ErrorContext<'_>) -> Bytes {
             title: reason.status_code().canonical_reason().unwrap_or_default(),
             status: reason.status(),
             detail: message,
-            instance: context.path,
+            instance: &context.path,
             code,
             reason: reason.code(),
             request_id: context.request_id,
@@ -279,7 +284,7 @@ mod tests {
             style: &style,
             realm: "x-svc",
             accepts,
-            path: "/x/\"1\"",
+            path: "/x/\"1\"".into(),
             request_id: ID,
             trace_id: TRACE,
             now: "2026-02-24T12:00:00Z".parse().unwrap(),

@@ -1,9 +1,11 @@
 //! The engine's session to [`RequestFacts`].
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, Version};
 use pingora::http::RequestHeader;
@@ -15,9 +17,9 @@ use crate::tls::PeerCertificate;
 
 /// What was on the wire before the path and the query: for HTTP/1 the request line as it came,
 /// for the engine repairs some of what must be refused.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct Target {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     query_at: usize,
     /// Whether `Content-Length` stood beside `Transfer-Encoding`: the engine drops the one.
     pub double_framing: bool,
@@ -31,9 +33,13 @@ impl Target {
             Some(_) => {
                 let head = session.to_h1_raw();
                 let framed = header.headers.contains_key(TRANSFER_ENCODING) && has_content_length(&head);
-                (raw_target(&head).unwrap_or(header.raw_path()).to_vec(), framed)
+                let target = raw_target(&head).map(|target| head.slice_ref(target));
+                (
+                    target.unwrap_or_else(|| Bytes::copy_from_slice(header.raw_path())),
+                    framed,
+                )
             }
-            None => (header.raw_path().to_vec(), false),
+            None => (Bytes::copy_from_slice(header.raw_path()), false),
         };
         let query_at = bytes.iter().position(|&b| b == b'?').unwrap_or(bytes.len());
         Self {
@@ -56,6 +62,19 @@ impl Target {
     /// The path.
     pub fn path(&self) -> &[u8] {
         self.bytes.get(..self.query_at).unwrap_or_default()
+    }
+
+    /// The path as it can be shown.
+    pub fn shown_path(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.path())
+    }
+
+    /// The target with another path and the same query.
+    pub fn with_path(&self, path: &[u8]) -> Bytes {
+        match path == self.path() {
+            true => self.bytes.clone(),
+            false => [path, self.query()].concat().into(),
+        }
     }
 
     /// The query with its `?`, or nothing.

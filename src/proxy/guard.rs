@@ -15,11 +15,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
 use pingora::protocols::{Peek, Shutdown, Stream};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 mod chunks;
 mod head;
+mod idle;
 mod transport;
 
 use chunks::{Chunks, Malformed};
@@ -69,7 +70,7 @@ pub type Refuse = Arc<dyn Fn(u16, &[u8]) -> Bytes + Send + Sync>;
 /// A guarded transport.
 pub struct Guard {
     inner: Stream,
-    /// Bytes that were read while looking for the preface.
+    /// Bytes that were read while nobody served the connection.
     peeked: BytesMut,
     phase: AtomicU8,
     /// Whether a request has been served already: then the engine bounds the wait.
@@ -79,6 +80,8 @@ pub struct Guard {
     chunks: Option<Chunks>,
     malformed_body: AtomicBool,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Ends the wait for a next request. Set once and moved on when it is over: most waits are short.
+    idle: Option<Pin<Box<Sleep>>>,
     limits: HeadLimits,
     refuse: Refuse,
     progress: Progress,
@@ -110,6 +113,7 @@ impl Guard {
             chunks: None,
             malformed_body: AtomicBool::new(false),
             deadline: None,
+            idle: None,
             limits,
             refuse,
             progress,
@@ -250,7 +254,12 @@ impl Guard {
             return result;
         }
         let length = self.peeked.len().min(buf.remaining());
-        buf.put_slice(&self.peeked.split_to(length));
+        buf.put_slice(self.peeked.get(..length).unwrap_or_default());
+        self.peeked.advance(length);
+        if self.peeked.is_empty() {
+            // Not kept for as long as the connection is.
+            self.peeked = BytesMut::new();
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -295,34 +304,6 @@ impl Guard {
             }
         }
         Poll::Ready(())
-    }
-
-    /// Reads as long as the bytes match the preface, within the time for a head.
-    async fn read_preface(&mut self) -> io::Result<bool> {
-        let deadline = Instant::now() + self.limits.time;
-        let mut chunk = [0; 1024];
-        loop {
-            let length = self.peeked.len().min(PREFACE.len());
-            if self.peeked.get(..length) != PREFACE.get(..length) {
-                return Ok(false);
-            }
-            if length == PREFACE.len() {
-                return Ok(true);
-            }
-            match tokio::time::timeout_at(deadline, self.inner.read(&mut chunk)).await {
-                Ok(Ok(0)) if self.peeked.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(Ok(0)) => return Ok(false),
-                Ok(Ok(read)) => {
-                    self.progress.begun.store(true, Ordering::Release);
-                    self.peeked.extend(chunk.iter().take(read));
-                }
-                Ok(Err(error)) => return Err(error),
-                Err(_) => {
-                    poll_fn(|cx| self.poll_refuse(408, cx)).await;
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-            }
-        }
     }
 }
 
@@ -409,7 +390,7 @@ impl AsyncWrite for Guard {
 #[async_trait]
 impl Peek for Guard {
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
-        if self.read_preface().await? {
+        if self.begins_with_preface().await? {
             *self.phase.get_mut() = FRAMES;
         }
         buf.fill(0);

@@ -1,7 +1,10 @@
 //! Drops what the client claimed and sets what the permit proves. Runs after the engine removed
 //! what `Connection` nominates, so nothing that is set here can be removed again.
 
+use std::collections::HashMap;
+use std::fmt::{Display, Write as _};
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -9,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::ids::RequestIds;
 use crate::authz::Permit;
 use crate::policy::Policy;
-use crate::policy::identity::{INTERNAL_KEY, ONE_SPELLING, is_alias};
+use crate::policy::identity::{FoldedName, INTERNAL_KEY, ONE_SPELLING};
 use crate::policy::route::Route;
 use crate::principal::AuthMethod;
 use crate::proxy::error_response::REQUEST_ID;
@@ -78,6 +81,9 @@ const X_SANDBOX: HeaderName = HeaderName::from_static("x-sandbox");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
+/// As many headers are set besides those of the identity.
+const MOST_SET: usize = 7;
+
 /// The connection that a request came by.
 #[derive(Debug, Clone, Copy)]
 pub struct Hop {
@@ -114,7 +120,7 @@ pub fn changes(
         .collect();
     let mut changes = Changes {
         remove,
-        set: Vec::new(),
+        set: Vec::with_capacity(MOST_SET + permit.identity().len()),
     };
     changes.forwarding(headers, hop);
     changes.sandbox(headers);
@@ -125,38 +131,64 @@ pub fn changes(
 }
 
 fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit, hop: Hop) -> bool {
-    let text = name.as_str();
     if *name == AUTHORIZATION {
         return !policy.forward_authorization;
     }
-    if policy.identity.owns(text) {
-        return !route.pass.contains(name);
-    }
-    let key = policy.internal_keys.as_ref().map_or(&INTERNAL_KEY, |keys| &keys.header);
-    if is_alias(text, key.as_str()) {
-        // Only a key that was verified here may go on, and only where the policy says so.
-        return !(policy.forward_internal_key && permit.proves(AuthMethod::InternalKey) && name == key);
-    }
-    if ONE_SPELLING.iter().any(|one| text != *one && is_alias(text, one)) || is_never_passed(text) {
-        return true;
-    }
-    let forwarding = starts_like(text, X_FORWARDED) || FORWARDING.iter().any(|f| is_alias(text, f));
-    forwarding && !(hop.trusted && FORWARDING.contains(&text))
+    FoldedName::look(name.as_str(), |folded| {
+        if policy.identity.owns(&folded) {
+            return !route.pass.contains(name);
+        }
+        let key = policy.internal_keys.as_ref().map_or(&INTERNAL_KEY, |keys| &keys.header);
+        if folded.is(key.as_str()) {
+            // Only a key that was verified here may go on, and only where the policy says so.
+            return !(policy.forward_internal_key && permit.proves(AuthMethod::InternalKey) && name == key);
+        }
+        let listed = Listed::of(&folded);
+        if listed.one_spelling.is_some_and(|one| one != name.as_str()) || listed.never {
+            return true;
+        }
+        listed.forwarding && !(hop.trusted && FORWARDING.contains(&name.as_str()))
+    })
 }
 
-fn is_never_passed(name: &str) -> bool {
-    let exactly = NEVER.iter().any(|never| is_alias(name, never));
-    exactly || NEVER_BEGINS.iter().any(|start| starts_like(name, start))
+/// On which of the lists above a name is, in any spelling.
+#[derive(Debug, Default)]
+struct Listed {
+    one_spelling: Option<&'static str>,
+    never: bool,
+    forwarding: bool,
 }
 
-/// Whether a name begins like another, in any spelling.
-fn starts_like(name: &str, start: &str) -> bool {
-    let begins = |name: &str| name.get(..start.len()).is_some_and(|head| is_alias(head, start));
-    begins(name) || (begins_with_http(name) && name.get(5..).is_some_and(begins))
+/// One name of the lists, and which one it is on.
+type Entry = (&'static str, fn(&mut Listed, &'static str));
+
+/// All names of the lists.
+static LISTED: LazyLock<HashMap<&'static [u8], Entry>> = LazyLock::new(|| {
+    let one_spelling = ONE_SPELLING.map(|name| -> Entry { (name, |listed, name| listed.one_spelling = Some(name)) });
+    let never = NEVER.map(|name| -> Entry { (name, |listed, _| listed.never = true) });
+    let forwarding = FORWARDING.map(|name| -> Entry { (name, |listed, _| listed.forwarding = true) });
+    let all = one_spelling.into_iter().chain(never).chain(forwarding);
+    all.map(|entry| (entry.0.as_bytes(), entry)).collect()
+});
+
+impl Listed {
+    fn of(name: &FoldedName<'_>) -> Self {
+        let mut listed = Self {
+            never: NEVER_BEGINS.iter().any(|start| name.begins(start)),
+            forwarding: name.begins(X_FORWARDED),
+            ..Self::default()
+        };
+        for (name, note) in name.readings().filter_map(|reading| LISTED.get(reading)) {
+            note(&mut listed, name);
+        }
+        listed
+    }
 }
 
-fn begins_with_http(name: &str) -> bool {
-    name.get(..5).is_some_and(|head| is_alias(head, "http-"))
+/// Adds an item to a list.
+fn push(list: &mut String, item: &impl Display) {
+    let separator = if list.is_empty() { "" } else { ", " };
+    let _infallible = write!(list, "{separator}{item}");
 }
 
 impl Changes {
@@ -166,15 +198,18 @@ impl Changes {
             let mut values = headers.get_all(name).iter().filter(|_| hop.trusted);
             values.next().filter(|_| values.next().is_none()).cloned()
         };
-        let peer = hop.peer.map(|peer| peer.to_string());
-        let mut chain: Vec<String> = Vec::new();
+        let mut chain = String::new();
         if hop.trusted {
             let values = headers.get_all(&X_FORWARDED_FOR).iter();
-            chain.extend(values.filter_map(|value| value.to_str().ok()).map(ToOwned::to_owned));
+            for part in values.filter_map(|value| value.to_str().ok()) {
+                push(&mut chain, &part);
+            }
         }
-        chain.extend(peer);
+        if let Some(peer) = &hop.peer {
+            push(&mut chain, peer);
+        }
         self.set.extend(
-            HeaderValue::from_str(&chain.join(", "))
+            HeaderValue::try_from(chain)
                 .ok()
                 .filter(|v| !v.is_empty())
                 .map(|v| (X_FORWARDED_FOR, v)),
@@ -200,21 +235,16 @@ impl Changes {
 
     /// HTTP/2 may split cookies; one field is what HTTP/1 services read (RFC 9113, 8.2.3).
     fn cookies(&mut self, headers: &HeaderMap) {
-        let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-        if crumbs.len() > 1 {
+        if headers.get_all(COOKIE).iter().nth(1).is_some() {
+            let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
             let whole = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]));
             self.set.extend(whole.ok().map(|whole| (COOKIE, whole)));
         }
     }
 
     fn tracing(&mut self, ids: &RequestIds) {
-        self.set
-            .extend(HeaderValue::from_str(&ids.request_id).ok().map(|id| (REQUEST_ID, id)));
-        self.set.extend(
-            HeaderValue::from_str(&ids.traceparent)
-                .ok()
-                .map(|trace| (TRACEPARENT, trace)),
-        );
+        self.set.push((REQUEST_ID, ids.request_id_value()));
+        self.set.push((TRACEPARENT, ids.traceparent()));
         if ids.trace_begins {
             self.remove.push(TRACESTATE);
         }

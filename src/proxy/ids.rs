@@ -1,60 +1,122 @@
 //! The ids of a request: `x-request-id`, and the trace that it belongs to (W3C Trace Context).
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use crate::principal::hyphenated_uuid;
 
-/// The ids of one request; empty until its header is read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What `explain` shows for an id that would be made.
+const NEW: HeaderValue = HeaderValue::from_static("(new)");
+
+/// Where the trace stands in a `traceparent`.
+const TRACE: std::ops::Range<usize> = 3..35;
+
+/// The ids of one request, as header values; empty until its header is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestIds {
-    /// The client's, if it is a UUID; else a new one.
-    pub request_id: String,
-    /// The trace, 32 hex digits.
-    pub trace_id: String,
-    /// The client's `traceparent`, or the first of a new trace.
-    pub traceparent: String,
+    request: HeaderValue,
+    traceparent: HeaderValue,
     /// Whether the trace begins here.
     pub trace_begins: bool,
+}
+
+impl Default for RequestIds {
+    fn default() -> Self {
+        Self {
+            request: HeaderValue::from_static(""),
+            traceparent: HeaderValue::from_static(""),
+            trace_begins: false,
+        }
+    }
 }
 
 impl RequestIds {
     /// Takes over the ids of a request's header, or makes new ones.
     pub fn of(headers: &HeaderMap) -> Self {
-        let request_id = only(headers, "x-request-id").filter(|id| hyphenated_uuid(id).is_some());
-        let request_id = request_id.map_or_else(|| Uuid::new_v4().to_string(), ToOwned::to_owned);
-        match only(headers, "traceparent").and_then(|text| Some((text, trace_id(text)?))) {
-            Some((traceparent, trace_id)) => Self {
-                request_id,
-                trace_id: trace_id.to_owned(),
-                traceparent: traceparent.to_owned(),
-                trace_begins: false,
-            },
-            None => Self::beginning(request_id),
-        }
+        Self::given_or(headers, new_request_id, new_traceparent)
+    }
+
+    /// The ids of a request's header, and `(new)` for those that would be made.
+    pub fn shown(headers: &HeaderMap) -> Self {
+        Self::given_or(headers, || NEW, || NEW)
     }
 
     /// New ids, for a request whose header could not be read.
     pub fn new() -> Self {
-        Self::beginning(Uuid::new_v4().to_string())
-    }
-
-    fn beginning(request_id: String) -> Self {
-        let trace_id = Uuid::new_v4().simple().to_string();
-        let (span, _) = Uuid::new_v4().as_u64_pair();
         Self {
-            request_id,
-            traceparent: format!("00-{trace_id}-{span:016x}-01"),
-            trace_id,
+            request: new_request_id(),
+            traceparent: new_traceparent(),
             trace_begins: true,
         }
     }
+
+    fn given_or(
+        headers: &HeaderMap,
+        request: impl FnOnce() -> HeaderValue,
+        traceparent: impl FnOnce() -> HeaderValue,
+    ) -> Self {
+        let given = only(headers, "x-request-id", |id| hyphenated_uuid(id).is_some());
+        let trace = only(headers, "traceparent", |text| trace_id(text).is_some());
+        Self {
+            request: given.unwrap_or_else(request),
+            trace_begins: trace.is_none(),
+            traceparent: trace.unwrap_or_else(traceparent),
+        }
+    }
+
+    /// The id of the request: the client's, if it is a UUID; else a new one.
+    pub fn request_id(&self) -> &str {
+        self.request.to_str().unwrap_or_default()
+    }
+
+    /// The same, as a header has it.
+    pub fn request_id_value(&self) -> HeaderValue {
+        self.request.clone()
+    }
+
+    /// The client's `traceparent`, or the first of a new trace.
+    pub fn traceparent(&self) -> HeaderValue {
+        self.traceparent.clone()
+    }
+
+    /// The trace, 32 hex digits.
+    pub fn trace_id(&self) -> &str {
+        let text = self.traceparent.to_str().unwrap_or_default();
+        text.get(TRACE).unwrap_or(text)
+    }
 }
 
-fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+fn new_request_id() -> HeaderValue {
+    let mut text = [0; 36];
+    value(Uuid::new_v4().hyphenated().encode_lower(&mut text))
+}
+
+fn new_traceparent() -> HeaderValue {
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-01";
+    let mut hex = [0; 32];
+    Uuid::new_v4().simple().encode_lower(&mut hex);
+    put(&mut text, TRACE.start, &hex);
+    Uuid::new_v4().simple().encode_lower(&mut hex);
+    put(&mut text, TRACE.end + 1, hex.split_at(16).0);
+    value(std::str::from_utf8(&text).unwrap_or_default())
+}
+
+fn put(text: &mut [u8], at: usize, hex: &[u8]) {
+    for (to, from) in text.iter_mut().skip(at).zip(hex) {
+        *to = *from;
+    }
+}
+
+fn value(text: &str) -> HeaderValue {
+    // Hex digits and hyphens are what a value may have.
+    HeaderValue::from_str(text).unwrap_or(NEW)
+}
+
+/// The value of a header that is there once, if it is fine.
+fn only(headers: &HeaderMap, name: &str, fine: impl FnOnce(&str) -> bool) -> Option<HeaderValue> {
     let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
+    let value = values.next()?;
+    (values.next().is_none() && fine(value.to_str().ok()?)).then(|| value.clone())
 }
 
 /// The trace id in a `traceparent` of version 00 (Trace Context, 3.2.2), if it is valid.
@@ -82,16 +144,18 @@ mod tests {
             ("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false),
             ("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", false),
             ("00-00000000000000000000000000000000-b7ad6b7169203331-01", false),
-            ("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", false),
             ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", false),
             ("", false),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("traceparent", text.parse().unwrap());
             let ids = RequestIds::of(&headers);
-            assert_eq!(ids.traceparent == text, want, "{text}");
+            assert_eq!(ids.traceparent() == text, want, "{text}");
             assert_eq!(ids.trace_begins, !want, "{text}");
-            assert_eq!(trace_id(&ids.traceparent), Some(ids.trace_id.as_str()));
+            let traceparent = ids.traceparent();
+            assert_eq!(trace_id(traceparent.to_str().unwrap()), Some(ids.trace_id()));
+            let shown = RequestIds::shown(&headers);
+            assert_eq!(shown.trace_id() == "(new)", !want, "{text}");
         }
     }
 
@@ -104,9 +168,14 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("x-request-id", text.parse().unwrap());
-            assert_eq!(RequestIds::of(&headers).request_id == text, want, "{text}");
+            assert_eq!(RequestIds::of(&headers).request_id() == text, want, "{text}");
+            assert_eq!(RequestIds::shown(&headers).request_id() == "(new)", !want, "{text}");
             headers.append("x-request-id", text.parse().unwrap());
-            assert_ne!(RequestIds::of(&headers).request_id, text);
+            assert_ne!(RequestIds::of(&headers).request_id(), text);
         }
+        let (one, other) = (RequestIds::new(), RequestIds::new());
+        assert_ne!(one.request_id(), other.request_id());
+        assert_ne!(one.trace_id(), other.trace_id());
+        assert!(hyphenated_uuid(one.request_id()).is_some());
     }
 }

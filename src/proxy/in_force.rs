@@ -11,10 +11,13 @@ use tokio::sync::Mutex;
 use super::upstream::Peer;
 use crate::jwks::KeySources;
 use crate::policy::{Policy, PolicySet};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, PolicyMetrics};
 
 /// How long the names of new services may hold up the start or a reload.
 const RESOLVE_TIME: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether requests still hold policies that are no longer in force.
+const FREE_EVERY: Duration = Duration::from_secs(1);
 
 /// Policies and their services. A request holds one of these from its beginning to its end, so
 /// that an index always means the same.
@@ -22,18 +25,21 @@ const RESOLVE_TIME: Duration = Duration::from_secs(1);
 pub struct InForce {
     /// The policies.
     pub policies: Arc<PolicySet>,
+    /// What is counted of their requests.
+    pub metrics: PolicyMetrics,
     /// The service of each policy.
     peers: Vec<Arc<Peer>>,
 }
 
 impl InForce {
     /// Prepares the services; those that are the same as before stay as they are.
-    async fn prepare(policies: Arc<PolicySet>, before: Option<&Self>) -> Result<Self, String> {
-        let known = |policy| before.and_then(|before| before.same_peer(policy));
+    async fn prepare(policies: Arc<PolicySet>, before: Option<&Self>, metrics: &Metrics) -> Result<Self, String> {
+        let known = |at, policy| before.and_then(|before| before.same_peer(at, policy));
         let peers: Result<Vec<_>, _> = policies
             .policies()
             .iter()
-            .map(|policy| known(policy).map_or_else(|| Peer::start(&policy.upstream).map(Arc::new), Ok))
+            .enumerate()
+            .map(|(at, policy)| known(at, policy).map_or_else(|| Peer::start(&policy.upstream).map(Arc::new), Ok))
             .collect();
         let peers = peers?;
         let _ = tokio::time::timeout(RESOLVE_TIME, async {
@@ -42,13 +48,21 @@ impl InForce {
             }
         })
         .await;
-        Ok(Self { policies, peers })
+        Ok(Self {
+            metrics: PolicyMetrics::new(metrics, Arc::clone(&policies)),
+            policies,
+            peers,
+        })
     }
 
-    /// The service of a policy, if it is here already.
-    fn same_peer(&self, policy: &Policy) -> Option<Arc<Peer>> {
-        let mut known = self.policies.policies().iter().zip(&self.peers);
-        let same = known.find(|(known, _)| known.upstream == policy.upstream);
+    /// The service of a policy, if it is here already: mostly in the same place.
+    fn same_peer(&self, at: usize, policy: &Policy) -> Option<Arc<Peer>> {
+        let known = self.policies.policies().iter().zip(&self.peers);
+        let same = known
+            .clone()
+            .skip(at)
+            .chain(known.take(at))
+            .find(|(known, _)| known.upstream == policy.upstream);
         same.map(|(_, peer)| Arc::clone(peer))
     }
 
@@ -68,17 +82,19 @@ impl InForce {
 pub struct PolicyHandle {
     in_force: ArcSwap<InForce>,
     keys: KeySources,
+    metrics: Metrics,
     replacing: Mutex<()>,
 }
 
 impl PolicyHandle {
     /// Puts the first policies in force, and begins to fetch their keys.
     pub async fn new(policies: Arc<PolicySet>, metrics: &Metrics) -> Result<Arc<Self>, String> {
-        let in_force = InForce::prepare(policies, None).await?;
+        let in_force = InForce::prepare(policies, None, metrics).await?;
         let keys = KeySources::start(&in_force.policies, metrics);
         Ok(Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             keys,
+            metrics: metrics.clone(),
             replacing: Mutex::default(),
         }))
     }
@@ -103,10 +119,20 @@ impl PolicyHandle {
     pub async fn replace(&self, policies: PolicySet) -> Result<(), String> {
         let _one_at_a_time = self.replacing.lock().await;
         let before = self.hold();
-        let next = InForce::prepare(Arc::new(policies), Some(&before)).await?;
+        let next = InForce::prepare(Arc::new(policies), Some(&before), &self.metrics).await?;
         // They have the keys that are in force, or wait for their first ones, from the first request on.
         self.keys.follow(&next.policies);
         self.in_force.store(Arc::new(next));
+        tokio::spawn(free(before));
         Ok(())
     }
+}
+
+/// Frees policies that are no longer in force, once no request holds them: thousands of routes take
+/// a while, and no request should wait for it.
+async fn free(policies: Arc<InForce>) {
+    while Arc::strong_count(&policies) > 1 {
+        tokio::time::sleep(FREE_EVERY).await;
+    }
+    let _ = tokio::task::spawn_blocking(move || drop(policies)).await;
 }

@@ -21,6 +21,7 @@ use crate::caller;
 use crate::fingerprint::Fingerprint;
 use crate::idempotency::{self, Record};
 use crate::policy::Fallback;
+use crate::policy::route::Route;
 use crate::rejection::{Reason, Rejection};
 use crate::request::host_of;
 use crate::store::{Answered, Claim, RecordKey, Unavailable};
@@ -52,6 +53,12 @@ impl Gateway {
     /// Asks the store about an allowed request. Whether it is answered by now; if not, it may have
     /// been refused.
     pub(super) async fn ask_store(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        let asks = |route: &Route| route.idempotency.is_some() || !route.quotas.is_empty();
+        if !ctx.matched().1.is_some_and(asks) {
+            return Ok(false);
+        }
+        // What the store takes is not the service's time.
+        ctx.upstream_started = None;
         let held = match self.standing(session, ctx).await {
             Ok(Standing::Ordinary) => None,
             Ok(Standing::First(held)) => Some(held),
@@ -84,9 +91,10 @@ impl Gateway {
             return Ok(Standing::Ordinary);
         };
         let host = facts::authority(session).map_or("", host_of);
-        let request = (&header.method, host, ctx.forward.as_slice());
+        let request = (&header.method, host, &*ctx.forward);
         let name = idempotency::bound((policy, route), principal, request, &header.headers, key)?;
-        let count = |result| self.metrics.shared().idempotency(&policy.service, result);
+        let at = ctx.at();
+        let count = |result| in_force.metrics.idempotency(at, result);
         let share = caller::share(principal);
         let key = RecordKey { name, share };
         match Held::take(&self.store, key, rule).await {
@@ -104,7 +112,7 @@ impl Gateway {
                 count("unavailable");
                 match rule.when_unavailable {
                     Fallback::Allow => {
-                        self.metrics.shared().failed_open(&policy.service, "idempotency");
+                        in_force.metrics.failed_open(at, "idempotency");
                         Ok(Standing::Ordinary)
                     }
                     Fallback::Deny => Err(no_store(&unavailable)),
@@ -125,14 +133,14 @@ impl Gateway {
             session.as_downstream_mut().write_continue_response().await?;
         }
         let digest = self.digest_body(session, ctx).await?;
-        let service = ctx.matched().0.map(|policy| policy.service.clone()).unwrap_or_default();
-        let count = |result| self.metrics.shared().idempotency(&service, result);
+        let (in_force, at) = (Arc::clone(&ctx.in_force), ctx.at());
+        let count = |result| in_force.metrics.idempotency(at, result);
         if answered.digest != digest {
             count("reused");
             ctx.refuse(Reason::IdempotencyKeyReused.into());
             return Ok(false);
         }
-        let (header, body) = match self.record(key, answered, &ctx.ids.request_id).await {
+        let (header, body) = match self.record(key, answered, ctx.ids.request_id()).await {
             Ok(answer) => answer,
             Err(rejection) => {
                 count("unavailable");

@@ -2,6 +2,7 @@
 //! (draft-ietf-httpapi-ratelimit-headers).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -76,9 +77,7 @@ impl Gateway {
             return Ok(());
         }
         let principal = ctx.principal.take().unwrap_or_default();
-        let counted = self
-            .count_in((policy, route), session, &principal, &mut ctx.rate_limits)
-            .await;
+        let counted = self.count_in((policy, route), session, &principal, ctx).await;
         ctx.principal = Some(principal);
         counted
     }
@@ -88,12 +87,13 @@ impl Gateway {
         (policy, route): (&Policy, &Route),
         session: &Session,
         principal: &Principal,
-        limits: &mut RateLimits,
+        ctx: &mut RequestContext,
     ) -> Result<(), Rejection> {
         let headers = &session.req_header().headers;
         let is_free = route.sandbox && is_sandbox(headers);
-        for quota in &route.quotas {
-            let count = |result| self.metrics.shared().quota(&policy.service, &quota.name, result);
+        let (in_force, at) = (Arc::clone(&ctx.in_force), ctx.at());
+        for (position, quota) in route.quotas.iter().enumerate() {
+            let count = |result| in_force.metrics.quota(at, position, result);
             if is_free {
                 count("sandbox");
                 continue;
@@ -103,7 +103,7 @@ impl Gateway {
             match self.store.spend(bucket, rate).await {
                 Ok(spent) => {
                     if enforced {
-                        limits.note(quota, rate, spent);
+                        ctx.rate_limits.note(quota, rate, spent);
                     }
                     match (spent.allowed, enforced) {
                         (true, _) => count("allow"),
@@ -119,7 +119,7 @@ impl Gateway {
                 Err(_) if quota.when_unavailable == Fallback::Allow || !enforced => {
                     count("unavailable");
                     if enforced {
-                        self.metrics.shared().failed_open(&policy.service, "quota");
+                        in_force.metrics.failed_open(at, "quota");
                     }
                 }
                 Err(unavailable) => {

@@ -5,38 +5,33 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{BufMut, Bytes, BytesMut};
-use http::Method;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::listeners::ALPN;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::l4::stream::Stream as Transport;
-use pingora::protocols::{Peek as _, Ssl as _, Stream};
+use pingora::protocols::{Ssl as _, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::Gateway;
-use super::connections::Slots;
-use super::error_response::{ErrorContext, render};
-use super::guard::{Guard, HeadLimits, PREFACE, Progress, Refuse};
-use super::ids::RequestIds;
-use super::in_force::PolicyHandle;
+use super::connections::{OpenConnection, Slots};
+use super::guard::{Guard, HeadLimits, Progress, Refuse};
 use super::turn_away::TurnAway;
 use super::watch::Watch;
 use crate::config::Limits;
-use crate::rejection::{Reason, Rejection};
-use crate::request::host_of;
-use crate::telemetry::access_log::AccessLine;
-use crate::telemetry::metrics::{Metrics, NONE};
 use crate::tls::TlsListener;
 
 /// How long a connection that was just taken may be silent when the process ends.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
+
+/// How long each read of a first head may take, in seconds, besides the bound of the guard.
+const FIRST_KEEPALIVE: u64 = 60;
 
 /// How long connections that are idle when the process ends may still begin a request.
 const IDLE_NOTICE: Duration = Duration::from_secs(1);
@@ -63,7 +58,11 @@ impl Edge {
     /// Serves with a gateway that the engine runs.
     pub fn new(proxy: HttpProxy<Gateway>, limits: &Limits, refuse: Refuse) -> Self {
         Self {
-            requests: Arc::new(Requests(Arc::new(proxy))),
+            requests: Arc::new(Requests {
+                proxy: Arc::new(proxy),
+                idle: limits.idle_timeout.max(Duration::from_secs(1)),
+                over: Notify::new(),
+            }),
             limits: HeadLimits {
                 bytes: limits.header_bytes,
                 time: limits.header_timeout,
@@ -101,6 +100,25 @@ impl Server {
         }
     }
 
+    /// Serves a connection until it ends, or has not sent anything when the process does.
+    async fn attend(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch, _open: OpenConnection) {
+        let progress = Progress {
+            heads: Arc::clone(&self.edge.heads),
+            begun: Arc::default(),
+        };
+        let mut silent = pin!(silent(shutdown.clone(), &progress.begun));
+        let silent = poll_fn(|cx| match progress.begun.load(Ordering::Acquire) {
+            // Not to be asked again whenever a byte comes.
+            true => Poll::Pending,
+            false => silent.as_mut().poll(cx),
+        });
+        tokio::select! {
+            biased;
+            () = self.serve(stream, &shutdown, &progress) => {}
+            () = silent => {}
+        }
+    }
+
     /// Serves a connection to its end.
     async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch, progress: &Progress) {
         let Edge { limits, refuse, .. } = &*self.edge;
@@ -108,13 +126,23 @@ impl Server {
         let Some(stream) = Box::pin(self.secure(stream)).await else {
             return;
         };
-        let mut guard = Guard::new(stream, *limits, Arc::clone(refuse), progress.clone());
-        if guard.selected_alpn_proto() == Some(ALPN::H2) && !has_preface(&mut guard).await {
-            return;
+        let guard = Guard::new(stream, *limits, Arc::clone(refuse), progress.clone());
+        let mut guard = Box::new(guard);
+        match (self.protocol(&mut guard).await, &self.edge.requests) {
+            (Some(Protocol::Http1), requests) => requests.one_by_one(guard, shutdown).await,
+            (Some(Protocol::Http2), requests) => drop(requests.process_new(guard, shutdown).await),
+            (None, _) => {}
         }
-        let mut next: Option<Stream> = Some(Box::new(guard));
-        while let Some(stream) = next {
-            next = self.edge.requests.process_new(stream, shutdown).await;
+    }
+
+    /// What a client speaks, once it begins: with TLS what was agreed on, and the engine would wait
+    /// for ever for the preface of HTTP/2 then. `None` if there is nothing to serve.
+    async fn protocol(&self, guard: &mut Guard) -> Option<Protocol> {
+        let agreed = guard.selected_alpn_proto() == Some(ALPN::H2);
+        match guard.begins_with_preface().await.ok()? {
+            true if agreed || self.tls.is_none() => Some(Protocol::Http2),
+            false if agreed => None,
+            _ => Some(Protocol::Http1),
         }
     }
 
@@ -139,37 +167,25 @@ impl Server {
     }
 }
 
-/// Whether the client begins as HTTP/2 does (RFC 9113, 3.4); the engine would wait for ever.
-async fn has_preface(guard: &mut Guard) -> bool {
-    let mut preface = [0; PREFACE.len()];
-    guard.try_peek(&mut preface).await.is_ok() && preface == PREFACE
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy)]
+enum Protocol {
+    Http1,
+    Http2,
 }
 
 #[async_trait]
 impl ServerApp for Server {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let Some(_open) = self.slots.take() else {
+        let Some(open) = self.slots.take() else {
             // With TLS an answer would cost the handshake that there is no room for.
             if self.tls.is_none() {
                 self.edge.turn_away.answer(stream, &self.edge.refuse).await;
             }
             return None;
         };
-        let progress = Progress {
-            heads: Arc::clone(&self.edge.heads),
-            begun: Arc::default(),
-        };
-        let mut silent = pin!(silent(shutdown.clone(), &progress.begun));
-        let silent = poll_fn(|cx| match progress.begun.load(Ordering::Acquire) {
-            // Not to be asked again whenever a byte comes.
-            true => Poll::Pending,
-            false => silent.as_mut().poll(cx),
-        });
-        tokio::select! {
-            biased;
-            () = self.serve(stream, shutdown, &progress) => {}
-            () = silent => {}
-        }
+        // The engine's own task is as large as all that it might have done with the connection.
+        tokio::spawn(Arc::clone(self).attend(stream, shutdown.clone(), open));
         None
     }
 
@@ -184,6 +200,7 @@ impl ServerApp for Server {
             }
         };
         let _ = timeout(self.edge.limits.time, complete).await;
+        self.edge.requests.over.notify_waiters();
         self.edge.requests.http_cleanup().await;
     }
 }
@@ -197,13 +214,47 @@ async fn silent(mut shutdown: ShutdownWatch, begun: &AtomicBool) {
     }
 }
 
-/// Tells the guard where one request ends and the next begins.
-struct Requests(Arc<HttpProxy<Gateway>>);
+/// Serves the requests of connections.
+struct Requests {
+    proxy: Arc<HttpProxy<Gateway>>,
+    /// How long a connection may be idle.
+    idle: Duration,
+    /// Wakes connections that are idle when the process ends.
+    over: Notify,
+}
 
 impl Requests {
+    /// Serves the requests of an HTTP/1 connection. In between, the engine has no part in it: most
+    /// connections are idle most of the time, and all that it keeps for a request is large.
+    async fn one_by_one(&self, guard: Box<Guard>, shutdown: &ShutdownWatch) {
+        let mut over = pin!(self.over.notified());
+        let mut session = ServerSession::new_http1(guard);
+        session.set_keepalive((!*shutdown.borrow()).then_some(FIRST_KEEPALIVE));
+        let mut served = self.proxy.process_new_http(session, shutdown).await;
+        while let Some((stream, settings)) = served.map(ReusedHttpStream::consume) {
+            let Ok(mut guard) = stream.into_any().downcast::<Guard>() else {
+                return;
+            };
+            guard.expect_head();
+            let begins = tokio::select! {
+                biased;
+                begins = guard.has_next_request(self.idle) => begins,
+                () = &mut over => false,
+            };
+            if !begins {
+                return;
+            }
+            let mut session = ServerSession::new_http1(guard);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+            served = self.proxy.process_new_http(session, shutdown).await;
+        }
+    }
+
     /// Serves a request over HTTP/2 whose body is yet to come.
     async fn watch(&self, session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
-        let served = Watch::over(self.0.process_new_http(session, shutdown)).await;
+        let served = Watch::over(self.proxy.process_new_http(session, shutdown)).await;
         if served.is_none() {
             tracing::debug!("the body of a request never ended; its stream is reset");
         }
@@ -226,138 +277,18 @@ impl HttpServerApp for Requests {
         if session.is_http2() && !session.is_body_done() {
             return Box::pin(self.watch(session, shutdown));
         }
-        if let Some(guard) = session.stream().and_then(Guard::of) {
-            guard.expect_head();
-        }
-        self.0.process_new_http(session, shutdown)
+        self.proxy.process_new_http(session, shutdown)
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.0.h2_options()
+        self.proxy.h2_options()
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.0.server_options.as_ref()
+        self.proxy.server_options.as_ref()
     }
 
     async fn http_cleanup(&self) {
-        self.0.http_cleanup().await;
+        self.proxy.http_cleanup().await;
     }
-}
-
-/// Answers heads that could not be read, with the body of the policy that their first bytes spell.
-pub fn refuse(in_force: Arc<PolicyHandle>, metrics: Metrics, access_log: bool) -> Refuse {
-    Arc::new(move |status, head| {
-        let started = Instant::now();
-        let (method, path) = first_words(head);
-        let ids = RequestIds::new();
-        let in_force = in_force.load();
-        let policies = &in_force.policies;
-        let policy = policies
-            .spelled(host(head), path.as_bytes())
-            .and_then(|index| policies.get(index));
-        let service = policy.map_or(NONE, |policy| policy.service.as_str());
-        let rejection = head_rejection(status);
-        let now = jiff::Timestamp::now();
-        let context = ErrorContext::new(policies, (policy, None), &ids, &path, now);
-        let answer = render(&rejection, &context);
-        metrics.decision(
-            [service, NONE, NONE, "deny", rejection.reason().code()],
-            started.elapsed(),
-        );
-        metrics.request(service, NONE, &method, answer.status, started.elapsed());
-        if access_log {
-            log(&rejection, service, &ids, &method, &path, answer.status);
-        }
-        on_the_wire(&answer, &method)
-    })
-}
-
-fn head_rejection(status: u16) -> Rejection {
-    match status {
-        408 => Rejection::because(Reason::RequestTimeout, "the head took too long"),
-        503 => Rejection::because(Reason::Overloaded, "the listener has no room for the connection")
-            .retry_after(Duration::from_secs(1)),
-        431 => Rejection::because(Reason::HeadersTooLarge, "the head is longer than the limit"),
-        _ => Rejection::because(Reason::RequestMalformed, "the head is not HTTP"),
-    }
-}
-
-/// The method and the path of a head that may be cut off anywhere.
-fn first_words(head: &[u8]) -> (Method, String) {
-    let line = head
-        .split(|b| matches!(b, b'\r' | b'\n'))
-        .find(|line| !line.is_empty())
-        .unwrap_or_default();
-    let mut words = line.split(|&b| b == b' ');
-    let method = words.next().and_then(|word| Method::from_bytes(word).ok());
-    let target = words.next().unwrap_or_default();
-    let path = target.split(|&b| b == b'?').next().unwrap_or_default();
-    (
-        method.unwrap_or_else(unknown),
-        String::from_utf8_lossy(path).into_owned(),
-    )
-}
-
-/// A method that could not be read, which is none of the standard ones.
-fn unknown() -> Method {
-    Method::from_bytes(b"UNKNOWN").unwrap_or_default()
-}
-
-/// The host that a head is for, as far as it came.
-fn host(head: &[u8]) -> Option<&str> {
-    let lines = head.split(|b| matches!(b, b'\r' | b'\n'));
-    let mut hosts = lines.filter_map(|line| {
-        let (name, value) = line.split_at_checked(5)?;
-        name.eq_ignore_ascii_case(b"host:").then_some(value)
-    });
-    let host = std::str::from_utf8(hosts.next()?).ok()?.trim();
-    Some(host_of(host))
-}
-
-fn on_the_wire(answer: &super::error_response::ErrorResponse, method: &Method) -> Bytes {
-    let phrase = http::StatusCode::from_u16(answer.status)
-        .ok()
-        .and_then(|s| s.canonical_reason());
-    let mut wire = BytesMut::new();
-    wire.put_slice(format!("HTTP/1.1 {} {}\r\n", answer.status, phrase.unwrap_or_default()).as_bytes());
-    for (name, value) in &answer.headers {
-        wire.put_slice(name.as_str().as_bytes());
-        wire.put_slice(b": ");
-        wire.put_slice(value.as_bytes());
-        wire.put_slice(b"\r\n");
-    }
-    wire.put_slice(b"connection: close\r\n\r\n");
-    if *method != Method::HEAD {
-        wire.put_slice(&answer.body);
-    }
-    wire.freeze()
-}
-
-fn log(rejection: &Rejection, service: &str, ids: &RequestIds, method: &Method, path: &str, status: u16) {
-    AccessLine {
-        request_id: &ids.request_id,
-        trace_id: &ids.trace_id,
-        service,
-        route: NONE,
-        auth: NONE,
-        decision: "deny",
-        idempotency: None,
-        reason: Some(rejection.reason().code()),
-        cause: Some(rejection.cause()),
-        subject: None,
-        tenant: None,
-        client_id: None,
-        method: method.as_str(),
-        path,
-        client: None,
-        status,
-        upstream_status: None,
-        bytes_in: 0,
-        bytes_out: 0,
-        duration: Duration::ZERO,
-        upstream_duration: None,
-        decision_duration: Duration::ZERO,
-    }
-    .write();
 }

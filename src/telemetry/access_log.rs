@@ -1,10 +1,22 @@
 //! One line for each request. Never a token, a key, or a query string.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use super::lines::Lines;
+use crate::config::LogFormat;
+use crate::principal::TenantId;
+
+mod json;
+
+use json::Clock;
 
 /// Access lines are switched by `log.access`, whatever `log.level` is.
 pub const TARGET: &str = "sidegate::access";
+
+/// A line that is longer than most.
+const LONG: usize = 4096;
 
 /// What is told about a request.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +42,7 @@ pub struct AccessLine<'l> {
     /// The subject of the token.
     pub subject: Option<&'l str>,
     /// The verified tenant.
-    pub tenant: Option<&'l str>,
+    pub tenant: Option<TenantId>,
     /// The internal key's name, or the identity in the certificate.
     pub client_id: Option<&'l str>,
     /// The method.
@@ -56,8 +68,32 @@ pub struct AccessLine<'l> {
 }
 
 impl AccessLine<'_> {
-    /// Writes the line.
+    /// Has the line written.
     pub fn write(&self) {
+        match super::log() {
+            Some((lines, LogFormat::Json)) => self.leave(lines),
+            // People read no more than this can do.
+            Some((_, LogFormat::Text)) | None => self.trace(),
+        }
+    }
+
+    /// Leaves the line where it is made without an allocation, and written with others.
+    fn leave(&self, lines: &Lines) {
+        thread_local! {
+            static DESK: RefCell<(Vec<u8>, Clock)> = RefCell::default();
+        }
+        // A thread that ends has no desk any more, and serves no requests.
+        let _ = DESK.try_with(|desk| {
+            let (line, clock) = &mut *desk.borrow_mut();
+            line.clear();
+            json::write(self, SystemTime::now(), clock, line);
+            lines.leave(line);
+            line.shrink_to(LONG);
+        });
+    }
+
+    fn trace(&self) {
+        let tenant = self.tenant.map(|tenant| tenant.to_string());
         tracing::info!(
             target: TARGET,
             request_id = self.request_id,
@@ -70,7 +106,7 @@ impl AccessLine<'_> {
             reason = self.reason,
             cause = self.cause,
             subject = self.subject,
-            tenant = self.tenant,
+            tenant = tenant.as_deref(),
             client_id = self.client_id,
             method = self.method,
             path = self.path,

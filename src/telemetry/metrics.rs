@@ -1,19 +1,21 @@
 //! What Prometheus scrapes. Label values come from policies and closed sets, never from clients.
 
-use std::time::Duration;
-
-use http::Method;
 use prometheus::core::Collector;
-use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
-};
+use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+use crate::policy::token_cache::Lookup;
+
+mod children;
+mod requests;
 mod shared;
 mod store;
 
+pub use requests::{At, PolicyMetrics};
 pub use shared::SharedStateMetrics;
 pub use store::StoreMetrics;
+
+use super::lines;
+use requests::RequestVectors;
 
 /// The label of a request that no policy or route takes.
 pub const NONE: &str = "none";
@@ -22,14 +24,11 @@ pub const NONE: &str = "none";
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    decisions: IntCounterVec,
-    request_duration: HistogramVec,
-    upstream_duration: HistogramVec,
-    decision_duration: HistogramVec,
+    requests: RequestVectors,
     in_flight: IntGauge,
     connections: IntGauge,
     connections_refused: IntCounterVec,
+    token_cache: [IntCounter; Lookup::ALL.len()],
     jwks_refreshes: IntCounterVec,
     jwks_last_success: GaugeVec,
     jwks_keys: GaugeVec,
@@ -42,11 +41,6 @@ pub struct Metrics {
     shared: SharedStateMetrics,
 }
 
-/// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
-const DECISION_BUCKETS: &[f64] = &[
-    5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2,
-];
-
 impl Metrics {
     /// Registers everything.
     pub fn new() -> Result<Self, prometheus::Error> {
@@ -57,36 +51,8 @@ impl Metrics {
         let gauge = |name: &str, help: &str, labels: &[&str]| {
             register(&registry, GaugeVec::new(Opts::new(name, help), labels)?)
         };
-        let histogram = |name: &str, help: &str, buckets: &[f64]| {
-            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-            register(&registry, HistogramVec::new(options, &["service"])?)
-        };
         let metrics = Self {
-            requests: counter(
-                "sidegate_requests_total",
-                "Requests answered, by service, route, method and status.",
-                &["service", "route", "method", "status"],
-            )?,
-            decisions: counter(
-                "sidegate_decisions_total",
-                "Decisions, by service, route, authentication, decision and reason.",
-                &["service", "route", "auth", "decision", "reason"],
-            )?,
-            request_duration: histogram(
-                "sidegate_request_duration_seconds",
-                "Time from the head of a request to the end of its response.",
-                prometheus::DEFAULT_BUCKETS,
-            )?,
-            upstream_duration: histogram(
-                "sidegate_upstream_duration_seconds",
-                "Time from choosing the service to the head of its response.",
-                prometheus::DEFAULT_BUCKETS,
-            )?,
-            decision_duration: histogram(
-                "sidegate_decision_duration_seconds",
-                "Time that a decision takes.",
-                DECISION_BUCKETS,
-            )?,
+            requests: RequestVectors::new(&registry)?,
             in_flight: register(
                 &registry,
                 IntGauge::new("sidegate_requests_in_flight", "Requests that are not yet answered.")?,
@@ -100,6 +66,7 @@ impl Metrics {
                 "Connections for which a listener had no room.",
                 &["listener"],
             )?,
+            token_cache: token_cache(&registry)?,
             jwks_refreshes: counter(
                 "sidegate_jwks_refreshes_total",
                 "Fetches of key sets, by issuer and result.",
@@ -156,6 +123,11 @@ impl Metrics {
         let version = env!("CARGO_PKG_VERSION");
         let options = Opts::new("sidegate_build_info", "The version that runs.").const_label("version", version);
         register(&self.registry, Gauge::with_opts(options)?)?.set(1.0);
+        let dropped = match super::log() {
+            Some((lines, _)) => lines.dropped().clone(),
+            None => lines::dropped()?,
+        };
+        register(&self.registry, dropped)?;
         #[cfg(target_os = "linux")]
         self.registry
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
@@ -168,32 +140,6 @@ impl Metrics {
         let mut page = Vec::new();
         encoder.encode(&self.registry.gather(), &mut page)?;
         Ok((encoder.format_type().to_owned(), page))
-    }
-
-    /// Counts an answered request.
-    pub fn request(&self, service: &str, route: &str, method: &Method, status: u16, took: Duration) {
-        let labels = [service, route, method_label(method), status_label(status)];
-        self.requests.with_label_values(&labels).inc();
-        self.request_duration
-            .with_label_values(&[service])
-            .observe(took.as_secs_f64());
-    }
-
-    /// Counts a decision; the reason of an allowed request is empty.
-    pub fn decision(&self, labels: [&str; 5], took: Duration) {
-        self.decisions.with_label_values(&labels).inc();
-        if let Some(service) = labels.first() {
-            self.decision_duration
-                .with_label_values(&[service])
-                .observe(took.as_secs_f64());
-        }
-    }
-
-    /// Times the head of a service's response.
-    pub fn upstream(&self, service: &str, took: Duration) {
-        self.upstream_duration
-            .with_label_values(&[service])
-            .observe(took.as_secs_f64());
     }
 
     /// The number of requests that are not yet answered.
@@ -209,6 +155,15 @@ impl Metrics {
     /// The connections that a listener refused.
     pub fn connections_refused(&self, listener: &str) -> IntCounter {
         self.connections_refused.with_label_values(&[listener])
+    }
+
+    /// Counts a token that was looked for among those that are known.
+    pub fn token_lookup(&self, lookup: Lookup) {
+        let [hit, miss] = &self.token_cache;
+        match lookup {
+            Lookup::Hit => hit.inc(),
+            Lookup::Miss => miss.inc(),
+        }
     }
 
     /// Counts a fetch of a key set, and notes when it went well.
@@ -273,6 +228,14 @@ impl Metrics {
     }
 }
 
+/// One counter for each result.
+fn token_cache(registry: &Registry) -> Result<[IntCounter; Lookup::ALL.len()], prometheus::Error> {
+    let help = "Bearer tokens, by whether they were known from an earlier request.";
+    let options = Opts::new("sidegate_token_cache_total", help);
+    let lookups = register(registry, IntCounterVec::new(options, &["result"])?)?;
+    Ok(Lookup::ALL.map(|lookup| lookups.with_label_values(&[lookup.label()])))
+}
+
 /// What became of a fetch of a key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyRefresh {
@@ -304,40 +267,6 @@ fn seconds(at: i64) -> f64 {
     at as f64
 }
 
-/// One of the nine standard methods (RFC 9110, 9.3 and RFC 5789), or `other`.
-fn method_label(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        "TRACE" => "TRACE",
-        "CONNECT" => "CONNECT",
-        _ => "other",
-    }
-}
-
-/// The status as text; a service may answer with statuses that nobody registered.
-fn status_label(status: u16) -> &'static str {
-    const LABELS: [&str; 44] = [
-        "100", "101", "103", "200", "201", "202", "203", "204", "205", "206", "300", "301", "302", "303", "304", "307",
-        "308", "400", "401", "402", "403", "404", "405", "406", "408", "409", "410", "412", "413", "414", "415", "416",
-        "417", "422", "425", "426", "428", "429", "431", "500", "501", "502", "503", "504",
-    ];
-    let known = LABELS.iter().find(|label| label.parse() == Ok(status));
-    known.copied().unwrap_or(match status {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        500..=599 => "5xx",
-        _ => "none",
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,21 +274,10 @@ mod tests {
     #[test]
     fn the_page_has_what_was_counted() {
         let metrics = Metrics::new().unwrap();
-        metrics.request(
-            "s",
-            "/x/*",
-            &Method::from_bytes(b"BREW").unwrap(),
-            299,
-            Duration::from_millis(3),
-        );
-        metrics.decision(["s", "/x/*", "jwt", "deny", "token_expired"], Duration::from_micros(7));
         metrics.jwks_refresh("i", KeyRefresh::Success, jiff::Timestamp::UNIX_EPOCH);
         let (_, page) = metrics.page().unwrap();
         let page = String::from_utf8(page).unwrap();
         for line in [
-            r#"sidegate_requests_total{method="other",route="/x/*",service="s",status="2xx"} 1"#,
-            r#"sidegate_decisions_total{auth="jwt",decision="deny",reason="token_expired",route="/x/*",service="s"} 1"#,
-            r#"sidegate_decision_duration_seconds_bucket{service="s",le="0.00001"} 1"#,
             r#"sidegate_jwks_refreshes_total{issuer="i",result="success"} 1"#,
             "sidegate_requests_in_flight 0",
             "process_resident_memory_bytes",

@@ -4,6 +4,7 @@ use std::{
     io::Write,
     process::{Command, Stdio},
     sync::Arc,
+    thread,
 };
 
 use serde_json::{Value, json};
@@ -340,4 +341,103 @@ fn the_access_log_can_be_turned_off() {
     gateway.terminate();
     gateway.ended();
     assert!(!gateway.log_text().contains(&id));
+}
+
+/// The ids in the access lines of a log, each as often as it is there.
+fn logged_ids(gateway: &Gateway) -> Vec<String> {
+    let lines = gateway.log_lines().into_iter();
+    let access = lines.filter(|line| line["message"] == "request");
+    let mut ids: Vec<_> = access
+        .map(|line| line["request_id"].as_str().unwrap().to_owned())
+        .collect();
+    ids.sort();
+    ids
+}
+
+#[test]
+fn the_end_of_the_process_loses_no_line() {
+    let gateway = Setup::new().config("threads: 3").policy("wallet", POLICY).start();
+    let mut sent: Vec<String> = thread::scope(|scope| {
+        let send = || {
+            let mut wire = gateway.connect();
+            let mut one = || {
+                let id = uuid::Uuid::new_v4().to_string();
+                wire.exchange(&Request::get("/w/nothing").header("x-request-id", &id));
+                id
+            };
+            (0..50).map(|_| one()).collect::<Vec<_>>()
+        };
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(send)).collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    gateway.terminate();
+    assert!(gateway.ended().success());
+    sent.sort();
+    assert_eq!(logged_ids(&gateway), sent);
+    for line in gateway.log_text().lines() {
+        assert!(serde_json::from_str::<Value>(line).is_ok(), "not a whole line: {line}");
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let gateway = Setup::new()
+        .unread_log()
+        .config("threads: 16")
+        .policy("wallet", POLICY)
+        .start();
+    let dropped = || gateway.metric("sidegate_access_log_dropped_total", &[]).unwrap();
+    assert!(dropped() < 1.0, "nothing is dropped yet");
+    let long = Request::get(&format!("/w/nothing/{}", "x".repeat(7_000)));
+    let mut wire = gateway.connect();
+    let mut sent = 0;
+    while dropped() < 1.0 {
+        assert!(sent < 5_000, "nothing is dropped");
+        for _ in 0..50 {
+            assert_eq!(wire.exchange(&long).status, 404);
+        }
+        sent += 50;
+    }
+    gateway.allowed(&good());
+    // Once somebody reads, lines are written again, and it is told that some are missing.
+    gateway.read_log();
+    eventually("it says that lines were dropped", || {
+        gateway.log_text().contains("lines of the log were dropped")
+    });
+    let id = uuid::Uuid::new_v4().to_string();
+    wire.exchange(&Request::get("/w/nothing").header("x-request-id", &id));
+    line_of(&gateway, &id);
+    let lost = dropped();
+    gateway.terminate();
+    assert!(gateway.ended().success());
+    let told = |text: &str| text.matches("lines of the log were dropped").count();
+    eventually("its last words are read", || gateway.log_text().contains("stopped"));
+    assert_eq!(told(&gateway.log_text()), 1);
+    for line in gateway.log_text().lines() {
+        assert!(serde_json::from_str::<Value>(line).is_ok(), "not a whole line: {line}");
+    }
+    let kept = i32::try_from(logged_ids(&gateway).len()).unwrap();
+    assert_eq!(format!("{lost}"), format!("{}", sent + 2 - kept));
+}
+
+#[test]
+fn the_log_can_be_read_by_people() {
+    let gateway = Setup::new()
+        .config("log: { format: text }")
+        .policy("wallet", POLICY)
+        .start();
+    gateway.allowed(&good());
+    gateway.terminate();
+    assert!(gateway.ended().success());
+    let log = gateway.log_text();
+    let line = log
+        .lines()
+        .find(|line| line.contains(" INFO request request_id="))
+        .unwrap();
+    for part in [
+        "service=\"wallet-svc\" route=\"/w/wallets/{id}\" auth=\"jwt\" decision=\"allow\" subject=\"user-7\"",
+        "client=127.0.0.1 status=200 upstream_status=200 bytes_in=0",
+    ] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
 }

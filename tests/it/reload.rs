@@ -299,7 +299,7 @@ fn the_hash_says_which_policies_are_in_force() {
     fs::write(same.path("policies/wallet.yaml"), policy(&upstream.url, "two")).unwrap();
     opens(&same, "two");
     assert_eq!(hash(&one), hash(&same));
-    assert!(one.log_text().contains(&hash(&one)));
+    eventually("it is told", || one.log_text().contains(&hash(&one)));
 }
 
 #[test]

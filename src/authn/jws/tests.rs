@@ -18,7 +18,7 @@ fn load(key: &Value) -> KeySet {
 /// The reason why a token is refused, or `fine`.
 fn check(token: &str, keys: &KeySet) -> &'static str {
     let verified = Jws::parse(token).and_then(|jws| jws.verify(keys, jws.algorithm_among(&all_algorithms())?));
-    verified.map_or_else(|rejection| rejection.reason().code(), |()| "fine")
+    verified.map_or_else(|rejection| rejection.reason().code(), |_| "fine")
 }
 
 /// Runs a Wycheproof file; `exceptions` are the tests whose label does not hold for us.

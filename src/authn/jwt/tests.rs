@@ -2,7 +2,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::testing::{NOW, TENANT, claims, claims_with, parse, request, sign_text, token, vectors_folder};
+use crate::decision::decide;
+use crate::keys::jwk::{self, Secrets};
+use crate::policy::PolicySet;
+use crate::policy::token_cache::Lookup;
+use crate::request::RequestFacts;
+use crate::revocation::Revocations;
+use crate::testing::{NOW, SECRET, TENANT, claims, claims_with, parse, request, sign_text, token, vectors_folder};
 
 const POLICY: &str = "
 version: 1
@@ -179,4 +185,90 @@ routes: [{ path: /*, auth: jwt }]
             "{algorithm} {issuer}"
         );
     }
+}
+
+/// What became of a request with a token, and whether the token was known.
+fn looked_up(policies: &PolicySet, path: &str, token: &str, now: i64) -> (&'static str, Lookup) {
+    let request = request(&format!("GET {path}")).header("authorization", &format!("Bearer {token}"));
+    let facts = RequestFacts { now, ..request.facts() };
+    let decision = decide(policies, &facts, Revocations::Unasked, &mut ());
+    let reason = decision.outcome.rejection().map_or("allow", |no| no.reason().code());
+    (reason, decision.lookup.unwrap())
+}
+
+#[test]
+fn a_good_token_is_verified_once() {
+    let policies = parse(&[POLICY]).unwrap();
+    let good = token(&claims());
+    assert_eq!(looked_up(&policies, "/x", &good, NOW), ("allow", Lookup::Miss));
+    assert_eq!(looked_up(&policies, "/x", &good, NOW + 1), ("allow", Lookup::Hit));
+    assert_eq!(
+        looked_up(&policies, "/x", &good, NOW + 60),
+        ("token_expired", Lookup::Hit)
+    );
+    assert_eq!(
+        looked_up(&policies, "/x", &good, NOW + 60),
+        ("token_expired", Lookup::Miss)
+    );
+    let other = parse(&[POLICY]).unwrap();
+    assert_eq!(
+        looked_up(&other, "/x", &good, NOW),
+        ("allow", Lookup::Miss),
+        "other policies"
+    );
+    for bad in [
+        token(&claims_with(&json!({ "aud": "x" }))),
+        good.replace('.', ".."),
+        format!("{good}A"),
+    ] {
+        for _ in 0..2 {
+            let (reason, lookup) = looked_up(&policies, "/x", &bad, NOW);
+            assert_eq!(lookup, Lookup::Miss, "{reason}");
+            assert_ne!(reason, "allow");
+        }
+    }
+}
+
+#[test]
+fn a_token_that_is_known_has_to_meet_what_each_route_asks_for() {
+    let routes = "routes: [{ path: /x, auth: jwt }, { path: /y, auth: jwt, roles: [admin] }]";
+    let policies = parse(&[&POLICY.replace("routes: [{ path: /*, auth: jwt }]", routes)]).unwrap();
+    let token = token(&claims());
+    assert_eq!(looked_up(&policies, "/x", &token, NOW), ("allow", Lookup::Miss));
+    assert_eq!(looked_up(&policies, "/y", &token, NOW), ("role_missing", Lookup::Hit));
+    assert_eq!(looked_up(&policies, "/x", &token, NOW), ("allow", Lookup::Hit));
+}
+
+#[test]
+fn a_token_is_known_as_long_as_its_key_is_in_force() {
+    let policies = parse(&[POLICY]).unwrap();
+    let ring = &policies.policies()[0].issuers[0].keys;
+    let good = token(&claims());
+    let look = || looked_up(&policies, "/x", &good, NOW);
+    let set = |keys: &[(&str, &str)]| {
+        let key = |(kid, secret): &(&str, &str)| json!({ "kty": "oct", "alg": "HS256", "kid": kid, "k": URL_SAFE_NO_PAD.encode(secret) });
+        let mut keys: Vec<_> = keys.iter().map(key).collect();
+        for key in &mut keys {
+            key.as_object_mut().unwrap().retain(|_, value| value != "");
+        }
+        let text = json!({ "keys": keys }).to_string();
+        jwk::parse(text.as_bytes(), &[jsonwebtoken::Algorithm::HS256], Secrets::Allow)
+            .unwrap()
+            .set
+    };
+    let (mine, other) = (SECRET, "another-secret-of-at-least-32-bytes");
+    assert_eq!(look(), ("allow", Lookup::Miss));
+    ring.replace(set(&[("", mine)]));
+    assert_eq!(look(), ("allow", Lookup::Hit), "the same key, read again");
+    ring.replace(set(&[("", mine), ("new", other)]));
+    assert_eq!(look(), ("allow", Lookup::Miss), "keys are picked by id now");
+    ring.replace(set(&[("", mine), ("new", mine)]));
+    assert_eq!(look(), ("allow", Lookup::Hit), "a key more");
+    ring.replace(set(&[("new", other)]));
+    assert_eq!(look(), ("token_signature_invalid", Lookup::Miss));
+    ring.clear();
+    assert_eq!(look(), ("keys_unavailable", Lookup::Miss));
+    ring.replace(set(&[("a", mine)]));
+    assert_eq!(look(), ("allow", Lookup::Miss));
+    assert_eq!(look(), ("allow", Lookup::Hit));
 }

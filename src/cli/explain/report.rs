@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -130,26 +130,6 @@ fn list(text: &mut String, headers: &BTreeMap<String, String>) {
     }
 }
 
-/// The ids of a request; new ones differ each time, so they are only told of.
-fn ids(headers: &HeaderMap) -> RequestIds {
-    let ids = RequestIds::of(headers);
-    let given = |name: &str, value: &str| headers.get(name).is_some_and(|own| own == value);
-    RequestIds {
-        request_id: if given("x-request-id", &ids.request_id) {
-            ids.request_id
-        } else {
-            "(new)".into()
-        },
-        trace_id: if ids.trace_begins { "(new)".into() } else { ids.trace_id },
-        traceparent: if ids.trace_begins {
-            "(new)".into()
-        } else {
-            ids.traceparent
-        },
-        trace_begins: ids.trace_begins,
-    }
-}
-
 fn service_headers(
     decision: &Decision<'_>,
     policies: &PolicySet,
@@ -166,7 +146,14 @@ fn service_headers(
         tls: facts.client_certificate.is_some(),
         trusted: false,
     };
-    let changes = changes(facts.headers, policy, route, permit, hop, &ids(facts.headers));
+    let changes = changes(
+        facts.headers,
+        policy,
+        route,
+        permit,
+        hop,
+        &RequestIds::shown(facts.headers),
+    );
     let mut headers = facts.headers.clone();
     changes.remove.iter().for_each(|name| drop(headers.remove(name)));
     for (name, value) in changes.set {
@@ -201,13 +188,13 @@ fn response(
     now: Timestamp,
 ) -> Response {
     let found = policies.found(decision.policy, decision.route);
-    let ids = ids(facts.headers);
+    let ids = RequestIds::shown(facts.headers);
     let path = String::from_utf8_lossy(facts.path);
     let answer = render(
         rejection,
         &ErrorContext {
             grpc: is_grpc(facts.headers),
-            ..ErrorContext::new(policies, found, &ids, &path, now)
+            ..ErrorContext::new(policies, found, &ids, path, now)
         },
     );
     let headers = answer

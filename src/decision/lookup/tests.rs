@@ -84,9 +84,15 @@ fn readings(wire: &str) -> Vec<(&'static str, String)> {
             merge(&resolve_dots(&decode(&cut(wire)))),
         ),
         ("Jetty, parameters last", merge(&resolve_dots(&cut(&decode(wire))))),
-        ("one that cuts parameters and nothing else", cut(wire)),
-        ("one that decodes slashes and nothing else", wire.replace("%2F", "/")),
-        ("one that merges slashes and nothing else", merge(wire)),
+        (
+            "one that cuts parameters and decodes as Express does",
+            cut(&decode_non_ascii(wire)),
+        ),
+        (
+            "one that decodes slashes as well",
+            decode_non_ascii(wire).replace("%2F", "/"),
+        ),
+        ("one that merges slashes as well", merge(&decode_non_ascii(wire))),
         (
             "a CGI folder, where a name ends with NUL",
             resolve_dots(decode(wire).split('\0').next().unwrap()),
@@ -254,6 +260,13 @@ proptest! {
     #[test]
     fn an_allowance_leads_nobody_elsewhere(raw in pieces()) {
         check(&open(), raw.as_bytes());
+    }
+}
+
+#[test]
+fn a_route_that_is_not_ascii_is_the_same_to_all() {
+    for policies in [strict(), open()] {
+        assert!(check(&policies, "/open/%C3%A9".as_bytes()));
     }
 }
 

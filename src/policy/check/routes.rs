@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
+use super::crossing::Crossings;
 use super::{Checker, NOT_FOLDED};
 use crate::policy::decode::{List, Placed};
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
@@ -213,7 +214,6 @@ impl Checker<'_> {
         }
         for group in groups.values() {
             let mut same: HashMap<&[Segment], Vec<&Route>> = HashMap::new();
-            let wild: Vec<_> = group.iter().filter(|(path, _)| path.has_wildcard()).collect();
             for (path, route) in group {
                 let earlier = same.entry(&path.segments).or_default();
                 if let Some(other) = earlier.iter().find(|other| take_the_same(other, route, true)) {
@@ -221,12 +221,12 @@ impl Checker<'_> {
                 }
                 earlier.push(route);
             }
-            for (path, route) in wild {
-                let crosses = |other: &PathPattern| path.crosses(other);
-                let later = group
-                    .iter()
-                    .filter(|(other, r)| crosses(other) && starts_before(route, r));
-                if let Some((_, other)) = later.into_iter().find(|(_, r)| take_the_same(route, r, false)) {
+            let mut crossings = Crossings::of(group.iter().map(|(path, _)| path).collect());
+            for (path, route) in group.iter().filter(|(path, _)| path.has_wildcard()) {
+                let crossing = crossings.with(path);
+                let mut others = crossing.iter().filter_map(|&at| group.get(at)).map(|(_, other)| *other);
+                let wins_too = |other: &&Route| starts_before(route, other) && take_the_same(route, other, false);
+                if let Some(other) = others.find(wins_too) {
                     self.conflict(other, route, "the route and another could both win");
                 }
             }

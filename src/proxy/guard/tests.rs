@@ -1,5 +1,7 @@
 use tokio::io::AsyncWriteExt as _;
 
+use tokio::io::AsyncReadExt as _;
+
 use super::*;
 
 #[tokio::test]

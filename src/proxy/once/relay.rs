@@ -91,7 +91,7 @@ impl Relay<'_> {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the engine takes it for malformed").into_down());
         }
         ctx.told(report);
-        ctx.count_decision(&self.gateway.metrics);
+        ctx.count_decision();
         ctx.rate_limits.write(head)?;
         if session.is_process_shutting_down() {
             session.set_keepalive(None);

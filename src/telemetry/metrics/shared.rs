@@ -1,6 +1,6 @@
 //! What is counted of state that replicas share. Each label is from a policy or a closed set.
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 use super::register;
 use crate::policy::PolicySet;
@@ -37,19 +37,16 @@ impl SharedStateMetrics {
         })
     }
 
-    /// Counts a request with a key: `first`, `replayed`, `in_progress`, `reused` or `unavailable`.
-    pub fn idempotency(&self, service: &str, result: &str) {
-        self.idempotency.with_label_values(&[service, result]).inc();
+    pub(super) fn idempotency(&self, service: &str, result: &str) -> IntCounter {
+        self.idempotency.with_label_values(&[service, result])
     }
 
-    /// Counts a request in a quota: `allow`, `deny`, `shadow_deny`, `sandbox` or `unavailable`.
-    pub fn quota(&self, service: &str, quota: &str, result: &str) {
-        self.quotas.with_label_values(&[service, quota, result]).inc();
+    pub(super) fn quota(&self, service: &str, quota: &str, result: &str) -> IntCounter {
+        self.quotas.with_label_values(&[service, quota, result])
     }
 
-    /// Counts a request that went on without `revocation`, `idempotency` or `quota`.
-    pub fn failed_open(&self, service: &str, feature: &str) {
-        self.failed_open.with_label_values(&[service, feature]).inc();
+    pub(super) fn failed_open(&self, service: &str, feature: &str) -> IntCounter {
+        self.failed_open.with_label_values(&[service, feature])
     }
 
     /// Shows from the start what policies may count, so that alerts see the first of it.

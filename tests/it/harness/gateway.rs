@@ -149,6 +149,13 @@ impl Gateway {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Begins to read a log that nobody read until now.
+    pub(crate) fn read_log(&self) {
+        let mut log = self.child.lock().stdout.take().unwrap();
+        let mut file = fs::File::options().append(true).open(&self.log).unwrap();
+        thread::spawn(move || std::io::copy(&mut log, &mut file).unwrap());
+    }
+
     /// The log lines that are JSON.
     pub(crate) fn log_lines(&self) -> Vec<Value> {
         self.log_text()

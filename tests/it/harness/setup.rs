@@ -41,6 +41,7 @@ pub(crate) struct Setup {
     environment: Vec<(String, String)>,
     flags: Vec<String>,
     descriptors: Option<u64>,
+    unread: bool,
     config: String,
     listeners: Vec<String>,
     port: u16,
@@ -67,6 +68,7 @@ impl Setup {
             environment: Vec::new(),
             flags: Vec::new(),
             descriptors: None,
+            unread: false,
             config: String::new(),
             listeners: vec![format!("  - address: 127.0.0.1:{port}\n")],
             port,
@@ -147,6 +149,12 @@ impl Setup {
     }
 
     /// Further flags of `run`.
+    /// Its log goes into a pipe that nobody reads before [`Gateway::read_log`].
+    pub(crate) fn unread_log(mut self) -> Self {
+        self.unread = true;
+        self
+    }
+
     pub(crate) fn with_flags(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
         self
@@ -208,7 +216,11 @@ impl Setup {
         if let Some(most) = self.descriptors {
             command = limited(&command, most);
         }
-        command.stdout(file.try_clone().unwrap()).stderr(file);
+        let stdout = match self.unread {
+            true => Stdio::piped(),
+            false => file.try_clone().unwrap().into(),
+        };
+        command.stdout(stdout).stderr(file);
         let child = Mutex::new(command.spawn().unwrap());
         let Self {
             folder,

@@ -1,0 +1,81 @@
+//! Waits for the first bytes of a connection and of each further request, so that whoever serves
+//! requests is not there while there is none.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{Guard, PREFACE};
+
+/// The most bytes that are read at once: most requests as a whole.
+const CHUNK: usize = 16 * 1024;
+
+impl Guard {
+    /// Whether the client begins as HTTP/2 does (RFC 9113, 3.4). Reads as long as the bytes match,
+    /// within the time for a head.
+    pub async fn begins_with_preface(&mut self) -> io::Result<bool> {
+        let deadline = Instant::now() + self.limits.time;
+        loop {
+            let length = self.peeked.len().min(PREFACE.len());
+            if self.peeked.get(..length) != PREFACE.get(..length) {
+                return Ok(false);
+            }
+            if length == PREFACE.len() {
+                return Ok(true);
+            }
+            match timeout_at(deadline, poll_fn(|cx| self.poll_peek(cx))).await {
+                Ok(Ok(0)) if self.peeked.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(Ok(0)) => return Ok(false),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    poll_fn(|cx| self.poll_refuse(408, cx)).await;
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
+        }
+    }
+
+    /// Waits for the first bytes of a next request. Whether they came, within a time.
+    pub async fn has_next_request(&mut self, within: Duration) -> bool {
+        if !self.peeked.is_empty() {
+            return true;
+        }
+        let end = Instant::now() + within;
+        poll_fn(|cx| match self.poll_peek(cx) {
+            Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
+            Poll::Pending => self.poll_idle(end, cx).map(|()| false),
+        })
+        .await
+    }
+
+    fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut chunk = [const { MaybeUninit::uninit() }; CHUNK];
+        let mut buf = ReadBuf::uninit(&mut chunk);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf))?;
+        let read = buf.filled();
+        if !read.is_empty() {
+            self.progress.begun.store(true, Ordering::Release);
+            self.peeked.extend_from_slice(read);
+        }
+        Poll::Ready(Ok(read.len()))
+    }
+
+    fn poll_idle(&mut self, end: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.idle.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= end {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(end);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Lines on their way to standard output. Threads leave them in buffers, and one thread writes
+//! them, whole and in large pieces. Whoever leaves a line does not depend on whoever reads it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use prometheus::IntCounter;
+
+/// How long lines may wait for others that are written with them.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// A buffer that is written at once: what a pipe holds.
+const LARGE: usize = 64 * 1024;
+
+/// What the buffers of all threads hold together, in bytes; a line that finds no room is dropped.
+const ROOM: usize = 4 * 1024 * 1024;
+
+/// The least that a buffer holds.
+const LEAST_ROOM: usize = 2 * LARGE;
+
+/// What an empty buffer keeps of its memory.
+const KEPT: usize = 2 * LARGE;
+
+/// How long a thread waits to see a line written. Then nobody reads, and others do not wait.
+const MOMENT: Duration = Duration::from_millis(250);
+
+/// How long the end waits for somebody to read the last lines.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Takes lines.
+#[derive(Debug, Clone)]
+pub struct Lines {
+    shared: Arc<Shared>,
+    writer: Thread,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// One for each thread that leaves many lines.
+    buffers: Vec<Buffer>,
+    /// What each of them holds, in bytes.
+    room: usize,
+    at_once: Mutex<AtOnce>,
+    /// Some of those were written.
+    progress: Condvar,
+    /// Whether there may be lines that the writer has not seen.
+    waiting: AtomicBool,
+    /// Whether it is not to wait for others.
+    hurry: AtomicBool,
+    ending: AtomicBool,
+    dropped: IntCounter,
+}
+
+/// On cache lines of its own, so that threads do not slow each other down.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Buffer(Mutex<Vec<u8>>);
+
+/// Lines of any thread that are written at once.
+#[derive(Debug, Default)]
+struct AtOnce {
+    lines: Vec<u8>,
+    /// How many were left.
+    left: u64,
+    /// How many of them are written.
+    written: u64,
+    /// Whether the last one that somebody waited for was not written in time.
+    stuck: bool,
+}
+
+/// Ends the writing when it is dropped, once everything is written.
+#[derive(Debug)]
+#[must_use = "what is not written when it is dropped is lost"]
+pub struct Writing {
+    lines: Lines,
+    /// Hangs up when the writer is done.
+    done: Receiver<()>,
+}
+
+/// The counter of lines that were dropped.
+pub fn dropped() -> Result<IntCounter, prometheus::Error> {
+    IntCounter::new(
+        "sidegate_access_log_dropped_total",
+        "Lines of the log that were dropped, since nobody read them fast enough.",
+    )
+}
+
+impl Lines {
+    /// Starts to write lines. As many threads as are said have a buffer of their own.
+    pub fn start(
+        threads: usize,
+        dropped: IntCounter,
+        write: impl FnMut(&[u8]) + Send + 'static,
+    ) -> io::Result<(Self, Writing)> {
+        let shared = Arc::new(Shared {
+            buffers: (0..threads.max(1)).map(|_| Buffer::default()).collect(),
+            room: (ROOM / threads.max(1)).max(LEAST_ROOM),
+            at_once: Mutex::default(),
+            progress: Condvar::new(),
+            waiting: AtomicBool::new(false),
+            hurry: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            dropped,
+        });
+        let (hold, done): (Sender<()>, _) = channel();
+        let writer = Writer {
+            write,
+            taken: Vec::new(),
+            told: false,
+        };
+        let of_writer = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("log".into()).spawn(move || {
+            let _until_the_end = hold;
+            writer.run(&of_writer);
+        })?;
+        let lines = Self {
+            shared,
+            writer: thread.thread().clone(),
+        };
+        let writing = Writing {
+            lines: lines.clone(),
+            done,
+        };
+        Ok((lines, writing))
+    }
+
+    /// Leaves a line in the buffer of this thread, to be written in a moment with others.
+    pub fn leave(&self, line: &[u8]) {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+        }
+        let number = NUMBER.try_with(|number| *number).unwrap_or_default();
+        let buffers = &self.shared.buffers;
+        let Some(Buffer(buffer)) = buffers.get(number % buffers.len()) else {
+            return;
+        };
+        let mut buffer = buffer.lock();
+        let before = buffer.len();
+        let after = before + line.len();
+        if after > self.shared.room {
+            self.shared.dropped.inc();
+            return;
+        }
+        buffer.extend_from_slice(line);
+        drop(buffer);
+        let large = before < LARGE && after >= LARGE;
+        if before == 0 || large {
+            self.wake(large);
+        }
+    }
+
+    /// Leaves a line that is written when this returns, unless nobody reads.
+    pub fn leave_at_once(&self, line: &[u8]) {
+        let mut at_once = self.shared.at_once.lock();
+        if at_once.lines.len() + line.len() > LEAST_ROOM {
+            self.shared.dropped.inc();
+            return;
+        }
+        at_once.lines.extend_from_slice(line);
+        at_once.left += 1;
+        let number = at_once.left;
+        self.wake(true);
+        if thread::current().id() == self.writer.id() {
+            return;
+        }
+        let until = Instant::now() + MOMENT;
+        while at_once.written < number && !at_once.stuck {
+            let late = self.shared.progress.wait_until(&mut at_once, until).timed_out();
+            at_once.stuck = late && at_once.written < number;
+        }
+    }
+
+    /// The lines that were dropped.
+    pub fn dropped(&self) -> &IntCounter {
+        &self.shared.dropped
+    }
+
+    /// Wakes the writer, unless it is awake and will see the line anyway.
+    fn wake(&self, hurry: bool) {
+        if hurry {
+            self.shared.hurry.store(true, Ordering::SeqCst);
+        }
+        let knows = self.shared.waiting.swap(true, Ordering::SeqCst);
+        if hurry || !knows {
+            self.writer.unpark();
+        }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.lines.shared.ending.store(true, Ordering::SeqCst);
+        self.lines.writer.unpark();
+        // An error says that the writer is done, or that nobody reads.
+        let _ = self.done.recv_timeout(PATIENCE);
+    }
+}
+
+impl Shared {
+    /// Until there is a line.
+    fn sleep(&self) {
+        while !self.waiting.load(Ordering::SeqCst) && !self.ending.load(Ordering::SeqCst) {
+            thread::park();
+        }
+    }
+
+    /// Lets more lines come, unless there is a hurry.
+    fn gather(&self) {
+        let until = Instant::now() + GATHER;
+        while !self.hurry.load(Ordering::SeqCst) && !self.ending.load(Ordering::SeqCst) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::park_timeout(left);
+        }
+    }
+}
+
+struct Writer<W> {
+    write: W,
+    /// What is being written. Empty, it takes the place of a buffer that is not.
+    taken: Vec<u8>,
+    /// Whether it was told that lines were dropped.
+    told: bool,
+}
+
+impl<W: FnMut(&[u8])> Writer<W> {
+    fn run(mut self, shared: &Shared) {
+        loop {
+            shared.sleep();
+            shared.gather();
+            let ending = shared.ending.load(Ordering::SeqCst);
+            // Before the buffers are looked at: whoever comes later wakes the writer again.
+            shared.hurry.store(false, Ordering::SeqCst);
+            shared.waiting.store(false, Ordering::SeqCst);
+            self.write_at_once(shared);
+            for Buffer(buffer) in &shared.buffers {
+                std::mem::swap(&mut *buffer.lock(), &mut self.taken);
+                self.write_taken();
+            }
+            self.tell(shared);
+            if ending {
+                shared.at_once.lock().stuck = true;
+                return;
+            }
+        }
+    }
+
+    fn write_at_once(&mut self, shared: &Shared) {
+        let mut at_once = shared.at_once.lock();
+        if at_once.lines.is_empty() {
+            return;
+        }
+        std::mem::swap(&mut at_once.lines, &mut self.taken);
+        let left = at_once.left;
+        drop(at_once);
+        self.write_taken();
+        let mut at_once = shared.at_once.lock();
+        (at_once.written, at_once.stuck) = (left, false);
+        shared.progress.notify_all();
+    }
+
+    fn write_taken(&mut self) {
+        if !self.taken.is_empty() {
+            (self.write)(&self.taken);
+        }
+        self.taken.clear();
+        self.taken.shrink_to(KEPT);
+    }
+
+    /// Says the first time that lines were dropped; the counter says the rest.
+    fn tell(&mut self, shared: &Shared) {
+        if !self.told && shared.dropped.get() > 0 {
+            self.told = true;
+            tracing::warn!("lines of the log were dropped: whoever reads them is too slow");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

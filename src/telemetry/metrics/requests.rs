@@ -1,0 +1,267 @@
+//! What is counted of requests. Each place of a policy set has its counters at hand, so that a
+//! request finds them by index.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::Method;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+
+use super::children::Children;
+use super::{Metrics, NONE, SharedStateMetrics, register};
+use crate::policy::route::Route;
+use crate::policy::{PolicySet, RouteIndex};
+use crate::rejection::Reason;
+
+/// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
+const DECISION_BUCKETS: &[f64] = &[
+    5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2,
+];
+
+/// The metrics of requests, with all their labels.
+#[derive(Debug, Clone)]
+pub(super) struct RequestVectors {
+    requests: IntCounterVec,
+    decisions: IntCounterVec,
+    request_duration: HistogramVec,
+    upstream_duration: HistogramVec,
+    decision_duration: HistogramVec,
+}
+
+impl RequestVectors {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            register(registry, HistogramVec::new(options, &["service"])?)
+        };
+        Ok(Self {
+            requests: counter(
+                "sidegate_requests_total",
+                "Requests answered, by service, route, method and status.",
+                &["service", "route", "method", "status"],
+            )?,
+            decisions: counter(
+                "sidegate_decisions_total",
+                "Decisions, by service, route, authentication, decision and reason.",
+                &["service", "route", "auth", "decision", "reason"],
+            )?,
+            request_duration: histogram(
+                "sidegate_request_duration_seconds",
+                "Time from the head of a request to the end of its response.",
+                prometheus::DEFAULT_BUCKETS,
+            )?,
+            upstream_duration: histogram(
+                "sidegate_upstream_duration_seconds",
+                "Time from choosing the service to the head of its response.",
+                prometheus::DEFAULT_BUCKETS,
+            )?,
+            decision_duration: histogram(
+                "sidegate_decision_duration_seconds",
+                "Time that a decision takes.",
+                DECISION_BUCKETS,
+            )?,
+        })
+    }
+}
+
+/// Where in a policy set a request belongs, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+pub struct At {
+    /// The policy.
+    pub policy: Option<usize>,
+    /// The route, of that policy.
+    pub route: Option<RouteIndex>,
+}
+
+/// Counts the requests to a policy set. What was counted for the same labels before stays.
+#[derive(Debug)]
+pub struct PolicyMetrics {
+    policies: Arc<PolicySet>,
+    vectors: RequestVectors,
+    shared: SharedStateMetrics,
+    services: Vec<ServiceMetrics>,
+    no_service: ServiceMetrics,
+}
+
+/// Counters of one policy, or of requests for none.
+#[derive(Debug, Default)]
+struct ServiceMetrics {
+    request_duration: OnceLock<Histogram>,
+    upstream_duration: OnceLock<Histogram>,
+    decision_duration: OnceLock<Histogram>,
+    idempotency: Children<&'static str, IntCounter>,
+    failed_open: Children<&'static str, IntCounter>,
+    /// Most of many routes are never asked for, and take no more than this.
+    routes: Vec<OnceLock<Box<RouteMetrics>>>,
+    no_route: RouteMetrics,
+}
+
+/// Counters of one route, or of requests for none.
+#[derive(Debug, Default)]
+struct RouteMetrics {
+    decisions: Children<(&'static str, Option<Reason>), IntCounter>,
+    requests: Children<(&'static str, u16), IntCounter>,
+    quotas: Children<(usize, &'static str), IntCounter>,
+}
+
+impl PolicyMetrics {
+    /// Prepares to count.
+    pub fn new(metrics: &Metrics, policies: Arc<PolicySet>) -> Self {
+        let of_service = |routes: usize| ServiceMetrics {
+            routes: (0..routes).map(|_| OnceLock::new()).collect(),
+            ..ServiceMetrics::default()
+        };
+        let routes = policies.policies().iter().map(|policy| policy.routes.len());
+        Self {
+            vectors: metrics.requests.clone(),
+            shared: metrics.shared.clone(),
+            services: routes.map(of_service).collect(),
+            no_service: ServiceMetrics::default(),
+            policies,
+        }
+    }
+
+    /// Counts an answered request.
+    pub fn request(&self, at: At, method: &Method, status: u16, took: Duration) {
+        let key = (method_label(method), status_key(status));
+        let counter = self.route(at).requests.get(key, || {
+            let labels = [
+                self.service_label(at),
+                self.route_label(at),
+                key.0,
+                &status_label(key.1),
+            ];
+            self.vectors.requests.with_label_values(&labels)
+        });
+        counter.inc();
+        let histogram = &self.service(at.policy).request_duration;
+        self.observe(histogram, &self.vectors.request_duration, at, took);
+    }
+
+    /// Counts a decision, with its reason unless the request is allowed.
+    pub fn decision(&self, at: At, decision: &'static str, reason: Option<Reason>, took: Duration) {
+        let counter = self.route(at).decisions.get((decision, reason), || {
+            let auth = self.found(at).map_or(NONE, Route::auth_label);
+            let reason = reason.map_or("", Reason::code);
+            let labels = [self.service_label(at), self.route_label(at), auth, decision, reason];
+            self.vectors.decisions.with_label_values(&labels)
+        });
+        counter.inc();
+        let histogram = &self.service(at.policy).decision_duration;
+        self.observe(histogram, &self.vectors.decision_duration, at, took);
+    }
+
+    /// Times the head of a service's response.
+    pub fn upstream(&self, at: At, took: Duration) {
+        let histogram = &self.service(at.policy).upstream_duration;
+        self.observe(histogram, &self.vectors.upstream_duration, at, took);
+    }
+
+    /// Counts a request with a key: `first`, `replayed`, `in_progress`, `reused` or `unavailable`.
+    pub fn idempotency(&self, at: At, result: &'static str) {
+        let look_up = || self.shared.idempotency(self.service_label(at), result);
+        self.service(at.policy).idempotency.get(result, look_up).inc();
+    }
+
+    /// Counts a request in a quota, by its position among those of the route: `allow`, `deny`,
+    /// `shadow_deny`, `sandbox` or `unavailable`.
+    pub fn quota(&self, at: At, position: usize, result: &'static str) {
+        let look_up = || {
+            let quota = self.found(at).and_then(|route| route.quotas.get(position));
+            let name = quota.map_or(NONE, |quota| &quota.name);
+            self.shared.quota(self.service_label(at), name, result)
+        };
+        self.route(at).quotas.get((position, result), look_up).inc();
+    }
+
+    /// Counts a request that went on without `revocation`, `idempotency` or `quota`.
+    pub fn failed_open(&self, at: At, feature: &'static str) {
+        let look_up = || self.shared.failed_open(self.service_label(at), feature);
+        self.service(at.policy).failed_open.get(feature, look_up).inc();
+    }
+
+    fn observe(&self, histogram: &OnceLock<Histogram>, all: &HistogramVec, at: At, took: Duration) {
+        let histogram = histogram.get_or_init(|| all.with_label_values(&[self.service_label(at)]));
+        histogram.observe(took.as_secs_f64());
+    }
+
+    fn service(&self, policy: Option<usize>) -> &ServiceMetrics {
+        let service = policy.and_then(|policy| self.services.get(policy));
+        service.unwrap_or(&self.no_service)
+    }
+
+    fn route(&self, at: At) -> &RouteMetrics {
+        let service = self.service(at.policy);
+        let slot = at.route.and_then(|index| service.routes.get(index.route));
+        slot.map_or(&service.no_route, |slot| slot.get_or_init(Box::default))
+    }
+
+    fn found(&self, at: At) -> Option<&Route> {
+        self.policies.found(at.policy, at.route).1
+    }
+
+    fn service_label(&self, at: At) -> &str {
+        let policy = self.policies.found(at.policy, None).0;
+        policy.map_or(NONE, |policy| &policy.service)
+    }
+
+    fn route_label(&self, at: At) -> &str {
+        self.found(at).map_or(NONE, |route| &route.pattern)
+    }
+}
+
+/// One of the nine standard methods (RFC 9110, 9.3 and RFC 5789), or `other`.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "TRACE" => "TRACE",
+        "CONNECT" => "CONNECT",
+        _ => "other",
+    }
+}
+
+/// The status, or its class: a service may answer with statuses that nobody registered.
+fn status_key(status: u16) -> u16 {
+    match status {
+        100
+        | 101
+        | 103
+        | 200..=206
+        | 300..=304
+        | 307
+        | 308
+        | 400..=406
+        | 408..=410
+        | 412..=417
+        | 422
+        | 425
+        | 426
+        | 428
+        | 429
+        | 431
+        | 500..=504 => status,
+        100..=599 => status / 100,
+        _ => 0,
+    }
+}
+
+/// The text of a [`status_key`].
+fn status_label(key: u16) -> String {
+    match key {
+        0 => NONE.to_owned(),
+        1..=5 => format!("{key}xx"),
+        _ => key.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

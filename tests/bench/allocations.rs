@@ -1,0 +1,145 @@
+//! What the path of a request allocates: counted, not hoped for.
+
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test that cannot go on says so by panicking, and has no readers outside of this crate"
+)]
+
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use http::{HeaderMap, Method};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
+use sidegate::credential::ClientCertificate;
+use sidegate::decision::decide;
+use sidegate::policy::problem::Source;
+use sidegate::policy::sources::Given;
+use sidegate::policy::{ErrorStyle, PolicySet};
+use sidegate::request::{Body, RequestFacts};
+use sidegate::revocation::{Revocation, RevocationList, Revocations, Target};
+
+const POLICY: &str = "
+version: 1
+service: wallet-svc
+prefix: /wallet/v1
+upstream: { url: http://127.0.0.1:1 }
+jwt:
+  issuers:
+    - { issuer: i, audience: [a], algorithms: [HS256], keys: { secret: { env: SECRET } }, required_claims: [sub] }
+internal_key: { keys: [{ name: jobs, secret: { env: KEY } }] }
+mtls: { allow: [{ uri: 'spiffe://e/ns/*/sa/job' }] }
+tenant: { claims: [tenant, tenantId] }
+roles: { admin: [user] }
+revocation: {}
+content_types: [application/json]
+idempotency: {}
+routes:
+  - { path: /health, auth: public }
+  - { path: /jobs/*, auth: internal_key }
+  - { path: /mesh/*, auth: mtls }
+  - { path: '/wallets/{id}', auth: jwt, roles: [user], scopes: [read] }
+";
+
+const SECRET: &str = "a-secret-of-at-least-32-bytes-for-tests";
+const TENANT: &str = "00000000-0000-4000-a000-000000000001";
+const NOW: i64 = 1_800_000_000;
+
+fn policies() -> PolicySet {
+    let file = Source {
+        name: "wallet.yaml".into(),
+        text: POLICY.into(),
+    };
+    let sources = Given {
+        variables: [("SECRET", SECRET), ("KEY", SECRET)]
+            .map(|(name, value)| (name.into(), value.into()))
+            .to_vec(),
+        files: Vec::new(),
+    };
+    PolicySet::parse(&[Arc::new(file)], &sources, ErrorStyle::default()).unwrap()
+}
+
+fn token() -> String {
+    let claims = json!({
+        "iss": "i", "aud": "a", "sub": "user-1", "email": "a@example.com", "jti": "t", "iat": NOW, "exp": NOW + 60,
+        "tenant": TENANT, "tenantId": TENANT, "roles": ["admin", "x"], "scopes": ["read", "write"], "planTier": "free",
+    });
+    encode(
+        &Header::default(),
+        &claims,
+        &EncodingKey::from_secret(SECRET.as_bytes()),
+    )
+    .unwrap()
+}
+
+/// How often a decision allocates that was made a few times before.
+fn allocations(method: &Method, path: &str, headers: &[(&'static str, &str)]) -> u64 {
+    let policies = policies();
+    let mut revoked = RevocationList::default();
+    revoked.add(&Revocation {
+        target: Target::Subject("user-2".into()),
+        issuer: None,
+        before: Some(NOW * 1000),
+        expires: NOW * 1000 + 1,
+    });
+    let headers: HeaderMap = headers
+        .iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+        .collect();
+    let certificate = ClientCertificate {
+        uris: vec!["spiffe://e/ns/core/sa/job".into()],
+        not_after: NOW,
+        ..ClientCertificate::default()
+    };
+    let facts = RequestFacts {
+        method,
+        path: path.as_bytes(),
+        query: b"?page=1",
+        authority: Some("localhost:8080"),
+        headers: &headers,
+        client_certificate: Some(&certificate),
+        body: Body::Sized(2),
+        double_framing: false,
+        max_body_bytes: 10,
+        now: NOW,
+    };
+    let revocations = Revocations::Known {
+        list: &revoked,
+        age: Some(std::time::Duration::ZERO),
+    };
+    let decide = || {
+        let decision = decide(&policies, &facts, revocations, &mut ());
+        assert!(decision.outcome.permit().is_some(), "{decision:?}");
+    };
+    decide();
+    measure(decide).count_total
+}
+
+#[test]
+fn a_decision_on_a_known_token_allocates_nothing() {
+    let authorization = format!("Bearer {}", token());
+    let given = [
+        ("authorization", authorization.as_str()),
+        ("x-tenant-id", TENANT),
+        ("content-type", "application/json; charset=utf-8"),
+        ("idempotency-key", TENANT),
+        ("user-agent", "a client"),
+    ];
+    for method in [Method::GET, Method::POST] {
+        assert_eq!(allocations(&method, "/wallet/v1/wallets/17", &given), 0, "{method}");
+    }
+}
+
+#[test]
+fn a_decision_without_a_token_allocates_nothing() {
+    assert_eq!(allocations(&Method::GET, "/wallet/v1/health", &[]), 0);
+    let key = [("x-internal-api-key", SECRET)];
+    assert_eq!(allocations(&Method::GET, "/wallet/v1/jobs/nightly", &key), 0);
+}
+
+#[test]
+fn a_decision_on_a_certificate_allocates_what_is_told_of_it() {
+    let count = allocations(&Method::GET, "/wallet/v1/mesh/x", &[]);
+    assert!(count <= 5, "{count}");
+}

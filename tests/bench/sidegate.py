@@ -1,0 +1,99 @@
+"""Sidegate as it is configured for a case."""
+
+import json
+import os
+import subprocess
+
+from material import AUDIENCE, INTERNAL_KEY, ISSUER
+from processes import Process, free_port
+
+# A policy has at most so many.
+ROUTES_OF_A_POLICY = 5000
+
+
+def start(lab, case, folder, port):
+    admin = free_port()
+    (folder / "sidegate.yaml").write_text(json.dumps(_config(lab, case, port, admin)))
+    (folder / "policies").mkdir(exist_ok=True)
+    for number in range(case.policies):
+        policy = _policy(lab, case, number)
+        # JSON is YAML.
+        (folder / "policies" / f"{number}.yaml").write_text(json.dumps(policy))
+    env = {"BENCH_SECRET": lab.material.secret, "BENCH_KEY": INTERNAL_KEY}
+    command = [lab.sidegate, "run", "--config", folder / "sidegate.yaml"]
+    if not case.access_log:
+        return Process(command, folder, port, env)
+    with drain(lab) as pipe:
+        return Process(command, folder, port, env, output=pipe)
+
+
+def drain(lab):
+    """A pipe that somebody else reads."""
+    reader, writer = os.pipe()
+    lab.helpers.append(subprocess.Popen(["cat"], stdin=reader, stdout=subprocess.DEVNULL))
+    os.close(reader)
+    return os.fdopen(writer, "wb")
+
+
+def version(lab):
+    return subprocess.run([lab.sidegate, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _config(lab, case, port, admin):
+    listener = {"address": f"127.0.0.1:{port}"}
+    if case.transport in ("mtls", "h2"):
+        listener["tls"] = {
+            "certificate": str(lab.material.folder / "server.crt"),
+            "key": str(lab.material.folder / "server.key"),
+        }
+    if case.transport == "mtls":
+        listener["tls"]["client_ca"] = str(lab.material.folder / "ca.crt")
+    return {
+        "version": 1,
+        "threads": 1,
+        "listeners": [listener],
+        "admin": {"address": f"127.0.0.1:{admin}"},
+        "control": "off",
+        "policies": "policies",
+        "limits": {"body_bytes": "16MiB"},
+        "log": {"access": case.access_log, "level": "info" if case.access_log else "warn"},
+    }
+
+
+def _policy(lab, case, number):
+    grpc = case.transport == "grpc"
+    port = lab.upstream.grpc_port if grpc else lab.upstream.port
+    policy = {
+        "version": 1,
+        "service": f"orders-{number}",
+        "upstream": {"url": f"{'h2c' if grpc else 'http'}://127.0.0.1:{port}"},
+        "routes": _routes(case, number),
+    }
+    if number:
+        policy["prefix"] = f"/service-{number}"
+    if case.auth == "jwt":
+        policy["jwt"] = {"issuers": [_issuer(lab, case.algorithm)]}
+        policy["tenant"] = {"header": "x-tenant-id", "claims": ["tenant"]}
+    if case.auth == "internal_key":
+        policy["internal_key"] = {"keys": [{"name": "jobs", "secret": {"env": "BENCH_KEY"}}]}
+    if case.auth == "mtls":
+        policy["mtls"] = {"allow": [{"uri": "spiffe://bench/*"}]}
+    return policy
+
+
+def _issuer(lab, algorithm):
+    public = {"pem": {"file": str(lab.material.folder / f"{algorithm}.pub")}}
+    keys = {"secret": {"env": "BENCH_SECRET"}} if algorithm == "HS256" else public
+    return {"issuer": ISSUER, "audience": [AUDIENCE], "algorithms": [algorithm], "keys": keys}
+
+
+def _routes(case, number):
+    if case.routes == 1 or case.policies > 2:
+        return [{"path": "/*", "auth": case.auth}]
+    each = case.routes // case.policies
+    assert each <= ROUTES_OF_A_POLICY
+    # The one that is asked for is somewhere among them.
+    wanted = [{"path": "/v1/orders/{id}", "auth": case.auth}] if number == 0 else []
+    resources = (f"/v1/resource-{at}/{{id}}/part" for at in range(each - len(wanted)))
+    routes = [{"path": path, "auth": case.auth} for path in resources]
+    return routes[: each // 2] + wanted + routes[each // 2 :]
