@@ -33,6 +33,7 @@ pub mod context;
 pub mod error_response;
 pub mod facts;
 mod failures;
+mod fields;
 pub mod guard;
 pub mod http2;
 pub mod identity_headers;
@@ -162,6 +163,7 @@ impl ProxyHttp for Gateway {
         // A client that closes its sending half still wants its answer; not so with WebSocket.
         let websocket = facts::is_websocket(session.req_header());
         session.as_downstream_mut().set_abort_on_close(websocket);
+        fields::forget_spelling(session.req_header_mut());
         Ok(())
     }
 
@@ -244,12 +246,15 @@ impl ProxyHttp for Gateway {
         }
         let hop = self.hop(session);
         let changes = identity_headers::changes(&upstream.headers, policy, route, permit, hop, &ctx.ids);
-        for name in &changes.remove {
-            upstream.remove_header(name);
-        }
-        for (name, value) in changes.set {
-            upstream.insert_header(name, value)?;
-        }
+        fields::change(upstream, |fields| {
+            for name in &changes.remove {
+                fields.remove(name);
+            }
+            fields.reserve(changes.set.len());
+            for (name, value) in changes.set {
+                fields.insert(name, value);
+            }
+        });
         let once = ctx.policy.is_some_and(|policy| ctx.in_force.serves_once(policy));
         if once && !facts::is_websocket(session.req_header()) {
             upstream.insert_header(CONNECTION, "close")?;

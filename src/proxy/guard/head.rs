@@ -152,7 +152,7 @@ impl RequestLine {
 mod tests {
     use super::*;
 
-    /// Reads a head whole, and again byte by byte: both must see the same.
+    /// Reads a head whole, again byte by byte, and again after another one: all must see the same.
     fn read(bytes: &[u8]) -> (Option<usize>, Head) {
         let mut whole = Head::default();
         let end = whole.read(bytes);
@@ -160,8 +160,14 @@ mod tests {
         let at = bytes.chunks(1).position(|part| parts.read(part).is_some());
         assert_eq!(end, at.map(|at| at + 1), "{bytes:?}");
         let seen = |head: &Head| (head.len(), head.lines(), head.is_malformed(), head.has_coding());
-        assert_eq!(seen(&whole), seen(&parts), "{bytes:?}");
-        assert_eq!(whole.kept(), parts.kept());
+        let mut next = Head::default();
+        next.read(b"GET /\0 HTTP/1.1\r\ntransfer-encoding: chunked\r\nhost: x\n");
+        next.restart();
+        assert_eq!(next.read(bytes), end, "{bytes:?}");
+        for head in [&parts, &next] {
+            assert_eq!(seen(&whole), seen(head), "{bytes:?}");
+            assert_eq!(whole.kept(), head.kept());
+        }
         (end, whole)
     }
 

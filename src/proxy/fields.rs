@@ -1,0 +1,73 @@
+//! Header fields of a request, without the spelling of their names. Decides nothing.
+//!
+//! The engine keeps each name a second time, as it was written, and copies both and searches both.
+//! Names have no case (RFC 9110, 5.1), and over HTTP/2 a service gets them in small letters anyway.
+
+use http::request::Parts;
+use http::{HeaderMap, Request};
+use pingora::http::RequestHeader;
+
+/// Forgets how names were written.
+pub(super) fn forget_spelling(request: &mut RequestHeader) {
+    let target = request.uri.path_and_query();
+    // Of a target, only what the URI says would be left.
+    if request.has_case() && target.is_some_and(|target| target.as_str().as_bytes() == request.raw_path()) {
+        change(request, |_| {});
+    }
+}
+
+/// Changes the fields of a request, whose target is to be set after that.
+pub(super) fn change(request: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap)) {
+    let nothing = RequestHeader::from(Request::new(()).into_parts().0);
+    let mut parts = Parts::from(std::mem::replace(request, nothing));
+    change(&mut parts.headers);
+    *request = parts.into();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &[u8]) -> RequestHeader {
+        let mut request = RequestHeader::build("PUT", target, None).unwrap();
+        request.append_header("X-Twice", "a").unwrap();
+        request.append_header("x-twice", "b").unwrap();
+        request
+    }
+
+    #[test]
+    fn nothing_but_the_spelling_is_forgotten() {
+        for (target, forgotten) in [
+            (&b"/a?b%20c"[..], true),
+            (b"/", true),
+            (b"//a/../%2e?", true),
+            (b"*", true),
+            (b"x:1", false),
+            (b"http://x/a", false),
+            (b"/\xff", false),
+        ] {
+            let mut request = request(target);
+            let before = request.clone();
+            forget_spelling(&mut request);
+            assert_eq!(request.has_case(), !forgotten, "{target:?}");
+            assert_eq!(request.raw_path(), before.raw_path());
+            assert_eq!(request.uri, before.uri);
+            assert_eq!(request.method, before.method);
+            assert_eq!(request.version, before.version);
+            assert_eq!(request.headers, before.headers);
+        }
+    }
+
+    #[test]
+    fn a_change_leaves_the_rest_as_it_was() {
+        let mut request = request(b"/a");
+        change(&mut request, |fields| {
+            fields.remove("x-twice");
+            fields.insert("x-new", "1".parse().unwrap());
+        });
+        let mut wire = Vec::new();
+        request.header_to_h1_wire(&mut wire);
+        assert_eq!(wire, b"x-new: 1\r\n");
+        assert_eq!((request.method.as_str(), request.raw_path()), ("PUT", &b"/a"[..]));
+    }
+}
