@@ -351,11 +351,12 @@ fn a_cluster_without_one_of_its_nodes() {
         cluster.nodes[2].freeze();
         let began = Instant::now();
         let mut answers = Vec::new();
-        for _ in 0..12 {
+        // Which node is asked follows from the key, and keys are random.
+        while answers.len() < 200 && !(answers.contains(&true) && answers.contains(&false)) {
             answers.push(replica.store.claim(key(), Uuid::new_v4(), LEASE).await.is_ok());
         }
         assert!(began.elapsed() < AT_ONCE * 2, "{:?}", began.elapsed());
-        assert!(answers.contains(&false), "one of three is asked");
+        assert!(answers.contains(&true) && answers.contains(&false), "{answers:?}");
         cluster.nodes[2].thaw();
         eventually("all nodes answer", async || {
             let mut well = true;
