@@ -22,7 +22,7 @@ def facts(lab, options):
         "rounds": options.rounds,
         "seconds": options.seconds,
         "rate": options.rate,
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
         "processor": model,
         "cores": os.cpu_count(),
         "versions": {
