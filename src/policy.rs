@@ -128,9 +128,10 @@ impl fmt::Display for HostPattern {
     }
 }
 
+#[cfg(test)]
 impl HostPattern {
-    /// Whether a host (without port, any case) is meant.
-    pub fn matches(&self, host: &str) -> bool {
+    /// Whether a host (without port, any case) is meant: what the table of a set is held against.
+    pub(crate) fn matches(&self, host: &str) -> bool {
         match self {
             Self::Exact(name) => host.eq_ignore_ascii_case(name),
             Self::Suffix(suffix) => {

@@ -47,6 +47,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Latch(Arc<(Mutex<bool>, Condvar)>);
 
 impl Latch {
+    /// A service that answers only once the latch is open.
+    pub(crate) fn before(status: u16, body: &'static str) -> (Self, Upstream) {
+        let latch = Self::default();
+        let opened = latch.clone();
+        let upstream = Upstream::start(move |_| {
+            opened.wait();
+            Reply::status(status, body)
+        });
+        (latch, upstream)
+    }
+
     pub(crate) fn open(&self) {
         *self.0.0.lock() = true;
         self.0.1.notify_all();

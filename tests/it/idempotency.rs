@@ -546,12 +546,7 @@ fn an_answer_is_kept_for_its_time() {
 
 #[test]
 fn the_answer_is_kept_for_a_client_that_went() {
-    let latch = Latch::default();
-    let opened = latch.clone();
-    let upstream = Upstream::start(move |_| {
-        opened.wait();
-        Reply::ok("{\"done\":true}")
-    });
+    let (latch, upstream) = Latch::before(200, "{\"done\":true}");
     let gateway = setup(upstream, "").start();
     let (closed, cancelled) = (post(&key(), "{}"), post(&key(), "{}"));
     let mut wire = gateway.connect();
@@ -582,12 +577,7 @@ fn the_answer_is_kept_for_a_client_that_went() {
 
 #[test]
 fn the_process_ends_no_sooner_than_the_request_of_a_client_that_went() {
-    let latch = Latch::default();
-    let opened = latch.clone();
-    let upstream = Upstream::start(move |_| {
-        opened.wait();
-        Reply::ok("{}")
-    });
+    let (latch, upstream) = Latch::before(200, "{}");
     let gateway = setup(upstream, "").start();
     let request = post(&key(), "{}");
     let mut wire = gateway.connect();

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     harness::{
-        Gateway, Latch, Reply, Request, Setup, TENANT, Upstream, eventually,
+        Gateway, Latch, Request, Setup, TENANT, Upstream, eventually,
         issuer::token,
         redis::{Cluster, Redis},
         toxic::{Fault, Toxic},
@@ -276,12 +276,7 @@ fn what_a_redis_says_that_it_cannot_mean_is_no_answer() {
 #[test]
 fn the_key_of_a_process_that_died_is_free_after_a_while() {
     let redis = Redis::start();
-    let latch = Latch::default();
-    let opened = latch.clone();
-    let upstream = Upstream::start(move |_| {
-        opened.wait();
-        Reply::status(201, "{}")
-    });
+    let (latch, upstream) = Latch::before(201, "{}");
     let (one, other) = (
         setup(&redis.url(), &upstream).start(),
         setup(&redis.url(), &upstream).start(),
@@ -315,12 +310,7 @@ fn a_key_that_was_granted_without_a_word_is_given_up() {
 #[test]
 fn a_key_that_another_replica_took_over_is_told_of() {
     let redis = Redis::start();
-    let latch = Latch::default();
-    let opened = latch.clone();
-    let upstream = Upstream::start(move |_| {
-        opened.wait();
-        Reply::status(201, "{}")
-    });
+    let (latch, upstream) = Latch::before(201, "{}");
     let gateway = setup(&redis.url(), &upstream).start();
     let request = paid(&key(), "{}");
     let mut wire = gateway.connect();
@@ -340,12 +330,7 @@ fn a_key_that_another_replica_took_over_is_told_of() {
 #[test]
 fn an_answer_that_a_redis_missed_is_kept_when_it_is_back() {
     let redis = Redis::durable();
-    let latch = Latch::default();
-    let opened = latch.clone();
-    let upstream = Upstream::start(move |_| {
-        opened.wait();
-        Reply::status(201, "{\"done\":true}")
-    });
+    let (latch, upstream) = Latch::before(201, "{\"done\":true}");
     let gateway = setup(&redis.url(), &upstream).start();
     let request = paid(&key(), "{}");
     thread::scope(|scope| {
