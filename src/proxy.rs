@@ -31,6 +31,7 @@ mod bounds;
 pub mod connections;
 pub mod context;
 pub mod error_response;
+pub mod exchange;
 pub mod facts;
 mod failures;
 mod fields;
@@ -130,6 +131,39 @@ impl Gateway {
         self.trusted_proxies.iter().any(|net| net.contains(&peer))
     }
 
+    /// Makes of the head of a request the one that the service gets, with what the permit proves.
+    fn prepare(&self, session: &Session, upstream: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
+        let (Some(permit), (Some(policy), Some(route))) = (&ctx.permit, ctx.matched()) else {
+            return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
+        };
+        if !upstream.headers.contains_key(HOST)
+            && let Some(authority) = session.req_header().uri.authority()
+        {
+            // HTTP/2 names the host in the target, which is set anew.
+            upstream.insert_header(HOST, authority.as_str())?;
+        }
+        let hop = self.hop(session);
+        let changes = identity_headers::changes(&upstream.headers, policy, route, permit, hop, &ctx.ids);
+        fields::change(upstream, |fields| {
+            for name in &changes.remove {
+                fields.remove(name);
+            }
+            fields.reserve(changes.set.len());
+            for (name, value) in changes.set {
+                fields.insert(name, value);
+            }
+        });
+        let once = ctx.policy.is_some_and(|policy| ctx.in_force.serves_once(policy));
+        if once && !facts::is_websocket(session.req_header()) {
+            upstream.insert_header(CONNECTION, "close")?;
+        }
+        // Most often the path is forwarded as it came.
+        if upstream.uri.authority().is_none() && upstream.raw_path() == &*ctx.forward {
+            return Ok(());
+        }
+        upstream.set_raw_path(&ctx.forward)
+    }
+
     async fn answer(&self, session: &mut Session, rejection: &Rejection, ctx: &RequestContext) -> Result<()> {
         let mut answer = render(rejection, &ctx.error_context());
         answer.headers.extend(ctx.rate_limits.fields());
@@ -194,7 +228,8 @@ impl ProxyHttp for Gateway {
             }
         }
         if ctx.permit.is_some() {
-            return Ok(false);
+            ctx.upstream_started.get_or_insert_with(Instant::now);
+            return self.exchange(session, ctx).await;
         }
         ctx.count_decision();
         if ctx.ping {
@@ -235,35 +270,7 @@ impl ProxyHttp for Gateway {
         upstream: &mut RequestHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        let (Some(permit), (Some(policy), Some(route))) = (&ctx.permit, ctx.matched()) else {
-            return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
-        };
-        if !upstream.headers.contains_key(HOST)
-            && let Some(authority) = session.req_header().uri.authority()
-        {
-            // HTTP/2 names the host in the target, which is set anew.
-            upstream.insert_header(HOST, authority.as_str())?;
-        }
-        let hop = self.hop(session);
-        let changes = identity_headers::changes(&upstream.headers, policy, route, permit, hop, &ctx.ids);
-        fields::change(upstream, |fields| {
-            for name in &changes.remove {
-                fields.remove(name);
-            }
-            fields.reserve(changes.set.len());
-            for (name, value) in changes.set {
-                fields.insert(name, value);
-            }
-        });
-        let once = ctx.policy.is_some_and(|policy| ctx.in_force.serves_once(policy));
-        if once && !facts::is_websocket(session.req_header()) {
-            upstream.insert_header(CONNECTION, "close")?;
-        }
-        // Most often the path is forwarded as it came.
-        if upstream.uri.authority().is_none() && upstream.raw_path() == &*ctx.forward {
-            return Ok(());
-        }
-        upstream.set_raw_path(&ctx.forward)
+        self.prepare(session, upstream, ctx)
     }
 
     async fn request_body_filter(

@@ -5,7 +5,7 @@
 
 use http::request::Parts;
 use http::{HeaderMap, Request};
-use pingora::http::RequestHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 
 /// Forgets how names were written.
 pub(super) fn forget_spelling(request: &mut RequestHeader) {
@@ -22,6 +22,18 @@ pub(super) fn change(request: &mut RequestHeader, change: impl FnOnce(&mut Heade
     let mut parts = Parts::from(std::mem::replace(request, nothing));
     change(&mut parts.headers);
     *request = parts.into();
+}
+
+/// The same response, without how names were written.
+pub(super) fn without_spelling(response: ResponseHeader) -> ResponseHeader {
+    let reason = response.get_reason_phrase() != response.status.canonical_reason();
+    let kept = reason.then(|| response.get_reason_phrase().map(str::to_owned));
+    let mut plain = ResponseHeader::from(http::response::Parts::from(response));
+    if let Some(reason) = kept {
+        // It came from the engine, and is fine.
+        let _ = plain.set_reason_phrase(reason.as_deref());
+    }
+    plain
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The policies in force, with what was prepared for them: replaced whole, read without a lock.
 //! Reads no file.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use pingora::upstreams::peer::HttpPeer;
@@ -15,6 +15,9 @@ use crate::telemetry::metrics::{Metrics, PolicyMetrics};
 
 /// How long the names of new services may hold up the start or a reload.
 const RESOLVE_TIME: Duration = Duration::from_secs(1);
+
+/// How often connections to services that nobody uses are looked over.
+const LOOK_OVER_EVERY: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether requests still hold policies that are no longer in force.
 const FREE_EVERY: Duration = Duration::from_secs(1);
@@ -71,6 +74,11 @@ impl InForce {
         self.peers.get(policy).and_then(|peer| peer.get())
     }
 
+    /// The service of a policy.
+    pub(super) fn service(&self, policy: usize) -> Option<&Peer> {
+        self.peers.get(policy).map(|peer| &**peer)
+    }
+
     /// Whether a connection to the service of a policy is of no use after one request.
     pub(super) fn serves_once(&self, policy: usize) -> bool {
         self.peers.get(policy).is_some_and(|peer| peer.serves_once())
@@ -91,12 +99,14 @@ impl PolicyHandle {
     pub async fn new(policies: Arc<PolicySet>, metrics: &Metrics) -> Result<Arc<Self>, String> {
         let in_force = InForce::prepare(policies, None, metrics).await?;
         let keys = KeySources::start(&in_force.policies, metrics);
-        Ok(Arc::new(Self {
+        let handle = Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             keys,
             metrics: metrics.clone(),
             replacing: Mutex::default(),
-        }))
+        });
+        tokio::spawn(look_over(Arc::downgrade(&handle)));
+        Ok(handle)
     }
 
     /// What is in force now, for a look.
@@ -125,6 +135,18 @@ impl PolicyHandle {
         self.in_force.store(Arc::new(next));
         tokio::spawn(free(before));
         Ok(())
+    }
+}
+
+/// Looks over the connections to services, for as long as there are policies in force.
+async fn look_over(policies: Weak<PolicyHandle>) {
+    loop {
+        tokio::time::sleep(LOOK_OVER_EVERY).await;
+        let Some(policies) = policies.upgrade() else { return };
+        let now = Instant::now();
+        for plain in policies.load().peers.iter().filter_map(|peer| peer.plain()) {
+            plain.look_over(now);
+        }
     }
 }
 

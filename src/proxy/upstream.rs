@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::exchange::Plain;
 use super::pinned::Pinned;
 use crate::policy::client_identity::ClientIdentity;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
@@ -35,6 +36,8 @@ pub struct Peer {
     template: HttpPeer,
     name: Option<Arc<Name>>,
     resolving: Option<JoinHandle<()>>,
+    /// How to reach it without the engine's proxy, if it speaks HTTP/1.1 in clear text.
+    plain: Option<Plain>,
 }
 
 /// A name that has to be resolved.
@@ -90,11 +93,15 @@ impl Peer {
             template.scheme = Scheme::HTTP;
             template.options.set_http_version(1, 1);
         }
-        let (name, resolving) = (name.map(Arc::new), None);
+        let plain = match upstream.address {
+            UpstreamAddress::Network { scheme, .. } => scheme == UpstreamScheme::Http,
+            UpstreamAddress::Unix(_) => true,
+        };
         Ok(Self {
             template,
-            name,
-            resolving,
+            name: name.map(Arc::new),
+            resolving: None,
+            plain: plain.then(|| Plain::new(upstream.connect_timeout, upstream.timeout)),
         })
     }
 
@@ -102,12 +109,22 @@ impl Peer {
     pub fn get(&self) -> Option<Box<HttpPeer>> {
         let mut peer = Box::new(self.template.clone());
         if let Some(name) = &self.name {
-            let found = name.found.load();
-            let turn = name.next.fetch_add(1, Ordering::Relaxed);
-            let address = found.get(turn % found.len().max(1))?;
-            peer._address = EngineAddr::Inet(*address);
+            peer._address = name.address()?;
         }
         Some(peer)
+    }
+
+    /// Where the service is now; `None` if its name has no address.
+    pub(super) fn address(&self) -> Option<EngineAddr> {
+        match &self.name {
+            Some(name) => name.address(),
+            None => Some(self.template._address.clone()),
+        }
+    }
+
+    /// How to reach it without the engine's proxy, if it speaks HTTP/1.1 in clear text.
+    pub(super) const fn plain(&self) -> Option<&Plain> {
+        self.plain.as_ref()
     }
 
     /// Whether a connection to the service is of no use after one request.
@@ -125,6 +142,13 @@ impl Drop for Peer {
 }
 
 impl Name {
+    /// The next one of its addresses, in turn.
+    fn address(&self) -> Option<EngineAddr> {
+        let found = self.found.load();
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        found.get(turn % found.len().max(1)).copied().map(EngineAddr::Inet)
+    }
+
     /// Resolves the name for as long as it runs; a failure leaves the addresses as they are.
     async fn keep_resolved(self: Arc<Self>) {
         loop {

@@ -1,0 +1,247 @@
+//! Exchanges with a service over HTTP/1.1 in clear text, which is what stands behind most sidecars:
+//! one loop between the two sessions of the engine's core. TLS, HTTP/2 and WebSocket are left to
+//! the engine's own proxy, whose tasks, channels and pool cost as much again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, Version};
+use pingora::http::ResponseHeader;
+use pingora::protocols::Stream;
+use pingora::protocols::http::HttpTask;
+use pingora::protocols::http::v1::client::HttpSession as Service;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::proxy::{ProxyHttp, Session};
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use super::context::RequestContext;
+use super::fields;
+use super::{Gateway, answer};
+
+mod connection;
+mod head;
+mod pool;
+
+use pool::Pool;
+
+/// How to reach a service that speaks HTTP/1.1 in clear text.
+#[derive(Debug)]
+pub struct Plain {
+    pool: Pool,
+    connect_timeout: Duration,
+    timeout: Duration,
+}
+
+impl Plain {
+    /// A service that nobody is connected to, and how long it may take to be connected to and to
+    /// be silent.
+    pub fn new(connect_timeout: Duration, timeout: Duration) -> Self {
+        Self {
+            pool: Pool::default(),
+            connect_timeout,
+            timeout,
+        }
+    }
+
+    /// Gives up connections that were idle for too long, or closed by the service.
+    pub fn look_over(&self, now: Instant) {
+        self.pool.look_over(now);
+    }
+
+    fn session(&self, stream: Stream) -> Service {
+        let mut session = Service::new(stream);
+        session.read_timeout = Some(self.timeout);
+        session.write_timeout = Some(self.timeout);
+        session
+    }
+}
+
+/// What has become of the request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    /// More of it is to come.
+    Coming,
+    /// The service has all of it.
+    Sent,
+    /// The service takes no more of it.
+    Unwanted,
+}
+
+/// One request with a service.
+struct Exchange<'e> {
+    gateway: &'e Gateway,
+    session: &'e mut Session,
+    ctx: &'e mut RequestContext,
+    plain: &'e Plain,
+    address: SocketAddr,
+    /// Why the service took no more of the body.
+    unsent: Option<Box<Error>>,
+}
+
+impl Gateway {
+    /// Forwards an allowed request and the answer to it here, if that can be. If not, the engine has to.
+    pub(super) async fn exchange(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        let in_force = Arc::clone(&ctx.in_force);
+        let service = ctx.policy.and_then(|policy| in_force.service(policy));
+        let plain = service.and_then(|service| Some((service.plain()?, service.address()?)));
+        let Some((plain, address)) = plain.filter(|_| !session.is_upgrade_req()) else {
+            return Ok(false);
+        };
+        let mut exchange = Exchange {
+            gateway: self,
+            session,
+            ctx,
+            plain,
+            address,
+            unsent: None,
+        };
+        exchange.run().await.map(|()| true)
+    }
+}
+
+impl Exchange<'_> {
+    /// Exchanges over a connection that was kept, or over a new one. What breaks off on one that
+    /// was kept is sent again where that does no harm (RFC 9110, 9.2.2): the service may just have
+    /// closed it.
+    async fn run(&mut self) -> Result<()> {
+        if let Some(kept) = self.plain.pool.take(&self.address) {
+            let repeatable = self.session.req_header().method.is_idempotent();
+            if repeatable && !self.session.is_body_empty() {
+                self.session.enable_retry_buffering();
+            }
+            match self.over(kept, None).await {
+                Err(error) if repeatable && self.broke_off(&error) => {
+                    tracing::debug!(%error, "a connection that was kept is gone; the request is sent again");
+                    self.unsent = None;
+                }
+                done => return done,
+            }
+        }
+        let again = self.session.get_retry_buffer();
+        let new = connection::connect(&self.address, self.plain.connect_timeout).await?;
+        self.over(new, again).await
+    }
+
+    /// Whether the service can have had nothing to say to the request, which is still there.
+    fn broke_off(&self, error: &Error) -> bool {
+        use ErrorType::{ConnectionClosed, ReadError, WriteError};
+        let lost = matches!(error.etype(), ConnectionClosed | ReadError | WriteError);
+        lost && *error.esource() == ErrorSource::Upstream
+            && self.ctx.upstream_status.is_none()
+            && !answer::has_answered(self.session)
+            && !self.session.as_downstream().retry_buffer_truncated()
+    }
+
+    /// Exchanges over a connection, which is kept afterwards if it can be.
+    async fn over(&mut self, stream: Stream, again: Option<Bytes>) -> Result<()> {
+        let mut service = self.plain.session(stream);
+        let head = self.gateway.head_for_service(self.session, self.ctx)?;
+        service
+            .write_request_header(head)
+            .await
+            .map_err(|error| error.into_up())?;
+        let body = self.converse(&mut service, again).await?;
+        if body == Body::Unwanted {
+            // Of the rest nobody knows where it ends.
+            self.session.set_keepalive(None);
+            return Ok(());
+        }
+        service.respect_keepalive();
+        if let Some(stream) = service.reuse().await {
+            self.plain.pool.put(self.address.clone(), stream, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Passes the body on and the answer back, both as they come.
+    async fn converse(&mut self, service: &mut Service, again: Option<Bytes>) -> Result<Body> {
+        let mut body = Body::Coming;
+        if again.is_some() || self.session.is_body_empty() {
+            let ends = self.session.is_body_done();
+            body = self.send(service, again, ends).await?;
+        }
+        let mut answered = false;
+        while body == Body::Coming || !answered {
+            tokio::select! {
+                biased;
+                task = service.read_response_task(), if !answered => match task {
+                    Ok(task) => answered = self.answer(task).await?,
+                    Err(error) => return Err(self.unsent.take().unwrap_or(error).into_up()),
+                },
+                // Once the body is there, this looks whether the client is.
+                part = self.session.as_downstream_mut().read_body_or_idle(body == Body::Sent), if body != Body::Unwanted => {
+                    let part = part.map_err(|error| error.into_down())?;
+                    let ends = part.is_none() || self.session.is_body_done();
+                    body = self.send(service, part, ends).await?;
+                }
+            }
+        }
+        self.session
+            .as_downstream_mut()
+            .finish_body()
+            .await
+            .map_err(|error| error.into_down())?;
+        Ok(body)
+    }
+
+    /// Sends a part of the body. A service that takes no more of it may still have an answer.
+    async fn send(&mut self, service: &mut Service, mut part: Option<Bytes>, ends: bool) -> Result<Body> {
+        self.gateway
+            .request_body_filter(self.session, &mut part, ends, self.ctx)
+            .await?;
+        match write(service, part, ends).await {
+            Ok(()) if ends => Ok(Body::Sent),
+            Ok(()) => Ok(Body::Coming),
+            Err(error) => {
+                self.unsent = Some(error);
+                Ok(Body::Unwanted)
+            }
+        }
+    }
+
+    /// Passes a part of the answer on. Whether it was the last one.
+    async fn answer(&mut self, task: HttpTask) -> Result<bool> {
+        let task = match task {
+            HttpTask::Header(header, ends) => {
+                let mut header = fields::without_spelling(*header);
+                frame(&mut header, &self.session.req_header().method, ends)?;
+                self.gateway
+                    .response_filter(self.session, &mut header, self.ctx)
+                    .await?;
+                HttpTask::Header(Box::new(header), ends)
+            }
+            HttpTask::Body(mut part, ends) => {
+                self.gateway
+                    .response_body_filter(self.session, &mut part, ends, self.ctx)?;
+                HttpTask::Body(part, ends)
+            }
+            other => other,
+        };
+        self.session.as_downstream_mut().response_duplex_vec(vec![task]).await
+    }
+}
+
+/// Writes a part of a body to a service, and its end.
+async fn write(service: &mut Service, part: Option<Bytes>, ends: bool) -> Result<()> {
+    if let Some(part) = part.filter(|part| !part.is_empty()) {
+        service.write_body(&part).await.map_err(|error| error.into_up())?;
+    }
+    if ends {
+        service.finish_body().await.map_err(|error| error.into_up())?;
+    }
+    Ok(())
+}
+
+/// Gives a body that ends with its connection (RFC 9112, 6.3) an end of its own.
+fn frame(response: &mut ResponseHeader, request: &Method, ends: bool) -> Result<()> {
+    let status = response.status;
+    let bodiless = *request == Method::HEAD || status.is_informational() || matches!(status.as_u16(), 204 | 304);
+    let framed = response.headers.contains_key(CONTENT_LENGTH) || response.headers.contains_key(TRANSFER_ENCODING);
+    if bodiless || framed || ends {
+        return Ok(());
+    }
+    response.set_version(Version::HTTP_11);
+    response.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
+}

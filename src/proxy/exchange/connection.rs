@@ -1,0 +1,126 @@
+//! A connection to a service in clear text, as the sessions of the engine's core want it.
+
+use std::fmt::Debug;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use pingora::{Error, ErrorType, Result};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+/// What is written in one piece: about a packet.
+const WRITE_BUFFER: usize = 1460;
+
+/// Connects to a service.
+pub(super) async fn connect(address: &SocketAddr, within: Duration) -> Result<Stream> {
+    let connected = timeout(within, async {
+        Ok(match address {
+            SocketAddr::Inet(address) => {
+                let socket = TcpStream::connect(address).await?;
+                socket.set_nodelay(true)?;
+                Connection::new(socket)
+            }
+            SocketAddr::Unix(address) => {
+                let path = address.as_pathname().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                Connection::new(UnixStream::connect(path).await?)
+            }
+        })
+    });
+    match connected.await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(Error::because(kind(&error), "connecting to the service", error).into_up()),
+        Err(_) => Err(Error::explain(ErrorType::ConnectTimedout, "connecting to the service").into_up()),
+    }
+}
+
+fn kind(error: &io::Error) -> ErrorType {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
+        io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => ErrorType::ConnectNoRoute,
+        _ => ErrorType::ConnectError,
+    }
+}
+
+/// A socket whose small writes are put together.
+#[derive(Debug)]
+struct Connection<S>(BufWriter<S>);
+
+impl<S> Connection<S>
+where
+    S: AsyncRead + AsyncWrite + AsRawFd + Debug + Unpin + Send + Sync + 'static,
+{
+    /// The engine knows a transport by its traits.
+    #[expect(clippy::new_ret_no_self, reason = "nobody needs to know more of it")]
+    fn new(socket: S) -> Stream {
+        Box::new(Self(BufWriter::with_capacity(WRITE_BUFFER, socket)))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.0.get_mut()).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl<S: AsyncWrite + Unpin + Send> Shutdown for Connection<S> {
+    async fn shutdown(&mut self) {
+        // It ends in any case.
+        let _ = self.0.shutdown().await;
+    }
+}
+
+impl<S: AsyncWrite + AsRawFd> UniqueID for Connection<S> {
+    fn id(&self) -> UniqueIDType {
+        self.0.get_ref().as_raw_fd()
+    }
+}
+
+impl<S> GetTimingDigest for Connection<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl<S> GetProxyDigest for Connection<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl<S> GetSocketDigest for Connection<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        None
+    }
+}
+
+impl<S> Ssl for Connection<S> {}
+
+impl<S> Peek for Connection<S> {}
