@@ -124,3 +124,30 @@ impl<S> GetSocketDigest for Connection<S> {
 impl<S> Ssl for Connection<S> {}
 
 impl<S> Peek for Connection<S> {}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::SocketAddr as Unix;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_is_not_there_is_named_so() {
+        let refused = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let missing = Unix::from_pathname(folder.path().join("missing")).unwrap();
+        for (address, want) in [
+            (SocketAddr::Inet(refused), ErrorType::ConnectRefused),
+            (SocketAddr::Unix(missing), ErrorType::ConnectError),
+        ] {
+            let error = connect(&address, Duration::from_secs(10)).await.unwrap_err();
+            assert_eq!(
+                (error.etype(), error.esource()),
+                (&want, &pingora::ErrorSource::Upstream)
+            );
+        }
+    }
+}

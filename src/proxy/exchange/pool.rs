@@ -78,3 +78,106 @@ fn is_quiet(stream: &mut Stream) -> bool {
     )));
     read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::connection::connect;
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_secs(10);
+
+    /// A service that holds its end of each connection.
+    struct Service(TcpListener);
+
+    impl Service {
+        async fn start() -> Self {
+            Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+        }
+
+        fn address(&self) -> SocketAddr {
+            SocketAddr::Inet(self.0.local_addr().unwrap())
+        }
+
+        async fn connected(&self) -> (Stream, TcpStream) {
+            let stream = connect(&self.address(), WITHIN).await.unwrap();
+            (stream, self.0.accept().await.unwrap().0)
+        }
+    }
+
+    fn kept(pool: &Pool) -> usize {
+        pool.0.iter().map(|idle| idle.lock().len()).sum()
+    }
+
+    /// Waits until the other end of a connection is noticed.
+    async fn until(mut noticed: impl FnMut() -> bool) {
+        tokio::time::timeout(WITHIN, async {
+            while !noticed() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_put_last_is_taken_first() {
+        let (service, other) = (Service::start().await, Service::start().await);
+        let (pool, now) = (Pool::default(), Instant::now());
+        let mut ends = Vec::new();
+        let mut ids = Vec::new();
+        for service in [&service, &service, &other] {
+            let (stream, end) = service.connected().await;
+            ids.push(stream.id());
+            ends.push(end);
+            pool.put(service.address(), stream, now);
+        }
+        let taken: Vec<_> = [&service, &service, &service, &other]
+            .map(|service| pool.take(&service.address()).map(|stream| stream.id()))
+            .into();
+        assert_eq!(taken, [Some(ids[1]), Some(ids[0]), None, Some(ids[2])]);
+    }
+
+    #[tokio::test]
+    async fn what_the_service_closed_or_spoke_on_is_not_taken() {
+        let service = Service::start().await;
+        let pool = Pool::default();
+        for speaks in [false, true] {
+            let (stream, mut end) = service.connected().await;
+            pool.put(service.address(), stream, Instant::now());
+            let held = if speaks {
+                end.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n").await.unwrap();
+                Some(end)
+            } else {
+                drop(end);
+                None
+            };
+            until(|| {
+                pool.look_over(Instant::now());
+                kept(&pool) == 0
+            })
+            .await;
+            assert!(pool.take(&service.address()).is_none());
+            drop(held);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_for_too_long_nor_too_much() {
+        let service = Service::start().await;
+        let (pool, now) = (Pool::default(), Instant::now());
+        let mut ends = Vec::new();
+        for _ in 0..=MOST {
+            let (stream, end) = service.connected().await;
+            ends.push(end);
+            pool.put(service.address(), stream, now);
+        }
+        assert_eq!(kept(&pool), MOST);
+        pool.look_over(now + IDLE.checked_sub(Duration::from_millis(1)).unwrap());
+        assert_eq!(kept(&pool), MOST);
+        pool.look_over(now + IDLE);
+        assert_eq!(kept(&pool), 0);
+    }
+}
