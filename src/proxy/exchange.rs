@@ -166,7 +166,7 @@ impl Exchange<'_> {
         while body == Body::Coming || !answered {
             tokio::select! {
                 biased;
-                task = service.read_response_task(), if !answered => match task {
+                task = next(service), if !answered => match task {
                     Ok(task) => answered = self.answer(task).await?,
                     Err(error) => return Err(self.unsent.take().unwrap_or(error).into_up()),
                 },
@@ -204,13 +204,12 @@ impl Exchange<'_> {
     /// Passes a part of the answer on. Whether it was the last one.
     async fn answer(&mut self, task: HttpTask) -> Result<bool> {
         let task = match task {
-            HttpTask::Header(header, ends) => {
-                let mut header = fields::without_spelling(*header);
+            HttpTask::Header(mut header, ends) => {
                 frame(&mut header, &self.session.req_header().method, ends)?;
                 self.gateway
                     .response_filter(self.session, &mut header, self.ctx)
                     .await?;
-                HttpTask::Header(Box::new(header), ends)
+                HttpTask::Header(header, ends)
             }
             HttpTask::Body(mut part, ends) => {
                 self.gateway
@@ -221,6 +220,21 @@ impl Exchange<'_> {
         };
         self.session.as_downstream_mut().response_duplex_vec(vec![task]).await
     }
+}
+
+/// Reads the next part of an answer. What was read is not lost if this is dropped.
+async fn next(service: &mut Service) -> Result<HttpTask> {
+    let has_head = service
+        .resp_header()
+        .is_some_and(|head| !head.status.is_informational());
+    if has_head {
+        let part = service.read_body_bytes().await?;
+        return Ok(HttpTask::Body(part, service.is_body_done()));
+    }
+    service.read_response().await?;
+    let head = service.resp_header().map(fields::copied);
+    let head = head.ok_or_else(|| Error::explain(ErrorType::InternalError, "no head after it was read"))?;
+    Ok(HttpTask::Header(Box::new(head), service.is_body_done()))
 }
 
 /// Writes a part of a body to a service, and its end.

@@ -4,7 +4,7 @@
 //! Names have no case (RFC 9110, 5.1), and over HTTP/2 a service gets them in small letters anyway.
 
 use http::request::Parts;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 /// Forgets how names were written.
@@ -24,16 +24,19 @@ pub(super) fn change(request: &mut RequestHeader, change: impl FnOnce(&mut Heade
     *request = parts.into();
 }
 
-/// The same response, without how names were written.
-pub(super) fn without_spelling(response: ResponseHeader) -> ResponseHeader {
-    let reason = response.get_reason_phrase() != response.status.canonical_reason();
-    let kept = reason.then(|| response.get_reason_phrase().map(str::to_owned));
-    let mut plain = ResponseHeader::from(http::response::Parts::from(response));
-    if let Some(reason) = kept {
+/// Copies a response, without how names were written.
+pub(super) fn copied(response: &ResponseHeader) -> ResponseHeader {
+    let mut parts = Response::new(()).into_parts().0;
+    parts.status = response.status;
+    parts.version = response.version;
+    parts.headers.clone_from(&response.headers);
+    let mut copy = ResponseHeader::from(parts);
+    let reason = response.get_reason_phrase();
+    if reason != response.status.canonical_reason() {
         // It came from the engine, and is fine.
-        let _ = plain.set_reason_phrase(reason.as_deref());
+        let _ = copy.set_reason_phrase(reason);
     }
-    plain
+    copy
 }
 
 #[cfg(test)]
