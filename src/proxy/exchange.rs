@@ -138,10 +138,7 @@ impl Exchange<'_> {
     async fn over(&mut self, stream: Stream, again: Option<Bytes>) -> Result<()> {
         let mut service = self.plain.session(stream);
         let head = self.gateway.head_for_service(self.session, self.ctx)?;
-        service
-            .write_request_header(head)
-            .await
-            .map_err(|error| error.into_up())?;
+        service.write_request_header(head).await.map_err(Error::into_up)?;
         let body = self.converse(&mut service, again).await?;
         if body == Body::Unwanted {
             // Of the rest nobody knows where it ends.
@@ -158,7 +155,10 @@ impl Exchange<'_> {
     /// Passes the body on and the answer back, both as they come.
     async fn converse(&mut self, service: &mut Service, again: Option<Bytes>) -> Result<Body> {
         let mut body = Body::Coming;
-        if again.is_some() || self.session.is_body_empty() {
+        if self.session.is_body_empty() {
+            self.ctx.moved(&self.gateway.limits);
+            body = Body::Sent;
+        } else if again.is_some() {
             let ends = self.session.is_body_done();
             body = self.send(service, again, ends).await?;
         }
@@ -172,7 +172,7 @@ impl Exchange<'_> {
                 },
                 // Once the body is there, this looks whether the client is.
                 part = self.session.as_downstream_mut().read_body_or_idle(body == Body::Sent), if body != Body::Unwanted => {
-                    let part = part.map_err(|error| error.into_down())?;
+                    let part = part.map_err(Error::into_down)?;
                     let ends = part.is_none() || self.session.is_body_done();
                     body = self.send(service, part, ends).await?;
                 }
@@ -182,7 +182,7 @@ impl Exchange<'_> {
             .as_downstream_mut()
             .finish_body()
             .await
-            .map_err(|error| error.into_down())?;
+            .map_err(Error::into_down)?;
         Ok(body)
     }
 
@@ -240,10 +240,10 @@ async fn next(service: &mut Service) -> Result<HttpTask> {
 /// Writes a part of a body to a service, and its end.
 async fn write(service: &mut Service, part: Option<Bytes>, ends: bool) -> Result<()> {
     if let Some(part) = part.filter(|part| !part.is_empty()) {
-        service.write_body(&part).await.map_err(|error| error.into_up())?;
+        service.write_body(&part).await.map_err(Error::into_up)?;
     }
     if ends {
-        service.finish_body().await.map_err(|error| error.into_up())?;
+        service.finish_body().await.map_err(Error::into_up)?;
     }
     Ok(())
 }

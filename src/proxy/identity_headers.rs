@@ -81,6 +81,9 @@ const X_SANDBOX: HeaderName = HeaderName::from_static("x-sandbox");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
+/// The length of the longest address of version 4.
+const ADDRESS: usize = 15;
+
 /// As many headers are set besides those of the identity.
 const MOST_SET: usize = 7;
 
@@ -191,6 +194,24 @@ fn push(list: &mut String, item: &impl Display) {
     let _infallible = write!(list, "{separator}{item}");
 }
 
+/// Adds an address. Most are of version 4, which take a tenth of the instructions this way.
+fn push_address(list: &mut String, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        return push(list, &address);
+    };
+    if !list.is_empty() {
+        list.push_str(", ");
+    }
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            list.push('.');
+        }
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let zeros = usize::from(octet < 100) + usize::from(octet < 10);
+        list.extend(digits.iter().skip(zeros).map(|digit| char::from(b'0' + digit)));
+    }
+}
+
 impl Changes {
     /// What Sidegate saw; behind a trusted proxy, what that proxy says.
     fn forwarding(&mut self, headers: &HeaderMap, hop: Hop) {
@@ -198,15 +219,15 @@ impl Changes {
             let mut values = headers.get_all(name).iter().filter(|_| hop.trusted);
             values.next().filter(|_| values.next().is_none()).cloned()
         };
-        let mut chain = String::new();
+        let mut chain = String::with_capacity(ADDRESS);
         if hop.trusted {
             let values = headers.get_all(&X_FORWARDED_FOR).iter();
             for part in values.filter_map(|value| value.to_str().ok()) {
                 push(&mut chain, &part);
             }
         }
-        if let Some(peer) = &hop.peer {
-            push(&mut chain, peer);
+        if let Some(peer) = hop.peer {
+            push_address(&mut chain, peer);
         }
         self.set.extend(
             HeaderValue::try_from(chain)

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn names_alone_are_nominated_and_not_too_many() {
-        let many = vec!["a"; MOST_NOMINATED].join(",");
+        let many = ["a"; MOST_NOMINATED].join(",");
         for (value, count) in [
             ("", Some(0)),
             (" , ,", Some(0)),

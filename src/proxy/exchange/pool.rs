@@ -61,7 +61,7 @@ impl Pool {
 
     /// Gives up what was idle for too long, or closed by the service.
     pub(super) fn look_over(&self, now: Instant) {
-        for idle in self.0.iter() {
+        for idle in &self.0 {
             idle.lock()
                 .retain_mut(|idle| now.duration_since(idle.since) < IDLE && is_quiet(&mut idle.stream));
         }

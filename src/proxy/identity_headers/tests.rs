@@ -268,3 +268,17 @@ fn a_trace_that_begins_here_has_no_state() {
     let kept = open().header("traceparent", kept).header("tracestate", "a=b");
     assert!(forwarded(&policies, &kept, PEER).contains(&"tracestate: a=b".to_owned()));
 }
+
+#[test]
+fn an_address_is_shown_as_the_library_does() {
+    let all = (0..=255).flat_map(|n| [[n, 0, 1, 255], [10, 99, 100, n]]);
+    for address in all.map(IpAddr::from).chain(["2001:db8::1".parse().unwrap()]) {
+        for before in ["", "::1"] {
+            let mut list = before.to_owned();
+            push_address(&mut list, address);
+            let mut want = before.to_owned();
+            push(&mut want, &address);
+            assert_eq!(list, want);
+        }
+    }
+}
