@@ -12,6 +12,9 @@ use crate::fingerprint::Fingerprint;
 
 pub mod jwk;
 pub mod pem;
+mod verifier;
+
+use verifier::Verifier;
 
 /// The shortest shared secret that is taken, in bytes (RFC 7518, 3.2 for HS256).
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -93,7 +96,7 @@ impl std::error::Error for KeyProblem {}
 pub struct VerificationKey {
     id: Option<String>,
     algorithm: Algorithm,
-    key: DecodingKey,
+    verifier: Verifier,
     mark: Fingerprint,
 }
 
@@ -134,9 +137,9 @@ impl fmt::Debug for VerificationKey {
 }
 
 impl VerificationKey {
-    /// Whether a signature (base64url) over a message is one of this key.
-    pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
-        jsonwebtoken::crypto::verify(signature, message, &self.key, self.algorithm).unwrap_or(false)
+    /// Whether a signature over a message is one of this key.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verifier.verifies(message, signature)
     }
 }
 
@@ -194,14 +197,18 @@ impl KeySet {
         if fitting.is_empty() {
             return Err(KeyProblem::new("the key fits none of the algorithms of the issuer"));
         }
+        let bound = fitting.into_iter().map(|algorithm| {
+            Ok(VerificationKey {
+                id: id.map(ToOwned::to_owned),
+                algorithm,
+                mark: mark(id, algorithm, key),
+                verifier: Verifier::new(key, algorithm)?,
+            })
+        });
+        let bound: Vec<_> = bound.collect::<Result<_, _>>()?;
         self.named |= id.is_some();
         self.bound += 1;
-        self.keys.extend(fitting.into_iter().map(|algorithm| VerificationKey {
-            id: id.map(ToOwned::to_owned),
-            algorithm,
-            mark: mark(id, algorithm, key),
-            key: key.clone(),
-        }));
+        self.keys.extend(bound);
         Ok(())
     }
 

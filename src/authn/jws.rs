@@ -13,7 +13,7 @@ use crate::rejection::{Reason, Rejection};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Jws<'t> {
     message: &'t str,
-    signature: &'t str,
+    signature: Vec<u8>,
     payload: Vec<u8>,
     algorithm: Option<Algorithm>,
     key_id: Option<String>,
@@ -38,7 +38,7 @@ impl<'t> Jws<'t> {
         }
         let header = json::object(&decode(header)?).ok_or_else(|| malformed("the header is no object"))?;
         let algorithm = check_header(&header)?;
-        decode(signature)?;
+        let signature = decode(signature)?;
         if signature.is_empty() && algorithm.is_some() {
             return Err(malformed("the signature is empty"));
         }
@@ -90,7 +90,7 @@ impl<'t> Jws<'t> {
     }
 
     fn is_signed_with(&self, key: &VerificationKey) -> bool {
-        key.verifies(self.message.as_bytes(), self.signature)
+        key.verifies(self.message.as_bytes(), &self.signature)
     }
 }
 
