@@ -291,7 +291,8 @@ impl App {
     }
 }
 
-/// The engine gives up in a panic where this file is missing, whether or not it needs it.
+/// Whoever names the CAs of the system means it: a file that is missing is told at once, not when the
+/// first service or key set needs it.
 fn check_system_roots() -> Result<(), StartError> {
     for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
         if let Some(path) = std::env::var_os(variable)
@@ -303,6 +304,9 @@ fn check_system_roots() -> Result<(), StartError> {
     }
     Ok(())
 }
+
+/// A file that holds no CA.
+const NO_AUTHORITIES: &str = "/dev/null";
 
 /// What serves a connection, whatever listener it came by.
 pub fn edge(
@@ -333,6 +337,8 @@ fn proxy(
     };
     let conf = ServerConf {
         threads: config.threads,
+        // Each service brings the CAs that it is verified by. Those of the system are not needed.
+        ca_file: Some(NO_AUTHORITIES.into()),
         ..ServerConf::default()
     };
     let mut proxy = HttpProxy::new(gateway, Arc::new(conf));

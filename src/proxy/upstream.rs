@@ -2,8 +2,8 @@
 //! reads the addresses that were found last.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,6 +15,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use x509_parser::parse_x509_certificate;
 
 use super::exchange::Plain;
 use super::pinned::Pinned;
@@ -82,7 +83,10 @@ impl Peer {
         options.write_timeout = Some(upstream.timeout);
         options.idle_timeout = Some(IDLE);
         options.max_h2_streams = H2_STREAMS;
-        options.ca = upstream.ca.as_deref().map(authorities).transpose()?;
+        options.ca = match &upstream.ca {
+            Some(pem) => Some(authorities(pem)?),
+            None => is_https(&upstream.address).then(system_authorities),
+        };
         template.client_cert_key = upstream.client.as_ref().map(shown);
         template.group_key = group(upstream);
         if let (Some(id), UpstreamAddress::Network { host, .. }) = (&upstream.spiffe_id, &upstream.address) {
@@ -205,12 +209,34 @@ fn network(scheme: UpstreamScheme, host: &str, port: u16) -> (HttpPeer, Option<N
     (peer, name)
 }
 
+fn is_https(address: &UpstreamAddress) -> bool {
+    matches!(address, UpstreamAddress::Network { scheme, .. } if *scheme == UpstreamScheme::Https)
+}
+
+/// The CAs of the system, read when the first service needs them. The engine would read them at
+/// each start, for nothing in most cases.
+fn system_authorities() -> Arc<[WrappedX509]> {
+    static FOUND: OnceLock<Arc<[WrappedX509]>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "CAs of the system cannot be read");
+        }
+        let parsed = found.certs.iter().filter(|der| parse_x509_certificate(der).is_ok());
+        parsed.map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect()
+    });
+    if found.is_empty() {
+        tracing::warn!("the system has no CAs: no https service without `ca_file` can be reached");
+    }
+    Arc::clone(found)
+}
+
 fn authorities(pem: &[u8]) -> Result<Arc<[WrappedX509]>, String> {
     let mut found = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let der = certificate.map_err(|_| "the CA file of a service is unreadable")?;
         // The engine panics on what it cannot parse.
-        x509_parser::parse_x509_certificate(&der).map_err(|_| "the CA file of a service is unreadable")?;
+        parse_x509_certificate(&der).map_err(|_| "the CA file of a service is unreadable")?;
         found.push(WrappedX509::new(der.to_vec(), parse_x509));
     }
     Ok(found.into())

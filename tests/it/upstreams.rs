@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::harness::{
     Gateway, Latch, Reply, Request, Setup, Upstream,
-    certificates::{pki, server},
+    certificates::{authority, pki, server},
     http2::{H2Upstream, Http2},
     issuer::token,
     upstream::Recorded,
@@ -45,6 +45,22 @@ fn https_with_the_authority_that_the_policy_names() {
             assert_eq!(answer.text(), "{\"a\":1}");
             assert_eq!(gateway.reached(&request, &answer).values("x-forwarded-proto"), ["http"]);
         }
+    }
+}
+
+#[test]
+fn https_with_an_authority_of_the_system() {
+    let policy = TO
+        .replace("$wallet", WALLET_WITH_CA)
+        .replace(", ca_file: $folder/ca.crt", "");
+    for (file, want) in [("ca.crt", 200), ("rogue-ca.crt", 502)] {
+        let upstream = Upstream::tls(server(&pki().server, &[]), echo);
+        let setup = Setup::in_front_of(upstream).tls().policy("wallet", &policy);
+        let gateway = setup
+            .file("rogue-ca.crt", &authority("rogue").pem())
+            .env("SSL_CERT_FILE", file)
+            .start();
+        assert_eq!(gateway.send(&Request::get("/w/open/x")).status, want, "{file}");
     }
 }
 
