@@ -1,6 +1,6 @@
 # Each target installs what it needs (Debian, root); see .ci/install.
 
-.PHONY: help demo test lint check build attack fuzz proof guard bench audit ci
+.PHONY: help demo test lint check build attack fuzz proof guard bench pgo audit ci
 
 help:            ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
@@ -42,6 +42,10 @@ bench:           ## Sidegate beside nginx, HAProxy, Envoy and bare pingora; an h
 	@.ci/install bench
 	cargo build --release --locked
 	tests/bench/run $(CASES)
+
+pgo:             ## target/pgo/*/release/sidegate, built with what a load taught the compiler; half an hour
+	@.ci/install bench
+	tests/bench/pgo
 
 audit:           ## licences, sources and versions of all that is built in
 	@.ci/install audit

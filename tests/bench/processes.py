@@ -57,7 +57,7 @@ class Process:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
-            time.sleep(0.02)
+            time.sleep(0.001)
         self.stop()
         raise Failed(f"does not start: {self.log.read_text(errors='replace')[-800:].strip()}")
 
