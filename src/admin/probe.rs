@@ -2,16 +2,13 @@
 //! on loopback. It asks for one path that the configuration names, and nothing of who asks gets
 //! there; of the answer, nothing but its status gets out.
 
-use bytes::Bytes;
-use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
-use http::{Request, StatusCode};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::io;
+
+use http::StatusCode;
+use pingora::protocols::l4::stream::Stream;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::config::{ListenAddress, ProbeConfig};
@@ -20,7 +17,7 @@ use crate::config::{ListenAddress, ProbeConfig};
 pub(super) const PATH: &str = "/upstream/healthz";
 
 /// The longest head of an answer, in bytes.
-const HEAD_BYTES: usize = 16 * 1024;
+const HEAD_BYTES: u64 = 16 * 1024;
 
 /// Asks one service, once at a time.
 #[derive(Debug)]
@@ -75,33 +72,59 @@ impl Probe {
     }
 
     async fn fetch(&self) -> Result<StatusCode, String> {
-        let unreachable = |error| format!("the service cannot be reached: {error}");
+        let stream = self.connect().await;
+        let stream = stream.map_err(|error| format!("the service cannot be reached: {error}"))?;
+        let status = self.get(stream).await;
+        status.map_err(|error| format!("the service gave no answer: {error}"))
+    }
+
+    async fn connect(&self) -> io::Result<Stream> {
         match &self.config.upstream {
-            ListenAddress::Tcp(address) => self.get(TcpStream::connect(address).await.map_err(unreachable)?).await,
-            ListenAddress::Unix(path) => self.get(UnixStream::connect(path).await.map_err(unreachable)?).await,
+            ListenAddress::Tcp(address) => TcpStream::connect(address).await.map(Stream::from),
+            ListenAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::from),
         }
     }
 
-    async fn get(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<StatusCode, String> {
-        let failed = |error| format!("the service gave no answer: {error}");
-        let request = Request::get(self.config.path.as_str())
-            .header(HOST, &self.config.host)
-            .header(USER_AGENT, concat!("sidegate/", env!("CARGO_PKG_VERSION")))
-            .header(ACCEPT, "*/*")
-            .header(CONNECTION, "close")
-            .body(Empty::<Bytes>::new());
-        let request = request.map_err(|error| error.to_string())?;
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD_BYTES);
-        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        // Ends with this function: nobody wants the body.
-        let mut connections = JoinSet::new();
-        connections.spawn(connection);
-        let status = sender.send_request(request).await.map_err(failed)?.status();
+    async fn get(&self, mut stream: Stream) -> io::Result<StatusCode> {
+        let ProbeConfig { host, path, .. } = &self.config;
+        let agent = concat!("sidegate/", env!("CARGO_PKG_VERSION"));
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {agent}\r\naccept: */*\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await?;
+        stream.flush().await?;
+        status(&mut BufReader::new(stream.take(HEAD_BYTES))).await
+    }
+}
+
+/// The status of an answer with a complete head, once those are over that announce another (RFC 9110, 15.2).
+async fn status(answer: &mut (impl AsyncBufRead + Unpin)) -> io::Result<StatusCode> {
+    loop {
+        let first = line(answer).await?;
+        let status = status_code(&first).ok_or_else(|| io::Error::other("it is no HTTP"))?;
+        while !line(answer).await?.is_empty() {}
         match status.as_u16() {
-            200..=599 => Ok(status),
-            other => Err(format!("the service answered {other}")),
+            200..=599 => return Ok(status),
+            100 | 102..=199 => {}
+            other => return Err(io::Error::other(format!("its status is {other}"))),
         }
+    }
+}
+
+async fn line(answer: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    answer.read_until(b'\n', &mut line).await?;
+    let whole = line.strip_suffix(b"\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok(whole.strip_suffix(b"\r").unwrap_or(whole).to_vec())
+}
+
+/// RFC 9112, 4: `HTTP/1.1 200 OK`, or without the last word.
+fn status_code(line: &[u8]) -> Option<StatusCode> {
+    match line.strip_prefix(b"HTTP/1.")? {
+        [b'0'..=b'9', b' ', a, b, c] | [b'0'..=b'9', b' ', a, b, c, b' ', ..] => {
+            StatusCode::from_bytes(&[*a, *b, *c]).ok()
+        }
+        _ => None,
     }
 }
 
@@ -135,6 +158,31 @@ mod tests {
             path: "/health".parse().unwrap(),
             timeout: Duration::from_secs(5),
         })
+    }
+
+    #[tokio::test]
+    async fn a_status_is_that_of_a_complete_answer() {
+        for (answer, want) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", Some(200)),
+            ("HTTP/1.1 503\r\na: b\r\n\r\nbody", Some(503)),
+            ("HTTP/1.0 404 Not Found\n\n", Some(404)),
+            (
+                "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 204 \r\n\r\n",
+                Some(204),
+            ),
+            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", None),
+            ("HTTP/1.1 600 \r\n\r\n", None),
+            ("HTTP/1.1 2000 OK\r\n\r\n", None),
+            ("HTTP/1.1 20 OK\r\n\r\n", None),
+            ("HTTP/2 200\r\n\r\n", None),
+            ("HTTP/1.1 200 OK\r\n", None),
+            ("HTTP/1.1 200", None),
+            ("HTTP/1.1 103 \r\n\r\n", None),
+            ("", None),
+        ] {
+            let found = status(&mut answer.as_bytes()).await;
+            assert_eq!(found.ok().map(|status| status.as_u16()), want, "{answer:?}");
+        }
     }
 
     #[tokio::test]

@@ -135,7 +135,7 @@ fn a_service_that_does_not_answer_is_told_from_one_that_is_gone() {
         ("unix:/nobody/is/here", 503, "the service cannot be reached"),
         (&silent.url, 504, "the service did not answer in time"),
         (&babbling.url, 503, "the service gave no answer"),
-        (&switching.url, 503, "the service answered 101"),
+        (&switching.url, 503, "the service gave no answer: its status is 101"),
         (&endless.url, 503, "the service gave no answer"),
     ] {
         let setup = Setup::new().probe(&format!("upstream: '{url}', path: /, timeout: 500ms"));
