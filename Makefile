@@ -1,6 +1,6 @@
 # Each target installs what it needs (Debian, root); see .ci/install.
 
-.PHONY: help demo test lint check build attack fuzz proof guard bench pgo audit ci
+.PHONY: help demo test lint check build attack fuzz proof kubernetes guard bench pgo audit ci
 
 help:            ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
@@ -33,6 +33,10 @@ fuzz:            ## a minute of every fuzz target; SECONDS_EACH=600 for longer
 
 proof: build     ## beside an OpenID provider and clients that are not ours; needs Node
 	tests/proof/run
+
+kubernetes: build ## the manifests of deploy/kubernetes, with the program and without a cluster
+	@.ci/install kubernetes
+	tests/kubernetes/run target/release/sidegate
 
 guard:           ## instructions of what a request costs, against what is written down
 	@.ci/install guard

@@ -1,4 +1,5 @@
-//! `/metrics`, `/livez` and `/readyz` on their own listener, for one short request a connection.
+//! `/metrics`, `/livez`, `/readyz` and `/upstream/healthz` on their own listener, for one short
+//! request a connection.
 //! Nothing here changes anything.
 
 use std::sync::Arc;
@@ -18,6 +19,10 @@ use tokio::sync::Semaphore;
 use crate::jwks::KeySources;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
+
+mod probe;
+
+pub use probe::Probe;
 
 /// The most connections at a time; others are closed.
 const CONNECTIONS: usize = 128;
@@ -78,17 +83,27 @@ impl Readiness {
 pub struct Admin {
     metrics: Metrics,
     readiness: Arc<Readiness>,
+    probe: Option<Probe>,
 }
 
 impl Admin {
-    /// Serves the metrics and the readiness of a process.
-    pub fn new(metrics: Metrics, readiness: Arc<Readiness>) -> Self {
-        Self { metrics, readiness }
+    /// Serves the metrics and the readiness of a process, and what a probe finds.
+    pub fn new(metrics: Metrics, readiness: Arc<Readiness>, probe: Option<Probe>) -> Self {
+        Self {
+            metrics,
+            readiness,
+            probe,
+        }
     }
 
-    fn page(&self, path: &str) -> (StatusCode, String, Vec<u8>) {
+    async fn page(&self, path: &str) -> (StatusCode, String, Vec<u8>) {
         let text = "text/plain; charset=utf-8".to_owned();
         match path {
+            probe::PATH if let Some(probe) = &self.probe => {
+                let health = probe.ask().await;
+                let reason = health.reason.map_or_else(String::new, |reason| reason + "\n");
+                (health.status, text, reason.into_bytes())
+            }
             "/livez" => (StatusCode::OK, text, b"ok\n".to_vec()),
             "/readyz" => {
                 let (status, page) = self.readiness.page();
@@ -118,14 +133,17 @@ impl ServeHttp for Admin {
         let request = session.req_header();
         let readable = matches!(request.method, Method::GET | Method::HEAD);
         let (status, kind, body) = match readable {
-            true => self.page(request.uri.path()),
+            true => self.page(request.uri.path()).await,
             false => (StatusCode::METHOD_NOT_ALLOWED, "text/plain".into(), Vec::new()),
         };
         let mut response = Response::builder()
             .status(status)
             .header(CONTENT_TYPE, kind)
-            .header(CONTENT_LENGTH, body.len())
             .header(CACHE_CONTROL, "no-store");
+        // RFC 9110, 8.6.
+        if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            response = response.header(CONTENT_LENGTH, body.len());
+        }
         if !readable {
             response = response.header(ALLOW, "GET, HEAD");
         }

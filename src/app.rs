@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::admin::{Admin, AdminServer, Readiness};
+use crate::admin::{Admin, AdminServer, Probe, Readiness};
 use crate::announce;
 use crate::config::{ListenAddress, ServerConfig};
 use crate::control::place::Place;
@@ -191,10 +191,9 @@ impl App {
         let requests = at_most(config.limits.requests, room.requests, "requests");
         let places = Places::new(requests);
         let edge = edge(&config, (&policies, &store), &metrics, &places);
-        let mut admin = Service::new(
-            "admin".into(),
-            AdminServer::new(Admin::new(metrics.clone(), Arc::clone(&readiness))),
-        );
+        let probe = config.probe.clone().map(Probe::new);
+        let pages = Admin::new(metrics.clone(), Arc::clone(&readiness), probe);
+        let mut admin = Service::new("admin".into(), AdminServer::new(pages));
         admin.add_tcp(&sockets.admin.to_string());
         let mut services = vec![serve(admin, &sockets.fds, admin_stopping)];
         for (listener, address) in config.listeners.iter().zip(&sockets.listeners) {
@@ -268,9 +267,14 @@ impl App {
         }
     }
 
-    /// Ends: says so on `/readyz`, takes no more connections, lets requests end within the grace.
+    /// Ends: says so on `/readyz`, takes no more connections after the delay, lets requests end
+    /// within the grace.
     pub async fn stop(self) {
         self.readiness.set(false);
+        if !self.config.delay.is_zero() {
+            tracing::info!(delay = ?self.config.delay, "told to stop; connections are still taken");
+            tokio::time::sleep(self.config.delay).await;
+        }
         let _ = self.stop.send(true);
         let over = Instant::now() + self.config.grace;
         let left = self.connections.drained(self.config.grace).await;

@@ -17,16 +17,18 @@ use crate::policy_files::{LoadError, OsSources};
 mod control;
 pub mod document;
 mod limits;
+mod probe;
 pub mod store;
 mod tls;
 
 pub use control::ControlSocket;
 pub use document::{LogFormat, LogLevel};
 pub use limits::Limits;
+pub use probe::ProbeConfig;
 pub use store::StoreConfig;
 pub use tls::{KeyPairFiles, TlsFiles};
 
-use document::{AdminDocument, ConfigDocument, ListenerDocument};
+use document::{ConfigDocument, ListenerDocument};
 
 /// What flags and environment say; it beats the file.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +52,8 @@ pub struct ServerConfig {
     pub listeners: Vec<Listener>,
     /// Where operators connect.
     pub admin: SocketAddr,
+    /// What operators can have the service asked for.
+    pub probe: Option<ProbeConfig>,
     /// Where tokens are revoked on this machine.
     pub control: ControlSocket,
     /// A policy file, or a folder of them.
@@ -58,7 +62,9 @@ pub struct ServerConfig {
     pub store: StoreConfig,
     /// What a request may cost.
     pub limits: Limits,
-    /// How long requests in flight may take after SIGTERM.
+    /// How long connections are still taken after SIGTERM.
+    pub delay: Duration,
+    /// How long requests in flight may take after that.
     pub grace: Duration,
     /// Networks whose `x-forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -221,8 +227,11 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
             .collect(),
         None => vec![Listener::plain(listen_address("0.0.0.0:8080").ok()?)],
     };
-    let admin = match document.admin {
-        Some(AdminDocument { address }) => {
+    let (admin, probe) = document
+        .admin
+        .map_or((None, None), |admin| (admin.address, admin.probe));
+    let admin = match admin {
+        Some(address) => {
             let found = placed(socket_address(&address.value), &address, problems);
             take(found.map(ListenAddress::Tcp).as_ref(), &address, &mut taken, problems);
             found
@@ -251,10 +260,12 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         }
         threads.value
     });
+    let (delay, grace) = document.shutdown.map_or((None, None), |s| (s.delay, s.grace));
     let store = store::check(document.store, (base, &OsSources), problems);
     Some(ServerConfig {
         listeners,
         admin: admin?,
+        probe: probe.and_then(|probe| probe::check(probe, problems)),
         control,
         policies: base.join(
             document
@@ -263,10 +274,8 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         ),
         store: store?,
         limits: limits::check(document.limits, problems),
-        grace: document
-            .shutdown
-            .and_then(|s| s.grace)
-            .map_or(Duration::from_secs(20), |grace| grace.0),
+        delay: delay.map_or(Duration::ZERO, |delay| delay.0),
+        grace: grace.map_or(Duration::from_secs(20), |grace| grace.0),
         trusted_proxies,
         log,
         threads: usize::try_from(threads).unwrap_or(1),
@@ -362,14 +371,15 @@ mod tests {
         assert_eq!(config.control, ControlSocket::Default);
         assert_eq!(config.policies, Path::new("/etc/sidegate/policies"));
         assert_eq!(config.limits, Limits::default());
-        assert_eq!((config.threads, config.grace), (1, Duration::from_secs(20)));
+        assert_eq!((config.threads, config.probe), (1, None));
+        assert_eq!((config.delay, config.grace), (Duration::ZERO, Duration::from_secs(20)));
         assert!(config.trusted_proxies.is_empty());
     }
 
     #[test]
     fn everything_can_be_said() {
         let config = parse(
-            "version: 1\nlisteners:\n  - address: unix:/run/s.sock\n  - address: 127.0.0.1:8443\n    tls: { certificate: t.crt, key: /t.key, certificates: [{ certificate: u.crt, key: /u.key }], client_ca: ca.crt }\nadmin: { address: localhost:1 }\nlimits: { header_bytes: 1KiB, headers: 7, body_bytes: 2GiB, idle_timeout: 5s }\nshutdown: { grace: 5s }\ntrusted_proxies: [10.0.0.0/8, '::1']\nlog: { format: text, level: debug, access: false }\nthreads: 2\ncontrol: c.sock\nstore: memory\ndefaults: { errors: { format: problem, code_prefix: ERR_X } }\n",
+            "version: 1\nlisteners:\n  - address: unix:/run/s.sock\n  - address: 127.0.0.1:8443\n    tls: { certificate: t.crt, key: /t.key, certificates: [{ certificate: u.crt, key: /u.key }], client_ca: ca.crt }\nadmin: { address: localhost:1, probe: { upstream: 'unix:/run/app.sock', path: /up, timeout: 2s } }\nlimits: { header_bytes: 1KiB, headers: 7, body_bytes: 2GiB, idle_timeout: 5s }\nshutdown: { delay: 1s, grace: 5s }\ntrusted_proxies: [10.0.0.0/8, '::1']\nlog: { format: text, level: debug, access: false }\nthreads: 2\ncontrol: c.sock\nstore: memory\ndefaults: { errors: { format: problem, code_prefix: ERR_X } }\n",
         )
         .unwrap();
         let tls = config.listeners[1].tls.clone().unwrap();
@@ -384,6 +394,15 @@ mod tests {
         ];
         assert_eq!(tls.paths(), paths.map(PathBuf::from));
         assert_eq!(config.control, ControlSocket::At("/etc/sidegate/c.sock".into()));
+        let probe = config.probe.unwrap();
+        assert_eq!(
+            (probe.upstream.to_string(), probe.path.as_str()),
+            ("unix:/run/app.sock".into(), "/up")
+        );
+        assert_eq!(
+            [probe.timeout, config.delay, config.grace],
+            [2, 1, 5].map(Duration::from_secs)
+        );
         assert_eq!(config.limits.body_bytes, 2 << 30);
         assert_eq!(config.trusted_proxies.len(), 2);
         assert_eq!(config.log.format, LogFormat::Text);

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Exit;
 use super::output::{complain, print_line};
-use super::run::{block_on, no_threads, until_told_to_stop};
+use super::run::{block_on, no_threads, told_to_stop};
 use crate::app::StartError;
 use crate::config::{LogConfig, LogFormat, Overrides, ServerConfig};
 use crate::telemetry::{self, LogTarget};
@@ -60,7 +60,7 @@ async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
         demo.guide
     ));
     complain("requests:");
-    until_told_to_stop().await;
+    told_to_stop()?.await;
     demo.stop().await;
     Ok(())
 }

@@ -121,14 +121,15 @@ pub(super) fn refuse_to_start(error: LoadError) -> Exit {
 }
 
 async fn serve(config: ServerConfig, loaded: Loaded) -> Result<(), StartError> {
-    // Until it is listened to, the signal ends the process.
+    // Until they are listened to, signals end the process, or, as the first one of a container, are lost.
     let hangups = signal(SignalKind::hangup()).map_err(StartError::because)?;
+    let stopped = told_to_stop()?;
     let sockets = Sockets::open(&config)?;
     let mut app = App::start(config, loaded, sockets).await?;
     app.announce();
     app.follow_files();
     tokio::select! {
-        () = until_told_to_stop() => {}
+        () = stopped => {}
         () = reload_when_told(&app, hangups) => {}
     }
     app.stop().await;
@@ -148,16 +149,16 @@ pub(super) fn no_threads(error: &std::io::Error) -> Exit {
     could_not_run(format!("no threads can be started: {error}"))
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub(super) async fn until_told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Waits for SIGTERM or SIGINT, from now on.
+pub(super) fn told_to_stop() -> Result<impl Future<Output = ()>, StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::because)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::because)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Runs on a number of threads until it ends.

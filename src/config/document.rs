@@ -68,8 +68,20 @@ document! {
 
     /// Where operators connect.
     pub struct AdminDocument {
-        /// `host:port`.
-        address: Placed<String>,
+        /// `host:port`. Default: `127.0.0.1:9090`.
+        address: Option<Placed<String>>,
+        /// Makes `/upstream/healthz` ask the service.
+        probe: Option<ProbeDocument>,
+    }
+
+    /// The one request that the service gets from a probe. Only the status of the answer is told.
+    pub struct ProbeDocument {
+        /// The service on this machine: `http://127.0.0.1:PORT`, or `unix:/path`.
+        upstream: Placed<String>,
+        /// The path that tells how it is.
+        path: Placed<String>,
+        /// How long it may take to answer. Default 1s, at most 5s.
+        timeout: Option<Placed<Timeout>>,
     }
 
     /// What a request may cost.
@@ -100,7 +112,9 @@ document! {
 
     /// How the process ends.
     pub struct ShutdownDocument {
-        /// How long requests in flight may take after SIGTERM. Default 20s.
+        /// How long connections are still taken after SIGTERM, while nobody is told to come. Default 0s.
+        delay: Option<Period>,
+        /// How long requests in flight may take after that. Default 20s.
         grace: Option<Period>,
     }
 

@@ -70,6 +70,7 @@ mod tenant;
 mod tls_reload;
 mod upstream_failures;
 mod upstream_pool;
+mod upstream_probe;
 mod upstream_tls;
 mod upstreams;
 

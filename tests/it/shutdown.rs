@@ -188,6 +188,19 @@ fn a_request_that_never_ends_is_cut_when_the_grace_is_over() {
 }
 
 #[test]
+fn until_the_delay_is_over_it_serves_as_ever() {
+    let gateway = Setup::new()
+        .config("shutdown: { delay: 3s, grace: 15s }")
+        .policy("wallet", POLICY)
+        .start();
+    gateway.terminate();
+    eventually("/readyz is 503", || gateway.probe("/readyz") == Some(503));
+    // Whoever has not heard of it yet comes with a new connection.
+    gateway.allowed(&Request::get("/w/open/x"));
+    assert!(gateway.ended().success());
+}
+
+#[test]
 fn a_second_life_on_the_same_port_starts_at_once() {
     let (gateway, _) = holding();
     assert_eq!(gateway.send(&Request::get("/w/open/x")).status, 200);

@@ -43,6 +43,7 @@ pub(crate) struct Setup {
     descriptors: Option<u64>,
     unread: bool,
     config: String,
+    probe: String,
     listeners: Vec<String>,
     port: u16,
     tls_port: u16,
@@ -70,6 +71,7 @@ impl Setup {
             descriptors: None,
             unread: false,
             config: String::new(),
+            probe: String::new(),
             listeners: vec![format!("  - address: 127.0.0.1:{port}\n")],
             port,
             tls_port,
@@ -102,6 +104,12 @@ impl Setup {
     pub(crate) fn config(mut self, lines: &str) -> Self {
         self.config.push_str(lines);
         self.config.push('\n');
+        self
+    }
+
+    /// What `/upstream/healthz` asks for, as in `sidegate.yaml`.
+    pub(crate) fn probe(mut self, fields: &str) -> Self {
+        self.probe = format!(", probe: {{ {fields} }}");
         self
     }
 
@@ -175,9 +183,10 @@ impl Setup {
     /// Writes every file, without starting anything.
     pub(crate) fn write(&self) {
         let config = format!(
-            "version: 1\nlisteners:\n{}admin: {{ address: 127.0.0.1:{} }}\npolicies: $folder/policies\n{}",
+            "version: 1\nlisteners:\n{}admin: {{ address: 127.0.0.1:{}{} }}\npolicies: $folder/policies\n{}",
             self.listeners.concat(),
             self.admin_port,
+            self.probe,
             self.config
         );
         let config = ("sidegate.yaml".to_owned(), config);

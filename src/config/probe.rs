@@ -1,0 +1,120 @@
+//! Which path of the service the admin listener asks for probes, as the file says. Asks nothing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+
+use super::document::ProbeDocument;
+use super::{ListenAddress, listen_address, placed, socket_address};
+use crate::policy::problem::Problems;
+
+/// How long an answer may take where nothing is said: less than what a kubelet is usually told.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Well below the time that a connection to the admin listener has.
+const MAX_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The one request that is made for probes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// The service.
+    pub upstream: ListenAddress,
+    /// What the service is called in the request.
+    pub host: String,
+    /// What it is asked for.
+    pub path: PathAndQuery,
+    /// How long it may take to answer.
+    pub timeout: Duration,
+}
+
+/// A probe of a service on this machine.
+pub(super) fn check(document: ProbeDocument, problems: &mut Problems) -> Option<ProbeConfig> {
+    let ProbeDocument {
+        upstream,
+        path,
+        timeout,
+    } = document;
+    if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.value.0 > MAX_TIMEOUT) {
+        problems.add(&timeout.span, "a probe has `5s` at the most");
+    }
+    let service = placed(service(&upstream.value), &upstream, problems);
+    let path = placed(target(&path.value), &path, problems);
+    let (upstream, host) = service?;
+    Some(ProbeConfig {
+        upstream,
+        host,
+        path: path?,
+        timeout: timeout.map_or(TIMEOUT, |timeout| timeout.value.0),
+    })
+}
+
+/// Where a service is, and its name.
+fn service(text: &str) -> Result<(ListenAddress, String), String> {
+    let Some(authority) = text.strip_prefix("http://") else {
+        let socket = listen_address(text).ok();
+        let socket = socket.filter(|socket| matches!(socket, ListenAddress::Unix(_)));
+        return socket
+            .map(|socket| (socket, "localhost".to_owned()))
+            .ok_or_else(|| format!("`{text}` is neither `http://127.0.0.1:PORT` nor `unix:/path`"));
+    };
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    match socket_address(authority) {
+        Ok(address) if is_here(address) => Ok((ListenAddress::Tcp(address), authority.to_owned())),
+        Ok(_) => Err(format!(
+            "`{authority}` is not on this machine: only such services are probed"
+        )),
+        Err(_) => Err(format!("`{text}` is no URL such as `http://127.0.0.1:3000`")),
+    }
+}
+
+fn is_here(address: SocketAddr) -> bool {
+    address.ip().is_loopback() && address.port() != 0
+}
+
+fn target(text: &str) -> Result<PathAndQuery, String> {
+    let is_plain = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    let path = text.parse().ok().filter(|_| is_plain);
+    path.ok_or_else(|| format!("`{text}` is no path such as `/health`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_on_this_machine_are_probed_and_no_others() {
+        for (text, host) in [
+            ("http://127.0.0.1:3002", "127.0.0.1:3002"),
+            ("http://localhost:3002/", "localhost:3002"),
+            ("http://[::1]:3002", "[::1]:3002"),
+            ("unix:/run/app.sock", "localhost"),
+        ] {
+            assert_eq!(service(text).unwrap().1, host, "{text}");
+        }
+        for text in [
+            "http://10.0.0.1:80",
+            "http://0.0.0.0:3002",
+            "http://wallet:3002",
+            "http://127.0.0.1",
+            "http://127.0.0.1:0",
+            "http://127.0.0.1:3002/health",
+            "http://me@127.0.0.1:3002",
+            "https://127.0.0.1:3002",
+            "127.0.0.1:3002",
+            "unix:app.sock",
+        ] {
+            assert!(service(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_one_that_can_stand_in_a_request_line() {
+        for text in ["/", "/health", "/wallet/v1/_internal/health?deep=1"] {
+            assert_eq!(target(text).unwrap(), text);
+        }
+        for text in ["health", "", "/a b", "/a#b", "/ä", "http://127.0.0.1/health", "*"] {
+            assert!(target(text).is_err(), "{text}");
+        }
+    }
+}
