@@ -1,9 +1,9 @@
 # Each target installs what it needs (Debian, root); see .ci/install.
 
-.PHONY: help demo test lint check build attack fuzz proof guard bench audit ci
+.PHONY: help demo test lint check build attack fuzz proof guard bench audit image compose-test ci
 
 help:            ## these lines
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
 
 demo: tools      ## auth-svc, Integration Hub, Wallet and Sidegate on this machine
 	cargo run --quiet --locked -- demo
@@ -46,6 +46,14 @@ bench:           ## Sidegate beside nginx, HAProxy, Envoy and bare pingora; an h
 audit:           ## licences, sources and versions of all that is built in
 	@.ci/install audit
 	.ci/audit
+
+image:           ## the static program, and its image; deploy/Dockerfile needs no tools but Docker
+	@.ci/install image
+	tests/containers/image
+
+compose-test: image ## deploy/compose, brought up where Docker or podman runs, and called as in the demo
+	@.ci/install compose
+	tests/containers/compose
 
 ci:              ## what has to hold before a change lands
 	bash .ci/run
