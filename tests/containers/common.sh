@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # For the scripts beside it: a folder and processes that end with the script, the static program, and
 # container storage of their own.
 
@@ -15,12 +16,12 @@ fail() {
 # A process and all below it: what runs a container does not pass signals on.
 family() {
     local child
-    for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do family "$child"; done
+    for child in $(<"/proc/$1/task/$1/children"); do family "$child"; done
     echo "$1"
 }
 
 end_all() {
-    for pid in "${pids[@]}"; do kill $(family "$pid") 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do family "$pid" | xargs kill; done 2>/dev/null || true
     wait "${pids[@]}" 2>/dev/null || true
     rm -rf "$work"
 }
