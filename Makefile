@@ -1,9 +1,9 @@
 # Each target installs what it needs (Debian, root); see .ci/install.
 
-.PHONY: help demo test lint check build attack fuzz proof kubernetes guard bench pgo audit ci
+.PHONY: help demo test lint check build attack fuzz proof kubernetes guard bench pgo image compose-test audit ci
 
 help:            ## these lines
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
 
 demo: tools      ## auth-svc, Integration Hub, Wallet and Sidegate on this machine
 	cargo run --quiet --locked -- demo
@@ -54,6 +54,14 @@ pgo:             ## target/pgo/*/release/sidegate, built with what a load taught
 audit:           ## licences, sources and versions of all that is built in
 	@.ci/install audit
 	.ci/audit
+
+image:           ## the static program, and its image; deploy/Dockerfile needs no tools but Docker
+	@.ci/install image
+	tests/containers/image
+
+compose-test: image ## deploy/compose, brought up where Docker or podman runs, and called as in the demo
+	@.ci/install compose
+	tests/containers/compose
 
 ci:              ## what has to hold before a change lands
 	bash .ci/run

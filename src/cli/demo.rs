@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::Exit;
 use super::output::{complain, print_line};
@@ -11,8 +11,13 @@ use crate::app::StartError;
 use crate::config::{LogConfig, LogFormat, Overrides, ServerConfig};
 use crate::telemetry::{self, LogTarget};
 
+mod serve;
+
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Demo {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Where Sidegate listens in clear text
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     listen: String,
@@ -24,8 +29,17 @@ pub(super) struct Demo {
     tls_listen: SocketAddr,
 }
 
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Run one of the services behind Sidegate alone, as in a container
+    Serve(serve::Serve),
+}
+
 impl Demo {
     pub(super) fn execute(self) -> Exit {
+        if let Some(Part::Serve(serve)) = self.part {
+            return serve.execute();
+        }
         let overrides = Overrides {
             policies: None,
             listen: Some(self.listen),

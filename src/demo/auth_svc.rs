@@ -166,6 +166,10 @@ enum Endpoint {
 impl Endpoint {
     /// The endpoint at `path`, with or without one trailing slash.
     fn find(path: &str) -> Option<Self> {
+        // Where `sidegate healthcheck` asks.
+        if path == "/readyz" {
+            return Some(Self::Health);
+        }
         let path = path.strip_prefix(PREFIX)?;
         match path.strip_suffix('/').unwrap_or(path) {
             "/login" => Some(Self::Login),

@@ -1,7 +1,12 @@
 //! The program itself: usage, exit codes, flags and environment, and the small commands.
 
-use std::net::TcpListener;
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    process::Stdio,
+};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::harness::{
@@ -202,4 +207,25 @@ fn healthcheck_answers_by_its_exit_code() {
     assert_eq!(healthy(&admin), Some(0));
     let nobody = format!("127.0.0.1:{}", free_port());
     assert!(matches!(healthy(&nobody), Some(1 | 2)));
+}
+
+#[test]
+fn a_service_of_the_demo_runs_alone_until_it_is_told_to_stop() {
+    let setup = setup().file("secret", "0123456789abcdef0123456789abcdef\n");
+    let auth_svc = ["demo", "serve", "auth-svc", "--listen", "127.0.0.1:0"];
+    assert_eq!(setup.run(&auth_svc).status.code(), Some(2), "it has no secret");
+    for arguments in [
+        [&auth_svc[..], &["--wallet-secret", "secret"]].concat(),
+        vec!["demo", "serve", "wallet", "--listen", "127.0.0.1:0"],
+    ] {
+        let mut service = setup.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(service.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let address = line.trim_end().rsplit(' ').next().unwrap();
+        let health = output(setup.command(&["healthcheck", "--admin", address]));
+        assert_eq!(health.status.code(), Some(0), "{arguments:?}: {}", text(&health));
+        kill_process(Pid::from_child(&service), Signal::TERM).unwrap();
+        assert_eq!(service.wait().unwrap().code(), Some(0), "{arguments:?}");
+    }
 }

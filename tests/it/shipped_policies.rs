@@ -1,6 +1,6 @@
 //! The files of `policies/`: the two services and auth-svc, exactly as the contract gives them.
 
-use std::sync::Arc;
+use std::{fs, path::Path, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -197,4 +197,26 @@ fn auth_svc_is_open_and_told_the_tenant_that_was_asked_for() {
     );
     assert_eq!(seen.values("x-tenant-id"), [TENANT]);
     assert_eq!(seen.values("x-user-id"), [""; 0]);
+}
+
+#[test]
+fn those_of_the_compose_project_differ_in_addresses_and_secrets_only() {
+    let rules = |folder: &str, name: &str| -> Vec<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
+        let text = fs::read_to_string(path).unwrap();
+        let rules = text.lines().map(|line| line.split(" # ").next().unwrap().trim_end());
+        let own = |line: &&str| {
+            let line = line.trim_start();
+            let place = ["upstream:", "keys: {"].iter().any(|start| line.starts_with(start));
+            !line.is_empty() && !line.starts_with('#') && !place && !line.contains("secret: {")
+        };
+        rules.filter(own).map(str::to_owned).collect()
+    };
+    for name in ["auth.yaml", "integration-hub.yaml", "wallet.yaml"] {
+        assert_eq!(
+            rules("deploy/compose/policies", name),
+            rules("policies", name),
+            "{name}"
+        );
+    }
 }

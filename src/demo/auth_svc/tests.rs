@@ -121,6 +121,7 @@ async fn a_long_body_is_refused() {
 #[tokio::test]
 async fn paths_and_methods() {
     for (method, path, status) in [
+        ("GET", "/readyz", 200),
         ("GET", "/auth/v1/health", 200),
         ("GET", "/auth/v1/health/", 200),
         ("HEAD", "/auth/v1/health", 200),
