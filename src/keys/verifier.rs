@@ -15,7 +15,7 @@ use super::KeyProblem;
 #[derive(Clone)]
 pub(super) enum Verifier {
     /// A shared secret.
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     /// A public key.
     Public(ParsedPublicKey),
 }
@@ -51,7 +51,7 @@ impl Verifier {
         use DecodingKeyKind::{RsaModulusExponent, SecretOrDer};
         let public = match (known(algorithm), key.kind()) {
             (Some(Known::Hmac(algorithm)), SecretOrDer(secret)) => {
-                return Ok(Self::Secret(hmac::Key::new(algorithm, secret)));
+                return Ok(Self::Secret(Box::new(hmac::Key::new(algorithm, secret))));
             }
             (Some(Known::Rsa(algorithm)), RsaModulusExponent { n, e }) => {
                 RsaPublicKeyComponents { n, e }.to_parsed_public_key(algorithm).ok()
