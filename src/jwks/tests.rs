@@ -14,8 +14,8 @@ async fn key_server() -> (String, Arc<AtomicUsize>) {
     let url = format!("http://{}/keys", listener.local_addr().unwrap());
     let fetches = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&fetches);
-    let coordinate = URL_SAFE_NO_PAD.encode([1; 32]);
-    let body = format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"k","x":"{coordinate}","y":"{coordinate}"}}]}}"#);
+    let x = URL_SAFE_NO_PAD.encode([1; 32]);
+    let body = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"k","x":"{x}"}}]}}"#);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = Vec::new();
@@ -32,7 +32,7 @@ async fn key_server() -> (String, Arc<AtomicUsize>) {
 fn policy(prefix: &str, url: &str) -> String {
     format!(
         "{{ version: 1, service: s, prefix: /{prefix}, upstream: {{ url: 'http://127.0.0.1:1' }},
-           jwt: {{ issuers: [{{ issuer: i-{prefix}, audience: unchecked, algorithms: [ES256], keys: {{ jwks: {{ url: '{url}' }} }} }}] }},
+           jwt: {{ issuers: [{{ issuer: i-{prefix}, audience: unchecked, algorithms: [EdDSA], keys: {{ jwks: {{ url: '{url}' }} }} }}] }},
            routes: [{{ path: /*, auth: jwt }}] }}"
     )
 }

@@ -1,3 +1,6 @@
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -16,8 +19,19 @@ fn rsa(bits: usize) -> Value {
     json!({ "kty": "RSA", "kid": "k", "n": encoded(&modulus), "e": "AQAB" })
 }
 
+/// A new key, if there is one of that curve with coordinates of that length.
 fn ec(curve: &str, length: usize) -> Value {
-    json!({ "kty": "EC", "kid": "k", "crv": curve, "x": encoded(&vec![1; length]), "y": encoded(&vec![2; length]) })
+    let signing = match (curve, length) {
+        ("P-256", 32) => Some(&ECDSA_P256_SHA256_FIXED_SIGNING),
+        ("P-384", 48) => Some(&ECDSA_P384_SHA384_FIXED_SIGNING),
+        _ => None,
+    };
+    let point = match signing {
+        Some(signing) => EcdsaKeyPair::generate(signing).unwrap().public_key().as_ref().to_vec(),
+        None => vec![4; 1 + 2 * length],
+    };
+    let (x, y) = point[1..].split_at(length);
+    json!({ "kty": "EC", "kid": "k", "crv": curve, "x": encoded(x), "y": encoded(y) })
 }
 
 fn oct(length: usize) -> Value {
@@ -66,6 +80,11 @@ fn keys_of_a_set_are_bound_or_refused() {
         (rsa(16384), 0, "has 16384 bits"),
         (ec("P-256", 32), 1, ""),
         (ec("P-384", 48), 1, ""),
+        (
+            with(ec("P-256", 32), &json!({ "y": encoded(&[1; 32]) })),
+            0,
+            "not one of its kind",
+        ),
         (ec("P-256", 31), 0, "is not 32 bytes long"),
         (ec("P-384", 32), 0, "is not 48 bytes long"),
         (ec("P-521", 66), 0, "name no key"),
