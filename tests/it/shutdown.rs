@@ -71,7 +71,7 @@ fn a_request_whose_head_is_on_its_way_is_taken() {
     let mut wire = gateway.connect();
     wire.write(first);
     eventually("it has begun", || {
-        gateway.metric("sidegate_connections", &[]) == Some(1.0)
+        gateway.metric("sidegate_connections", &[]) == Some(1.0) && nothing_is_unread(gateway.port)
     });
     gateway.terminate();
     eventually("it is no longer ready", || gateway.probe("/readyz") != Some(200));
@@ -79,6 +79,19 @@ fn a_request_whose_head_is_on_its_way_is_taken() {
     let answer = wire.answer("GET").unwrap();
     assert_eq!((answer.status, answer.keeps_alive()), (200, false));
     assert!(gateway.ended().success());
+}
+
+/// Whether all that came to a port of this machine was read, as the kernel has it.
+fn nothing_is_unread(port: u16) -> bool {
+    let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let mut of_port = connections.lines().skip(1).filter_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (local, queues) = (fields[1], fields[4]);
+        local
+            .ends_with(&format!(":{port:04X}"))
+            .then(|| queues.ends_with(":00000000"))
+    });
+    of_port.all(|read| read)
 }
 
 #[test]

@@ -135,7 +135,9 @@ fn a_redis_that_wants_a_certificate_is_shown_one() {
     };
     let shown = store(", client_certificate: client.pem, client_key: client.key");
     let gateway = files(setup()).config(&shown).start();
-    assert_eq!(gateway.metric("sidegate_store_up", &[]), Some(1.0));
+    eventually("the store is up", || {
+        gateway.metric("sidegate_store_up", &[]) == Some(1.0)
+    });
     let gateway = files(setup()).config(&store("")).start();
     assert_eq!(gateway.metric("sidegate_store_up", &[]), Some(0.0));
     let wrong = store(", client_certificate: client.pem, client_key: client.pem");
