@@ -188,7 +188,7 @@ impl Shared {
         }
         let now = jiff::Timestamp::now();
         for (issuer, result) in results {
-            self.metrics.jwks_refresh(&issuer, result, now);
+            self.metrics.jwks_refresh(&issuer, result, now, self.remote.max_stale);
         }
         if outcome != Outcome::Failed {
             issuers.latest = fetched.as_ref().ok().cloned();

@@ -382,10 +382,7 @@ fn in_a_cluster() {
     // By chance no node is left out: one in 10^10 times.
     runtime().block_on(async {
         for _ in 0..64 {
-            assert_eq!(
-                one.store.claim(key(), Uuid::new_v4(), LEASE).await,
-                Ok(Claim::Granted)
-            );
+            assert_eq!(one.store.claim(key(), Uuid::new_v4(), LEASE).await, Ok(Claim::Granted));
         }
     });
     let holds = |node: &Redis| node.ask::<usize>(&["DBSIZE"]) > 0;
