@@ -1,17 +1,17 @@
 //! What Prometheus scrapes. Label values come from policies and closed sets, never from clients.
 
-use std::time::Duration;
-
 use prometheus::core::Collector;
 use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::policy::token_cache::Lookup;
 
 mod children;
+mod keys;
 mod requests;
 mod shared;
 mod store;
 
+pub use keys::{KeyMetrics, KeyRefresh};
 pub use requests::{At, PolicyMetrics};
 pub use shared::SharedStateMetrics;
 pub use store::StoreMetrics;
@@ -33,10 +33,7 @@ pub struct Metrics {
     requests_limit: Gauge,
     connections_limit: GaugeVec,
     token_cache: [IntCounter; Lookup::ALL.len()],
-    jwks_refreshes: IntCounterVec,
-    jwks_last_success: GaugeVec,
-    jwks_expiry: GaugeVec,
-    jwks_keys: GaugeVec,
+    jwks: KeyMetrics,
     policy_reloads: IntCounterVec,
     policy_last_success: Gauge,
     policy_last_successful: IntGauge,
@@ -86,26 +83,7 @@ impl Metrics {
                 &["listener"],
             )?,
             token_cache: token_cache(&registry)?,
-            jwks_refreshes: counter(
-                "sidegate_jwks_refreshes_total",
-                "Fetches of key sets, by issuer and result.",
-                &["issuer", "result"],
-            )?,
-            jwks_last_success: gauge(
-                "sidegate_jwks_last_success_timestamp_seconds",
-                "When the key set of an issuer was last had.",
-                &["issuer"],
-            )?,
-            jwks_expiry: gauge(
-                "sidegate_jwks_expiry_timestamp_seconds",
-                "Until when the keys of an issuer serve, if they cannot be fetched any more.",
-                &["issuer"],
-            )?,
-            jwks_keys: gauge(
-                "sidegate_jwks_keys",
-                "Keys of an issuer that are in force.",
-                &["issuer"],
-            )?,
+            jwks: KeyMetrics::new(&registry)?,
             policy_reloads: counter(
                 "sidegate_policy_reloads_total",
                 "Times that the policies were read, the start included, by result.",
@@ -212,28 +190,9 @@ impl Metrics {
         }
     }
 
-    /// Counts a fetch of a key set, and notes when it went well, and how long its keys serve.
-    pub fn jwks_refresh(&self, issuer: &str, result: KeyRefresh, now: jiff::Timestamp, max_stale: Duration) {
-        self.jwks_refreshes.with_label_values(&[issuer, result.label()]).inc();
-        if result != KeyRefresh::Failure {
-            let now = seconds(now.as_second());
-            self.jwks_last_success.with_label_values(&[issuer]).set(now);
-            let expiry = now + max_stale.as_secs_f64();
-            self.jwks_expiry.with_label_values(&[issuer]).set(expiry);
-        }
-    }
-
-    /// Notes how many keys of an issuer are in force.
-    pub fn jwks_keys(&self, issuer: &str, count: usize) {
-        self.jwks_keys.with_label_values(&[issuer]).set(number(count));
-    }
-
-    /// Shows an issuer's keys no longer: no policy trusts it.
-    pub fn jwks_forget(&self, issuer: &str) {
-        // An error says that there was nothing to show.
-        let _ = self.jwks_keys.remove_label_values(&[issuer]);
-        let _ = self.jwks_last_success.remove_label_values(&[issuer]);
-        let _ = self.jwks_expiry.remove_label_values(&[issuer]);
+    /// What is counted of keys that are fetched.
+    pub fn jwks(&self) -> &KeyMetrics {
+        &self.jwks
     }
 
     /// Notes that policies came into force, and which ones they replace.
@@ -258,11 +217,8 @@ impl Metrics {
         // Both are there from the start, so that the first failure is an increase.
         let [good, bad] =
             ["success", "failure"].map(|result| self.certificate_reloads.with_label_values(&[listener, result]));
-        if success {
-            good.inc()
-        } else {
-            bad.inc()
-        }
+        let counter = if success { good } else { bad };
+        counter.inc();
         let last = self.certificate_last_successful.with_label_values(&[listener]);
         last.set(f64::from(u8::from(success)));
     }
@@ -291,27 +247,6 @@ fn token_cache(registry: &Registry) -> Result<[IntCounter; Lookup::ALL.len()], p
     Ok(Lookup::ALL.map(|lookup| lookups.with_label_values(&[lookup.label()])))
 }
 
-/// What became of a fetch of a key set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KeyRefresh {
-    /// A set came.
-    Success,
-    /// The server says that the last set has not changed.
-    NotModified,
-    /// No set came, or none with a key for the issuer.
-    Failure,
-}
-
-impl KeyRefresh {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::NotModified => "not_modified",
-            Self::Failure => "failure",
-        }
-    }
-}
-
 fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
@@ -328,13 +263,17 @@ fn seconds(at: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn the_page_has_what_was_counted() {
         let metrics = Metrics::new().unwrap();
-        let hour = Duration::from_secs(3600);
-        metrics.jwks_refresh("i", KeyRefresh::Success, jiff::Timestamp::UNIX_EPOCH, hour);
+        let hour = Duration::from_hours(1);
+        metrics
+            .jwks()
+            .refreshed("i", KeyRefresh::Success, jiff::Timestamp::UNIX_EPOCH, hour);
         metrics.requests_limit(7);
         metrics.connections_limit("l", 9);
         let page = page(&metrics);
@@ -349,7 +288,7 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line} in {page}");
         }
-        metrics.jwks_forget("i");
+        metrics.jwks().forget("i");
         assert!(!self::page(&metrics).contains("expiry_timestamp_seconds{issuer"));
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod issuer;
 pub(crate) mod message;
+pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod setup;
 pub(crate) mod toxic;

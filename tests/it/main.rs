@@ -41,6 +41,7 @@ mod keep_alive;
 mod kubernetes;
 mod layers;
 mod malformed;
+mod monitoring;
 mod mtls;
 mod observability;
 mod oidc;
