@@ -197,19 +197,19 @@ impl Metrics {
 
     /// Notes that policies came into force, and which ones they replace.
     pub fn policies_in_force(&self, hash: &str, before: Option<&str>, now: jiff::Timestamp) {
-        self.policy_reloads.with_label_values(&["success"]).inc();
         self.policy_last_success.set(seconds(now.as_second()));
         self.policy_last_successful.set(1);
         self.policy_info.with_label_values(&[hash]).set(1.0);
         if let Some(before) = before.filter(|before| *before != hash) {
             let _ = self.policy_info.remove_label_values(&[before]);
         }
+        self.policy_reloads.with_label_values(&["success"]).inc();
     }
 
     /// Counts changed files that did not come into force.
     pub fn policies_refused(&self) {
-        self.policy_reloads.with_label_values(&["failure"]).inc();
         self.policy_last_successful.set(0);
+        self.policy_reloads.with_label_values(&["failure"]).inc();
     }
 
     /// Counts a time that the certificates of a listener were read.
@@ -217,10 +217,10 @@ impl Metrics {
         // Both are there from the start, so that the first failure is an increase.
         let [good, bad] =
             ["success", "failure"].map(|result| self.certificate_reloads.with_label_values(&[listener, result]));
-        let counter = if success { good } else { bad };
-        counter.inc();
         let last = self.certificate_last_successful.with_label_values(&[listener]);
         last.set(f64::from(u8::from(success)));
+        let counter = if success { good } else { bad };
+        counter.inc();
     }
 
     /// What is counted of shared state.

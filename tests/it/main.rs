@@ -25,6 +25,7 @@ mod connections;
 mod control_socket;
 mod forged_identity;
 mod forwarding_headers;
+mod fronts;
 mod grpc;
 mod harness;
 mod hostile_bytes;

@@ -205,8 +205,10 @@ fn what_does_not_check_out_leaves_the_last_good_one() {
     // What was refused may also be taken back.
     fs::write(&path, &bad).unwrap();
     promptly("it is refused again", || reloads(&gateway, "failure") == 2);
+    assert!(last("sidegate_policy_last_reload_successful") < 1.0);
     change(&gateway, "policies/wallet.yaml", "two");
     promptly("and taken back", || reloads(&gateway, "success") == 3);
+    assert!(last("sidegate_policy_last_reload_successful") > 0.0);
     opens(&gateway, "two");
 }
 
