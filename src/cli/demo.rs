@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Exit;
 use super::output::{complain, print_line};
-use super::run::{block_on, no_threads, until_told_to_stop};
+use super::run::{StopSignals, block_on, no_threads};
 use crate::app::StartError;
 use crate::config::{LogConfig, LogFormat, Overrides, ServerConfig};
 use crate::telemetry::{self, LogTarget};
@@ -50,6 +50,7 @@ impl Demo {
 }
 
 async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
+    let stop = StopSignals::listen()?;
     let demo = crate::demo::Demo::start(config, tls).await.map_err(|error| {
         StartError::because(format!(
             "{error}; `--listen`, `--admin` and `--tls-listen` choose other addresses"
@@ -60,7 +61,7 @@ async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
         demo.guide
     ));
     complain("requests:");
-    until_told_to_stop().await;
+    stop.received().await;
     demo.stop().await;
     Ok(())
 }

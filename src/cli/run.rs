@@ -121,14 +121,15 @@ pub(super) fn refuse_to_start(error: LoadError) -> Exit {
 }
 
 async fn serve(config: ServerConfig, loaded: Loaded) -> Result<(), StartError> {
-    // Until it is listened to, the signal ends the process.
+    // Until they are listened to, signals end the process; and who sees it ready may send one.
     let hangups = signal(SignalKind::hangup()).map_err(StartError::because)?;
+    let stop = StopSignals::listen()?;
     let sockets = Sockets::open(&config)?;
     let mut app = App::start(config, loaded, sockets).await?;
     app.announce();
     app.follow_files();
     tokio::select! {
-        () = until_told_to_stop() => {}
+        () = stop.received() => {}
         () = reload_when_told(&app, hangups) => {}
     }
     app.stop().await;
@@ -148,15 +149,28 @@ pub(super) fn no_threads(error: &std::io::Error) -> Exit {
     could_not_run(format!("no threads can be started: {error}"))
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub(super) async fn until_told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT, from when they are listened to.
+pub(super) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Begins to listen.
+    pub(super) fn listen() -> Result<Self, StartError> {
+        let [terminate, interrupt] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        Ok(Self {
+            terminate: terminate.map_err(StartError::because)?,
+            interrupt: interrupt.map_err(StartError::because)?,
+        })
+    }
+
+    /// Waits for one of them, if none has come already.
+    pub(super) async fn received(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 
