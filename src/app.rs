@@ -190,6 +190,7 @@ impl App {
         let reload = Trigger::default();
         let requests = at_most(config.limits.requests, room.requests, "requests");
         let places = Places::new(requests);
+        metrics.requests_limit(requests);
         let edge = edge(&config, (&policies, &store), &metrics, &places);
         let probe = config.probe.clone().map(Probe::new);
         let pages = Admin::new(metrics.clone(), Arc::clone(&readiness), probe);

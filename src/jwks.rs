@@ -77,7 +77,7 @@ impl KeySources {
         };
         let by_remote = wanted.into_iter().map(start).collect();
         for gone in known.issuers.difference(&issuers) {
-            self.metrics.jwks_forget(gone);
+            self.metrics.jwks().forget(gone);
         }
         self.sources.store(Arc::new(Sources { by_remote, issuers }));
     }

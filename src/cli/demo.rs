@@ -64,6 +64,7 @@ impl Demo {
 }
 
 async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
+    let stopped = told_to_stop()?;
     let demo = crate::demo::Demo::start(config, tls).await.map_err(|error| {
         StartError::because(format!(
             "{error}; `--listen`, `--admin` and `--tls-listen` choose other addresses"
@@ -74,7 +75,7 @@ async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
         demo.guide
     ));
     complain("requests:");
-    told_to_stop()?.await;
+    stopped.await;
     demo.stop().await;
     Ok(())
 }

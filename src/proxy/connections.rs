@@ -62,6 +62,7 @@ pub struct Slots {
 impl Slots {
     /// As many as `most`, all of them free.
     pub fn new(listener: &str, most: usize, all: &Arc<Connections>, metrics: &Metrics) -> Self {
+        metrics.connections_limit(listener, most);
         Self {
             listener: listener.to_owned(),
             most,

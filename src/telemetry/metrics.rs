@@ -6,10 +6,12 @@ use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, 
 use crate::policy::token_cache::Lookup;
 
 mod children;
+mod keys;
 mod requests;
 mod shared;
 mod store;
 
+pub use keys::{KeyMetrics, KeyRefresh};
 pub use requests::{At, PolicyMetrics};
 pub use shared::SharedStateMetrics;
 pub use store::StoreMetrics;
@@ -28,15 +30,17 @@ pub struct Metrics {
     in_flight: IntGauge,
     connections: IntGauge,
     connections_refused: IntCounterVec,
+    requests_limit: Gauge,
+    connections_limit: GaugeVec,
     token_cache: [IntCounter; Lookup::ALL.len()],
-    jwks_refreshes: IntCounterVec,
-    jwks_last_success: GaugeVec,
-    jwks_keys: GaugeVec,
+    jwks: KeyMetrics,
     policy_reloads: IntCounterVec,
     policy_last_success: Gauge,
+    policy_last_successful: IntGauge,
     policy_info: GaugeVec,
     certificate_expiry: GaugeVec,
     certificate_reloads: IntCounterVec,
+    certificate_last_successful: GaugeVec,
     store: StoreMetrics,
     shared: SharedStateMetrics,
 }
@@ -66,22 +70,20 @@ impl Metrics {
                 "Connections for which a listener had no room.",
                 &["listener"],
             )?,
+            requests_limit: register(
+                &registry,
+                Gauge::new(
+                    "sidegate_requests_limit",
+                    "Requests that may be with services at a time.",
+                )?,
+            )?,
+            connections_limit: gauge(
+                "sidegate_connections_limit",
+                "Client connections that a listener takes at a time.",
+                &["listener"],
+            )?,
             token_cache: token_cache(&registry)?,
-            jwks_refreshes: counter(
-                "sidegate_jwks_refreshes_total",
-                "Fetches of key sets, by issuer and result.",
-                &["issuer", "result"],
-            )?,
-            jwks_last_success: gauge(
-                "sidegate_jwks_last_success_timestamp_seconds",
-                "When the key set of an issuer was last had.",
-                &["issuer"],
-            )?,
-            jwks_keys: gauge(
-                "sidegate_jwks_keys",
-                "Keys of an issuer that are in force.",
-                &["issuer"],
-            )?,
+            jwks: KeyMetrics::new(&registry)?,
             policy_reloads: counter(
                 "sidegate_policy_reloads_total",
                 "Times that the policies were read, the start included, by result.",
@@ -92,6 +94,13 @@ impl Metrics {
                 Gauge::new(
                     "sidegate_policy_last_reload_success_timestamp_seconds",
                     "When the policies in force were read.",
+                )?,
+            )?,
+            policy_last_successful: register(
+                &registry,
+                IntGauge::new(
+                    "sidegate_policy_last_reload_successful",
+                    "Whether the policies as they were last read are in force: 1 or 0.",
                 )?,
             )?,
             policy_info: gauge(
@@ -108,6 +117,11 @@ impl Metrics {
                 "sidegate_certificate_reloads_total",
                 "Times that the certificates of a listener were read, the start included, by result.",
                 &["listener", "result"],
+            )?,
+            certificate_last_successful: gauge(
+                "sidegate_certificate_last_reload_successful",
+                "Whether the certificates of a listener as they were last read are in force: 1 or 0.",
+                &["listener"],
             )?,
             store: StoreMetrics::new(&registry)?,
             shared: SharedStateMetrics::new(&registry)?,
@@ -157,6 +171,16 @@ impl Metrics {
         self.connections_refused.with_label_values(&[listener])
     }
 
+    /// Notes how many requests may be with services at a time.
+    pub fn requests_limit(&self, most: usize) {
+        self.requests_limit.set(number(most));
+    }
+
+    /// Notes how many connections a listener takes at a time.
+    pub fn connections_limit(&self, listener: &str, most: usize) {
+        self.connections_limit.with_label_values(&[listener]).set(number(most));
+    }
+
     /// Counts a token that was looked for among those that are known.
     pub fn token_lookup(&self, lookup: Lookup) {
         let [hit, miss] = &self.token_cache;
@@ -166,41 +190,25 @@ impl Metrics {
         }
     }
 
-    /// Counts a fetch of a key set, and notes when it went well.
-    pub fn jwks_refresh(&self, issuer: &str, result: KeyRefresh, now: jiff::Timestamp) {
-        self.jwks_refreshes.with_label_values(&[issuer, result.label()]).inc();
-        if result != KeyRefresh::Failure {
-            self.jwks_last_success
-                .with_label_values(&[issuer])
-                .set(seconds(now.as_second()));
-        }
-    }
-
-    /// Notes how many keys of an issuer are in force.
-    pub fn jwks_keys(&self, issuer: &str, count: usize) {
-        let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        self.jwks_keys.with_label_values(&[issuer]).set(count);
-    }
-
-    /// Shows an issuer's keys no longer: no policy trusts it.
-    pub fn jwks_forget(&self, issuer: &str) {
-        // An error says that there was nothing to show.
-        let _ = self.jwks_keys.remove_label_values(&[issuer]);
-        let _ = self.jwks_last_success.remove_label_values(&[issuer]);
+    /// What is counted of keys that are fetched.
+    pub fn jwks(&self) -> &KeyMetrics {
+        &self.jwks
     }
 
     /// Notes that policies came into force, and which ones they replace.
     pub fn policies_in_force(&self, hash: &str, before: Option<&str>, now: jiff::Timestamp) {
-        self.policy_reloads.with_label_values(&["success"]).inc();
         self.policy_last_success.set(seconds(now.as_second()));
+        self.policy_last_successful.set(1);
         self.policy_info.with_label_values(&[hash]).set(1.0);
         if let Some(before) = before.filter(|before| *before != hash) {
             let _ = self.policy_info.remove_label_values(&[before]);
         }
+        self.policy_reloads.with_label_values(&["success"]).inc();
     }
 
     /// Counts changed files that did not come into force.
     pub fn policies_refused(&self) {
+        self.policy_last_successful.set(0);
         self.policy_reloads.with_label_values(&["failure"]).inc();
     }
 
@@ -209,7 +217,10 @@ impl Metrics {
         // Both are there from the start, so that the first failure is an increase.
         let [good, bad] =
             ["success", "failure"].map(|result| self.certificate_reloads.with_label_values(&[listener, result]));
-        if success { good.inc() } else { bad.inc() }
+        let last = self.certificate_last_successful.with_label_values(&[listener]);
+        last.set(f64::from(u8::from(success)));
+        let counter = if success { good } else { bad };
+        counter.inc();
     }
 
     /// What is counted of shared state.
@@ -236,30 +247,13 @@ fn token_cache(registry: &Registry) -> Result<[IntCounter; Lookup::ALL.len()], p
     Ok(Lookup::ALL.map(|lookup| lookups.with_label_values(&[lookup.label()])))
 }
 
-/// What became of a fetch of a key set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KeyRefresh {
-    /// A set came.
-    Success,
-    /// The server says that the last set has not changed.
-    NotModified,
-    /// No set came, or none with a key for the issuer.
-    Failure,
-}
-
-impl KeyRefresh {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::NotModified => "not_modified",
-            Self::Failure => "failure",
-        }
-    }
-}
-
 fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
+}
+
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^53")]
@@ -269,20 +263,56 @@ fn seconds(at: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn the_page_has_what_was_counted() {
         let metrics = Metrics::new().unwrap();
-        metrics.jwks_refresh("i", KeyRefresh::Success, jiff::Timestamp::UNIX_EPOCH);
-        let (_, page) = metrics.page().unwrap();
-        let page = String::from_utf8(page).unwrap();
+        let hour = Duration::from_hours(1);
+        metrics
+            .jwks()
+            .refreshed("i", KeyRefresh::Success, jiff::Timestamp::UNIX_EPOCH, hour);
+        metrics.requests_limit(7);
+        metrics.connections_limit("l", 9);
+        let page = page(&metrics);
         for line in [
             r#"sidegate_jwks_refreshes_total{issuer="i",result="success"} 1"#,
+            r#"sidegate_jwks_last_success_timestamp_seconds{issuer="i"} 0"#,
+            r#"sidegate_jwks_expiry_timestamp_seconds{issuer="i"} 3600"#,
             "sidegate_requests_in_flight 0",
+            "sidegate_requests_limit 7",
+            r#"sidegate_connections_limit{listener="l"} 9"#,
             "process_resident_memory_bytes",
         ] {
             assert!(page.contains(line), "{line} in {page}");
         }
+        metrics.jwks().forget("i");
+        assert!(!self::page(&metrics).contains("expiry_timestamp_seconds{issuer"));
+    }
+
+    #[test]
+    fn a_failed_reload_shows_until_one_goes_well() {
+        let metrics = Metrics::new().unwrap();
+        let reads = [true, false, true];
+        for (read, good) in reads.into_iter().enumerate() {
+            metrics.certificates_read("l", good);
+            match good {
+                true => metrics.policies_in_force("h", None, jiff::Timestamp::UNIX_EPOCH),
+                false => metrics.policies_refused(),
+            }
+            let (page, good) = (page(&metrics), u8::from(good));
+            for line in [
+                format!("sidegate_policy_last_reload_successful {good}"),
+                format!(r#"sidegate_certificate_last_reload_successful{{listener="l"}} {good}"#),
+            ] {
+                assert!(page.contains(&line), "read {read}: {line} in {page}");
+            }
+        }
+    }
+
+    fn page(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.page().unwrap().1).unwrap()
     }
 }

@@ -4,10 +4,12 @@
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod frames;
+pub(crate) mod front;
 pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod issuer;
 pub(crate) mod message;
+pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod setup;
 pub(crate) mod toxic;

@@ -53,12 +53,12 @@ fn published_keys_are_fetched_once_and_serve_every_request() {
         gateway.metric("sidegate_jwks_refreshes_total", &[("result", "success")]),
         Some(1.0)
     );
-    assert!(
-        gateway
-            .metric("sidegate_jwks_last_success_timestamp_seconds", &[])
-            .unwrap()
-            > 1e9
-    );
+    let [had, until] = ["last_success", "expiry"].map(|which| {
+        let name = format!("sidegate_jwks_{which}_timestamp_seconds");
+        gateway.metric(&name, &[]).unwrap()
+    });
+    assert!(had > 1e9, "{had}");
+    assert!((until - had - 3600.0).abs() < 1.0, "an hour is the default: {until}");
 }
 
 #[test]

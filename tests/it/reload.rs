@@ -210,8 +210,10 @@ fn what_does_not_check_out_leaves_the_last_good_one() {
     // What was refused may also be taken back.
     put(&bad);
     promptly("it is refused again", || reloads(&gateway, "failure") == 2);
+    assert!(last("sidegate_policy_last_reload_successful") < 1.0);
     put(&good);
     promptly("and taken back", || reloads(&gateway, "success") == 3);
+    assert!(last("sidegate_policy_last_reload_successful") > 0.0);
     opens(&gateway, "two");
 }
 

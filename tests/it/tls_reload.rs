@@ -124,6 +124,8 @@ impl Changing {
         let before = self.counted(result);
         self.mounted.turn(files);
         eventually("the files are read again", || self.counted(result) > before);
+        let last = self.gateway.metric("sidegate_certificate_last_reload_successful", &[]);
+        assert_eq!(last.unwrap() > 0.0, result == "success");
     }
 
     fn connect(&self, config: &Arc<ClientConfig>) -> io::Result<(Wire, Handshake)> {

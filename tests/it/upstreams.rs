@@ -140,7 +140,7 @@ fn a_body_of_unknown_length_ends_once() {
 }
 
 /// Answers a handshake as RFC 6455 has it, then sends back whatever comes.
-fn websocket(request: &Recorded) -> Reply {
+pub(crate) fn websocket(request: &Recorded) -> Reply {
     let [key] = request.values("sec-websocket-key")[..] else {
         return Reply::status(400, "no handshake");
     };
@@ -162,7 +162,7 @@ fn websocket(request: &Recorded) -> Reply {
     })
 }
 
-fn handshake(path: &str) -> Request {
+pub(crate) fn handshake(path: &str) -> Request {
     Request::get(path)
         .header("Connection", "Upgrade")
         .header("Upgrade", "websocket")

@@ -16,17 +16,17 @@ pub struct StoreMetrics {
 impl StoreMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help)?);
+        let operations = Opts::new(
+            "sidegate_store_operations_total",
+            "Questions to the store, by operation and result.",
+        );
+        let operations = register(registry, IntCounterVec::new(operations, &["operation", "result"])?)?;
+        // An alert sees the first key that is lost only if there was a number before it.
+        for operation in ["renew", "complete"] {
+            operations.with_label_values(&[operation, "lost"]);
+        }
         Ok(Self {
-            operations: register(
-                registry,
-                IntCounterVec::new(
-                    Opts::new(
-                        "sidegate_store_operations_total",
-                        "Questions to the store, by operation and result.",
-                    ),
-                    &["operation", "result"],
-                )?,
-            )?,
+            operations,
             up: gauge("sidegate_store_up", "Whether the store answers: 1 or 0.")?,
             revocations: gauge("sidegate_revocations", "Revocations that are known.")?,
             // Without labels, and yet there only once it has a value.
