@@ -19,7 +19,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::task::spawn_blocking;
 
 use super::discovery;
-use super::timing::freshness;
+use super::timing::{freshness, server_time};
 use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, is_protected, same_origin};
 use crate::policy::sources::Sources;
 use crate::policy_files::OsSources;
@@ -41,6 +41,8 @@ pub struct Fetched {
     pub not_modified: bool,
     /// How long the server says that it is fresh.
     pub freshness: Option<Duration>,
+    /// What time it is for the server, in seconds since the epoch.
+    pub server_time: Option<i64>,
 }
 
 /// Fetches one source, again and again.
@@ -145,6 +147,7 @@ async fn get(
     let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
     let response = client.request(request).await.map_err(|error| cause(&error))?;
     let freshness = freshness(response.headers());
+    let server_time = server_time(response.headers());
     match (response.status(), known) {
         (StatusCode::OK, _) => {
             let etag = response.headers().get(ETAG).cloned();
@@ -158,12 +161,14 @@ async fn get(
                 json,
                 not_modified: false,
                 freshness,
+                server_time,
             })
         }
         (StatusCode::NOT_MODIFIED, Some(known)) => Ok(Fetched {
             json: known.body.clone(),
             not_modified: true,
             freshness,
+            server_time,
         }),
         (status, _) => Err(refused(status)),
     }
