@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL, DATE};
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
@@ -126,8 +126,14 @@ fn fixed_date(text: &str) -> Option<i64> {
     let month = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)? / 3 + 1;
     let date = Date::new(year.parse().ok()?, month.try_into().ok()?, day.parse().ok()?).ok()?;
     // A leap second is as good as the one before.
-    let time = date.at(hour?, minute?, second?.min(59), 0);
-    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
+    let time = Time::new(hour?, minute?, second?.min(59), 0).ok()?;
+    Some(
+        date.to_datetime(time)
+            .to_zoned(TimeZone::UTC)
+            .ok()?
+            .timestamp()
+            .as_second(),
+    )
 }
 
 fn fields(text: &str, separator: char) -> Option<[&str; 4]> {
