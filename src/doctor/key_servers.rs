@@ -48,7 +48,10 @@ pub fn judge(server: &KeyServer) -> Finding {
         code,
         area: "key servers",
         severity,
-        about: format!("{} from {}", server.issuer, server.url),
+        about: match server.issuer == server.url {
+            true => server.url.clone(),
+            false => format!("{} from {}", server.issuer, server.url),
+        },
         found,
         advice,
     }

@@ -1,29 +1,26 @@
 //! Gathers facts: from `/proc`, from files, and from the servers of keys. Judges nothing, and keeps
 //! no content of a file.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use rustix::process::geteuid;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::certificates::{Certificate, Listener};
 use super::files::{Access, File, is_public};
-use super::key_servers::{Answer, KeyServer};
+use super::key_servers::KeyServer;
 use super::listening;
 use super::process::Process;
 use super::services::{Place, Service};
-use crate::config::{ListenAddress, ServerConfig, TlsFiles};
+use crate::config::{ListenAddress, ServerConfig};
 use crate::control::place;
 use crate::descriptors;
-use crate::jwks::fetch::Fetcher;
-use crate::jwks::subscriber::Subscriber;
+use crate::jwks::KeySources;
 use crate::policy::sources::Sources;
-use crate::policy::{Issuer, PolicySet, UpstreamAddress};
+use crate::policy::{PolicySet, UpstreamAddress};
 use crate::policy_files::OsSources;
 use crate::policy_files::footprint::Footprint;
 use crate::tls::TlsListener;
@@ -74,28 +71,35 @@ fn sockets(config: &ServerConfig) -> Option<Vec<SocketAddr>> {
 /// Every file that Sidegate goes by: `own` and the policies, those that they name, those of listeners
 /// and of the store.
 pub(super) fn files(config: &ServerConfig, footprint: &Footprint, own: &[PathBuf]) -> Vec<File> {
-    let instructions = own.iter().chain(footprint.policies.keys());
-    let mut files: BTreeMap<PathBuf, bool> = instructions.map(|path| (path.clone(), false)).collect();
-    let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let named = footprint.named.keys().chain(&config.store_files).cloned();
-    let named = named.chain(tls.flat_map(TlsFiles::paths));
-    files.extend(named.map(|path| (path, true)));
+    let mut files = Vec::new();
+    for path in own.iter().chain(footprint.policies.keys()) {
+        note(path, false, &mut files);
+    }
+    for path in footprint.named.keys().chain(&config.store_files) {
+        note(path, true, &mut files);
+    }
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        tls.paths().iter().for_each(|path| note(path, true, &mut files));
+    }
     files
-        .into_iter()
-        .filter_map(|(path, named)| file(path, named))
-        .collect()
+}
+
+fn note(path: &Path, named: bool, files: &mut Vec<File>) {
+    if !files.iter().any(|file| file.path == path) {
+        files.extend(file(path, named));
+    }
 }
 
 /// What cannot be read is told by whoever needs it.
-fn file(path: PathBuf, named: bool) -> Option<File> {
-    let access = access(&path)?;
-    let content = if named { OsSources.file(&path).ok()? } else { Vec::new() };
+fn file(path: &Path, named: bool) -> Option<File> {
+    let access = access(path)?;
+    let content = if named { OsSources.file(path).ok()? } else { Vec::new() };
     let certificates = CertificateDer::pem_slice_iter(&content).filter_map(|der| certificate(&der.ok()?));
     Some(File {
         secret: named && !is_public(&content),
         certificates: certificates.collect(),
         access,
-        path,
+        path: path.to_owned(),
     })
 }
 
@@ -132,45 +136,29 @@ pub(super) fn listeners(config: &ServerConfig) -> Vec<Listener> {
     listeners
 }
 
-/// What the servers of keys answer, each asked once at most for an issuer, all at the same time.
+/// What the servers of keys answer, all asked at the same time.
 pub(super) fn key_servers(policies: &PolicySet, offline: bool) -> Vec<KeyServer> {
-    let mut issuers: Vec<&Issuer> = Vec::new();
+    let statuses = if offline { None } else { KeySources::once(policies) };
+    let mut servers: Vec<KeyServer> = Vec::new();
     for issuer in policies.policies().iter().flat_map(|policy| &policy.issuers) {
-        let alike = |known: &&Issuer| known.remote == issuer.remote && known.label() == issuer.label();
-        if issuer.remote.is_some() && !issuers.iter().any(alike) {
-            issuers.push(issuer);
+        let Some(remote) = &issuer.remote else { continue };
+        let (issuer, url) = (issuer.label(), remote.url());
+        if servers.iter().any(|known| known.issuer == issuer && known.url == url) {
+            continue;
         }
+        let mut known = statuses.iter().flatten();
+        let status = known.find(|status| status.issuer == issuer);
+        servers.push(KeyServer {
+            issuer: issuer.to_owned(),
+            url: url.to_owned(),
+            answer: status.and_then(|status| match &status.last {
+                Some(Err(error)) => Some(Err(error.to_string())),
+                Some(Ok(())) => Some(Ok(status.clock_ahead)),
+                None => None,
+            }),
+        });
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ask = |issuer: &&Issuer| match &runtime {
-        _ if offline => None,
-        Ok(runtime) => Some(runtime.spawn(answer(Subscriber::of(issuer), Fetcher::new(issuer.remote.clone()?)))),
-        Err(_) => None,
-    };
-    let asked: Vec<_> = issuers.iter().map(ask).collect();
-    let heard = asked.into_iter().map(|task| {
-        let over = runtime.as_ref().ok()?.block_on(task?);
-        Some(over.unwrap_or_else(|error| Err(error.to_string())))
-    });
-    let server = |(issuer, answer): (&&Issuer, Option<Answer>)| KeyServer {
-        issuer: issuer.label().to_owned(),
-        url: issuer
-            .remote
-            .as_ref()
-            .map(|remote| remote.url().to_owned())
-            .unwrap_or_default(),
-        answer,
-    };
-    issuers.iter().zip(heard).map(server).collect()
-}
-
-async fn answer(mut issuer: Subscriber, mut server: Fetcher) -> Answer {
-    let fetched = server.fetch().await;
-    let now = Timestamp::now().as_second();
-    if let Err(error) = issuer.take(&fetched, false) {
-        return Err(error.to_string());
-    }
-    Ok(fetched?.server_time.map(|time| now - time))
+    servers
 }
 
 /// What the system says of this process.

@@ -100,7 +100,7 @@ pub fn judge(config: &ServerConfig, process: &Process) -> Vec<Finding> {
         );
     }
     if process.user == 0 {
-        let found = "it can do more than it has to".to_owned();
+        let found = "it runs as root, and can do more than it has to".to_owned();
         note(
             Severity::Caution,
             "running_as_root",

@@ -13,6 +13,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -41,8 +42,8 @@ pub struct Fetched {
     pub not_modified: bool,
     /// How long the server says that it is fresh.
     pub freshness: Option<Duration>,
-    /// What time it is for the server, in seconds since the epoch.
-    pub server_time: Option<i64>,
+    /// By how many seconds the clock here is ahead of the server's, if the server tells.
+    pub clock_ahead: Option<i64>,
 }
 
 /// Fetches one source, again and again.
@@ -147,7 +148,7 @@ async fn get(
     let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
     let response = client.request(request).await.map_err(|error| cause(&error))?;
     let freshness = freshness(response.headers());
-    let server_time = server_time(response.headers());
+    let clock_ahead = server_time(response.headers()).map(|time| Timestamp::now().as_second() - time);
     match (response.status(), known) {
         (StatusCode::OK, _) => {
             let etag = response.headers().get(ETAG).cloned();
@@ -161,14 +162,14 @@ async fn get(
                 json,
                 not_modified: false,
                 freshness,
-                server_time,
+                clock_ahead,
             })
         }
         (StatusCode::NOT_MODIFIED, Some(known)) => Ok(Fetched {
             json: known.body.clone(),
             not_modified: true,
             freshness,
-            server_time,
+            clock_ahead,
         }),
         (status, _) => Err(refused(status)),
     }

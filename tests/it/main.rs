@@ -23,6 +23,7 @@ mod cli_run;
 mod client_chains;
 mod connections;
 mod control_socket;
+mod doctor;
 mod exchange;
 mod forged_identity;
 mod forwarding_headers;
