@@ -69,6 +69,7 @@ mod store;
 mod store_config;
 mod store_faults;
 mod store_revocations;
+mod systemd;
 mod tenant;
 mod tls_reload;
 mod upstream_failures;
