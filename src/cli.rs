@@ -6,6 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 mod check;
 mod demo;
+mod doctor;
 mod explain;
 mod healthcheck;
 mod output;
@@ -33,6 +34,8 @@ enum Command {
     Check(check::Check),
     /// Say what would become of a request, and why
     Explain(explain::Explain),
+    /// Find ways around Sidegate on this machine, and what else is not well
+    Doctor(doctor::Doctor),
     /// Refuse tokens from now on, by their `jti`, their subject or their tenant
     Revoke(revoke::Revoke),
     /// List what is revoked
@@ -87,6 +90,7 @@ pub fn main() -> Exit {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
         Command::Explain(explain) => explain.execute(),
+        Command::Doctor(doctor) => doctor.execute(),
         Command::Revoke(revoke) => revoke.execute(),
         Command::Revocations(revocations) => revocations.execute(),
         Command::Demo(demo) => demo.execute(),

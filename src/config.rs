@@ -12,7 +12,7 @@ use crate::policy::ErrorStyle;
 use crate::policy::decode::{FromNode, List, MaybeEmpty, Placed};
 use crate::policy::problem::{Place, Problem, Problems, Source};
 use crate::policy::yaml;
-use crate::policy_files::{LoadError, OsSources};
+use crate::policy_files::{LoadError, Noting};
 
 mod control;
 pub mod document;
@@ -60,6 +60,8 @@ pub struct ServerConfig {
     pub policies: PathBuf,
     /// Where state is kept that replicas share.
     pub store: StoreConfig,
+    /// The files that the store in the file is spoken to with.
+    pub store_files: Vec<PathBuf>,
     /// What a request may cost.
     pub limits: Limits,
     /// How long connections are still taken after SIGTERM.
@@ -261,7 +263,8 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         threads.value
     });
     let (delay, grace) = document.shutdown.map_or((None, None), |s| (s.delay, s.grace));
-    let store = store::check(document.store, (base, &OsSources), problems);
+    let sources = Noting::default();
+    let store = store::check(document.store, (base, &sources), problems);
     Some(ServerConfig {
         listeners,
         admin: admin?,
@@ -273,6 +276,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
                 .map_or_else(|| "policies".to_owned(), |path| path.value),
         ),
         store: store?,
+        store_files: sources.into_paths(),
         limits: limits::check(document.limits, problems),
         delay: delay.map_or(Duration::ZERO, |delay| delay.0),
         grace: grace.map_or(Duration::from_secs(20), |grace| grace.0),

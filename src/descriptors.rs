@@ -24,6 +24,11 @@ pub fn raise() -> u64 {
     held.unwrap_or(u64::MAX)
 }
 
+/// What [`raise`] can reach.
+pub fn hard_limit() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
 /// What fits into some descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {

@@ -48,6 +48,19 @@ impl KeySources {
         sources
     }
 
+    /// Fetches once what some policies need, and says how the keys of all issuers are then. `None`
+    /// where that cannot be tried. Waits, and must not be called by what runs on threads of others.
+    pub fn once(policies: &PolicySet) -> Option<Vec<IssuerStatus>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let metrics = Metrics::new().ok()?;
+        let settled = async {
+            let keys = Self::start(policies, &metrics);
+            keys.settled().await;
+            keys.status()
+        };
+        Some(runtime.ok()?.block_on(settled))
+    }
+
     /// Fetches what these policies need from now on, in place of others. Where nothing changes,
     /// the issuers have the keys that are in force at once; what nobody needs any more is no
     /// longer fetched.

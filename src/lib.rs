@@ -49,6 +49,7 @@ pub mod watch_files;
 pub mod app;
 pub mod cli;
 pub mod demo;
+pub mod doctor;
 
 #[cfg(test)]
 mod testing;

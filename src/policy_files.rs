@@ -188,7 +188,14 @@ impl Sources for OsSources {
 
 /// The variables and files of this process. Each file is read once, and noted.
 #[derive(Debug, Default)]
-struct Noting(RefCell<Files>);
+pub struct Noting(RefCell<Files>);
+
+impl Noting {
+    /// The files that were asked for.
+    pub fn into_paths(self) -> Vec<PathBuf> {
+        self.0.into_inner().into_keys().collect()
+    }
+}
 
 impl Sources for Noting {
     fn variable(&self, name: &str) -> Option<String> {

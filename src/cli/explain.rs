@@ -21,7 +21,6 @@ use crate::policy::{ErrorStyle, PolicySet};
 use crate::policy_files;
 use crate::request::{Body, RequestFacts};
 use crate::revocation::Revocations;
-use crate::telemetry::metrics::Metrics;
 use crate::tls::client_certificate;
 
 mod report;
@@ -152,16 +151,7 @@ fn body(headers: &HeaderMap) -> Body {
 /// Fetches the key sets that the proxy would hold by now. One that cannot be had shows in the
 /// decision.
 fn fetch_keys(policies: &PolicySet) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let (Ok(runtime), Ok(metrics)) = (runtime, Metrics::new()) else {
-        return;
-    };
-    let issuers = runtime.block_on(async {
-        let keys = KeySources::start(policies, &metrics);
-        keys.settled().await;
-        keys.status()
-    });
-    for issuer in issuers {
+    for issuer in KeySources::once(policies).unwrap_or_default() {
         if let Some(Err(error)) = issuer.last {
             super::output::complain(format!("the keys of `{}` cannot be had: {error}", issuer.issuer));
         }

@@ -77,12 +77,16 @@ impl ServerOptions {
             control: self.control.clone().filter(|path| !path.is_empty()),
             store: store.map_err(|message| LoadError::Unreadable(format!("the store cannot be read: {message}")))?,
         };
-        let default = PathBuf::from(CONFIG_NAME);
-        match self.config.as_ref().filter(|path| !path.as_os_str().is_empty()) {
-            Some(path) => ServerConfig::load(path, &overrides),
-            None if default.exists() => ServerConfig::load(&default, &overrides),
+        match self.file() {
+            Some(path) => ServerConfig::load(&path, &overrides),
             None => ServerConfig::without_file(&overrides),
         }
+    }
+
+    /// The file that is read, if there is one.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        let named = self.config.clone().filter(|path| !path.as_os_str().is_empty());
+        named.or_else(|| Some(PathBuf::from(CONFIG_NAME)).filter(|default| default.exists()))
     }
 }
 

@@ -13,13 +13,14 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::task::spawn_blocking;
 
 use super::discovery;
-use super::timing::freshness;
+use super::timing::{freshness, server_time};
 use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, is_protected, same_origin};
 use crate::policy::sources::Sources;
 use crate::policy_files::OsSources;
@@ -41,6 +42,8 @@ pub struct Fetched {
     pub not_modified: bool,
     /// How long the server says that it is fresh.
     pub freshness: Option<Duration>,
+    /// By how many seconds the clock here is ahead of the server's, if the server tells.
+    pub clock_ahead: Option<i64>,
 }
 
 /// Fetches one source, again and again.
@@ -145,6 +148,7 @@ async fn get(
     let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
     let response = client.request(request).await.map_err(|error| cause(&error))?;
     let freshness = freshness(response.headers());
+    let clock_ahead = server_time(response.headers()).map(|time| Timestamp::now().as_second() - time);
     match (response.status(), known) {
         (StatusCode::OK, _) => {
             let etag = response.headers().get(ETAG).cloned();
@@ -158,12 +162,14 @@ async fn get(
                 json,
                 not_modified: false,
                 freshness,
+                clock_ahead,
             })
         }
         (StatusCode::NOT_MODIFIED, Some(known)) => Ok(Fetched {
             json: known.body.clone(),
             not_modified: true,
             freshness,
+            clock_ahead,
         }),
         (status, _) => Err(refused(status)),
     }

@@ -38,11 +38,13 @@ pub struct IssuerStatus {
     pub keys: usize,
     /// What became of the last fetch; `None` while the first one is under way.
     pub last: Option<Result<(), FetchError>>,
+    /// By how many seconds the clock here was ahead of the server's at the last fetch, if the server told.
+    pub clock_ahead: Option<i64>,
 }
 
 impl fmt::Display for IssuerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { issuer, keys, last } = self;
+        let Self { issuer, keys, last, .. } = self;
         let s = if *keys == 1 { "" } else { "s" };
         write!(f, "issuer {issuer}: {keys} key{s}")?;
         match last {
@@ -60,6 +62,7 @@ pub struct Subscriber {
     algorithms: Vec<Algorithm>,
     ring: Weak<KeyRing>,
     last: Option<Result<(), FetchError>>,
+    clock_ahead: Option<i64>,
 }
 
 impl Subscriber {
@@ -70,6 +73,7 @@ impl Subscriber {
             algorithms: issuer.algorithms.clone(),
             ring: Arc::downgrade(&issuer.keys),
             last: None,
+            clock_ahead: None,
         }
     }
 
@@ -90,11 +94,13 @@ impl Subscriber {
             issuer: self.label.clone(),
             keys: ring.map_or(0, |ring| ring.load().as_ref().map_or(0, |set| set.count())),
             last: self.last.clone(),
+            clock_ahead: self.clock_ahead,
         }
     }
 
     /// Puts in force what was fetched. What is the same as before leaves the keys untouched.
     pub fn take(&mut self, fetched: &Result<Fetched, String>, same: bool) -> &Result<(), FetchError> {
+        self.clock_ahead = fetched.as_ref().ok().and_then(|fetched| fetched.clock_ahead);
         let taken = match fetched {
             Err(error) => Err(FetchError::Unreachable(error.clone())),
             Ok(_) if same && self.has_keys() => Ok(()),
@@ -143,7 +149,13 @@ mod tests {
     fn a_status_is_a_line() {
         let status = |keys, last| {
             let issuer = "i".to_owned();
-            IssuerStatus { issuer, keys, last }.to_string()
+            let status = IssuerStatus {
+                issuer,
+                keys,
+                last,
+                clock_ahead: None,
+            };
+            status.to_string()
         };
         assert_eq!(status(0, None), "issuer i: 0 keys, first fetch under way");
         assert_eq!(status(1, Some(Ok(()))), "issuer i: 1 key");

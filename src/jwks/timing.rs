@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::{AGE, CACHE_CONTROL};
+use http::header::{AGE, CACHE_CONTROL, DATE};
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
 use crate::policy::remote::RemoteKeys;
@@ -107,6 +109,38 @@ pub fn freshness(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds.saturating_sub(age.unwrap_or(0))))
 }
 
+/// What time it is for a server: its `Date`, and how long a cache has had the answer since
+/// (RFC 9110, 6.6.1; RFC 9111, 5.1).
+pub fn server_time(headers: &HeaderMap) -> Option<i64> {
+    let date = fixed_date(headers.get(DATE)?.to_str().ok()?)?;
+    let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse::<u32>().ok());
+    Some(date + i64::from(age.unwrap_or(0)))
+}
+
+/// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that is written (RFC 9110, 5.6.7).
+fn fixed_date(text: &str) -> Option<i64> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let (_, text) = text.strip_suffix(" GMT")?.split_once(", ")?;
+    let [day, month, year, time] = fields(text, ' ')?;
+    let [hour, minute, second, _] = fields(&format!("{time}:0"), ':')?.map(|field| field.parse::<i8>().ok());
+    let month = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)? / 3 + 1;
+    let date = Date::new(year.parse().ok()?, month.try_into().ok()?, day.parse().ok()?).ok()?;
+    // A leap second is as good as the one before.
+    let time = Time::new(hour?, minute?, second?.min(59), 0).ok()?;
+    Some(
+        date.to_datetime(time)
+            .to_zoned(TimeZone::UTC)
+            .ok()?
+            .timestamp()
+            .as_second(),
+    )
+}
+
+fn fields(text: &str, separator: char) -> Option<[&str; 4]> {
+    let fields: Vec<_> = text.split(separator).collect();
+    fields.try_into().ok()
+}
+
 fn forbids_caching(directive: &str) -> bool {
     matches!(directive.split('=').next(), Some("no-store" | "no-cache"))
 }
@@ -201,5 +235,34 @@ mod tests {
             assert_eq!(freshness(&headers), want.map(Duration::from_secs), "{cache_control}");
         }
         assert_eq!(freshness(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn the_time_of_a_server_is_its_date_and_the_age_of_the_answer() {
+        let check = |date: &str, age: Option<&str>, want: Option<i64>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(DATE, date.parse().unwrap());
+            if let Some(age) = age {
+                headers.insert(AGE, age.parse().unwrap());
+            }
+            assert_eq!(server_time(&headers), want, "{date} {age:?}");
+        };
+        check("Sun, 06 Nov 1994 08:49:37 GMT", None, Some(784_111_777));
+        check("Sun, 06 Nov 1994 08:49:37 GMT", Some("60"), Some(784_111_837));
+        check("Sun, 06 Nov 1994 08:49:37 GMT", Some("x"), Some(784_111_777));
+        check("Sat, 31 Dec 2016 23:59:60 GMT", None, Some(1_483_228_799));
+        for date in [
+            "",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 anF 1994 08:49:37 GMT",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 25:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49 GMT",
+        ] {
+            check(date, None, None);
+        }
+        assert_eq!(server_time(&HeaderMap::new()), None);
     }
 }

@@ -45,6 +45,7 @@ fn usage_that_is_none_exits_with_two() {
         "run",
         "check",
         "explain",
+        "doctor",
         "revoke",
         "revocations",
         "schema",

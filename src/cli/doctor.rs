@@ -1,0 +1,96 @@
+//! `sidegate doctor`.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::output::{print, print_json};
+use super::run::{ServerOptions, refuse_to_start};
+use super::{Exit, Format};
+use crate::doctor::{Finding, Severity, examine};
+use crate::policy_files::{self, Loaded};
+
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    options: ServerOptions,
+    /// Ask no server for its keys and its time
+    #[arg(long)]
+    offline: bool,
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Serialize)]
+struct Report<'f> {
+    problems: usize,
+    findings: &'f [Finding],
+}
+
+impl Doctor {
+    pub(super) fn execute(self) -> Exit {
+        let config = match self.options.load() {
+            Ok(config) => config,
+            Err(error) => return refuse_to_start(error),
+        };
+        let paths = std::slice::from_ref(&config.policies);
+        let loaded = match policy_files::read(paths, config.default_errors.clone()) {
+            (Ok(policies), footprint) => Loaded { policies, footprint },
+            (Err(error), _) => return refuse_to_start(error),
+        };
+        let own: Vec<_> = self.options.file().into_iter().collect();
+        let findings = examine(&config, &loaded, &own, self.offline);
+        let problems = count(&findings, Severity::Problem);
+        match self.output {
+            Format::Text => print(&text(&findings)),
+            Format::Json => print_json(&Report {
+                problems,
+                findings: &findings,
+            }),
+        }
+        if problems == 0 { Exit::Fine } else { Exit::No }
+    }
+}
+
+fn count(findings: &[Finding], severity: Severity) -> usize {
+    findings.iter().filter(|finding| finding.severity == severity).count()
+}
+
+/// As wide as the others.
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Ok => "ok           ",
+        Severity::Note => "note         ",
+        Severity::NotChecked => "not checked  ",
+        Severity::Caution => "caution      ",
+        Severity::Problem => "problem      ",
+    }
+}
+
+/// The findings by their area, each with what to do, and their numbers.
+fn text(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    let mut area = "";
+    for finding in findings {
+        if finding.area != area {
+            area = finding.area;
+            text.extend([area, "\n"]);
+        }
+        let Finding {
+            about,
+            found,
+            code,
+            advice,
+            ..
+        } = finding;
+        text.extend(["  ", word(finding.severity), about, ": ", found, " [", code, "]\n"]);
+        if !advice.is_empty() {
+            text.extend(["               ", advice, "\n"]);
+        }
+    }
+    let [problems, cautions, unchecked] =
+        [Severity::Problem, Severity::Caution, Severity::NotChecked].map(|severity| count(findings, severity));
+    let numbers = format!("\nproblems: {problems}, cautions: {cautions}, not checked: {unchecked}\n");
+    text.push_str(&numbers);
+    text
+}

@@ -1,0 +1,173 @@
+//! Gathers facts: from `/proc`, from files, and from the servers of keys. Judges nothing, and keeps
+//! no content of a file.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::certificates::{Certificate, Listener};
+use super::files::{Access, File, is_public};
+use super::key_servers::KeyServer;
+use super::listening;
+use super::process::Process;
+use super::services::{Place, Service};
+use crate::config::{ListenAddress, ServerConfig};
+use crate::control::place;
+use crate::descriptors;
+use crate::jwks::KeySources;
+use crate::policy::sources::Sources;
+use crate::policy::{PolicySet, UpstreamAddress};
+use crate::policy_files::OsSources;
+use crate::policy_files::footprint::Footprint;
+use crate::tls::TlsListener;
+
+/// Where the services are.
+pub(super) fn services(config: &ServerConfig, policies: &PolicySet) -> Vec<Service> {
+    let listening = sockets(config);
+    let place = |address: &UpstreamAddress| match address {
+        UpstreamAddress::Unix(path) => Place::Socket(access(path)),
+        UpstreamAddress::Network { host, port, .. } if is_here(host) => {
+            let on_port = |all: &Vec<SocketAddr>| {
+                let on_port = all.iter().filter(|socket| socket.port() == *port);
+                on_port.map(SocketAddr::ip).collect()
+            };
+            Place::Here(*port, listening.as_ref().map(on_port))
+        }
+        UpstreamAddress::Network { .. } => Place::Elsewhere,
+    };
+    let service = |policy: &crate::policy::Policy| Service {
+        name: policy.service.clone(),
+        address: policy.upstream.address.to_string(),
+        place: place(&policy.upstream.address),
+    };
+    policies.policies().iter().map(service).collect()
+}
+
+/// Whether a host is this machine: by a name for loopback, or by an address that it has.
+fn is_here(host: &str) -> bool {
+    let ip = host.parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| UdpSocket::bind((ip, 0)).is_ok())
+}
+
+/// What listens on this machine, but for Sidegate itself; in a pod, in any of its containers.
+fn sockets(config: &ServerConfig) -> Option<Vec<SocketAddr>> {
+    let own = |socket: &SocketAddr| {
+        let is_own = |listener: &ListenAddress| matches!(listener, ListenAddress::Tcp(address) if address == socket);
+        config.admin == *socket || config.listeners.iter().any(|listener| is_own(&listener.address))
+    };
+    let mut found = listening::parse(&std::fs::read_to_string("/proc/self/net/tcp").ok()?);
+    // A system without IPv6 has no such file.
+    found.extend(listening::parse(
+        &std::fs::read_to_string("/proc/self/net/tcp6").unwrap_or_default(),
+    ));
+    found.retain(|socket| !own(socket));
+    Some(found)
+}
+
+/// Every file that Sidegate goes by: `own` and the policies, those that they name, those of listeners
+/// and of the store.
+pub(super) fn files(config: &ServerConfig, footprint: &Footprint, own: &[PathBuf]) -> Vec<File> {
+    let mut files = Vec::new();
+    for path in own.iter().chain(footprint.policies.keys()) {
+        note(path, false, &mut files);
+    }
+    for path in footprint.named.keys().chain(&config.store_files) {
+        note(path, true, &mut files);
+    }
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        tls.paths().iter().for_each(|path| note(path, true, &mut files));
+    }
+    files
+}
+
+fn note(path: &Path, named: bool, files: &mut Vec<File>) {
+    if !files.iter().any(|file| file.path == path) {
+        files.extend(file(path, named));
+    }
+}
+
+/// What cannot be read is told by whoever needs it.
+fn file(path: &Path, named: bool) -> Option<File> {
+    let access = access(path)?;
+    let content = if named { OsSources.file(path).ok()? } else { Vec::new() };
+    let certificates = CertificateDer::pem_slice_iter(&content).filter_map(|der| certificate(&der.ok()?));
+    Some(File {
+        secret: named && !is_public(&content),
+        certificates: certificates.collect(),
+        access,
+        path: path.to_owned(),
+    })
+}
+
+fn certificate(der: &CertificateDer<'_>) -> Option<Certificate> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    Some(Certificate {
+        authority: certificate.is_ca(),
+        ends: certificate.validity().not_after.timestamp(),
+    })
+}
+
+fn access(path: &Path) -> Option<Access> {
+    let path = path.canonicalize().ok()?;
+    let found = path.metadata().ok()?;
+    let closed = |folder: &Path| folder.metadata().is_ok_and(|folder| folder.mode() & 0o001 == 0);
+    Some(Access {
+        mode: found.mode() & 0o7777,
+        owner: found.uid(),
+        sheltered: path.ancestors().skip(1).any(closed),
+    })
+}
+
+/// What is wrong with the files of each listener.
+pub(super) fn listeners(config: &ServerConfig) -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    for listener in &config.listeners {
+        if let Some(Err(found)) = listener.tls.as_ref().map(TlsListener::open) {
+            listeners.push(Listener {
+                address: listener.address.to_string(),
+                problems: found.each().to_vec(),
+            });
+        }
+    }
+    listeners
+}
+
+/// What the servers of keys answer, all asked at the same time.
+pub(super) fn key_servers(policies: &PolicySet, offline: bool) -> Vec<KeyServer> {
+    let statuses = if offline { None } else { KeySources::once(policies) };
+    let mut servers: Vec<KeyServer> = Vec::new();
+    for issuer in policies.policies().iter().flat_map(|policy| &policy.issuers) {
+        let Some(remote) = &issuer.remote else { continue };
+        let (issuer, url) = (issuer.label(), remote.url());
+        if servers.iter().any(|known| known.issuer == issuer && known.url == url) {
+            continue;
+        }
+        let mut known = statuses.iter().flatten();
+        let status = known.find(|status| status.issuer == issuer);
+        servers.push(KeyServer {
+            issuer: issuer.to_owned(),
+            url: url.to_owned(),
+            answer: status.and_then(|status| match &status.last {
+                Some(Err(error)) => Some(Err(error.to_string())),
+                Some(Ok(())) => Some(Ok(status.clock_ahead)),
+                None => None,
+            }),
+        });
+    }
+    servers
+}
+
+/// What the system says of this process.
+pub(super) fn process(config: &ServerConfig) -> Process {
+    let control = place::Place::of(&config.control, config.admin);
+    Process {
+        user: geteuid().as_raw(),
+        descriptors: descriptors::hard_limit(),
+        kubernetes: std::env::var_os("KUBERNETES_SERVICE_HOST").is_some(),
+        control: control.map(|place| (place.to_string(), access(place.path()))),
+    }
+}

@@ -1,0 +1,166 @@
+//! What policies let through: what is meant, listed, and what no policy should say for long.
+
+use super::{Finding, Severity};
+use crate::policy::route::Route;
+use crate::policy::{Mode, Policy};
+use crate::principal::AuthMethod;
+
+/// Judges all policies of a process.
+pub fn judge(policies: &[Policy], asks_for_certificates: bool, now: i64) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for policy in policies {
+        let mut note = |severity, code, found: String, advice| {
+            findings.push(Finding {
+                code,
+                area: "policies",
+                severity,
+                about: policy.service.clone(),
+                found,
+                advice,
+            });
+        };
+        for route in &policy.routes {
+            let shown = shown(route);
+            if route.mode == Mode::Shadow {
+                let found = format!("{shown} forwards what it would refuse");
+                note(
+                    Severity::Problem,
+                    "route_shadow",
+                    found,
+                    "take out `mode: shadow` once the log shows no `shadow_deny`",
+                );
+            }
+            if route.is_open() {
+                let found = format!("{shown} lets anybody in ({})", route.auth_label());
+                note(
+                    Severity::Note,
+                    "route_public",
+                    found,
+                    "see that this is meant, and all below it",
+                );
+            }
+            if !asks_for_certificates && route.authentication.methods().contains(&AuthMethod::Mtls) {
+                let found = format!("{shown} takes client certificates, and no listener asks for one");
+                note(
+                    Severity::Caution,
+                    "certificates_not_asked",
+                    found,
+                    "give a listener a `tls.client_ca`",
+                );
+            }
+        }
+        if policy.forward_authorization && !policy.issuers.is_empty() {
+            let found = "the service gets the caller's token".to_owned();
+            note(
+                Severity::Note,
+                "token_forwarded",
+                found,
+                "`credentials: strip`, if it reads the headers alone",
+            );
+        }
+        if let Some(keys) = &policy.internal_keys {
+            if policy.forward_internal_key {
+                let found = format!("the service gets the internal key, in `{}`", keys.header);
+                note(
+                    Severity::Note,
+                    "internal_key_forwarded",
+                    found,
+                    "`credentials: strip`, if it does not need it",
+                );
+            }
+            for key in keys.keys.iter().filter(|key| key.has_expired(now)) {
+                let found = format!("the internal key `{}` has expired", key.name());
+                note(
+                    Severity::Caution,
+                    "internal_key_expired",
+                    found,
+                    "take it out, once its holder has another",
+                );
+            }
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding {
+            code: "routes_closed",
+            area: "policies",
+            severity: Severity::Ok,
+            about: "all routes".to_owned(),
+            found: "each one wants a credential".to_owned(),
+            advice: "",
+        });
+    }
+    findings
+}
+
+/// A route with its methods.
+fn shown(route: &Route) -> String {
+    let methods: Vec<_> = route.methods.iter().map(http::Method::as_str).collect();
+    match methods.is_empty() {
+        true => format!("`{}`", route.pattern),
+        false => format!("`{}` ({})", route.pattern, methods.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::policy::problem::Source;
+    use crate::policy::sources::Given;
+    use crate::policy::{ErrorStyle, PolicySet};
+
+    #[test]
+    fn what_is_open_is_listed() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        let sources = Given {
+            variables: vec![("S".into(), secret.into())],
+            files: Vec::new(),
+        };
+        let jwt =
+            "jwt: { issuers: [{ issuer: i, audience: [a], algorithms: [HS256], keys: { secret: { env: S } } }] }\n";
+        let key = "internal_key: { keys: [{ name: k, secret: { env: S }, expires: 2020-01-01T00:00:00Z }] }\n";
+        for (rest, want) in [
+            (
+                format!("{jwt}credentials: strip\nroutes: [{{ path: /*, auth: jwt }}]"),
+                &["routes_closed"][..],
+            ),
+            (
+                format!("{jwt}routes: [{{ path: /*, auth: jwt }}]"),
+                &["token_forwarded"],
+            ),
+            ("routes: [{ path: /*, auth: public }]".to_owned(), &["route_public"]),
+            (
+                "mode: shadow\nroutes: [{ path: /*, auth: public }]".to_owned(),
+                &["route_shadow", "route_public"],
+            ),
+            (
+                format!("{jwt}credentials: strip\nroutes: [{{ path: /*, auth: {{ any: [jwt, public] }} }}]"),
+                &["route_public"],
+            ),
+            (
+                format!("{key}routes: [{{ path: /*, auth: internal_key }}]"),
+                &["internal_key_expired"],
+            ),
+            (
+                format!("{key}credentials: forward\nroutes: [{{ path: /*, auth: internal_key }}]"),
+                &["internal_key_forwarded", "internal_key_expired"],
+            ),
+            (
+                "mtls: { allow: [{ dns: a.b }] }\nroutes: [{ path: /*, auth: mtls }]".to_owned(),
+                &["certificates_not_asked"],
+            ),
+        ] {
+            let text = format!("version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\n{rest}\n");
+            let source = Arc::new(Source {
+                name: "p.yaml".into(),
+                text,
+            });
+            let set = PolicySet::parse(&[source], &sources, ErrorStyle::default()).unwrap();
+            let found = judge(set.policies(), false, 1_700_000_000);
+            let codes: Vec<_> = found.iter().map(|finding| finding.code).collect();
+            assert_eq!(codes, want, "{rest}");
+            assert!(!format!("{found:?}").contains(secret));
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Whether the process itself is set up well: who it listens to, whom it believes, what it may use.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::files::Access;
+use super::{Finding, Severity};
+use crate::config::ServerConfig;
+use crate::descriptors;
+
+/// What the system says of this process.
+#[derive(Debug)]
+pub struct Process {
+    /// As whom it runs.
+    pub user: u32,
+    /// The most file descriptors that it can have.
+    pub descriptors: u64,
+    /// Whether it runs in Kubernetes.
+    pub kubernetes: bool,
+    /// Its control socket, if it has one; without access where nobody listens.
+    pub control: Option<(String, Option<Access>)>,
+}
+
+/// Judges a process by its configuration and by what the system says.
+pub fn judge(config: &ServerConfig, process: &Process) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut note = |severity, code, about: &str, found: String, advice| {
+        findings.push(Finding {
+            code,
+            area: "process",
+            severity,
+            about: about.to_owned(),
+            found,
+            advice,
+        });
+    };
+    for network in &config.trusted_proxies {
+        if let Some(severity) = too_wide(network) {
+            let found = format!("the forwarding headers of {network} are believed, and so of whoever is in there");
+            note(
+                severity,
+                "trusted_proxies_wide",
+                "trusted_proxies",
+                found,
+                "name the proxies in front, and nobody else",
+            );
+        }
+    }
+    if !config.admin.ip().is_loopback() {
+        let found = format!(
+            "{} answers whoever reaches it: names of services, routes and tenants",
+            config.admin
+        );
+        let severity = if process.kubernetes {
+            Severity::Note
+        } else {
+            Severity::Caution
+        };
+        note(
+            severity,
+            "admin_exposed",
+            "admin",
+            found,
+            "listen on 127.0.0.1, or admit Prometheus and probes alone",
+        );
+    }
+    if let Some((path, Some(access))) = &process.control
+        && access.lets_others(0o022)
+    {
+        let found = format!(
+            "other users can connect to `{path}` and revoke tokens (mode {:04o})",
+            access.mode
+        );
+        note(
+            Severity::Problem,
+            "control_open",
+            "control",
+            found,
+            "put it in a folder of mode 0700, or say `control: off`",
+        );
+    }
+    if !config.log.access {
+        let found = "nothing tells afterwards who did what".to_owned();
+        note(
+            Severity::Caution,
+            "access_log_off",
+            "log",
+            found,
+            "leave out `access: false`",
+        );
+    }
+    if let Some(found) = too_few(config, process.descriptors) {
+        note(
+            Severity::Caution,
+            "descriptors_few",
+            "limits",
+            found,
+            "raise the hard limit: `LimitNOFILE`, `ulimit -Hn`",
+        );
+    }
+    if process.user == 0 {
+        let found = "it runs as root, and can do more than it has to".to_owned();
+        note(
+            Severity::Caution,
+            "running_as_root",
+            "user",
+            found,
+            "run it, and `doctor`, as a user of its own",
+        );
+    }
+    if findings.is_empty() {
+        findings.push(Finding {
+            code: "process_set_up",
+            area: "process",
+            severity: Severity::Ok,
+            about: "sidegate".to_owned(),
+            found: "nothing to remark".to_owned(),
+            advice: "",
+        });
+    }
+    findings
+}
+
+/// How bad it is to believe a whole network. Private ones are as wide as their owner says.
+fn too_wide(network: &IpNet) -> Option<Severity> {
+    let private = match network.network() {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    };
+    let (any, wide) = match network {
+        IpNet::V4(_) => (8, 16),
+        IpNet::V6(_) => (16, 32),
+    };
+    match network.prefix_len() {
+        length if private && length > 6 => None,
+        length if length < any => Some(Severity::Problem),
+        length if length < wide => Some(Severity::Caution),
+        _ => None,
+    }
+}
+
+/// What the descriptors are not enough for.
+fn too_few(config: &ServerConfig, limit: u64) -> Option<String> {
+    let room = descriptors::room(limit, config.listeners.len());
+    let connections = config
+        .listeners
+        .iter()
+        .map(|l| l.connections.unwrap_or(config.limits.connections));
+    let connections = connections.max().unwrap_or_default();
+    let requests = config.limits.requests;
+    (room.connections < connections || room.requests < requests).then(|| {
+        format!(
+            "{limit} file descriptors are enough for {} connections a listener and {} requests, not for {connections} and {requests}",
+            room.connections, room.requests
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::policy::problem::Source;
+
+    #[test]
+    fn wide_networks() {
+        use Severity::{Caution, Problem};
+        for (network, want) in [
+            ("0.0.0.0/0", Some(Problem)),
+            ("128.0.0.0/1", Some(Problem)),
+            ("::/0", Some(Problem)),
+            ("2000::/3", Some(Problem)),
+            ("104.16.0.0/13", Some(Caution)),
+            ("2606::/20", Some(Caution)),
+            ("203.0.113.0/24", None),
+            ("10.0.0.0/8", None),
+            ("10.0.0.0/2", Some(Problem)),
+            ("fd00::/8", None),
+            ("127.0.0.1/32", None),
+        ] {
+            assert_eq!(too_wide(&network.parse().unwrap()), want, "{network}");
+        }
+    }
+
+    #[test]
+    fn a_process_and_its_surroundings() {
+        let fine = || Process {
+            user: 7,
+            descriptors: 1 << 20,
+            kubernetes: false,
+            control: None,
+        };
+        let socket = |mode, sheltered| {
+            Some((
+                "s".to_owned(),
+                Some(Access {
+                    mode,
+                    owner: 7,
+                    sheltered,
+                }),
+            ))
+        };
+        let everywhere = "admin: { address: '0.0.0.0:9090' }";
+        for (lines, process, want) in [
+            ("", fine(), ("process_set_up", Severity::Ok)),
+            (everywhere, fine(), ("admin_exposed", Severity::Caution)),
+            (
+                everywhere,
+                Process {
+                    kubernetes: true,
+                    ..fine()
+                },
+                ("admin_exposed", Severity::Note),
+            ),
+            (
+                "trusted_proxies: [0.0.0.0/0]",
+                fine(),
+                ("trusted_proxies_wide", Severity::Problem),
+            ),
+            ("log: { access: false }", fine(), ("access_log_off", Severity::Caution)),
+            (
+                "",
+                Process {
+                    descriptors: 1024,
+                    ..fine()
+                },
+                ("descriptors_few", Severity::Caution),
+            ),
+            (
+                "limits: { connections: 300, requests: 300 }",
+                Process {
+                    descriptors: 1024,
+                    ..fine()
+                },
+                ("process_set_up", Severity::Ok),
+            ),
+            (
+                "",
+                Process { user: 0, ..fine() },
+                ("running_as_root", Severity::Caution),
+            ),
+            (
+                "",
+                Process {
+                    control: socket(0o600, false),
+                    ..fine()
+                },
+                ("process_set_up", Severity::Ok),
+            ),
+            (
+                "",
+                Process {
+                    control: socket(0o777, true),
+                    ..fine()
+                },
+                ("process_set_up", Severity::Ok),
+            ),
+            (
+                "",
+                Process {
+                    control: socket(0o777, false),
+                    ..fine()
+                },
+                ("control_open", Severity::Problem),
+            ),
+        ] {
+            let source = Source {
+                name: "sidegate.yaml".into(),
+                text: format!("version: 1\n{lines}\n"),
+            };
+            let config = ServerConfig::parse(source, Path::new("")).unwrap();
+            let found = judge(&config, &process);
+            let found: Vec<_> = found.iter().map(|finding| (finding.code, finding.severity)).collect();
+            assert_eq!(found, [want], "{lines} {process:?}");
+        }
+    }
+}
