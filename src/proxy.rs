@@ -228,7 +228,6 @@ impl ProxyHttp for Gateway {
             }
         }
         if ctx.permit.is_some() {
-            ctx.upstream_started.get_or_insert_with(Instant::now);
             return self.exchange(session, ctx).await;
         }
         ctx.count_decision();

@@ -83,10 +83,13 @@ struct Exchange<'e> {
 impl Gateway {
     /// Forwards an allowed request and the answer to it here, if that can be. If not, the engine has to.
     pub(super) async fn exchange(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        if session.is_upgrade_req() {
+            return Ok(false);
+        }
         let in_force = Arc::clone(&ctx.in_force);
         let service = ctx.policy.and_then(|policy| in_force.service(policy));
-        let plain = service.and_then(|service| Some((service.plain()?, service.address()?)));
-        let Some((plain, address)) = plain.filter(|_| !session.is_upgrade_req()) else {
+        // The addresses of a name take turns: only what is exchanged here takes one.
+        let Some((plain, address)) = service.and_then(|service| Some((service.plain()?, service.address()?))) else {
             return Ok(false);
         };
         let mut exchange = Exchange {
