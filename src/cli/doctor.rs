@@ -7,7 +7,6 @@ use super::output::{print, print_json};
 use super::run::{ServerOptions, refuse_to_start};
 use super::{Exit, Format};
 use crate::doctor::{Finding, Severity, examine};
-use crate::policy_files::{self, Loaded};
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
@@ -29,14 +28,9 @@ struct Report<'f> {
 
 impl Doctor {
     pub(super) fn execute(self) -> Exit {
-        let config = match self.options.load() {
-            Ok(config) => config,
+        let (config, loaded) = match self.options.load_with_policies() {
+            Ok(loaded) => loaded,
             Err(error) => return refuse_to_start(error),
-        };
-        let paths = std::slice::from_ref(&config.policies);
-        let loaded = match policy_files::read(paths, config.default_errors.clone()) {
-            (Ok(policies), footprint) => Loaded { policies, footprint },
-            (Err(error), _) => return refuse_to_start(error),
         };
         let own: Vec<_> = self.options.file().into_iter().collect();
         let findings = examine(&config, &loaded, &own, self.offline);

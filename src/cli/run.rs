@@ -83,6 +83,15 @@ impl ServerOptions {
         }
     }
 
+    /// Reads the same, and the policies that it names.
+    pub(super) fn load_with_policies(&self) -> Result<(ServerConfig, Loaded), LoadError> {
+        let config = self.load()?;
+        let paths = std::slice::from_ref(&config.policies);
+        let (policies, footprint) = policy_files::read(paths, config.default_errors.clone());
+        let policies = policies?;
+        Ok((config, Loaded { policies, footprint }))
+    }
+
     /// The file that is read, if there is one.
     pub(super) fn file(&self) -> Option<PathBuf> {
         let named = self.config.clone().filter(|path| !path.as_os_str().is_empty());
@@ -92,14 +101,9 @@ impl ServerOptions {
 
 impl Run {
     pub(super) fn execute(self) -> Exit {
-        let config = match self.options.load() {
-            Ok(config) => config,
+        let (config, loaded) = match self.options.load_with_policies() {
+            Ok(loaded) => loaded,
             Err(error) => return refuse_to_start(error),
-        };
-        let paths = std::slice::from_ref(&config.policies);
-        let loaded = match policy_files::read(paths, config.default_errors.clone()) {
-            (Ok(policies), footprint) => Loaded { policies, footprint },
-            (Err(error), _) => return refuse_to_start(error),
         };
         let _log = match telemetry::start(config.log, LogTarget::Stdout, config.threads) {
             Ok(log) => log,

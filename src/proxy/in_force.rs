@@ -71,7 +71,7 @@ impl InForce {
 
     /// The service of a policy as it can be reached now; `None` if its name has no address.
     pub(super) fn peer(&self, policy: usize) -> Option<Box<HttpPeer>> {
-        self.peers.get(policy).and_then(|peer| peer.get())
+        self.service(policy)?.get()
     }
 
     /// The service of a policy.
@@ -81,7 +81,7 @@ impl InForce {
 
     /// Whether a connection to the service of a policy is of no use after one request.
     pub(super) fn serves_once(&self, policy: usize) -> bool {
-        self.peers.get(policy).is_some_and(|peer| peer.serves_once())
+        self.service(policy).is_some_and(Peer::serves_once)
     }
 }
 

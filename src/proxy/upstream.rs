@@ -76,6 +76,10 @@ impl Peer {
             }
             UpstreamAddress::Network { scheme, host, port } => network(*scheme, host, *port),
         };
+        let scheme = match upstream.address {
+            UpstreamAddress::Network { scheme, .. } => scheme,
+            UpstreamAddress::Unix(_) => UpstreamScheme::Http,
+        };
         let options = &mut template.options;
         options.connection_timeout = Some(upstream.connect_timeout);
         options.total_connection_timeout = Some(upstream.connect_timeout);
@@ -85,7 +89,7 @@ impl Peer {
         options.max_h2_streams = H2_STREAMS;
         options.ca = match &upstream.ca {
             Some(pem) => Some(authorities(pem)?),
-            None => is_https(&upstream.address).then(system_authorities),
+            None => (scheme == UpstreamScheme::Https).then(system_authorities),
         };
         template.client_cert_key = upstream.client.as_ref().map(shown);
         template.group_key = group(upstream);
@@ -97,10 +101,7 @@ impl Peer {
             template.scheme = Scheme::HTTP;
             template.options.set_http_version(1, 1);
         }
-        let plain = match upstream.address {
-            UpstreamAddress::Network { scheme, .. } => scheme == UpstreamScheme::Http,
-            UpstreamAddress::Unix(_) => true,
-        };
+        let plain = scheme == UpstreamScheme::Http;
         Ok(Self {
             template,
             name: name.map(Arc::new),
@@ -209,10 +210,6 @@ fn network(scheme: UpstreamScheme, host: &str, port: u16) -> (HttpPeer, Option<N
     (peer, name)
 }
 
-fn is_https(address: &UpstreamAddress) -> bool {
-    matches!(address, UpstreamAddress::Network { scheme, .. } if *scheme == UpstreamScheme::Https)
-}
-
 /// The CAs of the system, read when the first service needs them. The engine would read them at
 /// each start, for nothing in most cases.
 fn system_authorities() -> Arc<[WrappedX509]> {
@@ -223,11 +220,12 @@ fn system_authorities() -> Arc<[WrappedX509]> {
             tracing::warn!(%error, "CAs of the system cannot be read");
         }
         let parsed = found.certs.iter().filter(|der| parse_x509_certificate(der).is_ok());
-        parsed.map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect()
+        let parsed: Arc<[_]> = parsed.map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect();
+        if parsed.is_empty() {
+            tracing::warn!("the system has no CAs: no https service without `ca_file` can be reached");
+        }
+        parsed
     });
-    if found.is_empty() {
-        tracing::warn!("the system has no CAs: no https service without `ca_file` can be reached");
-    }
     Arc::clone(found)
 }
 
