@@ -24,102 +24,90 @@ pub struct Process {
 
 /// Judges a process by its configuration and by what the system says.
 pub fn judge(config: &ServerConfig, process: &Process) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut note = |severity, code, about: &str, found: String, advice| {
-        findings.push(Finding {
-            code,
-            area: "process",
-            severity,
-            about: about.to_owned(),
-            found,
-            advice,
-        });
-    };
-    for network in &config.trusted_proxies {
-        if let Some(severity) = too_wide(network) {
-            let found = format!("the forwarding headers of {network} are believed, and so of whoever is in there");
-            note(
-                severity,
-                "trusted_proxies_wide",
-                "trusted_proxies",
-                found,
-                "name the proxies in front, and nobody else",
-            );
-        }
-    }
-    if !config.admin.ip().is_loopback() {
-        let found = format!(
-            "{} answers whoever reaches it: names of services, routes and tenants",
-            config.admin
-        );
-        let severity = if process.kubernetes {
-            Severity::Note
-        } else {
-            Severity::Caution
-        };
-        note(
-            severity,
-            "admin_exposed",
-            "admin",
-            found,
-            "listen on 127.0.0.1, or admit Prometheus and probes alone",
-        );
-    }
-    if let Some((path, Some(access))) = &process.control
-        && access.lets_others(0o022)
-    {
-        let found = format!(
-            "other users can connect to `{path}` and revoke tokens (mode {:04o})",
-            access.mode
-        );
-        note(
-            Severity::Problem,
-            "control_open",
-            "control",
-            found,
-            "put it in a folder of mode 0700, or say `control: off`",
-        );
-    }
-    if !config.log.access {
-        let found = "nothing tells afterwards who did what".to_owned();
-        note(
-            Severity::Caution,
-            "access_log_off",
-            "log",
-            found,
-            "leave out `access: false`",
-        );
-    }
-    if let Some(found) = too_few(config, process.descriptors) {
-        note(
-            Severity::Caution,
-            "descriptors_few",
-            "limits",
-            found,
-            "raise the hard limit: `LimitNOFILE`, `ulimit -Hn`",
-        );
-    }
-    if process.user == 0 {
-        let found = "it runs as root, and can do more than it has to".to_owned();
-        note(
-            Severity::Caution,
-            "running_as_root",
-            "user",
-            found,
-            "run it, and `doctor`, as a user of its own",
-        );
-    }
+    let mut findings: Vec<_> = config.trusted_proxies.iter().filter_map(believed).collect();
+    let others = [
+        admin(config, process),
+        control(process),
+        log(config),
+        limits(config, process),
+        user(process),
+    ];
+    findings.extend(others.into_iter().flatten());
     if findings.is_empty() {
-        findings.push(Finding {
-            code: "process_set_up",
-            area: "process",
-            severity: Severity::Ok,
-            about: "sidegate".to_owned(),
-            found: "nothing to remark".to_owned(),
-            advice: "",
-        });
+        let found = "nothing to remark".to_owned();
+        findings.push(finding(Severity::Ok, "process_set_up", "sidegate", found, ""));
     }
     findings
+}
+
+fn finding(severity: Severity, code: &'static str, about: &str, found: String, advice: &'static str) -> Finding {
+    Finding {
+        code,
+        area: "process",
+        severity,
+        about: about.to_owned(),
+        found,
+        advice,
+    }
+}
+
+fn believed(network: &IpNet) -> Option<Finding> {
+    let severity = too_wide(network)?;
+    let found = format!("the forwarding headers of {network} are believed, and so of whoever is in there");
+    let advice = "name the proxies in front, and nobody else";
+    Some(finding(
+        severity,
+        "trusted_proxies_wide",
+        "trusted_proxies",
+        found,
+        advice,
+    ))
+}
+
+fn admin(config: &ServerConfig, process: &Process) -> Option<Finding> {
+    if config.admin.ip().is_loopback() {
+        return None;
+    }
+    let severity = if process.kubernetes {
+        Severity::Note
+    } else {
+        Severity::Caution
+    };
+    let found = format!(
+        "{} answers whoever reaches it: names of services, routes and tenants",
+        config.admin
+    );
+    let advice = "listen on 127.0.0.1, or admit Prometheus and probes alone";
+    Some(finding(severity, "admin_exposed", "admin", found, advice))
+}
+
+fn control(process: &Process) -> Option<Finding> {
+    let (path, access) = process.control.as_ref()?;
+    let access = access.as_ref().filter(|access| access.lets_others(0o022))?;
+    let found = format!(
+        "other users can connect to `{path}` and revoke tokens (mode {:04o})",
+        access.mode
+    );
+    let advice = "put it in a folder of mode 0700, or say `control: off`";
+    Some(finding(Severity::Problem, "control_open", "control", found, advice))
+}
+
+fn log(config: &ServerConfig) -> Option<Finding> {
+    let found = "nothing tells afterwards who did what".to_owned();
+    let advice = "leave out `access: false`";
+    (!config.log.access).then(|| finding(Severity::Caution, "access_log_off", "log", found, advice))
+}
+
+fn limits(config: &ServerConfig, process: &Process) -> Option<Finding> {
+    let found = too_few(config, process.descriptors)?;
+    let advice = "raise the hard limit: `LimitNOFILE`, `ulimit -Hn`";
+    Some(finding(Severity::Caution, "descriptors_few", "limits", found, advice))
+}
+
+fn user(process: &Process) -> Option<Finding> {
+    let found = "it runs as root, and can do more than it has to".to_owned();
+    let advice = "run it, and `doctor`, as a user of its own";
+    (process.user == 0).then(|| finding(Severity::Caution, "running_as_root", "user", found, advice))
 }
 
 /// How bad it is to believe a whole network. Private ones are as wide as their owner says.
