@@ -8,6 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
@@ -31,10 +32,12 @@ use crate::policy_files::Loaded;
 use crate::policy_files::footprint::Footprint;
 use crate::proxy::Gateway;
 use crate::proxy::connections::{Connections, Slots};
+use crate::proxy::engine::Engine;
 use crate::proxy::http2;
 use crate::proxy::in_force::PolicyHandle;
 use crate::proxy::places::Places;
 use crate::proxy::refuse::refuse;
+use crate::proxy::requests::Requests;
 use crate::proxy::server::{Edge, Server};
 use crate::reload::Reloader;
 use crate::store::Store;
@@ -320,18 +323,7 @@ pub fn edge(
     metrics: &Metrics,
     places: &Places,
 ) -> Arc<Edge> {
-    let proxy = proxy(config, (policies, store), metrics, places);
-    let refuse = refuse(Arc::clone(policies), config.log.access);
-    Arc::new(Edge::new(proxy, &config.limits, refuse))
-}
-
-fn proxy(
-    config: &ServerConfig,
-    (policies, store): (&Arc<PolicyHandle>, &Arc<Store>),
-    metrics: &Metrics,
-    places: &Places,
-) -> HttpProxy<Gateway> {
-    let gateway = Gateway {
+    let gateway = Arc::new(Gateway {
         policies: Arc::clone(policies),
         store: Arc::clone(store),
         metrics: metrics.clone(),
@@ -339,14 +331,21 @@ fn proxy(
         places: places.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         access_log: config.log.access,
-    };
+        stopping: AtomicBool::new(false),
+    });
+    let requests = Requests::new(Arc::clone(&gateway), engine(config, gateway));
+    let refuse = refuse(Arc::clone(policies), config.log.access);
+    Arc::new(Edge::new(requests, &config.limits, refuse))
+}
+
+fn engine(config: &ServerConfig, gateway: Arc<Gateway>) -> HttpProxy<Engine> {
     let conf = ServerConf {
         threads: config.threads,
         // Each service brings the CAs that it is verified by. Those of the system are not needed.
         ca_file: Some(NO_AUTHORITIES.into()),
         ..ServerConf::default()
     };
-    let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
+    let mut proxy = HttpProxy::new(Engine(gateway), Arc::new(conf));
     proxy.handle_init_modules();
     let mut options = HttpServerOptions::default();
     // The guard looks for the preface, and cannot hang.

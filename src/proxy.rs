@@ -1,28 +1,26 @@
-//! The gateway: pingora's phases, each a few lines.
+//! The gateway: what happens to a request, step by step, whoever takes the steps.
 //!
-//! A request is decided in `request_filter`. Its identity headers are set in
-//! `upstream_request_filter`, after the engine removed what `Connection` nominates.
+//! A request is decided in `admit`. Its identity headers are set in `prepare`, after what
+//! `Connection` nominates was removed.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::modules::http::HttpModules;
-use pingora::proxy::{FailToProxy, ProxyHttp, Session};
-use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Limits;
 use crate::decision::decide;
 use crate::rejection::{Reason, Rejection};
-use crate::request::{IDEMPOTENCY_KEY, host_of, is_grpc};
+use crate::request::{host_of, is_grpc};
 use crate::store::Store;
 use crate::telemetry::metrics::{At, Metrics};
 
@@ -30,6 +28,7 @@ pub mod answer;
 mod bounds;
 pub mod connections;
 pub mod context;
+pub mod engine;
 pub mod error_response;
 pub mod exchange;
 pub mod facts;
@@ -46,6 +45,7 @@ mod pinned;
 pub mod places;
 mod quotas;
 pub mod refuse;
+pub mod requests;
 pub mod server;
 pub mod turn_away;
 pub mod upstream;
@@ -81,12 +81,55 @@ pub struct Gateway {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each request is a log line.
     pub access_log: bool,
+    /// Whether connections end with the request that they have.
+    pub stopping: AtomicBool,
 }
 
 impl Gateway {
+    /// A request begins.
+    fn begin(&self) -> RequestContext {
+        RequestContext::begin(self.policies.hold(), &self.metrics)
+    }
+
+    /// Bounds what a request may cost, now that its head is read.
+    fn bound(&self, session: &mut ServerSession) {
+        if let Some(guard) = answer::guard_of(session) {
+            guard.head_is_read();
+        }
+        // The engine turns keep-alive off where it must; turning it on again would undo that.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
+        }
+        session.set_read_timeout(Some(self.limits.body_timeout));
+        if !session.is_subrequest() {
+            session.set_write_timeout(Some(self.limits.idle_timeout));
+        }
+        // A client that closes its sending half still wants its answer; not so with WebSocket.
+        let websocket = facts::is_websocket(session.req_header());
+        session.set_abort_on_close(websocket);
+        fields::forget_spelling(session.req_header_mut());
+    }
+
+    /// Decides whether a request may go on, and whether there is a place for it. It has a permit then.
+    async fn admit(&self, session: &ServerSession, ctx: &mut RequestContext) {
+        let target = Target::of(session);
+        let headers = &session.req_header().headers;
+        ctx.ids = RequestIds::of(headers);
+        ctx.target = target.clone();
+        ctx.grpc = is_grpc(headers);
+        if let Some(rejection) = self.check_head(session, &target) {
+            let host = facts::authority(session).map(host_of);
+            ctx.policy = ctx.in_force.policies.spelled(host, target.path());
+            ctx.rejection = Some(rejection);
+        } else {
+            self.decide(session, &target, ctx).await;
+            ctx.take_place(&self.places);
+        }
+    }
+
     /// Decides. Where only a key is missing that may come, waits for it within a bound and decides
     /// once more.
-    async fn decide(&self, session: &Session, target: &Target, ctx: &mut RequestContext) {
+    async fn decide(&self, session: &ServerSession, target: &Target, ctx: &mut RequestContext) {
         let facts = facts::of(session, target, self.limits.body_bytes, Timestamp::now().as_second());
         let in_force = Arc::clone(&ctx.in_force);
         let decide = || decide(&in_force.policies, &facts, self.store.revocations().view(), &mut ());
@@ -118,7 +161,7 @@ impl Gateway {
         ctx.decided(decision, target);
     }
 
-    fn hop(&self, session: &Session) -> Hop {
+    fn hop(&self, session: &ServerSession) -> Hop {
         let peer = facts::peer_address(session);
         Hop {
             peer,
@@ -132,7 +175,7 @@ impl Gateway {
     }
 
     /// Makes of the head of a request the one that the service gets, with what the permit proves.
-    fn prepare(&self, session: &Session, upstream: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
+    fn prepare(&self, session: &ServerSession, upstream: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
         let (Some(permit), (Some(policy), Some(route))) = (&ctx.permit, ctx.matched()) else {
             return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
         };
@@ -164,75 +207,11 @@ impl Gateway {
         upstream.set_raw_path(&ctx.forward)
     }
 
-    async fn answer(&self, session: &mut Session, rejection: &Rejection, ctx: &RequestContext) -> Result<()> {
-        let mut answer = render(rejection, &ctx.error_context());
-        answer.headers.extend(ctx.rate_limits.fields());
-        answer::write(session, answer).await
-    }
-}
-
-#[async_trait]
-impl ProxyHttp for Gateway {
-    type CTX = RequestContext;
-
-    fn new_ctx(&self) -> RequestContext {
-        RequestContext::begin(self.policies.hold(), &self.metrics)
-    }
-
-    /// The engine's compression is not wanted, so no module is set up.
-    fn init_downstream_modules(&self, _: &mut HttpModules) {}
-
-    async fn early_request_filter(&self, session: &mut Session, _: &mut RequestContext) -> Result<()> {
-        if let Some(guard) = answer::guard_of(session) {
-            guard.head_is_read();
-        }
-        // The engine turns keep-alive off where it must; turning it on again would undo that.
-        if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
-        }
-        session.set_read_timeout(Some(self.limits.body_timeout));
-        if session.subrequest_ctx.is_none() {
-            session.set_write_timeout(Some(self.limits.idle_timeout));
-        }
-        // A client that closes its sending half still wants its answer; not so with WebSocket.
-        let websocket = facts::is_websocket(session.req_header());
-        session.as_downstream_mut().set_abort_on_close(websocket);
-        fields::forget_spelling(session.req_header_mut());
-        Ok(())
-    }
-
-    /// Only a request with an idempotency key is handed over to another one, and that one is not.
-    fn allow_spawning_subrequest(&self, session: &Session, _: &RequestContext) -> bool {
-        session.subrequest_ctx.is_none() && session.req_header().headers.contains_key(IDEMPOTENCY_KEY)
-    }
-
-    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-        if let Some(decided) = once::take_handed_over(session) {
-            *ctx = decided;
-            return Ok(false);
-        }
-        let target = Target::of(session);
-        let headers = &session.req_header().headers;
-        ctx.ids = RequestIds::of(headers);
-        ctx.target = target.clone();
-        ctx.grpc = is_grpc(headers);
-        if let Some(rejection) = self.check_head(session, &target) {
-            let host = facts::authority(session).map(host_of);
-            ctx.policy = ctx.in_force.policies.spelled(host, target.path());
-            ctx.rejection = Some(rejection);
-        } else {
-            self.decide(session, &target, ctx).await;
-            ctx.take_place(&self.places);
-            if ctx.is_allowed() && self.ask_store(session, ctx).await? {
-                return Ok(true);
-            }
-        }
-        if ctx.permit.is_some() {
-            return self.exchange(session, ctx).await;
-        }
+    /// Answers a request that has no permit.
+    async fn refuse(&self, session: &mut ServerSession, ctx: &mut RequestContext) -> Result<()> {
         ctx.count_decision();
         if ctx.ping {
-            return answer::pong(session, &ctx.ids).await.map(|()| true);
+            return answer::pong(session, &ctx.ids).await;
         }
         let rejection = ctx.rejection.clone().unwrap_or_else(|| Reason::InternalError.into());
         if rejection.reason() == Reason::RequestMalformed {
@@ -241,40 +220,19 @@ impl ProxyHttp for Gateway {
         } else {
             answer::spare_connection(session).await;
         }
-        self.answer(session, &rejection, ctx).await?;
-        Ok(true)
+        self.answer(session, &rejection, ctx).await
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        if ctx.permit.is_none() {
-            return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
-        }
-        ctx.upstream_started.get_or_insert_with(Instant::now);
-        match ctx.policy.and_then(|policy| ctx.in_force.peer(policy)) {
-            Some(mut peer) => {
-                if facts::is_websocket(session.req_header()) {
-                    peer.options.read_timeout = Some(WEBSOCKET_SILENCE);
-                } else {
-                    peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
-                }
-                Ok(peer)
-            }
-            None => Error::e_explain(ErrorType::HTTPStatus(502), "the name of the service has no address"),
-        }
+    async fn answer(&self, session: &mut ServerSession, rejection: &Rejection, ctx: &RequestContext) -> Result<()> {
+        let mut answer = render(rejection, &ctx.error_context());
+        answer.headers.extend(ctx.rate_limits.fields());
+        answer::write(session, answer).await
     }
 
-    async fn upstream_request_filter(
+    /// A part of a request's body goes to the service.
+    fn request_part(
         &self,
-        session: &mut Session,
-        upstream: &mut RequestHeader,
-        ctx: &mut RequestContext,
-    ) -> Result<()> {
-        self.prepare(session, upstream, ctx)
-    }
-
-    async fn request_body_filter(
-        &self,
-        session: &mut Session,
+        session: &ServerSession,
         body: &mut Option<Bytes>,
         ends: bool,
         ctx: &mut RequestContext,
@@ -286,7 +244,7 @@ impl ProxyHttp for Gateway {
             *body = None;
         }
         // Messages of a gRPC call come when they come; what follows an upgrade is no body.
-        let endless = ctx.grpc && session.as_downstream().is_http2();
+        let endless = ctx.grpc && session.is_http2();
         match session.was_upgraded() {
             true => {
                 ctx.body_came(length, &self.limits);
@@ -297,14 +255,15 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn response_filter(
+    /// The head of an answer goes to the client.
+    fn response_head(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
         let switching = response.status == StatusCode::SWITCHING_PROTOCOLS;
-        if switching && !session.as_downstream().is_upgrade_req() {
+        if switching && !session.is_upgrade_req() {
             let error = Error::explain(ErrorType::InvalidHTTPHeader, "the service switched protocols unasked");
             return Err(error.into_up());
         }
@@ -319,9 +278,7 @@ impl ProxyHttp for Gateway {
         ctx.tell();
         ctx.moved(&self.limits);
         ctx.count_decision();
-        if session.is_process_shutting_down() {
-            session.set_keepalive(None);
-        }
+        self.end_connection_if_stopping(session);
         if response.status == StatusCode::NO_CONTENT {
             // RFC 9110, 8.6; a client that believed it would wait for a body.
             response.remove_header(&CONTENT_LENGTH);
@@ -330,43 +287,24 @@ impl ProxyHttp for Gateway {
         response.insert_header(REQUEST_ID_NAME, ctx.ids.request_id_value())
     }
 
-    fn response_body_filter(
-        &self,
-        session: &mut Session,
-        body: &mut Option<Bytes>,
-        end: bool,
-        ctx: &mut RequestContext,
-    ) -> Result<Option<Duration>> {
-        ctx.response_over |= end;
+    fn end_connection_if_stopping(&self, session: &mut ServerSession) {
+        if self.stopping.load(Ordering::Acquire) {
+            session.set_keepalive(None);
+        }
+    }
+
+    /// A part of an answer goes to the client.
+    fn response_part(&self, session: &mut ServerSession, body: Option<&Bytes>, ends: bool, ctx: &mut RequestContext) {
+        ctx.response_over |= ends;
         ctx.moved(&self.limits);
-        if end && !session.as_downstream_mut().is_body_done() {
+        if ends && !session.is_body_done() {
             // Whatever becomes of the rest of the request, it has had its answer.
-            let unsent = body.as_ref().map_or(0, Bytes::len);
-            ctx.end(session, self.access_log, unsent);
+            ctx.end(session, self.access_log, body.map_or(0, Bytes::len));
         }
-        Ok(None)
     }
 
-    /// The engine sends some requests again that broke off on a connection that it had used before:
-    /// not those that reach the service once.
-    fn error_while_proxy(
-        &self,
-        _: &HttpPeer,
-        session: &mut Session,
-        mut error: Box<Error>,
-        ctx: &mut RequestContext,
-        reused: bool,
-    ) -> Box<Error> {
-        let again = session.req_header().method.is_idempotent() && !session.as_downstream().retry_buffer_truncated();
-        if ctx.is_handed_over() || !again {
-            error.set_retry(false);
-        } else {
-            error.retry.decide_reuse(reused);
-        }
-        error
-    }
-
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
+    /// Answers a request that went wrong, if its client is there. Returns the status.
+    async fn fail(&self, session: &mut ServerSession, error: &Error, ctx: &mut RequestContext) -> u16 {
         let rejection = match answer::guard_of(session).is_some_and(Guard::has_malformed_body) {
             true => Some(Rejection::because(
                 Reason::RequestMalformed,
@@ -387,18 +325,6 @@ impl ProxyHttp for Gateway {
                 tracing::debug!(%error, "the client is gone");
             }
         }
-        FailToProxy {
-            error_code: code,
-            can_reuse_downstream: false,
-        }
-    }
-
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut RequestContext) {
-        ctx.end(session, self.access_log, 0);
-    }
-
-    /// Failures are in the access log, with their reason.
-    fn suppress_error_log(&self, _: &Session, _: &RequestContext, _: &Error) -> bool {
-        true
+        code
     }
 }

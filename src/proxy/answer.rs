@@ -8,7 +8,6 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
-use pingora::proxy::Session;
 
 use super::error_response::{ErrorResponse, REQUEST_ID};
 use super::guard::Guard;
@@ -28,8 +27,8 @@ const GLANCE: Duration = Duration::from_millis(100);
 const DRAINED_LENGTH: u64 = 1024 * 1024;
 
 /// Writes an error.
-pub(super) async fn write(session: &mut Session, answer: ErrorResponse) -> Result<()> {
-    if !session.as_downstream_mut().is_body_done()
+pub(super) async fn write(session: &mut ServerSession, answer: ErrorResponse) -> Result<()> {
+    if !session.is_body_done()
         && let Some(guard) = guard_of(session)
     {
         guard.linger();
@@ -39,32 +38,32 @@ pub(super) async fn write(session: &mut Session, answer: ErrorResponse) -> Resul
         header.insert_header(name, value)?;
     }
     let bodiless = answer.body.is_empty() || session.req_header().method == http::Method::HEAD;
-    if bodiless && let ServerSession::H2(http2) = session.as_downstream_mut() {
+    if bodiless && let ServerSession::H2(http2) = session {
         // Trailers-only is one frame that ends the stream; the engine would add an empty one.
         return http2.write_response_header(Box::new(header), true);
     }
-    session.write_response_header(Box::new(header), bodiless).await?;
+    session.write_response_header(Box::new(header)).await?;
     if !bodiless {
-        session.write_response_body(Some(answer.body), true).await?;
+        session.write_response_body(answer.body, true).await?;
     }
     Ok(())
 }
 
 /// Answers `OPTIONS *`.
-pub(super) async fn pong(session: &mut Session, ids: &RequestIds) -> Result<()> {
+pub(super) async fn pong(session: &mut ServerSession, ids: &RequestIds) -> Result<()> {
     let mut header = ResponseHeader::build(StatusCode::NO_CONTENT, Some(1))?;
     header.insert_header(REQUEST_ID, ids.request_id_value())?;
-    session.write_response_header(Box::new(header), true).await
+    session.write_response_header(Box::new(header)).await
 }
 
 /// Keeps the connection usable after an answer that did not read the body, where that is cheap.
-pub(super) async fn spare_connection(session: &mut Session) {
+pub(super) async fn spare_connection(session: &mut ServerSession) {
     let headers = &session.req_header().headers;
     let expects = headers.contains_key(EXPECT);
     let length = headers
         .get(CONTENT_LENGTH)
         .and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
-    match session.as_downstream_mut() {
+    match session {
         // Who expects `100 Continue` has not sent the body, and may send a request next.
         ServerSession::H1(http1) if !expects && length.is_some_and(|length| length <= DRAINED_LENGTH) => {
             http1.set_close_on_response_before_downstream_finish(false);
@@ -81,10 +80,10 @@ pub(super) async fn spare_connection(session: &mut Session) {
     }
 }
 
-async fn drain(session: &mut Session) {
+async fn drain(session: &mut ServerSession) {
     let mut read = 0;
     while read < DRAINED_BYTES {
-        match session.as_downstream_mut().read_request_body().await {
+        match session.read_request_body().await {
             Ok(Some(chunk)) => read += chunk.len(),
             _ => return,
         }
@@ -92,12 +91,12 @@ async fn drain(session: &mut Session) {
 }
 
 /// The guard of an HTTP/1 connection.
-pub(super) fn guard_of(session: &Session) -> Option<&Guard> {
-    session.as_downstream().stream().and_then(Guard::of)
+pub(super) fn guard_of(session: &ServerSession) -> Option<&Guard> {
+    session.stream().and_then(Guard::of)
 }
 
 /// Whether the final response has begun; `100 Continue` and its like are none (RFC 9110, 15.2).
-pub(super) fn has_answered(session: &Session) -> bool {
+pub(super) fn has_answered(session: &ServerSession) -> bool {
     let switching = StatusCode::SWITCHING_PROTOCOLS;
     let is_final = |status: StatusCode| !status.is_informational() || status == switching;
     session

@@ -1,6 +1,6 @@
 //! What a request may cost, as far as the guard of its connection does not see to it.
 
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType, Result};
 
 use super::Gateway;
@@ -10,7 +10,7 @@ use crate::rejection::{Reason, Rejection};
 
 impl Gateway {
     /// Limits of the head that the guard does not see: over HTTP/2, and single parts of it.
-    pub(super) fn check_head(&self, session: &Session, target: &Target) -> Option<Rejection> {
+    pub(super) fn check_head(&self, session: &ServerSession, target: &Target) -> Option<Rejection> {
         let over = self.exceeded(session, target)?;
         let facts = facts::of(session, target, self.limits.body_bytes, 0);
         match facts.malformed() {
@@ -19,7 +19,7 @@ impl Gateway {
         }
     }
 
-    fn exceeded(&self, session: &Session, target: &Target) -> Option<Reason> {
+    fn exceeded(&self, session: &ServerSession, target: &Target) -> Option<Reason> {
         let headers = &session.req_header().headers;
         if target.len() > self.limits.uri_bytes {
             return Some(Reason::UriTooLong);

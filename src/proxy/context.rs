@@ -8,7 +8,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method};
 use parking_lot::Mutex;
 use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use prometheus::IntGauge;
 
 use super::error_response::ErrorContext;
@@ -328,7 +328,7 @@ impl RequestContext {
     }
 
     /// Counts and logs the request at its end, once. Some bytes of the response may be unsent.
-    pub fn end(&mut self, session: &Session, access_log: bool, unsent: usize) {
+    pub fn end(&mut self, session: &ServerSession, access_log: bool, unsent: usize) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, Version};
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 
 use crate::credential::ClientCertificate;
 use crate::request::{Body, RequestFacts};
@@ -27,9 +27,9 @@ pub struct Target {
 
 impl Target {
     /// Reads the target of a session's request.
-    pub fn of(session: &Session) -> Self {
+    pub fn of(session: &ServerSession) -> Self {
         let header = session.req_header();
-        let (bytes, double_framing) = match session.as_downstream().as_http1() {
+        let (bytes, double_framing) = match session.as_http1() {
             Some(_) => {
                 let head = session.to_h1_raw();
                 let framed = header.headers.contains_key(TRANSFER_ENCODING) && has_content_length(&head);
@@ -102,7 +102,7 @@ fn has_content_length(head: &[u8]) -> bool {
 }
 
 /// Borrows all that a decision may read.
-pub fn of<'s>(session: &'s Session, target: &'s Target, max_body_bytes: u64, now: i64) -> RequestFacts<'s> {
+pub fn of<'s>(session: &'s ServerSession, target: &'s Target, max_body_bytes: u64, now: i64) -> RequestFacts<'s> {
     let header = session.req_header();
     RequestFacts {
         method: &header.method,
@@ -119,7 +119,7 @@ pub fn of<'s>(session: &'s Session, target: &'s Target, max_body_bytes: u64, now
 }
 
 /// `Host` or `:authority`.
-pub fn authority(session: &Session) -> Option<&str> {
+pub fn authority(session: &ServerSession) -> Option<&str> {
     let header = session.req_header();
     let pseudo = header.uri.authority().map(http::uri::Authority::as_str);
     let host = header.headers.get(http::header::HOST);
@@ -151,13 +151,13 @@ pub fn is_websocket(request: &RequestHeader) -> bool {
         && !headers.contains_key(TRANSFER_ENCODING)
 }
 
-fn client_certificate(session: &Session) -> Option<&ClientCertificate> {
+fn client_certificate(session: &ServerSession) -> Option<&ClientCertificate> {
     let peer: &PeerCertificate = session.digest()?.ssl_digest.as_ref()?.extension.get()?;
     Some(peer.certificate())
 }
 
 /// What the head says of the body.
-pub fn body(session: &Session) -> Body {
+pub fn body(session: &ServerSession) -> Body {
     let headers = &session.req_header().headers;
     let length = headers
         .get(CONTENT_LENGTH)
@@ -166,7 +166,7 @@ pub fn body(session: &Session) -> Body {
         Some(0) => Body::None,
         Some(length) => Body::Sized(length),
         None if headers.contains_key(TRANSFER_ENCODING) => Body::Streamed,
-        None => match session.as_downstream().as_http2() {
+        None => match session.as_http2() {
             Some(stream) if !stream.is_body_empty() => Body::Streamed,
             _ => Body::None,
         },
@@ -174,7 +174,7 @@ pub fn body(session: &Session) -> Body {
 }
 
 /// The address of the other end, if it has one.
-pub fn peer_address(session: &Session) -> Option<IpAddr> {
+pub fn peer_address(session: &ServerSession) -> Option<IpAddr> {
     let address = session.client_addr()?.as_inet()?;
     Some(address.ip().to_canonical())
 }

@@ -1,6 +1,6 @@
 //! What went wrong in the engine, as a rejection. Answers nothing.
 
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::rejection::{Reason, Rejection};
@@ -31,10 +31,10 @@ pub(super) fn rejection_of(error: &Error) -> Option<Rejection> {
 
 /// Over HTTP/2 the engine does not time the body, so the service's silence is the first sign of a
 /// client that stopped sending.
-pub(super) fn blame_client(session: &mut Session, rejection: Rejection) -> Rejection {
-    let http2 = session.as_downstream().is_http2();
+pub(super) fn blame_client(session: &mut ServerSession, rejection: Rejection) -> Rejection {
+    let http2 = session.is_http2();
     let stalled = rejection.reason() == Reason::UpstreamTimeout && http2;
-    match stalled && !session.as_downstream_mut().is_body_done() {
+    match stalled && !session.is_body_done() {
         true => Rejection::because(Reason::RequestTimeout, "the body did not arrive in time"),
         false => rejection,
     }

@@ -76,6 +76,8 @@ pub struct Guard {
     /// Whether a request has been served already: then the engine bounds the wait.
     reused: bool,
     head: Head,
+    /// What came with the end of the head and lies behind it.
+    behind_head: Bytes,
     /// The body behind the head, if it comes in chunks.
     chunks: Option<Chunks>,
     malformed_body: AtomicBool,
@@ -110,6 +112,7 @@ impl Guard {
             phase: AtomicU8::new(EXPECTING),
             reused: false,
             head: Head::default(),
+            behind_head: Bytes::new(),
             chunks: None,
             malformed_body: AtomicBool::new(false),
             deadline: None,
@@ -132,6 +135,11 @@ impl Guard {
     /// The head is complete.
     pub fn head_is_read(&self) {
         self.leave_for(APPLICATION);
+    }
+
+    /// Gives away what came with the end of the head and lies behind it.
+    pub fn take_behind_head(&mut self) -> Bytes {
+        std::mem::take(&mut self.behind_head)
     }
 
     /// Whether the body was read up to where it is none.
@@ -163,6 +171,7 @@ impl Guard {
         let phase = self.phase.get_mut();
         if *phase == EXPECTING && !self.head.is_empty() {
             self.head.restart();
+            self.behind_head.clear();
             self.chunks = None;
             self.deadline = None;
             self.reused = true;
@@ -179,10 +188,12 @@ impl Guard {
             return bytes.len();
         };
         self.chunks = self.head.has_coding().then(Chunks::new);
-        match self.read_chunks(bytes.get(end..).unwrap_or_default()) {
-            Ok(()) => bytes.len(),
-            Err(Malformed) => end,
+        let behind = bytes.get(end..).unwrap_or_default();
+        if self.read_chunks(behind) == Err(Malformed) {
+            return end;
         }
+        self.behind_head = Bytes::copy_from_slice(behind);
+        bytes.len()
     }
 
     fn read_chunks(&mut self, bytes: &[u8]) -> Result<(), Malformed> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 
 use super::context::RequestContext;
 use super::once::no_store;
@@ -67,8 +67,24 @@ fn whole_seconds(time: Duration) -> u64 {
 }
 
 impl Gateway {
+    /// Whether an allowed request may go on. If not, it is refused.
+    pub(super) async fn is_within_quotas(&self, session: &ServerSession, ctx: &mut RequestContext) -> bool {
+        if ctx.matched().1.is_none_or(|route| route.quotas.is_empty()) {
+            return true;
+        }
+        // What the store takes is not the service's time.
+        ctx.upstream_started = None;
+        match self.spend(session, ctx).await {
+            Ok(()) => true,
+            Err(rejection) => {
+                ctx.refuse(rejection);
+                false
+            }
+        }
+    }
+
     /// Counts an allowed request in every quota of its route, up to the first that refuses it.
-    pub(super) async fn spend(&self, session: &Session, ctx: &mut RequestContext) -> Result<(), Rejection> {
+    pub(super) async fn spend(&self, session: &ServerSession, ctx: &mut RequestContext) -> Result<(), Rejection> {
         let in_force = ctx.in_force.clone();
         let (Some(policy), Some(route)) = in_force.policies.found(ctx.policy, ctx.route) else {
             return Ok(());
@@ -85,7 +101,7 @@ impl Gateway {
     async fn count_in(
         &self,
         (policy, route): (&Policy, &Route),
-        session: &Session,
+        session: &ServerSession,
         principal: &Principal,
         ctx: &mut RequestContext,
     ) -> Result<(), Rejection> {
@@ -132,7 +148,7 @@ impl Gateway {
     }
 
     /// Where a client calls from: the other end, or what trusted proxies say of their other end.
-    fn address(&self, session: &Session) -> Option<IpAddr> {
+    fn address(&self, session: &ServerSession) -> Option<IpAddr> {
         let peer = facts::peer_address(session)?;
         let mut chain = chain(&session.req_header().headers).into_iter().rev();
         let mut address = peer;

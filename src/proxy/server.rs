@@ -1,37 +1,29 @@
 //! Connections: each is guarded, counted, and served until it ends or the process does.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::apps::{HttpServerApp as _, ServerApp};
 use pingora::listeners::ALPN;
-use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::l4::stream::Stream as Transport;
 use pingora::protocols::{Ssl as _, Stream};
-use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::Gateway;
 use super::connections::{OpenConnection, Slots};
 use super::guard::{Guard, HeadLimits, Progress, Refuse};
+use super::requests::Requests;
 use super::turn_away::TurnAway;
-use super::watch::Watch;
 use crate::config::Limits;
 use crate::tls::TlsListener;
 
 /// How long a connection that was just taken may be silent when the process ends.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
-
-/// How long each read of a first head may take, in seconds, besides the bound of the guard.
-const FIRST_KEEPALIVE: u64 = 60;
 
 /// How long connections that are idle when the process ends may still begin a request.
 const IDLE_NOTICE: Duration = Duration::from_secs(1);
@@ -55,14 +47,10 @@ impl std::fmt::Debug for Edge {
 }
 
 impl Edge {
-    /// Serves with a gateway that the engine runs.
-    pub fn new(proxy: HttpProxy<Gateway>, limits: &Limits, refuse: Refuse) -> Self {
+    /// Serves requests, whose heads may cost so much.
+    pub fn new(requests: Requests, limits: &Limits, refuse: Refuse) -> Self {
         Self {
-            requests: Arc::new(Requests {
-                proxy: Arc::new(proxy),
-                idle: limits.idle_timeout.max(Duration::from_secs(1)),
-                over: Notify::new(),
-            }),
+            requests: Arc::new(requests),
             limits: HeadLimits {
                 bytes: limits.header_bytes,
                 time: limits.header_timeout,
@@ -200,7 +188,6 @@ impl ServerApp for Server {
             }
         };
         let _ = timeout(self.edge.limits.time, complete).await;
-        self.edge.requests.over.notify_waiters();
         self.edge.requests.http_cleanup().await;
     }
 }
@@ -211,84 +198,5 @@ async fn silent(mut shutdown: ShutdownWatch, begun: &AtomicBool) {
     tokio::time::sleep(FIRST_BYTE).await;
     if !stopping || begun.load(Ordering::Acquire) {
         std::future::pending::<()>().await;
-    }
-}
-
-/// Serves the requests of connections.
-struct Requests {
-    proxy: Arc<HttpProxy<Gateway>>,
-    /// How long a connection may be idle.
-    idle: Duration,
-    /// Wakes connections that are idle when the process ends.
-    over: Notify,
-}
-
-impl Requests {
-    /// Serves the requests of an HTTP/1 connection. In between, the engine has no part in it: most
-    /// connections are idle most of the time, and all that it keeps for a request is large.
-    async fn one_by_one(&self, guard: Box<Guard>, shutdown: &ShutdownWatch) {
-        let mut over = pin!(self.over.notified());
-        let mut session = ServerSession::new_http1(guard);
-        session.set_keepalive((!*shutdown.borrow()).then_some(FIRST_KEEPALIVE));
-        let mut served = self.proxy.process_new_http(session, shutdown).await;
-        while let Some((stream, settings)) = served.map(ReusedHttpStream::consume) {
-            let Ok(mut guard) = stream.into_any().downcast::<Guard>() else {
-                return;
-            };
-            guard.expect_head();
-            let begins = tokio::select! {
-                biased;
-                begins = guard.has_next_request(self.idle) => begins,
-                () = &mut over => false,
-            };
-            if !begins {
-                return;
-            }
-            let mut session = ServerSession::new_http1(guard);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
-            }
-            served = self.proxy.process_new_http(session, shutdown).await;
-        }
-    }
-
-    /// Serves a request over HTTP/2 whose body is yet to come.
-    async fn watch(&self, session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
-        let served = Watch::over(self.proxy.process_new_http(session, shutdown)).await;
-        if served.is_none() {
-            tracing::debug!("the body of a request never ended; its stream is reset");
-        }
-        served.flatten()
-    }
-}
-
-#[async_trait]
-impl HttpServerApp for Requests {
-    /// Written out, for a request of the engine's own needs no second box around its own.
-    fn process_new_http<'a, 'shutdown, 'served>(
-        self: &'a Arc<Self>,
-        mut session: ServerSession,
-        shutdown: &'shutdown ShutdownWatch,
-    ) -> Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'served>>
-    where
-        'a: 'served,
-        'shutdown: 'served,
-    {
-        if session.is_http2() && !session.is_body_done() {
-            return Box::pin(self.watch(session, shutdown));
-        }
-        self.proxy.process_new_http(session, shutdown)
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        self.proxy.h2_options()
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.proxy.server_options.as_ref()
-    }
-
-    async fn http_cleanup(&self) {
-        self.proxy.http_cleanup().await;
     }
 }

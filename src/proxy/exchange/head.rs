@@ -5,7 +5,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType, Result};
 
 use super::super::context::RequestContext;
@@ -30,7 +30,11 @@ const MOST_NOMINATED: usize = 9;
 
 impl Gateway {
     /// Makes the head that the service gets from that of the client.
-    pub(super) fn head_for_service(&self, session: &mut Session, ctx: &RequestContext) -> Result<Box<RequestHeader>> {
+    pub(super) fn head_for_service(
+        &self,
+        session: &mut ServerSession,
+        ctx: &RequestContext,
+    ) -> Result<Box<RequestHeader>> {
         let has_body = !session.is_body_empty();
         let mut head = Box::new(session.req_header().clone());
         let nominated = nominated(&head.headers)?;

@@ -93,9 +93,7 @@ impl Relay<'_> {
         ctx.told(report);
         ctx.count_decision();
         ctx.rate_limits.write(head)?;
-        if session.is_process_shutting_down() {
-            session.set_keepalive(None);
-        }
+        self.gateway.end_connection_if_stopping(session);
         Ok(())
     }
 }

@@ -1,0 +1,172 @@
+//! The engine's own proxy, for what is not exchanged here: requests to services over HTTP/2,
+//! upgrades, and requests with an idempotency key, which are forwarded by a request of their own
+//! within the engine. Its phases, each a few lines.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::apps::{HttpServerApp as _, ReusedHttpStream};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, Session};
+use pingora::server::ShutdownWatch;
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora::{Error, ErrorType, Result};
+
+use super::context::RequestContext;
+use super::requests::no_address;
+use super::{Gateway, WEBSOCKET_SILENCE, facts, once};
+use crate::request::IDEMPOTENCY_KEY;
+
+tokio::task_local! {
+    /// The engine makes the context of a request and is told nothing of what was decided before.
+    static ADMITTED: Cell<Option<RequestContext>>;
+}
+
+/// Takes the steps of a [`Gateway`] when the engine comes to them.
+#[derive(Debug)]
+pub struct Engine(pub Arc<Gateway>);
+
+/// Has the engine go on with a request that was admitted.
+pub(super) async fn go_on(
+    proxy: &Arc<HttpProxy<Engine>>,
+    session: ServerSession,
+    ctx: RequestContext,
+    shutdown: &ShutdownWatch,
+) -> Option<ReusedHttpStream> {
+    let served = proxy.process_new_http(session, shutdown);
+    ADMITTED.scope(Cell::new(Some(ctx)), served).await
+}
+
+#[async_trait]
+impl ProxyHttp for Engine {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        let admitted = ADMITTED.try_with(Cell::take).ok().flatten();
+        admitted.unwrap_or_else(|| self.0.begin())
+    }
+
+    /// The engine's compression is not wanted, so no module is set up.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, _: &mut RequestContext) -> Result<()> {
+        self.0.bound(session);
+        Ok(())
+    }
+
+    /// Only a request with an idempotency key is handed over to another one, and that one is not.
+    fn allow_spawning_subrequest(&self, session: &Session, _: &RequestContext) -> bool {
+        session.subrequest_ctx.is_none() && session.req_header().headers.contains_key(IDEMPOTENCY_KEY)
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        if let Some(handed_over) = once::take_handed_over(session) {
+            *ctx = handed_over;
+            return Ok(false);
+        }
+        if ctx.is_allowed() && self.0.ask_store(session, ctx).await? {
+            return Ok(true);
+        }
+        if ctx.permit.is_some() {
+            return Ok(false);
+        }
+        self.0.refuse(session, ctx).await.map(|()| true)
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        if ctx.permit.is_none() {
+            return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
+        }
+        ctx.upstream_started.get_or_insert_with(Instant::now);
+        match ctx.policy.and_then(|policy| ctx.in_force.peer(policy)) {
+            Some(mut peer) => {
+                if facts::is_websocket(session.req_header()) {
+                    peer.options.read_timeout = Some(WEBSOCKET_SILENCE);
+                } else {
+                    peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+                }
+                Ok(peer)
+            }
+            None => no_address(),
+        }
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        self.0.prepare(session, upstream, ctx)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        ends: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        self.0.request_part(session, body, ends, ctx)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        self.0.response_head(session, response, ctx)
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        ends: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        self.0.response_part(session, body.as_ref(), ends, ctx);
+        Ok(None)
+    }
+
+    /// The engine sends some requests again that broke off on a connection that it had used before:
+    /// not those that reach the service once.
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut RequestContext,
+        reused: bool,
+    ) -> Box<Error> {
+        let again = session.req_header().method.is_idempotent() && !session.as_downstream().retry_buffer_truncated();
+        if ctx.is_handed_over() || !again {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(reused);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
+        FailToProxy {
+            error_code: self.0.fail(session, error, ctx).await,
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut RequestContext) {
+        ctx.end(session, self.0.access_log, 0);
+    }
+
+    /// Failures are in the access log, with their reason.
+    fn suppress_error_log(&self, _: &Session, _: &RequestContext, _: &Error) -> bool {
+        true
+    }
+}

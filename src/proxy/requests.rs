@@ -1,0 +1,243 @@
+//! Serves the requests of a connection, one after the other over HTTP/1 and side by side over HTTP/2:
+//! each is admitted, and then refused, exchanged with its service here, or left to the engine.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use pingora::{Error, ErrorType, Result};
+use tokio::sync::Notify;
+
+use super::Gateway;
+use super::context::RequestContext;
+use super::engine::{self, Engine};
+use super::exchange::Plain;
+use super::guard::Guard;
+use super::in_force::InForce;
+use super::upstream::Peer;
+use super::watch::Watch;
+use crate::idempotency;
+
+/// How long each read of a first head may take, in seconds, besides the bound of the guard.
+const FIRST_KEEPALIVE: u64 = 60;
+
+/// Serves the requests of connections.
+pub struct Requests {
+    gateway: Arc<Gateway>,
+    engine: Arc<HttpProxy<Engine>>,
+    /// How long a connection may be idle.
+    idle: Duration,
+    /// Wakes connections that are idle when the process ends.
+    over: Notify,
+}
+
+impl std::fmt::Debug for Requests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Requests").finish_non_exhaustive()
+    }
+}
+
+/// How an admitted request reaches its service.
+enum Way<'p> {
+    /// It is exchanged here.
+    Here(&'p Peer, &'p Plain),
+    /// The engine forwards it.
+    Engine,
+}
+
+impl Requests {
+    /// Serves them with a gateway that the engine has, too.
+    pub fn new(gateway: Arc<Gateway>, engine: HttpProxy<Engine>) -> Self {
+        Self {
+            idle: gateway.limits.idle_timeout.max(Duration::from_secs(1)),
+            gateway,
+            engine: Arc::new(engine),
+            over: Notify::new(),
+        }
+    }
+
+    /// Serves the requests of an HTTP/1 connection. In between, only its guard is there: most
+    /// connections are idle most of the time, and all that is kept for a request is large.
+    pub(super) async fn one_by_one(&self, guard: Box<Guard>, shutdown: &ShutdownWatch) {
+        let mut over = pin!(self.over.notified());
+        let mut session = ServerSession::new_http1(guard);
+        session.set_keepalive((!*shutdown.borrow()).then_some(FIRST_KEEPALIVE));
+        loop {
+            let is_read = tokio::select! {
+                biased;
+                is_read = read_head(&mut session) => is_read,
+                () = &mut over => false,
+            };
+            if !is_read {
+                return;
+            }
+            let served = self.serve(session, shutdown).await;
+            let Some((stream, settings)) = served.map(ReusedHttpStream::consume) else {
+                return;
+            };
+            let Ok(mut guard) = stream.into_any().downcast::<Guard>() else {
+                return;
+            };
+            guard.expect_head();
+            let begins = tokio::select! {
+                biased;
+                begins = guard.has_next_request(self.idle) => begins,
+                () = &mut over => false,
+            };
+            if !begins {
+                return;
+            }
+            session = ServerSession::new_http1(guard);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+        }
+    }
+
+    /// Serves a request whose head is read. Returns its connection, if that can have another one.
+    async fn serve(&self, mut session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        if *shutdown.borrow() {
+            session.set_keepalive(None);
+        }
+        let mut ctx = self.gateway.begin();
+        self.gateway.bound(&mut session);
+        self.gateway.admit(&session, &mut ctx).await;
+        let in_force = Arc::clone(&ctx.in_force);
+        let way = ctx.permit.is_some().then(|| way(&in_force, &session, &ctx));
+        let answered = match way {
+            Some(Way::Engine) => {
+                let session = replayed(session)?;
+                return Box::pin(engine::go_on(&self.engine, session, ctx, shutdown)).await;
+            }
+            Some(Way::Here(peer, plain)) => self.forward((peer, plain), &mut session, &mut ctx).await,
+            None => self.gateway.refuse(&mut session, &mut ctx).await,
+        };
+        if let Err(error) = &answered {
+            self.gateway.fail(&mut session, error, &mut ctx).await;
+        }
+        ctx.end(&session, self.gateway.access_log, 0);
+        if let Err(error) = answered {
+            session.on_proxy_failure(error);
+            return None;
+        }
+        let settings = HttpPersistentSettings::for_session(&session);
+        let stream = session.finish().await.ok().flatten()?;
+        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+    }
+
+    /// Forwards a request here, if its quotas let it.
+    async fn forward(
+        &self,
+        (peer, plain): (&Peer, &Plain),
+        session: &mut ServerSession,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if ctx.is_allowed() && !self.gateway.is_within_quotas(session, ctx).await {
+            return self.gateway.refuse(session, ctx).await;
+        }
+        match peer.address() {
+            Some(address) => self.gateway.exchange((plain, address), session, ctx).await,
+            None => no_address(),
+        }
+    }
+
+    /// Serves a request over HTTP/2 whose body is yet to come.
+    async fn watch(&self, session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        let served = Watch::over(self.serve(session, shutdown)).await;
+        if served.is_none() {
+            tracing::debug!("the body of a request never ended; its stream is reset");
+        }
+        served.flatten()
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Requests {
+    /// Written out, for most requests need no box around that of the watch.
+    fn process_new_http<'a, 'shutdown, 'served>(
+        self: &'a Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &'shutdown ShutdownWatch,
+    ) -> Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'served>>
+    where
+        'a: 'served,
+        'shutdown: 'served,
+    {
+        match session.is_body_done() {
+            true => Box::pin(self.serve(session, shutdown)),
+            false => Box::pin(self.watch(session, shutdown)),
+        }
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.engine.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.engine.server_options.as_ref()
+    }
+
+    async fn http_cleanup(&self) {
+        self.gateway.stopping.store(true, Ordering::Release);
+        self.over.notify_waiters();
+        self.engine.http_cleanup().await;
+    }
+}
+
+/// Reads the head of a request over HTTP/1. Whether there is one; if not, the client has its answer.
+async fn read_head(session: &mut ServerSession) -> bool {
+    match session.read_request().await {
+        Ok(is_read) => is_read,
+        Err(error) => {
+            tracing::debug!(%error, "a head cannot be read");
+            if *error.etype() == ErrorType::InvalidHTTPHeader {
+                // Its guard makes our own answer of it.
+                let _ = session.respond_error(400).await;
+            }
+            session.shutdown().await;
+            false
+        }
+    }
+}
+
+/// The way of a request that was admitted.
+fn way<'p>(in_force: &'p InForce, session: &ServerSession, ctx: &RequestContext) -> Way<'p> {
+    let header = session.req_header();
+    let rule = ctx.matched().1.and_then(|route| route.idempotency.as_ref());
+    let is_keyed =
+        rule.is_some_and(|rule| !matches!(idempotency::key(rule, &header.method, &header.headers), Ok(None)));
+    let peer = ctx.policy.and_then(|policy| in_force.service(policy));
+    match peer.and_then(|peer| Some((peer, peer.plain()?))) {
+        Some((peer, plain)) if !is_keyed && !session.is_upgrade_req() => Way::Here(peer, plain),
+        _ => Way::Engine,
+    }
+}
+
+/// The session once more for somebody who reads the head for himself.
+fn replayed(session: ServerSession) -> Option<ServerSession> {
+    let mut settings = HttpPersistentSettings::for_session(&session);
+    let head = session.to_h1_raw();
+    let ServerSession::H1(http1) = session else {
+        return Some(session);
+    };
+    let mut guard = http1.into_inner().into_any().downcast::<Guard>().ok()?;
+    let mut read = BytesMut::from(&*head);
+    read.extend_from_slice(&guard.take_behind_head());
+    settings.set_pipelined_prefix(read);
+    let mut session = ServerSession::new_http1(guard);
+    settings.apply_to_session(&mut session);
+    Some(session)
+}
+
+/// The failure to reach a service whose name has no address.
+pub(super) fn no_address<T>() -> Result<T> {
+    Error::e_explain(ErrorType::HTTPStatus(502), "the name of the service has no address")
+}
