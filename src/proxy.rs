@@ -41,6 +41,7 @@ pub mod ids;
 pub mod in_force;
 mod once;
 pub mod pace;
+pub mod patience;
 mod pinned;
 pub mod places;
 mod quotas;

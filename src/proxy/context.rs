@@ -327,6 +327,11 @@ impl RequestContext {
         self.upstream_duration = self.upstream_started.map(|started| started.elapsed());
     }
 
+    /// When the head of the service's response came.
+    pub fn answered(&self) -> Option<Instant> {
+        Some(self.upstream_started? + self.upstream_duration?)
+    }
+
     /// Counts and logs the request at its end, once. Some bytes of the response may be unsent.
     pub fn end(&mut self, session: &ServerSession, access_log: bool, unsent: usize) {
         if std::mem::replace(&mut self.ended, true) {

@@ -10,21 +10,20 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Version};
 use pingora::http::ResponseHeader;
-use pingora::protocols::Stream;
-use pingora::protocols::http::v1::client::HttpSession as Service;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::context::RequestContext;
-use super::fields;
 use super::{Gateway, answer};
 
 mod connection;
 mod head;
 mod pool;
+mod service;
 
 use pool::Pool;
+use service::{Link, Service};
 
 /// How to reach a service that speaks HTTP/1.1 in clear text.
 #[derive(Debug)]
@@ -48,13 +47,6 @@ impl Plain {
     /// Gives up connections that were idle for too long, or closed by the service.
     pub fn look_over(&self, now: Instant) {
         self.pool.look_over(now);
-    }
-
-    fn session(&self, stream: Stream) -> Service {
-        let mut session = Service::new(stream);
-        session.read_timeout = Some(self.timeout);
-        session.write_timeout = Some(self.timeout);
-        session
     }
 }
 
@@ -120,7 +112,7 @@ impl Exchange<'_> {
         }
         let again = self.session.get_retry_buffer();
         let new = connection::connect(&self.address, self.plain.connect_timeout).await?;
-        self.over(new, again).await
+        self.over(new.into(), again).await
     }
 
     /// Whether the service can have had nothing to say to the request, which is still there.
@@ -134,20 +126,20 @@ impl Exchange<'_> {
     }
 
     /// Exchanges over a connection, which is kept afterwards if it can be.
-    async fn over(&mut self, stream: Stream, again: Option<Bytes>) -> Result<()> {
-        let mut service = self.plain.session(stream);
+    async fn over(&mut self, link: Link, again: Option<Bytes>) -> Result<()> {
+        let mut service = Service::new(link, self.plain.timeout);
         after_the_others().await;
         let head = self.gateway.head_for_service(self.session, self.ctx)?;
-        service.write_request_header(head).await.map_err(Error::into_up)?;
+        service.write_head(head).await?;
         let body = self.converse(&mut service, again).await?;
         if body == Body::Unwanted {
             // Of the rest nobody knows where it ends.
             self.session.set_keepalive(None);
             return Ok(());
         }
-        service.respect_keepalive();
-        if let Some(stream) = service.reuse().await {
-            self.plain.pool.put(self.address.clone(), stream, Instant::now());
+        if let Some(link) = service.into_link().await {
+            let since = self.ctx.answered().unwrap_or_else(Instant::now);
+            self.plain.pool.put(self.address.clone(), link, since);
         }
         Ok(())
     }
@@ -166,7 +158,7 @@ impl Exchange<'_> {
         while body == Body::Coming || !answered {
             tokio::select! {
                 biased;
-                task = next(service), if !answered => match task {
+                task = service.next(), if !answered => match task {
                     Ok(task) => answered = self.answer(task).await?,
                     Err(error) => return Err(self.unsent.take().unwrap_or(error).into_up()),
                 },
@@ -185,7 +177,7 @@ impl Exchange<'_> {
     /// Sends a part of the body. A service that takes no more of it may still have an answer.
     async fn send(&mut self, service: &mut Service, mut part: Option<Bytes>, ends: bool) -> Result<Body> {
         self.gateway.request_part(self.session, &mut part, ends, self.ctx)?;
-        match write(service, part, ends).await {
+        match service.write(part, ends).await {
             Ok(()) if ends => Ok(Body::Sent),
             Ok(()) => Ok(Body::Coming),
             Err(error) => {
@@ -227,32 +219,6 @@ async fn after_the_others() {
         Poll::Pending
     })
     .await;
-}
-
-/// Reads the next part of an answer. What was read is not lost if this is dropped.
-async fn next(service: &mut Service) -> Result<HttpTask> {
-    let has_head = service
-        .resp_header()
-        .is_some_and(|head| !head.status.is_informational());
-    if has_head {
-        let part = service.read_body_bytes().await?;
-        return Ok(HttpTask::Body(part, service.is_body_done()));
-    }
-    service.read_response().await?;
-    let head = service.resp_header().map(fields::copied);
-    let head = head.ok_or_else(|| Error::explain(ErrorType::InternalError, "no head after it was read"))?;
-    Ok(HttpTask::Header(Box::new(head), service.is_body_done()))
-}
-
-/// Writes a part of a body to a service, and its end.
-async fn write(service: &mut Service, part: Option<Bytes>, ends: bool) -> Result<()> {
-    if let Some(part) = part.filter(|part| !part.is_empty()) {
-        service.write_body(&part).await.map_err(Error::into_up)?;
-    }
-    if ends {
-        service.finish_body().await.map_err(Error::into_up)?;
-    }
-    Ok(())
 }
 
 /// Gives a body that ends with its connection (RFC 9112, 6.3) an end of its own.

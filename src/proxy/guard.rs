@@ -26,6 +26,8 @@ mod transport;
 use chunks::{Chunks, Malformed};
 use head::Head;
 
+use super::patience::Patience;
+
 /// RFC 9113, 3.4.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -82,8 +84,8 @@ pub struct Guard {
     chunks: Option<Chunks>,
     malformed_body: AtomicBool,
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Ends the wait for a next request. Set once and moved on when it is over: most waits are short.
-    idle: Option<Pin<Box<Sleep>>>,
+    /// Ends the wait for a next request.
+    idle: Patience,
     limits: HeadLimits,
     refuse: Refuse,
     progress: Progress,
@@ -116,7 +118,7 @@ impl Guard {
             chunks: None,
             malformed_body: AtomicBool::new(false),
             deadline: None,
-            idle: None,
+            idle: Patience::default(),
             limits,
             refuse,
             progress,

@@ -14,6 +14,8 @@ use thread_local::ThreadLocal;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::unconstrained;
 
+use super::service::Link;
+
 /// The most connections that a thread keeps.
 const MOST: usize = 128;
 
@@ -27,7 +29,7 @@ pub(super) struct Pool(ThreadLocal<Mutex<Vec<Idle>>>);
 
 /// One of them.
 struct Idle {
-    stream: Stream,
+    link: Link,
     address: SocketAddr,
     since: Instant,
 }
@@ -40,22 +42,22 @@ impl fmt::Debug for Pool {
 
 impl Pool {
     /// Takes the connection that was used last, if there is one to this address.
-    pub(super) fn take(&self, address: &SocketAddr) -> Option<Stream> {
+    pub(super) fn take(&self, address: &SocketAddr) -> Option<Link> {
         let mut idle = self.0.get()?.lock();
         while let Some(at) = idle.iter().rposition(|idle| idle.address == *address) {
             let mut found = idle.swap_remove(at);
-            if is_quiet(&mut found.stream) {
-                return Some(found.stream);
+            if is_quiet(&mut found.link.stream) {
+                return Some(found.link);
             }
         }
         None
     }
 
     /// Keeps a connection on which nothing is awaited any more.
-    pub(super) fn put(&self, address: SocketAddr, stream: Stream, since: Instant) {
+    pub(super) fn put(&self, address: SocketAddr, link: Link, since: Instant) {
         let mut idle = self.0.get_or_default().lock();
         if idle.len() < MOST {
-            idle.push(Idle { stream, address, since });
+            idle.push(Idle { link, address, since });
         }
     }
 
@@ -63,7 +65,7 @@ impl Pool {
     pub(super) fn look_over(&self, now: Instant) {
         for idle in &self.0 {
             idle.lock()
-                .retain_mut(|idle| now.duration_since(idle.since) < IDLE && is_quiet(&mut idle.stream));
+                .retain_mut(|idle| now.duration_since(idle.since) < IDLE && is_quiet(&mut idle.link.stream));
         }
     }
 }
@@ -132,10 +134,10 @@ mod tests {
             let (stream, end) = service.connected().await;
             ids.push(stream.id());
             ends.push(end);
-            pool.put(service.address(), stream, now);
+            pool.put(service.address(), stream.into(), now);
         }
         let taken: Vec<_> = [&service, &service, &service, &other]
-            .map(|service| pool.take(&service.address()).map(|stream| stream.id()))
+            .map(|service| pool.take(&service.address()).map(|link| link.stream.id()))
             .into();
         assert_eq!(taken, [Some(ids[1]), Some(ids[0]), None, Some(ids[2])]);
     }
@@ -146,7 +148,7 @@ mod tests {
         let pool = Pool::default();
         for speaks in [false, true] {
             let (stream, mut end) = service.connected().await;
-            pool.put(service.address(), stream, Instant::now());
+            pool.put(service.address(), stream.into(), Instant::now());
             let held = if speaks {
                 end.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n").await.unwrap();
                 Some(end)
@@ -172,7 +174,7 @@ mod tests {
         for _ in 0..=MOST {
             let (stream, end) = service.connected().await;
             ends.push(end);
-            pool.put(service.address(), stream, now);
+            pool.put(service.address(), stream.into(), now);
         }
         assert_eq!(kept(&pool), MOST);
         pool.look_over(now + IDLE.checked_sub(Duration::from_millis(1)).unwrap());

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Guard, PREFACE};
 
@@ -51,7 +51,7 @@ impl Guard {
         let end = Instant::now() + within;
         poll_fn(|cx| match self.poll_peek(cx) {
             Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
-            Poll::Pending => self.poll_idle(end, cx).map(|()| false),
+            Poll::Pending => self.idle.poll_until(end, cx).map(|()| false),
         })
         .await
     }
@@ -66,16 +66,5 @@ impl Guard {
             self.peeked.extend_from_slice(read);
         }
         Poll::Ready(Ok(read.len()))
-    }
-
-    fn poll_idle(&mut self, end: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.idle.get_or_insert_with(|| Box::pin(sleep_until(end)));
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() >= end {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(end);
-        }
     }
 }

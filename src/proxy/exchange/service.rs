@@ -1,0 +1,108 @@
+//! What a service is told, and what it answers, each within the time for which it may be silent.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use pingora::http::RequestHeader;
+use pingora::protocols::Stream;
+use pingora::protocols::http::HttpTask;
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::{Error, ErrorType, Result};
+
+use crate::proxy::fields;
+use crate::proxy::patience::Patience;
+
+/// A connection to a service, with the timer for all its waits.
+pub(super) struct Link {
+    pub(super) stream: Stream,
+    patience: Patience,
+}
+
+impl From<Stream> for Link {
+    fn from(stream: Stream) -> Self {
+        Self {
+            stream,
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// A service during one exchange.
+pub(super) struct Service {
+    session: HttpSession,
+    patience: Patience,
+    timeout: Duration,
+}
+
+impl Service {
+    /// A service that may be silent for so long.
+    pub(super) fn new(link: Link, timeout: Duration) -> Self {
+        Self {
+            session: HttpSession::new(link.stream),
+            patience: link.patience,
+            timeout,
+        }
+    }
+
+    /// Gives the connection back, if it can have another exchange.
+    pub(super) async fn into_link(mut self) -> Option<Link> {
+        self.session.respect_keepalive();
+        let stream = self.session.reuse().await?;
+        Some(Link {
+            stream,
+            patience: self.patience,
+        })
+    }
+
+    /// Writes the head of a request.
+    pub(super) async fn write_head(&mut self, head: Box<RequestHeader>) -> Result<()> {
+        let write = async { self.session.write_request_header(head).await.map(drop) };
+        let written = self.patience.within(self.timeout, write).await;
+        written
+            .unwrap_or_else(|| silent(ErrorType::WriteTimedout))
+            .map_err(Error::into_up)
+    }
+
+    /// Writes a part of the request's body, and its end.
+    pub(super) async fn write(&mut self, part: Option<Bytes>, ends: bool) -> Result<()> {
+        let session = &mut self.session;
+        let write = async {
+            if let Some(part) = part.filter(|part| !part.is_empty()) {
+                session.write_body(&part).await?;
+            }
+            if ends {
+                session.finish_body().await?;
+            }
+            Ok(())
+        };
+        let written = self.patience.within(self.timeout, write).await;
+        written
+            .unwrap_or_else(|| silent(ErrorType::WriteTimedout))
+            .map_err(Error::into_up)
+    }
+
+    /// Reads the next part of the answer. What was read is not lost if this is dropped.
+    pub(super) async fn next(&mut self) -> Result<HttpTask> {
+        let read = next(&mut self.session);
+        let read = self.patience.within(self.timeout, read).await;
+        read.unwrap_or_else(|| silent(ErrorType::ReadTimedout))
+    }
+}
+
+fn silent<T>(how: ErrorType) -> Result<T> {
+    Error::e_explain(how, "the service is silent")
+}
+
+async fn next(session: &mut HttpSession) -> Result<HttpTask> {
+    let has_head = session
+        .resp_header()
+        .is_some_and(|head| !head.status.is_informational());
+    if has_head {
+        let part = session.read_body_bytes().await?;
+        return Ok(HttpTask::Body(part, session.is_body_done()));
+    }
+    session.read_response().await?;
+    let head = session.resp_header().map(fields::copied);
+    let head = head.ok_or_else(|| Error::explain(ErrorType::InternalError, "no head after it was read"))?;
+    Ok(HttpTask::Header(Box::new(head), session.is_body_done()))
+}

@@ -1,0 +1,82 @@
+//! Waits that end, with a timer that is kept. It is set once and moved on only when it is over, for
+//! most waits are short: they touch none of what the threads share.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A timer for one wait at a time.
+#[derive(Default)]
+pub struct Patience(Option<Pin<Box<Sleep>>>);
+
+impl fmt::Debug for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Patience").finish_non_exhaustive()
+    }
+}
+
+impl Patience {
+    /// Ready once it is so late.
+    pub fn poll_until(&mut self, end: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= end {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(end);
+        }
+    }
+
+    /// Waits so long at most. Reads no clock for what is there at once.
+    pub async fn within<T>(&mut self, limit: Duration, wait: impl Future<Output = T>) -> Option<T> {
+        let mut wait = pin!(wait);
+        let mut end = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = wait.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            let end = *end.get_or_insert_with(|| Instant::now() + limit);
+            self.poll_until(end, cx).map(|()| None)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn each_wait_has_its_own_end() {
+        let mut patience = Patience::default();
+        assert_eq!(patience.within(SECOND, ready(1)).await, Some(1));
+        for (limit, wait, done) in [
+            (SECOND, Some(SECOND / 2), true),
+            // Longer than what is left on the timer, and shorter.
+            (SECOND * 3, Some(SECOND * 2), true),
+            (SECOND, None, false),
+            (SECOND * 2, Some(SECOND), true),
+        ] {
+            let begin = Instant::now();
+            let waited = patience.within(limit, async {
+                match wait {
+                    Some(time) => sleep(time).await,
+                    None => pending().await,
+                }
+            });
+            assert_eq!(waited.await.is_some(), done);
+            assert_eq!(begin.elapsed().as_secs(), wait.unwrap_or(limit).as_secs());
+        }
+    }
+}
