@@ -24,7 +24,7 @@ use crate::request::IDEMPOTENCY_KEY;
 
 tokio::task_local! {
     /// The engine makes the context of a request and is told nothing of what was decided before.
-    static ADMITTED: Cell<Option<RequestContext>>;
+    static ADMITTED: Cell<Option<Box<RequestContext>>>;
 }
 
 /// Takes the steps of a [`Gateway`] when the engine comes to them.
@@ -35,7 +35,7 @@ pub struct Engine(pub Arc<Gateway>);
 pub(super) async fn go_on(
     proxy: &Arc<HttpProxy<Engine>>,
     session: ServerSession,
-    ctx: RequestContext,
+    ctx: Box<RequestContext>,
     shutdown: &ShutdownWatch,
 ) -> Option<ReusedHttpStream> {
     let served = proxy.process_new_http(session, shutdown);
@@ -48,7 +48,7 @@ impl ProxyHttp for Engine {
 
     fn new_ctx(&self) -> RequestContext {
         let admitted = ADMITTED.try_with(Cell::take).ok().flatten();
-        admitted.unwrap_or_else(|| self.0.begin())
+        admitted.map_or_else(|| self.0.begin(), |ctx| *ctx)
     }
 
     /// The engine's compression is not wanted, so no module is set up.

@@ -137,7 +137,7 @@ impl Exchange<'_> {
             self.session.set_keepalive(None);
             return Ok(());
         }
-        if let Some(link) = service.into_link().await {
+        if let Some(link) = service.into_link() {
             let since = self.ctx.answered().unwrap_or_else(Instant::now);
             self.plain.pool.put(self.address.clone(), link, since);
         }

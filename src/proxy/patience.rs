@@ -4,7 +4,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -44,6 +44,14 @@ impl Patience {
             self.poll_until(end, cx).map(|()| None)
         })
         .await
+    }
+}
+
+/// What a wait comes to that needs none; `None` if it would.
+pub fn at_once<T>(wait: impl Future<Output = T>) -> Option<T> {
+    match pin!(wait).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => None,
     }
 }
 

@@ -22,6 +22,7 @@ use super::engine::{self, Engine};
 use super::exchange::Plain;
 use super::guard::Guard;
 use super::in_force::InForce;
+use super::patience::at_once;
 use super::upstream::Peer;
 use super::watch::Watch;
 use crate::idempotency;
@@ -51,6 +52,14 @@ enum Way<'p> {
     Here(&'p Peer, &'p Plain),
     /// The engine forwards it.
     Engine,
+}
+
+/// What became of a request.
+enum Answered {
+    /// It was answered, well or with a refusal.
+    Here,
+    /// It was admitted, and the engine has to answer it.
+    NotYet(Box<RequestContext>),
 }
 
 impl Requests {
@@ -107,30 +116,36 @@ impl Requests {
         if *shutdown.borrow() {
             session.set_keepalive(None);
         }
-        let mut ctx = self.gateway.begin();
-        self.gateway.bound(&mut session);
-        self.gateway.admit(&session, &mut ctx).await;
-        let in_force = Arc::clone(&ctx.in_force);
-        let way = ctx.permit.is_some().then(|| way(&in_force, &session, &ctx));
-        let answered = match way {
-            Some(Way::Engine) => {
+        match self.answer(&mut session).await {
+            Ok(Answered::Here) => connection_of(session).await,
+            Ok(Answered::NotYet(ctx)) => {
                 let session = replayed(session)?;
-                return Box::pin(engine::go_on(&self.engine, session, ctx, shutdown)).await;
+                Box::pin(engine::go_on(&self.engine, session, ctx, shutdown)).await
             }
-            Some(Way::Here(peer, plain)) => self.forward((peer, plain), &mut session, &mut ctx).await,
-            None => self.gateway.refuse(&mut session, &mut ctx).await,
+            Err(error) => {
+                session.on_proxy_failure(error);
+                None
+            }
+        }
+    }
+
+    /// Answers a request, unless that is left to the engine.
+    async fn answer(&self, session: &mut ServerSession) -> Result<Answered> {
+        let mut ctx = self.gateway.begin();
+        self.gateway.bound(session);
+        self.gateway.admit(session, &mut ctx).await;
+        let in_force = Arc::clone(&ctx.in_force);
+        let way = ctx.permit.is_some().then(|| way(&in_force, session, &ctx));
+        let answered = match way {
+            Some(Way::Engine) => return Ok(Answered::NotYet(Box::new(ctx))),
+            Some(Way::Here(peer, plain)) => self.forward((peer, plain), session, &mut ctx).await,
+            None => self.gateway.refuse(session, &mut ctx).await,
         };
         if let Err(error) = &answered {
-            self.gateway.fail(&mut session, error, &mut ctx).await;
+            self.gateway.fail(session, error, &mut ctx).await;
         }
-        ctx.end(&session, self.gateway.access_log, 0);
-        if let Err(error) = answered {
-            session.on_proxy_failure(error);
-            return None;
-        }
-        let settings = HttpPersistentSettings::for_session(&session);
-        let stream = session.finish().await.ok().flatten()?;
-        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+        ctx.end(session, self.gateway.access_log, 0);
+        answered.map(|()| Answered::Here)
     }
 
     /// Forwards a request here, if its quotas let it.
@@ -151,7 +166,7 @@ impl Requests {
 
     /// Serves a request over HTTP/2 whose body is yet to come.
     async fn watch(&self, session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
-        let served = Watch::over(self.serve(session, shutdown)).await;
+        let served = Watch::over(Box::pin(self.serve(session, shutdown))).await;
         if served.is_none() {
             tracing::debug!("the body of a request never ended; its stream is reset");
         }
@@ -219,6 +234,21 @@ fn way<'p>(in_force: &'p InForce, session: &ServerSession, ctx: &RequestContext)
         Some((peer, plain)) if !is_keyed && !session.is_upgrade_req() => Way::Here(peer, plain),
         _ => Way::Engine,
     }
+}
+
+/// The connection of a request that was answered, if it can have another one. Most often nothing is
+/// left to wait for; the wait that the engine's session would make is several times its size.
+async fn connection_of(mut session: ServerSession) -> Option<ReusedHttpStream> {
+    session.finish_body().await.ok()?;
+    let settings = HttpPersistentSettings::for_session(&session);
+    let is_over = session.get_keepalive().is_some() && session.is_body_done();
+    let finish = session.finish();
+    let stream = match is_over {
+        true => at_once(finish)?,
+        false => Box::pin(finish).await,
+    };
+    let stream = stream.ok().flatten()?;
+    Some(ReusedHttpStream::from_reusable_stream(stream, settings))
 }
 
 /// The session once more for somebody who reads the head for himself.

@@ -3,8 +3,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::task::{Context, Waker};
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -15,6 +14,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::unconstrained;
 
 use super::service::Link;
+use crate::proxy::patience::at_once;
 
 /// The most connections that a thread keeps.
 const MOST: usize = 128;
@@ -75,10 +75,8 @@ impl Pool {
 fn is_quiet(stream: &mut Stream) -> bool {
     let mut byte = [0];
     let mut byte = ReadBuf::new(&mut byte);
-    let read = pin!(unconstrained(poll_fn(
-        |cx| Pin::new(&mut *stream).poll_read(cx, &mut byte)
-    )));
-    read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut byte));
+    at_once(unconstrained(read)).is_none()
 }
 
 #[cfg(test)]

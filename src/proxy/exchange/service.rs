@@ -10,7 +10,7 @@ use pingora::protocols::http::v1::client::HttpSession;
 use pingora::{Error, ErrorType, Result};
 
 use crate::proxy::fields;
-use crate::proxy::patience::Patience;
+use crate::proxy::patience::{Patience, at_once};
 
 /// A connection to a service, with the timer for all its waits.
 pub(super) struct Link {
@@ -44,10 +44,11 @@ impl Service {
         }
     }
 
-    /// Gives the connection back, if it can have another exchange.
-    pub(super) async fn into_link(mut self) -> Option<Link> {
+    /// Gives the connection back, if it can have another exchange. That needs no wait; what would is
+    /// the end of one that cannot, and dropping it ends it, too.
+    pub(super) fn into_link(mut self) -> Option<Link> {
         self.session.respect_keepalive();
-        let stream = self.session.reuse().await?;
+        let stream = at_once(self.session.reuse()).flatten()?;
         Some(Link {
             stream,
             patience: self.patience,
