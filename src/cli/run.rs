@@ -171,11 +171,13 @@ pub(super) fn told_to_stop() -> Result<impl Future<Output = ()>, StartError> {
 
 /// Runs on a number of threads until it ends.
 pub(super) fn block_on(threads: usize, run: impl Future<Output = Result<(), StartError>>) -> Exit {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .enable_all()
-        .build();
-    let runtime = match runtime {
+    let mut builder = match threads {
+        // It takes its tasks in turn: a connection of many streams is written to once all of them
+        // had theirs. One of several threads would go on with what a task just woke.
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = match builder.worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return no_threads(&error),
     };
