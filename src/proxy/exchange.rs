@@ -1,6 +1,6 @@
 //! Exchanges with a service over HTTP/1.1 in clear text, which is what stands behind most sidecars:
 //! one loop between the two sessions of the engine's core. TLS, HTTP/2 and WebSocket are left to
-//! the engine's own proxy, whose tasks, channels and pool cost as much again.
+//! the engine's own proxy, whose tasks, channels, boxes and pool cost as much again.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -231,4 +231,23 @@ fn frame(response: &mut ResponseHeader, request: &Method, ends: bool) -> Result<
     }
     response.set_version(Version::HTTP_11);
     response.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn those_that_are_ready_come_first() {
+        let order = RefCell::<Vec<_>>::default();
+        let writes = async |name| {
+            after_the_others().await;
+            order.borrow_mut().push(name);
+        };
+        let reads = async |name| order.borrow_mut().push(name);
+        tokio::join!(writes("write"), reads("read"), writes("write"), reads("read"));
+        assert_eq!(order.into_inner(), ["read", "read", "write", "write"]);
+    }
 }

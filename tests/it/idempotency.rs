@@ -146,6 +146,30 @@ fn bodies_of_unknown_length_are_the_same_bodies() {
 }
 
 #[test]
+fn a_body_is_whole_however_much_of_it_comes_with_the_head() {
+    let gateway = setup(counting(), "").start();
+    let mut wire = gateway.connect();
+    let sized = |key: &str| post(key, "wiki");
+    let chunked = |key: &str| {
+        post(key, "")
+            .header("transfer-encoding", "chunked")
+            .body("4\r\nwiki\r\n0\r\n\r\n")
+    };
+    for (request, length) in [(&sized as &dyn Fn(&str) -> Request, 4), (&chunked, 14)] {
+        for with_the_head in 0..=length {
+            let request = request(&key());
+            let bytes = request.bytes();
+            let (first, rest) = bytes.split_at(bytes.len() - length + with_the_head);
+            wire.write(first);
+            wire.write(rest);
+            let answer = wire.answer(&request.method).unwrap();
+            assert_eq!((answer.status, answer.keeps_alive()), (201, true), "{answer:?}");
+            assert_eq!(gateway.upstream.seen(&request.case)[0].body, b"wiki");
+        }
+    }
+}
+
+#[test]
 fn http2_is_no_different() {
     let gateway = setup(counting(), "").start();
     let http2 = Http2::plain(gateway.port);
@@ -702,11 +726,11 @@ fn limits_hold_for_these_requests_too() {
     let gateway = setup(counting(), "")
         .config("limits: { body_bytes: 1KiB, body_timeout: 1s }")
         .start();
-    let key = key();
-    let large = post(&key, "").header("transfer-encoding", "chunked");
+    let large = post(&key(), "").header("transfer-encoding", "chunked");
     let chunk = format!("800\r\n{}\r\n0\r\n\r\n", "x".repeat(2048));
     let answer = gateway.send(&large.body(chunk));
     assert_eq!((answer.status, answer.reason().as_str()), (413, "body_too_large"));
+    let key = key();
     let mut wire = gateway.connect();
     wire.write(post(&key, "").header("content-length", "4").body("wi").bytes());
     let answer = wire.answer("POST").unwrap();
