@@ -16,24 +16,22 @@ use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
 use pingora::protocols::{Peek, Shutdown, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 mod chunks;
 mod head;
 mod idle;
+mod refusal;
 mod transport;
 
 use chunks::{Chunks, Malformed};
 use head::Head;
+use refusal::engine_refusal;
 
 use super::patience::Patience;
 
 /// RFC 9113, 3.4.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How long, and for how many bytes, a connection is read after an answer that ended it.
-const LINGER_TIME: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// The most lines that the engine reads of a head.
 const ENGINE_LINES: usize = 256;
@@ -173,7 +171,6 @@ impl Guard {
         let phase = self.phase.get_mut();
         if *phase == EXPECTING && !self.head.is_empty() {
             self.head.restart();
-            self.behind_head.clear();
             self.chunks = None;
             self.deadline = None;
             self.reused = true;
@@ -283,41 +280,6 @@ impl Guard {
             .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + time)));
         deadline.as_mut().poll(cx)
     }
-
-    /// Writes our own answer; after it the connection is at its end both ways.
-    fn poll_refuse(&mut self, status: u16, cx: &mut Context<'_>) -> Poll<()> {
-        let (refuse, head) = (&self.refuse, &self.head);
-        let answer = self.answer.get_or_insert_with(|| refuse(status, head.kept()));
-        while answer.has_remaining() {
-            match ready!(Pin::new(&mut self.inner).poll_write(cx, answer)) {
-                Ok(written) if written > 0 => answer.advance(written),
-                _ => break,
-            }
-        }
-        if self.lingering.is_none() {
-            let _ = ready!(Pin::new(&mut self.inner).poll_shutdown(cx));
-        }
-        ready!(self.poll_linger(cx));
-        self.closed = true;
-        Poll::Ready(())
-    }
-
-    /// RFC 9112, 9.6: closing with bytes unread would reset the connection, and the client might
-    /// lose the answer. So they are read for a while.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (left, deadline) = self
-            .lingering
-            .get_or_insert_with(|| (LINGER_BYTES, Box::pin(sleep(LINGER_TIME))));
-        let mut scratch = [0; 4096];
-        while *left > 0 && deadline.as_mut().poll(cx).is_pending() {
-            let mut buf = ReadBuf::new(&mut scratch);
-            match ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => *left = left.saturating_sub(buf.filled().len()),
-                _ => break,
-            }
-        }
-        Poll::Ready(())
-    }
 }
 
 impl Drop for Guard {
@@ -345,16 +307,6 @@ impl AsyncRead for Guard {
             false => guard.poll_read_body(cx, buf),
         }
     }
-}
-
-/// The status of an answer that the engine writes while no application owns the request.
-fn engine_refusal(buf: &[u8]) -> Option<u16> {
-    let status = buf
-        .strip_prefix(b"HTTP/1.1 ")
-        .or_else(|| buf.strip_prefix(b"HTTP/1.0 "))?
-        .get(..3)?;
-    let status = std::str::from_utf8(status).ok()?.parse().ok()?;
-    (400..500).contains(&status).then_some(status)
 }
 
 impl AsyncWrite for Guard {

@@ -176,7 +176,8 @@ impl Requests {
 
 #[async_trait]
 impl HttpServerApp for Requests {
-    /// Written out, for most requests need no box around that of the watch.
+    /// Serves a request over HTTP/2; those over HTTP/1 have a loop of their own. Written out, for
+    /// most requests need no watch and one box.
     fn process_new_http<'a, 'shutdown, 'served>(
         self: &'a Arc<Self>,
         mut session: ServerSession,

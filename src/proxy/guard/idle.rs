@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
@@ -45,6 +46,7 @@ impl Guard {
 
     /// Waits for the first bytes of a next request. Whether they came, within a time.
     pub async fn has_next_request(&mut self, within: Duration) -> bool {
+        self.behind_head = Bytes::new();
         if !self.peeked.is_empty() {
             return true;
         }
