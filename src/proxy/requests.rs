@@ -252,13 +252,13 @@ async fn connection_of(mut session: ServerSession) -> Option<ReusedHttpStream> {
     Some(ReusedHttpStream::from_reusable_stream(stream, settings))
 }
 
-/// The session once more for somebody who reads the head for himself.
+/// The same request for the engine, which reads the head of one over HTTP/1 for itself.
 fn replayed(session: ServerSession) -> Option<ServerSession> {
     let mut settings = HttpPersistentSettings::for_session(&session);
-    let head = session.to_h1_raw();
     let ServerSession::H1(http1) = session else {
         return Some(session);
     };
+    let head = http1.get_headers_raw_bytes();
     let mut guard = http1.into_inner().into_any().downcast::<Guard>().ok()?;
     let mut read = BytesMut::from(&*head);
     read.extend_from_slice(&guard.take_behind_head());
