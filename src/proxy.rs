@@ -111,7 +111,7 @@ impl Gateway {
         fields::forget_spelling(session.req_header_mut());
     }
 
-    /// Decides whether a request may go on, and whether there is a place for it. It has a permit then.
+    /// Decides whether a request may go on, and whether there is a place for it: then it has a permit.
     async fn admit(&self, session: &ServerSession, ctx: &mut RequestContext) {
         let target = Target::of(session);
         let headers = &session.req_header().headers;

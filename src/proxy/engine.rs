@@ -1,4 +1,4 @@
-//! The engine's own proxy, for what is not exchanged here: requests to services over HTTP/2,
+//! The engine's own proxy, for what is not exchanged here: requests to services over TLS or HTTP/2,
 //! upgrades, and requests with an idempotency key, which are forwarded by a request of their own
 //! within the engine. Its phases, each a few lines.
 

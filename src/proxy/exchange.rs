@@ -73,7 +73,7 @@ struct Exchange<'e> {
 }
 
 impl Gateway {
-    /// Forwards an admitted request and the answer to it over a way that it may take.
+    /// Forwards an admitted request to a service at an address, and its answer to the client.
     pub(super) async fn exchange(
         &self,
         (plain, address): (&Plain, SocketAddr),
@@ -160,7 +160,7 @@ impl Exchange<'_> {
                 biased;
                 task = service.next(), if !answered => match task {
                     Ok(task) => answered = self.answer(task).await?,
-                    Err(error) => return Err(self.unsent.take().unwrap_or(error).into_up()),
+                    Err(error) => return Err(self.unsent.take().unwrap_or(error)),
                 },
                 // Once the body is there, this looks whether the client is.
                 part = self.session.read_body_or_idle(body == Body::Sent), if body != Body::Unwanted => {

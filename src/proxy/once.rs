@@ -68,8 +68,7 @@ impl Gateway {
                 return Ok(false);
             }
         };
-        if let Err(rejection) = self.spend(session, ctx).await {
-            ctx.refuse(rejection);
+        if !self.is_within_quotas(session, ctx).await {
             return Ok(false);
         }
         match held {

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
@@ -67,35 +67,28 @@ fn whole_seconds(time: Duration) -> u64 {
 }
 
 impl Gateway {
-    /// Whether an allowed request may go on. If not, it is refused.
+    /// Counts an allowed request in every quota of its route, up to the first that refuses it.
+    /// Whether it may go on; if not, it is refused.
     pub(super) async fn is_within_quotas(&self, session: &ServerSession, ctx: &mut RequestContext) -> bool {
-        if ctx.matched().1.is_none_or(|route| route.quotas.is_empty()) {
+        let in_force = Arc::clone(&ctx.in_force);
+        let (Some(policy), Some(route)) = in_force.policies.found(ctx.policy, ctx.route) else {
+            return true;
+        };
+        if route.quotas.is_empty() {
             return true;
         }
+        let principal = ctx.principal.take().unwrap_or_default();
+        let counted = self.count_in((policy, route), session, &principal, ctx).await;
+        ctx.principal = Some(principal);
         // What the store takes is not the service's time.
-        ctx.upstream_started = None;
-        match self.spend(session, ctx).await {
+        ctx.upstream_started = Some(Instant::now());
+        match counted {
             Ok(()) => true,
             Err(rejection) => {
                 ctx.refuse(rejection);
                 false
             }
         }
-    }
-
-    /// Counts an allowed request in every quota of its route, up to the first that refuses it.
-    pub(super) async fn spend(&self, session: &ServerSession, ctx: &mut RequestContext) -> Result<(), Rejection> {
-        let in_force = ctx.in_force.clone();
-        let (Some(policy), Some(route)) = in_force.policies.found(ctx.policy, ctx.route) else {
-            return Ok(());
-        };
-        if route.quotas.is_empty() {
-            return Ok(());
-        }
-        let principal = ctx.principal.take().unwrap_or_default();
-        let counted = self.count_in((policy, route), session, &principal, ctx).await;
-        ctx.principal = Some(principal);
-        counted
     }
 
     async fn count_in(

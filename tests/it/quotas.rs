@@ -55,6 +55,16 @@ fn assert_used_up(gateway: &Gateway, request: &Request) -> Answer {
 }
 
 #[test]
+fn the_service_is_timed_without_the_store() {
+    let gateway = gateway("{ name: calls, per: tenant, limit: 2, window: 1h }");
+    for path in ["/w/x", "/w/off", "/w/x"] {
+        assert_eq!(gateway.send(&at(path, "a", TENANT)).status, 200);
+    }
+    let timed = "sidegate_upstream_duration_seconds_count";
+    eventually("each request was timed", || gateway.metric(timed, &[]) == Some(3.0));
+}
+
+#[test]
 fn so_many_pass_and_the_next_is_told_when_to_come_again() {
     let gateway = gateway("{ name: calls, per: tenant, limit: 3, window: 1h }");
     for left in [2, 1, 0] {

@@ -59,9 +59,7 @@ impl Service {
     pub(super) async fn write_head(&mut self, head: Box<RequestHeader>) -> Result<()> {
         let write = async { self.session.write_request_header(head).await.map(drop) };
         let written = self.patience.within(self.timeout, write).await;
-        written
-            .unwrap_or_else(|| silent(ErrorType::WriteTimedout))
-            .map_err(Error::into_up)
+        in_time(written, ErrorType::WriteTimedout)
     }
 
     /// Writes a part of the request's body, and its end.
@@ -77,21 +75,21 @@ impl Service {
             Ok(())
         };
         let written = self.patience.within(self.timeout, write).await;
-        written
-            .unwrap_or_else(|| silent(ErrorType::WriteTimedout))
-            .map_err(Error::into_up)
+        in_time(written, ErrorType::WriteTimedout)
     }
 
     /// Reads the next part of the answer. What was read is not lost if this is dropped.
     pub(super) async fn next(&mut self) -> Result<HttpTask> {
         let read = next(&mut self.session);
         let read = self.patience.within(self.timeout, read).await;
-        read.unwrap_or_else(|| silent(ErrorType::ReadTimedout))
+        in_time(read, ErrorType::ReadTimedout)
     }
 }
 
-fn silent<T>(how: ErrorType) -> Result<T> {
-    Error::e_explain(how, "the service is silent")
+/// What became of a wait for a service, and that it was one for a service.
+fn in_time<T>(done: Option<Result<T>>, late: ErrorType) -> Result<T> {
+    let done = done.unwrap_or_else(|| Error::e_explain(late, "the service is silent"));
+    done.map_err(Error::into_up)
 }
 
 async fn next(session: &mut HttpSession) -> Result<HttpTask> {
