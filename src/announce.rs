@@ -1,8 +1,16 @@
 //! What is guarded how, as log lines. Decides nothing.
 
+use crate::policy::problem::Problem;
 use crate::policy::remote::RemoteKeys;
 use crate::policy::{Mode, Policy, PolicySet};
 use crate::principal::AuthMethod;
+
+/// Logs what `check` warns of.
+pub fn warnings<'p>(problems: impl IntoIterator<Item = &'p Problem>) {
+    for problem in problems {
+        tracing::warn!(place = %problem.place(), help = problem.fix(), "{}", problem.message());
+    }
+}
 
 /// Says where the service of a policy is, who may vouch for its callers, and what each route asks.
 pub fn policy(policy: &Policy) {

@@ -256,6 +256,7 @@ impl App {
     /// Logs what is guarded how, so that a start shows what is open.
     pub fn announce(&self) {
         let policies = &self.policies.load().policies;
+        announce::warnings(self.config.warnings.iter().chain(policies.warnings()));
         policies.policies().iter().for_each(announce::policy);
         for (at, address) in self.sockets.listeners.iter().enumerate() {
             let listener = self.config.listeners.get(at).and_then(|listener| listener.tls.as_ref());

@@ -76,6 +76,8 @@ pub struct ServerConfig {
     pub threads: usize,
     /// How errors are written where no policy says it.
     pub default_errors: ErrorStyle,
+    /// What `check` warns of in the file.
+    pub warnings: Vec<Problem>,
 }
 
 /// Where clients connect.
@@ -146,7 +148,10 @@ impl ServerConfig {
     /// Reads a file and applies what beats it. Paths in the file are relative to its folder.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, LoadError> {
         let mut config = match Self::read(path)? {
-            (Some(config), problems) if problems.is_empty() => config,
+            (Some(config), problems) if !problems.iter().any(Problem::is_error) => Self {
+                warnings: problems,
+                ..config
+            },
             (_, problems) => return Err(LoadError::Wrong(problems)),
         };
         config.apply(overrides)?;
@@ -166,7 +171,7 @@ impl ServerConfig {
 
     fn parse_into(problems: &mut Problems, base: &Path) -> Option<Self> {
         yaml::read(problems)
-            .and_then(|node| ConfigDocument::from_node(&node, problems))
+            .and_then(|node| ConfigDocument::from_node(&node, problems).ok())
             .and_then(|document| check(document, base, problems))
     }
 
@@ -211,7 +216,7 @@ impl ServerConfig {
     pub fn parse(source: Source, base: &Path) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::of(Arc::new(source));
         match Self::parse_into(&mut problems, base) {
-            Some(config) if problems.is_empty() => Ok(config),
+            Some(config) if !problems.has_errors() => Ok(config),
             _ => Err(problems.into_sorted()),
         }
     }
@@ -266,6 +271,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
     let sources = Noting::default();
     let store = store::check(document.store, (base, &sources), problems);
     Some(ServerConfig {
+        warnings: Vec::new(),
         listeners,
         admin: admin?,
         probe: probe.and_then(|probe| probe::check(probe, problems)),

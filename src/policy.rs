@@ -35,6 +35,7 @@ pub use set::{PolicySet, RouteIndex};
 use certificate::CertificateName;
 use identity::Identity;
 use internal_key::InternalKeys;
+use problem::Problem;
 use remote::RemoteKeys;
 use route::Route;
 use router::{Found, Router};
@@ -79,6 +80,8 @@ pub struct Policy {
     pub routes: Vec<Route>,
     /// The name of the file.
     pub file: String,
+    /// What `check` warns of in the file.
+    pub warnings: Vec<Problem>,
     router: Router,
 }
 

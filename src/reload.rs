@@ -203,9 +203,11 @@ impl Reloader {
         match error {
             LoadError::Unreadable(what) => tracing::error!("{what}"),
             LoadError::Wrong(problems) => {
-                for problem in problems {
+                let (errors, warnings): (Vec<_>, Vec<_>) = problems.iter().partition(|problem| problem.is_error());
+                for problem in errors {
                     tracing::error!(place = %problem.place(), help = problem.fix(), "{}", problem.message());
                 }
+                announce::warnings(warnings);
             }
         }
         tracing::error!(
@@ -219,6 +221,7 @@ impl Reloader {
 }
 
 fn announce_changed(policies: &PolicySet, changed: &[String], asks_for_certificates: bool) {
+    announce::warnings(policies.warnings());
     let changed: HashSet<&str> = changed.iter().map(String::as_str).collect();
     let policy_changed = |policy: &&Policy| changed.contains(policy.file.as_str());
     policies

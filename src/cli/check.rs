@@ -30,6 +30,7 @@ struct Report<'p> {
 
 #[derive(Serialize)]
 struct Entry<'p> {
+    severity: &'static str,
     file: &'p str,
     line: usize,
     column: usize,
@@ -41,14 +42,15 @@ impl Check {
     pub(super) fn execute(self) -> Exit {
         match self.problems() {
             Ok((problems, policies)) => {
-                self.report(&problems, policies);
-                if problems.is_empty() { Exit::Fine } else { Exit::No }
+                let accepted = !problems.iter().any(Problem::is_error);
+                self.report(&problems, accepted.then_some(policies));
+                if accepted { Exit::Fine } else { Exit::No }
             }
             Err(unreadable) => could_not_run(unreadable),
         }
     }
 
-    /// All problems, and the number of policies where there is none.
+    /// All problems and the number of policies, which counts where none of the problems is an error.
     fn problems(&self) -> Result<(Vec<Problem>, usize), LoadError> {
         let mut problems = Vec::new();
         let mut policies = Vec::new();
@@ -65,7 +67,10 @@ impl Check {
             }
         }
         match policy_files::load(&policies, ErrorStyle::default()) {
-            Ok(set) => Ok((problems, set.policies().len())),
+            Ok(set) => {
+                problems.extend(set.warnings().cloned());
+                Ok((problems, set.policies().len()))
+            }
             Err(LoadError::Wrong(found)) => {
                 problems.extend(found);
                 Ok((problems, 0))
@@ -74,7 +79,8 @@ impl Check {
         }
     }
 
-    fn report(&self, problems: &[Problem], policies: usize) {
+    /// Reports all problems, and the number of policies if they are accepted.
+    fn report(&self, problems: &[Problem], policies: Option<usize>) {
         match self.output {
             Format::Json => print_json(&Report {
                 problems: problems.iter().map(entry).collect(),
@@ -84,10 +90,10 @@ impl Check {
                 for problem in problems {
                     print_line(format!("{}\n", problem.render(styled)));
                 }
-                match problems.len() {
-                    0 if policies == 1 => print_line("1 policy, no problems"),
-                    0 => print_line(format!("{policies} policies, no problems")),
-                    found => print_line(count(found)),
+                match policies {
+                    Some(1) => print_line(format!("1 policy, {}", count(problems))),
+                    Some(policies) => print_line(format!("{policies} policies, {}", count(problems))),
+                    None => print_line(count(problems)),
                 }
             }
         }
@@ -128,16 +134,27 @@ fn unusable(listener: &Listener) -> Vec<Problem> {
     found.each().iter().map(problem).collect()
 }
 
-/// `1 problem` or `n problems`.
-pub(super) fn count(problems: usize) -> String {
-    match problems {
-        1 => "1 problem".into(),
-        _ => format!("{problems} problems"),
+/// `no problems`, `2 problems`, `1 warning` or `2 problems, 1 warning`.
+pub(super) fn count(problems: &[Problem]) -> String {
+    let errors = problems.iter().filter(|problem| problem.is_error()).count();
+    match (errors, problems.len() - errors) {
+        (0, 0) => "no problems".to_owned(),
+        (_, 0) => counted(errors, "problem"),
+        (0, warnings) => counted(warnings, "warning"),
+        (_, warnings) => format!("{}, {}", counted(errors, "problem"), counted(warnings, "warning")),
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
     }
 }
 
 fn entry(problem: &Problem) -> Entry<'_> {
     Entry {
+        severity: problem.severity().as_str(),
         file: problem.place().file(),
         line: problem.place().line(),
         column: problem.place().column(),

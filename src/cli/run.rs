@@ -124,7 +124,7 @@ pub(super) fn refuse_to_start(error: LoadError) -> Exit {
     }
     could_not_run(format!(
         "{} in the files that say what to do",
-        super::check::count(problems.len())
+        super::check::count(&problems)
     ))
 }
 

@@ -19,6 +19,15 @@ pub fn judge(policies: &[Policy], asks_for_certificates: bool, now: i64) -> Vec<
                 advice,
             });
         };
+        for warning in &policy.warnings {
+            let found = format!("{}: {}", warning.place(), warning.message());
+            note(
+                Severity::Caution,
+                "policy_warning",
+                found,
+                "`sidegate check` shows how to mend it",
+            );
+        }
         for route in &policy.routes {
             let shown = shown(route);
             if route.mode == Mode::Shadow {

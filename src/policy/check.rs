@@ -37,7 +37,7 @@ mod upstream;
 /// The most roles in a hierarchy: each is kept with all that it brings along.
 const MAX_ROLES: usize = 256;
 
-/// Reads a policy, or says everything that is wrong with it.
+/// Reads a policy whole, or reports everything that is wrong with it.
 pub fn parse(source: &Arc<Source>, sources: &dyn Sources) -> Result<Policy, Vec<Problem>> {
     let mut problems = Problems::of(Arc::clone(source));
     let policy = yaml::read(&mut problems).and_then(|node| {
@@ -45,7 +45,7 @@ pub fn parse(source: &Arc<Source>, sources: &dyn Sources) -> Result<Policy, Vec<
             Value::Mapping(entries) => entries.iter().map(|((key, _), _)| key.clone()).collect(),
             _ => BTreeSet::new(),
         };
-        let document = PolicyDocument::from_node(&node, &mut problems)?;
+        let document = PolicyDocument::from_node(&node, &mut problems).ok()?;
         let mut checker = Checker {
             problems: &mut problems,
             sources,
@@ -54,7 +54,10 @@ pub fn parse(source: &Arc<Source>, sources: &dyn Sources) -> Result<Policy, Vec<
         checker.policy(document)
     });
     match policy {
-        Some(policy) if problems.is_empty() => Ok(policy),
+        Some(policy) if !problems.has_errors() => Ok(Policy {
+            warnings: problems.into_sorted(),
+            ..policy
+        }),
         _ => Err(problems.into_sorted()),
     }
 }
@@ -133,6 +136,7 @@ impl Checker<'_> {
             router: Router::new(&routes, case_insensitive),
             routes,
             file: self.problems.source().name.clone(),
+            warnings: Vec::new(),
         })
     }
 
@@ -257,9 +261,10 @@ impl Checker<'_> {
             let token = |part: &str| !part.is_empty() && HeaderName::from_bytes(part.as_bytes()).is_ok();
             match media.value.split_once('/') {
                 Some((kind, subtype)) if token(kind) && token(subtype) => read.push(media.value.to_ascii_lowercase()),
-                _ => self
-                    .problems
-                    .add(&media.span, format!("`{}` is no media type", media.value)),
+                _ => {
+                    let message = format!("`{}` is no media type", media.value);
+                    self.problems.add(&media.span, message);
+                }
             }
         }
         read

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::problem::{Problems, is_close, suggest};
-use super::yaml::{Node, Value};
+use super::problem::{Problems, Reported, closest, did_you_mean, suggest};
+use super::yaml::{Key, Node, Value};
 
 /// A value that can be read from a YAML node.
 pub trait FromNode: Sized {
-    /// Reads the value, or notes what is wrong with it.
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self>;
+    /// Reads the value, or reports what is wrong with it.
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported>;
 
     /// The value where the key is absent; `None` if it must be there.
     fn missing() -> Option<Self> {
@@ -34,10 +34,10 @@ pub struct Placed<T> {
 }
 
 impl<T: FromNode> FromNode for Placed<T> {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let value = T::from_node(node, problems)?;
         let span = node.span.clone();
-        Some(Self { value, span })
+        Ok(Self { value, span })
     }
 }
 
@@ -55,17 +55,15 @@ impl<T: JsonSchema> JsonSchema for Placed<T> {
     }
 }
 
-/// What a value should have been.
-pub fn expected<T>(node: &Node, what: &str, problems: &mut Problems) -> Option<T> {
-    problems.add(&node.span, format!("expected {what}, found {}", node.value.describe()));
-    None
+/// Reports what a value should have been.
+pub fn expected<T>(node: &Node, what: &str, problems: &mut Problems) -> Result<T, Reported> {
+    Err(problems.add(&node.span, format!("expected {what}, found {}", node.value.describe())))
 }
 
 impl<T: FromNode> FromNode for Option<T> {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         if node.value == Value::Null {
-            problems.add_with_help(&node.span, "there is no value here", "give one, or leave the key out");
-            return None;
+            return Err(problems.add_with_help(&node.span, "there is no value here", "give one, or leave the key out"));
         }
         T::from_node(node, problems).map(Some)
     }
@@ -76,7 +74,7 @@ impl<T: FromNode> FromNode for Option<T> {
 }
 
 impl FromNode for String {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
             Value::Text(text) | Value::Number(text) => {
                 if text.trim().is_empty() {
@@ -84,7 +82,7 @@ impl FromNode for String {
                 } else if text.trim().len() != text.len() || text.chars().any(is_invisible) {
                     problems.add(&node.span, "the text has characters that cannot be seen");
                 }
-                Some(text.clone())
+                Ok(text.clone())
             }
             _ => expected(node, "text", problems),
         }
@@ -99,30 +97,30 @@ fn is_invisible(c: char) -> bool {
 }
 
 impl FromNode for bool {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match node.value {
-            Value::Bool(value) => Some(value),
+            Value::Bool(value) => Ok(value),
             _ => expected(node, "`true` or `false`", problems),
         }
     }
 }
 
 impl FromNode for u32 {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
-            Value::Number(text) => text.parse().ok().or_else(|| expected(node, "a whole number", problems)),
+            Value::Number(text) => text.parse().or_else(|_| expected(node, "a whole number", problems)),
             _ => expected(node, "a whole number", problems),
         }
     }
 }
 
-/// A list. Items that cannot be read are noted and left out; an empty list is a problem, for it
-/// reads as "all" to some and as "none" to others.
+/// A list. After an item that cannot be read and was reported, the others are still read, to report
+/// their problems too. An empty list is a problem: it reads as "all" to some and as "none" to others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List<T>(pub Vec<T>);
 
 impl<T: FromNode> FromNode for List<T> {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let Value::Sequence(items) = &node.value else {
             return expected(node, "a list", problems);
         };
@@ -133,9 +131,8 @@ impl<T: FromNode> FromNode for List<T> {
                 "name at least one, or leave the key out",
             );
         }
-        Some(Self(
-            items.iter().filter_map(|item| T::from_node(item, problems)).collect(),
-        ))
+        let read = items.iter().filter_map(|item| T::from_node(item, problems).ok());
+        Ok(Self(read.collect()))
     }
 }
 
@@ -159,9 +156,9 @@ impl<T: JsonSchema> JsonSchema for List<T> {
 pub struct MaybeEmpty<T>(pub Vec<T>);
 
 impl<T: FromNode> FromNode for MaybeEmpty<T> {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
-            Value::Sequence(items) if items.is_empty() => Some(Self(Vec::new())),
+            Value::Sequence(items) if items.is_empty() => Ok(Self(Vec::new())),
             _ => List::from_node(node, problems).map(|List(items)| Self(items)),
         }
     }
@@ -192,9 +189,9 @@ pub enum Switch<T> {
 }
 
 impl<T: FromNode> FromNode for Switch<T> {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
-            Value::Text(text) if text == "off" => Some(Self::Off),
+            Value::Text(text) if text == "off" => Ok(Self::Off),
             _ => T::from_node(node, problems).map(Self::On),
         }
     }
@@ -220,7 +217,7 @@ impl<T: JsonSchema> JsonSchema for Switch<T> {
 pub struct Entries<T>(pub Vec<(Placed<String>, T)>);
 
 impl<T: FromNode> FromNode for Entries<T> {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let Value::Mapping(entries) = &node.value else {
             return expected(node, "a mapping", problems);
         };
@@ -235,7 +232,7 @@ impl<T: FromNode> FromNode for Entries<T> {
             };
             read.extend(T::from_node(value, problems).map(|value| (key, value)));
         }
-        Some(Self(read))
+        Ok(Self(read))
     }
 }
 
@@ -255,17 +252,16 @@ impl<T: JsonSchema> JsonSchema for Entries<T> {
 }
 
 /// One of a few words: reads it, or says which there are.
-pub fn one_of<T: Copy>(node: &Node, words: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+pub fn one_of<T: Copy>(node: &Node, words: &[(&str, T)], problems: &mut Problems) -> Result<T, Reported> {
     let Value::Text(text) = &node.value else {
         let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         return expected(node, &format!("one of {}", known.join(", ")), problems);
     };
-    let found = words.iter().find(|(word, _)| word == text);
-    if found.is_none() {
-        let help = suggest(text, words.iter().map(|(word, _)| *word));
-        problems.add_with_help(&node.span, format!("unknown word `{text}`"), help);
+    if let Some((_, value)) = words.iter().find(|(word, _)| word == text) {
+        return Ok(*value);
     }
-    found.map(|(_, value)| *value)
+    let help = suggest(text, words.iter().map(|(word, _)| *word));
+    Err(problems.add_with_help(&node.span, format!("unknown word `{text}`"), help))
 }
 
 /// A length of time, as in `500ms`, `30s`, `5m`, `24h` or `7d`.
@@ -273,9 +269,12 @@ pub fn one_of<T: Copy>(node: &Node, words: &[(&str, T)], problems: &mut Problems
 pub struct Period(pub Duration);
 
 impl FromNode for Period {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let text = scalar(node).and_then(|text| text.parse().ok());
-        text.or_else(|| expected(node, "a length of time such as `500ms`, `30s` or `5m`", problems))
+        text.map_or_else(
+            || expected(node, "a length of time such as `500ms`, `30s` or `5m`", problems),
+            Ok,
+        )
     }
 }
 
@@ -319,12 +318,12 @@ impl JsonSchema for Period {
 pub struct Timeout(pub Duration);
 
 impl FromNode for Timeout {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let Period(period) = Period::from_node(node, problems)?;
         if period.is_zero() {
             problems.add(&node.span, "a timeout of zero would end everything at once");
         }
-        Some(Self(period))
+        Ok(Self(period))
     }
 }
 
@@ -347,12 +346,12 @@ impl JsonSchema for Timeout {
 pub struct Size(pub u64);
 
 impl FromNode for Size {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         const UNITS: [(&str, u64); 5] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1), ("", 1)];
-        scalar(node)
-            .and_then(|text| measure(text, &UNITS))
-            .map(Self)
-            .or_else(|| expected(node, "a number of bytes such as `32KiB` or `10MiB`", problems))
+        match scalar(node).and_then(|text| measure(text, &UNITS)) {
+            Some(bytes) => Ok(Self(bytes)),
+            None => expected(node, "a number of bytes such as `32KiB` or `10MiB`", problems),
+        }
     }
 }
 
@@ -390,48 +389,56 @@ fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 #[derive(Debug)]
 pub struct Fields<'n> {
     node: &'n Node,
+    entries: &'n [(Key, Node)],
+    /// Absent names that an unknown key was reported as a misspelling of.
+    misspelled: Vec<(&'static str, Reported)>,
 }
 
 impl<'n> Fields<'n> {
-    /// Opens a mapping; notes keys that are unknown or there twice.
-    pub fn open(node: &'n Node, known: &[&str], problems: &mut Problems) -> Option<Self> {
+    /// Opens a mapping; reports keys that are unknown or there twice.
+    pub fn open(node: &'n Node, known: &[&'static str], problems: &mut Problems) -> Result<Self, Reported> {
         let Value::Mapping(entries) = &node.value else {
             return expected(node, "a mapping", problems);
         };
+        let absent = |name: &&'static str| !entries.iter().any(|((key, _), _)| key == name);
+        let mut misspelled = Vec::new();
         for (at, ((key, span), _)) in entries.iter().enumerate() {
             if !known.contains(&key.as_str()) {
-                let help = suggest(key, known.iter().copied());
-                problems.add_with_help(span, format!("unknown field `{key}`"), help);
+                let meant = closest(key, known.iter().copied().filter(absent));
+                let help = meant.map_or_else(|| suggest(key, known.iter().copied()), did_you_mean);
+                let reported = problems.add_with_help(span, format!("unknown field `{key}`"), help);
+                misspelled.extend(meant.map(|name| (name, reported)));
             } else if entries.iter().take(at).any(|((earlier, _), _)| earlier == key) {
                 problems.add(span, format!("`{key}` is here twice"));
             }
         }
-        Some(Self { node })
+        Ok(Self {
+            node,
+            entries,
+            misspelled,
+        })
     }
 
-    /// Reads one field. `None` if it must be there and is not, or cannot be read.
-    pub fn take<T: FromNode>(&self, name: &str, problems: &mut Problems) -> Option<T> {
-        let Value::Mapping(entries) = &self.node.value else {
-            return None;
-        };
-        match entries.iter().find(|((key, _), _)| key == name) {
-            Some((_, value)) => T::from_node(value, problems),
-            None => T::missing().or_else(|| {
-                // A slip in the key has been told already.
-                if !entries.iter().any(|((key, _), _)| is_close(key, name)) {
-                    problems.add(&self.node.span, format!("`{name}` is missing here"));
-                }
-                None
-            }),
+    /// Reads one field. An error if it is required and absent, or cannot be read.
+    pub fn take<T: FromNode>(&self, name: &str, problems: &mut Problems) -> Result<T, Reported> {
+        if let Some((_, value)) = self.entries.iter().find(|((key, _), _)| key == name) {
+            return T::from_node(value, problems);
+        }
+        let misspelled = self.misspelled.iter().find(|(meant, _)| *meant == name);
+        match (T::missing(), misspelled) {
+            (Some(value), _) => Ok(value),
+            (None, Some((_, reported))) => Err(*reported),
+            (None, None) => Err(problems.add(&self.node.span, format!("`{name}` is missing here"))),
         }
     }
 }
 
-/// What becomes of a field that was taken, or could not be.
-pub fn settle<T: FromNode>(taken: Option<T>, whole: bool) -> Option<T> {
-    match whole {
-        true => taken,
-        false => taken.or_else(T::missing),
+/// Decides what becomes of a field: an optional one that cannot be read counts as absent where the
+/// document does not have to be whole.
+pub fn settle<T: FromNode>(taken: Result<T, Reported>, whole: bool) -> Result<T, Reported> {
+    match taken {
+        Err(reported) if !whole => T::missing().ok_or(reported),
+        taken => taken,
     }
 }
 
@@ -449,12 +456,12 @@ macro_rules! document {
             fn from_node(
                 node: &$crate::policy::yaml::Node,
                 problems: &mut $crate::policy::problem::Problems,
-            ) -> Option<Self> {
+            ) -> Result<Self, $crate::policy::problem::Reported> {
                 const KNOWN: &[&str] = &[$(stringify!($field)),*];
                 const WHOLE: bool = !concat!($(stringify!($mode))?).is_empty();
                 let fields = $crate::policy::decode::Fields::open(node, KNOWN, problems)?;
                 $(let $field = fields.take::<$type>(stringify!($field), problems);)*
-                Some(Self { $($field: $crate::policy::decode::settle($field, WHOLE)?,)* })
+                Ok(Self { $($field: $crate::policy::decode::settle($field, WHOLE)?,)* })
             }
         }
     )*};
@@ -471,7 +478,7 @@ macro_rules! words {
             fn from_node(
                 node: &$crate::policy::yaml::Node,
                 problems: &mut $crate::policy::problem::Problems,
-            ) -> Option<Self> {
+            ) -> Result<Self, $crate::policy::problem::Reported> {
                 $crate::policy::decode::one_of(node, &[$(($word, Self::$variant)),*], problems)
             }
         }
@@ -511,7 +518,7 @@ mod tests {
             text: text.into(),
         };
         let mut problems = Problems::of(Arc::new(source));
-        let thing = yaml::read(&mut problems).and_then(|node| Thing::from_node(&node, &mut problems));
+        let thing = yaml::read(&mut problems).and_then(|node| Thing::from_node(&node, &mut problems).ok());
         (
             thing,
             problems.into_sorted().iter().map(|p| p.message().to_owned()).collect(),
@@ -527,6 +534,29 @@ mod tests {
         assert_eq!(thing.size, Some(Size(32768)));
         assert_eq!(thing.wait, Some(Period(Duration::from_millis(500))));
         assert_eq!(thing.tags, Some(List(vec!["a".into(), "1".into()])));
+    }
+
+    #[test]
+    fn a_missing_field_beside_a_similar_known_one_is_a_problem() {
+        for (text, want) in [
+            ("{ size: 1 }", &["`name` is missing here"][..]),
+            // An unknown key that is a misspelling of the missing one is one problem, not two.
+            ("{ nmae: x }", &["unknown field `nmae`"]),
+            (
+                "{ namee: x, nme: y }",
+                &["unknown field `namee`", "unknown field `nme`"],
+            ),
+            // One that is taken for another field, or for none, excuses nothing.
+            ("{ siez: 1 }", &["`name` is missing here", "unknown field `siez`"]),
+            ("{ colour: x }", &["`name` is missing here", "unknown field `colour`"]),
+            // `tames` is as close to `tags` as to `name`, and excuses one of them at most.
+            ("{ tags: [a], tame: x }", &["unknown field `tame`"]),
+            ("{ name: x, nmae: y }", &["unknown field `nmae`"]),
+        ] {
+            let (thing, problems) = read(text);
+            assert_eq!(problems, want, "{text}");
+            assert_eq!(thing.is_some(), text.contains("name:"), "{text}");
+        }
     }
 
     #[test]

@@ -74,22 +74,61 @@ impl fmt::Display for Place {
     }
 }
 
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The file is rejected.
+    Error,
+    /// The file is accepted, and likely says something else than its author means.
+    Warning,
+}
+
+impl Severity {
+    /// The word for reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 /// Something wrong in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    severity: Severity,
     place: Place,
     message: String,
     help: Option<String>,
 }
 
 impl Problem {
-    /// A problem with its place. Lowercase, no full stop, values in backticks.
+    /// An error with its place. Lowercase, no full stop, values in backticks.
     pub fn new(place: Place, message: impl Into<String>) -> Self {
         Self {
+            severity: Severity::Error,
             place,
             message: message.into(),
             help: None,
         }
+    }
+
+    /// A warning with its place.
+    pub fn warning(place: Place, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::new(place, message)
+        }
+    }
+
+    /// Whether the file is rejected for it.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        self.severity
     }
 
     /// Adds what would fix it.
@@ -120,7 +159,11 @@ impl Problem {
         let Place { source, span } = &self.place;
         let end = span.end.min(source.text.len());
         let start = span.start.min(end);
-        let title = Level::ERROR.primary_title(self.message.as_str());
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(self.message.as_str());
         let mut group = match self.place.has_long_line() {
             true => title.element(Level::NOTE.message(format!("at {}, in a line too long to show", self.place))),
             false => title.element(
@@ -149,6 +192,11 @@ impl fmt::Display for Problem {
 /// The most problems that are kept of one file: to show one, its file is read.
 const MAX_PROBLEMS: usize = 1000;
 
+/// Proof that an error was reported: only [`Problems`] makes one. A reader that fails returns it, so
+/// that nothing which cannot be read is left out silently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reported(());
+
 /// The problems found so far in one file.
 #[derive(Debug)]
 pub struct Problems {
@@ -156,6 +204,7 @@ pub struct Problems {
     found: Vec<Problem>,
     /// Where the first one is that was not kept.
     more: Option<Place>,
+    has_errors: bool,
 }
 
 impl Problems {
@@ -165,6 +214,7 @@ impl Problems {
             source,
             found: Vec::new(),
             more: None,
+            has_errors: false,
         }
     }
 
@@ -173,32 +223,59 @@ impl Problems {
         &self.source
     }
 
-    /// Notes a problem.
-    pub fn add(&mut self, span: &Range<usize>, message: impl Into<String>) {
-        self.note(Problem::new(Place::new(&self.source, span), message));
+    /// Reports an error.
+    pub fn add(&mut self, span: &Range<usize>, message: impl Into<String>) -> Reported {
+        self.report(Problem::new(self.place(span), message))
     }
 
-    /// Notes a problem with what would fix it.
-    pub fn add_with_help(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.note(Problem::new(Place::new(&self.source, span), message).help(help));
+    /// Reports an error with what would fix it.
+    pub fn add_with_help(
+        &mut self,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Reported {
+        self.report(Problem::new(self.place(span), message).help(help))
     }
 
-    fn note(&mut self, problem: Problem) {
+    /// Reports what the file is not rejected for.
+    pub fn warn(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.keep(Problem::warning(self.place(span), message).help(help));
+    }
+
+    fn place(&self, span: &Range<usize>) -> Place {
+        Place::new(&self.source, span)
+    }
+
+    fn report(&mut self, error: Problem) -> Reported {
+        self.has_errors = true;
+        self.keep(error);
+        Reported(())
+    }
+
+    fn keep(&mut self, problem: Problem) {
         match self.found.len() < MAX_PROBLEMS {
             true => self.found.push(problem),
             false => self.more = self.more.take().or(Some(problem.place)),
         }
     }
 
-    /// Whether nothing is wrong.
-    pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
+    /// Whether the file is rejected.
+    pub fn has_errors(&self) -> bool {
+        self.has_errors
     }
 
     /// All problems in the order of the file. Where there are too many, the last one says so.
     pub fn into_sorted(mut self) -> Vec<Problem> {
         self.found.sort_by_key(|p| p.place.span.start);
-        let more = |place| Problem::new(place, "there are more problems than are listed here");
+        let severity = match self.has_errors {
+            true => Severity::Error,
+            false => Severity::Warning,
+        };
+        let more = |place| Problem {
+            severity,
+            ..Problem::new(place, "there are more problems than are listed here")
+        };
         self.found.extend(self.more.map(more));
         self.found
     }
@@ -207,12 +284,22 @@ impl Problems {
 /// `did you mean …?` for a word that is close to one of those known, else a list of them.
 pub fn suggest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     let known: Vec<_> = known.into_iter().collect();
-    let lower = word.to_lowercase();
-    let distance = |k: &&&str| strsim::damerau_levenshtein(&lower, &k.to_lowercase());
-    match known.iter().filter(|k| is_close(word, k)).min_by_key(distance) {
-        Some(k) => format!("did you mean `{k}`?"),
+    match closest(word, known.iter().copied()) {
+        Some(k) => did_you_mean(k),
         None => format!("known: {}", known.join(", ")),
     }
+}
+
+/// Asks whether another word was meant.
+pub fn did_you_mean(word: &str) -> String {
+    format!("did you mean `{word}`?")
+}
+
+/// The known word that is closest to another, if one is close.
+pub fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let lower = word.to_lowercase();
+    let close = known.into_iter().filter(|k| is_close(word, k));
+    close.min_by_key(|k| strsim::damerau_levenshtein(&lower, &k.to_lowercase()))
 }
 
 /// Whether a word is likely meant to be another: a slip in short words, two or three in long ones.
@@ -254,6 +341,24 @@ mod tests {
         assert_eq!(problems.len(), MAX_PROBLEMS + 1);
         assert_eq!(problems[999].message(), "problem 999");
         assert_eq!(problems[1000].message(), "there are more problems than are listed here");
+    }
+
+    #[test]
+    fn an_error_behind_many_warnings_rejects_the_file() {
+        let source = Arc::new(Source {
+            name: "a.yaml".into(),
+            text: "a: 1\n".into(),
+        });
+        let mut problems = Problems::of(source);
+        for _ in 0..MAX_PROBLEMS {
+            problems.warn(&(0..1), "odd", "mend it");
+        }
+        assert!(!problems.has_errors());
+        problems.add(&(0..1), "wrong");
+        assert!(problems.has_errors());
+        let problems = problems.into_sorted();
+        assert!(problems.iter().any(Problem::is_error));
+        assert!(problems[0].render(false).starts_with("warning: odd"));
     }
 
     #[test]

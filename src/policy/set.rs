@@ -48,10 +48,11 @@ impl PolicySet {
             }
         }
         problems.extend(contradictions(&policies));
-        match problems.is_empty() {
-            true => Ok(Self::new(policies, default_errors)),
-            false => Err(problems),
+        if problems.iter().any(Problem::is_error) {
+            let warnings = policies.into_iter().flat_map(|policy| policy.warnings);
+            return Err(warnings.chain(problems).collect());
         }
+        Ok(Self::new(policies, default_errors))
     }
 
     fn new(policies: Vec<Policy>, default_errors: ErrorStyle) -> Self {
@@ -107,6 +108,11 @@ impl PolicySet {
     /// All policies, in the order of their files.
     pub fn policies(&self) -> &[Policy] {
         &self.policies
+    }
+
+    /// Everything that `check` warns of.
+    pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
+        self.policies.iter().flat_map(|policy| &policy.warnings)
     }
 
     /// The tokens that were verified for these policies.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 
-use super::problem::Problems;
+use super::problem::{Problems, Reported};
 
 /// The longest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 2 * 1024 * 1024;
@@ -86,22 +86,22 @@ pub fn read(problems: &mut Problems) -> Option<Node> {
                     "the file has too many values, or values that are nested too deeply",
                 ),
                 false => syntax_error(error, &at, problems),
-            }
+            };
             None
         }
     }
 }
 
-fn syntax_error(error: &serde_saphyr::Error, at: &Range<usize>, problems: &mut Problems) {
+fn syntax_error(error: &serde_saphyr::Error, at: &Range<usize>, problems: &mut Problems) -> Reported {
     let message = explain(error);
     if matches!(error, serde_saphyr::Error::MultipleDocuments { .. }) {
-        problems.add_with_help(at, "the file has more than one document", "write one policy a file");
+        problems.add_with_help(at, "the file has more than one document", "write one policy a file")
     } else if message.contains("tab") {
-        problems.add_with_help(at, message, "indent with spaces");
+        problems.add_with_help(at, message, "indent with spaces")
     } else if message.contains("flow") || message.contains("unexpected character") {
-        problems.add_with_help(at, message, QUOTES);
+        problems.add_with_help(at, message, QUOTES)
     } else {
-        problems.add(at, message);
+        problems.add(at, message)
     }
 }
 

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::policy::decode::{FromNode, Placed, Timeout, document, one_of};
 use crate::policy::document::{SecretDocument, Text};
-use crate::policy::problem::Problems;
+use crate::policy::problem::{Problems, Reported};
 use crate::policy::yaml::{Node, Value};
 
 /// Where state is kept that replicas share: `memory`, or `{ redis: { url: … } }`.
@@ -48,11 +48,11 @@ document! {
 }
 
 impl FromNode for StoreDocument {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match node.value {
             Value::Mapping(_) => {
                 let StoreOptionsDocument { redis } = FromNode::from_node(node, problems)?;
-                Some(Self::Redis(Box::new(redis)))
+                Ok(Self::Redis(Box::new(redis)))
             }
             _ => one_of(node, &[("memory", ())], problems).map(|()| Self::Memory),
         }

@@ -27,10 +27,10 @@ fn read(text: &str) -> Result<StoreConfig, Vec<String>> {
         text: text.into(),
     };
     let mut problems = Problems::of(Arc::new(source));
-    let document = yaml::read(&mut problems).and_then(|node| StoreDocument::from_node(&node, &mut problems));
+    let document = yaml::read(&mut problems).and_then(|node| StoreDocument::from_node(&node, &mut problems).ok());
     let config = document.and_then(|document| check(Some(document), (Path::new("/etc"), &sources), &mut problems));
     match config {
-        Some(config) if problems.is_empty() => Ok(config),
+        Some(config) if !problems.has_errors() => Ok(config),
         _ => Err(problems.into_sorted().iter().map(|p| p.message().to_owned()).collect()),
     }
 }

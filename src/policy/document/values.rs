@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::policy::decode::{FromNode, List, Period, Placed, document, expected, one_of};
-use crate::policy::problem::Problems;
+use crate::policy::problem::{Problems, Reported};
 use crate::policy::yaml::{Node, Value};
 use crate::principal::AuthMethod;
 
@@ -43,12 +43,12 @@ document! {
 }
 
 impl FromNode for Text {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
-            Value::Text(text) => Some(Self::Literal(text.clone())),
+            Value::Text(text) => Ok(Self::Literal(text.clone())),
             Value::Mapping(_) => {
                 let VariableDocument { env, default } = FromNode::from_node(node, problems)?;
-                Some(Self::Variable { env, default })
+                Ok(Self::Variable { env, default })
             }
             _ => expected(node, "text or `{ env: NAME, default: … }`", problems),
         }
@@ -75,25 +75,21 @@ pub enum SecretPlace {
 pub type SecretDocument = Placed<SecretPlace>;
 
 impl FromNode for SecretPlace {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         if !matches!(node.value, Value::Mapping(_)) {
             let help = "a secret is `{ env: NAME }` or `{ file: PATH }`, never a literal";
-            problems.add_with_help(&node.span, "a secret does not belong in a policy", help);
-            return None;
+            return Err(problems.add_with_help(&node.span, "a secret does not belong in a policy", help));
         }
         match SecretPlaceDocument::from_node(node, problems)? {
             SecretPlaceDocument {
                 env: Some(env),
                 file: None,
-            } => Some(Self::Env { env }),
+            } => Ok(Self::Env { env }),
             SecretPlaceDocument {
                 env: None,
                 file: Some(file),
-            } => Some(Self::File { file }),
-            _ => {
-                problems.add(&node.span, "exactly one of `env` and `file` is needed");
-                None
-            }
+            } => Ok(Self::File { file }),
+            _ => Err(problems.add(&node.span, "exactly one of `env` and `file` is needed")),
         }
     }
 }
@@ -108,9 +104,9 @@ pub enum AudienceDocument {
 }
 
 impl FromNode for AudienceDocument {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
-            Value::Text(text) if text == "unchecked" => Some(Self::Unchecked),
+            Value::Text(text) if text == "unchecked" => Ok(Self::Unchecked),
             Value::Sequence(_) => List::from_node(node, problems).map(|List(names)| Self::AnyOf(names)),
             _ => expected(node, "a list of audiences, or `unchecked`", problems),
         }
@@ -138,9 +134,9 @@ pub enum ContentTypesDocument {
 }
 
 impl FromNode for ContentTypesDocument {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
-            Value::Text(text) if text == "any" => Some(Self::Any),
+            Value::Text(text) if text == "any" => Ok(Self::Any),
             Value::Sequence(_) => List::from_node(node, problems).map(|List(types)| Self::OneOf(types)),
             _ => expected(node, "a list of media types, or `any`", problems),
         }
@@ -163,10 +159,10 @@ impl JsonSchema for ContentTypesDocument {
 pub struct ClaimPath(pub Vec<String>);
 
 impl FromNode for ClaimPath {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
             Value::Sequence(_) => List::from_node(node, problems).map(|List(names)| Self(names)),
-            Value::Text(name) => Some(Self(vec![name.clone()])),
+            Value::Text(_) => String::from_node(node, problems).map(|name| Self(vec![name])),
             _ => expected(
                 node,
                 "the name of a claim, or the list of names that leads to it",
@@ -209,11 +205,10 @@ document! {
 }
 
 impl FromNode for AuthMethod {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         if matches!(node.value, Value::Mapping(_) | Value::Sequence(_)) {
             let help = "write `{ any: [jwt, internal_key] }` or `{ all: [jwt, internal_key] }`; lists are not nested";
-            problems.add_with_help(&node.span, "expected one way to authenticate", help);
-            return None;
+            return Err(problems.add_with_help(&node.span, "expected one way to authenticate", help));
         }
         one_of(node, &Self::ALL.map(|method| (method.as_str(), method)), problems)
     }
@@ -230,7 +225,7 @@ impl JsonSchema for AuthMethod {
 }
 
 impl FromNode for AuthDocument {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         if !matches!(node.value, Value::Mapping(_)) {
             return AuthMethod::from_node(node, problems).map(Self::One);
         }
@@ -238,15 +233,12 @@ impl FromNode for AuthDocument {
             AuthListDocument {
                 any: Some(List(any)),
                 all: None,
-            } => Some(Self::Any(any)),
+            } => Ok(Self::Any(any)),
             AuthListDocument {
                 any: None,
                 all: Some(List(all)),
-            } => Some(Self::All(all)),
-            _ => {
-                problems.add(&node.span, "exactly one of `any` and `all` is needed");
-                None
-            }
+            } => Ok(Self::All(all)),
+            _ => Err(problems.add(&node.span, "exactly one of `any` and `all` is needed")),
         }
     }
 }
@@ -288,7 +280,7 @@ document! {
 }
 
 impl FromNode for OidcDocument {
-    fn from_node(node: &Node, problems: &mut Problems) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let is_variable = |entries: &[((String, _), _)]| entries.iter().any(|((key, _), _)| key == "env");
         let options = match &node.value {
             Value::Mapping(entries) if !is_variable(entries) => OidcOptionsDocument::from_node(node, problems)?,
@@ -302,7 +294,7 @@ impl FromNode for OidcDocument {
                 allow_http: None,
             },
         };
-        Some(Self(options))
+        Ok(Self(options))
     }
 }
 
