@@ -76,13 +76,17 @@ impl<T: FromNode> FromNode for Option<T> {
 impl FromNode for String {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
-            Value::Text(text) | Value::Number(text) => {
+            Value::Text(text) => {
                 if text.trim().is_empty() {
                     problems.add(&node.span, "the text is empty");
                 } else if text.trim().len() != text.len() || text.chars().any(is_invisible) {
                     problems.add(&node.span, "the text has characters that cannot be seen");
                 }
                 Ok(text.clone())
+            }
+            Value::Number(number) => {
+                let help = format!("write it in quotes: `\"{number}\"`");
+                Err(problems.add_with_help(&node.span, "expected text, found a number", help))
             }
             _ => expected(node, "text", problems),
         }
@@ -527,13 +531,19 @@ mod tests {
 
     #[test]
     fn a_document_reads_its_fields() {
-        let (thing, problems) = read("name: 007\nsize: 32KiB\nwait: 500ms\ntags: [a, 1]\n");
+        let (thing, problems) = read("name: '007'\nsize: 32KiB\nwait: 500ms\ntags: [a, \"1\"]\n");
         assert_eq!(problems, Vec::<String>::new());
         let thing = thing.unwrap();
         assert_eq!(thing.name, "007");
         assert_eq!(thing.size, Some(Size(32768)));
         assert_eq!(thing.wait, Some(Period(Duration::from_millis(500))));
         assert_eq!(thing.tags, Some(List(vec!["a".into(), "1".into()])));
+    }
+
+    #[test]
+    fn a_number_where_text_is_expected_is_a_problem_with_its_fix() {
+        assert_eq!(read("name: 007\n").1, ["expected text, found a number"]);
+        assert_eq!(read("{ name: x, tags: [a, 1] }").1, ["expected text, found a number"]);
     }
 
     #[test]

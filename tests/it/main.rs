@@ -1,7 +1,7 @@
 //! Sidegate as its users meet it: the built program, real sockets, real TLS, a real upstream.
 //!
 //! One file per feature that a user would name. Nothing here looks inside the program, except for
-//! `store*.rs`, which ask the library; what is asserted stands in the contract.
+//! `documents.rs` and `store*.rs`, which ask the library; what is asserted stands in the contract.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +24,7 @@ mod client_chains;
 mod connections;
 mod control_socket;
 mod doctor;
+mod documents;
 mod exchange;
 mod forged_identity;
 mod forwarding_headers;

@@ -1,5 +1,5 @@
 //! Any text is a policy, or a list of problems that stand somewhere in it. What is accepted can be
-//! asked. Reading never panics and never hangs.
+//! asked, and every route of the file is in the router. Reading never panics and never hangs.
 //!
 //! The first byte of an input says whether the rest is policies, with 0x1e between two of them, or
 //! `sidegate.yaml`.
@@ -7,12 +7,16 @@
 #![no_main]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
 use sidegate::config::ServerConfig;
 use sidegate::decision::decide;
-use sidegate::policy::problem::{Problem, Source};
+use sidegate::policy::problem::{Problem, Problems, Source};
+use sidegate::policy::route::Route;
+use sidegate::policy::router::Found;
+use sidegate::policy::yaml::{self, Value};
 use sidegate::policy::{Policy, PolicySet};
 use sidegate::revocation::Revocations;
 use sidegate_fuzz::setup::{self, KEY, TENANT, TOKEN};
@@ -27,7 +31,12 @@ fuzz_target!(|input: &[u8]| {
     }
     let texts: Vec<_> = text.split('\u{1e}').collect();
     match setup::parse(&texts) {
-        Ok(policies) => ask(&policies),
+        Ok(policies) => {
+            for (policy, text) in policies.policies().iter().zip(&texts) {
+                check_routes(policy, text);
+            }
+            ask(&policies);
+        }
         Err(problems) => check_problems(&problems, &texts),
     }
 });
@@ -40,6 +49,55 @@ fn check_config(text: &str) {
     if let Err(problems) = ServerConfig::parse(source, Path::new("/etc")) {
         check_problems(&problems, &[text]);
     }
+}
+
+/// Every route that is in the file is in the router.
+fn check_routes(policy: &Policy, text: &str) {
+    assert_eq!(policy.routes.len(), written_routes(text), "{text}");
+    for (index, route) in policy.routes.iter().enumerate() {
+        let method = route.methods.first().cloned().unwrap_or(Method::GET);
+        let found = policy.find(&example_path(policy, route), &method);
+        let Found::Route(at) = found else {
+            panic!("{} is not in the router: {found:?}", route.pattern)
+        };
+        let other = &policy.routes[at];
+        // Another route may only be one that is more specific.
+        assert!(
+            at == index || other.path.segments.len() >= route.path.segments.len(),
+            "{} is found for {}",
+            other.pattern,
+            route.pattern
+        );
+    }
+}
+
+/// The number of routes that a file lists, counted without the reader of policies.
+fn written_routes(text: &str) -> usize {
+    let source = Source {
+        name: String::new(),
+        text: text.to_owned(),
+    };
+    let node = yaml::read(&mut Problems::of(Arc::new(source))).expect("an accepted policy is YAML");
+    let Value::Mapping(entries) = node.value else {
+        panic!("an accepted policy is a mapping")
+    };
+    let routes = entries.into_iter().filter(|((key, _), _)| key == "routes");
+    let counts = routes.map(|(_, routes)| match routes.value {
+        Value::Sequence(items) => items.len(),
+        _ => 0,
+    });
+    counts.sum()
+}
+
+/// A path that a route takes.
+fn example_path(policy: &Policy, route: &Route) -> String {
+    let own = route.pattern.strip_prefix(&policy.prefix).unwrap_or_default();
+    let own = own.strip_suffix("/*").unwrap_or(own);
+    let segments: Vec<_> = own
+        .split('/')
+        .map(|segment| if segment.starts_with('{') { "any" } else { segment })
+        .collect();
+    format!("{}{}", policy.prefix, segments.join("/"))
 }
 
 /// Every problem has words and a place in one of the texts.
