@@ -64,8 +64,8 @@ pub struct Policy {
     pub certificates: Vec<CertificateName>,
     /// What other roles a role brings along.
     pub roles: RoleHierarchy,
-    /// Whether paths match in any case.
-    pub case_insensitive: bool,
+    /// How the case of paths is read.
+    pub case: PathCase,
     /// Ambiguous paths that are let through.
     pub allowance: Allowance,
     /// Whether `Authorization` reaches the service.
@@ -88,14 +88,18 @@ pub struct Policy {
 impl Policy {
     /// The part of a path below the prefix, if the path is there.
     pub fn below_prefix<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let rest = if self.case_insensitive {
-            let head = path.get(..self.prefix.len())?;
-            head.eq_ignore_ascii_case(&self.prefix)
-                .then(|| path.get(self.prefix.len()..))??
-        } else {
-            path.strip_prefix(self.prefix.as_str())?
+        let rest = match self.case {
+            PathCase::Insensitive => return self.below_prefix_in_any_case(path),
+            PathCase::Unambiguous | PathCase::Exact => path.strip_prefix(self.prefix.as_str())?,
         };
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+
+    /// The same, if the case of the prefix does not count.
+    pub fn below_prefix_in_any_case<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let (head, rest) = path.split_at_checked(self.prefix.len())?;
+        let is_below = head.eq_ignore_ascii_case(&self.prefix) && (rest.is_empty() || rest.starts_with('/'));
+        is_below.then_some(rest)
     }
 
     /// The most specific route for a path and method.
@@ -106,11 +110,37 @@ impl Policy {
         }
     }
 
+    /// The route that a service whose router ignores case comes to.
+    pub fn find_in_any_case(&self, path: &str, method: &Method) -> Found {
+        match self.below_prefix_in_any_case(path) {
+            Some(rest) => self.router.find_in_any_case(&self.routes, rest, method),
+            None => Found::Nothing,
+        }
+    }
+
+    /// Whether a path in lower case may lead elsewhere in another case: a prefix or route has capital letters.
+    pub fn has_capitals(&self) -> bool {
+        let in_prefix = self.case != PathCase::Insensitive && self.prefix.bytes().any(|byte| byte.is_ascii_uppercase());
+        in_prefix || self.router.has_capitals()
+    }
+
     /// The methods that the routes of a path take.
     pub fn methods(&self, path: &str) -> Vec<Method> {
         let rest = self.below_prefix(path).unwrap_or(path);
         self.router.methods(&self.routes, rest)
     }
+}
+
+/// How the case of paths is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PathCase {
+    /// A path that leads to another route in another case is rejected.
+    #[default]
+    Unambiguous,
+    /// Routes match in any case, for services whose router ignores it.
+    Insensitive,
+    /// Paths that differ in case are different paths, for services that tell them apart.
+    Exact,
 }
 
 /// A host as policies name it.

@@ -2,7 +2,7 @@
 
 use crate::policy::route::Route;
 use crate::policy::router::Found;
-use crate::policy::{Policy, PolicySet, RouteIndex};
+use crate::policy::{PathCase, Policy, PolicySet, RouteIndex};
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
 use crate::request::path::{Ambiguity, NormalizedPath};
@@ -10,6 +10,9 @@ use crate::request::path::{Ambiguity, NormalizedPath};
 /// Letters that some take for an ASCII letter where they ignore case: dotted and dotless i, long s,
 /// the sign of Kelvin (Unicode, `CaseFolding.txt` and `SpecialCasing.txt`).
 const FOLDING: [char; 4] = ['\u{130}', '\u{131}', '\u{17f}', '\u{212a}'];
+
+/// The ASCII letters that they are taken for.
+const FOLDED: [&str; 4] = ["i", "i", "s", "k"];
 
 /// Finds the one reading of the path and the policy that it is for. Which ambiguities are let
 /// through is the policy's to say, so a path is read again where its policy says otherwise than
@@ -24,7 +27,8 @@ pub(super) fn resolve<'r>(
         policy.map(|policy| policy.allowance).unwrap_or_default()
     };
     let path = NormalizedPath::parse(request.path, allowance(spelled)).map_err(refuse_path)?;
-    if path.decoded().contains(FOLDING) && policies.policies().iter().any(|policy| policy.case_insensitive) {
+    let ignores_case = |policy: &Policy| policy.case == PathCase::Insensitive;
+    if path.decoded().contains(FOLDING) && policies.policies().iter().any(ignores_case) {
         let cause = "the path has a letter that is an ASCII one in another case";
         return Err(Rejection::because(Reason::PathAmbiguous, cause));
     }
@@ -64,6 +68,10 @@ pub(super) fn find(
     for lenient in path.lenient() {
         check_lenient(policies, policy, lenient, found, request)?;
     }
+    let readings = [Some(path.decoded()), path.literal()].into_iter().flatten();
+    for reading in readings.chain(path.lenient()) {
+        check_case(policies, (index, policy), reading, found, request)?;
+    }
     match found {
         Found::Route(route) => Ok(RouteIndex { policy: index, route }),
         Found::OtherMethods => Err(Rejection::method_not_allowed(policy.methods(path.decoded()))),
@@ -72,6 +80,38 @@ pub(super) fn find(
             "no route of the policy takes this path",
         )),
     }
+}
+
+/// Many routers ignore case. Unless the service tells `Jobs` from `jobs`, a path must lead to the same
+/// route in any case.
+fn check_case(
+    policies: &PolicySet,
+    (index, policy): (usize, &Policy),
+    reading: &str,
+    found: Found,
+    request: &RequestFacts<'_>,
+) -> Result<(), Rejection> {
+    let is_lower = reading.is_ascii() && !reading.bytes().any(|byte| byte.is_ascii_uppercase());
+    if policy.case == PathCase::Exact || (is_lower && !policies.has_capitals()) {
+        return Ok(());
+    }
+    let same = |path: &str| {
+        let folds = policy.case == PathCase::Insensitive;
+        policies.select_in_any_case(request.host(), path) == Some(index)
+            && (folds || policy.find_in_any_case(path, request.method) == found)
+    };
+    let same = match reading.contains(FOLDING) {
+        true => same(&with_ascii_letters(reading)),
+        false => same(reading),
+    };
+    let cause = "the path leads to another route where case is ignored";
+    same.then_some(())
+        .ok_or_else(|| Rejection::because(Reason::PathAmbiguous, cause))
+}
+
+fn with_ascii_letters(path: &str) -> String {
+    let letters = FOLDING.into_iter().zip(FOLDED);
+    letters.fold(path.to_owned(), |path, (letter, ascii)| path.replace(letter, ascii))
 }
 
 /// An escape that need not be one, such as `%3A`, is a character to some services and three to

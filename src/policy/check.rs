@@ -11,8 +11,8 @@ use http::HeaderName;
 
 use super::decode::{Entries, FromNode, List, Placed};
 use super::document::{
-    AllowedAmbiguity, ContentTypesDocument, CredentialsMode, ErrorsDocument, PathsDocument, PolicyDocument,
-    SecretDocument, SecretPlace, TenantDocument, Text,
+    AllowedAmbiguity, CaseReading, ContentTypesDocument, CredentialsMode, ErrorsDocument, PathsDocument,
+    PolicyDocument, SecretDocument, SecretPlace, TenantDocument, Text,
 };
 use super::internal_key::InternalKeys;
 use super::problem::{Problem, Problems, Source};
@@ -20,10 +20,11 @@ use super::route::check_literal;
 use super::router::Router;
 use super::sources::Sources;
 use super::yaml::{self, Value};
-use super::{ErrorStyle, HostPattern, Policy, RoleHierarchy, TenantRule};
+use super::{ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy, TenantRule};
 use crate::request::is_host;
 use crate::request::path::Allowance;
 
+mod case;
 mod crossing;
 mod headers;
 mod internal_key;
@@ -85,12 +86,14 @@ impl Checker<'_> {
         let errors = self.errors(document.errors, &document.service.value);
         let PathsDocument {
             case_insensitive,
+            case,
             allow,
         } = document.paths.unwrap_or(PathsDocument {
             case_insensitive: None,
+            case: None,
             allow: None,
         });
-        let case_insensitive = case_insensitive.unwrap_or(false);
+        let case = self.case(case_insensitive.unwrap_or(false), case.as_ref());
         let tenant_header = tenant.as_ref().map(|tenant| tenant.header.clone());
         let identity = self.identity(document.identity, tenant_header.as_ref());
         if let Some(keys) = &mut internal_keys {
@@ -107,10 +110,10 @@ impl Checker<'_> {
             content_types: self.content_types(document.content_types),
             idempotency,
             quotas,
-            case_insensitive,
+            case,
             roles: role_names(document.roles.as_ref()),
         };
-        self.prefix_folds(document.prefix.as_ref(), case_insensitive);
+        self.prefix_folds(document.prefix.as_ref(), case);
         let routes = self.routes(document.routes, &context);
         let upstream = self.upstream(&document.upstream);
         let hosts = self.hosts(document.hosts);
@@ -127,13 +130,13 @@ impl Checker<'_> {
             internal_keys,
             certificates,
             roles: self.roles(document.roles),
-            case_insensitive,
+            case,
             allowance: allowance(allow),
             forward_authorization: document.credentials != Some(CredentialsMode::Strip),
             forward_internal_key: document.credentials == Some(CredentialsMode::Forward),
             identity,
             revocation,
-            router: Router::new(&routes, case_insensitive),
+            router: Router::new(&routes, case),
             routes,
             file: self.problems.source().name.clone(),
             warnings: Vec::new(),
@@ -169,9 +172,25 @@ impl Checker<'_> {
         text.to_owned()
     }
 
+    /// Decides how case is read; a service either ignores it or tells it apart.
+    fn case(&mut self, insensitive: bool, exact: Option<&Placed<CaseReading>>) -> PathCase {
+        match (insensitive, exact) {
+            (false, None) => PathCase::Unambiguous,
+            (true, None) => PathCase::Insensitive,
+            (false, Some(_)) => PathCase::Exact,
+            (true, Some(exact)) => {
+                let message = "`case: exact` contradicts `case_insensitive: true`";
+                self.problems
+                    .add_with_help(&exact.span, message, "leave one of them out");
+                PathCase::Unambiguous
+            }
+        }
+    }
+
     /// Only ASCII letters have one other case, whoever folds them.
-    fn prefix_folds(&mut self, prefix: Option<&Placed<String>>, case_insensitive: bool) {
-        if let Some(prefix) = prefix.filter(|prefix| case_insensitive && !prefix.value.is_ascii()) {
+    fn prefix_folds(&mut self, prefix: Option<&Placed<String>>, case: PathCase) {
+        let folds = case == PathCase::Insensitive;
+        if let Some(prefix) = prefix.filter(|prefix| folds && !prefix.value.is_ascii()) {
             self.problems.add(&prefix.span, NOT_FOLDED);
         }
     }

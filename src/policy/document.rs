@@ -185,8 +185,11 @@ document! {
 
     /// How paths are read.
     pub struct PathsDocument {
-        /// For services whose router ignores case.
+        /// For services whose router ignores case: routes match in any case.
         case_insensitive: Option<bool>,
+        /// `exact` for services that tell `Jobs` from `jobs`. Default: a path that leads to another route in
+        /// another case is rejected.
+        case: Option<Placed<CaseReading>>,
         /// Ambiguities to let through; never to a public or internal-key route.
         allow: Option<List<AllowedAmbiguity>>,
     }
@@ -305,6 +308,12 @@ words! {
         Client = "client",
         /// All from one address; from one network of 64 bits for IPv6.
         Address = "address",
+    }
+
+    /// How the case of paths is read.
+    pub enum CaseReading {
+        /// Paths that differ in case are different paths.
+        Exact = "exact",
     }
 
     /// An ambiguity that a policy may let through.

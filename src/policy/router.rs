@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use http::Method;
 
+use super::PathCase;
 use super::route::{PathPattern, Route, Segment};
 
 /// What a search found.
@@ -25,9 +26,11 @@ pub enum Found {
 #[derive(Debug, Clone, Default)]
 pub struct Router {
     root: Node,
+    /// The same with literals in lower case, where that makes a difference.
+    folded: Option<Node>,
     /// Indices of the routes, the most specific first.
     ranked: Vec<usize>,
-    folds_case: bool,
+    case: PathCase,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -45,38 +48,69 @@ fn specificity(pattern: &PathPattern) -> impl Ord + use<'_> {
 }
 
 impl Router {
-    /// Indexes routes. With `folds_case`, paths match in any case, except that a route which lets
+    /// Indexes routes. Where case is ignored, paths match in any case, except that a route which lets
     /// anybody through matches as it is written: the stricter reading is the safe one.
-    pub fn new(routes: &[Route], folds_case: bool) -> Self {
+    pub fn new(routes: &[Route], case: PathCase) -> Self {
         let mut ranked: Vec<usize> = (0..routes.len()).collect();
         ranked.sort_by_key(|&index| {
             routes
                 .get(index)
                 .map(|route| (specificity(&route.path), route.methods.is_empty(), index))
         });
-        let mut root = Node::default();
-        for (rank, route) in ranked.iter().filter_map(|&index| routes.get(index)).enumerate() {
-            root.insert(&route.path, rank, folds_case);
-        }
+        let tree = |folds_case| {
+            let mut root = Node::default();
+            for (rank, route) in ranked.iter().filter_map(|&index| routes.get(index)).enumerate() {
+                root.insert(&route.path, rank, folds_case);
+            }
+            root
+        };
+        let folds_otherwise = case == PathCase::Unambiguous && routes.iter().any(|route| has_capitals(&route.path));
         Self {
-            root,
+            root: tree(case == PathCase::Insensitive),
+            folded: folds_otherwise.then(|| tree(true)),
             ranked,
-            folds_case,
+            case,
         }
+    }
+
+    /// Whether a literal of a route has a capital letter, where a path in another case is rejected.
+    pub fn has_capitals(&self) -> bool {
+        self.folded.is_some()
     }
 
     /// Finds the most specific route for a path below the policy's prefix.
     pub fn find(&self, routes: &[Route], path: &str, method: &Method) -> Found {
         let mut best = Search::default();
-        if self.folds_case {
-            self.visit(&path.to_ascii_lowercase(), &mut |rank| {
-                self.consider(routes, rank, path, method, &mut best);
+        if self.case == PathCase::Insensitive {
+            in_lower_case(path, |folded| {
+                visit(&self.root, folded, &mut |rank| {
+                    // A route that lets anybody through matches as it is written.
+                    let takes = |route: &Route| !route.is_open() || matches_exactly(&route.path, path);
+                    best.consider(self.route(routes, rank).filter(|route| takes(route)), rank, method);
+                });
             });
         } else {
-            self.visit(path, &mut |rank| self.consider(routes, rank, path, method, &mut best));
+            visit(&self.root, path, &mut |rank| {
+                best.consider(self.route(routes, rank), rank, method)
+            });
         }
+        self.found(&best)
+    }
+
+    /// Finds the route that a service comes to whose router ignores case.
+    pub fn find_in_any_case(&self, routes: &[Route], path: &str, method: &Method) -> Found {
+        let mut best = Search::default();
+        in_lower_case(path, |folded| {
+            visit(self.folded.as_ref().unwrap_or(&self.root), folded, &mut |rank| {
+                best.consider(self.route(routes, rank), rank, method);
+            });
+        });
+        self.found(&best)
+    }
+
+    fn found(&self, best: &Search) -> Found {
         match best {
-            Search { rank: Some(rank), .. } => self.ranked.get(rank).map_or(Found::Nothing, |&i| Found::Route(i)),
+            Search { rank: Some(rank), .. } => self.ranked.get(*rank).map_or(Found::Nothing, |&i| Found::Route(i)),
             Search { path_matched: true, .. } => Found::OtherMethods,
             Search { .. } => Found::Nothing,
         }
@@ -85,12 +119,11 @@ impl Router {
     /// The methods of all routes that take a path, for `Allow`.
     pub fn methods(&self, routes: &[Route], path: &str) -> Vec<Method> {
         let mut methods: Vec<Method> = Vec::new();
-        let folded = if self.folds_case {
-            path.to_ascii_lowercase()
-        } else {
-            path.to_owned()
+        let folded = match self.case {
+            PathCase::Insensitive => path.to_ascii_lowercase(),
+            PathCase::Unambiguous | PathCase::Exact => path.to_owned(),
         };
-        self.visit(&folded, &mut |rank| {
+        visit(&self.root, &folded, &mut |rank| {
             if let Some(route) = self.route(routes, rank) {
                 methods.extend(route.methods.iter().cloned());
                 if route.methods.contains(&Method::GET) {
@@ -103,34 +136,54 @@ impl Router {
         methods
     }
 
-    fn consider(&self, routes: &[Route], rank: usize, path: &str, method: &Method, best: &mut Search) {
-        let Some(route) = self.route(routes, rank) else { return };
-        if self.folds_case && route.is_open() && !matches_exactly(&route.path, path) {
-            return;
-        }
-        best.path_matched = true;
-        if route.takes(method) && best.rank.is_none_or(|found| rank < found) {
-            best.rank = Some(rank);
-        }
-    }
-
     fn route<'s>(&self, routes: &'s [Route], rank: usize) -> Option<&'s Route> {
         self.ranked.get(rank).and_then(|&index| routes.get(index))
     }
+}
 
-    /// Calls back with the rank of every route whose pattern matches the path.
-    fn visit(&self, path: &str, found: &mut impl FnMut(usize)) {
-        let path = path.strip_prefix('/').unwrap_or(path);
-        // `/x/` is `/x`: one trailing slash is no segment.
-        let path = path.strip_suffix('/').unwrap_or(path);
-        self.root.visit(Some(path).filter(|p| !p.is_empty()), found);
+/// Calls back with the rank of every route whose pattern matches the path.
+fn visit(root: &Node, path: &str, found: &mut impl FnMut(usize)) {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    // `/x/` is `/x`: one trailing slash is no segment.
+    let path = path.strip_suffix('/').unwrap_or(path);
+    root.visit(Some(path).filter(|p| !p.is_empty()), found);
+}
+
+/// Calls back with a path in lower case. Allocates for a long one only.
+fn in_lower_case(path: &str, read: impl FnOnce(&str)) {
+    let mut buffer = [0; 256];
+    if let Some(copy) = buffer.get_mut(..path.len()) {
+        copy.copy_from_slice(path.as_bytes());
+        copy.make_ascii_lowercase();
+        if let Ok(lower) = std::str::from_utf8(copy) {
+            return read(lower);
+        }
     }
+    read(&path.to_ascii_lowercase());
+}
+
+fn has_capitals(pattern: &PathPattern) -> bool {
+    let capital = |text: &String| text.bytes().any(|byte| byte.is_ascii_uppercase());
+    pattern
+        .segments
+        .iter()
+        .any(|segment| matches!(segment, Segment::Literal(text) if capital(text)))
 }
 
 #[derive(Debug, Default)]
 struct Search {
     rank: Option<usize>,
     path_matched: bool,
+}
+
+impl Search {
+    fn consider(&mut self, route: Option<&Route>, rank: usize, method: &Method) {
+        let Some(route) = route else { return };
+        self.path_matched = true;
+        if route.takes(method) && self.rank.is_none_or(|found| rank < found) {
+            self.rank = Some(rank);
+        }
+    }
 }
 
 impl Node {
@@ -214,7 +267,15 @@ pub(crate) mod tests {
     }
 
     fn found(routes: &[Route], path: &str, method: &Method, folds_case: bool) -> String {
-        match Router::new(routes, folds_case).find(routes, path, method) {
+        let case = match folds_case {
+            true => PathCase::Insensitive,
+            false => PathCase::Exact,
+        };
+        shown(routes, Router::new(routes, case).find(routes, path, method))
+    }
+
+    fn shown(routes: &[Route], found: Found) -> String {
+        match found {
             Found::Route(index) => format!("{} {:?}", routes[index].pattern, routes[index].methods),
             other => format!("{other:?}"),
         }
@@ -257,7 +318,7 @@ pub(crate) mod tests {
         ];
         assert_eq!(found(&routes, "/x", &Method::DELETE, false), "OtherMethods");
         assert_eq!(found(&routes, "/y", &Method::GET, false), "Nothing");
-        let index = Router::new(&routes, false);
+        let index = Router::new(&routes, PathCase::Unambiguous);
         assert_eq!(index.methods(&routes, "/x"), [Method::GET, Method::HEAD, Method::POST]);
     }
 
@@ -279,6 +340,28 @@ pub(crate) mod tests {
             assert_eq!(found(&routes, path, &Method::GET, true), want, "{path}");
         }
         assert_eq!(found(&routes, "/admin/x", &Method::GET, false), "/* []");
+    }
+
+    #[test]
+    fn route_in_any_case_is_that_of_a_router_that_ignores_case() {
+        let routes = [
+            route("/*", &[], AuthMethod::Jwt),
+            route("/health", &[], AuthMethod::Public),
+            route("/Admin/{id}", &[Method::GET], AuthMethod::Mtls),
+        ];
+        let long = format!("/admin/{}", "x".repeat(300));
+        for (path, want) in [
+            ("/HEALTH", "/health []"),
+            ("/admin/x", "/Admin/{id} [GET]"),
+            ("/ADMIN/X", "/Admin/{id} [GET]"),
+            (long.as_str(), "/Admin/{id} [GET]"),
+            ("/other", "/* []"),
+        ] {
+            for case in [PathCase::Unambiguous, PathCase::Insensitive] {
+                let found = Router::new(&routes, case).find_in_any_case(&routes, path, &Method::GET);
+                assert_eq!(shown(&routes, found), want, "{path}");
+            }
+        }
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use super::problem::{Place, Problem, Source};
 use super::route::{Route, Segment};
 use super::sources::Sources;
 use super::token_cache::TokenCache;
-use super::{ErrorStyle, Policy, check};
+use super::{ErrorStyle, PathCase, Policy, check};
 
 mod table;
 
@@ -20,6 +20,7 @@ pub struct PolicySet {
     policies: Vec<Policy>,
     default_errors: ErrorStyle,
     table: Table,
+    has_capitals: bool,
     tokens: TokenCache,
 }
 
@@ -58,6 +59,7 @@ impl PolicySet {
     fn new(policies: Vec<Policy>, default_errors: ErrorStyle) -> Self {
         Self {
             table: Table::new(&policies),
+            has_capitals: policies.iter().any(Policy::has_capitals),
             policies,
             default_errors,
             tokens: TokenCache::default(),
@@ -70,14 +72,25 @@ impl PolicySet {
         self.first(host, path.as_bytes(), |policy| policy.below_prefix(path).is_some())
     }
 
+    /// The policy that a host and a path are for if the case of prefixes does not count.
+    pub fn select_in_any_case(&self, host: Option<&str>, path: &str) -> Option<usize> {
+        let is_below = |policy: &Policy| policy.below_prefix_in_any_case(path).is_some();
+        self.first(host, path.as_bytes(), is_below)
+    }
+
+    /// Whether a path in lower case may lead elsewhere in another case.
+    pub fn has_capitals(&self) -> bool {
+        self.has_capitals
+    }
+
     /// The policy whose prefix the first bytes of a path spell, whatever follows them: it says how
     /// the refusal of an unreadable path is written.
     pub fn spelled(&self, host: Option<&str>, raw: &[u8]) -> Option<usize> {
         self.first(host, raw, |policy| {
             let head = raw.get(..policy.prefix.len());
-            head.is_some_and(|head| match policy.case_insensitive {
-                true => head.eq_ignore_ascii_case(policy.prefix.as_bytes()),
-                false => head == policy.prefix.as_bytes(),
+            head.is_some_and(|head| match policy.case {
+                PathCase::Insensitive => head.eq_ignore_ascii_case(policy.prefix.as_bytes()),
+                PathCase::Unambiguous | PathCase::Exact => head == policy.prefix.as_bytes(),
             })
         })
     }
@@ -134,11 +147,18 @@ fn contradictions(policies: &[Policy]) -> Vec<Problem> {
         let others = same_prefix.entry(policy.prefix.to_ascii_lowercase()).or_default();
         for earlier in others.iter().filter(|earlier| could_both_win(policy, earlier)) {
             problems.extend(start(policy).map(|place| {
+                let (same, help) = match policy.prefix == earlier.prefix {
+                    true => (
+                        "the same prefix",
+                        "give one another `prefix`, or tell them apart by `hosts`",
+                    ),
+                    false => ("the same prefix in another case", ONLY_EXACT),
+                };
                 let message = format!(
-                    "`{}` has the same prefix and hosts: both policies could win",
+                    "`{}` has {same} and the same hosts: both policies could win",
                     earlier.file
                 );
-                Problem::new(place, message).help("give one another `prefix`, or tell them apart by `hosts`")
+                Problem::new(place, message).help(help)
             }));
         }
         others.push(policy);
@@ -147,6 +167,9 @@ fn contradictions(policies: &[Policy]) -> Vec<Problem> {
     problems
 }
 
+/// What tells paths apart that differ in case alone.
+const ONLY_EXACT: &str = "make them differ, or write `paths: { case: exact }` in both if the service tells them apart";
+
 /// A policy is pointed at by its first route.
 fn start(policy: &Policy) -> Option<Place> {
     policy.routes.first().map(|route| route.place.clone())
@@ -154,8 +177,8 @@ fn start(policy: &Policy) -> Option<Place> {
 
 /// Whether two policies, whose prefixes are the same in some case, are for the same requests.
 fn could_both_win(a: &Policy, b: &Policy) -> bool {
-    let any_case = a.case_insensitive || b.case_insensitive;
-    (any_case || a.prefix == b.prefix) && share_host(a, b)
+    let exact = a.case == PathCase::Exact && b.case == PathCase::Exact;
+    (!exact || a.prefix == b.prefix) && share_host(a, b)
 }
 
 fn share_host(a: &Policy, b: &Policy) -> bool {

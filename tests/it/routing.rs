@@ -101,8 +101,6 @@ fn the_most_specific_route_wins_whatever_the_order() {
         ("/_internalx", "credential_missing"),
         ("/_internal-admin", "credential_missing"),
         ("/_internal.json", "credential_missing"),
-        ("/_INTERNAL/health", "credential_missing"),
-        ("/Wallets", "credential_missing"),
         ("", "credential_missing"),
         ("/", "credential_missing"),
         ("/nestedx", "credential_missing"),
@@ -196,6 +194,22 @@ fn a_service_whose_router_ignores_case_is_guarded_in_every_case() {
         gateway.allowed(&Request::get(path).jobs_key());
     }
     gateway.allowed(&Request::get("/Lax/Administration"));
+}
+
+#[test]
+fn path_that_leads_elsewhere_in_another_case_reaches_no_service() {
+    let gateway = gateway();
+    for path in [
+        "/wallet/v1/_INTERNAL/health",
+        "/wallet/v1/Wallets",
+        "/wallet/v1/wallets/Settings",
+        "/wallet/v1/%57allets",
+        "/wallet/v1/Nested/x",
+    ] {
+        gateway.refused(&with_token(path), 400, "path_ambiguous");
+        gateway.refused(&Request::get(path).jobs_key(), 400, "path_ambiguous");
+    }
+    gateway.allowed(&Request::get("/wallet/v1/wallets/01HXYZ"));
 }
 
 #[test]

@@ -106,11 +106,26 @@ fn readings(wire: &str) -> Vec<(&'static str, String)> {
             "one that looks for a fragment and a query once more",
             decode(wire).split(['#', '?']).next().unwrap().to_owned(),
         ),
+        ("Express and NestJS, which ignore case", fold(&decode_non_ascii(wire))),
+        ("one that decodes and ignores case", fold(&decode(wire))),
+        (
+            "one that cuts parameters, merges slashes and ignores case",
+            fold(&merge(&cut(&decode(wire)))),
+        ),
         (
             "one that trims",
             decode(wire).split('/').map(str::trim).collect::<Vec<_>>().join("/"),
         ),
     ]
+}
+
+/// Lower case; some letters are ASCII ones to those who go by Unicode.
+fn fold(path: &str) -> String {
+    let letters = [("\u{130}", "i"), ("\u{131}", "i"), ("\u{17f}", "s"), ("\u{212a}", "k")];
+    let path = letters
+        .iter()
+        .fold(path.to_owned(), |path, (from, to)| path.replace(from, to));
+    path.to_ascii_lowercase()
 }
 
 fn decode(path: &str) -> String {
@@ -220,6 +235,11 @@ fn pieces() -> impl Strategy<Value = String> {
         "x",
         "open",
         "OPEN",
+        "B",
+        "Secret",
+        "%C5%BFecret",
+        "%E2%84%AAey",
+        "A:b",
         "%6fpen",
         "secret",
         "key",

@@ -126,6 +126,77 @@ fn case_is_folded_where_the_service_folds_it_but_never_into_the_open() {
 }
 
 #[test]
+fn path_that_leads_to_another_route_in_another_case_is_rejected() {
+    let text = POLICY.to_owned()
+        + "  - { path: /*, auth: jwt }\n  - { path: /Admin/*, auth: mtls }\n  - { path: '/items/{id}', auth: jwt, roles: [admin] }\n";
+    let policies = parse(&[&text]).unwrap();
+    for (line, want) in [
+        ("GET /w/jobs/settle", "credential_missing"),
+        ("GET /w/Jobs/settle", "path_ambiguous"),
+        ("GET /w/JOBS/Settle", "path_ambiguous"),
+        ("GET /w/%4Aobs/settle", "path_ambiguous"),
+        ("GET /w/open/Anything", "allow"),
+        ("GET /w/Open/x", "path_ambiguous"),
+        ("GET /w/Admin/x", "client_certificate_missing"),
+        ("GET /w/admin/x", "path_ambiguous"),
+        ("GET /w/items/01HXY", "role_missing"),
+        ("GET /w/Items/01HXY", "path_ambiguous"),
+        // The route takes other methods only, in either case.
+        ("GET /w/get", "allow"),
+        ("GET /w/Get", "path_ambiguous"),
+        ("DELETE /w/Get", "allow"),
+        ("GET /w/Other", "allow"),
+        // The prefix leads to no policy in another case.
+        ("GET /W/open/x", "route_not_found"),
+        // Dotless i, long s and the sign of Kelvin are i, s and k to some.
+        ("GET /w/job%C5%BF/settle", "path_ambiguous"),
+        ("GET /w/%C4%B1%C5%9F%C4%B1k", "allow"),
+    ] {
+        assert_eq!(good(line).outcome(&policies), want, "{line}");
+    }
+    let exact = text.replace("prefix: /w", "prefix: /w\npaths: { case: exact }");
+    let policies = parse(&[&exact]).unwrap();
+    for line in [
+        "GET /w/Jobs/settle",
+        "GET /w/admin/x",
+        "GET /w/Get",
+        "GET /w/job%C5%BF/settle",
+    ] {
+        assert_eq!(good(line).outcome(&policies), "allow", "{line}");
+    }
+}
+
+#[test]
+fn path_that_leads_to_another_policy_in_another_case_is_rejected() {
+    let policy = |prefix: &str, rest: &str, auth: &str| {
+        format!(
+            "version: 1\nservice: s\nprefix: {prefix}\n{rest}upstream: {{ url: 'http://127.0.0.1:1' }}\n\
+             internal_key: {{ keys: [{{ name: jobs, secret: {{ env: JOBS_KEY }} }}] }}\nroutes: [{{ path: /*, auth: {auth} }}]\n"
+        )
+    };
+    const EXACT: &str = "paths: { case: exact }\n";
+    const INSENSITIVE: &str = "paths: { case_insensitive: true }\n";
+    for (outer, inner, path, want) in [
+        ("", "", "/wallet/x", "credential_missing"),
+        ("", "", "/Wallet/x", "path_ambiguous"),
+        ("", "", "/Other/x", "allow"),
+        // A service that ignores case may be behind both policies.
+        (INSENSITIVE, "", "/Wallet/x", "path_ambiguous"),
+        ("", EXACT, "/Wallet/x", "path_ambiguous"),
+        (EXACT, "", "/Wallet/x", "allow"),
+        ("", INSENSITIVE, "/Wallet/x", "credential_missing"),
+    ] {
+        let policies = parse(&[&policy("/", outer, "public"), &policy("/wallet", inner, "internal_key")]);
+        let got = request(&format!("GET {path}")).outcome(&policies.unwrap());
+        assert_eq!(got, want, "{path}: {outer:?} {inner:?}");
+    }
+    // Here the prefix has the capital letter.
+    let policies = parse(&[&policy("/", "", "public"), &policy("/Wallet", "", "internal_key")]).unwrap();
+    assert_eq!(request("GET /wallet/x").outcome(&policies), "path_ambiguous");
+    assert_eq!(request("GET /Wallet/x").outcome(&policies), "credential_missing");
+}
+
+#[test]
 fn a_host_is_the_same_with_a_dot_behind_it() {
     let strict = POLICY
         .replace("prefix: /w", "prefix: /w\nhosts: [A.example, '*.wild.example']")

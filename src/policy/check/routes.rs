@@ -7,6 +7,7 @@ use http::{HeaderName, Method};
 
 use super::crossing::Crossings;
 use super::{Checker, NOT_FOLDED};
+use crate::policy::PathCase;
 use crate::policy::decode::{List, Placed};
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
 use crate::policy::problem::{Place, is_close, suggest};
@@ -26,7 +27,7 @@ pub(super) struct Context<'c> {
     pub(super) content_types: Vec<String>,
     pub(super) idempotency: Option<Arc<IdempotencyRule>>,
     pub(super) quotas: Vec<Arc<Quota>>,
-    pub(super) case_insensitive: bool,
+    pub(super) case: PathCase,
     /// The roles that the hierarchy names.
     pub(super) roles: Vec<String>,
 }
@@ -43,7 +44,8 @@ impl Checker<'_> {
             return Vec::new();
         }
         let routes: Vec<_> = documents.into_iter().filter_map(|d| self.route(d, context)).collect();
-        self.conflicts(&routes, context.case_insensitive);
+        self.conflicts(&routes, context.case);
+        self.open_in_another_case(&routes, context.case);
         self.quotas_agree(&routes);
         routes
     }
@@ -57,7 +59,7 @@ impl Checker<'_> {
                 None
             }
         };
-        if context.case_insensitive && !route.path.value.is_ascii() {
+        if context.case == PathCase::Insensitive && !route.path.value.is_ascii() {
             self.problems.add(&route.path.span, NOT_FOLDED);
         }
         let authentication = self.authentication(&route.auth);
@@ -198,10 +200,10 @@ impl Checker<'_> {
     }
 
     /// Notes routes of which none, or either, could win.
-    fn conflicts(&mut self, routes: &[Route], case_insensitive: bool) {
-        let fold = |path: &PathPattern| match case_insensitive {
-            false => path.clone(),
-            true => PathPattern {
+    fn conflicts(&mut self, routes: &[Route], case: PathCase) {
+        let fold = |path: &PathPattern| match case {
+            PathCase::Exact => path.clone(),
+            PathCase::Unambiguous | PathCase::Insensitive => PathPattern {
                 segments: path.segments.iter().map(Segment::folded).collect(),
                 below: path.below,
             },
@@ -236,11 +238,12 @@ impl Checker<'_> {
     fn conflict(&mut self, route: &Route, other: &Route, what: &str) {
         let line = other.place.line();
         let message = format!("{what}: `{}` on line {line} takes the same requests", other.pattern);
-        self.problems.add_with_help(
-            &route.place.span(),
-            message,
-            "make the paths or the methods differ, or leave one of them out",
-        );
+        let differ_in_case = route.path != other.path && route.pattern.eq_ignore_ascii_case(&other.pattern);
+        let help = match differ_in_case {
+            true => "leave one of them out, or write `paths: { case: exact }` if the service tells them apart",
+            false => "make the paths or the methods differ, or leave one of them out",
+        };
+        self.problems.add_with_help(&route.place.span(), message, help);
     }
 }
 

@@ -201,6 +201,12 @@ fn each_fault_is_one_problem_in_its_line() {
         ),
         (
             "prefix: /p",
+            "prefix: /p\npaths: { case_insensitive: true, case: exact }",
+            4,
+            "`case: exact` contradicts `case_insensitive: true`",
+        ),
+        (
+            "prefix: /p",
             "prefix: /é\npaths: { case_insensitive: true }",
             3,
             super::NOT_FOLDED,
@@ -356,13 +362,61 @@ fn routes_that_could_both_win() {
             &["path: /a, methods: [GET]", "path: /a, methods: [POST]", "path: /a"],
             0,
         ),
-        (&["path: /A", "path: /a"], 0),
+        (&["path: /A", "path: /a"], 1),
+        (&["path: /A/x", "path: '/a/{b}'"], 0),
     ] {
         let found = problems(&policy(routes));
         assert_eq!(found.len(), count, "{routes:?}: {found:#?}");
     }
-    let folded = policy(&["path: /A", "path: /a"]).replace("routes:", "paths: { case_insensitive: true }\nroutes:");
-    assert_eq!(problems(&folded).len(), 1);
+    for (paths, count) in [("case_insensitive: true", 1), ("case: exact", 0)] {
+        let paths = format!("paths: {{ {paths} }}\nroutes:");
+        let text = policy(&["path: /A", "path: /a"]).replace("routes:", &paths);
+        assert_eq!(problems(&text).len(), count, "{paths}");
+    }
+}
+
+#[test]
+fn guarded_route_that_is_open_in_another_case_is_warned_of_where_case_is_exact() {
+    let policy = |paths: &str, routes: &str| {
+        format!(
+            "version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\n{paths}\
+             internal_key: {{ keys: [{{ name: jobs, secret: {{ env: JOBS_KEY }} }}] }}\nroutes:\n{routes}"
+        )
+    };
+    const ADMIN: &str = "  - { path: '/admin/{id}/x', methods: [POST], auth: internal_key }\n";
+    const OPEN: &str = "  - { path: /*, auth: public }\n";
+    for (paths, open, want) in [
+        ("paths: { case: exact }\n", OPEN, Some("`/ADMIN/x/x` is open by `/*`")),
+        (
+            "paths: { case: exact }\n",
+            "  - { path: /*, methods: [GET], auth: public }\n",
+            None,
+        ),
+        (
+            "paths: { case: exact }\n",
+            "  - { path: /*, auth: internal_key }\n",
+            None,
+        ),
+        (
+            "paths: { case: exact }\n",
+            "  - { path: '/{any}/*', auth: public }\n",
+            Some("is open by"),
+        ),
+        ("", OPEN, None),
+        ("paths: { case_insensitive: true }\n", OPEN, None),
+    ] {
+        let policies = parse(&[&policy(paths, &format!("{ADMIN}{open}"))]).unwrap();
+        let warnings: Vec<_> = policies.warnings().map(ToString::to_string).collect();
+        assert_eq!(
+            warnings.len(),
+            usize::from(want.is_some()),
+            "{paths}{open}: {warnings:?}"
+        );
+        assert!(
+            warnings.iter().all(|warning| warning.contains(want.unwrap())),
+            "{warnings:?}"
+        );
+    }
 }
 
 #[test]
@@ -385,6 +439,17 @@ fn policies_that_could_both_win() {
             policy("/a", "hosts: [h]\n"),
             policy("/a", "hosts: [H]\n"),
             Some("both policies could win"),
+        ),
+        (policy("/a", ""), policy("/A", ""), Some("in another case")),
+        (
+            policy("/a", "paths: { case: exact }\n"),
+            policy("/A", ""),
+            Some("in another case"),
+        ),
+        (
+            policy("/a", "paths: { case: exact }\n"),
+            policy("/A", "paths: { case: exact }\n"),
+            None,
         ),
         (policy("/a", ""), policy("/a/b", ""), Some("the route can never match")),
         (policy("/a", ""), policy("/a/c/d", ""), None),

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::super::PolicySet;
 use super::*;
+use crate::policy::PathCase;
 use crate::testing::parse;
 
 /// What the table stands for: every policy is looked at, in the order in which they decide.
@@ -30,9 +31,9 @@ fn by_looking_at_all(set: &PolicySet, host: Option<&str>, matches: impl Fn(&Poli
 
 fn spells(policy: &Policy, raw: &[u8]) -> bool {
     let head = raw.get(..policy.prefix.len());
-    head.is_some_and(|head| match policy.case_insensitive {
-        true => head.eq_ignore_ascii_case(policy.prefix.as_bytes()),
-        false => head == policy.prefix.as_bytes(),
+    head.is_some_and(|head| match policy.case {
+        PathCase::Insensitive => head.eq_ignore_ascii_case(policy.prefix.as_bytes()),
+        PathCase::Unambiguous | PathCase::Exact => head == policy.prefix.as_bytes(),
     })
 }
 
