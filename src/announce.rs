@@ -47,6 +47,7 @@ fn guarding(policy: &Policy) {
             audience = audiences.as_deref().unwrap_or("unchecked"),
             algorithms = ?issuer.algorithms,
             keys = issuer.remote.as_ref().map(RemoteKeys::url),
+            binding = ?issuer.binding,
             "trusting"
         );
     }

@@ -12,6 +12,7 @@ use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
 use crate::revocation::Revocations;
 
+pub mod binding;
 pub mod claims;
 pub mod json;
 pub mod jws;
@@ -134,6 +135,7 @@ fn bearer(
             let (looked_up, principal) = jwt::authenticate(token, policy, tokens, request.now);
             *lookup = Some(looked_up);
             let mut principal = principal?;
+            binding::check(&principal, request)?;
             revoked::check(policy.0, &mut principal, revocations, request.now)?;
             Ok(Attempt::Proven(principal))
         }
@@ -164,9 +166,7 @@ fn certificate(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, R
     let Some(certificate) = request.client_certificate else {
         return Ok(Attempt::Absent);
     };
-    // A connection may outlive the certificate that it began with.
-    let expired = (request.now > certificate.not_after).then_some("the client certificate has expired");
-    if let Some(why) = certificate.refused.or(expired) {
+    if let Some(why) = certificate.unproven(request.now) {
         return Err(Rejection::because(Reason::ClientCertificateNotAllowed, why));
     }
     let allowed = policy.certificates.iter().find_map(|name| name.find(certificate));

@@ -1,7 +1,12 @@
 //! What the caller presented: a bearer token, an internal key, a client certificate.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
+
+use crate::fingerprint::Running;
 
 /// The most that a bearer token may have, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -15,11 +20,49 @@ pub struct ClientCertificate {
     pub dns: Vec<String>,
     /// The common names of the subject.
     pub common_names: Vec<String>,
+    /// The thumbprint of the certificate; absent if the certificate proves nothing.
+    pub thumbprint: Option<Thumbprint>,
     /// The last second at which the certificate is valid, since the epoch.
     pub not_after: i64,
     /// Why it proves nothing, although it came.
     pub refused: Option<&'static str>,
 }
+
+impl ClientCertificate {
+    /// Says why the certificate proves nothing at a time in seconds since the epoch, if that is so.
+    pub fn unproven(&self, now: i64) -> Option<&'static str> {
+        // A connection may outlive the certificate that it began with.
+        let expired = (now > self.not_after).then_some("the client certificate has expired");
+        self.refused.or(expired)
+    }
+}
+
+/// The SHA-256 thumbprint of a certificate (RFC 8705, 3.1). Two of them are compared in constant time.
+#[derive(Debug, Clone, Copy)]
+pub struct Thumbprint([u8; 32]);
+
+impl Thumbprint {
+    /// Computes the thumbprint of a certificate in DER.
+    pub fn of(der: &[u8]) -> Self {
+        let mut digest = Running::default();
+        digest.add(der);
+        Self(*digest.end().as_bytes())
+    }
+
+    /// Reads the one spelling that `x5t#S256` has: 43 characters of base64url without padding.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl PartialEq for Thumbprint {
+    fn eq(&self, other: &Self) -> bool {
+        verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl Eq for Thumbprint {}
 
 /// The credentials of a request's `Authorization` header (RFC 6750, 2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -96,6 +96,8 @@ pub enum Step {
     Route,
     /// Who is calling?
     Credentials,
+    /// Has the client the key that its token is bound to?
+    Binding,
     /// For which tenant?
     Tenant,
     /// With which roles?
@@ -118,6 +120,7 @@ impl Step {
             Self::Path => "path",
             Self::Route => "route",
             Self::Credentials => "credentials",
+            Self::Binding => "binding",
             Self::Tenant => "tenant",
             Self::Roles => "roles",
             Self::Scopes => "scopes",
@@ -273,6 +276,9 @@ fn authorize(
     let principal = step(Step::Credentials, observer, |observer| {
         let principal = authn::authenticate(&route.authentication, context, request, &mut caller.lookup)?;
         observer.passed(Step::Credentials, || describe(&principal, context));
+        if let Some(token) = &principal.token {
+            observer.passed(Step::Binding, || token.binding.passed().to_owned());
+        }
         Ok(principal)
     })?;
     let principal = caller.principal.insert(principal);
@@ -324,7 +330,8 @@ fn step<T, O: Observer>(
 ) -> Result<T, Rejection> {
     let result = run(observer);
     if let Err(rejection) = &result {
-        observer.failed(step, rejection);
+        let binding = rejection.reason().is_about_binding();
+        observer.failed(if binding { Step::Binding } else { step }, rejection);
     }
     result
 }

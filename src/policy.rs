@@ -29,7 +29,7 @@ pub mod sources;
 pub mod token_cache;
 pub mod yaml;
 
-pub use document::{ErrorFormat, Fallback, Mode, QuotaScope};
+pub use document::{BindingMode, ErrorFormat, Fallback, Mode, QuotaScope};
 pub use set::{PolicySet, RouteIndex};
 
 use certificate::CertificateName;
@@ -275,6 +275,8 @@ pub struct Issuer {
     pub required_claims: Vec<String>,
     /// The claim with the list of roles.
     pub roles_claim: Vec<String>,
+    /// What becomes of tokens by the key that they are bound to.
+    pub binding: BindingMode,
 }
 
 impl Issuer {

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::credential::Thumbprint;
+
 /// How a principal was proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AuthMethod {
@@ -156,6 +158,31 @@ pub struct VerifiedToken {
     pub scopes: Vec<String>,
     /// The tenants that the claims of the tenant rule name, whether or not they agree.
     pub tenants: Vec<TenantId>,
+    /// The key that it is bound to. Whether the client has that key is verified on each request.
+    pub binding: Binding,
+}
+
+/// The key that a token is bound to, so that it is worth nothing without that key (RFC 7800).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// There is none.
+    #[default]
+    Unbound,
+    /// The key of the client certificate with this thumbprint (RFC 8705, 3).
+    Certificate(Thumbprint),
+    /// The token names one, and the policy says not to look.
+    Ignored,
+}
+
+impl Binding {
+    /// Says how a token with this binding was let through.
+    pub const fn passed(self) -> &'static str {
+        match self {
+            Self::Unbound => "the token is not bound to a key",
+            Self::Certificate(_) => "the token is bound to the client certificate of the connection",
+            Self::Ignored => "not verified: the issuer has `binding: ignore`",
+        }
+    }
 }
 
 impl VerifiedToken {

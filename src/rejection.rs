@@ -75,6 +75,12 @@ reasons! {
     TokenClaimInvalid = 401 "token_claim_invalid" "A claim of the token is invalid.",
     /// The token, its subject or its tenant was revoked after it was issued.
     TokenRevoked = 401 "token_revoked" "The token has been revoked.",
+    /// The issuer's tokens must be bound to a key (RFC 7800), and the token is not.
+    TokenBindingMissing = 401 "token_binding_missing" "A token that is bound to a key is required.",
+    /// The token is bound to a client certificate that the connection does not have (RFC 8705, 3).
+    TokenBindingMismatch = 401 "token_binding_mismatch" "The token is bound to a client certificate that the connection does not have.",
+    /// The token is bound to a key, and Sidegate cannot verify that the client has that key.
+    TokenBindingUnverified = 401 "token_binding_unverified" "The token is bound to a key that cannot be verified here.",
     /// The internal key is unknown or has expired.
     InternalKeyInvalid = 401 "internal_key_invalid" "The internal key is invalid.",
     /// The route needs a client certificate and the connection has none.
@@ -167,6 +173,14 @@ impl Reason {
                 | Self::TokenClaimMissing
                 | Self::TokenClaimInvalid
                 | Self::TokenRevoked
+        ) || self.is_about_binding()
+    }
+
+    /// Whether the reason is about the key that a token is bound to.
+    pub const fn is_about_binding(self) -> bool {
+        matches!(
+            self,
+            Self::TokenBindingMissing | Self::TokenBindingMismatch | Self::TokenBindingUnverified
         )
     }
 }

@@ -161,12 +161,16 @@ impl TestRequest {
         self.header("x-internal-api-key", key)
     }
 
-    pub(crate) fn certificate(mut self, uri: &str, not_after: i64) -> Self {
-        self.certificate = Some(ClientCertificate {
+    pub(crate) fn certificate(self, uri: &str, not_after: i64) -> Self {
+        self.presenting(ClientCertificate {
             uris: vec![uri.to_owned()],
             not_after,
             ..ClientCertificate::default()
-        });
+        })
+    }
+
+    pub(crate) fn presenting(mut self, certificate: ClientCertificate) -> Self {
+        self.certificate = Some(certificate);
         self
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::binding;
 use super::claims;
 use super::json;
 use super::jws::Jws;
@@ -74,6 +75,7 @@ fn verify(token: &str, policy: &Policy, now: i64) -> Result<KnownToken, Rejectio
         roles: claims::roles(&claims, &issuer.roles_claim)?,
         scopes: claims::scopes(&claims)?,
         tenants: tenants(policy, &claims),
+        binding: binding::read(&claims, issuer.binding)?,
         claims,
     });
     let bearer = Principal {

@@ -101,6 +101,8 @@ document! {
         required_claims: Option<MaybeEmpty<String>>,
         /// The claim with the list of roles. Default `roles`.
         roles_claim: Option<ClaimPath>,
+        /// Whether a token that its issuer bound to a key (claim `cnf`) is a good one without that key. Default `verify`.
+        binding: Option<Placed<BindingMode>>,
     }
 
     /// Where an issuer's keys are: exactly one of these.
@@ -288,6 +290,16 @@ words! {
         Forward = "forward",
         /// They do not, `Authorization` included.
         Strip = "strip",
+    }
+
+    /// What becomes of a token by the key that its issuer bound it to (RFC 7800).
+    pub enum BindingMode {
+        /// The client must have the key of a bound token. Tokens that are not bound pass.
+        Verify = "verify",
+        /// The same, and a token that is not bound is rejected: 401 `token_binding_missing`.
+        Required = "required",
+        /// Bound tokens pass without their key, so a stolen one works. For tokens that a proxy in front has verified.
+        Ignore = "ignore",
     }
 
     /// What is done without the store.

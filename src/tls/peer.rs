@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use x509_parser::extensions::GeneralName;
 
-use crate::credential::ClientCertificate;
+use crate::credential::{ClientCertificate, Thumbprint};
 
 /// Who vouches for the clients of a listener now.
 #[derive(Debug)]
@@ -125,10 +125,11 @@ impl TlsAccept for Handshake {
     }
 }
 
-/// The names in a certificate.
+/// Reads the names in a certificate, and computes its thumbprint.
 pub fn client_certificate(der: &[u8]) -> Option<ClientCertificate> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let mut names = ClientCertificate {
+        thumbprint: Some(Thumbprint::of(der)),
         not_after: certificate.validity().not_after.timestamp(),
         ..ClientCertificate::default()
     };

@@ -9,10 +9,13 @@
 use std::sync::Arc;
 
 use allocation_counter::measure;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method};
 use jsonwebtoken::{EncodingKey, Header, encode};
-use serde_json::json;
-use sidegate::credential::ClientCertificate;
+use serde_json::{Value, json};
+use sidegate::credential::{ClientCertificate, Thumbprint};
 use sidegate::decision::decide;
 use sidegate::policy::problem::Source;
 use sidegate::policy::sources::Given;
@@ -45,6 +48,7 @@ routes:
 const SECRET: &str = "a-secret-of-at-least-32-bytes-for-tests";
 const TENANT: &str = "00000000-0000-4000-a000-000000000001";
 const NOW: i64 = 1_800_000_000;
+const CERTIFICATE: &[u8] = b"a certificate";
 
 fn policies() -> PolicySet {
     let file = Source {
@@ -60,11 +64,13 @@ fn policies() -> PolicySet {
     PolicySet::parse(&[Arc::new(file)], &sources, ErrorStyle::default()).unwrap()
 }
 
-fn token() -> String {
-    let claims = json!({
+fn token(confirmation: Option<Value>) -> String {
+    let mut claims = json!({
         "iss": "i", "aud": "a", "sub": "user-1", "email": "a@example.com", "jti": "t", "iat": NOW, "exp": NOW + 60,
         "tenant": TENANT, "tenantId": TENANT, "roles": ["admin", "x"], "scopes": ["read", "write"], "planTier": "free",
     });
+    let confirmation = confirmation.map(|confirmation| ("cnf".to_owned(), confirmation));
+    claims.as_object_mut().unwrap().extend(confirmation);
     encode(
         &Header::default(),
         &claims,
@@ -89,6 +95,7 @@ fn allocations(method: &Method, path: &str, headers: &[(&'static str, &str)]) ->
         .collect();
     let certificate = ClientCertificate {
         uris: vec!["spiffe://e/ns/core/sa/job".into()],
+        thumbprint: Some(Thumbprint::of(CERTIFICATE)),
         not_after: NOW,
         ..ClientCertificate::default()
     };
@@ -118,7 +125,18 @@ fn allocations(method: &Method, path: &str, headers: &[(&'static str, &str)]) ->
 
 #[test]
 fn a_decision_on_a_known_token_allocates_nothing() {
-    let authorization = format!("Bearer {}", token());
+    decide_without_allocating(&token(None));
+}
+
+#[test]
+fn a_decision_on_a_known_token_that_is_bound_to_the_certificate_allocates_nothing() {
+    let digest = digest(&SHA256, CERTIFICATE);
+    let bound = json!({ "x5t#S256": URL_SAFE_NO_PAD.encode(digest), "kc-jkt-type": "DPoP" });
+    decide_without_allocating(&token(Some(bound)));
+}
+
+fn decide_without_allocating(token: &str) {
+    let authorization = format!("Bearer {token}");
     let given = [
         ("authorization", authorization.as_str()),
         ("x-tenant-id", TENANT),

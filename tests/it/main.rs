@@ -16,6 +16,7 @@
 )]
 
 mod any_all;
+mod bound_tokens;
 mod cli_check;
 mod cli_check_keys;
 mod cli_explain;

@@ -41,7 +41,7 @@ fn http2(gateway: &Gateway, identity: Option<&Identity>, request: &Request) -> i
 }
 
 type Call = fn(&Gateway, Option<&Identity>, &Request) -> io::Result<Answer>;
-const BOTH: [(&str, Call); 2] = [("http/1.1", http1), ("h2", http2)];
+pub(crate) const BOTH: [(&str, Call); 2] = [("http/1.1", http1), ("h2", http2)];
 
 #[test]
 fn an_allowed_certificate_is_the_callers_identity() {

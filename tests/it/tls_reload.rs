@@ -38,20 +38,24 @@ const LISTENER: &str = "
 ";
 
 /// A gateway with a CA of its own, so that it can change.
-struct Changing {
-    gateway: Gateway,
+pub(crate) struct Changing {
+    pub(crate) gateway: Gateway,
     mounted: Mounted,
-    ca: Authority,
+    pub(crate) ca: Authority,
     server: Identity,
-    scheduler: Identity,
+    pub(crate) scheduler: Identity,
 }
 
 const SERIAL: u64 = 20;
 
 fn changing() -> Changing {
+    changing_with(POLICY)
+}
+
+pub(crate) fn changing_with(policy: &str) -> Changing {
     let ca = authority("First CA");
     let (server, scheduler) = (leaf(&ca, 10, dns("localhost"), |_| {}), scheduler(&ca));
-    let setup = Setup::new().tls_with(LISTENER).policy("wallet", POLICY);
+    let setup = Setup::new().tls_with(LISTENER).policy("wallet", policy);
     let mounted = Mounted::new(&setup.path("tls"));
     let (ca_file, list) = (ca.pem(), revocations(&ca, &[99]));
     let files = [
@@ -120,7 +124,7 @@ impl Changing {
     }
 
     /// Replaces files, and waits until it is counted.
-    fn write(&self, files: &[(&str, &str)], result: &str) {
+    pub(crate) fn write(&self, files: &[(&str, &str)], result: &str) {
         let before = self.counted(result);
         self.mounted.turn(files);
         eventually("the files are read again", || self.counted(result) > before);
@@ -128,16 +132,16 @@ impl Changing {
         assert_eq!(last.unwrap() > 0.0, result == "success");
     }
 
-    fn connect(&self, config: &Arc<ClientConfig>) -> io::Result<(Wire, Handshake)> {
+    pub(crate) fn connect(&self, config: &Arc<ClientConfig>) -> io::Result<(Wire, Handshake)> {
         Wire::tls_to(self.gateway.tls_port, Arc::clone(config), "localhost")
     }
 
-    fn client(&self, identity: Option<&Identity>) -> Arc<ClientConfig> {
+    pub(crate) fn client(&self, identity: Option<&Identity>) -> Arc<ClientConfig> {
         client_of(rustls::ALL_VERSIONS, &self.ca.pem(), identity, &["http/1.1"])
     }
 
     /// One request over a new connection; with whether its session was resumed.
-    fn call(&self, config: &Arc<ClientConfig>, request: &Request) -> io::Result<(Answer, bool)> {
+    pub(crate) fn call(&self, config: &Arc<ClientConfig>, request: &Request) -> io::Result<(Answer, bool)> {
         let (mut wire, handshake) = self.connect(config)?;
         wire.try_write(&request.bytes())?;
         Ok((wire.answer(&request.method)?, handshake.resumed))

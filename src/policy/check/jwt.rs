@@ -8,11 +8,11 @@ use jsonwebtoken::Algorithm;
 
 use super::{Checker, period};
 use crate::keys::{self, ALGORITHMS, KeyProblem, KeyRing, KeySet, jwk};
-use crate::policy::Issuer;
 use crate::policy::decode::{List, MaybeEmpty, Placed};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 use crate::policy::problem::suggest;
 use crate::policy::remote::RemoteKeys;
+use crate::policy::{BindingMode, Issuer};
 
 const UNCHECKED: &str = "unchecked";
 
@@ -73,6 +73,7 @@ impl Checker<'_> {
             roles_claim: document
                 .roles_claim
                 .map_or_else(|| vec!["roles".to_owned()], |path| path.0),
+            binding: document.binding.map_or(BindingMode::Verify, |mode| mode.value),
         })
     }
 

@@ -1,5 +1,6 @@
 //! A token that is accepted says, to an independent reader of JSON, what the service is told: who,
-//! for which tenant, from whom and until when. Nothing but the one true spelling of a token is taken.
+//! for which tenant, from whom and until when, and that it is bound to no key but that of the
+//! connection's certificate. Nothing but the one true spelling of a token is taken.
 //!
 //! The first byte of an input says what the rest is: a value of `Authorization`, claims to be
 //! signed, or a header to be signed, a newline and claims.
@@ -10,8 +11,10 @@ use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
+use sidegate::credential::{ClientCertificate, Thumbprint};
 use sidegate::decision::decide;
 use sidegate::policy::PolicySet;
+use sidegate::request::RequestFacts;
 use sidegate::revocation::Revocations;
 use sidegate_fuzz::json::{self, Value};
 use sidegate_fuzz::oracle::permitted;
@@ -21,6 +24,14 @@ static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
     let policy = setup::POLICIES[0].replace("$upstream", "http://127.0.0.1:1");
     setup::parse(&[policy]).expect("the policy is sound")
 });
+
+/// The client certificate of the connection, and its thumbprint as tokens have it.
+static CERTIFICATE: LazyLock<ClientCertificate> = LazyLock::new(|| ClientCertificate {
+    thumbprint: Some(Thumbprint::of(b"a certificate")),
+    not_after: NOW,
+    ..ClientCertificate::default()
+});
+const THUMBPRINT: &str = "gazXYhQPppKhQoItL75NxvVLyqUB9oqzflru0Lr-TZk";
 
 type Identity = Vec<(String, Vec<u8>)>;
 
@@ -43,7 +54,10 @@ fn identity(authorization: &[u8]) -> Option<Identity> {
     let mut headers = HeaderMap::new();
     headers.insert("authorization", HeaderValue::from_bytes(authorization).ok()?);
     headers.insert("x-tenant-id", HeaderValue::from_static(TENANT));
-    let facts = setup::request(&Method::GET, b"/wallet/v1/x", Some("h"), &headers);
+    let facts = RequestFacts {
+        client_certificate: Some(&CERTIFICATE),
+        ..setup::request(&Method::GET, b"/wallet/v1/x", Some("h"), &headers)
+    };
     permitted(&decide(&POLICIES, &facts, Revocations::Unasked, &mut ()))
 }
 
@@ -67,7 +81,22 @@ fn check_signed(header: &[u8], claims: &[u8]) {
     check_header(&header);
     check_lifetime(&claims);
     check_origin(&claims);
+    check_binding(&claims);
     check_identity(&claims, &identity);
+}
+
+/// RFC 7800, 3.1 and RFC 8705, 3.1: no binding, or one to the certificate of the connection alone.
+fn check_binding(claims: &Value) {
+    let Some(confirmation) = claims.get("cnf") else {
+        return;
+    };
+    assert!(matches!(confirmation, Value::Object(members) if !members.is_empty()));
+    for name in ["jkt", "jwk", "jwe", "kid", "jku", "osc"] {
+        assert_eq!(confirmation.get(name), None);
+    }
+    if let Some(thumbprint) = confirmation.get("x5t#S256") {
+        assert_eq!(thumbprint.text(), Some(THUMBPRINT));
+    }
 }
 
 /// RFC 7515, 4.1 and RFC 8725, 3: one algorithm, and nothing that brings a key or an extension.

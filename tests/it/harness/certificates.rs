@@ -109,13 +109,33 @@ pub(crate) fn leaf(
     names: Vec<SanType>,
     change: impl FnOnce(&mut CertificateParams),
 ) -> Identity {
+    leaf_for(&KeyPair::generate().unwrap(), authority, serial, names, change)
+}
+
+/// Another certificate for the key of one.
+pub(crate) fn renewed(identity: &Identity, authority: &Authority, serial: u64, names: Vec<SanType>) -> Identity {
+    leaf_for(
+        &KeyPair::from_pem(&identity.key).unwrap(),
+        authority,
+        serial,
+        names,
+        |_| {},
+    )
+}
+
+fn leaf_for(
+    key: &KeyPair,
+    authority: &Authority,
+    serial: u64,
+    names: Vec<SanType>,
+    change: impl FnOnce(&mut CertificateParams),
+) -> Identity {
     let mut params = CertificateParams::default();
     params.serial_number = Some(SerialNumber::from(serial));
     params.subject_alt_names = names;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     change(&mut params);
-    let key = KeyPair::generate().unwrap();
-    let certificate: Certificate = params.signed_by(&key, authority).unwrap();
+    let certificate: Certificate = params.signed_by(key, authority).unwrap();
     Identity {
         chain: certificate.pem(),
         key: key.serialize_pem(),
