@@ -3,7 +3,6 @@
 use crate::policy::problem::Problem;
 use crate::policy::remote::RemoteKeys;
 use crate::policy::{Mode, Policy, PolicySet};
-use crate::principal::AuthMethod;
 
 /// Logs what `check` warns of.
 pub fn warnings<'p>(problems: impl IntoIterator<Item = &'p Problem>) {
@@ -66,14 +65,12 @@ fn guarding(policy: &Policy) {
     }
 }
 
-/// Warns of routes that need a client certificate where no listener asks for one.
+/// Logs what needs client certificates, where no listener asks for them.
 pub fn unasked_certificates(policies: &PolicySet) {
-    let routes = policies.policies().iter().flat_map(|policy| &policy.routes);
-    for route in routes.filter(|route| route.authentication.methods().contains(&AuthMethod::Mtls)) {
-        let route = route.pattern.as_str();
-        tracing::warn!(
-            route,
-            "the route takes client certificates, and no listener has a `client_ca` to ask for one"
-        );
-    }
+    let found: Vec<_> = policies
+        .policies()
+        .iter()
+        .flat_map(Policy::unasked_certificates)
+        .collect();
+    warnings(&found);
 }

@@ -35,7 +35,7 @@ pub use set::{PolicySet, RouteIndex};
 use certificate::CertificateName;
 use identity::Identity;
 use internal_key::InternalKeys;
-use problem::Problem;
+use problem::{Place, Problem};
 use remote::RemoteKeys;
 use route::Route;
 use router::{Found, Router};
@@ -277,6 +277,8 @@ pub struct Issuer {
     pub roles_claim: Vec<String>,
     /// What becomes of tokens by the key that they are bound to.
     pub binding: BindingMode,
+    /// Where the file says so, if it does.
+    pub binding_place: Option<Place>,
 }
 
 impl Issuer {

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::output::{could_not_run, is_styled, print_json, print_line};
 use super::{Exit, Format};
 use crate::config::{Listener, ServerConfig};
-use crate::policy::ErrorStyle;
 use crate::policy::problem::Problem;
+use crate::policy::{ErrorStyle, Policy};
 use crate::policy_files::{self, CONFIG_NAME, LoadError};
 use crate::tls::TlsListener;
 
@@ -54,6 +54,7 @@ impl Check {
     fn problems(&self) -> Result<(Vec<Problem>, usize), LoadError> {
         let mut problems = Vec::new();
         let mut policies = Vec::new();
+        let mut asks_for_certificates = None;
         for path in &self.paths {
             if !is_config(path) {
                 policies.push(path.clone());
@@ -62,6 +63,7 @@ impl Check {
             let (config, found) = ServerConfig::read(path)?;
             problems.extend(found);
             if let Some(config) = config {
+                asks_for_certificates = Some(asks_for_certificates == Some(true) || config.asks_for_certificates());
                 problems.extend(config.listeners.iter().flat_map(unusable));
                 policies.push(config.policies);
             }
@@ -69,6 +71,9 @@ impl Check {
         match policy_files::load(&policies, ErrorStyle::default()) {
             Ok(set) => {
                 problems.extend(set.warnings().cloned());
+                if asks_for_certificates == Some(false) {
+                    problems.extend(set.policies().iter().flat_map(Policy::unasked_certificates));
+                }
                 Ok((problems, set.policies().len()))
             }
             Err(LoadError::Wrong(found)) => {

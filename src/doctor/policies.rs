@@ -3,7 +3,6 @@
 use super::{Finding, Severity};
 use crate::policy::route::Route;
 use crate::policy::{Mode, Policy};
-use crate::principal::AuthMethod;
 
 /// Judges all policies of a process.
 pub fn judge(policies: &[Policy], asks_for_certificates: bool, now: i64) -> Vec<Finding> {
@@ -28,6 +27,15 @@ pub fn judge(policies: &[Policy], asks_for_certificates: bool, now: i64) -> Vec<
                 "`sidegate check` shows how to mend it",
             );
         }
+        for warning in policy.unasked_certificates().filter(|_| !asks_for_certificates) {
+            let found = format!("{}: {}", warning.place(), warning.message());
+            note(
+                Severity::Caution,
+                "certificates_not_asked",
+                found,
+                "give a listener a `tls.client_ca`",
+            );
+        }
         for route in &policy.routes {
             let shown = shown(route);
             if route.mode == Mode::Shadow {
@@ -46,15 +54,6 @@ pub fn judge(policies: &[Policy], asks_for_certificates: bool, now: i64) -> Vec<
                     "route_public",
                     found,
                     "see that this is meant, and all below it",
-                );
-            }
-            if !asks_for_certificates && route.authentication.methods().contains(&AuthMethod::Mtls) {
-                let found = format!("{shown} takes client certificates, and no listener asks for one");
-                note(
-                    Severity::Caution,
-                    "certificates_not_asked",
-                    found,
-                    "give a listener a `tls.client_ca`",
                 );
             }
         }
@@ -154,6 +153,16 @@ mod tests {
             (
                 format!("{key}credentials: forward\nroutes: [{{ path: /*, auth: internal_key }}]"),
                 &["internal_key_forwarded", "internal_key_expired"],
+            ),
+            (
+                format!("{jwt}credentials: strip\nroutes: [{{ path: /*, auth: jwt }}]")
+                    .replace(" issuer: i,", " issuer: i, binding: required,"),
+                &["certificates_not_asked"],
+            ),
+            (
+                format!("{jwt}credentials: strip\nroutes: [{{ path: /*, auth: jwt }}]")
+                    .replace(" issuer: i,", " issuer: i, binding: ignore,"),
+                &["policy_warning"],
             ),
             (
                 "mtls: { allow: [{ dns: a.b }] }\nroutes: [{ path: /*, auth: mtls }]".to_owned(),

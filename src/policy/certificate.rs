@@ -1,6 +1,9 @@
-//! The names that a client certificate may have.
+//! The names that a client certificate may have, and what needs one.
 
+use super::problem::Problem;
+use super::{BindingMode, Issuer, Policy};
 use crate::credential::ClientCertificate;
+use crate::principal::AuthMethod;
 
 /// One allowed name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +49,23 @@ fn uri_matches(pattern: &str, uri: &str) -> bool {
 fn is_plain(segment: &str) -> bool {
     let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(fine)
+}
+
+impl Policy {
+    /// Warns of what needs client certificates, for a process of which no listener asks for them.
+    pub fn unasked_certificates(&self) -> impl Iterator<Item = Problem> {
+        let routes = self.routes.iter();
+        let routes = routes.filter(|route| route.authentication.methods().contains(&AuthMethod::Mtls));
+        let routes = routes.map(|route| (&route.place, "the route takes client certificates"));
+        let required = |issuer: &&Issuer| issuer.binding == BindingMode::Required;
+        let issuers = self.issuers.iter().filter(required);
+        let issuers = issuers.filter_map(|issuer| issuer.binding_place.as_ref());
+        let issuers = issuers.map(|place| (place, "tokens must be bound to a client certificate"));
+        routes.chain(issuers).map(|(place, what)| {
+            let message = format!("{what}, and no listener has a `client_ca` to ask for one");
+            Problem::warning(place.clone(), message).help("give a listener in `sidegate.yaml` a `tls.client_ca`")
+        })
+    }
 }
 
 #[cfg(test)]

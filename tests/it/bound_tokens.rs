@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use crate::{
     cli_check::said,
     harness::{
-        Answer, Gateway, Request, Setup, Shared, Wire,
+        Answer, Gateway, Request, Setup, Shared, TENANT, Wire,
         certificates::{Identity, SCHEDULER, authority, client, client_of, pki, renewed, revocations, uri},
         eventually,
         http2::Http2,
         issuer::{base64url, token},
+        setup::WALLET,
     },
     mtls::BOTH,
     tls_reload::changing_with,
@@ -314,15 +315,11 @@ fn the_challenge_says_that_the_token_is_invalid_and_nothing_of_its_key() {
 
 #[test]
 fn an_issuer_may_require_a_binding_or_have_it_ignored() {
-    let policy = |mode: &str, prefix: &str| {
-        let mode = format!("      binding: {mode}\ntenant:");
-        let wallet = crate::harness::setup::WALLET.replace("tenant:", &mode);
-        POLICY.replace("$wallet", &wallet).replace("prefix: /w", prefix)
-    };
+    let policy = |mode: &str| binding(mode).replace("prefix: /w", &format!("prefix: /{mode}"));
     let gateway = Setup::new()
         .tls()
-        .policy("required", &policy("required", "prefix: /required"))
-        .policy("ignore", &policy("ignore", "prefix: /ignore"))
+        .policy("required", &policy("required"))
+        .policy("ignore", &policy("ignore"))
         .start();
     let get = |mode: &str, token: &str| Request::get(&format!("/{mode}/x")).bearer(token).tenant();
     let (unbound, bound) = (token(json!({})), fresh(&bound_to(&pki().scheduler)));
@@ -342,6 +339,41 @@ fn an_issuer_may_require_a_binding_or_have_it_ignored() {
     }
 }
 
+/// The policy with a `binding` of its issuer.
+fn binding(mode: &str) -> String {
+    let wallet = WALLET.replace("tenant:", &format!("      binding: {mode}\ntenant:"));
+    POLICY.replace("$wallet", &wallet)
+}
+
+#[test]
+fn check_warns_of_a_binding_that_is_ignored_or_that_no_listener_can_verify() {
+    let ignored = "a token that is bound to a key is accepted without the key, so a stolen one works";
+    let unasked = "tokens must be bound to a client certificate, and no listener has a `client_ca` to ask for one";
+    let plain = |mode: &str| Setup::new().policy("wallet", &binding(mode));
+    let asking = |mode: &str| plain(mode).tls();
+    for (setup, path, warning) in [
+        (asking("verify"), "sidegate.yaml", None),
+        (asking("required"), "sidegate.yaml", None),
+        (asking("ignore"), "sidegate.yaml", Some(ignored)),
+        (plain("ignore"), "policies", Some(ignored)),
+        (plain("required"), "sidegate.yaml", Some(unasked)),
+        // A policy alone says nothing of listeners.
+        (plain("required"), "policies", None),
+    ] {
+        let said = said(&setup.run(&["check", path]));
+        assert_eq!(said.code, Some(0), "{}", said.text);
+        for text in [ignored, unasked] {
+            assert_eq!(said.text.contains(text), warning == Some(text), "{path}: {}", said.text);
+        }
+        if warning.is_some() {
+            let line = 1 + binding("x").lines().position(|line| line.contains("binding")).unwrap();
+            assert!(said.text.contains(&format!("wallet.yaml:{line}:16")), "{}", said.text);
+        }
+    }
+    let gateway = plain("required").start();
+    assert!(gateway.log_text().contains(unasked), "{}", gateway.log_text());
+}
+
 #[test]
 fn explain_says_what_a_token_is_bound_to_and_whether_the_client_has_it() {
     let pki = pki();
@@ -349,7 +381,7 @@ fn explain_says_what_a_token_is_bound_to_and_whether_the_client_has_it() {
         .policy("wallet", POLICY)
         .file("mine.crt", &pki.scheduler.chain)
         .file("other.crt", &pki.stranger.chain);
-    let tenant = format!("x-tenant-id: {}", crate::harness::TENANT);
+    let tenant = format!("x-tenant-id: {TENANT}");
     let (unbound, bound) = (token(json!({})), fresh(&bound_to(&pki.scheduler)));
     let proof = fresh(&json!({ "jkt": thumbprint(&pki.scheduler) }));
     for (token, certificate, code, line) in [

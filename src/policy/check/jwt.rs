@@ -10,7 +10,7 @@ use super::{Checker, period};
 use crate::keys::{self, ALGORITHMS, KeyProblem, KeyRing, KeySet, jwk};
 use crate::policy::decode::{List, MaybeEmpty, Placed};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
-use crate::policy::problem::suggest;
+use crate::policy::problem::{Place, suggest};
 use crate::policy::remote::RemoteKeys;
 use crate::policy::{BindingMode, Issuer};
 
@@ -50,6 +50,7 @@ impl Checker<'_> {
         }
         let keys = self.keys(document.keys, &document.issuer.value, &algorithms);
         let leeway = period(document.leeway.map(|leeway| leeway.value), Duration::ZERO);
+        let (binding, binding_place) = self.binding(document.binding);
         let (keys, remote) = keys?;
         Some(Issuer {
             name: Some(document.issuer.value).filter(|name| name != UNCHECKED),
@@ -73,8 +74,22 @@ impl Checker<'_> {
             roles_claim: document
                 .roles_claim
                 .map_or_else(|| vec!["roles".to_owned()], |path| path.0),
-            binding: document.binding.map_or(BindingMode::Verify, |mode| mode.value),
+            binding,
+            binding_place,
         })
+    }
+
+    /// What becomes of bound tokens, and where the file says so.
+    fn binding(&mut self, binding: Option<Placed<BindingMode>>) -> (BindingMode, Option<Place>) {
+        let Some(Placed { value: mode, span }) = binding else {
+            return (BindingMode::Verify, None);
+        };
+        if mode == BindingMode::Ignore {
+            let message = "a token that is bound to a key is accepted without the key, so a stolen one works";
+            let help = "leave `binding` out, unless a proxy in front of Sidegate verifies bound tokens";
+            self.problems.warn(&span, message, help);
+        }
+        (mode, Some(Place::new(self.problems.source(), &span)))
     }
 
     fn algorithms(&mut self, List(names): List<Placed<String>>) -> Vec<Algorithm> {
