@@ -91,7 +91,7 @@ impl Router {
             });
         } else {
             visit(&self.root, path, &mut |rank| {
-                best.consider(self.route(routes, rank), rank, method)
+                best.consider(self.route(routes, rank), rank, method);
             });
         }
         self.found(&best)

@@ -168,14 +168,14 @@ fn path_that_leads_to_another_route_in_another_case_is_rejected() {
 
 #[test]
 fn path_that_leads_to_another_policy_in_another_case_is_rejected() {
+    const EXACT: &str = "paths: { case: exact }\n";
+    const INSENSITIVE: &str = "paths: { case_insensitive: true }\n";
     let policy = |prefix: &str, rest: &str, auth: &str| {
         format!(
             "version: 1\nservice: s\nprefix: {prefix}\n{rest}upstream: {{ url: 'http://127.0.0.1:1' }}\n\
              internal_key: {{ keys: [{{ name: jobs, secret: {{ env: JOBS_KEY }} }}] }}\nroutes: [{{ path: /*, auth: {auth} }}]\n"
         )
     };
-    const EXACT: &str = "paths: { case: exact }\n";
-    const INSENSITIVE: &str = "paths: { case_insensitive: true }\n";
     for (outer, inner, path, want) in [
         ("", "", "/wallet/x", "credential_missing"),
         ("", "", "/Wallet/x", "path_ambiguous"),

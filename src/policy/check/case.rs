@@ -14,9 +14,9 @@ impl Checker<'_> {
         if case != PathCase::Exact || !routes.iter().any(Route::is_open) {
             return;
         }
-        let router = Router::new(routes, case);
+        let index = Router::new(routes, case);
         for route in routes.iter().filter(|route| !route.is_open()) {
-            if let Some((path, open)) = open_spelling(&router, routes, route) {
+            if let Some((path, open)) = open_spelling(&index, routes, route) {
                 let message = format!(
                     "`{path}` is open by `{}`: a service that ignores case takes it for this route",
                     open.pattern
@@ -29,14 +29,14 @@ impl Checker<'_> {
 }
 
 /// A path that is the route's in another case, and the open route that takes it.
-fn open_spelling<'r>(router: &Router, routes: &'r [Route], route: &Route) -> Option<(String, &'r Route)> {
+fn open_spelling<'r>(index: &Router, routes: &'r [Route], route: &Route) -> Option<(String, &'r Route)> {
     let method = route.methods.first().unwrap_or(&Method::GET);
     let literals = (0..route.path.segments.len()).map(Some).chain([None]);
     literals.filter_map(|only| other_case(route, only)).find_map(|path| {
-        let Found::Route(index) = router.find(routes, &path, method) else {
+        let Found::Route(found) = index.find(routes, &path, method) else {
             return None;
         };
-        let other = routes.get(index).filter(|other| other.is_open())?;
+        let other = routes.get(found).filter(|other| other.is_open())?;
         Some((path, other))
     })
 }

@@ -377,14 +377,14 @@ fn routes_that_could_both_win() {
 
 #[test]
 fn guarded_route_that_is_open_in_another_case_is_warned_of_where_case_is_exact() {
+    const ADMIN: &str = "  - { path: '/admin/{id}/x', methods: [POST], auth: internal_key }\n";
+    const OPEN: &str = "  - { path: /*, auth: public }\n";
     let policy = |paths: &str, routes: &str| {
         format!(
             "version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\n{paths}\
              internal_key: {{ keys: [{{ name: jobs, secret: {{ env: JOBS_KEY }} }}] }}\nroutes:\n{routes}"
         )
     };
-    const ADMIN: &str = "  - { path: '/admin/{id}/x', methods: [POST], auth: internal_key }\n";
-    const OPEN: &str = "  - { path: /*, auth: public }\n";
     for (paths, open, want) in [
         ("paths: { case: exact }\n", OPEN, Some("`/ADMIN/x/x` is open by `/*`")),
         (
