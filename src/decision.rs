@@ -18,7 +18,7 @@ use crate::policy::{Mode, PolicySet, RouteIndex};
 use crate::principal::{AuthMethod, Principal};
 use crate::rejection::{Reason, Rejection};
 use crate::request::path::NormalizedPath;
-use crate::request::{Body, RequestFacts};
+use crate::request::{Body, RequestFacts, is_sandbox};
 use crate::revocation::Revocations;
 
 mod lookup;
@@ -317,7 +317,7 @@ fn authorize(
         })?;
     }
     if !route.quotas.is_empty() {
-        observer.passed(Step::Quota, || describe_quotas(route, principal));
+        observer.passed(Step::Quota, || describe_quotas(route, principal, request));
     }
     Ok(permit)
 }
@@ -373,7 +373,10 @@ fn describe_key(key: Option<Uuid>) -> String {
     }
 }
 
-fn describe_quotas(route: &Route, principal: &Principal) -> String {
+fn describe_quotas(route: &Route, principal: &Principal, request: &RequestFacts<'_>) -> String {
+    if route.sandbox && is_sandbox(request.headers) {
+        return "not counted, for a sandbox".into();
+    }
     let rate = |quota: &Arc<Quota>| {
         let plan = quota.plan(principal);
         let limit = quota.rate_of(plan).limit();

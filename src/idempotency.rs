@@ -13,7 +13,7 @@ use crate::policy::route::Route;
 use crate::policy::shared::IdempotencyRule;
 use crate::principal::{Principal, hyphenated_uuid};
 use crate::rejection::{Reason, Rejection};
-use crate::request::IDEMPOTENCY_KEY;
+use crate::request::{IDEMPOTENCY_KEY, X_SANDBOX};
 
 /// The key of a request, if a rule wants one and it has one. It is a UUID, alone or as a string of
 /// a structured field (RFC 9651, 3.3.3), as the draft has it.
@@ -64,7 +64,7 @@ const MEANING: [HeaderName; 7] = [
     IF_NONE_MATCH,
     IF_MODIFIED_SINCE,
     IF_UNMODIFIED_SINCE,
-    HeaderName::from_static("x-sandbox"),
+    X_SANDBOX,
 ];
 
 /// What a key is bound to: the service, who calls, the route, the method, the host, the path with

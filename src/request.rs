@@ -153,7 +153,7 @@ impl<'r> RequestFacts<'r> {
 }
 
 /// Headers that `Connection` may not name.
-const END_TO_END: [&str; 11] = [
+const END_TO_END: [&str; 12] = [
     "authorization",
     "content-encoding",
     "content-length",
@@ -165,6 +165,7 @@ const END_TO_END: [&str; 11] = [
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
+    "x-sandbox",
 ];
 
 /// Whether a caller speaks gRPC, and so reads its status elsewhere.
@@ -172,6 +173,15 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE);
     content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
+
+/// Returns whether a request is for a sandbox: `x-sandbox: true` once, and nothing else.
+pub fn is_sandbox(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(X_SANDBOX).iter();
+    values.next().is_some_and(|value| value == "true") && values.next().is_none()
+}
+
+/// `x-sandbox`, which names a sandbox to the service and to quotas.
+pub const X_SANDBOX: HeaderName = HeaderName::from_static("x-sandbox");
 
 /// `Idempotency-Key`, at most once in a request.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -295,6 +305,7 @@ mod tests {
             (&[("connection", "keep-alive, x-user-id")], true),
             (&[("connection", "close, Content-Type")], false),
             (&[("connection", "x-forwarded-for")], false),
+            (&[("connection", "X-Sandbox")], false),
             (&[("content-length", "12")], true),
             (&[("content-length", "0")], true),
             (&[("content-length", "+12")], false),
@@ -311,6 +322,20 @@ mod tests {
         ] {
             let map = headers(pairs);
             assert_eq!(facts(&map, Some("a")).malformed().is_none(), fine, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_sandbox_is_said_once_and_clearly() {
+        for (values, want) in [
+            (&["true"][..], true),
+            (&["True"], false),
+            (&["1"], false),
+            (&["true", "true"], false),
+            (&[], false),
+        ] {
+            let pairs: Vec<_> = values.iter().map(|value| ("x-sandbox", *value)).collect();
+            assert_eq!(is_sandbox(&headers(&pairs)), want, "{values:?}");
         }
     }
 

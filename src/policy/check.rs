@@ -111,10 +111,12 @@ impl Checker<'_> {
             idempotency,
             quotas,
             case,
+            sandbox: document.sandbox.as_ref().is_some_and(|sandbox| sandbox.value),
             roles: role_names(document.roles.as_ref()),
         };
         self.prefix_folds(document.prefix.as_ref(), case);
         let routes = self.routes(document.routes, &context);
+        self.sandbox_has_quotas(document.sandbox.as_ref(), &routes);
         let upstream = self.upstream(&document.upstream);
         let hosts = self.hosts(document.hosts);
         let issuers = document.jwt.map(|jwt| self.issuers(jwt)).unwrap_or_default();

@@ -49,6 +49,8 @@ document! {
         idempotency: Option<IdempotencyDocument>,
         /// How often callers may call; for routes that prove who calls, and `per: address` for all.
         quotas: Option<List<Placed<QuotaDocument>>>,
+        /// Leaves requests with `x-sandbox: true` out of the quotas of routes that prove who calls. Default false.
+        sandbox: Option<Placed<bool>>,
         /// The routes. The most specific one decides, whatever the order.
         routes: List<Placed<RouteDocument>>,
     }
@@ -260,7 +262,7 @@ document! {
         idempotency: Option<Placed<Switch<IdempotencyDocument>>>,
         /// In place of the policy's; `off` for none.
         quotas: Option<Placed<Switch<List<Placed<QuotaDocument>>>>>,
-        /// Whether a request with `x-sandbox: true` is not counted by quotas. Default false.
+        /// Whether a request with `x-sandbox: true` is not counted by quotas. In place of the policy's.
         sandbox: Option<Placed<bool>>,
     }
 }

@@ -16,6 +16,7 @@ use crate::policy::identity::{FoldedName, INTERNAL_KEY, ONE_SPELLING};
 use crate::policy::route::Route;
 use crate::principal::AuthMethod;
 use crate::proxy::error_response::REQUEST_ID;
+use crate::request::X_SANDBOX;
 
 /// What a proxy in front says about the connection that it took; only believed if it is trusted.
 const FORWARDING: [&str; 14] = [
@@ -77,7 +78,6 @@ const X_FORWARDED: &str = "x-forwarded-";
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_SANDBOX: HeaderName = HeaderName::from_static("x-sandbox");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 

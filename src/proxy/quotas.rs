@@ -20,11 +20,11 @@ use crate::policy::{Fallback, Mode, Policy};
 use crate::principal::Principal;
 use crate::quota::{Rate, Spent};
 use crate::rejection::{Reason, Rejection};
+use crate::request::is_sandbox;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
-const X_SANDBOX: &str = "x-sandbox";
 
 /// What is left of the quotas of a request.
 #[derive(Debug, Clone, Default)]
@@ -170,12 +170,6 @@ fn chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
         .collect()
 }
 
-/// `x-sandbox: true`, and nothing else.
-fn is_sandbox(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(X_SANDBOX).iter();
-    values.next().is_some_and(|value| value == "true") && values.next().is_none()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,18 +205,5 @@ mod tests {
             Some("::1"),
         ];
         assert_eq!(found, want.map(|address| address.map(str::to_owned)));
-    }
-
-    #[test]
-    fn a_sandbox_is_said_once_and_clearly() {
-        for (values, want) in [
-            (&["true"][..], true),
-            (&["True"], false),
-            (&["1"], false),
-            (&["true", "true"], false),
-            (&[], false),
-        ] {
-            assert_eq!(is_sandbox(&headers(X_SANDBOX, values)), want, "{values:?}");
-        }
     }
 }

@@ -255,6 +255,14 @@ routes: [{ path: /*, auth: jwt }]
     ] {
         assert!(said.text.contains(part), "{part}: {}", said.text);
     }
+    let sandbox = policy.replace("routes:", "sandbox: true\nroutes:");
+    let setup = Setup::new().policy("wallet", &sandbox);
+    let said = self::said(&setup.run(&[&arguments[..], &["-H", key, "-H", "x-sandbox: true"]].concat()));
+    assert!(
+        said.text.contains("quota        ok  not counted, for a sandbox"),
+        "{}",
+        said.text
+    );
     let said = self::said(&setup.run(&arguments));
     assert!(
         said.text.contains("idempotency  no  idempotency_key_missing"),

@@ -206,6 +206,26 @@ fn a_sandbox_is_free_only_where_the_route_says_so() {
 }
 
 #[test]
+fn sandbox_of_a_policy_opens_no_quota_by_address() {
+    let policy = POLICY.replace("quotas: [$quotas]", "sandbox: true\nquotas: [$quotas]");
+    let quotas = "{ name: q, per: tenant, limit: 1, window: 1h }, { name: a, per: address, limit: 1, window: 1h }";
+    let gateway = Setup::new().set("quotas", quotas).policy("wallet", &policy).start();
+    let sandbox = |request: Request| request.header("x-sandbox", "true");
+    for _ in 0..3 {
+        gateway.allowed(&sandbox(of("a", TENANT)));
+    }
+    gateway.allowed(&sandbox(Request::get("/w/open")));
+    assert_used_up(&gateway, &sandbox(Request::get("/w/open")));
+}
+
+#[test]
+fn a_sandbox_that_the_service_is_not_told_of_is_counted() {
+    let gateway = gateway("{ name: q, per: tenant, limit: 1, window: 1h }");
+    let request = at("/w/sandbox", "a", TENANT).header("x-sandbox", "true");
+    gateway.refused(&request.header("connection", "X-Sandbox"), 400, "request_malformed");
+}
+
+#[test]
 fn shadow_counts_and_refuses_nobody() {
     for (quotas, path) in [
         ("{ name: q, per: tenant, limit: 1, window: 1h, mode: shadow }", "/w/x"),

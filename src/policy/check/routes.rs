@@ -28,6 +28,8 @@ pub(super) struct Context<'c> {
     pub(super) idempotency: Option<Arc<IdempotencyRule>>,
     pub(super) quotas: Vec<Arc<Quota>>,
     pub(super) case: PathCase,
+    /// Whether requests for a sandbox are left out of quotas.
+    pub(super) sandbox: bool,
     /// The roles that the hierarchy names.
     pub(super) roles: Vec<String>,
 }
@@ -73,7 +75,7 @@ impl Checker<'_> {
         };
         let idempotency = self.route_idempotency(route.idempotency, &authentication, context);
         let quotas = self.route_quotas(route.quotas, &authentication, context);
-        let sandbox = self.sandbox(route.sandbox.as_ref(), &quotas);
+        let sandbox = self.route_sandbox(route.sandbox.as_ref(), &authentication, &quotas, context);
         Some(Route {
             pattern: format!("{}{}", context.prefix, route.path.value),
             path: path?,

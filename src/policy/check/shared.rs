@@ -214,12 +214,34 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn sandbox(&mut self, sandbox: Option<&Placed<bool>>, quotas: &[Arc<Quota>]) -> bool {
-        let is_set = sandbox.filter(|sandbox| sandbox.value);
-        if let Some(sandbox) = is_set.filter(|_| quotas.is_empty()) {
+    /// Returns whether a route leaves requests with `x-sandbox: true` out of its quotas. What the policy
+    /// says holds where callers are proven: an address alone must not opt out of its quota by a header.
+    pub(super) fn route_sandbox(
+        &mut self,
+        own: Option<&Placed<bool>>,
+        authentication: &Authentication,
+        quotas: &[Arc<Quota>],
+        context: &Context<'_>,
+    ) -> bool {
+        let Some(own) = own else {
+            return context.sandbox && !authentication.methods().contains(&AuthMethod::Public);
+        };
+        if own.value && quotas.is_empty() {
             self.problems
-                .add(&sandbox.span, "the route has no quotas that could leave out a request");
+                .add(&own.span, "the route has no quotas that could leave out a request");
         }
-        is_set.is_some()
+        own.value
+    }
+
+    /// Notes a policy whose `sandbox` changes nothing on any route.
+    pub(super) fn sandbox_has_quotas(&mut self, sandbox: Option<&Placed<bool>>, routes: &[Route]) {
+        let mut routes = routes.iter();
+        if let Some(sandbox) = sandbox.filter(|sandbox| sandbox.value)
+            && !routes.any(|route| route.sandbox && !route.quotas.is_empty())
+        {
+            let message = "no route that proves who calls has quotas that could leave out a request";
+            let help = "add `quotas`, or remove `sandbox`";
+            self.problems.add_with_help(&sandbox.span, message, help);
+        }
     }
 }

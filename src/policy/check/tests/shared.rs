@@ -75,6 +75,29 @@ fn what_a_policy_says_holds_where_callers_are_proven() {
 }
 
 #[test]
+fn sandbox_of_a_policy_holds_where_callers_are_proven_and_routes_say_nothing_else() {
+    let lines = "sandbox: true\nquotas: [{ name: q, per: tenant, limit: 3, window: 1h }, { name: a, per: address, limit: 3, window: 1h }]";
+    let routes = "  - { path: /counted, auth: jwt, sandbox: false }
+  - { path: /unlimited, auth: jwt, quotas: off }
+  - { path: /maybe, auth: { any: [jwt, public] } }
+  - { path: /said, auth: public, sandbox: true }
+";
+    let policies = policies(lines, routes);
+    for (route, sandbox) in [
+        ("/p/counted", false),
+        ("/p/unlimited", true),
+        ("/p/maybe", false),
+        ("/p/said", true),
+        ("/p/open", false),
+        ("/p/x", true),
+    ] {
+        let mut all = policies.get(0).unwrap().routes.iter();
+        let found = all.find(|found| found.pattern == route).unwrap();
+        assert_eq!(found.sandbox, sandbox, "{route}");
+    }
+}
+
+#[test]
 fn each_fault_is_one_problem() {
     let lines = |lines: &str| {
         said(
@@ -144,6 +167,11 @@ fn each_fault_is_one_problem() {
             route("sandbox: true"),
             "the route has no quotas that could leave out a request",
         ),
+        (
+            lines("sandbox: true"),
+            "no route that proves who calls has quotas that could leave out a request",
+        ),
+        (lines("sandbox: yes"), "expected `true` or `false`, found text"),
         (
             open("idempotency: {}"),
             "anybody may call this route, so that anybody would get the answer of another",
