@@ -62,6 +62,7 @@ mod roles_scopes_content;
 mod rolling_restart;
 mod routing;
 mod shadow;
+mod shipped_copies;
 mod shipped_policies;
 mod shutdown;
 mod slow_clients;

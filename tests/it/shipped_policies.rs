@@ -1,6 +1,6 @@
 //! The files of `policies/`: the two services and auth-svc, exactly as the contract gives them.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -9,6 +9,9 @@ use crate::harness::{
     certificates::{client, pki},
     issuer::{Key, KeyServer, claims, hmac, now},
 };
+
+/// The folder with the policies.
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
 
 struct Stage {
     gateway: Gateway,
@@ -19,7 +22,12 @@ struct Stage {
 
 fn stage() -> Arc<Stage> {
     static SHARED: Shared<Stage> = Shared::new();
-    SHARED.get(|| {
+    SHARED.get(|| Stage::of(|setup| setup.with_flags(&["--policies", POLICIES])))
+}
+
+impl Stage {
+    /// Sidegate with what the policies take from the environment, and the policies that `choose` gives it.
+    fn of(choose: impl FnOnce(Setup) -> Setup) -> Self {
         let key = Key::new("RS256", "auth-svc");
         let keys = KeyServer::publishing(&[&key]);
         let setup = Setup::new().tls().env("AUTH_JWKS_URL", &keys.url);
@@ -27,29 +35,31 @@ fn stage() -> Arc<Stage> {
         let upstreams = ["HUB_UPSTREAM", "WALLET_UPSTREAM", "AUTH_UPSTREAM"];
         let setup = upstreams.iter().fold(setup, |setup, name| setup.env(name, &url));
         let setup = setup.env("WALLET_JWT_SECRET", SECRET).env("WALLET_JOBS_KEY", JOBS_KEY);
-        let policies = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
-        let gateway = setup.with_flags(&["--policies", policies]).start();
-        Stage {
-            gateway,
+        Self {
+            gateway: choose(setup).start(),
             key,
             _keys: keys,
         }
-    })
-}
+    }
 
-impl Stage {
     /// A token as auth-svc issues them for the Hub: no `iss`, no `aud`.
     fn hub_token(&self, changes: &Value) -> String {
-        let mut all = json!({ "sub": "user-7", "tenantId": TENANT, "email": "a@b.c", "planTier": "pro", "iat": now(), "exp": now() + 600 });
+        let mut all = json!({ "sub": "user-7", "tenantId": TENANT, "email": "a@b.c", "roles": ["user"], "planTier": "pro", "iat": now(), "exp": now() + 600 });
         all.as_object_mut()
             .unwrap()
             .extend(changes.as_object().unwrap().clone());
+        all.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         self.key.sign(all)
     }
 
     fn hub(&self, method: &str, path: &str, role: &str) -> Request {
-        let request = Request::new(method, &format!("/integrationhub/v1{path}")).tenant();
-        let request = request.bearer(&self.hub_token(&json!({ "roles": [role] })));
+        self.hub_with(method, path, &json!({ "roles": [role] }))
+    }
+
+    fn hub_with(&self, method: &str, path: &str, claims: &Value) -> Request {
+        let request = Request::new(method, &format!("/integrationhub/v1{path}"))
+            .header("x-tenant-id", claims["tenantId"].as_str().unwrap_or(TENANT))
+            .bearer(&self.hub_token(claims));
         if matches!(method, "POST" | "PUT" | "PATCH") {
             return request.header("content-type", "application/json").body("{}");
         }
@@ -69,11 +79,17 @@ fn integration_hub_asks_each_path_for_its_role() {
         ),
         ("GET", "/providers/7/offers", &["user"], &["guest"]),
         ("GET", "/marketplace", &["user"], &["guest"]),
+        ("POST", "/marketplace", &["organizer", "admin"], &["user"]),
+        ("PUT", "/marketplace/7", &["organizer"], &["user"]),
+        ("PATCH", "/marketplace/7/price", &["organizer"], &["user"]),
+        ("DELETE", "/marketplace/7", &["organizer"], &["user"]),
         ("POST", "/execute", &["organizer", "admin", "developer"], &["user"]),
         ("GET", "/executions/7", &["organizer"], &["user"]),
         ("DELETE", "/credentials/7", &["organizer"], &["user"]),
         ("GET", "/oauth/callback", &["organizer"], &["user"]),
         ("POST", "/whatsapp/messages", &["organizer"], &["user"]),
+        ("PUT", "/whatsapp/webhooks/7", &["organizer"], &["user"]),
+        ("DELETE", "/whatsapp/webhooks", &["organizer"], &["user"]),
         ("GET", "/admin/stats", &["admin", "developer"], &["organizer"]),
         ("POST", "/jobs/7", &["admin", "developer"], &["organizer"]),
         ("GET", "/anything/else", &["admin"], &["organizer"]),
@@ -109,8 +125,11 @@ fn integration_hub_has_open_doors_and_one_for_certificates() {
     let stage = stage();
     for path in [
         "/health",
+        "/health/db",
         "/live",
+        "/liveness",
         "/ready",
+        "/readiness",
         "/whatsapp/webhooks",
         "/whatsapp/webhooks/7",
     ] {
@@ -122,19 +141,6 @@ fn integration_hub_has_open_doors_and_one_for_certificates() {
         .header("content-type", "text/plain")
         .body("x");
     stage.gateway.allowed(&webhook);
-    let form = stage.hub("POST", "/execute", "organizer");
-    let form = Request {
-        headers: form
-            .headers
-            .into_iter()
-            .filter(|(name, _)| name != "content-type")
-            .collect(),
-        ..form
-    };
-    assert_eq!(
-        stage.gateway.send(&form.header("content-type", "text/plain")).status,
-        415
-    );
 
     assert_eq!(
         stage
@@ -200,23 +206,239 @@ fn auth_svc_is_open_and_told_the_tenant_that_was_asked_for() {
 }
 
 #[test]
-fn those_of_the_compose_project_differ_in_addresses_and_secrets_only() {
-    let rules = |folder: &str, name: &str| -> Vec<String> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
-        let text = fs::read_to_string(path).unwrap();
-        let rules = text.lines().map(|line| line.split(" # ").next().unwrap().trim_end());
-        let own = |line: &&str| {
-            let line = line.trim_start();
-            let place = ["upstream:", "keys: {"].iter().any(|start| line.starts_with(start));
-            !line.is_empty() && !line.starts_with('#') && !place && !line.contains("secret: {")
-        };
-        rules.filter(own).map(str::to_owned).collect()
+fn a_write_of_anything_but_json_is_refused_at_both_services() {
+    let stage = stage();
+    let hub = |method: &str| {
+        Request::new(method, "/integrationhub/v1/executions/7")
+            .tenant()
+            .bearer(&stage.hub_token(&json!({ "roles": ["organizer"] })))
     };
-    for name in ["auth.yaml", "integration-hub.yaml", "wallet.yaml"] {
+    let wallet = |method: &str| {
+        Request::new(method, "/wallet/v1/wallets/7")
+            .tenant()
+            .bearer(&hmac("HS256", SECRET, claims(json!({}))))
+    };
+    for method in ["POST", "PUT", "PATCH"] {
+        for request in [hub(method), wallet(method)] {
+            let text = request.header("content-type", "text/plain").body("x");
+            let answer = stage.gateway.send(&text);
+            assert_eq!(answer.status, 415, "{text}: {answer:?}");
+        }
+    }
+    let job = Request::new("POST", "/wallet/v1/jobs/scheduled/settle").jobs_key();
+    let job = job
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("a=b");
+    stage.gateway.refused(&job, 415, "content_type_unsupported");
+}
+
+#[test]
+fn a_write_with_a_key_reaches_each_service_once() {
+    let stage = stage();
+    let wallet = |body: &str| {
+        Request::post("/wallet/v1/wallets", body)
+            .bearer(&hmac("HS256", SECRET, claims(json!({}))))
+            .tenant()
+    };
+    let job = |body: &str| Request::post("/wallet/v1/jobs/scheduled/settle", body).jobs_key();
+    let hub = |body: &str| stage.hub("POST", "/execute", "organizer").body(body);
+    for (make, key) in [
+        (
+            &wallet as &dyn Fn(&str) -> Request,
+            "8e03978e-40d5-43e8-bc93-6894a57f9331",
+        ),
+        (&job, "8e03978e-40d5-43e8-bc93-6894a57f9332"),
+        (&hub, "8e03978e-40d5-43e8-bc93-6894a57f9333"),
+    ] {
+        let with_key = |body| make(body).header("idempotency-key", key);
+        stage.gateway.allowed(&with_key("{}"));
+        let again = with_key("{}");
+        let answer = stage.gateway.send(&again);
         assert_eq!(
-            rules("deploy/compose/policies", name),
-            rules("policies", name),
-            "{name}"
+            (answer.status, answer.header("idempotency-replayed")),
+            (200, Some("true")),
+            "{again}"
         );
+        assert_eq!(stage.gateway.upstream.seen(&again.case).len(), 0, "{again}");
+        assert_eq!(stage.gateway.send(&with_key("[]")).status, 422, "{again}");
+    }
+}
+
+#[test]
+fn a_tenant_has_the_quota_of_its_plan_and_none_for_its_sandbox() {
+    let stage = stage();
+    let hub = |plan: Value| {
+        stage.hub_with(
+            "GET",
+            "/providers",
+            &json!({ "planTier": plan, "tenantId": OTHER_TENANT }),
+        )
+    };
+    let wallet = |plan: Value| {
+        let claims = claims(json!({ "planTier": plan, "tenant": OTHER_TENANT, "tenantId": OTHER_TENANT }));
+        Request::get("/wallet/v1/wallets")
+            .bearer(&hmac("HS256", SECRET, claims))
+            .header("x-tenant-id", OTHER_TENANT)
+    };
+    let policy = |request: &Request| {
+        let answer = stage.gateway.send(request);
+        assert_eq!(answer.status, 200, "{request}: {answer:?}");
+        answer.header("ratelimit-policy").map(str::to_owned)
+    };
+    for (plan, of_hub, of_wallet) in [
+        (json!("enterprise"), 6000, 6000),
+        (json!("pro"), 1200, 1200),
+        (json!("free"), 120, 120),
+        (json!("no such plan"), 120, 1200),
+        (Value::Null, 120, 1200),
+    ] {
+        for (request, limit) in [(hub(plan.clone()), of_hub), (wallet(plan.clone()), of_wallet)] {
+            let want = format!("\"calls\";q={limit};w=60");
+            assert_eq!(policy(&request), Some(want), "{request}");
+        }
+    }
+    let free = || hub(json!("free"));
+    let last = (0..600)
+        .map(|_| stage.gateway.send(&free()))
+        .find(|answer| answer.status != 200);
+    let refused = last.unwrap();
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (429, "ERR_INTEGRATION_HUB_SVC_TOO_MANY_REQUESTS")
+    );
+    for request in [free(), wallet(json!("free"))] {
+        assert_eq!(policy(&request.header("x-sandbox", "true")), None);
+    }
+    stage.gateway.allowed(&stage.hub("GET", "/providers", "user"));
+}
+
+#[test]
+fn logins_of_one_address_are_counted_in_every_spelling() {
+    let stage = Stage::of(|setup| setup.with_flags(&["--policies", POLICIES]));
+    let wrong = |path: &str| Request::post(&format!("/auth/v1{path}"), r#"{"email":"a@b.c","password":"guess"}"#);
+    let spellings = ["/login", "/Login", "/LOGIN/", "/lo%67in", "/login?a=1"];
+    let sandbox = |request: Request| request.header("x-sandbox", "true");
+    for path in spellings.iter().cycle().take(20) {
+        stage.gateway.allowed(&sandbox(wrong(path)));
+    }
+    for path in spellings {
+        let answer = stage.gateway.send(&sandbox(wrong(path)));
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (429, "ERR_AUTH_SVC_TOO_MANY_REQUESTS"),
+            "{path}"
+        );
+        assert!(answer.header("retry-after").is_some(), "{path}");
+    }
+    for _ in 0..60 {
+        stage.gateway.allowed(&wrong("/refresh"));
+    }
+    assert_eq!(stage.gateway.send(&wrong("/refresh")).status, 429);
+    assert_eq!(stage.gateway.send(&wrong("/Refresh")).status, 429);
+    stage.gateway.allowed(&Request::get("/auth/v1/.well-known/jwks.json"));
+}
+
+#[test]
+fn a_refresh_token_is_no_access_token() {
+    let stage = stage();
+    let refresh = stage.hub_with(
+        "GET",
+        "/providers",
+        &json!({ "roles": null, "jti": "r-1", "type": "refresh" }),
+    );
+    let answer = stage.gateway.send(&refresh);
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (401, "ERR_INTEGRATION_HUB_SVC_UNAUTHORIZED")
+    );
+    let refresh = hmac("HS256", SECRET, claims(json!({ "roles": null, "type": "refresh" })));
+    let request = Request::get("/wallet/v1/wallets").bearer(&refresh).tenant();
+    stage.gateway.refused(&request, 401, "token_claim_missing");
+}
+
+/// Writes a path in other cases: one segment with a capital, all in capitals, every other letter.
+fn in_other_cases(path: &str) -> Vec<String> {
+    let capital = |text: &str| text[..1].to_uppercase() + &text[1..];
+    let segments = || path.split('/').filter(|segment| !segment.is_empty());
+    let mut written: Vec<_> = (0..segments().count())
+        .map(|at| {
+            let one = |(n, segment): (usize, &str)| if n == at { capital(segment) } else { segment.to_owned() };
+            segments()
+                .enumerate()
+                .map(one)
+                .map(|segment| format!("/{segment}"))
+                .collect()
+        })
+        .collect();
+    written.push(path.to_uppercase());
+    let alternating = |(at, letter): (usize, char)| match at % 2 {
+        0 => letter.to_ascii_uppercase(),
+        _ => letter,
+    };
+    written.push(path.chars().enumerate().map(alternating).collect());
+    written.retain(|other| other != path);
+    written
+}
+
+#[test]
+fn a_path_in_another_case_is_asked_for_what_it_is_asked_as_written() {
+    let stage = stage();
+    let user = hmac("HS256", SECRET, claims(json!({ "roles": ["user"] })));
+    let wallet = |path: &str| Request::post(path, "{}").bearer(&user).tenant();
+    let developer = stage.hub_token(&json!({ "roles": ["developer"] }));
+    let of_hub = |method: &str, path: &str, token: &str| {
+        let request = Request::new(method, path).tenant().bearer(token);
+        request.header("content-type", "application/json")
+    };
+    let user_of_hub = stage.hub_token(&json!({}));
+    let cases: [(&str, &dyn Fn(&str) -> Request); 5] = [
+        ("/wallet/v1/jobs/scheduled/settle", &wallet),
+        ("/integrationhub/v1/_internal/stats", &|path| {
+            of_hub("GET", path, &developer)
+        }),
+        ("/integrationhub/v1/admin/users", &|path| {
+            of_hub("GET", path, &user_of_hub)
+        }),
+        ("/integrationhub/v1/execute", &|path| of_hub("POST", path, &user_of_hub)),
+        ("/integrationhub/v1/marketplace/7", &|path| {
+            of_hub("DELETE", path, &user_of_hub)
+        }),
+    ];
+    for (path, request) in cases {
+        let as_written = stage.gateway.send(&request(path));
+        assert!(matches!(as_written.status, 401 | 403), "{path}: {as_written:?}");
+        for other in in_other_cases(path) {
+            let request = request(&other);
+            let answer = stage.gateway.send(&request);
+            assert_eq!(
+                (answer.status, answer.code()),
+                (as_written.status, as_written.code()),
+                "{request}"
+            );
+            assert_eq!(stage.gateway.upstream.seen(&request.case).len(), 0, "{request}");
+        }
+    }
+}
+
+#[test]
+fn internal_endpoints_of_the_hub_can_ask_for_a_token_instead() {
+    let hub = fs::read_to_string(format!("{POLICIES}/integration-hub.yaml")).unwrap();
+    let built = "{ path: /_internal/*, auth: mtls, quotas: off }";
+    let token = "{ path: /_internal/*, auth: jwt, roles: [admin] }";
+    let both = "{ path: /_internal/*, auth: { all: [mtls, jwt] }, roles: [admin] }";
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    for (route, without_certificate, with_one_and_no_token) in [(token, 200, 401), (both, 401, 401)] {
+        assert!(readme.contains(route), "{route} is not in the README");
+        assert!(hub.contains(built));
+        let other = hub.replace(built, route);
+        let stage = Stage::of(|setup| setup.policy("hub", &other));
+        let admin = stage.hub("GET", "/_internal/stats", "admin");
+        assert_eq!(stage.gateway.send(&admin).status, without_certificate, "{route}");
+        let user = stage.hub("GET", "/_internal/stats", "user");
+        assert_ne!(stage.gateway.send(&user).status, 200, "{route}");
+        let mut wire = Wire::tls(stage.gateway.tls_port, client(Some(&pki().scheduler), &[])).unwrap();
+        let answer = wire.exchange(&Request::get("/integrationhub/v1/_internal/stats"));
+        assert_eq!(answer.status, with_one_and_no_token, "{route}");
+        assert_eq!(wire.exchange(&admin).status, 200, "{route}");
     }
 }

@@ -1,4 +1,4 @@
-// What is proved, one line each: proof.mjs BINARY
+// What is proved, one line each: proof.mjs BINARY POLICIES
 
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
@@ -9,6 +9,7 @@ import * as jose from "jose";
 import { OAuth2Server } from "oauth2-mock-server";
 import { Provider } from "oidc-provider";
 
+import { nest } from "./nest.mjs";
 import { eventually, freePort, start } from "./sidegate.mjs";
 
 const AUDIENCE = "urn:orders";
@@ -191,5 +192,6 @@ try {
   real.close();
   await mock.close();
 }
+await nest(check, process.argv[2], process.argv[3]);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

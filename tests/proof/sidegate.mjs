@@ -48,7 +48,6 @@ routes: [{ path: /*, auth: jwt }]
 /** Starts it with one policy for each issuer, at /NAME. */
 export async function start(binary, issuers) {
   const behind = await service();
-  const [port, tls, admin] = [await freePort(), await freePort(), await freePort()];
   mkdirSync("policies");
   for (const [name, issuer] of Object.entries(issuers)) {
     writeFileSync(`policies/${name}.yaml`, policy(name, behind.address().port, issuer));
@@ -57,20 +56,31 @@ export async function start(binary, issuers) {
     ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost".split(" "),
     ..."-addext subjectAltName=DNS:localhost -keyout tls.key -out tls.crt".split(" "),
   ], { stdio: "ignore" });
+  const tls = await freePort();
+  const listener = `{ address: 127.0.0.1:${tls}, tls: { certificate: tls.crt, key: tls.key } }`;
+  const running = await launch(binary, "policies", [listener], {});
+  const stop = async () => {
+    await running.stop();
+    behind.close();
+  };
+  return { ...running, tls, stop };
+}
+
+/** Starts it with policies, listeners besides one in clear text, and variables. */
+export async function launch(binary, policies, listeners, variables) {
+  const [port, admin] = [await freePort(), await freePort()];
   writeFileSync("sidegate.yaml", `version: 1
-listeners:
-  - { address: 127.0.0.1:${port} }
-  - { address: 127.0.0.1:${tls}, tls: { certificate: tls.crt, key: tls.key } }
+listeners: [${[`{ address: 127.0.0.1:${port} }`, ...listeners].join(", ")}]
 admin: { address: 127.0.0.1:${admin} }
 log: { level: warn, access: false }
 `);
-  const child = spawn(binary, ["run"], { stdio: ["ignore", "inherit", "inherit"], env: { PATH: process.env.PATH } });
+  const env = { PATH: process.env.PATH, ...variables };
+  const child = spawn(binary, ["run", "--policies", policies], { stdio: ["ignore", "inherit", "inherit"], env });
   const ready = async () => (await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => null))?.status === 200;
   await eventually("it is ready", ready);
   const stop = async () => {
     child.kill("SIGTERM");
     await new Promise((done) => child.once("exit", done));
-    behind.close();
   };
-  return { port, tls, admin, stop };
+  return { port, admin, stop };
 }
