@@ -137,13 +137,11 @@ impl AuthService {
     }
 
     fn issue(&self, user: User, now: i64) -> Result<Answer, Refusal> {
+        let refresh_token = self.keys.refresh_token(user, now).map_err(|_| Refusal::Internal)?;
+        self.refresh_tokens.lock().put_in_force(&refresh_token, user, now);
         let tokens = Tokens {
-            access_token: self.keys.sign(user, now).map_err(|_| Refusal::Internal)?,
-            refresh_token: self
-                .refresh_tokens
-                .lock()
-                .issue(user, now)
-                .map_err(|_| Refusal::Internal)?,
+            access_token: self.keys.access_token(user, now).map_err(|_| Refusal::Internal)?,
+            refresh_token,
             expires_in: user.tenant.access_token_seconds(),
         };
         let mut answer = http::json_response(StatusCode::OK, &json!({ "data": tokens }));

@@ -1,4 +1,5 @@
-//! The access tokens of auth-svc: what they claim, and the keys that sign them.
+//! The tokens of auth-svc: what they claim, and the keys that sign them. A refresh token is signed with
+//! the key of its tenant's access tokens and has no `roles`, which access tokens always have.
 //!
 //! The Hub's are signed with an RSA key whose public half is published; the Wallet's with a secret that the
 //! Wallet shares. No private key leaves this file.
@@ -10,13 +11,14 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::errors::Error as JwtError;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::refresh;
 use super::users::{Tenant, User};
 
 /// The shortest secret that HS256 may have, in bytes (RFC 7518, 3.2).
@@ -61,7 +63,7 @@ impl From<JwtError> for KeyError {
 #[derive(Debug)]
 pub(super) struct SigningKeys {
     hub: EncodingKey,
-    hub_header: Header,
+    hub_key_id: String,
     wallet: EncodingKey,
     jwks: JwkSet,
 }
@@ -79,10 +81,7 @@ impl SigningKeys {
                 keys: vec![public_key(&hub, &key_id)?],
             },
             hub,
-            hub_header: Header {
-                kid: Some(key_id),
-                ..Header::new(Algorithm::RS256)
-            },
+            hub_key_id: key_id,
             wallet: EncodingKey::from_secret(wallet_secret.as_bytes()),
         })
     }
@@ -92,16 +91,44 @@ impl SigningKeys {
         &self.jwks
     }
 
-    /// An access token for `user`, in the form of its tenant.
-    pub(super) fn sign(&self, user: User, now: i64) -> Result<String, JwtError> {
+    /// Signs an access token for `user`, in the form of its tenant.
+    pub(super) fn access_token(&self, user: User, now: i64) -> Result<String, JwtError> {
         match user.tenant {
-            Tenant::Hub => encode(&self.hub_header, &HubClaims::new(user, now), &self.hub),
-            Tenant::Wallet => {
-                let header = Header::new(Algorithm::HS256);
-                encode(&header, &WalletClaims::new(user, now), &self.wallet)
-            }
+            Tenant::Hub => self.sign(user.tenant, &HubClaims::new(user, now)),
+            Tenant::Wallet => self.sign(user.tenant, &WalletClaims::new(user, now)),
         }
     }
+
+    /// Signs a refresh token for `user`.
+    pub(super) fn refresh_token(&self, user: User, now: i64) -> Result<String, JwtError> {
+        self.sign(user.tenant, &RefreshClaims::new(user, now))
+    }
+
+    /// Signs claims with the key of a tenant (RFC 7515, 3.1). In the header `alg` comes first, as in the
+    /// tokens of the services.
+    fn sign(&self, tenant: Tenant, claims: &impl Serialize) -> Result<String, JwtError> {
+        let (key, algorithm, alg, kid) = match tenant {
+            Tenant::Hub => (&self.hub, Algorithm::RS256, "RS256", Some(self.hub_key_id.as_str())),
+            Tenant::Wallet => (&self.wallet, Algorithm::HS256, "HS256", None),
+        };
+        let header = TokenHeader { alg, typ: "JWT", kid };
+        let signed = format!("{}.{}", base64url(&header)?, base64url(claims)?);
+        let signature = crypto::sign(signed.as_bytes(), key, algorithm)?;
+        Ok(format!("{signed}.{signature}"))
+    }
+}
+
+fn base64url(part: &impl Serialize) -> Result<String, JwtError> {
+    Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(part)?))
+}
+
+/// The members of a token's header, in the order in which they are written.
+#[derive(Serialize)]
+struct TokenHeader<'k> {
+    alg: &'static str,
+    typ: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<&'k str>,
 }
 
 #[derive(Serialize)]
@@ -164,6 +191,38 @@ impl WalletClaims {
     }
 }
 
+/// What a refresh token says. All that an access token of its tenant must have is there but `roles`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RefreshClaims {
+    sub: String,
+    tenant: String,
+    tenant_id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    jti: String,
+    iss: &'static str,
+    aud: &'static str,
+    iat: i64,
+    exp: i64,
+}
+
+impl RefreshClaims {
+    fn new(user: User, now: i64) -> Self {
+        Self {
+            sub: user.account.subject().to_string(),
+            tenant: user.tenant.id().to_string(),
+            tenant_id: user.tenant.id().to_string(),
+            kind: "refresh",
+            jti: Uuid::new_v4().to_string(),
+            iss: "eventzr.com",
+            aud: "eventzr-api",
+            iat: now,
+            exp: now.saturating_add(refresh::LIFETIME_SECONDS),
+        }
+    }
+}
+
 fn generate_rsa_key() -> Result<EncodingKey, KeyError> {
     let pair = KeyPair::generate(KeySize::Rsa2048)?;
     let document: Pkcs8V1Der<'_> = pair.as_der()?;
@@ -194,6 +253,11 @@ mod tests {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
     static KEYS: LazyLock<SigningKeys> = LazyLock::new(|| SigningKeys::generate(SECRET).unwrap());
 
+    const USER: User = User {
+        tenant: Tenant::Hub,
+        account: Account::Admin,
+    };
+
     fn claims(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Value {
         let mut validation = Validation::new(algorithm);
         validation.validate_exp = false;
@@ -203,15 +267,7 @@ mod tests {
 
     #[test]
     fn a_hub_token_verifies_with_the_published_key() {
-        let token = KEYS
-            .sign(
-                User {
-                    tenant: Tenant::Hub,
-                    account: Account::Admin,
-                },
-                NOW,
-            )
-            .unwrap();
+        let token = KEYS.access_token(USER, NOW).unwrap();
         let header = decode_header(&token).unwrap();
         assert_eq!(header.alg, Algorithm::RS256);
         let published = KEYS.jwks().find(&header.kid.unwrap()).unwrap();
@@ -249,15 +305,8 @@ mod tests {
                 json!(["read", "write"]),
             ),
         ] {
-            let token = KEYS
-                .sign(
-                    User {
-                        tenant: Tenant::Wallet,
-                        account,
-                    },
-                    NOW,
-                )
-                .unwrap();
+            let tenant = Tenant::Wallet;
+            let token = KEYS.access_token(User { tenant, account }, NOW).unwrap();
             let mut found = claims(&token, &DecodingKey::from_secret(SECRET.as_bytes()), Algorithm::HS256);
             let jti = found.as_object_mut().unwrap().remove("jti").unwrap();
             assert!(Uuid::try_parse(jti.as_str().unwrap()).is_ok(), "{jti}");
@@ -276,6 +325,50 @@ mod tests {
                     "exp": NOW + 86_400,
                 })
             );
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_has_all_claims_of_an_access_token_but_roles() {
+        for tenant in Tenant::ALL {
+            let user = User { tenant, ..USER };
+            let key = match tenant {
+                Tenant::Hub => DecodingKey::from_jwk(&KEYS.jwks().keys[0]).unwrap(),
+                Tenant::Wallet => DecodingKey::from_secret(SECRET.as_bytes()),
+            };
+            let token = KEYS.refresh_token(user, NOW).unwrap();
+            let mut found = claims(&token, &key, decode_header(&token).unwrap().alg);
+            let jti = found.as_object_mut().unwrap().remove("jti").unwrap();
+            assert!(Uuid::try_parse(jti.as_str().unwrap()).is_ok(), "{jti}");
+            assert_eq!(
+                found,
+                json!({
+                    "sub": "b0000001-0000-4000-8000-000000000001",
+                    "tenant": tenant.id().to_string(),
+                    "tenantId": tenant.id().to_string(),
+                    "type": "refresh",
+                    "iss": "eventzr.com",
+                    "aud": "eventzr-api",
+                    "iat": NOW,
+                    "exp": NOW + 7 * 86_400,
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn the_algorithm_stands_first_in_each_header() {
+        for tenant in Tenant::ALL {
+            let user = User { tenant, ..USER };
+            for token in [KEYS.access_token(user, NOW), KEYS.refresh_token(user, NOW)] {
+                let token = token.unwrap();
+                let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+                let expected = match tenant {
+                    Tenant::Hub => format!(r#"{{"alg":"RS256","typ":"JWT","kid":"{}"}}"#, KEYS.hub_key_id),
+                    Tenant::Wallet => r#"{"alg":"HS256","typ":"JWT"}"#.to_owned(),
+                };
+                assert_eq!(String::from_utf8(header).unwrap(), expected);
+            }
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) enum Refusal {
     NotFound,
     /// The endpoint has only these methods.
     MethodNotAllowed(&'static str),
-    /// The system gave no randomness, or a token could not be signed.
+    /// A token could not be signed.
     Internal,
 }
 

@@ -70,8 +70,10 @@ async fn a_login_is_answered_with_tokens_of_its_tenant() {
         );
         assert_eq!(answer["data"].as_object().unwrap().len(), 3);
         assert_eq!(answer["data"]["expiresIn"], seconds, "{tenants:?}");
-        let header = decode_header(text(&answer, "/data/accessToken")).unwrap();
-        assert_eq!(header.alg, algorithm, "{tenants:?}");
+        for token in ["/data/accessToken", "/data/refreshToken"] {
+            let header = decode_header(text(&answer, token)).unwrap();
+            assert_eq!(header.alg, algorithm, "{tenants:?} {token}");
+        }
     }
 }
 
