@@ -6,12 +6,14 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
 use crate::app::{App, Sockets};
-use crate::config::{KeyPairFiles, ListenAddress, Listener, ServerConfig, TlsFiles};
+use crate::config::{ControlSocket, KeyPairFiles, ListenAddress, Listener, ServerConfig, TlsFiles};
+use crate::control::place::Place;
 use crate::policy::problem::Source;
 use crate::policy::sources::Given;
 use crate::policy::{ErrorStyle, PolicySet};
@@ -73,13 +75,14 @@ impl Demo {
             connections: None,
             place: None,
         });
+        let control = control(&mut config, &certificates);
         let loaded = Loaded {
             policies: services.policies(&jwt_secret, &jobs_key)?,
             footprint: Footprint::default(),
         };
         let sockets = Sockets::open(&config)?;
         let app = App::start(config, loaded, sockets).await?;
-        let guide = Guide::new(app.sockets(), &services.addresses(), &jobs_key, &certificates);
+        let guide = Guide::new(app.sockets(), &services.addresses(), &jobs_key, &certificates, &control);
         Ok(Self {
             app,
             guide,
@@ -91,6 +94,17 @@ impl Demo {
     pub async fn stop(self) {
         self.app.stop().await;
     }
+}
+
+/// The path of the control socket: where `sidegate revoke` looks, or beside the certificates if the admin
+/// port, which may be any free one, says nothing about the place.
+fn control(config: &mut ServerConfig, certificates: &Certificates) -> PathBuf {
+    if let Some(place) = Place::of(&config.control, config.admin) {
+        return place.path().to_owned();
+    }
+    let path = certificates.path("control.sock");
+    config.control = ControlSocket::At(path.clone());
+    path
 }
 
 /// The services, each on a port of its own.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::certificates::Certificates;
 use crate::app::Sockets;
@@ -10,11 +11,31 @@ use crate::config::ListenAddress;
 const HUB_TENANT: &str = "a0000001-0000-0000-0000-000000000001";
 const WALLET_TENANT: &str = "00000000-0000-4000-a000-000000000001";
 
+/// The subject of the user whose tokens are revoked.
+const USER: &str = "b0000001-0000-4000-8000-000000000003";
+
+const CURL: &str = r"curl -sS -w '\n'";
+const JSON: &str = "-H 'content-type: application/json'";
+
 /// Addresses and curl lines.
 #[derive(Debug)]
 pub struct Guide {
     addresses: Vec<(String, String)>,
-    calls: Vec<(&'static str, String)>,
+    steps: Vec<Step>,
+}
+
+/// What some lines for a shell show, and the lines.
+#[derive(Debug)]
+struct Step(&'static str, Vec<String>);
+
+/// Where the parts of the demo are, for the lines that call them.
+struct Places<'p> {
+    http: String,
+    tls: String,
+    admin: String,
+    certificates: &'p Certificates,
+    control: &'p Path,
+    jobs_key: &'p str,
 }
 
 impl Guide {
@@ -23,69 +44,205 @@ impl Guide {
         services: &[(&'static str, SocketAddr)],
         jobs_key: &str,
         certificates: &Certificates,
+        control: &Path,
     ) -> Self {
         let mut listeners = sockets.listeners.iter().map(ListenAddress::to_string);
-        let http = format!("http://{}", listeners.next().unwrap_or_default());
-        let tls = format!("https://{}", listeners.next().unwrap_or_default());
-        let admin = format!("http://{}", sockets.admin);
+        let places = Places {
+            http: format!("http://{}", listeners.next().unwrap_or_default()),
+            tls: format!("https://{}", listeners.next().unwrap_or_default()),
+            admin: format!("http://{}", sockets.admin),
+            certificates,
+            control,
+            jobs_key,
+        };
         let mut addresses = vec![
-            ("Sidegate".to_owned(), http.clone()),
-            ("Sidegate, TLS".to_owned(), tls.clone()),
-            ("admin".to_owned(), admin.clone()),
+            ("Sidegate".to_owned(), places.http.clone()),
+            ("Sidegate, TLS".to_owned(), places.tls.clone()),
+            ("admin".to_owned(), places.admin.clone()),
         ];
         addresses.extend(
             services
                 .iter()
                 .map(|(name, at)| (format!("{name}, behind it"), format!("http://{at}"))),
         );
-        let folder = certificates.folder().display();
-        let curl = "curl -sS -w '\\n'";
-        let pick = r#"sed -E 's/.*"accessToken":"([^"]+)".*/\1/'"#;
-        let json = "-H 'content-type: application/json'";
-        let calls = vec![
-            (
-                "log in at the Hub's tenant, and at the Wallet's",
-                format!(
-                    "HUB=$(curl -sS {http}/auth/v1/login {json} -d '{{\"email\":\"admin@eventzr.com\",\"password\":\"Admin123!\"}}' | {pick})\nWALLET=$(curl -sS {http}/auth/v1/login {json} -H 'x-tenant-id: {WALLET_TENANT}' -d '{{\"email\":\"admin@eventzr.com\",\"password\":\"Password123!\"}}' | {pick})"
-                ),
-            ),
-            (
-                "a token: allowed, and the service sees who calls",
-                format!(
-                    "{curl} {http}/integrationhub/v1/providers -H \"authorization: Bearer $HUB\" -H 'x-tenant-id: {HUB_TENANT}'\n{curl} {http}/wallet/v1/wallets -H \"authorization: Bearer $WALLET\" -H 'x-tenant-id: {WALLET_TENANT}'"
-                ),
-            ),
-            (
-                "rejected: no token, another tenant",
-                format!(
-                    "{curl} {http}/integrationhub/v1/providers\n{curl} {http}/wallet/v1/wallets -H \"authorization: Bearer $WALLET\" -H 'x-tenant-id: {HUB_TENANT}'"
-                ),
-            ),
-            (
-                "an internal key: allowed, rejected",
-                format!(
-                    "{curl} -X POST {http}/wallet/v1/jobs/scheduled/settle -H 'x-internal-api-key: {jobs_key}'\n{curl} -X POST {http}/wallet/v1/jobs/scheduled/settle -H 'x-internal-api-key: wrong'"
-                ),
-            ),
-            (
-                "a client certificate: allowed, not on the list, none at all",
-                format!(
-                    "{curl} --cacert {folder}/ca.crt --cert {folder}/scheduler.crt --key {folder}/scheduler.key {tls}/integrationhub/v1/_internal/stats\n{curl} --cacert {folder}/ca.crt --cert {folder}/stranger.crt --key {folder}/stranger.key {tls}/integrationhub/v1/_internal/stats\n{curl} {http}/integrationhub/v1/_internal/stats"
-                ),
-            ),
-            (
-                "public: allowed, and a path that is refused",
-                format!(
-                    "{curl} {http}/wallet/v1/_internal/health\n{curl} --path-as-is {http}/wallet/v1/_internal/../wallets"
-                ),
-            ),
-            (
-                "the metrics",
-                format!("curl -sS {admin}/metrics | grep sidegate_decisions_total"),
-            ),
-        ];
-        Self { addresses, calls }
+        Self {
+            addresses,
+            steps: places.steps(),
+        }
     }
+}
+
+impl Places<'_> {
+    /// The steps in their order: what uses up a quota or ends a token comes last.
+    fn steps(&self) -> Vec<Step> {
+        let mut steps = self.callers();
+        steps.extend(self.requests());
+        steps.extend(self.other_credentials());
+        steps.extend(self.ends());
+        steps
+    }
+
+    fn callers(&self) -> Vec<Step> {
+        let http = &self.http;
+        let hub = self.hub("GET", "providers", "$HUB");
+        let wallet = |tenant| {
+            format!("{CURL} {http}/wallet/v1/wallets -H \"authorization: Bearer $WALLET\" -H 'x-tenant-id: {tenant}'")
+        };
+        vec![
+            Step(
+                "log in at the Hub's tenant, and at the Wallet's",
+                vec![
+                    format!(
+                        "HUB=$({} | {})",
+                        self.login("", "admin", "Admin123!"),
+                        pick("accessToken")
+                    ),
+                    format!(
+                        "WALLET=$({} | {})",
+                        self.login(&format!(" -H 'x-tenant-id: {WALLET_TENANT}'"), "admin", "Password123!"),
+                        pick("accessToken")
+                    ),
+                ],
+            ),
+            Step(
+                "a token: allowed, and the service sees who calls",
+                vec![hub, wallet(WALLET_TENANT)],
+            ),
+            Step(
+                "rejected: no token, another tenant",
+                vec![format!("{CURL} {http}/integrationhub/v1/providers"), wallet(HUB_TENANT)],
+            ),
+            Step(
+                "a user: allowed to look, and rejected where the role organizer is needed",
+                vec![
+                    format!("LOGIN=$({})", self.login("", "user", "User123!")),
+                    format!("TOKEN=$(echo \"$LOGIN\" | {})", pick("accessToken")),
+                    self.hub("GET", "providers", "$TOKEN"),
+                    format!("{} {JSON} -d '{{}}'", self.hub("POST", "execute", "$TOKEN")),
+                ],
+            ),
+            Step(
+                "a refresh token: good for new tokens, and no access token",
+                vec![
+                    format!("REFRESH=$(echo \"$LOGIN\" | {})", pick("refreshToken")),
+                    self.hub("GET", "providers", "$REFRESH"),
+                    format!("{CURL} {http}/auth/v1/refresh {JSON} -d \"{{\\\"refreshToken\\\":\\\"$REFRESH\\\"}}\""),
+                ],
+            ),
+        ]
+    }
+
+    fn requests(&self) -> Vec<Step> {
+        let execute = format!(
+            "{} -i {JSON} -H \"idempotency-key: $KEY\" -d '{{\"job\":1}}'",
+            self.hub("POST", "execute", "$HUB")
+        );
+        vec![
+            Step(
+                "rejected: a form where JSON is needed",
+                vec![format!("{} -d job=1", self.hub("POST", "execute", "$HUB"))],
+            ),
+            Step(
+                "a write that comes again: answered once by the service, then again by Sidegate (idempotency-replayed)",
+                vec![
+                    "KEY=$(uuidgen 2>/dev/null || cat /proc/sys/kernel/random/uuid)".to_owned(),
+                    execute.clone(),
+                    execute,
+                ],
+            ),
+        ]
+    }
+
+    fn other_credentials(&self) -> Vec<Step> {
+        let Self {
+            http, tls, jobs_key, ..
+        } = self;
+        let folder = self.certificates.folder().display();
+        let settle = format!("{CURL} -X POST {http}/wallet/v1/jobs/scheduled/settle -H");
+        let with = |name| {
+            format!(
+                "{CURL} --cacert {folder}/ca.crt --cert {folder}/{name}.crt --key {folder}/{name}.key {tls}/integrationhub/v1/_internal/stats"
+            )
+        };
+        vec![
+            Step(
+                "an internal key: allowed, rejected",
+                vec![
+                    format!("{settle} 'x-internal-api-key: {jobs_key}'"),
+                    format!("{settle} 'x-internal-api-key: wrong'"),
+                ],
+            ),
+            Step(
+                "a client certificate: allowed, not on the list, none at all",
+                vec![
+                    with("scheduler"),
+                    with("stranger"),
+                    format!("{CURL} {http}/integrationhub/v1/_internal/stats"),
+                ],
+            ),
+            Step(
+                "public: allowed, and a path that is refused",
+                vec![
+                    format!("{CURL} {http}/wallet/v1/_internal/health"),
+                    format!("{CURL} --path-as-is {http}/wallet/v1/_internal/../wallets"),
+                ],
+            ),
+        ]
+    }
+
+    fn ends(&self) -> Vec<Step> {
+        let program = std::env::current_exe().unwrap_or_else(|_| "sidegate".into());
+        let guess = self.login(" -o /dev/null -w '%{http_code} '", "user", "guess");
+        vec![
+            Step(
+                "a revocation: the tokens that the user has until now are rejected",
+                vec![
+                    format!(
+                        "\"{}\" revoke subject {USER} --control \"{}\"",
+                        program.display(),
+                        self.control.display()
+                    ),
+                    self.hub("GET", "providers", "$TOKEN"),
+                ],
+            ),
+            Step(
+                "a quota: guesses at a password are rejected with 429, and logins of this address for 15 s",
+                vec![format!("for guess in $(seq 25); do {guess}; done; echo")],
+            ),
+            Step(
+                "the metrics",
+                vec![format!(
+                    "curl -sS {}/metrics | grep sidegate_decisions_total",
+                    self.admin
+                )],
+            ),
+        ]
+    }
+
+    /// A request to the Hub with a token, from its tenant.
+    fn hub(&self, method: &str, path: &str, token: &str) -> String {
+        let method = if method == "GET" {
+            String::new()
+        } else {
+            format!(" -X {method}")
+        };
+        format!(
+            "{CURL}{method} {}/integrationhub/v1/{path} -H \"authorization: Bearer {token}\" -H 'x-tenant-id: {HUB_TENANT}'",
+            self.http
+        )
+    }
+
+    fn login(&self, options: &str, user: &str, password: &str) -> String {
+        format!(
+            r#"curl -sS {}/auth/v1/login {JSON}{options} -d '{{"email":"{user}@eventzr.com","password":"{password}"}}'"#,
+            self.http
+        )
+    }
+}
+
+/// Takes one text out of the JSON of a login.
+fn pick(name: &str) -> String {
+    format!(r#"sed -E 's/.*"{name}":"([^"]+)".*/\1/'"#)
 }
 
 impl fmt::Display for Guide {
@@ -93,8 +250,8 @@ impl fmt::Display for Guide {
         for (name, address) in &self.addresses {
             writeln!(f, "  {name:<27}{address}")?;
         }
-        for (what, lines) in &self.calls {
-            write!(f, "\n# {what}\n{lines}\n")?;
+        for Step(shows, lines) in &self.steps {
+            write!(f, "\n# {shows}\n{}\n", lines.join("\n"))?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ mod cli_run;
 mod client_chains;
 mod connections;
 mod control_socket;
+mod demo;
 mod doctor;
 mod documents;
 mod exchange;
