@@ -59,8 +59,9 @@ image:           ## the static program, and its image; deploy/Dockerfile needs n
 	@.ci/install image
 	tests/containers/image
 
-compose-test: image ## deploy/compose, brought up where Docker or podman runs, and called as in the demo
+compose-test:    ## deploy/compose, brought up where Docker or podman runs, and called as in the demo; with the image
 	@.ci/install compose
+	tests/containers/image
 	tests/containers/compose
 
 ci:              ## what has to hold before a change lands
