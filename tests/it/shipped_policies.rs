@@ -358,24 +358,31 @@ fn a_refresh_token_is_no_access_token() {
 
 /// Writes a path in other cases: one segment with a capital, all in capitals, every other letter.
 fn in_other_cases(path: &str) -> Vec<String> {
-    let capital = |text: &str| text[..1].to_uppercase() + &text[1..];
-    let segments = || path.split('/').filter(|segment| !segment.is_empty());
-    let mut written: Vec<_> = (0..segments().count())
-        .map(|at| {
-            let one = |(n, segment): (usize, &str)| if n == at { capital(segment) } else { segment.to_owned() };
-            segments()
-                .enumerate()
-                .map(one)
-                .map(|segment| format!("/{segment}"))
-                .collect()
-        })
+    let begins = |at: usize| path[..at].ends_with('/');
+    let letters = || path.char_indices();
+    let capital_at = |place: usize| {
+        let letter = |(at, letter): (usize, char)| {
+            if at == place {
+                letter.to_ascii_uppercase()
+            } else {
+                letter
+            }
+        };
+        letters().map(letter).collect()
+    };
+    let mut written: Vec<String> = letters()
+        .filter(|(at, _)| begins(*at))
+        .map(|(at, _)| capital_at(at))
         .collect();
     written.push(path.to_uppercase());
-    let alternating = |(at, letter): (usize, char)| match at % 2 {
-        0 => letter.to_ascii_uppercase(),
-        _ => letter,
+    let alternating = |(at, letter): (usize, char)| {
+        if at % 2 == 0 {
+            letter.to_ascii_uppercase()
+        } else {
+            letter
+        }
     };
-    written.push(path.chars().enumerate().map(alternating).collect());
+    written.push(letters().map(alternating).collect());
     written.retain(|other| other != path);
     written
 }
@@ -383,28 +390,20 @@ fn in_other_cases(path: &str) -> Vec<String> {
 #[test]
 fn a_path_in_another_case_is_asked_for_what_it_is_asked_as_written() {
     let stage = stage();
-    let user = hmac("HS256", SECRET, claims(json!({ "roles": ["user"] })));
-    let wallet = |path: &str| Request::post(path, "{}").bearer(&user).tenant();
+    let of_wallet = hmac("HS256", SECRET, claims(json!({ "roles": ["user"] })));
     let developer = stage.hub_token(&json!({ "roles": ["developer"] }));
-    let of_hub = |method: &str, path: &str, token: &str| {
-        let request = Request::new(method, path).tenant().bearer(token);
-        request.header("content-type", "application/json")
-    };
-    let user_of_hub = stage.hub_token(&json!({}));
-    let cases: [(&str, &dyn Fn(&str) -> Request); 5] = [
-        ("/wallet/v1/jobs/scheduled/settle", &wallet),
-        ("/integrationhub/v1/_internal/stats", &|path| {
-            of_hub("GET", path, &developer)
-        }),
-        ("/integrationhub/v1/admin/users", &|path| {
-            of_hub("GET", path, &user_of_hub)
-        }),
-        ("/integrationhub/v1/execute", &|path| of_hub("POST", path, &user_of_hub)),
-        ("/integrationhub/v1/marketplace/7", &|path| {
-            of_hub("DELETE", path, &user_of_hub)
-        }),
-    ];
-    for (path, request) in cases {
+    let user = stage.hub_token(&json!({}));
+    for (method, path, token) in [
+        ("POST", "/wallet/v1/jobs/scheduled/settle", &of_wallet),
+        ("GET", "/integrationhub/v1/_internal/stats", &developer),
+        ("GET", "/integrationhub/v1/admin/users", &user),
+        ("POST", "/integrationhub/v1/execute", &user),
+        ("DELETE", "/integrationhub/v1/marketplace/7", &user),
+    ] {
+        let request = |path: &str| {
+            let request = Request::new(method, path).tenant().bearer(token);
+            request.header("content-type", "application/json")
+        };
         let as_written = stage.gateway.send(&request(path));
         assert!(matches!(as_written.status, 401 | 403), "{path}: {as_written:?}");
         for other in in_other_cases(path) {

@@ -98,6 +98,7 @@ fn sandbox_of_a_policy_holds_where_callers_are_proven_and_routes_say_nothing_els
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn each_fault_is_one_problem() {
     let lines = |lines: &str| {
         said(
