@@ -31,7 +31,7 @@ fuzz:            ## a minute of every fuzz target; SECONDS_EACH=600 for longer
 	@.ci/install fuzz
 	tests/fuzz/run $(SECONDS_EACH)
 
-proof: build     ## beside an OpenID provider and clients that are not ours; needs Node
+proof: build     ## beside an OpenID provider, a NestJS application and clients that are not ours; needs Node
 	tests/proof/run
 
 kubernetes: build ## the manifests of deploy/kubernetes, with the program and without a cluster
