@@ -122,7 +122,7 @@ impl Places<'_> {
                 ],
             ),
             Step(
-                "a refresh token: good for new tokens, and no access token",
+                "a refresh token: rejected as an access token, and accepted for new tokens",
                 vec![
                     format!("REFRESH=$(echo \"$LOGIN\" | {})", pick("refreshToken")),
                     self.hub("GET", "providers", "$REFRESH"),

@@ -65,6 +65,7 @@ mod rolling_restart;
 mod routing;
 mod shadow;
 mod shipped_copies;
+mod shipped_limits;
 mod shipped_policies;
 mod shutdown;
 mod slow_clients;

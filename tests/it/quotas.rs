@@ -219,7 +219,7 @@ fn sandbox_of_a_policy_opens_no_quota_by_address() {
 }
 
 #[test]
-fn a_sandbox_that_the_service_is_not_told_of_is_counted() {
+fn sandbox_header_that_connection_names_is_rejected() {
     let gateway = gateway("{ name: q, per: tenant, limit: 1, window: 1h }");
     let request = at("/w/sandbox", "a", TENANT).header("x-sandbox", "true");
     gateway.refused(&request.header("connection", "X-Sandbox"), 400, "request_malformed");

@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// The folder with the policies.
-const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
+use crate::shipped_policies::POLICIES;
 
 /// A copy of a policy, the policy that it is made of, and what it has in other places.
 type Copy = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
