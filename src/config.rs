@@ -164,7 +164,7 @@ impl ServerConfig {
             .map_err(|error| LoadError::Unreadable(format!("`{}` cannot be read: {error}", path.display())))?;
         let name = path.display().to_string();
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        let mut problems = Problems::of(Arc::new(Source { name, text }));
+        let mut problems = Problems::of(Arc::new(Source::new(name, text)));
         let config = Self::parse_into(&mut problems, &base);
         Ok((config, problems.into_sorted()))
     }
@@ -177,10 +177,7 @@ impl ServerConfig {
 
     /// What holds without a file.
     pub fn without_file(overrides: &Overrides) -> Result<Self, LoadError> {
-        let source = Source {
-            name: "(defaults)".into(),
-            text: "version: 1\n".into(),
-        };
+        let source = Source::new("(defaults)", "version: 1\n");
         let mut config = Self::parse(source, Path::new("")).map_err(LoadError::Wrong)?;
         config.apply(overrides)?;
         Ok(config)
@@ -365,10 +362,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<ServerConfig, Vec<String>> {
-        let source = Source {
-            name: "sidegate.yaml".into(),
-            text: text.into(),
-        };
+        let source = Source::new("sidegate.yaml", text);
         let config = ServerConfig::parse(source, Path::new("/etc/sidegate"));
         config.map_err(|problems| problems.iter().map(|p| p.message().to_owned()).collect())
     }

@@ -153,12 +153,7 @@ impl Services {
             variables: variables.map(|(name, value)| (name.to_owned(), value)).to_vec(),
             files: Vec::new(),
         };
-        let files = POLICIES.map(|(name, text)| {
-            Arc::new(Source {
-                name: name.into(),
-                text: text.into(),
-            })
-        });
+        let files = POLICIES.map(|(name, text)| Arc::new(Source::new(name, text)));
         PolicySet::parse(&files, &sources, ErrorStyle::default()).map_err(|problems| {
             let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
             lines.join("\n").into()

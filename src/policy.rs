@@ -19,6 +19,7 @@ pub mod decode;
 pub mod document;
 pub mod identity;
 pub mod internal_key;
+pub mod masks;
 pub mod problem;
 pub mod remote;
 pub mod route;

@@ -127,10 +127,7 @@ fn texts(paths: &[PathBuf], files: &Files) -> Result<Vec<Arc<Source>>, LoadError
     for (path, read) in files {
         let name = path.display().to_string();
         match read.as_ref().map(|bytes| std::str::from_utf8(bytes)) {
-            Ok(Ok(text)) => texts.push(Arc::new(Source {
-                name,
-                text: text.to_owned(),
-            })),
+            Ok(Ok(text)) => texts.push(Arc::new(Source::new(name, text))),
             Ok(Err(_)) => wrong.push(format!("`{name}` is not UTF-8")),
             Err(error) => wrong.push(format!("`{name}` cannot be read: {error}")),
         }

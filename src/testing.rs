@@ -70,12 +70,7 @@ pub(crate) fn parse(policies: &[&str]) -> Result<PolicySet, Vec<Problem>> {
     let files: Vec<_> = policies
         .iter()
         .enumerate()
-        .map(|(at, text)| {
-            Arc::new(Source {
-                name: format!("{at}.yaml"),
-                text: (*text).to_owned(),
-            })
-        })
+        .map(|(at, text)| Arc::new(Source::new(format!("{at}.yaml"), *text)))
         .collect();
     PolicySet::parse(&files, &sources(), ErrorStyle::default())
 }

@@ -170,10 +170,7 @@ mod tests {
             ),
         ] {
             let text = format!("version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\n{rest}\n");
-            let source = Arc::new(Source {
-                name: "p.yaml".into(),
-                text,
-            });
+            let source = Arc::new(Source::new("p.yaml", text));
             let set = PolicySet::parse(&[source], &sources, ErrorStyle::default()).unwrap();
             let found = judge(set.policies(), false, 1_700_000_000);
             let codes: Vec<_> = found.iter().map(|finding| finding.code).collect();

@@ -254,10 +254,7 @@ mod tests {
                 ("control_open", Severity::Problem),
             ),
         ] {
-            let source = Source {
-                name: "sidegate.yaml".into(),
-                text: format!("version: 1\n{lines}\n"),
-            };
+            let source = Source::new("sidegate.yaml", format!("version: 1\n{lines}\n"));
             let config = ServerConfig::parse(source, Path::new("")).unwrap();
             let found = judge(&config, &process);
             let found: Vec<_> = found.iter().map(|finding| (finding.code, finding.severity)).collect();

@@ -517,10 +517,7 @@ mod tests {
     use thing::Thing;
 
     fn read(text: &str) -> (Option<Thing>, Vec<String>) {
-        let source = Source {
-            name: "t".into(),
-            text: text.into(),
-        };
+        let source = Source::new("t", text);
         let mut problems = Problems::of(Arc::new(source));
         let thing = yaml::read(&mut problems).and_then(|node| Thing::from_node(&node, &mut problems).ok());
         (

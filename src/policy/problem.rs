@@ -2,18 +2,61 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use super::masks::{HIDDEN, Masks};
+
 /// A file that was read, so that problems can show its lines.
-#[derive(Debug, PartialEq, Eq)]
 pub struct Source {
     /// The name that the user gave.
     pub name: String,
     /// The whole text.
     pub text: String,
+    /// What of it may be a secret; found when the first problem is.
+    masks: OnceLock<Masks>,
 }
+
+impl Source {
+    /// A file with its name and its text.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            text: text.into(),
+            masks: OnceLock::new(),
+        }
+    }
+
+    fn masks(&self) -> &Masks {
+        self.masks.get_or_init(|| Masks::of(&self.text))
+    }
+
+    /// The bytes of the line that a byte is in, without its end.
+    fn line(&self, at: usize) -> Range<usize> {
+        let (before, behind) = self.text.split_at_checked(at).unwrap_or((&self.text, ""));
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        start..before.len() + behind.find('\n').unwrap_or(behind.len())
+    }
+}
+
+/// Without the text, which may hold a secret.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.text == other.text
+    }
+}
+
+impl Eq for Source {}
 
 /// Where something stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +72,11 @@ impl Place {
             source: Arc::clone(source),
             span: span.clone(),
         }
+    }
+
+    /// A file as a whole, of which no line can be shown.
+    pub fn of_file(path: &Path) -> Self {
+        Self::new(&Arc::new(Source::new(path.display().to_string(), "")), &(0..0))
     }
 
     /// The name of the file.
@@ -58,13 +106,44 @@ impl Place {
     }
 }
 
+/// What of a file is shown beside a problem.
+enum Excerpt {
+    /// The line up to its first secret, and the bytes in it that are meant.
+    Line(String, Range<usize>),
+    /// Nothing, for a reason.
+    Nothing(&'static str),
+}
+
 impl Place {
-    /// Whether the line is one that nobody could read.
-    fn has_long_line(&self) -> bool {
+    /// What may be shown of the line.
+    fn excerpt(&self) -> Excerpt {
         const LONG: usize = 4 * 1024;
-        let before = self.before().len() - self.before().rfind('\n').map_or(0, |at| at + 1);
-        let behind = self.source.text.get(self.before().len()..).unwrap_or_default();
-        before + behind.find('\n').unwrap_or(behind.len()) > LONG
+        let line = self.source.line(self.span.start);
+        if line.len() > LONG {
+            return Excerpt::Nothing(", in a line too long to show");
+        }
+        if self.source.text.is_empty() {
+            return Excerpt::Nothing("");
+        }
+        let hidden = self.source.masks().first_in(&line).map(|at| {
+            let behind = self.source.text.get(at..line.end).unwrap_or_default();
+            at + behind.len() - behind.trim_start().len()
+        });
+        let shown = line.start..hidden.unwrap_or(line.end);
+        let mut text = self.source.text.get(shown.clone()).unwrap_or_default().to_owned();
+        if hidden.is_some() {
+            text.push_str(HIDDEN);
+        }
+        let start = self.span.start.saturating_sub(line.start);
+        if hidden.is_some_and(|hidden| self.span.start > hidden) {
+            return Excerpt::Nothing(", behind what may be a secret");
+        }
+        let end = self
+            .span
+            .end
+            .saturating_sub(line.start)
+            .clamp(start, text.len().max(start));
+        Excerpt::Line(text, start..end)
     }
 }
 
@@ -103,12 +182,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// An error with its place. Lowercase, no full stop, values in backticks.
+    /// An error with its place. Lowercase, no full stop, values in backticks. A secret of the file is
+    /// taken out.
     pub fn new(place: Place, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            message: place.source.masks().clean(&message.into()),
             place,
-            message: message.into(),
             help: None,
         }
     }
@@ -134,7 +214,7 @@ impl Problem {
     /// Adds what would fix it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(self.place.source.masks().clean(&help.into()));
         self
     }
 
@@ -156,20 +236,19 @@ impl Problem {
     /// `file:line:column`, the line, a caret under the place, and the fix.
     pub fn render(&self, styled: bool) -> String {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
-        let Place { source, span } = &self.place;
-        let end = span.end.min(source.text.len());
-        let start = span.start.min(end);
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(self.message.as_str());
-        let mut group = match self.place.has_long_line() {
-            true => title.element(Level::NOTE.message(format!("at {}, in a line too long to show", self.place))),
-            false => title.element(
-                Snippet::source(source.text.as_str())
-                    .path(source.name.as_str())
-                    .annotation(AnnotationKind::Primary.span(start..end)),
+        let excerpt = self.place.excerpt();
+        let mut group = match &excerpt {
+            Excerpt::Nothing(why) => title.element(Level::NOTE.message(format!("at {}{why}", self.place))),
+            Excerpt::Line(line, span) => title.element(
+                Snippet::source(line.as_str())
+                    .path(self.place.file())
+                    .line_start(self.place.line())
+                    .annotation(AnnotationKind::Primary.span(span.clone())),
             ),
         };
         if let Some(help) = self.help.as_deref() {
@@ -314,10 +393,7 @@ mod tests {
 
     #[test]
     fn a_problem_says_where_it_is_and_what_would_fix_it() {
-        let source = Arc::new(Source {
-            name: "a.yaml".into(),
-            text: "é: 1\nalgoritms: x\n".into(),
-        });
+        let source = Arc::new(Source::new("a.yaml", "é: 1\nalgoritms: x\n"));
         let problem = Problem::new(Place::new(&source, &(6..15)), "unknown field `algoritms`")
             .help(suggest("algoritms", ["issuer", "algorithms"]));
         assert_eq!((problem.place().line(), problem.place().column()), (2, 1));
@@ -329,10 +405,7 @@ mod tests {
 
     #[test]
     fn a_list_of_problems_has_an_end_and_says_so() {
-        let source = Arc::new(Source {
-            name: "a.yaml".into(),
-            text: "a: 1\n".into(),
-        });
+        let source = Arc::new(Source::new("a.yaml", "a: 1\n"));
         let mut problems = Problems::of(source);
         for number in 0..5000 {
             problems.add(&(0..1), format!("problem {number}"));
@@ -345,10 +418,7 @@ mod tests {
 
     #[test]
     fn an_error_behind_many_warnings_rejects_the_file() {
-        let source = Arc::new(Source {
-            name: "a.yaml".into(),
-            text: "a: 1\n".into(),
-        });
+        let source = Arc::new(Source::new("a.yaml", "a: 1\n"));
         let mut problems = Problems::of(source);
         for _ in 0..MAX_PROBLEMS {
             problems.warn(&(0..1), "odd", "mend it");
@@ -363,10 +433,7 @@ mod tests {
 
     #[test]
     fn a_line_that_nobody_could_read_is_not_shown() {
-        let source = Arc::new(Source {
-            name: "a.yaml".into(),
-            text: format!("a: 1\nb: [{}]\n", "x, ".repeat(100_000)),
-        });
+        let source = Arc::new(Source::new("a.yaml", format!("a: 1\nb: [{}]\n", "x, ".repeat(100_000))));
         let problem = Problem::new(Place::new(&source, &(200_000..200_001)), "wrong").help("mend it");
         let text = problem.render(false);
         for part in ["error: wrong", "a.yaml:2:199996", "mend it"] {

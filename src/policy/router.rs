@@ -256,13 +256,7 @@ pub(crate) mod tests {
             idempotency: None,
             quotas: Vec::new(),
             sandbox: false,
-            place: Place::new(
-                &Arc::new(Source {
-                    name: String::new(),
-                    text: String::new(),
-                }),
-                &(0..0),
-            ),
+            place: Place::new(&Arc::new(Source::new("", "")), &(0..0)),
         }
     }
 

@@ -23,8 +23,10 @@ const QUOTES: &str = "text that starts with `@`, or has `{`, `}`, `: ` or ` #` i
 pub struct Node {
     /// The value.
     pub value: Value,
-    /// Its bytes in the file.
+    /// Its bytes in the file, cut to the first line.
     pub span: Range<usize>,
+    /// All bytes of a scalar where it is written, which for an alias is elsewhere.
+    pub defined: Range<usize>,
 }
 
 /// A key of a mapping and where it stands.
@@ -70,13 +72,8 @@ pub fn read(problems: &mut Problems) -> Option<Node> {
         problems.add(&(0..0), format!("the file is longer than {limit} MiB"));
         return None;
     }
-    let options = serde_saphyr::options! {
-        duplicate_keys: DuplicateKeyPolicy::PassThrough,
-        strict_booleans: true,
-        budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_events: 2 * MAX_NODES, max_depth: 32 },
-    };
-    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
-        Ok(raw) => Some(place(raw, text)),
+    match parse(text) {
+        Ok(node) => Some(node),
         Err(error) => {
             let error = error.without_snippet();
             let at = error.location().map_or(0..0, |location| bytes(&location, text));
@@ -90,6 +87,21 @@ pub fn read(problems: &mut Problems) -> Option<Node> {
             None
         }
     }
+}
+
+/// The values of a text, if it is YAML.
+pub fn tree(text: &str) -> Option<Node> {
+    let short = text.len() <= MAX_FILE_BYTES;
+    short.then(|| parse(text).ok()).flatten()
+}
+
+fn parse(text: &str) -> Result<Node, serde_saphyr::Error> {
+    let options = serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        strict_booleans: true,
+        budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_events: 2 * MAX_NODES, max_depth: 32 },
+    };
+    serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options).map(|raw| place(raw, text))
 }
 
 fn syntax_error(error: &serde_saphyr::Error, at: &Range<usize>, problems: &mut Problems) -> Reported {
@@ -186,13 +198,13 @@ impl<'de> Visitor<'de> for RawVisitor {
 }
 
 fn place(raw: Spanned<Raw>, text: &str) -> Node {
-    let defined = bytes(&raw.defined, text);
-    let span = bytes(&raw.referenced, text);
+    let defined = whole(&raw.defined, text);
+    let span = first_line(whole(&raw.referenced, text), text);
     let value = match raw.value {
         Raw::Null => Value::Null,
         Raw::Bool(value) => Value::Bool(value),
         // A digest of digits only looks like a number; what was written is what counts.
-        Raw::Number => Value::Number(text.get(defined).unwrap_or_default().trim().to_owned()),
+        Raw::Number => Value::Number(text.get(defined.clone()).unwrap_or_default().trim().to_owned()),
         Raw::Text(value) => Value::Text(value),
         Raw::Sequence(items) => Value::Sequence(items.into_iter().map(|item| place(item, text)).collect()),
         Raw::Mapping(entries) => Value::Mapping(
@@ -205,19 +217,28 @@ fn place(raw: Spanned<Raw>, text: &str) -> Node {
                 .collect(),
         ),
     };
-    Node { value, span }
+    Node { value, span, defined }
 }
 
 /// The bytes of a place, cut to its first line so that a caret stays readable.
 fn bytes(location: &Location, text: &str) -> Range<usize> {
+    first_line(whole(location, text), text)
+}
+
+fn first_line(span: Range<usize>, text: &str) -> Range<usize> {
+    let start = span.start;
+    let line = text.get(span).and_then(|t| t.lines().next()).unwrap_or_default();
+    start..start + line.trim_end().len()
+}
+
+/// The bytes of a place.
+fn whole(location: &Location, text: &str) -> Range<usize> {
     let span = location.span();
     let known = |value: Option<u64>| value.and_then(|value| usize::try_from(value).ok());
     let start = known(span.byte_offset())
         .unwrap_or_else(|| offset(location, text))
         .min(text.len());
-    let end = (start + known(span.byte_len()).unwrap_or_default()).min(text.len());
-    let line = text.get(start..end).and_then(|t| t.lines().next()).unwrap_or_default();
-    start..start + line.trim_end().len()
+    start..(start + known(span.byte_len()).unwrap_or_default()).min(text.len())
 }
 
 /// The byte at a line and column, which is all that a syntax error comes with.
@@ -237,10 +258,7 @@ mod tests {
     use std::sync::Arc;
 
     fn parse(text: &str) -> (Option<Node>, Vec<Problem>) {
-        let source = Source {
-            name: "t.yaml".into(),
-            text: text.into(),
-        };
+        let source = Source::new("t.yaml", text);
         let mut problems = Problems::of(Arc::new(source));
         let node = read(&mut problems);
         (node, problems.into_sorted())

@@ -51,10 +51,7 @@ const NOW: i64 = 1_800_000_000;
 const CERTIFICATE: &[u8] = b"a certificate";
 
 fn policies() -> PolicySet {
-    let file = Source {
-        name: "wallet.yaml".into(),
-        text: POLICY.into(),
-    };
+    let file = Source::new("wallet.yaml", POLICY);
     let sources = Given {
         variables: [("SECRET", SECRET), ("KEY", SECRET)]
             .map(|(name, value)| (name.into(), value.into()))

@@ -61,10 +61,7 @@ impl Format {
     }
 
     fn check(&self, text: String) -> Vec<Problem> {
-        (self.check)(Source {
-            name: "file.yaml".into(),
-            text,
-        })
+        (self.check)(Source::new("file.yaml", text))
     }
 
     /// Documents that are valid by the schema and, together, have every field in each of its forms.
@@ -415,10 +412,7 @@ fn seeds(root: &Path, of_config: bool) -> Vec<String> {
 
 /// A YAML file as JSON.
 fn read(text: &str) -> Value {
-    let source = Source {
-        name: "file.yaml".into(),
-        text: text.to_owned(),
-    };
+    let source = Source::new("file.yaml", text);
     let mut problems = Problems::of(Arc::new(source));
     let node = yaml::read(&mut problems);
     node.as_ref().map_or(Value::Null, as_json)

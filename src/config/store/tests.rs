@@ -22,10 +22,7 @@ fn read(text: &str) -> Result<StoreConfig, Vec<String>> {
             ("/etc/text".into(), b"x".to_vec()),
         ],
     };
-    let source = Source {
-        name: "sidegate.yaml".into(),
-        text: text.into(),
-    };
+    let source = Source::new("sidegate.yaml", text);
     let mut problems = Problems::of(Arc::new(source));
     let document = yaml::read(&mut problems).and_then(|node| StoreDocument::from_node(&node, &mut problems).ok());
     let config = document.and_then(|document| check(Some(document), (Path::new("/etc"), &sources), &mut problems));

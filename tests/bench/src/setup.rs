@@ -154,10 +154,7 @@ pub(crate) fn many_routes(count: usize) -> PolicySet {
 }
 
 fn parse(text: String, given: &Given) -> PolicySet {
-    let source = Arc::new(Source {
-        name: "policy.yaml".into(),
-        text,
-    });
+    let source = Arc::new(Source::new("policy.yaml", text));
     PolicySet::parse(&[source], given, ErrorStyle::default()).expect("the policy is sound")
 }
 

@@ -102,10 +102,7 @@ pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<PolicySet, Vec<sidegate::poli
 }
 
 fn source(text: &str) -> Arc<Source> {
-    Arc::new(Source {
-        name: "policy.yaml".into(),
-        text: text.into(),
-    })
+    Arc::new(Source::new("policy.yaml", text))
 }
 
 /// The variables and files that a policy may name.

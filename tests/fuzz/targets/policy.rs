@@ -42,10 +42,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn check_config(text: &str) {
-    let source = Source {
-        name: "sidegate.yaml".into(),
-        text: text.into(),
-    };
+    let source = Source::new("sidegate.yaml", text);
     if let Err(problems) = ServerConfig::parse(source, Path::new("/etc")) {
         check_problems(&problems, &[text]);
     }
@@ -73,10 +70,7 @@ fn check_routes(policy: &Policy, text: &str) {
 
 /// The number of routes that a file lists, counted without the reader of policies.
 fn written_routes(text: &str) -> usize {
-    let source = Source {
-        name: String::new(),
-        text: text.to_owned(),
-    };
+    let source = Source::new("", text);
     let node = yaml::read(&mut Problems::of(Arc::new(source))).expect("an accepted policy is YAML");
     let Value::Mapping(entries) = node.value else {
         panic!("an accepted policy is a mapping")

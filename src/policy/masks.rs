@@ -1,0 +1,274 @@
+//! Which parts of a file may be secrets. They are in no excerpt and in no message.
+//!
+//! The rules err on the side of hiding. A value is hidden below a key that speaks of a secret
+//! unless it is exactly `{ env: NAME }` or `{ file: PATH }`, below `keys` where no known field
+//! explains it, and anywhere if it is a URL with a user or PEM. A file that is not YAML has no
+//! values, so its lines are judged by their words.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+
+use super::problem::is_close;
+use super::yaml::{self, Node, Value};
+
+mod lines;
+
+/// What is shown in place of a secret.
+pub const HIDDEN: &str = "***";
+
+/// The shortest text that is taken out of messages: a shorter one is part of any word.
+const SHORTEST: usize = 4;
+
+/// Words that speak of a secret wherever a key has them in it.
+const SECRET_WORDS: [&str; 8] = [
+    "secret",
+    "passw",
+    "passphrase",
+    "pwd",
+    "token",
+    "private",
+    "api_key",
+    "apikey",
+];
+
+/// Fields whose values are keys, or say where keys are.
+const CONTAINERS: [&str; 4] = ["keys", "internal_key", "jwks", "pem"];
+
+/// Fields that stand in [`CONTAINERS`] and hold no secret themselves.
+const EXPLAINED: [&str; 16] = [
+    "allow_http",
+    "bearer_token_file",
+    "ca_file",
+    "expires",
+    "file",
+    "header",
+    "issuer",
+    "jwks",
+    "keys",
+    "max_stale",
+    "name",
+    "oidc",
+    "pem",
+    "refresh",
+    "sha256",
+    "url",
+];
+
+/// Fields of a reference to a secret, and what is mistaken for one.
+const REFERENCE: [&str; 4] = ["env", "file", "default", "value"];
+
+/// Fields whose text is a URL, or a place that a URL may be mistaken for.
+const URL_FIELDS: [&str; 6] = ["url", "upstream", "default", "redis", "store", "oidc"];
+
+/// The parts of one file that may be secrets.
+#[derive(Debug, Default)]
+pub struct Masks {
+    /// Bytes that are not shown.
+    ranges: Vec<Range<usize>>,
+    /// The same as texts, by their first bytes.
+    texts: HashMap<Vec<u8>, BTreeSet<String>>,
+}
+
+impl Masks {
+    /// Finds them.
+    pub fn of(text: &str) -> Self {
+        let mut masks = Self::default();
+        match yaml::tree(text) {
+            Some(node) => masks.node(&node, Context::Plain),
+            None => masks.ranges = lines::suspicious(text),
+        }
+        masks
+    }
+
+    /// Where the first hidden byte of a line is.
+    pub fn first_in(&self, line: &Range<usize>) -> Option<usize> {
+        let touching = self
+            .ranges
+            .iter()
+            .filter(|hidden| hidden.start < line.end && hidden.end > line.start);
+        touching.map(|hidden| hidden.start.max(line.start)).min()
+    }
+
+    /// Takes the secrets of the file out of a message about it.
+    pub fn clean(&self, message: &str) -> String {
+        let mut clean = String::with_capacity(message.len());
+        let mut rest = message;
+        while let Some(first) = rest.chars().next() {
+            let length = if let Some(secret) = self.at_start(rest) {
+                clean.push_str(HIDDEN);
+                secret.len()
+            } else {
+                clean.push(first);
+                first.len_utf8()
+            };
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        clean
+    }
+
+    /// The longest secret that a text begins with.
+    fn at_start(&self, text: &str) -> Option<&str> {
+        let start = text.as_bytes().get(..SHORTEST)?;
+        let alike = self.texts.get(start)?.iter().map(String::as_str);
+        alike
+            .filter(|secret| text.starts_with(secret))
+            .max_by_key(|secret| secret.len())
+    }
+
+    fn node(&mut self, node: &Node, context: Context) {
+        match &node.value {
+            Value::Mapping(entries) => {
+                for ((key, at), value) in entries {
+                    self.entry((key, at), value, context);
+                }
+            }
+            Value::Sequence(items) => items.iter().for_each(|item| self.node(item, context)),
+            Value::Text(text) | Value::Number(text) => {
+                let by_place = context == Context::Keys || (context == Context::Url && text.contains('@'));
+                if by_place || is_secret_text(text) {
+                    self.hide_all(node);
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn entry(&mut self, (key, at): (&str, &Range<usize>), value: &Node, context: Context) {
+        let in_keys = matches!(context, Context::Keys | Context::Explained);
+        if is_secret_text(key) {
+            self.hide(at, key);
+        }
+        if is_secret_key(key) {
+            self.secret(at, value);
+        } else if key == "sha256" && !is_digest(value) {
+            self.hide_value(at, value);
+        } else if in_keys && !EXPLAINED.contains(&key) {
+            // Without a value, the key itself may be what was meant as one.
+            if value.value == Value::Null {
+                self.hide(at, key);
+            }
+            self.hide_value(at, value);
+        } else {
+            self.node(value, below(key, context));
+        }
+    }
+
+    /// Hides what is below a key that speaks of a secret, but for where that is.
+    fn secret(&mut self, key: &Range<usize>, value: &Node) {
+        let Value::Mapping(entries) = &value.value else {
+            return self.hide_value(key, value);
+        };
+        for ((name, at), value) in entries {
+            let plain = matches!(&value.value, Value::Text(text) | Value::Number(text) if !is_secret_text(text));
+            if !REFERENCE.contains(&name.as_str()) {
+                self.hide(at, name);
+            }
+            if !(plain && matches!(name.as_str(), "env" | "file")) {
+                self.hide_value(at, value);
+            }
+        }
+    }
+
+    /// Hides a value with all that stands between it and its key: a tag or an anchor may be a
+    /// secret without its quotes.
+    fn hide_value(&mut self, key: &Range<usize>, value: &Node) {
+        self.hide_all(value);
+        self.ranges.push(key.end + 1..last(value).max(key.end + 2));
+    }
+
+    /// Hides all of a value, keys of mappings included.
+    fn hide_all(&mut self, node: &Node) {
+        self.ranges.extend([node.defined.clone(), node.span.clone()]);
+        match &node.value {
+            Value::Text(text) | Value::Number(text) => self.hide(&node.span, text),
+            Value::Sequence(items) => items.iter().for_each(|item| self.hide_all(item)),
+            Value::Mapping(entries) => {
+                for ((key, at), value) in entries {
+                    self.hide(at, key);
+                    self.hide_all(value);
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn hide(&mut self, at: &Range<usize>, text: &str) {
+        self.ranges.push(at.clone());
+        let forms = [text.to_owned(), text.escape_debug().to_string()].into_iter();
+        for form in forms.chain(text.lines().map(|line| line.trim().to_owned())) {
+            if let Some(start) = form.as_bytes().get(..SHORTEST) {
+                self.texts.entry(start.to_vec()).or_default().insert(form);
+            }
+        }
+    }
+}
+
+/// What the keys above a value say about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Context {
+    /// Nothing.
+    Plain,
+    /// It is a key, or says where keys are.
+    Keys,
+    /// It stands among keys, in a field that holds none.
+    Explained,
+    /// It is a URL.
+    Url,
+}
+
+fn below(key: &str, context: Context) -> Context {
+    match context {
+        _ if URL_FIELDS.contains(&key) => Context::Url,
+        _ if CONTAINERS.contains(&key) => Context::Keys,
+        Context::Plain => Context::Plain,
+        Context::Keys | Context::Explained => Context::Explained,
+        Context::Url => Context::Url,
+    }
+}
+
+/// The end of the last part of a value.
+fn last(node: &Node) -> usize {
+    let own = node.span.end.max(node.defined.end);
+    let parts = match &node.value {
+        Value::Sequence(items) => items.iter().map(last).max(),
+        Value::Mapping(entries) => entries.iter().map(|((_, at), value)| at.end.max(last(value))).max(),
+        _ => None,
+    };
+    // An alias stands after what it is an alias of.
+    own.max(parts.unwrap_or_default())
+}
+
+/// Whether a value is what `sha256` asks for, and not the key that it would be the digest of.
+fn is_digest(value: &Node) -> bool {
+    let (Value::Text(text) | Value::Number(text)) = &value.value else {
+        return false;
+    };
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Whether a key speaks of a secret. A slip in it makes the value no less of one.
+fn is_secret_key(key: &str) -> bool {
+    let key = key.to_ascii_lowercase().replace('-', "_");
+    let close = |word| key.len() <= 16 && is_close(&key, word);
+    !key.ends_with("_file")
+        && (SECRET_WORDS.iter().any(|word| key.contains(word)) || close("secret") || close("password"))
+}
+
+/// Whether a text is a secret wherever it stands.
+fn is_secret_text(text: &str) -> bool {
+    text.contains("-----BEGIN") || (text.contains("://") && text.contains('@'))
+}
+
+/// A URL as a message may show it: without the user and the password.
+pub fn without_user(url: &str) -> Cow<'_, str> {
+    let Some((before, server)) = url.rsplit_once('@') else {
+        return Cow::Borrowed(url);
+    };
+    let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    Cow::Owned(format!("{scheme}{separator}{HIDDEN}@{server}"))
+}
+
+#[cfg(test)]
+mod tests;
