@@ -41,6 +41,7 @@ use crate::proxy::requests::Requests;
 use crate::proxy::server::{Edge, Server};
 use crate::reload::Reloader;
 use crate::store::Store;
+use crate::system_roots;
 use crate::telemetry::metrics::Metrics;
 use crate::watch_files::Trigger;
 
@@ -178,7 +179,7 @@ fn open_control(config: &ServerConfig) -> Result<Option<Socket>, StartError> {
 impl App {
     /// Starts to serve. When this returns, requests are taken.
     pub async fn start(config: ServerConfig, loaded: Loaded, mut sockets: Sockets) -> Result<Self, StartError> {
-        check_system_roots()?;
+        system_roots::check_named().map_err(StartError)?;
         let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
         let store = Store::start(&config.store, &metrics).map_err(StartError)?;
         let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
@@ -298,20 +299,6 @@ impl App {
         self.services.iter().for_each(JoinHandle::abort);
         tracing::info!("stopped");
     }
-}
-
-/// Whoever names the CAs of the system means it: a file that is missing is told at once, not when the
-/// first service or key set needs it.
-fn check_system_roots() -> Result<(), StartError> {
-    for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
-        if let Some(path) = std::env::var_os(variable)
-            && let Err(error) = std::fs::metadata(&path)
-        {
-            let path = Path::new(&path).display();
-            return Err(StartError(format!("`{path}` of `{variable}` cannot be read: {error}")));
-        }
-    }
-    Ok(())
 }
 
 /// A file that holds no CA.

@@ -10,14 +10,15 @@ use ipnet::IpNet;
 
 use crate::policy::ErrorStyle;
 use crate::policy::decode::{FromNode, List, MaybeEmpty, Placed};
-use crate::policy::problem::{Place, Problem, Problems, Source};
-use crate::policy::yaml;
+use crate::policy::problem::{Problem, Problems, Source};
+use crate::policy::yaml::{self, Node};
 use crate::policy_files::{LoadError, Noting};
 
 mod control;
 pub mod document;
 mod limits;
 mod probe;
+mod read;
 pub mod store;
 mod tls;
 
@@ -25,8 +26,9 @@ pub use control::ControlSocket;
 pub use document::{LogFormat, LogLevel};
 pub use limits::Limits;
 pub use probe::ProbeConfig;
+pub use read::ReadConfig;
 pub use store::StoreConfig;
-pub use tls::{KeyPairFiles, TlsFiles};
+pub use tls::{KeyPairFiles, NamedFile, TlsFiles};
 
 use document::{ConfigDocument, ListenerDocument};
 
@@ -89,8 +91,6 @@ pub struct Listener {
     pub tls: Option<TlsFiles>,
     /// The most connections at a time, if they are not those of the limits.
     pub connections: Option<usize>,
-    /// Where it stands, if it comes from a file.
-    pub place: Option<Place>,
 }
 
 impl Listener {
@@ -100,7 +100,6 @@ impl Listener {
             address,
             tls: None,
             connections: None,
-            place: None,
         }
     }
 }
@@ -147,32 +146,21 @@ impl Default for LogConfig {
 impl ServerConfig {
     /// Reads a file and applies what beats it. Paths in the file are relative to its folder.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, LoadError> {
-        let mut config = match Self::read(path)? {
-            (Some(config), problems) if !problems.iter().any(Problem::is_error) => Self {
-                warnings: problems,
+        let read = Self::read(path);
+        let mut config = match read.config {
+            Some(config) if !read.problems.iter().any(Problem::is_error) => Self {
+                warnings: read.problems,
                 ..config
             },
-            (_, problems) => return Err(LoadError::Wrong(problems)),
+            _ => return Err(LoadError::Wrong(read.problems)),
         };
         config.apply(overrides)?;
         Ok(config)
     }
 
-    /// Reads a file as far as that is possible, with all that is wrong in it.
-    pub fn read(path: &Path) -> Result<(Option<Self>, Vec<Problem>), LoadError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| LoadError::Unreadable(format!("`{}` cannot be read: {error}", path.display())))?;
-        let name = path.display().to_string();
-        let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        let mut problems = Problems::of(Arc::new(Source::new(name, text)));
-        let config = Self::parse_into(&mut problems, &base);
-        Ok((config, problems.into_sorted()))
-    }
-
-    fn parse_into(problems: &mut Problems, base: &Path) -> Option<Self> {
-        yaml::read(problems)
-            .and_then(|node| ConfigDocument::from_node(&node, problems).ok())
-            .and_then(|document| check(document, base, problems))
+    fn from_node(node: &Node, problems: &mut Problems, base: &Path) -> Option<Self> {
+        let document = ConfigDocument::from_node(node, problems).ok()?;
+        check(document, base, problems)
     }
 
     /// What holds without a file.
@@ -189,7 +177,8 @@ impl ServerConfig {
         self.listeners.iter().any(asks)
     }
 
-    fn apply(&mut self, overrides: &Overrides) -> Result<(), LoadError> {
+    /// Applies what beats the file.
+    pub fn apply(&mut self, overrides: &Overrides) -> Result<(), LoadError> {
         if let Some(policies) = &overrides.policies {
             self.policies.clone_from(policies);
         }
@@ -212,13 +201,18 @@ impl ServerConfig {
     /// Reads the text of a file.
     pub fn parse(source: Source, base: &Path) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::of(Arc::new(source));
-        match Self::parse_into(&mut problems, base) {
+        let node = yaml::read(&mut problems);
+        match node.and_then(|node| Self::from_node(&node, &mut problems, base)) {
             Some(config) if !problems.has_errors() => Ok(config),
             _ => Err(problems.into_sorted()),
         }
     }
 }
 
+/// Where policies are if the file does not say it.
+const POLICIES: &str = "policies";
+
+/// Reads the document as far as that is possible. What is missing has been noted as a problem.
 fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Option<ServerConfig> {
     if document.version.value != 1 {
         problems.add(&document.version.span, "this is version 1 of the format");
@@ -270,15 +264,11 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
     Some(ServerConfig {
         warnings: Vec::new(),
         listeners,
-        admin: admin?,
+        admin: admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090))),
         probe: probe.and_then(|probe| probe::check(probe, problems)),
         control,
-        policies: base.join(
-            document
-                .policies
-                .map_or_else(|| "policies".to_owned(), |path| path.value),
-        ),
-        store: store?,
+        policies: base.join(document.policies.map_or_else(|| POLICIES.to_owned(), |path| path.value)),
+        store: store.unwrap_or_default(),
         store_files: sources.into_paths(),
         limits: limits::check(document.limits, problems),
         delay: delay.map_or(Duration::ZERO, |delay| delay.0),
@@ -313,7 +303,6 @@ fn listener(
         connections: document
             .connections
             .map(|count| limits::at_least_one(&count, problems) as usize),
-        place: Some(Place::new(problems.source(), &document.address.span)),
     })
 }
 
@@ -387,8 +376,8 @@ mod tests {
         )
         .unwrap();
         let tls = config.listeners[1].tls.clone().unwrap();
-        assert_eq!(tls.pair.certificate, Path::new("/etc/sidegate/t.crt"));
-        assert_eq!(tls.pair.key, Path::new("/t.key"));
+        assert_eq!(tls.pair.certificate.path, Path::new("/etc/sidegate/t.crt"));
+        assert_eq!(tls.pair.key.path, Path::new("/t.key"));
         let paths = [
             "/etc/sidegate/t.crt",
             "/t.key",

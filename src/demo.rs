@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::app::{App, Sockets};
-use crate::config::{ControlSocket, KeyPairFiles, ListenAddress, Listener, ServerConfig, TlsFiles};
+use crate::config::{ControlSocket, KeyPairFiles, ListenAddress, Listener, NamedFile, ServerConfig, TlsFiles};
 use crate::control::place::Place;
 use crate::policy::problem::Source;
 use crate::policy::sources::Given;
@@ -65,15 +65,14 @@ impl Demo {
             address: ListenAddress::Tcp(tls),
             tls: Some(TlsFiles {
                 pair: KeyPairFiles {
-                    certificate: certificates.path("server.crt"),
-                    key: certificates.path("server.key"),
+                    certificate: NamedFile::at(certificates.path("server.crt")),
+                    key: NamedFile::at(certificates.path("server.key")),
                 },
                 others: Vec::new(),
-                client_ca: Some(certificates.path("ca.crt")),
+                client_ca: Some(NamedFile::at(certificates.path("ca.crt"))),
                 client_crl: None,
             }),
             connections: None,
-            place: None,
         });
         let control = control(&mut config, &certificates);
         let loaded = Loaded {

@@ -14,12 +14,12 @@ use crate::request::path::Allowance;
 
 pub mod certificate;
 pub mod check;
-pub mod client_identity;
 pub mod decode;
 pub mod document;
 pub mod identity;
 pub mod internal_key;
 pub mod masks;
+pub mod named;
 pub mod problem;
 pub mod remote;
 pub mod route;
@@ -27,6 +27,7 @@ pub mod router;
 pub mod set;
 pub mod shared;
 pub mod sources;
+pub mod tls_material;
 pub mod token_cache;
 pub mod yaml;
 
@@ -41,6 +42,7 @@ use remote::RemoteKeys;
 use route::Route;
 use router::{Found, Router};
 use shared::RevocationRule;
+use tls_material::{CaBundle, TlsIdentity};
 
 /// One service as it is enforced.
 #[derive(Debug)]
@@ -185,10 +187,10 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long the service may be silent.
     pub timeout: Duration,
-    /// The CAs of an https service as PEM; `None` for those of the system.
-    pub ca: Option<Vec<u8>>,
+    /// The CAs of an https service; `None` for those of the system.
+    pub ca: Option<CaBundle>,
     /// What an https service gets to see.
-    pub client: Option<client_identity::ClientIdentity>,
+    pub client: Option<TlsIdentity>,
     /// The one id that the service has to prove, in place of its host name; only with `ca`.
     pub spiffe_id: Option<String>,
 }

@@ -4,14 +4,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::policy::problem::{Problem, Source};
+use crate::policy::problem::{Place, Problem, Source};
 use crate::policy::sources::{MAX_BYTES, Sources};
 use crate::policy::yaml::MAX_FILE_BYTES;
 use crate::policy::{ErrorStyle, PolicySet};
+use crate::read_file::read_file;
 
 pub mod footprint;
 
@@ -23,9 +24,9 @@ pub const CONFIG_NAME: &str = "sidegate.yaml";
 /// Why policies could not be had.
 #[derive(Debug)]
 pub enum LoadError {
-    /// A file or folder is unreadable, or there is none.
+    /// What was asked for makes no sense.
     Unreadable(String),
-    /// The policies are there, and wrong.
+    /// Files are wrong, or cannot be read.
     Wrong(Vec<Problem>),
 }
 
@@ -43,6 +44,16 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+impl LoadError {
+    /// The problems in files.
+    pub fn into_problems(self) -> Vec<Problem> {
+        match self {
+            Self::Unreadable(_) => Vec::new(),
+            Self::Wrong(problems) => problems,
+        }
+    }
+}
+
 /// Reads all policies below some paths.
 pub fn load(paths: &[PathBuf], default_errors: ErrorStyle) -> Result<PolicySet, LoadError> {
     read(paths, default_errors).0
@@ -57,19 +68,28 @@ pub struct Loaded {
     pub footprint: Footprint,
 }
 
-/// Reads all policies below some paths. Says what was read, also where that are no policies.
+/// Reads all policies below some paths. Says what was read, also where that are no policies. A file
+/// that cannot be read is a problem beside those of the others.
 pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet, LoadError>, Footprint) {
     let files = read_files(paths);
     let sources = Noting::default();
-    let result = match texts(paths, &files) {
-        Ok(texts) => PolicySet::parse(&texts, &sources, default_errors).map_err(LoadError::Wrong),
-        Err(error) => Err(error),
+    let (texts, mut problems) = texts(paths, &files);
+    let policies = match PolicySet::parse(&texts, &sources, default_errors) {
+        Ok(policies) if problems.is_empty() => Some(policies),
+        Ok(policies) => {
+            problems.extend(policies.warnings().cloned());
+            None
+        }
+        Err(found) => {
+            problems.extend(found);
+            None
+        }
     };
     let footprint = Footprint {
         policies: found(&files),
         named: found(&sources.0.into_inner()),
     };
-    (result, footprint)
+    (policies.ok_or(LoadError::Wrong(problems)), footprint)
 }
 
 /// What is there now, of policies and of the files that they named when they were read.
@@ -93,7 +113,7 @@ fn read_files(paths: &[PathBuf]) -> Files {
     for path in paths {
         match list(path) {
             Ok(found) => files.extend(found.into_iter().map(|file| {
-                let bytes = read_bounded(&file, MAX_FILE_BYTES as u64 + 1);
+                let bytes = read_file(&file, MAX_FILE_BYTES as u64);
                 (file, bytes)
             })),
             Err(error) => {
@@ -111,45 +131,61 @@ fn found(files: &Files) -> BTreeMap<PathBuf, Found> {
         .collect()
 }
 
-/// The policies as text, or all that cannot be read.
-fn texts(paths: &[PathBuf], files: &Files) -> Result<Vec<Arc<Source>>, LoadError> {
-    let mut wrong = Vec::new();
-    for path in paths
+/// The policies as text, and what cannot be read: a path without any, and files.
+fn texts(paths: &[PathBuf], files: &Files) -> (Vec<Arc<Source>>, Vec<Problem>) {
+    let without = paths
         .iter()
-        .filter(|path| !files.keys().any(|file| file.starts_with(path)))
-    {
-        let path = path.display();
-        wrong.push(format!(
-            "`{path}` has no policy: no `*.yaml` besides `{CONFIG_NAME}` and tests"
-        ));
-    }
+        .filter(|path| !files.keys().any(|file| file.starts_with(path)));
+    let mut problems: Vec<_> = without.map(|path| no_policy(path)).collect();
     let mut texts = Vec::new();
     for (path, read) in files {
-        let name = path.display().to_string();
-        match read.as_ref().map(|bytes| std::str::from_utf8(bytes)) {
-            Ok(Ok(text)) => texts.push(Arc::new(Source::new(name, text))),
-            Ok(Err(_)) => wrong.push(format!("`{name}` is not UTF-8")),
-            Err(error) => wrong.push(format!("`{name}` cannot be read: {error}")),
+        match read {
+            Ok(bytes) => match source(path, bytes) {
+                Ok(source) => texts.push(source),
+                Err(problem) => problems.push(problem),
+            },
+            Err(error) => problems.push(unreadable(path, error)),
         }
     }
-    match wrong.is_empty() {
-        true => Ok(texts),
-        false => Err(LoadError::Unreadable(wrong.join("; "))),
-    }
+    (texts, problems)
 }
 
+/// A file as text, or where it stops to be one.
+pub fn source(path: &Path, bytes: &[u8]) -> Result<Arc<Source>, Problem> {
+    let name = path.display().to_string();
+    std::str::from_utf8(bytes)
+        .map(|text| Arc::new(Source::new(name.clone(), text)))
+        .map_err(|error| {
+            let source = Arc::new(Source::new(name, String::from_utf8_lossy(bytes)));
+            let at = error.valid_up_to();
+            let place = Place::new(&source, &(at..at + char::REPLACEMENT_CHARACTER.len_utf8()));
+            Problem::new(place, "the file is not UTF-8 from here on").help("save it as UTF-8")
+        })
+}
+
+/// A file, or a folder of policies, that cannot be read.
+pub fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    let message = format!("`{}` cannot be read: {error}", path.display());
+    Problem::new(Place::of_file(path), message)
+}
+
+fn no_policy(path: &Path) -> Problem {
+    let message = format!(
+        "`{}` has no policy: no `*.yaml` besides `{CONFIG_NAME}` and tests",
+        path.display()
+    );
+    Problem::new(Place::of_file(path), message).help("name a policy file, or a folder that has one")
+}
+
+/// The files of a folder that are named as policies are, readable or not: one that is left out
+/// would guard nothing.
 fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let path = entry?.path();
-        if is_policy(&path) && fs::metadata(&path)?.is_file() {
-            files.push(path);
-        }
-    }
-    Ok(files)
+    let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path()));
+    let files: io::Result<Vec<_>> = entries.collect();
+    Ok(files?.into_iter().filter(|file| is_policy(file)).collect())
 }
 
 fn is_policy(path: &Path) -> bool {
@@ -157,12 +193,6 @@ fn is_policy(path: &Path) -> bool {
     let yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
     let test = name.ends_with(".test.yaml") || name.ends_with(".test.yml");
     yaml && !test && !name.starts_with('.') && name != CONFIG_NAME
-}
-
-fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The variables and files of this process.
@@ -175,11 +205,7 @@ impl Sources for OsSources {
     }
 
     fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let bytes = read_bounded(path, MAX_BYTES + 1)?;
-        match bytes.len() as u64 > MAX_BYTES {
-            true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB")),
-            false => Ok(bytes),
-        }
+        read_file(path, MAX_BYTES)
     }
 }
 

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use pingora::listeners::tls::{Acceptor, TlsSettings};
 use pingora::protocols::ALPN;
 
-use crate::config::TlsFiles;
+use crate::config::{ServerConfig, TlsFiles};
+use crate::policy::problem::Problem;
 use crate::telemetry::metrics::Metrics;
 use crate::watch_files::FileWatch;
 
@@ -23,6 +24,13 @@ pub use peer::{PeerCertificate, client_certificate};
 
 use files::Material;
 use peer::{Authorities, Handshake};
+
+/// What is wrong with the files of all listeners.
+pub fn problems(config: &ServerConfig) -> Vec<Problem> {
+    let files = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let found = files.filter_map(|files| TlsListener::open(files).err());
+    found.flat_map(|problems| problems.0).collect()
+}
 
 /// A TLS listener, with what its next handshake uses.
 pub struct TlsListener {
@@ -51,7 +59,9 @@ impl TlsListener {
         Ok(Self {
             files: files.clone(),
             expires: AtomicI64::new(material.expires),
-            acceptor: ArcSwap::from_pointee(acceptor(material, authorities.clone())?),
+            acceptor: ArcSwap::from_pointee(
+                acceptor(material, authorities.clone()).map_err(|error| TlsProblems::of(files, &error))?,
+            ),
             authorities,
         })
     }
@@ -70,7 +80,8 @@ impl TlsListener {
     fn reload(&self) -> Result<(), TlsProblems> {
         let material = files::read(&self.files, Timestamp::now().as_second())?;
         let (expires, verifier) = (material.expires, material.verifier.clone());
-        let acceptor = acceptor(material, self.authorities.clone())?;
+        let acceptor =
+            acceptor(material, self.authorities.clone()).map_err(|error| TlsProblems::of(&self.files, &error))?;
         // First who vouches: a handshake that is under way ends with a look at that.
         if let (Some(authorities), Some(verifier)) = (&self.authorities, &verifier) {
             authorities.replace(verifier);
@@ -104,9 +115,8 @@ impl TlsListener {
     }
 }
 
-fn acceptor(material: Material, authorities: Option<Arc<Authorities>>) -> Result<Acceptor, TlsProblems> {
-    let mut settings = TlsSettings::with_callbacks(Box::new(Handshake { authorities }))
-        .map_err(|error| TlsProblems::one(format!("TLS cannot be set up: {error}")))?;
+fn acceptor(material: Material, authorities: Option<Arc<Authorities>>) -> pingora::Result<Acceptor> {
+    let mut settings = TlsSettings::with_callbacks(Box::new(Handshake { authorities }))?;
     settings.set_cert_resolver(Arc::new(material.certificates));
     if let Some(verifier) = material.verifier {
         settings.set_client_cert_verifier(verifier);

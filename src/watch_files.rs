@@ -13,6 +13,8 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::read_file::{MAX_PEM_BYTES, read_file};
+
 pub(crate) mod folders;
 pub(crate) mod watch;
 
@@ -143,7 +145,7 @@ type Contents = Vec<u8>;
 fn contents(paths: &[PathBuf]) -> Contents {
     let mut all = Context::new(&SHA256);
     for path in paths {
-        match std::fs::read(path) {
+        match read_file(path, MAX_PEM_BYTES) {
             Ok(bytes) => {
                 all.update(&(bytes.len() as u64).to_be_bytes());
                 all.update(&bytes);

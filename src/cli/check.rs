@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{could_not_run, is_styled, print_json, print_line};
+use super::output::{is_styled, print_json, print_line};
 use super::{Exit, Format};
-use crate::config::{Listener, ServerConfig};
+use crate::config::ServerConfig;
 use crate::policy::problem::Problem;
+use crate::policy::yaml::MAX_FILE_BYTES;
 use crate::policy::{ErrorStyle, Policy};
-use crate::policy_files::{self, CONFIG_NAME, LoadError};
-use crate::tls::TlsListener;
+use crate::policy_files::{self, CONFIG_NAME};
+use crate::read_file::read_file;
+use crate::tls;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -40,18 +42,19 @@ struct Entry<'p> {
 
 impl Check {
     pub(super) fn execute(self) -> Exit {
-        match self.problems() {
-            Ok((problems, policies)) => {
-                let accepted = !problems.iter().any(Problem::is_error);
-                self.report(&problems, accepted.then_some(policies));
-                if accepted { Exit::Fine } else { Exit::No }
-            }
-            Err(unreadable) => could_not_run(unreadable),
+        let (problems, policies) = self.problems();
+        let accepted = !problems.iter().any(Problem::is_error);
+        self.report(&problems, accepted.then_some(policies));
+        match accepted {
+            true => Exit::Fine,
+            // Nothing was there to be checked.
+            false if self.paths.iter().all(|path| path.metadata().is_err()) => Exit::CouldNotRun,
+            false => Exit::No,
         }
     }
 
     /// All problems and the number of policies, which counts where none of the problems is an error.
-    fn problems(&self) -> Result<(Vec<Problem>, usize), LoadError> {
+    fn problems(&self) -> (Vec<Problem>, usize) {
         let mut problems = Vec::new();
         let mut policies = Vec::new();
         let mut asks_for_certificates = None;
@@ -60,27 +63,27 @@ impl Check {
                 policies.push(path.clone());
                 continue;
             }
-            let (config, found) = ServerConfig::read(path)?;
-            problems.extend(found);
-            if let Some(config) = config {
+            let read = ServerConfig::read(path);
+            problems.extend(read.problems);
+            if let Some(config) = &read.config {
                 asks_for_certificates = Some(asks_for_certificates == Some(true) || config.asks_for_certificates());
-                problems.extend(config.listeners.iter().flat_map(unusable));
-                policies.push(config.policies);
+                problems.extend(tls::problems(config));
             }
+            policies.extend(read.policies);
         }
-        match policy_files::load(&policies, ErrorStyle::default()) {
+        let (set, _) = policy_files::read(&policies, ErrorStyle::default());
+        match set {
             Ok(set) => {
                 problems.extend(set.warnings().cloned());
                 if asks_for_certificates == Some(false) {
                     problems.extend(set.policies().iter().flat_map(Policy::unasked_certificates));
                 }
-                Ok((problems, set.policies().len()))
+                (problems, set.policies().len())
             }
-            Err(LoadError::Wrong(found)) => {
-                problems.extend(found);
-                Ok((problems, 0))
+            Err(error) => {
+                problems.extend(error.into_problems());
+                (problems, 0)
             }
-            Err(unreadable) => Err(unreadable),
         }
     }
 
@@ -121,22 +124,13 @@ fn is_config(path: &Path) -> bool {
     if path.file_name().is_some_and(|name| name == CONFIG_NAME) {
         return true;
     }
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let bytes = read_file(path, MAX_FILE_BYTES as u64).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
     let top_level = |field: &str| {
         text.lines()
             .any(|line| line.strip_prefix(field).is_some_and(|l| l.starts_with(':')))
     };
     !top_level("service") && !top_level("routes") && FIELDS.iter().any(|field| top_level(field))
-}
-
-/// What is wrong with the certificates of a listener.
-fn unusable(listener: &Listener) -> Vec<Problem> {
-    let opened = listener.tls.as_ref().map(TlsListener::open);
-    let (Some(Err(found)), Some(place)) = (opened, &listener.place) else {
-        return Vec::new();
-    };
-    let problem = |message: &String| Problem::new(place.clone(), message.as_str());
-    found.each().iter().map(problem).collect()
 }
 
 /// `no problems`, `2 problems`, `1 warning` or `2 problems, 1 warning`.

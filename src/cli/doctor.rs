@@ -28,7 +28,7 @@ struct Report<'f> {
 
 impl Doctor {
     pub(super) fn execute(self) -> Exit {
-        let (config, loaded) = match self.options.load_with_policies() {
+        let (config, loaded) = match self.options.load_with_policies(|_| Vec::new()) {
             Ok(loaded) => loaded,
             Err(error) => return refuse_to_start(error),
         };

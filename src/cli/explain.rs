@@ -6,8 +6,6 @@ use clap::Args;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::output::{could_not_run, print, print_json};
 use super::run::refuse_to_start;
@@ -17,8 +15,10 @@ use crate::config::Limits;
 use crate::credential::ClientCertificate;
 use crate::decision::decide;
 use crate::jwks::KeySources;
+use crate::policy::sources::Sources;
+use crate::policy::tls_material::{PemFile, certificates};
 use crate::policy::{ErrorStyle, PolicySet};
-use crate::policy_files;
+use crate::policy_files::{self, OsSources};
 use crate::request::{Body, RequestFacts};
 use crate::revocation::Revocations;
 use crate::tls::client_certificate;
@@ -113,7 +113,9 @@ impl Explain {
         if let Some(token) = &self.token {
             let token = match token.strip_prefix('@') {
                 Some(file) => {
-                    std::fs::read_to_string(file).map_err(|error| format!("`{file}` cannot be read: {error}"))?
+                    let bytes = OsSources.file(Path::new(file));
+                    let bytes = bytes.map_err(|error| format!("`{file}` cannot be read: {error}"))?;
+                    String::from_utf8(bytes).map_err(|_| format!("`{file}` is not UTF-8"))?
                 }
                 None => token.clone(),
             };
@@ -134,10 +136,17 @@ impl Explain {
 
 fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {
     let shown = path.display();
-    let pem = std::fs::read(path).map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
-    let der = CertificateDer::from_pem_slice(&pem).ok();
-    der.and_then(|der| client_certificate(&der))
-        .ok_or_else(|| format!("`{shown}` has no certificate as PEM"))
+    let pem = OsSources
+        .file(path)
+        .map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
+    let name = shown.to_string();
+    let found = certificates(PemFile {
+        name: &name,
+        bytes: &pem,
+    });
+    let found = found.map_err(|fault| fault.message)?;
+    let first = found.first().and_then(|(_, der)| client_certificate(der));
+    first.ok_or_else(|| format!("the certificate in `{shown}` cannot be read"))
 }
 
 fn body(headers: &HeaderMap) -> Body {

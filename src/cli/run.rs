@@ -8,9 +8,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Exit;
 use super::output::{complain, could_not_run, is_styled};
 use crate::app::{App, Sockets, StartError};
-use crate::config::{Overrides, ServerConfig, StoreConfig};
+use crate::config::{Overrides, ReadConfig, ServerConfig, StoreConfig};
+use crate::policy::problem::Problem;
 use crate::policy_files::{self, CONFIG_NAME, LoadError, Loaded};
 use crate::telemetry::{self, LogTarget};
+use crate::tls;
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -67,29 +69,58 @@ impl ServerOptions {
 
     /// Reads the file, if there is one, and applies what beats it.
     pub(super) fn load(&self) -> Result<ServerConfig, LoadError> {
-        // A variable that is set to nothing is as good as unset.
-        let store = self.store.as_deref().filter(|store| !store.is_empty());
-        let store = store.map(StoreConfig::parse).transpose();
-        let overrides = Overrides {
-            policies: self.policies.clone().filter(|path| !path.as_os_str().is_empty()),
-            listen: self.listen.clone().filter(|address| !address.is_empty()),
-            admin: self.admin.clone().filter(|address| !address.is_empty()),
-            control: self.control.clone().filter(|path| !path.is_empty()),
-            store: store.map_err(|message| LoadError::Unreadable(format!("the store cannot be read: {message}")))?,
-        };
+        let overrides = self.overrides()?;
         match self.file() {
             Some(path) => ServerConfig::load(&path, &overrides),
             None => ServerConfig::without_file(&overrides),
         }
     }
 
-    /// Reads the same, and the policies that it names.
-    pub(super) fn load_with_policies(&self) -> Result<(ServerConfig, Loaded), LoadError> {
-        let config = self.load()?;
-        let paths = std::slice::from_ref(&config.policies);
-        let (policies, footprint) = policy_files::read(paths, config.default_errors.clone());
-        let policies = policies?;
-        Ok((config, Loaded { policies, footprint }))
+    fn overrides(&self) -> Result<Overrides, LoadError> {
+        // A variable that is set to nothing is as good as unset.
+        let store = self.store.as_deref().filter(|store| !store.is_empty());
+        let store = store.map(StoreConfig::parse).transpose();
+        Ok(Overrides {
+            policies: self.policies.clone().filter(|path| !path.as_os_str().is_empty()),
+            listen: self.listen.clone().filter(|address| !address.is_empty()),
+            admin: self.admin.clone().filter(|address| !address.is_empty()),
+            control: self.control.clone().filter(|path| !path.is_empty()),
+            store: store.map_err(|message| LoadError::Unreadable(format!("the store cannot be read: {message}")))?,
+        })
+    }
+
+    /// Reads the same, and the policies that it names. All problems of both come together, with those
+    /// that `look` finds in what the configuration names.
+    pub(super) fn load_with_policies(
+        &self,
+        look: impl FnOnce(&ServerConfig) -> Vec<Problem>,
+    ) -> Result<(ServerConfig, Loaded), LoadError> {
+        let overrides = self.overrides()?;
+        let mut read = match self.file() {
+            Some(path) => ServerConfig::read(&path),
+            None => ReadConfig::from(ServerConfig::without_file(&Overrides::default())?),
+        };
+        if let Some(config) = &mut read.config {
+            config.apply(&overrides)?;
+        }
+        let mut problems = read.problems;
+        problems.extend(read.config.as_ref().map(look).unwrap_or_default());
+        let errors = read.config.as_ref().map(|config| config.default_errors.clone());
+        let paths: Vec<_> = overrides.policies.or(read.policies).into_iter().collect();
+        let (policies, footprint) = policy_files::read(&paths, errors.unwrap_or_default());
+        match (read.config, policies) {
+            (Some(config), Ok(policies)) if !problems.iter().any(Problem::is_error) => {
+                let config = ServerConfig {
+                    warnings: problems,
+                    ..config
+                };
+                Ok((config, Loaded { policies, footprint }))
+            }
+            (_, policies) => {
+                problems.extend(policies.err().map(LoadError::into_problems).unwrap_or_default());
+                Err(LoadError::Wrong(problems))
+            }
+        }
     }
 
     /// The file that is read, if there is one.
@@ -101,7 +132,7 @@ impl ServerOptions {
 
 impl Run {
     pub(super) fn execute(self) -> Exit {
-        let (config, loaded) = match self.options.load_with_policies() {
+        let (config, loaded) = match self.options.load_with_policies(tls::problems) {
             Ok(loaded) => loaded,
             Err(error) => return refuse_to_start(error),
         };

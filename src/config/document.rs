@@ -47,13 +47,13 @@ document! {
     /// The certificates of a listener.
     pub struct TlsDocument {
         /// The certificate chain as PEM, for every name that no other certificate has.
-        certificate: String,
+        certificate: Placed<String>,
         /// Its private key as PEM.
-        key: String,
+        key: Placed<String>,
         /// Further certificates. Clients get the one with the name that they ask for (SNI).
         certificates: Option<List<KeyPairDocument>>,
         /// The CAs of client certificates as PEM. Asks every client for one.
-        client_ca: Option<String>,
+        client_ca: Option<Placed<String>>,
         /// Revoked client certificates as PEM.
         client_crl: Option<Placed<String>>,
     }
@@ -61,9 +61,9 @@ document! {
     /// A certificate for the DNS names in it.
     pub struct KeyPairDocument {
         /// The certificate chain as PEM.
-        certificate: String,
+        certificate: Placed<String>,
         /// Its private key as PEM.
-        key: String,
+        key: Placed<String>,
     }
 
     /// Where operators connect.

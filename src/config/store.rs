@@ -1,14 +1,15 @@
 //! Where state is kept that replicas share, as configured. Connects to nothing.
 
 use std::fmt;
-use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::policy::decode::Placed;
-use crate::policy::document::{SecretDocument, SecretPlace, Text};
+use crate::policy::document::{SecretDocument, Text};
+use crate::policy::named::{FoundText, Named};
 use crate::policy::problem::Problems;
 use crate::policy::sources::Sources;
+use crate::policy::tls_material::{CaBundle, TlsIdentity};
 
 pub mod document;
 pub mod url;
@@ -58,24 +59,15 @@ pub struct RedisConfig {
 /// How TLS is spoken to a Redis.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedisTls {
-    /// The CAs of the server as PEM, if they are not those of the system.
-    pub ca: Option<Vec<u8>>,
+    /// The CAs of the server, if they are not those of the system.
+    pub ca: Option<CaBundle>,
     /// What this side shows.
-    pub client: Option<ClientIdentity>,
-}
-
-/// A client certificate and its key, as PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientIdentity {
-    /// The certificate chain.
-    pub certificate: Vec<u8>,
-    /// Its private key.
-    pub key: Secret<Vec<u8>>,
+    pub client: Option<TlsIdentity>,
 }
 
 /// A value that is never shown.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret<T = String>(T);
+pub struct Secret(String);
 
 impl Secret {
     /// The secret itself.
@@ -84,14 +76,7 @@ impl Secret {
     }
 }
 
-impl Secret<Vec<u8>> {
-    /// The secret itself.
-    pub fn expose_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl<T> fmt::Debug for Secret<T> {
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
     }
@@ -147,22 +132,18 @@ pub(super) fn check(
     match document {
         None | Some(StoreDocument::Memory) => Some(StoreConfig::Memory),
         Some(StoreDocument::Redis(redis)) => {
-            let mut reader = Reader {
-                base,
+            let mut reader = Reader(Named {
+                folder: base.to_owned(),
                 sources,
                 problems,
-            };
+            });
             let redis = reader.redis(*redis).map(Box::new);
             redis.map(StoreConfig::Redis)
         }
     }
 }
 
-struct Reader<'r> {
-    base: &'r Path,
-    sources: &'r dyn Sources,
-    problems: &'r mut Problems,
-}
+struct Reader<'r>(Named<'r>);
 
 impl Reader<'_> {
     fn redis(&mut self, document: RedisDocument) -> Option<RedisConfig> {
@@ -171,7 +152,7 @@ impl Reader<'_> {
         let tls = self.tls(&document);
         if let Some(timeout) = document.timeout.as_ref().filter(|t| t.value.0 > LONGEST_TIMEOUT) {
             let message = format!("a request waits for it: `{}s` at the most", LONGEST_TIMEOUT.as_secs());
-            self.problems.add(&timeout.span, message);
+            self.0.problems.add(&timeout.span, message);
         }
         let prefix = document.prefix.map(|prefix| self.prefix(prefix));
         let mut config = RedisConfig::at(url?);
@@ -182,14 +163,15 @@ impl Reader<'_> {
         if let Some(username) = document.username {
             self.said_once(config.username.is_some(), Some(&username), "user");
             if config.password.is_none() {
-                self.problems.add(&username.span, "`username` needs a password");
+                self.0.problems.add(&username.span, "`username` needs a password");
             }
             config.username = Some(username.value);
         }
         let of_tls = [&document.ca_file, &document.client_certificate, &document.client_key];
         for file in of_tls.into_iter().flatten().filter(|_| config.tls.is_none()) {
             let help = "write `rediss://`, or leave this out";
-            self.problems
+            self.0
+                .problems
                 .add_with_help(&file.span, "the URL is not one of TLS", help);
         }
         config.tls = config.tls.map(|_| tls);
@@ -199,24 +181,13 @@ impl Reader<'_> {
     }
 
     fn url(&mut self, text: &Placed<Text>) -> Option<RedisUrl> {
-        let (value, literal) = match &text.value {
-            Text::Literal(url) => (url.clone(), true),
-            Text::Variable { env, default } => {
-                let value = self.sources.variable(env).filter(|value| !value.is_empty());
-                let literal = value.is_none();
-                let Some(value) = value.or_else(|| default.clone()) else {
-                    self.problems
-                        .add(&text.span, format!("the variable `{env}` is not set"));
-                    return None;
-                };
-                (value, literal)
-            }
-        };
+        let FoundText { text: value, literal } = self.0.text(text)?;
         let url = value.parse::<RedisUrl>();
-        let url = url.map_err(|message| self.problems.add(&text.span, message)).ok()?;
+        let url = url.map_err(|message| self.0.problems.add(&text.span, message)).ok()?;
         if literal && url.password.is_some() {
             let help = "write `url: { env: NAME }`, or `password: { env: NAME }` beside a URL without one";
-            self.problems
+            self.0
+                .problems
                 .add_with_help(&text.span, "a password does not belong in a file of settings", help);
         }
         Some(url)
@@ -224,82 +195,28 @@ impl Reader<'_> {
 
     fn said_once<T>(&mut self, twice: bool, at: Option<&Placed<T>>, what: &str) {
         if let Some(at) = at.filter(|_| twice) {
-            self.problems.add(&at.span, format!("the URL has a {what} already"));
+            self.0.problems.add(&at.span, format!("the URL has a {what} already"));
         }
     }
 
     fn password(&mut self, place: &SecretDocument) -> Option<Secret> {
-        let (bytes, what) = match &place.value {
-            SecretPlace::Env { env } => {
-                let what = format!("the variable `{env}`");
-                let Some(value) = self.sources.variable(env) else {
-                    self.problems.add(&place.span, format!("{what} is not set"));
-                    return None;
-                };
-                (value.into_bytes(), what)
-            }
-            SecretPlace::File { file } => (self.file(file, &place.span)?, format!("the file `{file}`")),
-        };
-        let Ok(text) = String::from_utf8(bytes) else {
-            self.problems.add(&place.span, format!("{what} is not UTF-8"));
-            return None;
-        };
-        let text = text.strip_suffix('\n').unwrap_or(&text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        if text.is_empty() {
-            self.problems.add(&place.span, format!("{what} is empty"));
-            return None;
-        }
-        Some(Secret(text.to_owned()))
+        let text = String::from_utf8(self.0.secret(place)?);
+        text.map(Secret)
+            .map_err(|_| self.0.problems.add(&place.span, "the secret is not UTF-8"))
+            .ok()
     }
 
     fn tls(&mut self, document: &RedisDocument) -> RedisTls {
-        let ca = document.ca_file.as_ref().map(|file| self.certificates(file));
-        let certificate = document.client_certificate.as_ref().map(|file| self.certificates(file));
-        let key = document
-            .client_key
-            .as_ref()
-            .map(|file| self.file(&file.value, &file.span));
-        let one = document.client_certificate.as_ref().xor(document.client_key.as_ref());
-        if let Some(file) = one {
-            let message = "`client_certificate` and `client_key` need each other";
-            self.problems.add(&file.span, message);
-        }
+        let (certificate, key) = (document.client_certificate.as_ref(), document.client_key.as_ref());
         RedisTls {
-            ca: ca.flatten(),
-            client: certificate
-                .flatten()
-                .zip(key.flatten())
-                .map(|(certificate, key)| ClientIdentity {
-                    certificate,
-                    key: Secret(key),
-                }),
+            ca: document.ca_file.as_ref().and_then(|file| self.0.authorities(file)),
+            client: self.0.client_identity(certificate, key),
         }
-    }
-
-    fn certificates(&mut self, file: &Placed<String>) -> Option<Vec<u8>> {
-        let pem = self.file(&file.value, &file.span)?;
-        let mut blocks = x509_parser::pem::Pem::iter_from_buffer(&pem).filter_map(Result::ok);
-        if !blocks.any(|block| block.label == "CERTIFICATE" && block.parse_x509().is_ok()) {
-            self.problems
-                .add(&file.span, format!("the file `{}` has no certificate", file.value));
-            return None;
-        }
-        Some(pem)
-    }
-
-    fn file(&mut self, file: &str, span: &Range<usize>) -> Option<Vec<u8>> {
-        let read = self.sources.file(&self.base.join(file));
-        read.map_err(|error| {
-            self.problems
-                .add(span, format!("the file `{file}` cannot be read: {error}"));
-        })
-        .ok()
     }
 
     fn prefix(&mut self, prefix: Placed<String>) -> String {
         if let Err(message) = checked_prefix(&prefix.value) {
-            self.problems.add(&prefix.span, message);
+            self.0.problems.add(&prefix.span, message);
         }
         prefix.value
     }

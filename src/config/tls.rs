@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::document::TlsDocument;
-use crate::policy::decode::List;
-use crate::policy::problem::Problems;
+use crate::policy::decode::{List, Placed};
+use crate::policy::problem::{Place, Problems};
 
 /// The files of a TLS listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,18 +14,35 @@ pub struct TlsFiles {
     /// Further certificates, each for its own names.
     pub others: Vec<KeyPairFiles>,
     /// The CAs of client certificates.
-    pub client_ca: Option<PathBuf>,
+    pub client_ca: Option<NamedFile>,
     /// Revoked client certificates.
-    pub client_crl: Option<PathBuf>,
+    pub client_crl: Option<NamedFile>,
 }
 
 /// A certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPairFiles {
     /// The certificate chain.
-    pub certificate: PathBuf,
+    pub certificate: NamedFile,
     /// Its private key.
-    pub key: PathBuf,
+    pub key: NamedFile,
+}
+
+/// A file, and where it is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The value that names it.
+    pub place: Place,
+}
+
+impl NamedFile {
+    /// A file that no document names.
+    pub fn at(path: PathBuf) -> Self {
+        let place = Place::of_file(&path);
+        Self { path, place }
+    }
 }
 
 impl TlsFiles {
@@ -33,7 +50,8 @@ impl TlsFiles {
     pub fn paths(&self) -> Vec<PathBuf> {
         let pairs = std::iter::once(&self.pair).chain(&self.others);
         let pairs = pairs.flat_map(|pair| [&pair.certificate, &pair.key]);
-        pairs.chain(&self.client_ca).chain(&self.client_crl).cloned().collect()
+        let files = pairs.chain(&self.client_ca).chain(&self.client_crl);
+        files.map(|file| file.path.clone()).collect()
     }
 }
 
@@ -42,9 +60,13 @@ pub(super) fn check(document: TlsDocument, base: &Path, problems: &mut Problems)
     if let Some(crl) = document.client_crl.as_ref().filter(|_| document.client_ca.is_none()) {
         problems.add(&crl.span, "`client_crl` needs `client_ca`");
     }
-    let pair = |certificate: String, key: String| KeyPairFiles {
-        certificate: base.join(certificate),
-        key: base.join(key),
+    let file = |named: Placed<String>| NamedFile {
+        path: base.join(named.value),
+        place: Place::new(problems.source(), &named.span),
+    };
+    let pair = |certificate, key| KeyPairFiles {
+        certificate: file(certificate),
+        key: file(key),
     };
     let others = document.certificates.map(|List(others)| others).unwrap_or_default();
     TlsFiles {
@@ -53,7 +75,7 @@ pub(super) fn check(document: TlsDocument, base: &Path, problems: &mut Problems)
             .into_iter()
             .map(|other| pair(other.certificate, other.key))
             .collect(),
-        client_ca: document.client_ca.map(|file| base.join(file)),
-        client_crl: document.client_crl.map(|file| base.join(file.value)),
+        client_ca: document.client_ca.map(file),
+        client_crl: document.client_crl.map(file),
     }
 }

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::certificates::{Certificate, Listener};
 use super::files::{Access, File, is_public};
@@ -20,6 +19,7 @@ use crate::control::place;
 use crate::descriptors;
 use crate::jwks::KeySources;
 use crate::policy::sources::Sources;
+use crate::policy::tls_material::{PemFile, certificates, parse};
 use crate::policy::{PolicySet, UpstreamAddress};
 use crate::policy_files::OsSources;
 use crate::policy_files::footprint::Footprint;
@@ -94,17 +94,22 @@ fn note(path: &Path, named: bool, files: &mut Vec<File>) {
 fn file(path: &Path, named: bool) -> Option<File> {
     let access = access(path)?;
     let content = if named { OsSources.file(path).ok()? } else { Vec::new() };
-    let certificates = CertificateDer::pem_slice_iter(&content).filter_map(|der| certificate(&der.ok()?));
+    let name = path.display().to_string();
+    let found = certificates(PemFile {
+        name: &name,
+        bytes: &content,
+    });
+    let found = found.unwrap_or_default();
     Some(File {
         secret: named && !is_public(&content),
-        certificates: certificates.collect(),
+        certificates: found.iter().filter_map(|(_, der)| certificate(der)).collect(),
         access,
         path: path.to_owned(),
     })
 }
 
 fn certificate(der: &CertificateDer<'_>) -> Option<Certificate> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let certificate = parse(der)?;
     Some(Certificate {
         authority: certificate.is_ca(),
         ends: certificate.validity().not_after.timestamp(),
@@ -129,7 +134,11 @@ pub(super) fn listeners(config: &ServerConfig) -> Vec<Listener> {
         if let Some(Err(found)) = listener.tls.as_ref().map(TlsListener::open) {
             listeners.push(Listener {
                 address: listener.address.to_string(),
-                problems: found.each().to_vec(),
+                problems: found
+                    .each()
+                    .iter()
+                    .map(|problem| problem.message().to_owned())
+                    .collect(),
             });
         }
     }

@@ -14,16 +14,16 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio::task::spawn_blocking;
 
 use super::discovery;
 use super::timing::{freshness, server_time};
 use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, is_protected, same_origin};
 use crate::policy::sources::Sources;
+use crate::policy::tls_material::CaBundle;
 use crate::policy_files::OsSources;
+use crate::system_roots;
 
 /// How long one fetch may take, the document of the issuer included.
 pub const FETCH_TIME: Duration = Duration::from_secs(5);
@@ -197,8 +197,12 @@ fn cause(error: &dyn std::error::Error) -> String {
 }
 
 /// A client that keeps no connection from one fetch to the next: minutes lie between them.
-async fn connect(ca: Option<Vec<u8>>) -> Result<HttpClient, String> {
-    let roots = spawn_blocking(move || roots(ca.as_deref())).await;
+async fn connect(ca: Option<CaBundle>) -> Result<HttpClient, String> {
+    let roots = spawn_blocking(move || match ca {
+        Some(ca) => ca.roots(),
+        None => system_roots::authorities().roots(),
+    });
+    let roots = roots.await;
     let roots = roots.map_err(|error| error.to_string())?;
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -212,14 +216,4 @@ async fn connect(ca: Option<Vec<u8>>) -> Result<HttpClient, String> {
         .build();
     let mut builder = Client::builder(TokioExecutor::new());
     Ok(builder.pool_max_idle_per_host(0).build(connector))
-}
-
-fn roots(ca: Option<&[u8]>) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let certificates: Vec<CertificateDer<'static>> = match ca {
-        Some(pem) => CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect(),
-        None => rustls_native_certs::load_native_certs().certs,
-    };
-    roots.add_parsable_certificates(certificates);
-    roots
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,10 @@ use http::HeaderName;
 use super::decode::{Entries, FromNode, List, Placed};
 use super::document::{
     AllowedAmbiguity, CaseReading, ContentTypesDocument, CredentialsMode, ErrorsDocument, PathsDocument,
-    PolicyDocument, SecretDocument, SecretPlace, TenantDocument, Text,
+    PolicyDocument, TenantDocument,
 };
 use super::internal_key::InternalKeys;
+use super::named::Named;
 use super::problem::{Problem, Problems, Source};
 use super::route::check_literal;
 use super::router::Router;
@@ -59,7 +60,12 @@ pub fn parse(source: &Arc<Source>, sources: &dyn Sources) -> Result<Policy, Vec<
             warnings: problems.into_sorted(),
             ..policy
         }),
-        _ => Err(problems.into_sorted()),
+        _ => {
+            if !problems.has_errors() {
+                problems.add(&(0..0), "the policy cannot be read");
+            }
+            Err(problems.into_sorted())
+        }
     }
 }
 
@@ -291,64 +297,13 @@ impl Checker<'_> {
         read
     }
 
-    /// Reads a text that may come from the environment.
-    fn text(&mut self, text: &Placed<Text>) -> Option<String> {
-        match &text.value {
-            Text::Literal(text) => Some(text.clone()),
-            Text::Variable { env, default } => {
-                let value = self.sources.variable(env).filter(|value| !value.is_empty());
-                let value = value.or_else(|| default.clone());
-                if value.is_none() {
-                    self.problems
-                        .add(&text.span, format!("the variable `{env}` is not set"));
-                }
-                value
-            }
-        }
-    }
-
-    /// Reads a secret, without one newline at its end.
-    fn secret(&mut self, place: &SecretDocument) -> Option<Vec<u8>> {
-        let (bytes, what) = match &place.value {
-            SecretPlace::Env { env } => {
-                let value = self.sources.variable(env).map(String::into_bytes);
-                if value.is_none() {
-                    let help = format!("set `{env}`, or take the secret from a file");
-                    self.problems
-                        .add_with_help(&place.span, format!("the variable `{env}` is not set"), help);
-                }
-                (value?, format!("the variable `{env}`"))
-            }
-            SecretPlace::File { file } => (self.file(file, &place.span)?, format!("the file `{file}`")),
-        };
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        if bytes.is_empty() {
-            self.problems.add(&place.span, format!("{what} is empty"));
-            return None;
-        }
-        Some(bytes.to_vec())
-    }
-
-    /// A relative path starts at the folder of the policy.
-    fn place(&self, path: &str) -> PathBuf {
+    /// Reads what the policy names. A relative path starts at the folder of the policy.
+    fn named(&mut self) -> Named<'_> {
         let folder = Path::new(&self.problems.source().name).parent();
-        folder.unwrap_or(Path::new("")).join(path)
-    }
-
-    /// Reads a file.
-    fn file(&mut self, path: &str, span: &Range<usize>) -> Option<Vec<u8>> {
-        match self.sources.file(&self.place(path)) {
-            Ok(bytes) if bytes.is_empty() => {
-                self.problems.add(span, format!("the file `{path}` is empty"));
-                None
-            }
-            Ok(bytes) => Some(bytes),
-            Err(error) => {
-                self.problems
-                    .add(span, format!("the file `{path}` cannot be read: {error}"));
-                None
-            }
+        Named {
+            folder: folder.unwrap_or(Path::new("")).to_owned(),
+            sources: self.sources,
+            problems: self.problems,
         }
     }
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::masks::without_user;
+use super::tls_material::CaBundle;
+
 /// What OIDC Discovery 1.0, 4 appends to the name of an issuer.
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
@@ -18,8 +21,8 @@ pub struct RemoteKeys {
     pub refresh: Duration,
     /// How long its keys serve after the last fetch that went well.
     pub max_stale: Duration,
-    /// The CAs of its server as PEM; `None` for those of the system.
-    pub ca: Option<Vec<u8>>,
+    /// The CAs of its server; `None` for those of the system.
+    pub ca: Option<CaBundle>,
     /// The file with the bearer token for the server of [`RemoteKeys::url`], and no other.
     pub bearer_token_file: Option<PathBuf>,
     /// Whether keys may come over plain http from another machine.
@@ -66,7 +69,7 @@ impl RemoteKeys {
 
 /// Keys come over TLS, or from this machine, or where the policy says aloud that they may not.
 pub fn check_url(url: &str, allow_http: bool) -> Result<Uri, String> {
-    let unreadable = || format!("`{}` is no URL", url.escape_debug());
+    let unreadable = || format!("`{}` is no URL", without_user(url).escape_debug());
     let uri: Uri = url.parse().map_err(|_| unreadable())?;
     let authority = uri.authority().ok_or_else(unreadable)?;
     if authority.as_str().contains('@') {
@@ -81,7 +84,7 @@ pub fn check_url(url: &str, allow_http: bool) -> Result<Uri, String> {
         Some("http") => {
             Err("keys over plain http can be replaced on the way: use https, or say `allow_http: true`".into())
         }
-        _ => Err(format!("`{url}` is neither https nor http")),
+        _ => Err(format!("`{}` is neither https nor http", without_user(url))),
     }
 }
 

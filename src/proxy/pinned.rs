@@ -20,16 +20,16 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::policy::client_identity::ClientIdentity;
+use crate::policy::tls_material::{CaBundle, TlsIdentity};
 use crate::tls::client_certificate;
 
 /// Connects to a service, and finds out whether it has the id.
@@ -44,8 +44,8 @@ impl Pinned {
     /// Trusts these CAs to vouch for this id, and shows this certificate if it is asked for one.
     pub(super) fn new(
         id: &str,
-        ca: &[u8],
-        client: Option<&ClientIdentity>,
+        ca: &CaBundle,
+        client: Option<&TlsIdentity>,
         host: &str,
         within: Duration,
     ) -> std::result::Result<Self, String> {
@@ -53,7 +53,7 @@ impl Pinned {
         let provider = Arc::new(ring::default_provider());
         let verifier = HasId {
             id: id.to_owned(),
-            roots: roots(ca).map_err(|error| unusable(&error))?,
+            roots: ca.roots(),
             provider: Arc::clone(&provider),
         };
         let builder = ClientConfig::builder_with_provider(provider)
@@ -64,10 +64,8 @@ impl Pinned {
         let mut config = match client {
             None => builder.with_no_client_auth(),
             Some(client) => {
-                let chain = client.chain().iter().cloned().map(CertificateDer::from).collect();
-                let key = PrivateKeyDer::try_from(client.key().to_vec()).map_err(|error| unusable(&error))?;
-                let config = builder.with_client_auth_cert(chain, key);
-                config.map_err(|error| unusable(&error))?
+                let shown = SingleCertAndKey::from(CertifiedKey::clone(client.certified()));
+                builder.with_client_cert_resolver(Arc::new(shown))
             }
         };
         // A resumed session would be verified by nobody.
@@ -105,15 +103,6 @@ impl L4Connect for Pinned {
             ),
         }
     }
-}
-
-fn roots(pem: &[u8]) -> std::result::Result<RootCertStore, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| rustls::Error::General(error.to_string()))?;
-        roots.add(certificate)?;
-    }
-    Ok(roots)
 }
 
 /// Takes certificates that the CAs vouch for and that have exactly this id (SPIFFE X.509-SVID, 5.2).

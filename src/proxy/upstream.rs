@@ -11,16 +11,14 @@ use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
 use pingora::upstreams::peer::{HttpPeer, Scheme};
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use x509_parser::parse_x509_certificate;
 
 use super::exchange::Plain;
 use super::pinned::Pinned;
-use crate::policy::client_identity::ClientIdentity;
+use crate::policy::tls_material::{CaBundle, TlsIdentity};
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
+use crate::system_roots;
 
 /// How often names are resolved.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
@@ -88,13 +86,13 @@ impl Peer {
         options.idle_timeout = Some(IDLE);
         options.max_h2_streams = H2_STREAMS;
         options.ca = match &upstream.ca {
-            Some(pem) => Some(authorities(pem)?),
+            Some(ca) => Some(for_engine(ca)),
             None => (scheme == UpstreamScheme::Https).then(system_authorities),
         };
         template.client_cert_key = upstream.client.as_ref().map(shown);
         template.group_key = group(upstream);
-        if let (Some(id), UpstreamAddress::Network { host, .. }) = (&upstream.spiffe_id, &upstream.address) {
-            let ca = upstream.ca.as_deref().unwrap_or_default();
+        let pinned = (&upstream.spiffe_id, &upstream.address, &upstream.ca);
+        if let (Some(id), UpstreamAddress::Network { host, .. }, Some(ca)) = pinned {
             let pinned = Pinned::new(id, ca, upstream.client.as_ref(), host, upstream.connect_timeout)?;
             template.options.custom_l4 = Some(Arc::new(pinned));
             // It brings TLS with it.
@@ -210,38 +208,22 @@ fn network(scheme: UpstreamScheme, host: &str, port: u16) -> (HttpPeer, Option<N
     (peer, name)
 }
 
-/// The CAs of the system, read when the first service needs them. The engine would read them at
-/// each start, for nothing in most cases.
+/// The CAs of the system. The engine would read them at each start, for nothing in most cases.
 fn system_authorities() -> Arc<[WrappedX509]> {
     static FOUND: OnceLock<Arc<[WrappedX509]>> = OnceLock::new();
-    let found = FOUND.get_or_init(|| {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "CAs of the system cannot be read");
-        }
-        let parsed = found.certs.iter().filter(|der| parse_x509_certificate(der).is_ok());
-        let parsed: Arc<[_]> = parsed.map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect();
-        if parsed.is_empty() {
-            tracing::warn!("the system has no CAs: no https service without `ca_file` can be reached");
-        }
-        parsed
-    });
-    Arc::clone(found)
+    Arc::clone(FOUND.get_or_init(|| for_engine(system_roots::authorities())))
 }
 
-fn authorities(pem: &[u8]) -> Result<Arc<[WrappedX509]>, String> {
-    let mut found = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let der = certificate.map_err(|_| "the CA file of a service is unreadable")?;
-        // The engine panics on what it cannot parse.
-        parse_x509_certificate(&der).map_err(|_| "the CA file of a service is unreadable")?;
-        found.push(WrappedX509::new(der.to_vec(), parse_x509));
-    }
-    Ok(found.into())
+/// The engine panics on what it cannot parse; what is in a bundle it can.
+fn for_engine(ca: &CaBundle) -> Arc<[WrappedX509]> {
+    ca.iter()
+        .map(|der| WrappedX509::new(der.to_vec(), parse_x509))
+        .collect()
 }
 
-fn shown(client: &ClientIdentity) -> Arc<CertKey> {
-    Arc::new(CertKey::new(client.chain().to_vec(), client.key().to_vec()))
+fn shown(client: &TlsIdentity) -> Arc<CertKey> {
+    let chain = client.chain().iter().map(|der| der.to_vec()).collect();
+    Arc::new(CertKey::new(chain, client.key().secret_der().to_vec()))
 }
 
 /// The pool tells connections apart neither by their CA nor, but for its serial number, by the
@@ -251,7 +233,9 @@ fn group(upstream: &Upstream) -> u64 {
     let mut hasher = DefaultHasher::new();
     upstream.ca.hash(&mut hasher);
     let client = upstream.client.as_ref();
-    client.map(|client| (client.chain(), client.key())).hash(&mut hasher);
+    client
+        .map(|client| (client.chain(), client.key().secret_der()))
+        .hash(&mut hasher);
     upstream.spiffe_id.hash(&mut hasher);
     hasher.finish()
 }

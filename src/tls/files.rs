@@ -1,12 +1,10 @@
 //! The files of a listener, read and checked: every problem at once, or all that is needed.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::CertificateRevocationListDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
@@ -14,27 +12,32 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
 use super::names::ByName;
-use crate::config::{KeyPairFiles, TlsFiles};
+use crate::config::{KeyPairFiles, NamedFile, TlsFiles};
+use crate::policy::problem::Problem;
+use crate::policy::tls_material::{CaBundle, Fault, PemFile, Side, TlsIdentity, certificates, parse, revocations};
+use crate::read_file::{MAX_PEM_BYTES, read_file};
 
 /// Everything that is wrong with the files of a listener.
 #[derive(Debug)]
-pub struct TlsProblems(Vec<String>);
+pub struct TlsProblems(pub(super) Vec<Problem>);
 
 impl TlsProblems {
-    /// A single one.
-    pub(super) fn one(problem: String) -> Self {
-        Self(vec![problem])
+    /// TLS itself that cannot be set up with files that are fine.
+    pub(super) fn of(files: &TlsFiles, error: &dyn fmt::Display) -> Self {
+        let place = files.pair.certificate.place.clone();
+        Self(vec![Problem::new(place, format!("TLS cannot be set up: {error}"))])
     }
 
-    /// Each of them, lowercase and with values in backticks.
-    pub fn each(&self) -> &[String] {
+    /// Each of them.
+    pub fn each(&self) -> &[Problem] {
         &self.0
     }
 }
 
 impl fmt::Display for TlsProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("; "))
+        let each: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&each.join("; "))
     }
 }
 
@@ -56,7 +59,7 @@ pub(super) fn read(files: &TlsFiles, now: i64) -> Result<Material, TlsProblems> 
     };
     let certificates = reader.certificates(files);
     let verifier = match &files.client_ca {
-        Some(ca) => reader.verifier(ca, files.client_crl.as_deref()).map(Some),
+        Some(ca) => reader.verifier(ca, files.client_crl.as_ref()).map(Some),
         None => Some(None),
     };
     match (certificates, verifier) {
@@ -72,7 +75,7 @@ pub(super) fn read(files: &TlsFiles, now: i64) -> Result<Material, TlsProblems> 
 /// Reads on after a problem, to find the others.
 struct Reader {
     now: i64,
-    problems: Vec<String>,
+    problems: Vec<Problem>,
 }
 
 /// A certificate with its key, its names, and its end.
@@ -83,8 +86,24 @@ struct Pair {
 }
 
 impl Reader {
-    fn note<T>(&mut self, result: Result<T, String>) -> Option<T> {
-        result.map_err(|problem| self.problems.push(problem)).ok()
+    fn add(&mut self, file: &NamedFile, message: impl Into<String>) {
+        self.problems.push(Problem::new(file.place.clone(), message));
+    }
+
+    fn note(&mut self, file: &NamedFile, fault: Fault) {
+        let problem = Problem::new(file.place.clone(), fault.message);
+        self.problems.push(problem.help(fault.help));
+    }
+
+    fn file(&mut self, file: &NamedFile) -> Option<Vec<u8>> {
+        let read = read_file(&file.path, MAX_PEM_BYTES);
+        read.map_err(|error| {
+            self.add(
+                file,
+                format!("the file `{}` cannot be read: {error}", file.path.display()),
+            );
+        })
+        .ok()
     }
 
     /// All certificates, and when the first of them expires.
@@ -100,17 +119,15 @@ impl Reader {
         for (files, pair) in others {
             let pair = pair?;
             expires = expires.min(pair.expires);
-            let path = files.certificate.display();
+            let path = files.certificate.path.display();
             if pair.names.is_empty() {
-                self.problems.push(format!(
-                    "the certificate in `{path}` has no DNS name that a client could ask for"
-                ));
+                let message = format!("the certificate in `{path}` has no DNS name that a client could ask for");
+                self.add(&files.certificate, message);
             }
             for name in &pair.names {
                 if !by_name.add(name, &pair.certificate) {
-                    self.problems.push(format!(
-                        "`{name}` of the certificate in `{path}` is the name of another one too"
-                    ));
+                    let message = format!("`{name}` of the certificate in `{path}` is the name of another one too");
+                    self.add(&files.certificate, message);
                 }
             }
         }
@@ -118,108 +135,97 @@ impl Reader {
     }
 
     fn pair(&mut self, files: &KeyPairFiles) -> Option<Pair> {
-        let path = files.certificate.display();
-        let chain = certificates(&files.certificate);
-        let chain = self.note(chain);
-        let key = private_key(&files.key);
-        let key = self.note(key);
+        let (chain, key) = (self.file(&files.certificate), self.file(&files.key));
         let (chain, key) = (chain?, key?);
-        let leaf = chain.first().and_then(|leaf| parse(leaf));
-        let names = leaf.as_ref().map(dns_names).unwrap_or_default();
-        let expires = leaf.map(|leaf| leaf.validity().not_after.timestamp());
-        let expires = self.note(expires.ok_or_else(|| format!("the certificate in `{path}` is unreadable")))?;
-        if expires < self.now {
-            self.problems.push(format!("the certificate in `{path}` has expired"));
-        }
-        let certificate = CertifiedKey::new(chain, key);
-        let matches = certificate.keys_match().map_err(|_| {
-            let key = files.key.display();
-            format!("the private key in `{key}` does not belong to the certificate in `{path}`")
-        });
-        self.note(matches)?;
+        let [chain_name, key_name] = [&files.certificate, &files.key].map(|file| file.path.display().to_string());
+        let chain = PemFile {
+            name: &chain_name,
+            bytes: &chain,
+        };
+        let key = PemFile {
+            name: &key_name,
+            bytes: &key,
+        };
+        self.expired(files, chain);
+        let identity = match TlsIdentity::parse(chain, key) {
+            Ok(identity) => identity,
+            Err(faults) => {
+                for (side, fault) in faults {
+                    let file = match side {
+                        Side::Certificate => &files.certificate,
+                        Side::Key => &files.key,
+                    };
+                    self.note(file, fault);
+                }
+                return None;
+            }
+        };
+        let leaf = identity.leaf()?;
         Some(Pair {
-            certificate: Arc::new(certificate),
-            names,
-            expires,
+            names: dns_names(&leaf),
+            expires: leaf.validity().not_after.timestamp(),
+            certificate: Arc::clone(identity.certified()),
         })
+    }
+
+    fn expired(&mut self, files: &KeyPairFiles, chain: PemFile<'_>) {
+        let found = certificates(chain).unwrap_or_default();
+        let leaf = found.first().and_then(|(_, leaf)| parse(leaf));
+        if leaf.is_some_and(|leaf| leaf.validity().not_after.timestamp() < self.now) {
+            let message = format!("the certificate in `{}` has expired", chain.name);
+            self.add(&files.certificate, message);
+        }
     }
 
     /// Asks for a certificate without insisting. One that does not verify ends the handshake; with
     /// revocation lists, so does one of a CA that none of the lists is for.
-    fn verifier(&mut self, ca: &Path, crl: Option<&Path>) -> Option<Arc<dyn ClientCertVerifier>> {
-        let roots = authorities(ca, self.now);
-        let roots = self.note(roots);
-        let lists = crl.map(revocations).transpose();
-        let lists = self.note(lists);
+    fn verifier(&mut self, ca: &NamedFile, crl: Option<&NamedFile>) -> Option<Arc<dyn ClientCertVerifier>> {
+        let roots = self.authorities(ca);
+        let lists = match crl {
+            Some(crl) => self.lists(crl),
+            None => Some(Vec::new()),
+        };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots?), provider)
             .allow_unauthenticated()
-            .with_crls(lists?.unwrap_or_default());
+            .with_crls(lists?);
         let built = builder.build().map_err(|error| {
-            let ca = ca.display();
-            match crl {
-                Some(crl) => format!(
-                    "client certificates cannot be verified with `{ca}` and `{}`: {error}",
-                    crl.display()
-                ),
-                None => format!("client certificates cannot be verified with `{ca}`: {error}"),
-            }
+            let file = crl.unwrap_or(ca);
+            let path = file.path.display();
+            self.add(
+                file,
+                format!("client certificates cannot be verified with `{path}`: {error}"),
+            );
         });
-        self.note(built)
+        built.ok()
     }
-}
 
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = read_file(path)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(format!("`{}` has no certificate as PEM", path.display())),
+    /// The CAs in a file; at least one of them has not expired.
+    fn authorities(&mut self, file: &NamedFile) -> Option<RootCertStore> {
+        let bytes = self.file(file)?;
+        let name = file.path.display().to_string();
+        let bundle = CaBundle::parse(PemFile {
+            name: &name,
+            bytes: &bytes,
+        });
+        let bundle = bundle.map_err(|fault| self.note(file, fault)).ok()?;
+        let ends = |ca: X509Certificate<'_>| ca.validity().not_after.timestamp();
+        if !bundle.iter().filter_map(|ca| parse(ca)).any(|ca| ends(ca) >= self.now) {
+            self.add(file, format!("every CA in `{name}` has expired"));
+            return None;
+        }
+        Some(bundle.roots())
     }
-}
 
-fn private_key(path: &Path) -> Result<Arc<dyn rustls::sign::SigningKey>, String> {
-    let shown = path.display();
-    let key = PrivateKeyDer::from_pem_slice(&read_file(path)?);
-    let key = key.map_err(|_| format!("`{shown}` has no private key as PEM"))?;
-    rustls::crypto::ring::sign::any_supported_type(&key)
-        .map_err(|_| format!("the private key in `{shown}` is of no supported type"))
-}
-
-/// The CAs in a file; at least one of them has not expired.
-fn authorities(path: &Path, now: i64) -> Result<RootCertStore, String> {
-    let shown = path.display();
-    let mut roots = RootCertStore::empty();
-    let mut alive = false;
-    for certificate in certificates(path)? {
-        alive |= parse(&certificate).is_some_and(|ca| ca.validity().not_after.timestamp() >= now);
-        roots
-            .add(certificate)
-            .map_err(|error| format!("`{shown}` has an unusable CA: {error}"))?;
+    fn lists(&mut self, file: &NamedFile) -> Option<Vec<CertificateRevocationListDer<'static>>> {
+        let bytes = self.file(file)?;
+        let name = file.path.display().to_string();
+        let lists = revocations(PemFile {
+            name: &name,
+            bytes: &bytes,
+        });
+        lists.map_err(|fault| self.note(file, fault)).ok()
     }
-    match alive {
-        true => Ok(roots),
-        false => Err(format!("every CA in `{shown}` has expired")),
-    }
-}
-
-fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-    let pem = read_file(path)?;
-    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(format!("`{}` has no revocation list as PEM", path.display())),
-    }
-}
-
-fn parse<'d>(der: &'d CertificateDer<'_>) -> Option<X509Certificate<'d>> {
-    x509_parser::parse_x509_certificate(der)
-        .ok()
-        .map(|(_, certificate)| certificate)
 }
 
 fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {

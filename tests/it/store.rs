@@ -10,6 +10,7 @@ use bytes::Bytes;
 use sidegate::{
     config::{StoreConfig, store::RedisConfig},
     fingerprint::Fingerprint,
+    policy::tls_material::{CaBundle, PemFile},
     quota::Rate,
     revocation::{Revocation, Target, Token},
     store::{Claim, RecordKey, Store},
@@ -332,7 +333,13 @@ fn through_a_socket() {
 fn with_tls_and_a_password() {
     let redis = Redis::secured();
     let trusting = |config: &mut RedisConfig| {
-        config.tls.as_mut().unwrap().ca = Some(certificates::pki().ca.clone().into());
+        config.tls.as_mut().unwrap().ca = Some(
+            CaBundle::parse(PemFile {
+                name: "ca.crt",
+                bytes: certificates::pki().ca.as_bytes(),
+            })
+            .unwrap(),
+        );
     };
     let (one, other) = (
         Replica::with(&redis.url(), trusting),

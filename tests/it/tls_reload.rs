@@ -190,7 +190,7 @@ fn what_does_not_check_out_leaves_the_old_one_in_force_and_every_problem_is_told
         ("ca.crt", "no PEM", "has no certificate as PEM"),
         ("ca.crl", "no PEM either", "has no revocation list as PEM"),
         ("server.crt", &expired.chain, "has expired"),
-        ("server.key", "", "has no private key as PEM"),
+        ("server.key", "x", "has no private key as PEM"),
     ] {
         it.write(&[(name, text)], "failure");
         assert!(it.gateway.log_text().contains(problem), "{problem}");

@@ -76,7 +76,7 @@ fn files_that_are_no_identity_are_found_before_the_start() {
         (
             "https://x",
             "client_certificate: one.crt, client_key: two.key",
-            "the private key does not belong to the certificate in `one.crt`",
+            "the private key in `two.key` does not belong to the certificate in `one.crt`",
         ),
         (
             "https://x",

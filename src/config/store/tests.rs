@@ -102,11 +102,11 @@ fn every_problem_of_a_store_is_told() {
         ),
         (
             "redis: { url: 'rediss://h', ca_file: text }",
-            "the file `text` has no certificate",
+            "the file `text` has no certificate as PEM",
         ),
         (
             "redis: { url: 'rediss://h', client_key: text }",
-            "`client_certificate` and `client_key` need each other",
+            "`client_key` needs `client_certificate`",
         ),
         (
             "redis: { url: 'redis://h', timeout: 0s }",

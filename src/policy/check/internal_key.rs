@@ -36,7 +36,7 @@ impl Checker<'_> {
     fn digest(&mut self, key: &Placed<KeyDocument>) -> Option<[u8; 32]> {
         match (&key.value.secret, &key.value.sha256) {
             (Some(place), None) => {
-                let secret = self.secret(place)?;
+                let secret = self.named().secret(place)?;
                 if secret.len() < MIN_KEY_BYTES {
                     let found = secret.len();
                     let message = format!("the key has {found} bytes; at least {MIN_KEY_BYTES} are needed");

@@ -119,7 +119,7 @@ impl Checker<'_> {
                 jwks: None,
                 oidc: None,
             } => {
-                let secret = self.secret(&place)?;
+                let secret = self.named().secret(&place)?;
                 if secret.starts_with(b"-----BEGIN") {
                     let message = "the secret is a PEM file, whose key may be known to all";
                     self.problems
@@ -134,7 +134,7 @@ impl Checker<'_> {
                 jwks: None,
                 oidc: None,
             } => {
-                let text = self.file(&pem.file.value, &pem.file.span)?;
+                let text = self.named().file(&pem.file.value, &pem.file.span)?;
                 let set = keys::pem::parse(&text, algorithms);
                 self.key(set, &pem.file.span, algorithms)?
             }
@@ -183,7 +183,7 @@ impl Checker<'_> {
     fn jwks(&mut self, jwks: Placed<JwksDocument>, algorithms: &[Algorithm]) -> Option<(KeyRing, Option<RemoteKeys>)> {
         match (&jwks.value.file, &jwks.value.url) {
             (Some(file), None) => {
-                let json = self.file(&file.value, &file.span)?;
+                let json = self.named().file(&file.value, &file.span)?;
                 let set = self.jwks_file(&json, file, algorithms)?;
                 Some((KeyRing::holding(set), None))
             }

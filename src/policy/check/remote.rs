@@ -9,6 +9,7 @@ use super::{Checker, period};
 use crate::policy::decode::{Period, Placed};
 use crate::policy::document::values::OidcOptionsDocument;
 use crate::policy::document::{JwksDocument, OidcDocument};
+use crate::policy::masks::without_user;
 use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, discovery_url, is_protected};
 
 /// How long keys serve after the last fetch that went well.
@@ -37,8 +38,8 @@ impl Checker<'_> {
             bearer_token_file: jwks.bearer_token_file,
             allow_http: jwks.allow_http.unwrap_or(false),
         };
-        let url = self.text(&place);
-        let place = url.map(|url| (KeyPlace::Set { url }, place.span));
+        let url = self.named().text(&place);
+        let place = url.map(|url| (KeyPlace::Set { url: url.text }, place.span));
         self.remote(place, options)
     }
 
@@ -64,14 +65,15 @@ impl Checker<'_> {
             self.problems.add(&oidc.span, "`issuer` is missing here");
             return None;
         };
-        let issuer = self.text(named);
+        let issuer = self.named().text(named).map(|issuer| issuer.text);
         if let Some(issuer) = issuer.as_ref().filter(|issuer| *issuer != tokens_of) {
+            let issuer = without_user(issuer);
             let message = format!("these are the keys of `{issuer}`, and the tokens are those of `{tokens_of}`");
             self.problems
                 .add_with_help(&named.span, message, format!("write `issuer: {issuer}`"));
         }
         let base = url.as_ref().unwrap_or(named);
-        let text = self.text(base);
+        let text = self.named().text(base).map(|url| url.text);
         if text.as_ref().is_some_and(|text| text.contains(['?', '#'])) {
             self.problems.add(&base.span, "an issuer has no query and no fragment");
         }
@@ -83,19 +85,21 @@ impl Checker<'_> {
     }
 
     fn remote(&mut self, place: Option<(KeyPlace, Range<usize>)>, options: Options) -> Option<RemoteKeys> {
-        let ca = options.ca_file.as_ref().and_then(|file| self.certificates_file(file));
+        let ca = options.ca_file.as_ref().and_then(|file| self.named().authorities(file));
         let (refresh, max_stale) = self.periods(options.refresh, options.max_stale);
+        let bearer_token_file = options.bearer_token_file.as_ref();
+        let token_place = bearer_token_file.map(|file| self.named().place(&file.value));
         let (place, span) = place?;
         let remote = RemoteKeys {
             place,
             refresh,
             max_stale,
             ca,
-            bearer_token_file: options.bearer_token_file.as_ref().map(|file| self.place(&file.value)),
+            bearer_token_file: token_place,
             allow_http: options.allow_http,
         };
         match check_url(remote.url(), options.allow_http) {
-            Ok(uri) => self.bearer_token(&uri, options.bearer_token_file.as_ref()),
+            Ok(uri) => self.bearer_token(&uri, bearer_token_file),
             Err(message) => {
                 self.problems.add(&span, message);
                 return None;
@@ -121,7 +125,7 @@ impl Checker<'_> {
     /// A token is read by whoever can read what is sent.
     fn bearer_token(&mut self, uri: &Uri, file: Option<&Placed<String>>) {
         let Some(file) = file else { return };
-        self.file(&file.value, &file.span);
+        self.named().file(&file.value, &file.span);
         if !is_protected(uri) {
             self.problems.add(
                 &file.span,

@@ -5,19 +5,17 @@ use std::time::Duration;
 use http::Uri;
 
 use super::Checker;
-use crate::policy::client_identity::{ClientIdentity, IdentityProblem};
 use crate::policy::document::UpstreamDocument;
+use crate::policy::masks::without_user;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 
 impl Checker<'_> {
     pub(super) fn upstream(&mut self, upstream: &UpstreamDocument) -> Option<Upstream> {
-        let url = self.text(&upstream.url);
-        let ca = match &upstream.ca_file {
-            Some(file) => self.certificates_file(file),
-            None => None,
-        };
-        let client = self.client_identity(upstream);
-        let address = match address(&url?) {
+        let mut named = self.named();
+        let url = named.text(&upstream.url);
+        let ca = upstream.ca_file.as_ref().and_then(|file| named.authorities(file));
+        let client = named.client_identity(upstream.client_certificate.as_ref(), upstream.client_key.as_ref());
+        let address = match address(&url?.text) {
             Ok(address) => address,
             Err(message) => {
                 let help = "write `http://host:port`, `https://…`, `h2c://…` or `unix:/path`";
@@ -56,55 +54,6 @@ impl Checker<'_> {
                 .add_with_help(&id.span, "`spiffe_id` needs `ca_file`", help);
         }
     }
-
-    fn client_identity(&mut self, upstream: &UpstreamDocument) -> Option<ClientIdentity> {
-        let (certificate, key) = match (&upstream.client_certificate, &upstream.client_key) {
-            (None, None) => return None,
-            (Some(certificate), Some(key)) => (certificate, key),
-            (Some(lonely), None) => {
-                self.problems
-                    .add(&lonely.span, "`client_certificate` needs `client_key`");
-                return None;
-            }
-            (None, Some(lonely)) => {
-                self.problems
-                    .add(&lonely.span, "`client_key` needs `client_certificate`");
-                return None;
-            }
-        };
-        let chain = self.file(&certificate.value, &certificate.span);
-        let pem = self.file(&key.value, &key.span);
-        let (place, message) = match ClientIdentity::parse(&chain?, &pem?) {
-            Ok(identity) => return Some(identity),
-            Err(IdentityProblem::NoCertificate) => {
-                let message = format!("the file `{}` has no certificate", certificate.value);
-                (certificate, message)
-            }
-            Err(IdentityProblem::NoKey) => (key, format!("the file `{}` has no private key", key.value)),
-            Err(IdentityProblem::Mismatch) => {
-                let message = format!(
-                    "the private key does not belong to the certificate in `{}`",
-                    certificate.value
-                );
-                (key, message)
-            }
-        };
-        self.problems.add(&place.span, message);
-        None
-    }
-
-    /// A file with at least one certificate as PEM.
-    pub(super) fn certificates_file(&mut self, file: &crate::policy::decode::Placed<String>) -> Option<Vec<u8>> {
-        let pem = self.file(&file.value, &file.span)?;
-        let found = x509_parser::pem::Pem::iter_from_buffer(&pem)
-            .filter_map(Result::ok)
-            .any(|block| block.label == "CERTIFICATE" && block.parse_x509().is_ok());
-        if !found {
-            self.problems
-                .add(&file.span, format!("the file `{}` has no certificate", file.value));
-        }
-        found.then_some(pem)
-    }
 }
 
 /// SPIFFE ID, 2: a trust domain in lower case, and segments that every reader takes for one.
@@ -127,10 +76,10 @@ fn address(url: &str) -> Result<UpstreamAddress, String> {
     if let Some(path) = url.strip_prefix("unix:") {
         return match path.starts_with('/') {
             true => Ok(UpstreamAddress::Unix(path.into())),
-            false => Err(format!("`{url}` is no absolute path of a socket")),
+            false => Err(format!("`{}` is no absolute path of a socket", without_user(url))),
         };
     }
-    let unreadable = || format!("`{url}` is no URL of a service");
+    let unreadable = || format!("`{}` is no URL of a service", without_user(url));
     let uri: Uri = url.parse().map_err(|_| unreadable())?;
     let (scheme, default_port) = match uri.scheme_str() {
         Some("http") => (UpstreamScheme::Http, 80),

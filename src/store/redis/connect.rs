@@ -15,6 +15,7 @@ use redis::{
 
 use crate::config::store::RedisConfig;
 use crate::config::store::url::{Address, HostPort, Servers};
+use crate::policy::tls_material::CaBundle;
 
 /// How long one server may take to be connected to. Requests do not wait for that.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -249,10 +250,10 @@ impl Connector {
         let tls = self.config.tls.as_ref()?;
         Some(TlsCertificates {
             client_tls: tls.client.as_ref().map(|client| ClientTlsConfig {
-                client_cert: client.certificate.clone(),
-                client_key: client.key.expose_bytes().to_vec(),
+                client_cert: client.chain_pem(),
+                client_key: client.key_pem(),
             }),
-            root_cert: tls.ca.clone(),
+            root_cert: tls.ca.as_ref().map(CaBundle::pem),
         })
     }
 }

@@ -1,0 +1,155 @@
+//! Reads what a document names: texts and secrets from variables, files, PEM. One reader for
+//! policies and `sidegate.yaml`; each problem stands at the value that names the thing.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::decode::Placed;
+use super::document::{SecretDocument, SecretPlace, Text};
+use super::problem::Problems;
+use super::sources::Sources;
+use super::tls_material::{CaBundle, Fault, PemFile, Side, TlsIdentity};
+
+/// Reads what one document names.
+pub struct Named<'n> {
+    /// The folder that relative paths start at.
+    pub folder: PathBuf,
+    /// Where variables and files come from.
+    pub sources: &'n dyn Sources,
+    /// Where problems go.
+    pub problems: &'n mut Problems,
+}
+
+/// A text, and where it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundText {
+    /// The text.
+    pub text: String,
+    /// Whether it stands in the document itself.
+    pub literal: bool,
+}
+
+impl Named<'_> {
+    /// Reads a text that may come from the environment.
+    pub fn text(&mut self, text: &Placed<Text>) -> Option<FoundText> {
+        let (found, literal) = match &text.value {
+            Text::Literal(text) => (Some(text.clone()), true),
+            Text::Variable { env, default } => {
+                let value = self.sources.variable(env).filter(|value| !value.is_empty());
+                let literal = value.is_none();
+                if literal && default.is_none() {
+                    self.problems
+                        .add(&text.span, format!("the variable `{env}` is not set"));
+                }
+                (value.or_else(|| default.clone()), literal)
+            }
+        };
+        found.map(|text| FoundText { text, literal })
+    }
+
+    /// Reads a secret, without one newline at its end.
+    pub fn secret(&mut self, place: &SecretDocument) -> Option<Vec<u8>> {
+        let (bytes, what) = match &place.value {
+            SecretPlace::Env { env } => {
+                let value = self.sources.variable(env).map(String::into_bytes);
+                if value.is_none() {
+                    let help = format!("set `{env}`, or take the secret from a file");
+                    self.problems
+                        .add_with_help(&place.span, format!("the variable `{env}` is not set"), help);
+                }
+                (value?, format!("the variable `{env}`"))
+            }
+            SecretPlace::File { file } => (self.file(file, &place.span)?, format!("the file `{file}`")),
+        };
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        if bytes.is_empty() {
+            self.problems.add(&place.span, format!("{what} is empty"));
+            return None;
+        }
+        Some(bytes.to_vec())
+    }
+
+    /// Where a path leads.
+    pub fn place(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// Reads a file that is not empty.
+    pub fn file(&mut self, path: &str, span: &Range<usize>) -> Option<Vec<u8>> {
+        let message = match self.sources.file(&self.place(path)) {
+            Ok(bytes) if !bytes.is_empty() => return Some(bytes),
+            Ok(_) => format!("the file `{path}` is empty"),
+            Err(error) => format!("the file `{path}` cannot be read: {error}"),
+        };
+        self.problems.add(span, message);
+        None
+    }
+
+    /// Reads the CAs in a file.
+    pub fn authorities(&mut self, file: &Placed<String>) -> Option<CaBundle> {
+        let bytes = self.file(&file.value, &file.span)?;
+        let parsed = CaBundle::parse(PemFile {
+            name: &file.value,
+            bytes: &bytes,
+        });
+        parsed.map_err(|fault| self.note(&file.span, fault)).ok()
+    }
+
+    /// Reads `client_certificate` and `client_key`, which need each other.
+    pub fn client_identity(
+        &mut self,
+        certificate: Option<&Placed<String>>,
+        key: Option<&Placed<String>>,
+    ) -> Option<TlsIdentity> {
+        let (certificate, key) = match (certificate, key) {
+            (None, None) => return None,
+            (Some(certificate), Some(key)) => (certificate, key),
+            (Some(lonely), None) => {
+                self.problems
+                    .add(&lonely.span, "`client_certificate` needs `client_key`");
+                return None;
+            }
+            (None, Some(lonely)) => {
+                self.problems
+                    .add(&lonely.span, "`client_key` needs `client_certificate`");
+                return None;
+            }
+        };
+        let chain = self.file(&certificate.value, &certificate.span);
+        let bytes = self.file(&key.value, &key.span);
+        let (chain, bytes) = (chain?, bytes?);
+        let chain = PemFile {
+            name: &certificate.value,
+            bytes: &chain,
+        };
+        let private = PemFile {
+            name: &key.value,
+            bytes: &bytes,
+        };
+        let faults = match TlsIdentity::parse(chain, private) {
+            Ok(identity) => return Some(identity),
+            Err(faults) => faults,
+        };
+        for (side, fault) in faults {
+            let named = match side {
+                Side::Certificate => certificate,
+                Side::Key => key,
+            };
+            self.note(&named.span, fault);
+        }
+        None
+    }
+
+    fn note(&mut self, span: &Range<usize>, fault: Fault) {
+        self.problems.add_with_help(span, fault.message, fault.help);
+    }
+}
+
+impl std::fmt::Debug for Named<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Named")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
