@@ -113,6 +113,14 @@ impl Policy {
         }
     }
 
+    /// The same as a route.
+    pub fn route_for(&self, path: &str, method: &Method) -> Option<&Route> {
+        match self.find(path, method) {
+            Found::Route(index) => self.routes.get(index),
+            Found::OtherMethods | Found::Nothing => None,
+        }
+    }
+
     /// The route that a service whose router ignores case comes to.
     pub fn find_in_any_case(&self, path: &str, method: &Method) -> Found {
         match self.below_prefix_in_any_case(path) {

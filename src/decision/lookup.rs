@@ -83,7 +83,7 @@ pub(super) fn find(
 }
 
 /// Many routers ignore case. Unless the service tells `Jobs` from `jobs`, a path must lead to the same
-/// route in any case.
+/// route in any case, and to the same policy.
 fn check_case(
     policies: &PolicySet,
     (index, policy): (usize, &Policy),
@@ -92,13 +92,22 @@ fn check_case(
     request: &RequestFacts<'_>,
 ) -> Result<(), Rejection> {
     let is_lower = reading.is_ascii() && !reading.bytes().any(|byte| byte.is_ascii_uppercase());
-    if policy.case == PathCase::Exact || (is_lower && !policies.has_capitals()) {
+    if is_lower && !policies.has_capitals() {
         return Ok(());
     }
     let same = |path: &str| {
-        let folds = policy.case == PathCase::Insensitive;
-        policies.select_in_any_case(request.host(), path) == Some(index)
-            && (folds || policy.find_in_any_case(path, request.method) == found)
+        let selected = policies.select_in_any_case(request.host(), path);
+        if selected != Some(index) {
+            let other = selected.and_then(|index| policies.get(index));
+            return policy.case == PathCase::Exact && other.is_some_and(|other| other.case == PathCase::Exact);
+        }
+        match policy.case {
+            PathCase::Exact => true,
+            PathCase::Unambiguous => policy.find_in_any_case(path, request.method) == found,
+            // Guarded routes match in any case and open ones as they are written: an open one must not
+            // take the place of another that asks for more.
+            PathCase::Insensitive => !is_open(policy, found) || policy.find_in_any_case(path, request.method) == found,
+        }
     };
     let same = match reading.contains(FOLDING) {
         true => same(&with_ascii_letters(reading)),
@@ -107,6 +116,13 @@ fn check_case(
     let cause = "the path leads to another route where case is ignored";
     same.then_some(())
         .ok_or_else(|| Rejection::because(Reason::PathAmbiguous, cause))
+}
+
+fn is_open(policy: &Policy, found: Found) -> bool {
+    match found {
+        Found::Route(route) => policy.routes.get(route).is_none_or(Route::is_open),
+        Found::OtherMethods | Found::Nothing => false,
+    }
 }
 
 fn with_ascii_letters(path: &str) -> String {

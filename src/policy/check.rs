@@ -25,7 +25,6 @@ use super::{ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy, TenantRule
 use crate::request::is_host;
 use crate::request::path::Allowance;
 
-mod case;
 mod crossing;
 mod headers;
 mod internal_key;

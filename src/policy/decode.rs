@@ -112,7 +112,10 @@ impl FromNode for bool {
 impl FromNode for u32 {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
-            Value::Number(text) => text.parse().or_else(|_| expected(node, "a whole number", problems)),
+            // Programs differ in what `0571` and `1_000` are.
+            Value::Number(text) if text == "0" || !text.starts_with(['0', '+']) => {
+                text.parse().or_else(|_| expected(node, "a whole number", problems))
+            }
             _ => expected(node, "a whole number", problems),
         }
     }
@@ -196,6 +199,9 @@ impl<T: FromNode> FromNode for Switch<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
             Value::Text(text) if text == "off" => Ok(Self::Off),
+            Value::Text(text) if text.eq_ignore_ascii_case("off") => {
+                Err(problems.add_with_help(&node.span, format!("unknown word `{text}`"), "write `off`"))
+            }
             _ => T::from_node(node, problems).map(Self::On),
         }
     }

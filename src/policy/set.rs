@@ -10,6 +10,7 @@ use super::sources::Sources;
 use super::token_cache::TokenCache;
 use super::{ErrorStyle, PathCase, Policy, check};
 
+mod case;
 mod table;
 
 use table::Table;
@@ -53,7 +54,13 @@ impl PolicySet {
             let warnings = policies.into_iter().flat_map(|policy| policy.warnings);
             return Err(warnings.chain(problems).collect());
         }
-        Ok(Self::new(policies, default_errors))
+        let mut set = Self::new(policies, default_errors);
+        for (index, warning) in case::open_in_another_case(&set) {
+            if let Some(policy) = set.policies.get_mut(index) {
+                policy.warnings.push(warning);
+            }
+        }
+        Ok(set)
     }
 
     fn new(policies: Vec<Policy>, default_errors: ErrorStyle) -> Self {

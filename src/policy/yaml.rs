@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, Location, MergeKeyPolicy, Spanned, Tagged};
 
 use super::problem::{Problems, Reported};
 
@@ -73,7 +73,13 @@ pub fn read(problems: &mut Problems) -> Option<Node> {
         return None;
     }
     match parse(text) {
-        Ok(node) => Some(node),
+        Ok((node, tags)) => {
+            for (at, tag) in tags {
+                let message = format!("a value has the tag `{tag}`, and tags are not read");
+                problems.add_with_help(&at, message, "leave the tag out");
+            }
+            Some(node)
+        }
         Err(error) => {
             let error = error.without_snippet();
             let at = error.location().map_or(0..0, |location| bytes(&location, text));
@@ -92,22 +98,34 @@ pub fn read(problems: &mut Problems) -> Option<Node> {
 /// The values of a text, if it is YAML.
 pub fn tree(text: &str) -> Option<Node> {
     let short = text.len() <= MAX_FILE_BYTES;
-    short.then(|| parse(text).ok()).flatten()
+    short.then(|| parse(text).ok()).flatten().map(|(node, _)| node)
 }
 
-fn parse(text: &str) -> Result<Node, serde_saphyr::Error> {
+/// A tag and the place of the value that has it.
+type Tag = (Range<usize>, String);
+
+/// Reads values and tags. Merge keys are an error: programs differ in what they merge, and a key that
+/// is there twice would not show.
+fn parse(text: &str) -> Result<(Node, Vec<Tag>), serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::Error,
         strict_booleans: true,
         budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_events: 2 * MAX_NODES, max_depth: 32 },
     };
-    serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options).map(|raw| place(raw, text))
+    let raw = serde_saphyr::from_str_with_options::<Spanned<Tagged<Raw>>>(text, options)?;
+    let mut tags = Vec::new();
+    let node = place(raw, text, &mut tags);
+    Ok((node, tags))
 }
 
 fn syntax_error(error: &serde_saphyr::Error, at: &Range<usize>, problems: &mut Problems) -> Reported {
     let message = explain(error);
     if matches!(error, serde_saphyr::Error::MultipleDocuments { .. }) {
         problems.add_with_help(at, "the file has more than one document", "write one policy a file")
+    } else if matches!(error, serde_saphyr::Error::MergeKeyNotAllowed { .. }) {
+        let help = "write the fields out; `*name` stands for a whole value";
+        problems.add_with_help(at, "the merge key `<<` is not read", help)
     } else if message.contains("tab") {
         problems.add_with_help(at, message, "indent with spaces")
     } else if message.contains("flow") || message.contains("unexpected character") {
@@ -129,8 +147,8 @@ enum Raw {
     Bool(bool),
     Number,
     Text(String),
-    Sequence(Vec<Spanned<Raw>>),
-    Mapping(Vec<(Spanned<String>, Spanned<Raw>)>),
+    Sequence(Vec<Spanned<Tagged<Raw>>>),
+    Mapping(Vec<(Spanned<Tagged<String>>, Spanned<Tagged<Raw>>)>),
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -197,22 +215,27 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
-fn place(raw: Spanned<Raw>, text: &str) -> Node {
+/// Turns places into bytes, and collects tags.
+fn place(raw: Spanned<Tagged<Raw>>, text: &str, tags: &mut Vec<Tag>) -> Node {
     let defined = whole(&raw.defined, text);
     let span = first_line(whole(&raw.referenced, text), text);
-    let value = match raw.value {
+    let Tagged(value, tag) = raw.value;
+    tags.extend(tag.map(|tag| (span.clone(), tag)));
+    let value = match value {
         Raw::Null => Value::Null,
         Raw::Bool(value) => Value::Bool(value),
         // A digest of digits only looks like a number; what was written is what counts.
         Raw::Number => Value::Number(text.get(defined.clone()).unwrap_or_default().trim().to_owned()),
         Raw::Text(value) => Value::Text(value),
-        Raw::Sequence(items) => Value::Sequence(items.into_iter().map(|item| place(item, text)).collect()),
+        Raw::Sequence(items) => Value::Sequence(items.into_iter().map(|item| place(item, text, tags)).collect()),
         Raw::Mapping(entries) => Value::Mapping(
             entries
                 .into_iter()
                 .map(|(key, value)| {
                     let at = bytes(&key.referenced, text);
-                    ((key.value, at), place(value, text))
+                    let Tagged(key, tag) = key.value;
+                    tags.extend(tag.map(|tag| (at.clone(), tag)));
+                    ((key, at), place(value, text, tags))
                 })
                 .collect(),
         ),
@@ -313,6 +336,38 @@ mod tests {
             let problem = parse(text).1.remove(0);
             assert!(problem.message().contains(message), "{text:?}: {problem}");
             assert!(problem.fix().unwrap().contains(help), "{text:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn merge_key_is_a_problem_wherever_it_stands() {
+        for text in [
+            "a: { <<: { b: 1 }, c: 2 }\n",
+            "<<: { b: 1 }\n",
+            "x: &x { b: 1 }\na: { <<: *x }\n",
+            "x: &x { b: 1 }\na:\n  - <<: [*x, *x]\n    b: 2\n",
+        ] {
+            let (node, problems) = parse(text);
+            assert!(node.is_none(), "{text}");
+            assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+            assert_eq!(problems[0].message(), "the merge key `<<` is not read", "{text}");
+        }
+    }
+
+    #[test]
+    fn tag_is_a_problem_at_its_value() {
+        for (text, tagged) in [
+            ("a: !!binary cHVibGlj\n", 1),
+            ("a: !ENV b\n", 1),
+            ("!x a: b\n", 1),
+            ("a: !!pairs [b]\n", 1),
+            ("a: !x { b: !y c }\n", 2),
+            ("a: [!!str 1, b]\n", 1),
+            ("a: '!x'\n", 0),
+        ] {
+            let problems = parse(text).1;
+            assert_eq!(problems.len(), tagged, "{text}: {problems:?}");
+            assert!(problems.iter().all(Problem::is_error), "{text}");
         }
     }
 

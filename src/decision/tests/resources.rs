@@ -167,6 +167,32 @@ fn path_that_leads_to_another_route_in_another_case_is_rejected() {
 }
 
 #[test]
+fn open_route_takes_no_path_of_another_open_route_in_another_case() {
+    let text = "version: 1\nservice: s\nprefix: /p\nupstream: { url: 'http://127.0.0.1:1' }\n\
+         paths: { case_insensitive: true }\n\
+         internal_key: { keys: [{ name: jobs, secret: { env: JOBS_KEY } }] }\n\
+         routes:\n\
+         \x20 - { path: /*, auth: public }\n\
+         \x20 - { path: /login, methods: [POST], auth: public, content_types: [application/json] }\n\
+         \x20 - { path: /maybe, auth: { any: [internal_key, public] } }\n\
+         \x20 - { path: /jobs/*, auth: internal_key }\n";
+    let policies = parse(&[text]).unwrap();
+    for (line, want) in [
+        ("POST /p/login", "content_type_unsupported"),
+        ("POST /p/Login", "path_ambiguous"),
+        ("POST /P/LOGIN/", "path_ambiguous"),
+        ("POST /P/login", "content_type_unsupported"),
+        ("GET /p/Login", "allow"),
+        ("GET /p/Maybe", "path_ambiguous"),
+        ("GET /p/Other", "allow"),
+        ("GET /p/Jobs/x", "credential_missing"),
+    ] {
+        let line = request(line).body("text/plain", Body::Sized(2));
+        assert_eq!(line.outcome(&policies), want, "{line:?}");
+    }
+}
+
+#[test]
 fn path_that_leads_to_another_policy_in_another_case_is_rejected() {
     const EXACT: &str = "paths: { case: exact }\n";
     const INSENSITIVE: &str = "paths: { case_insensitive: true }\n";
@@ -183,7 +209,9 @@ fn path_that_leads_to_another_policy_in_another_case_is_rejected() {
         // A service that ignores case may be behind both policies.
         (INSENSITIVE, "", "/Wallet/x", "path_ambiguous"),
         ("", EXACT, "/Wallet/x", "path_ambiguous"),
-        (EXACT, "", "/Wallet/x", "allow"),
+        (EXACT, "", "/Wallet/x", "path_ambiguous"),
+        (EXACT, EXACT, "/Wallet/x", "allow"),
+        (EXACT, INSENSITIVE, "/Wallet/x", "credential_missing"),
         ("", INSENSITIVE, "/Wallet/x", "credential_missing"),
     ] {
         let policies = parse(&[&policy("/", outer, "public"), &policy("/wallet", inner, "internal_key")]);

@@ -47,7 +47,6 @@ impl Checker<'_> {
         }
         let routes: Vec<_> = documents.into_iter().filter_map(|d| self.route(d, context)).collect();
         self.conflicts(&routes, context.case);
-        self.open_in_another_case(&routes, context.case);
         self.quotas_agree(&routes);
         routes
     }

@@ -386,7 +386,7 @@ fn guarded_route_that_is_open_in_another_case_is_warned_of_where_case_is_exact()
         )
     };
     for (paths, open, want) in [
-        ("paths: { case: exact }\n", OPEN, Some("`/ADMIN/x/x` is open by `/*`")),
+        ("paths: { case: exact }\n", OPEN, Some("`/ADMIN/x/X` is open by `/*`")),
         (
             "paths: { case: exact }\n",
             "  - { path: /*, methods: [GET], auth: public }\n",
@@ -415,6 +415,61 @@ fn guarded_route_that_is_open_in_another_case_is_warned_of_where_case_is_exact()
         assert!(
             warnings.iter().all(|warning| warning.contains(want.unwrap())),
             "{warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn each_way_to_be_open_in_another_case_is_warned_of() {
+    let policy = |rest: &str, routes: &[&str]| {
+        let routes: String = routes.iter().map(|route| format!("  - {{ {route} }}\n")).collect();
+        format!(
+            "version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\npaths: {{ case: exact }}\n{rest}\
+             internal_key: {{ keys: [{{ name: jobs, secret: {{ env: JOBS_KEY }} }}] }}\nroutes:\n{routes}"
+        )
+    };
+    let (open, key) = ("auth: public", "auth: internal_key");
+    for (guarded, other, warned) in [
+        (
+            "path: /admin, methods: [POST, GET]",
+            "path: '/{x}', methods: [GET]",
+            true,
+        ),
+        ("path: /admin", "path: /*, methods: [POST]", true),
+        ("path: /admin", "path: /Admin", true),
+        ("path: /admin/*", "path: /Admin/stats", true),
+        ("path: /admin/*", "path: /ADMIN/stats/*", true),
+        ("path: /a/b/c", "path: /A/B/c", true),
+        ("path: /admin, methods: [POST]", "path: /*, methods: [GET]", false),
+        ("path: /admin/*", "path: /admin/open/*", false),
+        ("path: /admin", "path: /other", false),
+        ("path: '/{id}'", "path: /open", false),
+        ("path: /7", "path: /*", false),
+    ] {
+        let text = policy("", &[&format!("{guarded}, {key}"), &format!("{other}, {open}")]);
+        let policies = parse(&[&text]).unwrap();
+        assert_eq!(
+            policies.warnings().count(),
+            usize::from(warned),
+            "{guarded} beside {other}"
+        );
+    }
+    for (inner, outer, warned) in [
+        ("prefix: /api\n", "", true),
+        ("prefix: /api\n", "prefix: /API\n", true),
+        ("prefix: /api\nhosts: [a]\n", "hosts: [b]\n", false),
+        ("prefix: /api\nhosts: ['*.a']\n", "", true),
+        ("prefix: /api\n", "prefix: /other\n", false),
+    ] {
+        let texts = [
+            policy(inner, &[&format!("path: /*, {key}")]),
+            policy(outer, &[&format!("path: /*, {open}")]),
+        ];
+        let policies = parse(&[&texts[0], &texts[1]]).unwrap();
+        assert_eq!(
+            policies.warnings().count(),
+            usize::from(warned),
+            "{inner:?} beside {outer:?}"
         );
     }
 }
