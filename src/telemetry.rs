@@ -1,6 +1,8 @@
 //! What operators see: log lines and metrics.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 use tracing::Metadata;
@@ -17,7 +19,7 @@ pub mod access_log;
 pub mod lines;
 pub mod metrics;
 
-use lines::{Lines, Writing};
+use lines::{Lines, LostLines, Writing};
 
 /// Where log lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,20 +105,29 @@ impl LogTarget {
         }
     }
 
-    /// Writes lines. Nothing can be done if they cannot be written.
-    fn write(self, lines: &[u8]) {
-        let _ = match self {
-            Self::Stdout => io::stdout().lock().write_all(lines),
-            Self::Stderr => io::stderr().lock().write_all(lines),
+    /// Opens it for lines, without a buffer that would hide what cannot be written.
+    fn open(self) -> io::Result<File> {
+        let descriptor = match self {
+            Self::Stdout => io::stdout().as_fd().try_clone_to_owned(),
+            Self::Stderr => io::stderr().as_fd().try_clone_to_owned(),
         };
+        descriptor.map(File::from)
     }
+}
+
+/// Says on standard error that the log has an outage. If that fails as well, the metric says it.
+fn complain(error: &io::Error) {
+    let _ = writeln!(
+        io::stderr().lock(),
+        "sidegate: the log cannot be written: {error}; requests are served, and lines that are lost are counted in `sidegate_access_log_write_errors_total`"
+    );
 }
 
 /// Starts logging, until what it returns is dropped. Each of so many threads may leave many access
 /// lines without waiting for another.
 pub fn start(config: LogConfig, target: LogTarget, threads: usize) -> io::Result<Writing> {
-    let dropped = lines::dropped().map_err(io::Error::other)?;
-    let (lines, writing) = Lines::start(threads, dropped, move |lines| target.write(lines))?;
+    let lost = LostLines::new().map_err(io::Error::other)?;
+    let (lines, writing) = Lines::start(threads, lost, target.open()?, complain)?;
     // A second start finds a log already, and leaves it.
     let _ = LOG.set((lines.clone(), config.format));
     let level: LevelFilter = config.level.as_str().parse().unwrap_or(LevelFilter::INFO);

@@ -1,7 +1,7 @@
 //! Lines on their way to standard output. Threads leave them in buffers, and one thread writes
 //! them, whole and in large pieces. Whoever leaves a line does not depend on whoever reads it.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -53,7 +53,7 @@ struct Shared {
     /// Whether it is not to wait for others.
     hurry: AtomicBool,
     ending: AtomicBool,
-    dropped: IntCounter,
+    lost: LostLines,
 }
 
 /// On cache lines of its own, so that threads do not slow each other down.
@@ -82,20 +82,39 @@ pub struct Writing {
     done: Receiver<()>,
 }
 
-/// The counter of lines that were dropped.
-pub fn dropped() -> Result<IntCounter, prometheus::Error> {
-    IntCounter::new(
-        "sidegate_access_log_dropped_total",
-        "Lines of the log that were dropped, since nobody read them fast enough.",
-    )
+/// Counts lines that no reader gets.
+#[derive(Debug, Clone)]
+pub struct LostLines {
+    /// Lines for which there was no room.
+    pub dropped: IntCounter,
+    /// Lines that standard output refused.
+    pub unwritten: IntCounter,
+}
+
+impl LostLines {
+    /// Begins to count.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            dropped: IntCounter::new(
+                "sidegate_access_log_dropped_total",
+                "Lines of the log that were dropped, since nobody read them fast enough.",
+            )?,
+            unwritten: IntCounter::new(
+                "sidegate_access_log_write_errors_total",
+                "Lines of the log that could not be written to standard output.",
+            )?,
+        })
+    }
 }
 
 impl Lines {
-    /// Starts to write lines. As many threads as are said have a buffer of their own.
+    /// Starts to write lines. As many threads as are said have a buffer of their own. `complain` hears
+    /// why lines cannot be written, once for each outage.
     pub fn start(
         threads: usize,
-        dropped: IntCounter,
-        write: impl FnMut(&[u8]) + Send + 'static,
+        lost: LostLines,
+        out: impl Write + Send + 'static,
+        complain: impl FnMut(&io::Error) + Send + 'static,
     ) -> io::Result<(Self, Writing)> {
         let shared = Arc::new(Shared {
             buffers: (0..threads.max(1)).map(|_| Buffer::default()).collect(),
@@ -105,13 +124,16 @@ impl Lines {
             waiting: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
             ending: AtomicBool::new(false),
-            dropped,
+            lost,
         });
         let (hold, done): (Sender<()>, _) = channel();
         let writer = Writer {
-            write,
+            out,
+            complain,
             taken: Vec::new(),
             told: false,
+            outage: None,
+            torn: false,
         };
         let of_writer = Arc::clone(&shared);
         let thread = thread::Builder::new().name("log".into()).spawn(move || {
@@ -144,7 +166,7 @@ impl Lines {
         let before = buffer.len();
         let after = before + line.len();
         if after > self.shared.room {
-            self.shared.dropped.inc();
+            self.shared.lost.dropped.inc();
             return;
         }
         buffer.extend_from_slice(line);
@@ -159,7 +181,7 @@ impl Lines {
     pub fn leave_at_once(&self, line: &[u8]) {
         let mut at_once = self.shared.at_once.lock();
         if at_once.lines.len() + line.len() > LEAST_ROOM {
-            self.shared.dropped.inc();
+            self.shared.lost.dropped.inc();
             return;
         }
         at_once.lines.extend_from_slice(line);
@@ -176,9 +198,9 @@ impl Lines {
         }
     }
 
-    /// The lines that were dropped.
-    pub fn dropped(&self) -> &IntCounter {
-        &self.shared.dropped
+    /// The lines that no reader gets.
+    pub fn lost(&self) -> &LostLines {
+        &self.shared.lost
     }
 
     /// Wakes the writer, unless it is awake and will see the line anyway.
@@ -223,15 +245,20 @@ impl Shared {
     }
 }
 
-struct Writer<W> {
-    write: W,
+struct Writer<W, C> {
+    out: W,
+    complain: C,
     /// What is being written. Empty, it takes the place of a buffer that is not.
     taken: Vec<u8>,
     /// Whether it was told that lines were dropped.
     told: bool,
+    /// How many lines could not be written since the last one that could.
+    outage: Option<u64>,
+    /// Whether only the beginning of the last line was written.
+    torn: bool,
 }
 
-impl<W: FnMut(&[u8])> Writer<W> {
+impl<W: Write, C: FnMut(&io::Error)> Writer<W, C> {
     fn run(mut self, shared: &Shared) {
         loop {
             shared.sleep();
@@ -243,7 +270,7 @@ impl<W: FnMut(&[u8])> Writer<W> {
             self.write_at_once(shared);
             for Buffer(buffer) in &shared.buffers {
                 std::mem::swap(&mut *buffer.lock(), &mut self.taken);
-                self.write_taken();
+                self.write_taken(&shared.lost);
             }
             self.tell(shared);
             if ending {
@@ -261,27 +288,76 @@ impl<W: FnMut(&[u8])> Writer<W> {
         std::mem::swap(&mut at_once.lines, &mut self.taken);
         let left = at_once.left;
         drop(at_once);
-        self.write_taken();
+        self.write_taken(&shared.lost);
         let mut at_once = shared.at_once.lock();
         (at_once.written, at_once.stuck) = (left, false);
         shared.progress.notify_all();
     }
 
-    fn write_taken(&mut self) {
+    fn write_taken(&mut self, lost: &LostLines) {
         if !self.taken.is_empty() {
-            (self.write)(&self.taken);
+            self.write_lines(lost);
         }
         self.taken.clear();
         self.taken.shrink_to(KEPT);
     }
 
+    /// Writes what was taken. Lines that cannot be written are counted, and the others go on.
+    fn write_lines(&mut self, lost: &LostLines) {
+        match self
+            .end_torn_line()
+            .and_then(|()| write_all(&mut self.out, &self.taken))
+        {
+            Ok(()) => {
+                if let Some(lines) = self.outage.take() {
+                    tracing::warn!(lines, "lines of the log could not be written, and are lost");
+                }
+            }
+            Err((written, error)) => {
+                let (begun, rest) = self.taken.split_at_checked(written).unwrap_or_default();
+                self.torn = begun.last().map_or(self.torn, |last| *last != b'\n');
+                let lines = memchr::memchr_iter(b'\n', rest).count() as u64;
+                lost.unwritten.inc_by(lines);
+                if self.outage.is_none() {
+                    (self.complain)(&error);
+                }
+                self.outage = Some(self.outage.unwrap_or_default() + lines);
+            }
+        }
+    }
+
+    /// Ends a line that was written in part, so that the next one is a line of its own.
+    fn end_torn_line(&mut self) -> Result<(), (usize, io::Error)> {
+        if self.torn {
+            write_all(&mut self.out, b"\n")?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+
     /// Says the first time that lines were dropped; the counter says the rest.
     fn tell(&mut self, shared: &Shared) {
-        if !self.told && shared.dropped.get() > 0 {
+        if !self.told && shared.lost.dropped.get() > 0 {
             self.told = true;
             tracing::warn!("lines of the log were dropped: whoever reads them is too slow");
         }
     }
+}
+
+/// Writes everything, or says how many bytes were written until it failed. Output that has no room
+/// for the moment is waited for, as one that blocks.
+fn write_all(out: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match out.write(rest) {
+            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(GATHER),
+            Err(error) => return Err((written, error)),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use crate::policy::token_cache::Lookup;
 
 mod children;
 mod keys;
+#[cfg(target_os = "linux")]
+mod process;
 mod requests;
 mod shared;
 mod store;
@@ -16,7 +18,7 @@ pub use requests::{At, PolicyMetrics};
 pub use shared::SharedStateMetrics;
 pub use store::StoreMetrics;
 
-use super::lines;
+use super::lines::LostLines;
 use requests::RequestVectors;
 
 /// The label of a request that no policy or route takes.
@@ -137,14 +139,14 @@ impl Metrics {
         let version = env!("CARGO_PKG_VERSION");
         let options = Opts::new("sidegate_build_info", "The version that runs.").const_label("version", version);
         register(&self.registry, Gauge::with_opts(options)?)?.set(1.0);
-        let dropped = match super::log() {
-            Some((lines, _)) => lines.dropped().clone(),
-            None => lines::dropped()?,
+        let lost = match super::log() {
+            Some((lines, _)) => lines.lost().clone(),
+            None => LostLines::new()?,
         };
-        register(&self.registry, dropped)?;
+        register(&self.registry, lost.dropped)?;
+        register(&self.registry, lost.unwritten)?;
         #[cfg(target_os = "linux")]
-        self.registry
-            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        self.registry.register(Box::new(process::Process::new()))?;
         Ok(())
     }
 

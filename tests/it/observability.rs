@@ -420,6 +420,38 @@ fn a_log_that_nobody_reads_stops_nothing() {
     assert_eq!(format!("{lost}"), format!("{}", sent + 2 - kept));
 }
 
+/// Requests are served while the log cannot be written; that is counted, and said once.
+#[track_caller]
+fn assert_serves_without_a_log(gateway: &Gateway) {
+    let lost = || gateway.metric("sidegate_access_log_write_errors_total", &[]).unwrap();
+    eventually("a line that cannot be written is counted", || {
+        gateway.allowed(&good());
+        lost() > 0.0
+    });
+    let before = lost();
+    eventually("further ones are", || {
+        gateway.allowed(&good());
+        lost() >= before + 3.0
+    });
+    assert_eq!(gateway.probe("/readyz"), Some(200));
+    assert_eq!(gateway.metric("sidegate_access_log_dropped_total", &[]), Some(0.0));
+    let said = gateway.log_text();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("the log cannot be written: "), "{said}");
+    gateway.terminate();
+    assert!(gateway.ended().success());
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing_is_counted_and_said_once() {
+    let setup = || Setup::new().policy("wallet", POLICY);
+    let full = setup().standard_output("/dev/full").start();
+    assert_serves_without_a_log(&full);
+    let left = setup().unread_log().start();
+    left.close_log();
+    assert_serves_without_a_log(&left);
+}
+
 #[test]
 fn the_log_can_be_read_by_people() {
     let gateway = Setup::new()

@@ -2,14 +2,86 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::*;
 
+/// Sends on what is written.
+struct Pieces(SyncSender<Vec<u8>>);
+
+impl Write for Pieces {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let _ = self.0.send(lines.to_vec());
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// What was written, piece by piece; so many of them before somebody reads.
 fn start(threads: usize, pieces: usize) -> (Lines, Writing, Receiver<Vec<u8>>) {
-    let (write, read): (SyncSender<Vec<u8>>, _) = sync_channel(pieces);
-    let write = move |lines: &[u8]| {
-        let _ = write.send(lines.to_vec());
-    };
-    let (lines, writing) = Lines::start(threads, dropped().unwrap(), write).unwrap();
+    let (write, read) = sync_channel(pieces);
+    let lost = LostLines::new().unwrap();
+    let (lines, writing) = Lines::start(threads, lost, Pieces(write), |_| {}).unwrap();
     (lines, writing, read)
+}
+
+/// A disk with room for so many more bytes, and what is on it.
+#[derive(Clone, Default)]
+struct Disk(Arc<Mutex<(usize, Vec<u8>)>>);
+
+impl Disk {
+    fn has_room_for(&self, bytes: usize) {
+        self.0.lock().0 = bytes;
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().1.clone()).unwrap()
+    }
+}
+
+impl Write for Disk {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let (room, written) = &mut *self.0.lock();
+        let count = lines.len().min(*room);
+        if count == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        *room -= count;
+        written.extend_from_slice(&lines[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn lines_that_cannot_be_written_are_counted_and_each_outage_is_said_once() {
+    let (disk, lost) = (Disk::default(), LostLines::new().unwrap());
+    let complaints = Arc::new(AtomicUsize::new(0));
+    let heard = Arc::clone(&complaints);
+    let complain = move |error: &io::Error| {
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        heard.fetch_add(1, Ordering::SeqCst);
+    };
+    let (lines, _writing) = Lines::start(1, lost.clone(), disk.clone(), complain).unwrap();
+    // Room, a line, the lines that were lost until then, and how often it was said.
+    for (room, line, unwritten, said) in [
+        (100, "first\n", 0, 0),
+        (3, "half of it\n", 1, 1),
+        (0, "second\n", 2, 1),
+        (0, "third\nfourth\n", 4, 1),
+        (100, "fifth\n", 4, 1),
+        (0, "sixth\n", 5, 2),
+        (100, "last\n", 5, 2),
+    ] {
+        disk.has_room_for(room);
+        lines.leave_at_once(line.as_bytes());
+        let found = (lost.unwritten.get(), complaints.load(Ordering::SeqCst));
+        assert_eq!(found, (unwritten, said), "{line}");
+    }
+    assert_eq!(disk.text(), "first\nhal\nfifth\nlast\n");
+    assert_eq!(lost.dropped.get(), 0);
 }
 
 #[test]
@@ -41,7 +113,7 @@ fn all_lines_of_all_threads_are_written_whole_and_in_their_order() {
         }
     }
     assert_eq!(written.lines().count(), 10_000);
-    assert_eq!(lines.dropped().get(), 0);
+    assert_eq!(lines.lost().dropped.get(), 0);
 }
 
 #[test]
@@ -70,7 +142,7 @@ fn nobody_waits_for_a_reader_and_what_is_dropped_is_counted() {
     for _ in 0..many {
         lines.leave(&line);
     }
-    let lost = usize::try_from(lines.dropped().get()).unwrap();
+    let lost = usize::try_from(lines.lost().dropped.get()).unwrap();
     assert!(lost > 0, "all of {many} lines are kept");
     let reader = thread::spawn(move || read.into_iter().flatten().count());
     drop(writing);
@@ -79,7 +151,7 @@ fn nobody_waits_for_a_reader_and_what_is_dropped_is_counted() {
     // What one thread left, and what the writer had taken by then.
     assert!(kept * line.len() <= 2 * ROOM / 4, "{kept} lines are kept");
     // There is room again.
-    assert_eq!(usize::try_from(lines.dropped().get()).unwrap(), lost);
+    assert_eq!(usize::try_from(lines.lost().dropped.get()).unwrap(), lost);
 }
 
 #[test]
@@ -89,7 +161,7 @@ fn neither_the_end_nor_a_line_at_once_waits_for_ever() {
     for _ in 0..2 * LEAST_ROOM / line.len() {
         lines.leave_at_once(&line);
     }
-    assert!(lines.dropped().get() > 0);
+    assert!(lines.lost().dropped.get() > 0);
     drop(writing);
     lines.leave_at_once(b"too late\n");
     drop(read);

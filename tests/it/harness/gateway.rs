@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -156,6 +156,11 @@ impl Gateway {
         thread::spawn(move || std::io::copy(&mut log, &mut file).unwrap());
     }
 
+    /// Closes the pipe of a log that nobody read until now.
+    pub(crate) fn close_log(&self) {
+        drop(self.child.lock().stdout.take());
+    }
+
     /// The log lines that are JSON.
     pub(crate) fn log_lines(&self) -> Vec<Value> {
         self.log_text()
@@ -182,9 +187,22 @@ impl Gateway {
         self.signal(Signal::HUP);
     }
 
-    fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.lock().id()).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child.lock())
+    }
+
+    /// Lets it open no file beyond so many descriptors; the hard limit stays.
+    pub(crate) fn limit_descriptors(&self, most: u64) {
+        let limit = |current| Rlimit {
+            current: Some(current),
+            maximum: getrlimit(Resource::Nofile).maximum,
+        };
+        prlimit(Some(self.pid()), Resource::Nofile, limit(most)).unwrap();
     }
 
     /// Ends it as a crash does.

@@ -42,6 +42,7 @@ pub(crate) struct Setup {
     flags: Vec<String>,
     descriptors: Option<u64>,
     unread: bool,
+    standard_output: Option<PathBuf>,
     config: String,
     probe: String,
     listeners: Vec<String>,
@@ -70,6 +71,7 @@ impl Setup {
             flags: Vec::new(),
             descriptors: None,
             unread: false,
+            standard_output: None,
             config: String::new(),
             probe: String::new(),
             listeners: vec![format!("  - address: 127.0.0.1:{port}\n")],
@@ -156,13 +158,19 @@ impl Setup {
         self
     }
 
-    /// Further flags of `run`.
     /// Its log goes into a pipe that nobody reads before [`Gateway::read_log`].
     pub(crate) fn unread_log(mut self) -> Self {
         self.unread = true;
         self
     }
 
+    /// Its standard output goes to another file than its standard error.
+    pub(crate) fn standard_output(mut self, path: &str) -> Self {
+        self.standard_output = Some(path.into());
+        self
+    }
+
+    /// Further flags of `run`.
     pub(crate) fn with_flags(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
         self
@@ -225,9 +233,10 @@ impl Setup {
         if let Some(most) = self.descriptors {
             command = limited(&command, most);
         }
-        let stdout = match self.unread {
-            true => Stdio::piped(),
-            false => file.try_clone().unwrap().into(),
+        let stdout = match &self.standard_output {
+            _ if self.unread => Stdio::piped(),
+            Some(path) => fs::File::options().write(true).open(path).unwrap().into(),
+            None => file.try_clone().unwrap().into(),
         };
         command.stdout(stdout).stderr(file);
         let child = Mutex::new(command.spawn().unwrap());
