@@ -286,7 +286,24 @@ impl Checker<'_> {
         for media in types {
             let token = |part: &str| !part.is_empty() && HeaderName::from_bytes(part.as_bytes()).is_ok();
             match media.value.split_once('/') {
+                _ if media.value.contains('*') => {
+                    let message = format!(
+                        "`{}` would match no request: media types have no wildcards here",
+                        media.value
+                    );
+                    let help = "list the types, as in `[application/json, application/xml]`, or write `any`";
+                    self.problems.add_with_help(&media.span, message, help);
+                }
                 Some((kind, subtype)) if token(kind) && token(subtype) => read.push(media.value.to_ascii_lowercase()),
+                Some((kind, rest)) if token(kind) && rest.contains(';') => {
+                    let message = format!(
+                        "`{}` has parameters, and those of a request are not compared",
+                        media.value
+                    );
+                    let bare = media.value.split(';').next().unwrap_or_default().trim_end();
+                    self.problems
+                        .add_with_help(&media.span, message, format!("write `{bare}`"));
+                }
                 _ => {
                     let message = format!("`{}` is no media type", media.value);
                     self.problems.add(&media.span, message);

@@ -102,10 +102,18 @@ fn is_invisible(c: char) -> bool {
 
 impl FromNode for bool {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
-        match node.value {
-            Value::Bool(value) => Ok(value),
-            _ => expected(node, "`true` or `false`", problems),
-        }
+        let text = match &node.value {
+            Value::Bool(value) => return Ok(*value),
+            Value::Text(text) => text.to_ascii_lowercase(),
+            _ => return expected(node, "`true` or `false`", problems),
+        };
+        // What YAML 1.1 and other programs read as such.
+        let help = match text.as_str() {
+            "true" | "yes" | "on" | "y" => "write `true`",
+            "false" | "no" | "off" | "n" => "write `false`",
+            _ => return expected(node, "`true` or `false`", problems),
+        };
+        Err(problems.add_with_help(&node.span, "expected `true` or `false`, found text", help))
     }
 }
 
@@ -569,6 +577,29 @@ mod tests {
             let (thing, problems) = read(text);
             assert_eq!(problems, want, "{text}");
             assert_eq!(thing.is_some(), text.contains("name:"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_others_read_as_true_or_false_gets_the_right_word() {
+        for (word, help) in [
+            ("yes", Some("write `true`")),
+            ("ON", Some("write `true`")),
+            ("'true'", Some("write `true`")),
+            ("no", Some("write `false`")),
+            ("Off", Some("write `false`")),
+            ("maybe", None),
+            ("1", None),
+            ("[true]", None),
+        ] {
+            let source = Source::new("t", word);
+            let mut problems = Problems::of(Arc::new(source));
+            let read = yaml::read(&mut problems).and_then(|node| bool::from_node(&node, &mut problems).ok());
+            assert_eq!(read, None, "{word}");
+            let problems = problems.into_sorted();
+            assert_eq!(problems.len(), 1, "{word}");
+            assert!(problems[0].message().starts_with("expected `true` or `false`, found "));
+            assert_eq!(problems[0].fix(), help, "{word}");
         }
     }
 

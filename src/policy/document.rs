@@ -100,9 +100,9 @@ document! {
         /// How far clocks may differ. Default 0s, at most 5m.
         leeway: Option<Placed<Period>>,
         /// Claims that must be there besides `exp`. Default `[sub]`.
-        required_claims: Option<MaybeEmpty<String>>,
+        required_claims: Option<MaybeEmpty<Placed<String>>>,
         /// The claim with the list of roles. Default `roles`.
-        roles_claim: Option<ClaimPath>,
+        roles_claim: Option<Placed<ClaimPath>>,
         /// Whether a token that its issuer bound to a key (claim `cnf`) is a good one without that key. Default `verify`.
         binding: Option<Placed<BindingMode>>,
     }
@@ -233,7 +233,7 @@ document! {
         /// Other limits, by the plan that the token names.
         plans: Option<Entries<Placed<u32>>>,
         /// The claim with the plan. Default `planTier`.
-        plan_claim: Option<ClaimPath>,
+        plan_claim: Option<Placed<ClaimPath>>,
         /// Whether it is enforced or only counted.
         mode: Option<Mode>,
         /// What becomes of a request when the store cannot be asked. Default `allow`.

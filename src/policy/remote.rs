@@ -60,6 +60,11 @@ pub fn discovery_url(issuer: &str) -> String {
     format!("{}{DISCOVERY}", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 
+/// The issuer, where a text is the URL of its document.
+pub fn issuer_of(document: &str) -> Option<&str> {
+    document.trim_end_matches('/').strip_suffix(DISCOVERY)
+}
+
 impl RemoteKeys {
     /// Whether the keys come from the same place, proven in the same way.
     pub fn is_same_place(&self, other: &Self) -> bool {

@@ -214,6 +214,7 @@ fn segment(text: &str) -> Result<Segment, String> {
     match text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
         Some(name) if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') => Ok(Segment::Any),
         Some(_) => Err(format!("`{text}` is no name: use letters, digits and `_`")),
+        None if text == "*" => Err("`*` stands at the end only; write `{name}` for one segment in between".into()),
         None if text.contains(['{', '}', '*']) => Err(format!(
             "`{text}` mixes a literal with a wildcard; a wildcard is a whole segment"
         )),

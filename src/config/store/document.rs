@@ -54,6 +54,14 @@ impl FromNode for StoreDocument {
                 let StoreOptionsDocument { redis } = FromNode::from_node(node, problems)?;
                 Ok(Self::Redis(Box::new(redis)))
             }
+            // It may have a password, which is not to be shown again.
+            Value::Text(ref text) if text.contains("://") || text.starts_with("unix:") => {
+                let help = match text.contains('@') {
+                    true => "write `store: { redis: { url: { env: NAME } } }`, with the URL in that variable",
+                    false => "write `store: { redis: { url: … } }`",
+                };
+                Err(problems.add_with_help(&node.span, "the URL of a Redis does not stand alone here", help))
+            }
             _ => one_of(node, &[("memory", ())], problems).map(|()| Self::Memory),
         }
     }

@@ -139,3 +139,29 @@ fn another_address_leaves_the_rest() {
     config.replaced_by(&StoreConfig::Memory);
     assert_eq!(config, StoreConfig::Memory);
 }
+
+#[test]
+fn a_url_alone_leads_to_where_it_belongs_and_is_not_shown_again() {
+    for (text, fix) in [
+        ("redis://h:6379/0", "write `store: { redis: { url: … } }`"),
+        ("rediss://h", "write `store: { redis: { url: … } }`"),
+        ("redis+cluster://a:1,b:2", "write `store: { redis: { url: … } }`"),
+        ("unix:/run/redis.sock", "write `store: { redis: { url: … } }`"),
+        (
+            "redis://:hunter2@h",
+            "write `store: { redis: { url: { env: NAME } } }`, with the URL in that variable",
+        ),
+        ("disk", "known: memory"),
+        ("memroy", "did you mean `memory`?"),
+    ] {
+        let source = Source::new("sidegate.yaml", text);
+        let mut problems = Problems::of(Arc::new(source));
+        let document = yaml::read(&mut problems).map(|node| StoreDocument::from_node(&node, &mut problems));
+        assert!(document.unwrap().is_err(), "{text}");
+        let found = problems.into_sorted();
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert_eq!(found[0].fix(), Some(fix), "{text}");
+        let said = found[0].to_string();
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}

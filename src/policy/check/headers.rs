@@ -24,6 +24,7 @@ impl Checker<'_> {
         };
         let mut headers = Vec::new();
         for (name, path) in entries {
+            self.likely_path(&path);
             let source = match path.value.0.as_slice() {
                 [word] if word.starts_with('@') => self.special_source(word, &path.span),
                 [word] if word == "roles" => Some(IdentitySource::Roles),
@@ -34,6 +35,26 @@ impl Checker<'_> {
             headers.extend(name.zip(source).map(|(name, source)| IdentityHeader { name, source }));
         }
         Identity::new(headers, &owned)
+    }
+
+    /// The names that lead to a claim, or to the one that is meant where nothing is written.
+    pub(super) fn claim_path(&mut self, path: Option<Placed<ClaimPath>>, default: &str) -> Vec<String> {
+        let Some(path) = path else {
+            return vec![default.to_owned()];
+        };
+        self.likely_path(&path);
+        path.value.0
+    }
+
+    /// Warns of a name that other programs read as a path.
+    fn likely_path(&mut self, path: &Placed<ClaimPath>) {
+        if let [name] = path.value.0.as_slice()
+            && let Some(names) = dotted(name)
+        {
+            let message = format!("`{name}` is the name of one claim, with its dots");
+            let help = format!("did you mean the path `[{}]`?", names.join(", "));
+            self.problems.warn(&path.span, message, help);
+        }
     }
 
     fn special_source(&mut self, word: &str, span: &Range<usize>) -> Option<IdentitySource> {
@@ -77,6 +98,23 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// The names in a text such as `realm_access.roles`; `None` for a name of a namespace, which is a URL or
+/// a domain with a path, and may well have dots.
+pub(super) fn dotted(name: &str) -> Option<Vec<&str>> {
+    // In the tokens of every Kubernetes cluster, at the top.
+    if name == "kubernetes.io" {
+        return None;
+    }
+    let is_name = |part: &str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+    };
+    let names: Vec<_> = name.split('.').collect();
+    (names.len() > 1 && names.iter().all(|part| is_name(part))).then_some(names)
 }
 
 /// Headers that have a meaning of their own, in any spelling.

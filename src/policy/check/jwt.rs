@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 
+use super::headers::dotted;
 use super::{Checker, period};
 use crate::keys::{self, ALGORITHMS, KeyProblem, KeyRing, KeySet, jwk};
 use crate::policy::decode::{List, MaybeEmpty, Placed};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
-use crate::policy::problem::{Place, suggest};
-use crate::policy::remote::RemoteKeys;
+use crate::policy::problem::{Place, is_close, suggest};
+use crate::policy::remote::{RemoteKeys, issuer_of};
 use crate::policy::{BindingMode, Issuer};
 
 const UNCHECKED: &str = "unchecked";
@@ -31,6 +32,7 @@ impl Checker<'_> {
                 let message = "`unchecked` cannot stand beside other issuers: `iss` has to pick one";
                 self.problems.add(&name.span, message);
             }
+            self.issuer_name(name);
             if issuers.iter().any(|other| other.name.as_deref() == Some(&name.value)) {
                 self.problems
                     .add(&name.span, format!("the issuer `{}` is here twice", name.value));
@@ -38,6 +40,45 @@ impl Checker<'_> {
             issuers.extend(self.issuer(document.value));
         }
         issuers
+    }
+
+    /// Notes what no token has as its `iss`.
+    fn issuer_name(&mut self, name: &Placed<String>) {
+        if name.value.contains(['{', '}']) {
+            let message = format!(
+                "no issuer has the name `{}`: braces stand for a part that differs",
+                name.value
+            );
+            let help = "name each issuer as the `iss` of its tokens does";
+            self.problems.add_with_help(&name.span, message, help);
+        }
+        if let Some(issuer) = issuer_of(&name.value) {
+            let message = format!("`{}` is the document of an issuer, not its name", name.value);
+            let help = format!("leave the suffix out: `issuer: {issuer}`");
+            self.problems.add_with_help(&name.span, message, help);
+        }
+    }
+
+    /// Claims by their names. A name with `=` is meant as a condition, and never there.
+    fn required_claims(&mut self, claims: Option<MaybeEmpty<Placed<String>>>) -> Vec<String> {
+        let Some(MaybeEmpty(claims)) = claims else {
+            return vec!["sub".to_owned()];
+        };
+        for claim in &claims {
+            if let Some((name, _)) = claim.value.split_once('=') {
+                let message = format!("`{}` is not the name of a claim: a name has no `=` here", claim.value);
+                let help = format!(
+                    "write `{}`: a claim is asked to be there, whatever its value",
+                    name.trim_end()
+                );
+                self.problems.add_with_help(&claim.span, message, help);
+            } else if let Some([first, ..]) = dotted(&claim.value).as_deref() {
+                let message = format!("`{}` is the name of one claim, with its dots", claim.value);
+                let help = format!("did you mean `{first}`? a claim inside of another cannot be asked for");
+                self.problems.warn(&claim.span, message, help);
+            }
+        }
+        claims.into_iter().map(|claim| claim.value).collect()
     }
 
     fn issuer(&mut self, document: IssuerDocument) -> Option<Issuer> {
@@ -48,6 +89,7 @@ impl Checker<'_> {
         if let Some(leeway) = document.leeway.as_ref().filter(|l| l.value.0.subsec_millis() > 0) {
             self.problems.add(&leeway.span, "a leeway has whole seconds");
         }
+        let required_claims = self.required_claims(document.required_claims);
         let keys = self.keys(document.keys, &document.issuer.value, &algorithms);
         let leeway = period(document.leeway.map(|leeway| leeway.value), Duration::ZERO);
         let (binding, binding_place) = self.binding(document.binding);
@@ -68,12 +110,8 @@ impl Checker<'_> {
             keys: Arc::new(keys),
             remote,
             leeway: i64::try_from(leeway.as_secs()).unwrap_or_default(),
-            required_claims: document
-                .required_claims
-                .map_or_else(|| vec!["sub".to_owned()], |MaybeEmpty(claims)| claims),
-            roles_claim: document
-                .roles_claim
-                .map_or_else(|| vec!["roles".to_owned()], |path| path.0),
+            required_claims,
+            roles_claim: self.claim_path(document.roles_claim, "roles"),
             binding,
             binding_place,
         })
@@ -97,9 +135,9 @@ impl Checker<'_> {
         for name in names {
             let known = keys::algorithm(&name.value);
             if known.is_none() {
-                let help = suggest(&name.value, ALGORITHMS.iter().map(|(name, _)| *name));
                 let message = format!("unknown algorithm `{}`", name.value);
-                self.problems.add_with_help(&name.span, message, help);
+                self.problems
+                    .add_with_help(&name.span, message, suggest_algorithm(&name.value));
             }
             read.extend(known);
         }
@@ -224,5 +262,23 @@ impl Checker<'_> {
                 .add(&file.span, "the set has no key for the algorithms of the issuer");
         }
         Some(loaded.set)
+    }
+}
+
+/// Suggests an algorithm, never one with a shared secret for one with a public key or the other way
+/// round: a public key that is taken for a secret lets anybody sign.
+fn suggest_algorithm(word: &str) -> String {
+    let names = || ALGORITHMS.iter().map(|(name, _)| *name);
+    let family = |name: &str| name.get(..2).map(str::to_ascii_uppercase);
+    let same_family: Vec<_> = names().filter(|name| family(name) == family(word)).collect();
+    if !same_family.is_empty() {
+        return suggest(word, same_family);
+    }
+    let is_shared = |name: &str| name.starts_with("HS");
+    let mut close = names().filter(|name| is_close(word, name)).map(is_shared);
+    let first = close.next();
+    match close.all(|shared| Some(shared) == first) {
+        true => suggest(word, names()),
+        false => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
     }
 }

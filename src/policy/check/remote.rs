@@ -8,9 +8,9 @@ use http::Uri;
 use super::{Checker, period};
 use crate::policy::decode::{Period, Placed};
 use crate::policy::document::values::OidcOptionsDocument;
-use crate::policy::document::{JwksDocument, OidcDocument};
+use crate::policy::document::{JwksDocument, OidcDocument, Text};
 use crate::policy::masks::without_user;
-use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, discovery_url, is_protected};
+use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, discovery_url, is_protected, issuer_of};
 
 /// How long keys serve after the last fetch that went well.
 const MAX_STALE: Duration = Duration::from_hours(1);
@@ -65,23 +65,44 @@ impl Checker<'_> {
             self.problems.add(&oidc.span, "`issuer` is missing here");
             return None;
         };
-        let issuer = self.named().text(named).map(|issuer| issuer.text);
-        if let Some(issuer) = issuer.as_ref().filter(|issuer| *issuer != tokens_of) {
+        let name = self.name_of_issuer(named);
+        // What is wrong with the name is said where the tokens are described.
+        if name.as_deref() == Some(tokens_of) && tokens_of.contains(['{', '}']) {
+            return None;
+        }
+        if let Some(issuer) = name.as_ref().filter(|issuer| *issuer != tokens_of) {
             let issuer = without_user(issuer);
             let message = format!("these are the keys of `{issuer}`, and the tokens are those of `{tokens_of}`");
             self.problems
                 .add_with_help(&named.span, message, format!("write `issuer: {issuer}`"));
         }
-        let base = url.as_ref().unwrap_or(named);
-        let text = self.named().text(base).map(|url| url.text);
+        let (base, text) = match url.as_ref().filter(|_| issuer.is_some()) {
+            Some(url) => (url, self.name_of_issuer(url)),
+            None => (named, name.clone()),
+        };
         if text.as_ref().is_some_and(|text| text.contains(['?', '#'])) {
             self.problems.add(&base.span, "an issuer has no query and no fragment");
         }
-        let place = issuer.zip(text).map(|(issuer, text)| {
+        let place = name.zip(text).map(|(issuer, text)| {
             let url = discovery_url(&text);
             (KeyPlace::Discovery { issuer, url }, base.span.clone())
         });
         self.remote(place, options)
+    }
+
+    /// The name of an issuer, to which discovery appends the path of its document.
+    fn name_of_issuer(&mut self, text: &Placed<Text>) -> Option<String> {
+        let written = self.named().text(text)?.text;
+        let Some(issuer) = issuer_of(&written) else {
+            return Some(written);
+        };
+        let message = format!(
+            "`{}` is the document of an issuer, not its name",
+            without_user(&written)
+        );
+        let help = format!("leave the suffix out: `{}`", without_user(issuer));
+        self.problems.add_with_help(&text.span, message, help);
+        Some(issuer.to_owned())
     }
 
     fn remote(&mut self, place: Option<(KeyPlace, Range<usize>)>, options: Options) -> Option<RemoteKeys> {

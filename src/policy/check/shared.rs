@@ -105,9 +105,7 @@ impl Checker<'_> {
             rate: rate?,
             window,
             plans,
-            plan_claim: document
-                .plan_claim
-                .map_or_else(|| vec!["planTier".into()], |path| path.0),
+            plan_claim: self.claim_path(document.plan_claim, "planTier"),
             mode: document.mode.unwrap_or(Mode::Enforce),
             when_unavailable: document.when_unavailable.unwrap_or(Fallback::Allow),
         })

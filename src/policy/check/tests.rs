@@ -1,6 +1,7 @@
 use crate::policy::problem::Problem;
 use crate::testing::parse;
 
+mod hints;
 mod shared;
 
 const GOOD: &str = "\

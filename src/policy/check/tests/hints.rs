@@ -1,0 +1,215 @@
+//! What a problem tells to do leads to what was meant, and never to something less safe.
+
+use super::{GOOD, problems};
+use crate::keys::ALGORITHMS;
+use crate::testing::parse;
+
+/// The one problem of a good policy with one thing changed: its message and its fix.
+fn hint(from: &str, to: &str) -> (String, String) {
+    assert!(GOOD.contains(from), "{from}");
+    let found = problems(&GOOD.replacen(from, to, 1));
+    assert_eq!(found.len(), 1, "{to}: {found:#?}");
+    (
+        found[0].message().to_owned(),
+        found[0].fix().unwrap_or_default().to_owned(),
+    )
+}
+
+#[test]
+fn each_hint_leads_to_what_was_meant() {
+    const SECRET: &str = "keys: { secret: { env: SECRET } }";
+    const PUBLIC: &str = "[HS256]\n      keys: { secret: { env: SECRET } }";
+    let oidc = |keys: &str| format!("[RS256]\n      keys: {{ oidc: {keys} }}");
+    let document = "https://a.example/t/.well-known/openid-configuration";
+    for (from, to, message, fix) in [
+        (
+            "[HS256]",
+            "[HS512x]".to_owned(),
+            "unknown algorithm `HS512x`",
+            "did you mean `HS512`?",
+        ),
+        (
+            "path: /open",
+            "path: /a/*/b".into(),
+            "`*` stands at the end only; write `{name}` for one segment in between",
+            "",
+        ),
+        (
+            "routes:",
+            "content_types: ['application/*']\nroutes:".into(),
+            "`application/*` would match no request: media types have no wildcards here",
+            "list the types, as in `[application/json, application/xml]`, or write `any`",
+        ),
+        (
+            "routes:",
+            "content_types: ['*/*']\nroutes:".into(),
+            "`*/*` would match no request: media types have no wildcards here",
+            "list the types, as in `[application/json, application/xml]`, or write `any`",
+        ),
+        (
+            "path: /x, auth: jwt",
+            "path: /x, auth: jwt, content_types: ['application/json; charset=utf-8']".into(),
+            "`application/json; charset=utf-8` has parameters, and those of a request are not compared",
+            "write `application/json`",
+        ),
+        (
+            "issuer: i",
+            "issuer: 'https://sts.example/{tenantid}/'".into(),
+            "no issuer has the name `https://sts.example/{tenantid}/`: braces stand for a part that differs",
+            "name each issuer as the `iss` of its tokens does",
+        ),
+        (
+            "issuer: i",
+            format!("issuer: {document}"),
+            "`https://a.example/t/.well-known/openid-configuration` is the document of an issuer, not its name",
+            "leave the suffix out: `issuer: https://a.example/t`",
+        ),
+        (
+            SECRET,
+            format!("{SECRET}\n      required_claims: [sub, token_use=access]"),
+            "`token_use=access` is not the name of a claim: a name has no `=` here",
+            "write `token_use`: a claim is asked to be there, whatever its value",
+        ),
+        (
+            "path: /x, auth: jwt",
+            "path: /x, auth: jwt, quotas: [{ name: q, per: tenant, limit: 3, window: 1h }], sandbox: yes".into(),
+            "expected `true` or `false`, found text",
+            "write `true`",
+        ),
+    ] {
+        assert_eq!(hint(from, &to), (message.to_owned(), fix.to_owned()), "{to}");
+    }
+    // The name of the issuer, its document with or without a slash, and as text or in the long form.
+    for keys in [
+        document.to_owned(),
+        format!("{document}/"),
+        format!("{{ issuer: {document} }}"),
+        format!("{{ issuer: https://a.example/t, url: {document} }}"),
+    ] {
+        let text = GOOD
+            .replacen("issuer: i\n", "issuer: https://a.example/t\n", 1)
+            .replacen(PUBLIC, &oidc(&keys), 1);
+        let found = problems(&text);
+        assert_eq!(found.len(), 1, "{keys}: {found:#?}");
+        assert_eq!(
+            found[0].fix(),
+            Some("leave the suffix out: `https://a.example/t`"),
+            "{keys}"
+        );
+    }
+    let braces = "https://sts.example/{tenantid}/v2.0";
+    let text = GOOD
+        .replacen("issuer: i\n", &format!("issuer: '{braces}'\n"), 1)
+        .replacen(PUBLIC, &oidc(&format!("'{braces}'")), 1);
+    let found = problems(&text);
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[test]
+fn a_claim_with_dots_is_likely_meant_as_a_path() {
+    let issuer = "keys: { secret: { env: SECRET } }";
+    let quota = |claim: &str| {
+        format!("quotas: [{{ name: q, per: tenant, limit: 3, window: 1h, plan_claim: {claim} }}]\nroutes:")
+    };
+    let warnings = |from: &str, to: &str| {
+        assert!(GOOD.contains(from), "{from}");
+        let set = parse(&[&GOOD.replacen(from, to, 1)]).unwrap();
+        let warnings = set
+            .warnings()
+            .map(|warning| (warning.message().to_owned(), warning.fix().map(str::to_owned)));
+        warnings.collect::<Vec<_>>()
+    };
+    let path = |fix: &str| Some(format!("did you mean the path `{fix}`?"));
+    for (claim, fix) in [
+        ("realm_access.roles", path("[realm_access, roles]")),
+        ("resource_access.my-app.roles", path("[resource_access, my-app, roles]")),
+        ("[realm_access, roles]", None),
+        ("[kubernetes.io, namespace]", None),
+        ("kubernetes.io", None),
+        ("'https://claims.example.com/roles'", None),
+        ("claims.example.com/roles", None),
+        ("'urn:example:roles.all'", None),
+        ("roles", None),
+        ("roles.", None),
+        (".roles", None),
+    ] {
+        for (from, to) in [
+            (issuer, format!("{issuer}\n      roles_claim: {claim}")),
+            ("routes:", format!("identity: {{ x-org: {claim} }}\nroutes:")),
+            ("routes:", quota(claim)),
+        ] {
+            let message = format!("`{claim}` is the name of one claim, with its dots");
+            let want: Vec<_> = fix.iter().map(|fix| (message.clone(), Some(fix.clone()))).collect();
+            assert_eq!(warnings(from, &to), want, "{to}");
+        }
+    }
+    let required = |claim: &str| warnings(issuer, &format!("{issuer}\n      required_claims: [sub, {claim}]"));
+    assert_eq!(required("kubernetes.io"), []);
+    let [(message, fix)] = &required("organization.id")[..] else {
+        panic!("{:?}", required("organization.id"))
+    };
+    assert_eq!(message, "`organization.id` is the name of one claim, with its dots");
+    assert!(
+        fix.as_ref().unwrap().starts_with("did you mean `organization`?"),
+        "{fix:?}"
+    );
+    assert_eq!(warnings("routes:", "identity: { x-tenant: '@tenant' }\nroutes:"), []);
+}
+
+#[test]
+fn no_hint_leads_from_a_public_key_to_a_shared_secret_or_back() {
+    let shared = |name: &str| name.to_ascii_uppercase().starts_with("HS");
+    let mut words: Vec<String> = Vec::new();
+    for (name, _) in ALGORITHMS {
+        // A letter left out, changed or doubled, and sizes that others have.
+        for (at, letter) in name.chars().enumerate() {
+            let doubled = format!("{letter}{letter}");
+            let slips = ["", "0", "1", "x", "S", "5", "2", doubled.as_str()];
+            let word = |slip: &str| {
+                let letters = name.chars().enumerate();
+                letters
+                    .map(|(n, letter)| if n == at { slip.to_owned() } else { letter.to_string() })
+                    .collect::<String>()
+            };
+            words.extend(slips.map(word));
+        }
+        let family: String = name.chars().take(2).collect();
+        words.extend(["1", "128", "256K", "512"].map(|size| format!("{family}{size}")));
+        words.push(name.to_ascii_lowercase());
+    }
+    for word in words
+        .iter()
+        .filter(|word| !ALGORITHMS.iter().any(|(name, _)| name == word))
+    {
+        let found = problems(&GOOD.replacen("[HS256]", &format!("['{word}']"), 1));
+        let fix = found[0].fix().unwrap_or_default().to_owned();
+        assert!(found[0].message().contains("unknown algorithm"), "{word}: {found:#?}");
+        let Some(meant) = fix
+            .strip_prefix("did you mean `")
+            .and_then(|fix| fix.strip_suffix("`?"))
+        else {
+            continue;
+        };
+        let family = word.get(..2).unwrap_or_default().to_ascii_uppercase();
+        if ALGORITHMS
+            .iter()
+            .any(|(name, _)| name.to_ascii_uppercase().starts_with(&family))
+        {
+            assert_eq!(shared(word), shared(meant), "{word}: {fix}");
+        }
+        assert!(crate::policy::problem::is_close(word, meant), "{word}: {fix}");
+    }
+    for (word, fix) in [
+        ("ES512", "known: ES256, ES384"),
+        ("HS257", "did you mean `HS256`?"),
+        ("hs256", "did you mean `HS256`?"),
+        ("RSA256", "did you mean `RS256`?"),
+        ("EdDSA25519", "known: EdDSA"),
+        (
+            "SH256",
+            "known: HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA",
+        ),
+    ] {
+        assert_eq!(hint("[HS256]", &format!("[{word}]")).1, fix, "{word}");
+    }
+}
