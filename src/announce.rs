@@ -1,5 +1,6 @@
 //! What is guarded how, as log lines. Decides nothing.
 
+use crate::config::Surroundings;
 use crate::policy::problem::Problem;
 use crate::policy::remote::RemoteKeys;
 use crate::policy::{Mode, Policy, PolicySet};
@@ -65,8 +66,30 @@ fn guarding(policy: &Policy) {
     }
 }
 
+/// Warns of what policies ask for and the process does not have.
+pub fn unmet(policies: &PolicySet, surroundings: Surroundings) {
+    if !surroundings.asks_for_certificates {
+        unasked_certificates(policies);
+    }
+    if surroundings.forgets_revocations {
+        forgotten_revocations(policies);
+    }
+}
+
+/// Warns of policies whose revocations end with this process.
+fn forgotten_revocations(policies: &PolicySet) {
+    let asking = policies.policies().iter().filter(|policy| policy.revocation.is_some());
+    let services: Vec<_> = asking.map(|policy| policy.service.as_str()).collect();
+    if !services.is_empty() {
+        tracing::warn!(
+            services = services.join(","),
+            "revocations are lost when this process restarts, for the store is `memory`: `store: {{ redis: … }}` keeps them"
+        );
+    }
+}
+
 /// Logs what needs client certificates, where no listener asks for them.
-pub fn unasked_certificates(policies: &PolicySet) {
+fn unasked_certificates(policies: &PolicySet) {
     let found: Vec<_> = policies
         .policies()
         .iter()

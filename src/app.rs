@@ -264,9 +264,7 @@ impl App {
             let asks = listener.is_some_and(|tls| tls.client_ca.is_some());
             tracing::info!(%address, tls = listener.is_some(), asks_for_certificates = asks, "listening");
         }
-        if !self.config.asks_for_certificates() {
-            announce::unasked_certificates(policies);
-        }
+        announce::unmet(policies, self.config.surroundings());
         tracing::info!(address = %self.sockets.admin, "admin listening");
         if let Some(control) = &self.control {
             tracing::info!(path = %control.path().display(), "control listening");

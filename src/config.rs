@@ -143,6 +143,15 @@ impl Default for LogConfig {
     }
 }
 
+/// What of a process its policies depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Whether a listener asks for client certificates.
+    pub asks_for_certificates: bool,
+    /// Whether revocations are lost when the process restarts.
+    pub forgets_revocations: bool,
+}
+
 impl ServerConfig {
     /// Reads a file and applies what beats it. Paths in the file are relative to its folder.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, LoadError> {
@@ -171,10 +180,13 @@ impl ServerConfig {
         Ok(config)
     }
 
-    /// Whether any listener asks for client certificates.
-    pub fn asks_for_certificates(&self) -> bool {
+    /// What of the process policies depend on.
+    pub fn surroundings(&self) -> Surroundings {
         let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        self.listeners.iter().any(asks)
+        Surroundings {
+            asks_for_certificates: self.listeners.iter().any(asks),
+            forgets_revocations: self.store == StoreConfig::Memory,
+        }
     }
 
     /// Applies what beats the file.

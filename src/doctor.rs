@@ -62,11 +62,7 @@ pub fn examine(config: &ServerConfig, loaded: &Loaded, own: &[std::path::PathBuf
     findings.extend(certificates::judge(&files, &look::listeners(config), now));
     let servers = look::key_servers(policies, offline);
     findings.extend(servers.iter().map(key_servers::judge));
-    findings.extend(policies::judge(
-        policies.policies(),
-        config.asks_for_certificates(),
-        now,
-    ));
+    findings.extend(policies::judge(policies.policies(), config.surroundings(), now));
     findings.extend(process::judge(config, &process));
     findings
 }

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::announce;
-use crate::config::ServerConfig;
+use crate::config::{ServerConfig, Surroundings};
 use crate::policy::{ErrorStyle, Policy, PolicySet};
 use crate::policy_files::footprint::Footprint;
 use crate::policy_files::{self, LoadError};
@@ -31,7 +31,7 @@ const ATTEMPTS: usize = 50;
 pub struct Reloader {
     roots: Vec<PathBuf>,
     default_errors: ErrorStyle,
-    asks_for_certificates: bool,
+    surroundings: Surroundings,
     policies: Arc<PolicyHandle>,
     metrics: Metrics,
     /// What the policies in force were read from.
@@ -64,7 +64,7 @@ impl Reloader {
         Self {
             roots: vec![config.policies.clone()],
             default_errors: config.default_errors.clone(),
-            asks_for_certificates: config.asks_for_certificates(),
+            surroundings: config.surroundings(),
             policies: Arc::clone(policies),
             metrics: metrics.clone(),
             in_force: footprint.clone(),
@@ -193,9 +193,9 @@ impl Reloader {
             services = services.join(","),
             "policies in force"
         );
-        let asks_for_certificates = self.asks_for_certificates;
+        let surroundings = self.surroundings;
         // Thousands of routes take a while, and no request should wait for it.
-        let announced = spawn_blocking(move || announce_changed(&policies, &changed, asks_for_certificates));
+        let announced = spawn_blocking(move || announce_changed(&policies, &changed, surroundings));
         let _ = announced.await;
     }
 
@@ -220,7 +220,7 @@ impl Reloader {
     }
 }
 
-fn announce_changed(policies: &PolicySet, changed: &[String], asks_for_certificates: bool) {
+fn announce_changed(policies: &PolicySet, changed: &[String], surroundings: Surroundings) {
     announce::warnings(policies.warnings());
     let changed: HashSet<&str> = changed.iter().map(String::as_str).collect();
     let policy_changed = |policy: &&Policy| changed.contains(policy.file.as_str());
@@ -229,7 +229,5 @@ fn announce_changed(policies: &PolicySet, changed: &[String], asks_for_certifica
         .iter()
         .filter(policy_changed)
         .for_each(announce::policy);
-    if !asks_for_certificates {
-        announce::unasked_certificates(policies);
-    }
+    announce::unmet(policies, surroundings);
 }

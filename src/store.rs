@@ -127,6 +127,11 @@ impl Store {
         }
     }
 
+    /// Whether what is kept is lost when the process ends.
+    pub fn ends_with_process(&self) -> bool {
+        matches!(self.kind, Kind::Memory(_))
+    }
+
     fn ledger(&self) -> &Ledger {
         match &self.kind {
             Kind::Memory(memory) => memory.ledger(),

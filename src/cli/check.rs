@@ -66,7 +66,8 @@ impl Check {
             let read = ServerConfig::read(path);
             problems.extend(read.problems);
             if let Some(config) = &read.config {
-                asks_for_certificates = Some(asks_for_certificates == Some(true) || config.asks_for_certificates());
+                asks_for_certificates =
+                    Some(asks_for_certificates == Some(true) || config.surroundings().asks_for_certificates);
                 problems.extend(tls::problems(config));
             }
             policies.extend(read.policies);

@@ -15,7 +15,7 @@ use super::{Exit, Format};
 use crate::config::store::checked_prefix;
 use crate::config::{ControlSocket, StoreConfig};
 use crate::control::client::{Client, ControlError, Known};
-use crate::control::message::Fault;
+use crate::control::message::{Asking, Fault};
 use crate::control::place::Place;
 use crate::policy_files::LoadError;
 use crate::revocation::{Revocation, Revocations};
@@ -244,13 +244,12 @@ impl Way {
         }
     }
 
-    /// Revokes tokens; what is in force then, and how many policies look for it, as far as anybody
-    /// can tell.
-    pub(super) async fn revoke(&mut self, revocation: &Revocation) -> Result<(Revocation, Option<usize>), Failure> {
+    /// Revokes tokens; what is in force then, and which policies look for it, as far as that is known.
+    pub(super) async fn revoke(&mut self, revocation: &Revocation) -> Result<(Revocation, Option<Asking>), Failure> {
         match self {
             Self::Process(_, client) => {
-                let (in_force, policies) = client.revoke(revocation).await?;
-                Ok((in_force, Some(policies)))
+                let (in_force, asking) = client.revoke(revocation).await?;
+                Ok((in_force, Some(asking)))
             }
             Self::Store(store, _) => {
                 // One that cannot be read to its end is added to all the same.

@@ -11,6 +11,7 @@ use super::reach::{Reach, Via};
 use super::revocations::Shown;
 use super::values::{period, time};
 use super::{Exit, Format};
+use crate::control::message::Asking;
 use crate::principal::TenantId;
 use crate::revocation::{Millis, Revocation, Target};
 
@@ -57,6 +58,8 @@ struct Report {
     revoked: Shown,
     /// How many policies of the process look for it.
     policies: Option<usize>,
+    /// Which ones.
+    asking: Option<Asking>,
     via: Via,
 }
 
@@ -67,13 +70,14 @@ impl Revoke {
             Err(problem) => return could_not_run(problem),
         };
         self.reach.run(async |way| {
-            let (in_force, policies) = way.revoke(&revocation).await?;
+            let (in_force, asking) = way.revoke(&revocation).await?;
             let report = Report {
                 revoked: Shown::of(&in_force),
-                policies,
+                policies: asking.as_ref().map(|asking| asking.policies),
+                asking,
                 via: way.via(),
             };
-            if policies == Some(0) {
+            if report.policies == Some(0) {
                 complain("no policy of this process has `revocation: {}`: it refuses none of these tokens");
             }
             if self.id.trim() != self.id {
@@ -84,7 +88,10 @@ impl Revoke {
             }
             match self.reach.output {
                 Format::Json => print_json(&report),
-                Format::Text => print_line(format!("{}; by {}", report.revoked.sentence(), report.via)),
+                Format::Text => {
+                    print_line(format!("{}; by {}", report.revoked.sentence(), report.via));
+                    report.asking.iter().for_each(warn);
+                }
             }
             Ok(())
         })
@@ -141,6 +148,22 @@ impl Revoke {
             (false, Some(until)) => Err(format!("`--until {until}` is in the past")),
             (false, None) => Err("`--for` is no time at all".into()),
         }
+    }
+}
+
+/// Says where the revocation holds and where it does not, and whether it lasts.
+fn warn(asking: &Asking) {
+    print_line(asking);
+    if (1..asking.of).contains(&asking.policies) {
+        let services = asking.not_asking.join(", ");
+        complain(format!(
+            "these policies have no `revocation: {{}}`, and still take the tokens: {services}"
+        ));
+    }
+    if asking.policies > 0 && asking.lost_on_restart {
+        complain(
+            "the revocation is lost when this process restarts: its store is `memory`; `store: { redis: … }` keeps it",
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
-use super::message::{Fault, Reply, Request};
+use super::message::{Asking, Fault, Reply, Request};
 use super::place::Place;
 use super::{Line, flush, gather, read_line};
 use crate::revocation::Revocation;
@@ -70,11 +70,11 @@ impl Client {
         Ok(Self { reader, writer })
     }
 
-    /// Revokes tokens; what is in force then, and how many policies look for it.
-    pub async fn revoke(&mut self, revocation: &Revocation) -> Result<(Revocation, usize), ControlError> {
+    /// Revokes tokens; what is in force then, and which policies look for it.
+    pub async fn revoke(&mut self, revocation: &Revocation) -> Result<(Revocation, Asking), ControlError> {
         self.ask(&Request::Revoke(revocation.clone())).await?;
         match self.reply().await? {
-            Reply::Revoked { revocation, policies } => Ok((revocation, policies)),
+            Reply::Revoked { revocation, asking } => Ok((revocation, asking)),
             other => Err(unexpected(&other)),
         }
     }

@@ -11,7 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::message::{Fault, MAX_REQUEST, Reply, Request};
+use super::message::{Asking, Fault, MAX_REQUEST, Reply, Request};
 use super::socket::{Socket, SocketFile};
 use super::{Line, flush, gather, is_trusted, read_line};
 use crate::proxy::in_force::PolicyHandle;
@@ -52,11 +52,14 @@ impl Control {
         Ok(Served { file, task })
     }
 
-    /// The number of policies that look for what is revoked.
-    fn looking(&self) -> usize {
+    /// Which policies look for what is revoked.
+    fn asking(&self) -> Asking {
         let in_force = self.policies.load();
         let policies = in_force.policies.policies().iter();
-        policies.filter(|policy| policy.revocation.is_some()).count()
+        let policies: Vec<_> = policies
+            .map(|policy| (policy.service.as_str(), policy.revocation.is_some()))
+            .collect();
+        Asking::of(&policies, self.store.ends_with_process())
     }
 }
 
@@ -164,7 +167,7 @@ async fn revoke(revocation: Revocation, control: &Control) -> Reply {
             log(&revocation);
             Reply::Revoked {
                 revocation: control.store.revocations().list().with(&revocation),
-                policies: control.looking(),
+                asking: control.asking(),
             }
         }
         Err(unavailable) => {

@@ -1,11 +1,12 @@
 //! What policies let through: what is meant, listed, and what no policy should say for long.
 
 use super::{Finding, Severity};
+use crate::config::Surroundings;
 use crate::policy::route::Route;
 use crate::policy::{Mode, Policy};
 
 /// Judges all policies of a process.
-pub fn judge(policies: &[Policy], asks_for_certificates: bool, now: i64) -> Vec<Finding> {
+pub fn judge(policies: &[Policy], surroundings: Surroundings, now: i64) -> Vec<Finding> {
     let mut findings = Vec::new();
     for policy in policies {
         let mut note = |severity, code, found: String, advice| {
@@ -27,7 +28,10 @@ pub fn judge(policies: &[Policy], asks_for_certificates: bool, now: i64) -> Vec<
                 "`sidegate check` shows how to mend it",
             );
         }
-        for warning in policy.unasked_certificates().filter(|_| !asks_for_certificates) {
+        for warning in policy
+            .unasked_certificates()
+            .filter(|_| !surroundings.asks_for_certificates)
+        {
             let found = format!("{}: {}", warning.place(), warning.message());
             note(
                 Severity::Caution,
@@ -56,6 +60,9 @@ pub fn judge(policies: &[Policy], asks_for_certificates: bool, now: i64) -> Vec<
                     "see that this is meant, and all below it",
                 );
             }
+        }
+        if let Some((severity, code, found, advice)) = revocation(policy, surroundings) {
+            note(severity, code, found.to_owned(), advice);
         }
         if policy.forward_authorization && !policy.issuers.is_empty() {
             let found = "the service gets the caller's token".to_owned();
@@ -87,7 +94,8 @@ pub fn judge(policies: &[Policy], asks_for_certificates: bool, now: i64) -> Vec<
             }
         }
     }
-    if findings.is_empty() {
+    let is_closed = |route: &Route| route.mode != Mode::Shadow && !route.is_open();
+    if policies.iter().flat_map(|policy| &policy.routes).all(is_closed) {
         findings.push(Finding {
             code: "routes_closed",
             area: "policies",
@@ -98,6 +106,28 @@ pub fn judge(policies: &[Policy], asks_for_certificates: bool, now: i64) -> Vec<
         });
     }
     findings
+}
+
+/// What becomes of tokens that have to be refused before they expire.
+fn revocation(
+    policy: &Policy,
+    surroundings: Surroundings,
+) -> Option<(Severity, &'static str, &'static str, &'static str)> {
+    match &policy.revocation {
+        None if !policy.issuers.is_empty() => Some((
+            Severity::Note,
+            "revocation_absent",
+            "a token that is stolen serves until it expires: the policy asks for no revocations",
+            "`revocation: {}`, if tokens live for long",
+        )),
+        Some(_) if surroundings.forgets_revocations => Some((
+            Severity::Caution,
+            "revocations_in_memory",
+            "what is revoked is good again when the process restarts: the store is `memory`",
+            "`store: { redis: … }` in `sidegate.yaml`",
+        )),
+        _ => None,
+    }
 }
 
 /// A route with its methods.
@@ -131,11 +161,15 @@ mod tests {
         for (rest, want) in [
             (
                 format!("{jwt}credentials: strip\nroutes: [{{ path: /*, auth: jwt }}]"),
-                &["routes_closed"][..],
+                &["revocation_absent", "routes_closed"][..],
             ),
             (
                 format!("{jwt}routes: [{{ path: /*, auth: jwt }}]"),
-                &["token_forwarded"],
+                &["revocation_absent", "token_forwarded", "routes_closed"],
+            ),
+            (
+                format!("{jwt}credentials: strip\nrevocation: {{}}\nroutes: [{{ path: /*, auth: jwt }}]"),
+                &["revocations_in_memory", "routes_closed"],
             ),
             ("routes: [{ path: /*, auth: public }]".to_owned(), &["route_public"]),
             (
@@ -144,38 +178,51 @@ mod tests {
             ),
             (
                 format!("{jwt}credentials: strip\nroutes: [{{ path: /*, auth: {{ any: [jwt, public] }} }}]"),
-                &["route_public"],
+                &["route_public", "revocation_absent"],
             ),
             (
                 format!("{key}routes: [{{ path: /*, auth: internal_key }}]"),
-                &["internal_key_expired"],
+                &["internal_key_expired", "routes_closed"],
             ),
             (
                 format!("{key}credentials: forward\nroutes: [{{ path: /*, auth: internal_key }}]"),
-                &["internal_key_forwarded", "internal_key_expired"],
+                &["internal_key_forwarded", "internal_key_expired", "routes_closed"],
             ),
             (
                 format!("{jwt}credentials: strip\nroutes: [{{ path: /*, auth: jwt }}]")
                     .replace(" issuer: i,", " issuer: i, binding: required,"),
-                &["certificates_not_asked"],
+                &["certificates_not_asked", "revocation_absent", "routes_closed"],
             ),
             (
                 format!("{jwt}credentials: strip\nroutes: [{{ path: /*, auth: jwt }}]")
                     .replace(" issuer: i,", " issuer: i, binding: ignore,"),
-                &["policy_warning"],
+                &["policy_warning", "revocation_absent", "routes_closed"],
             ),
             (
                 "mtls: { allow: [{ dns: a.b }] }\nroutes: [{ path: /*, auth: mtls }]".to_owned(),
-                &["certificates_not_asked"],
+                &["certificates_not_asked", "routes_closed"],
             ),
         ] {
             let text = format!("version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\n{rest}\n");
             let source = Arc::new(Source::new("p.yaml", text));
             let set = PolicySet::parse(&[source], &sources, ErrorStyle::default()).unwrap();
-            let found = judge(set.policies(), false, 1_700_000_000);
+            let surroundings = Surroundings {
+                asks_for_certificates: false,
+                forgets_revocations: true,
+            };
+            let found = judge(set.policies(), surroundings, 1_700_000_000);
             let codes: Vec<_> = found.iter().map(|finding| finding.code).collect();
             assert_eq!(codes, want, "{rest}");
             assert!(!format!("{found:?}").contains(secret));
+            let lasting = Surroundings {
+                forgets_revocations: false,
+                ..surroundings
+            };
+            let found = judge(set.policies(), lasting, 1_700_000_000);
+            assert!(
+                found.iter().all(|finding| finding.code != "revocations_in_memory"),
+                "{rest}"
+            );
         }
     }
 }

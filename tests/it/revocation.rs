@@ -10,9 +10,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Gateway, OTHER_TENANT, Request, Setup, TENANT, eventually,
+    Gateway, JOBS_KEY, OTHER_TENANT, Request, SECRET, Setup, TENANT, eventually,
     gateway::text,
     issuer::{now, token},
+    redis::Redis,
 };
 
 const POLICY: &str = "
@@ -276,6 +277,94 @@ fn arguments_that_make_no_sense_are_usage() {
         );
     }
     assert_eq!(revocations(&gateway)["count"], 0);
+}
+
+/// A policy of this service, which asks for revocations or not.
+fn policy_of(service: &str, lines: &str) -> String {
+    let policy = POLICY
+        .replace("/w\n", &format!("/{service}\n"))
+        .replace("revocation: {}\n", lines);
+    let begin = crate::harness::setup::WALLET.replace("wallet-svc", service);
+    policy.replace("$wallet", &begin)
+}
+
+const FORGETS: &str = "the revocation is lost when this process restarts";
+
+#[test]
+fn who_revokes_hears_which_policies_ask_and_what_a_restart_forgets() {
+    let gateway = Setup::new()
+        .policy("a", &policy_of("shop-svc", ""))
+        .policy("b", &policy_of("pay-svc", "revocation: {}\n"))
+        .policy("c", &policy_of("dead-svc", ""))
+        .start();
+    let warned = |line: &Value| {
+        let message = line["message"].as_str().unwrap_or_default();
+        line["level"] == "WARN" && line["services"] == "pay-svc" && message.contains("lost when this process restarts")
+    };
+    assert_eq!(gateway.log_lines().iter().filter(|line| warned(line)).count(), 1);
+    let output = gateway.sidegate(&["revoke", "jti", "stolen-1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let (out, err) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    assert!(
+        out.contains("1 of 3 policies ask: pay-svc; not: dead-svc, shop-svc\n"),
+        "{out}"
+    );
+    assert!(err.contains("still take the tokens: dead-svc, shop-svc"), "{err}");
+    assert!(err.contains(FORGETS), "{err}");
+    let output = gateway.sidegate(&["revoke", "jti", "stolen-2", "--output", "json"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["policies"], 1, "{said}");
+    let asking = json!({
+        "policies": 1, "of": 3, "asking": ["pay-svc"], "not_asking": ["dead-svc", "shop-svc"], "lost_on_restart": true
+    });
+    assert_eq!(said["asking"], asking);
+    // What was said is so.
+    for (service, status) in [("pay-svc", 401), ("shop-svc", 200)] {
+        let request = Request::get(&format!("/{service}/x")).tenant();
+        let answer = gateway.send(&request.bearer(&token(json!({ "jti": "stolen-1" }))));
+        assert_eq!(answer.status, status, "{service}");
+    }
+    let doctor = gateway.sidegate_with(
+        &["doctor", "--config", "sidegate.yaml", "--output", "json"],
+        &[("IT_SECRET", SECRET), ("IT_JOBS_KEY", JOBS_KEY)],
+    );
+    let report: Value = serde_json::from_slice(&doctor.stdout).unwrap_or_else(|_| panic!("{}", text(&doctor)));
+    let about = |code: &str| {
+        let findings = report["findings"].as_array().unwrap().iter();
+        let found = findings.filter(|finding| finding["code"] == code);
+        found
+            .map(|finding| (finding["about"].clone(), finding["severity"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let note = |service: &str| (json!(service), json!("note"));
+    assert_eq!(about("revocation_absent"), [note("shop-svc"), note("dead-svc")]);
+    assert_eq!(about("revocations_in_memory"), [(json!("pay-svc"), json!("caution"))]);
+}
+
+#[test]
+fn nothing_is_said_to_be_forgotten_where_no_policy_asks_or_redis_remembers() {
+    let redis = Redis::start();
+    for (setup, asks) in [
+        (
+            Setup::new().policy("a", &policy_of("shop-svc", "")),
+            "0 of 1 policy asks; not: shop-svc",
+        ),
+        (
+            Setup::new()
+                .redis(&redis)
+                .policy("a", &policy_of("pay-svc", "revocation: {}\n")),
+            "1 of 1 policy asks: pay-svc\n",
+        ),
+    ] {
+        let gateway = setup.config("control: c.sock").start();
+        let said = done(&gateway, &["revoke", "jti", "x", "--control", "c.sock"]);
+        assert!(said.contains(asks), "{said}");
+        assert!(!said.contains(FORGETS), "{said}");
+        assert!(!gateway.log_text().contains("lost when this process restarts"));
+    }
 }
 
 /// A process that answers each line of the first connection with these bytes, and hangs up.
