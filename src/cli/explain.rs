@@ -8,17 +8,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 
 use super::output::{could_not_run, print, print_json};
-use super::run::refuse_to_start;
+use super::run::{ServerOptions, refuse_to_start};
 use super::values::time;
 use super::{Exit, Format};
 use crate::config::Limits;
 use crate::credential::ClientCertificate;
-use crate::decision::decide;
+use crate::decision::{Decision, Observer, Outcome, Step, decide};
 use crate::jwks::KeySources;
+use crate::policy::PolicySet;
 use crate::policy::sources::Sources;
 use crate::policy::tls_material::{PemFile, certificates};
-use crate::policy::{ErrorStyle, PolicySet};
-use crate::policy_files::{self, OsSources};
+use crate::policy_files::OsSources;
+use crate::rejection::{Reason, Rejection};
 use crate::request::{Body, RequestFacts};
 use crate::revocation::Revocations;
 use crate::tls::client_certificate;
@@ -42,9 +43,13 @@ pub(super) struct Explain {
     /// The client certificate that the handshake would have verified
     #[arg(long, value_name = "PEM")]
     client_cert: Option<PathBuf>,
-    /// A policy file, or a folder of them
-    #[arg(long, env = "SIDEGATE_POLICIES", default_value = "policies", value_name = "DIR|FILE")]
-    policies: PathBuf,
+    /// The configuration of the process, for its policies, limits and default errors
+    /// [default: sidegate.yaml, if it is there]
+    #[arg(long, env = "SIDEGATE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A policy file, or a folder of them [default: what the configuration says]
+    #[arg(long, env = "SIDEGATE_POLICIES", value_name = "DIR|FILE")]
+    policies: Option<PathBuf>,
     /// The time of the request, as in `2026-02-24T12:00:00Z`, or in seconds since the epoch
     /// [default: now]
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -56,9 +61,9 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn execute(self) -> Exit {
-        let policies = policy_files::load(std::slice::from_ref(&self.policies), ErrorStyle::default());
-        let policies = match policies {
-            Ok(policies) => policies,
+        let options = ServerOptions::of_files(self.config.clone(), self.policies.clone());
+        let (config, policies) = match options.load_with_policies(|_| Vec::new()) {
+            Ok((config, loaded)) => (config, loaded.policies),
             Err(error) => return refuse_to_start(error),
         };
         let (headers, certificate) = match (self.header_map(), self.certificate()) {
@@ -68,10 +73,15 @@ impl Explain {
         if headers.contains_key(AUTHORIZATION) {
             fetch_keys(&policies);
         }
-        self.report(&policies, &headers, certificate.as_ref())
+        self.report((&policies, &config.limits), &headers, certificate.as_ref())
     }
 
-    fn report(&self, policies: &PolicySet, headers: &HeaderMap, certificate: Option<&ClientCertificate>) -> Exit {
+    fn report(
+        &self,
+        (policies, limits): (&PolicySet, &Limits),
+        headers: &HeaderMap,
+        certificate: Option<&ClientCertificate>,
+    ) -> Exit {
         let now = self.at.unwrap_or_else(Timestamp::now);
         let query_at = self.path.find('?').unwrap_or(self.path.len());
         let (path, query) = self.path.split_at(query_at);
@@ -84,11 +94,14 @@ impl Explain {
             client_certificate: certificate,
             body: body(headers),
             double_framing: false,
-            max_body_bytes: Limits::default().body_bytes,
+            max_body_bytes: limits.body_bytes,
             now: now.as_second(),
         };
         let mut steps = Steps::default();
-        let decision = decide(policies, &facts, Revocations::Unasked, &mut steps);
+        let decision = match limits.exceeded_by(self.path.len(), headers) {
+            Some(over) if facts.malformed().is_none() => too_much(over, policies, &facts, &mut steps),
+            _ => decide(policies, &facts, Revocations::Unasked, &mut steps),
+        };
         let report = Report::of(&decision, steps, policies, &facts, now);
         match self.output {
             Format::Text => print(&report.text()),
@@ -131,6 +144,25 @@ impl Explain {
 
     fn certificate(&self) -> Result<Option<ClientCertificate>, String> {
         self.client_cert.as_deref().map(read_certificate).transpose()
+    }
+}
+
+/// What becomes of a request whose head is over a limit.
+fn too_much<'r>(
+    over: Reason,
+    policies: &PolicySet,
+    facts: &RequestFacts<'r>,
+    steps: &mut impl Observer,
+) -> Decision<'r> {
+    let rejection = Rejection::from(over);
+    steps.failed(Step::Request, &rejection);
+    Decision {
+        policy: policies.spelled(facts.host(), facts.path),
+        route: None,
+        path: None,
+        principal: None,
+        lookup: None,
+        outcome: Outcome::Deny(rejection),
     }
 }
 

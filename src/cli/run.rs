@@ -67,6 +67,14 @@ impl ServerOptions {
         }
     }
 
+    /// What describes the requests that a process would serve.
+    pub(super) fn of_files(config: Option<PathBuf>, policies: Option<PathBuf>) -> Self {
+        Self {
+            policies,
+            ..Self::of_process(config, None, None, None)
+        }
+    }
+
     /// Reads the file, if there is one, and applies what beats it.
     pub(super) fn load(&self) -> Result<ServerConfig, LoadError> {
         let overrides = self.overrides()?;

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use super::document::LimitsDocument;
 use crate::policy::decode::{Placed, Size, Timeout};
 use crate::policy::problem::Problems;
+use crate::rejection::Reason;
 
 /// What a request may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,21 @@ impl Default for Limits {
             requests: 4096,
             body_rate: 500,
         }
+    }
+}
+
+impl Limits {
+    /// Why a head is too much: a target of so many bytes, or these header fields.
+    pub fn exceeded_by(&self, target: usize, headers: &HeaderMap) -> Option<Reason> {
+        if target > self.uri_bytes {
+            return Some(Reason::UriTooLong);
+        }
+        let bytes: usize = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4)
+            .sum();
+        let too_large = headers.len() > self.headers || bytes > self.header_bytes;
+        too_large.then_some(Reason::HeadersTooLarge)
     }
 }
 

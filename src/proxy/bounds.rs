@@ -11,25 +11,12 @@ use crate::rejection::{Reason, Rejection};
 impl Gateway {
     /// Limits of the head that the guard does not see: over HTTP/2, and single parts of it.
     pub(super) fn check_head(&self, session: &ServerSession, target: &Target) -> Option<Rejection> {
-        let over = self.exceeded(session, target)?;
+        let over = self.limits.exceeded_by(target.len(), &session.req_header().headers)?;
         let facts = facts::of(session, target, self.limits.body_bytes, 0);
         match facts.malformed() {
             Some(cause) => Some(Rejection::because(Reason::RequestMalformed, cause)),
             None => Some(over.into()),
         }
-    }
-
-    fn exceeded(&self, session: &ServerSession, target: &Target) -> Option<Reason> {
-        let headers = &session.req_header().headers;
-        if target.len() > self.limits.uri_bytes {
-            return Some(Reason::UriTooLong);
-        }
-        let bytes: usize = headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + 4)
-            .sum();
-        let too_large = headers.len() > self.limits.headers || bytes > self.limits.header_bytes;
-        too_large.then_some(Reason::HeadersTooLarge)
     }
 
     /// Counts a part of a body, and refuses one too much or, where that matters, too late.

@@ -7,6 +7,7 @@ use crate::{
     harness::{
         JOBS_KEY, SECRET, Setup, TENANT,
         certificates::{SCHEDULER, pki},
+        gateway::text,
         issuer::token,
     },
 };
@@ -269,4 +270,75 @@ routes: [{ path: /*, auth: jwt }]
         "{}",
         said.text
     );
+}
+
+/// The decision and the reason, for a process with this `sidegate.yaml` beside a policy in `rules`.
+fn explained(config: &str, flags: &[&str], environment: &[(&str, &str)]) -> (Value, Value, Value) {
+    let setup = Setup::new()
+        .file("gate.yaml", config)
+        .policy("wallet", &POLICY.replace("/w\n", "/elsewhere\n"));
+    let setup = environment
+        .iter()
+        .fold(setup, |setup, (name, value)| setup.env(name, value));
+    std::fs::create_dir(setup.path("rules")).unwrap();
+    let setup = setup.file("rules/wallet.yaml", POLICY);
+    let output = setup.run(&[&["explain", "POST"], flags, &["--output", "json"]].concat());
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
+    (
+        document["decision"].clone(),
+        document["reason"].clone(),
+        document["response"]["body"].clone(),
+    )
+}
+
+#[test]
+fn explain_goes_by_the_configuration_of_the_process() {
+    const CONFIG: &str = "version: 1
+policies: rules
+limits: { body_bytes: 1KiB, uri_bytes: 100, headers: 5, header_bytes: 200 }
+defaults: { errors: { format: problem, code_prefix: ERR_GATE } }
+";
+    let (config, variable) = (&["--config", "gate.yaml"][..], &[("SIDEGATE_CONFIG", "gate.yaml")][..]);
+    let long = format!("/w/open/{}", "x".repeat(100));
+    let large = format!("x-large: {}", "x".repeat(200));
+    let many: Vec<&str> = ["-H", "a: b"].into_iter().cycle().take(12).collect();
+    for (path, more, reason) in [
+        ("/w/open/x", &["-H", "content-length: 1024"][..], Value::Null),
+        ("/w/open/x", &["-H", "content-length: 5000"], json!("body_too_large")),
+        (
+            "/w/trial/x",
+            &["-H", "content-length: 5000"],
+            json!("credential_missing"),
+        ),
+        (&long, &[], json!("uri_too_long")),
+        ("/w/open/x", &["-H", &large], json!("headers_too_large")),
+        ("/w/open/x", &many, json!("headers_too_large")),
+        (
+            "/w/open/x",
+            &["-H", &large, "-H", "host: a b"],
+            json!("request_malformed"),
+        ),
+        ("/elsewhere/open/x", &[], json!("route_not_found")),
+    ] {
+        for (flags, environment) in [(config, &[][..]), (&[], variable)] {
+            let (_, found, body) = explained(CONFIG, &[flags, &[path], more].concat(), environment);
+            assert_eq!(found, reason, "{path} {more:?} {flags:?}");
+            if reason == "route_not_found" {
+                assert!(body.as_str().unwrap().contains("ERR_GATE_NOT_FOUND"), "{body}");
+            }
+        }
+    }
+    let (_, reason, _) = explained(
+        CONFIG,
+        &["--config", "gate.yaml", "--policies", "policies", "/elsewhere/open/x"],
+        &[],
+    );
+    assert_eq!(reason, Value::Null, "a flag beats the file");
+    // As `run`, it refuses what it cannot read whole.
+    let broken = Setup::new()
+        .policy("wallet", POLICY)
+        .file("gate.yaml", "version: 1\nthreads: 0\n");
+    let output = broken.run(&["explain", "GET", "/w/open/x", "--config", "gate.yaml"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("between 1 and 256 threads"), "{}", text(&output));
 }
