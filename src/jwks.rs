@@ -34,7 +34,8 @@ pub struct KeySources {
 #[derive(Debug, Default)]
 struct Sources {
     by_remote: HashMap<RemoteKeys, Arc<Source>>,
-    issuers: BTreeSet<String>,
+    /// The issuers, each with the URL that its keys come from.
+    issuers: BTreeSet<(String, String)>,
 }
 
 impl KeySources {
@@ -67,10 +68,12 @@ impl KeySources {
     pub fn follow(&self, policies: &PolicySet) {
         let mut wanted: HashMap<&RemoteKeys, Vec<Subscriber>> = HashMap::new();
         let mut issuers = BTreeSet::new();
-        for issuer in policies.policies().iter().flat_map(|policy| &policy.issuers) {
-            if let Some(remote) = &issuer.remote {
-                wanted.entry(remote).or_default().push(Subscriber::of(issuer));
-                issuers.insert(issuer.label().to_owned());
+        for policy in policies.policies() {
+            for issuer in &policy.issuers {
+                let Some(remote) = &issuer.remote else { continue };
+                let subscriber = Subscriber::of(&policy.service, issuer);
+                wanted.entry(remote).or_default().push(subscriber);
+                issuers.insert((issuer.label().to_owned(), remote.url().to_owned()));
             }
         }
         let known = self.sources.load();
@@ -89,10 +92,12 @@ impl KeySources {
             (remote.clone(), source)
         };
         let by_remote = wanted.into_iter().map(start).collect();
-        for gone in known.issuers.difference(&issuers) {
-            self.metrics.jwks().forget(gone);
-        }
+        let gone: Vec<_> = known.issuers.difference(&issuers).cloned().collect();
+        drop(known);
         self.sources.store(Arc::new(Sources { by_remote, issuers }));
+        for (issuer, url) in gone {
+            self.metrics.jwks().forget(&issuer, &url);
+        }
     }
 
     /// Waits, within bounds, for the keys without which a request was refused, if it was. Says
@@ -132,14 +137,23 @@ impl KeySources {
             .all(|source| source.has_settled())
     }
 
-    /// How the keys of all issuers are, by their name.
+    /// How the keys of all issuers are, by their name, and for which services. Keys of the same name that
+    /// come from elsewhere have a status of their own once they differ.
     pub fn status(&self) -> Vec<IssuerStatus> {
         let sources = self.sources.load();
         let statuses = sources.by_remote.values().flat_map(|source| source.status());
-        let in_force = |status: &IssuerStatus| sources.issuers.contains(&status.issuer);
-        let mut all: Vec<_> = statuses.filter(in_force).collect();
-        all.sort_by(|one, other| one.issuer.cmp(&other.issuer));
-        all.dedup();
+        let in_force = |status: &IssuerStatus| sources.issuers.iter().any(|(issuer, _)| *issuer == status.issuer);
+        let mut all: Vec<IssuerStatus> = Vec::new();
+        for status in statuses.filter(in_force) {
+            let joined = all
+                .iter_mut()
+                .try_fold(status, |status, known| match known.join(status) {
+                    Ok(()) => Err(()),
+                    Err(status) => Ok(status),
+                });
+            all.extend(joined);
+        }
+        all.sort_by(|one, other| (&one.issuer, &one.services).cmp(&(&other.issuer, &other.services)));
         all
     }
 }

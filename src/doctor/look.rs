@@ -149,14 +149,18 @@ pub(super) fn listeners(config: &ServerConfig) -> Vec<Listener> {
 pub(super) fn key_servers(policies: &PolicySet, offline: bool) -> Vec<KeyServer> {
     let statuses = if offline { None } else { KeySources::once(policies) };
     let mut servers: Vec<KeyServer> = Vec::new();
-    for issuer in policies.policies().iter().flat_map(|policy| &policy.issuers) {
+    let issuers = policies
+        .policies()
+        .iter()
+        .flat_map(|policy| policy.issuers.iter().map(move |issuer| (&policy.service, issuer)));
+    for (service, issuer) in issuers {
         let Some(remote) = &issuer.remote else { continue };
         let (issuer, url) = (issuer.label(), remote.url());
         if servers.iter().any(|known| known.issuer == issuer && known.url == url) {
             continue;
         }
         let mut known = statuses.iter().flatten();
-        let status = known.find(|status| status.issuer == issuer);
+        let status = known.find(|status| status.issuer == issuer && status.services.contains(service));
         servers.push(KeyServer {
             issuer: issuer.to_owned(),
             url: url.to_owned(),

@@ -190,7 +190,7 @@ impl Shared {
         for (issuer, result) in results {
             self.metrics
                 .jwks()
-                .refreshed(&issuer, result, now, self.remote.max_stale);
+                .refreshed((&issuer, self.remote.url()), result, now, self.remote.max_stale);
         }
         if outcome != Outcome::Failed {
             issuers.latest = fetched.as_ref().ok().cloned();
@@ -201,7 +201,7 @@ impl Shared {
     /// Tells operators what became of one issuer's keys.
     fn tell(&self, issuer: &Subscriber, taken: &Result<(), FetchError>, same: bool) {
         let (url, IssuerStatus { issuer, keys, .. }) = (self.remote.url(), issuer.status());
-        self.metrics.jwks().in_force(&issuer, keys);
+        self.metrics.jwks().in_force(&issuer, url, keys);
         match taken {
             Ok(()) if same => {}
             Ok(()) => tracing::info!(url, issuer, keys, "a key set is in force"),
@@ -226,7 +226,7 @@ impl Shared {
         issuers.latest = None;
         for issuer in &issuers.subscribers {
             issuer.withdraw();
-            self.metrics.jwks().in_force(issuer.label(), 0);
+            self.metrics.jwks().in_force(issuer.label(), self.remote.url(), 0);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One issuer of one policy that takes its keys from a source.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -34,6 +35,8 @@ impl std::error::Error for FetchError {}
 pub struct IssuerStatus {
     /// The issuer as in metrics and logs.
     pub issuer: String,
+    /// The services whose policies take these keys.
+    pub services: BTreeSet<String>,
     /// The number of its keys in force.
     pub keys: usize,
     /// What became of the last fetch; `None` while the first one is under way.
@@ -42,16 +45,34 @@ pub struct IssuerStatus {
     pub clock_ahead: Option<i64>,
 }
 
+impl IssuerStatus {
+    /// Takes in the services of another status that says the same, or gives it back.
+    pub fn join(&mut self, other: Self) -> Result<(), Self> {
+        let same = self.issuer == other.issuer && self.keys == other.keys && self.last == other.last;
+        if !same {
+            return Err(other);
+        }
+        self.services.extend(other.services);
+        Ok(())
+    }
+}
+
 impl fmt::Display for IssuerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { issuer, keys, last, .. } = self;
         let s = if *keys == 1 { "" } else { "s" };
         write!(f, "issuer {issuer}: {keys} key{s}")?;
         match last {
-            None => f.write_str(", first fetch under way"),
-            Some(Ok(())) => Ok(()),
-            Some(Err(error)) => write!(f, ", last fetch failed: {error}"),
+            None => f.write_str(", first fetch under way")?,
+            Some(Ok(())) => {}
+            Some(Err(error)) => write!(f, ", last fetch failed: {error}")?,
         }
+        f.write_str("; for ")?;
+        for (at, service) in self.services.iter().enumerate() {
+            let separator = if at == 0 { "" } else { ", " };
+            write!(f, "{separator}{service}")?;
+        }
+        Ok(())
     }
 }
 
@@ -59,6 +80,7 @@ impl fmt::Display for IssuerStatus {
 #[derive(Debug)]
 pub struct Subscriber {
     label: String,
+    service: String,
     algorithms: Vec<Algorithm>,
     ring: Weak<KeyRing>,
     last: Option<Result<(), FetchError>>,
@@ -66,10 +88,11 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// An issuer that waits for keys.
-    pub fn of(issuer: &Issuer) -> Self {
+    /// An issuer of a service's policy that waits for keys.
+    pub fn of(service: &str, issuer: &Issuer) -> Self {
         Self {
             label: issuer.label().to_owned(),
+            service: service.to_owned(),
             algorithms: issuer.algorithms.clone(),
             ring: Arc::downgrade(&issuer.keys),
             last: None,
@@ -92,6 +115,7 @@ impl Subscriber {
         let ring = self.ring.upgrade();
         IssuerStatus {
             issuer: self.label.clone(),
+            services: BTreeSet::from([self.service.clone()]),
             keys: ring.map_or(0, |ring| ring.load().as_ref().map_or(0, |set| set.count())),
             last: self.last.clone(),
             clock_ahead: self.clock_ahead,
@@ -146,23 +170,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_a_line() {
-        let status = |keys, last| {
-            let issuer = "i".to_owned();
-            let status = IssuerStatus {
-                issuer,
-                keys,
-                last,
-                clock_ahead: None,
-            };
-            status.to_string()
+    fn a_status_is_a_line_that_names_the_services() {
+        let status = |services: &[&str], keys, last| IssuerStatus {
+            issuer: "i".to_owned(),
+            services: services.iter().copied().map(str::to_owned).collect(),
+            keys,
+            last,
+            clock_ahead: None,
         };
-        assert_eq!(status(0, None), "issuer i: 0 keys, first fetch under way");
-        assert_eq!(status(1, Some(Ok(()))), "issuer i: 1 key");
+        let line = status(&["s"], 0, None).to_string();
+        assert_eq!(line, "issuer i: 0 keys, first fetch under way; for s");
+        let mut one = status(&["s"], 1, Some(Ok(())));
+        assert_eq!(one.to_string(), "issuer i: 1 key; for s");
+        one.join(status(&["a"], 1, Some(Ok(())))).unwrap();
+        assert_eq!(one.to_string(), "issuer i: 1 key; for a, s");
         let failed = Some(Err(FetchError::Unreachable("it took too long".into())));
+        let other = one.join(status(&["t"], 1, failed)).unwrap_err();
         assert_eq!(
-            status(2, failed),
-            "issuer i: 2 keys, last fetch failed: it took too long"
+            other.to_string(),
+            "issuer i: 1 key, last fetch failed: it took too long; for t"
         );
     }
 }

@@ -275,7 +275,7 @@ mod tests {
         let hour = Duration::from_hours(1);
         metrics
             .jwks()
-            .refreshed("i", KeyRefresh::Success, jiff::Timestamp::UNIX_EPOCH, hour);
+            .refreshed(("i", "u"), KeyRefresh::Success, jiff::Timestamp::UNIX_EPOCH, hour);
         metrics.requests_limit(7);
         metrics.connections_limit("l", 9);
         let page = page(&metrics);
@@ -290,7 +290,7 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line} in {page}");
         }
-        metrics.jwks().forget("i");
+        metrics.jwks().forget("i", "u");
         assert!(!self::page(&metrics).contains("expiry_timestamp_seconds{issuer"));
     }
 

@@ -303,7 +303,7 @@ routes: [{ path: /*, auth: jwt }]
     let page = gateway.admin("/readyz").text();
     for line in [
         "ok\n",
-        "issuer good: 1 key\n",
+        "issuer good: 1 key; for s\n",
         "issuer slow: 0 keys, last fetch failed: ",
     ] {
         assert!(page.contains(line), "{line} in {page}");
@@ -313,6 +313,48 @@ routes: [{ path: /*, auth: jwt }]
     eventually("it is counted", || {
         gateway.metric("sidegate_jwks_refreshes_total", &failed) >= Some(1.0)
     });
+}
+
+#[test]
+fn one_issuer_of_several_policies_is_fetched_once_and_each_line_names_its_services() {
+    let key = Key::new("ES256", "one");
+    let (good, broken) = (
+        KeyServer::publishing(&[&key]),
+        KeyServer::new(|| Reply::status(500, "")),
+    );
+    let policy = |service: &str, keys: &str| {
+        format!(
+            "
+version: 1
+service: {service}
+prefix: /{service}
+upstream: {{ url: '$upstream' }}
+jwt: {{ issuers: [{{ issuer: them, audience: unchecked, algorithms: [ES256], keys: {{ jwks: {{ url: '{keys}' }} }} }}] }}
+routes: [{{ path: /*, auth: jwt }}]
+"
+        )
+    };
+    let gateway = Setup::new()
+        .policy("a", &policy("b-svc", &good.url))
+        .policy("b", &policy("a-svc", &good.url))
+        .policy("c", &policy("c-svc", &broken.url))
+        .start();
+    for (service, status) in [("a-svc", 200), ("b-svc", 200), ("c-svc", 503)] {
+        let token = key.sign(claims(json!({ "iss": "them" })));
+        let answer = gateway.send(&Request::get(&format!("/{service}/x")).bearer(&token));
+        assert_eq!(answer.status, status, "{service}: {answer:?}");
+    }
+    assert_eq!(good.fetches(), 1);
+    let page = gateway.admin("/readyz").text();
+    let lines: Vec<_> = page.lines().collect();
+    assert_eq!(lines[..2], ["ok", "issuer them: 1 key; for a-svc, b-svc"], "{page}");
+    assert!(
+        lines[2].starts_with("issuer them: 0 keys, last fetch failed: "),
+        "{page}"
+    );
+    assert!(lines[2].ends_with("; for c-svc"), "{page}");
+    // The good keys of two do not hide that the third has none.
+    assert_eq!(gateway.metric("sidegate_jwks_keys", &[("issuer", "them")]), Some(0.0));
 }
 
 #[test]
