@@ -3,18 +3,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use pingora::listeners::tls::{Acceptor, TlsSettings};
 use pingora::protocols::ALPN;
 
 use crate::config::{ServerConfig, TlsFiles};
 use crate::policy::problem::Problem;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{CertificateEnds, Metrics};
 use crate::watch_files::FileWatch;
 
+mod ends;
 mod files;
 mod names;
 mod peer;
@@ -39,14 +40,14 @@ pub struct TlsListener {
     /// established with.
     acceptor: ArcSwap<Acceptor>,
     authorities: Option<Arc<Authorities>>,
-    expires: AtomicI64,
+    ends: Mutex<CertificateEnds>,
 }
 
 impl fmt::Debug for TlsListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsListener")
             .field("files", &self.files)
-            .field("expires", &self.expires)
+            .field("ends", &self.ends)
             .finish_non_exhaustive()
     }
 }
@@ -58,7 +59,7 @@ impl TlsListener {
         let authorities = material.verifier.clone().map(Authorities::new);
         Ok(Self {
             files: files.clone(),
-            expires: AtomicI64::new(material.expires),
+            ends: Mutex::new(material.ends),
             acceptor: ArcSwap::from_pointee(
                 acceptor(material, authorities.clone()).map_err(|error| TlsProblems::of(files, &error))?,
             ),
@@ -71,15 +72,15 @@ impl TlsListener {
         self.acceptor.load_full()
     }
 
-    /// When the first of the certificates in force expires, in seconds since the epoch.
-    pub fn expires(&self) -> i64 {
-        self.expires.load(Ordering::Relaxed)
+    /// When what is in force comes to its end.
+    pub fn ends(&self) -> CertificateEnds {
+        *self.ends.lock()
     }
 
     /// Reads the files again. With a problem, what is in force stays.
     fn reload(&self) -> Result<(), TlsProblems> {
         let material = files::read(&self.files, Timestamp::now().as_second())?;
-        let (expires, verifier) = (material.expires, material.verifier.clone());
+        let (ends, verifier) = (material.ends, material.verifier.clone());
         let acceptor =
             acceptor(material, self.authorities.clone()).map_err(|error| TlsProblems::of(&self.files, &error))?;
         // First who vouches: a handshake that is under way ends with a look at that.
@@ -87,7 +88,7 @@ impl TlsListener {
             authorities.replace(verifier);
         }
         self.acceptor.store(Arc::new(acceptor));
-        self.expires.store(expires, Ordering::Relaxed);
+        *self.ends.lock() = ends;
         Ok(())
     }
 
@@ -102,7 +103,7 @@ impl TlsListener {
             let success = result.is_ok();
             match result {
                 Ok(()) => {
-                    metrics.certificate_expires(&name, self.expires());
+                    metrics.certificates_end(&name, self.ends());
                     tracing::info!(listener = name, "the certificates were read again");
                 }
                 Err(problems) => {

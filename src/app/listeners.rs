@@ -47,7 +47,7 @@ pub(super) fn secured(
     let watch = FileWatch::new(files.paths(), trigger);
     let tls = Arc::new(TlsListener::open(files).map_err(StartError::because)?);
     metrics.certificates_read(listener, true);
-    metrics.certificate_expires(listener, tls.expires());
+    metrics.certificates_end(listener, tls.ends());
     tokio::spawn(Arc::clone(&tls).keep_current(listener.to_owned(), watch, metrics.clone()));
     Ok(tls)
 }

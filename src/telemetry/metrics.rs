@@ -5,6 +5,7 @@ use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, 
 
 use crate::policy::token_cache::Lookup;
 
+mod certificates;
 mod children;
 mod keys;
 #[cfg(target_os = "linux")]
@@ -13,12 +14,14 @@ mod requests;
 mod shared;
 mod store;
 
+pub use certificates::CertificateEnds;
 pub use keys::{KeyMetrics, KeyRefresh};
 pub use requests::{At, PolicyMetrics};
 pub use shared::SharedStateMetrics;
 pub use store::StoreMetrics;
 
 use super::lines::LostLines;
+use certificates::CertificateMetrics;
 use requests::RequestVectors;
 
 /// The label of a request that no policy or route takes.
@@ -40,7 +43,7 @@ pub struct Metrics {
     policy_last_success: Gauge,
     policy_last_successful: IntGauge,
     policy_info: GaugeVec,
-    certificate_expiry: GaugeVec,
+    certificates: CertificateMetrics,
     certificate_reloads: IntCounterVec,
     certificate_last_successful: GaugeVec,
     store: StoreMetrics,
@@ -110,11 +113,7 @@ impl Metrics {
                 "The policies in force, by their hash.",
                 &["hash"],
             )?,
-            certificate_expiry: gauge(
-                "sidegate_certificate_expiry_timestamp_seconds",
-                "When the first of a listener's certificates expires.",
-                &["listener"],
-            )?,
+            certificates: CertificateMetrics::new(&registry)?,
             certificate_reloads: counter(
                 "sidegate_certificate_reloads_total",
                 "Times that the certificates of a listener were read, the start included, by result.",
@@ -235,9 +234,9 @@ impl Metrics {
         &self.store
     }
 
-    /// Notes when the first certificate of a listener expires, in seconds since the epoch.
-    pub fn certificate_expires(&self, listener: &str, at: i64) {
-        self.certificate_expiry.with_label_values(&[listener]).set(seconds(at));
+    /// Notes when what a listener proves and believes with comes to its end.
+    pub fn certificates_end(&self, listener: &str, ends: CertificateEnds) {
+        self.certificates.end(listener, ends);
     }
 }
 

@@ -11,11 +11,13 @@ use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
+use super::ends;
 use super::names::ByName;
 use crate::config::{KeyPairFiles, NamedFile, TlsFiles};
 use crate::policy::problem::Problem;
 use crate::policy::tls_material::{CaBundle, Fault, PemFile, Side, TlsIdentity, certificates, parse, revocations};
 use crate::read_file::{MAX_PEM_BYTES, read_file};
+use crate::telemetry::metrics::CertificateEnds;
 
 /// Everything that is wrong with the files of a listener.
 #[derive(Debug)]
@@ -47,8 +49,8 @@ impl std::error::Error for TlsProblems {}
 pub(super) struct Material {
     pub(super) certificates: ByName,
     pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
-    /// When the first of the certificates expires, in seconds since the epoch.
-    pub(super) expires: i64,
+    /// When all of it comes to its end.
+    pub(super) ends: CertificateEnds,
 }
 
 /// Reads and checks the files of a listener.
@@ -58,15 +60,19 @@ pub(super) fn read(files: &TlsFiles, now: i64) -> Result<Material, TlsProblems> 
         problems: Vec::new(),
     };
     let certificates = reader.certificates(files);
-    let verifier = match &files.client_ca {
-        Some(ca) => reader.verifier(ca, files.client_crl.as_ref()).map(Some),
+    let clients = match &files.client_ca {
+        Some(ca) => reader.clients(ca, files.client_crl.as_ref()).map(Some),
         None => Some(None),
     };
-    match (certificates, verifier) {
-        (Some((certificates, expires)), Some(verifier)) if reader.problems.is_empty() => Ok(Material {
+    match (certificates, clients) {
+        (Some((certificates, certificate)), Some(clients)) if reader.problems.is_empty() => Ok(Material {
             certificates,
-            verifier,
-            expires,
+            ends: CertificateEnds {
+                certificate,
+                client_ca: clients.as_ref().and_then(|clients| clients.authorities_end),
+                client_crl: clients.as_ref().and_then(|clients| clients.lists_end),
+            },
+            verifier: clients.map(|clients| clients.verifier),
         }),
         _ => Err(TlsProblems(reader.problems)),
     }
@@ -76,6 +82,13 @@ pub(super) fn read(files: &TlsFiles, now: i64) -> Result<Material, TlsProblems> 
 struct Reader {
     now: i64,
     problems: Vec<Problem>,
+}
+
+/// Who vouches for clients, and until when.
+struct Clients {
+    verifier: Arc<dyn ClientCertVerifier>,
+    authorities_end: Option<i64>,
+    lists_end: Option<i64>,
 }
 
 /// A certificate with its key, its names, and its end.
@@ -179,16 +192,18 @@ impl Reader {
 
     /// Asks for a certificate without insisting. One that does not verify ends the handshake; with
     /// revocation lists, so does one of a CA that none of the lists is for.
-    fn verifier(&mut self, ca: &NamedFile, crl: Option<&NamedFile>) -> Option<Arc<dyn ClientCertVerifier>> {
+    fn clients(&mut self, ca: &NamedFile, crl: Option<&NamedFile>) -> Option<Clients> {
         let roots = self.authorities(ca);
         let lists = match crl {
             Some(crl) => self.lists(crl),
             None => Some(Vec::new()),
         };
+        let ((roots, authorities_end), lists) = (roots?, lists?);
+        let lists_end = ends::of_lists(&lists);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots?), provider)
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .allow_unauthenticated()
-            .with_crls(lists?);
+            .with_crls(lists);
         let built = builder.build().map_err(|error| {
             let file = crl.unwrap_or(ca);
             let path = file.path.display();
@@ -197,11 +212,15 @@ impl Reader {
                 format!("client certificates cannot be verified with `{path}`: {error}"),
             );
         });
-        built.ok()
+        Some(Clients {
+            verifier: built.ok()?,
+            authorities_end,
+            lists_end,
+        })
     }
 
-    /// The CAs in a file; at least one of them has not expired.
-    fn authorities(&mut self, file: &NamedFile) -> Option<RootCertStore> {
+    /// The CAs in a file, and when the first of them expires that has not; at least one has not.
+    fn authorities(&mut self, file: &NamedFile) -> Option<(RootCertStore, Option<i64>)> {
         let bytes = self.file(file)?;
         let name = file.path.display().to_string();
         let bundle = CaBundle::parse(PemFile {
@@ -209,12 +228,12 @@ impl Reader {
             bytes: &bytes,
         });
         let bundle = bundle.map_err(|fault| self.note(file, fault)).ok()?;
-        let ends = |ca: X509Certificate<'_>| ca.validity().not_after.timestamp();
-        if !bundle.iter().filter_map(|ca| parse(ca)).any(|ca| ends(ca) >= self.now) {
+        let end = ends::of_authorities(bundle.iter(), self.now);
+        if end.is_none() {
             self.add(file, format!("every CA in `{name}` has expired"));
             return None;
         }
-        Some(bundle.roots())
+        Some((bundle.roots(), end))
     }
 
     fn lists(&mut self, file: &NamedFile) -> Option<Vec<CertificateRevocationListDer<'static>>> {

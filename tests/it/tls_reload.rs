@@ -13,7 +13,9 @@ use rustls::{ClientConfig, SupportedProtocolVersion, version};
 
 use crate::harness::{
     Answer, Gateway, Request, Setup, Wire,
-    certificates::{Authority, Identity, SCHEDULER, authority, client, client_of, dns, leaf, revocations, uri},
+    certificates::{
+        Authority, Identity, SCHEDULER, authority, authority_until, client, client_of, dns, leaf, revocations, uri,
+    },
     client::Handshake,
     eventually,
     http2::Http2,
@@ -175,6 +177,25 @@ fn a_new_certificate_is_for_new_handshakes_and_old_connections_live_on() {
     });
     let request = jobs();
     it.gateway.reached(&request, &old.exchange(&request));
+}
+
+#[test]
+fn the_ends_of_client_cas_and_revocation_lists_are_told_and_follow_the_files() {
+    let it = changing();
+    let end = |what: &str| {
+        it.gateway
+            .metric(&format!("sidegate_client_{what}_timestamp_seconds"), &[])
+    };
+    assert_eq!(end("crl_next_update"), Some(3_786_912_000.0));
+    let before = end("ca_expiry").unwrap();
+    let next = authority_until("Next CA", 2040);
+    let both = format!("{}{}", it.ca.pem(), next.pem());
+    let lists = format!("{}{}", revocations(&it.ca, &[]), revocations(&next, &[]));
+    it.write(&[("ca.crt", &both), ("ca.crl", &lists)], "success");
+    assert!(before > 2_208_988_800.0);
+    eventually("the first of two CAs counts", || {
+        end("ca_expiry") == Some(2_208_988_800.0)
+    });
 }
 
 #[test]

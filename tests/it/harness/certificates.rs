@@ -79,6 +79,13 @@ pub(crate) fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(authority_params(name), KeyPair::generate().unwrap()).unwrap()
 }
 
+/// A CA of its own that ends when a year begins.
+pub(crate) fn authority_until(name: &str, year: i32) -> Authority {
+    let mut params = authority_params(name);
+    params.not_after = date_time_ymd(year, 1, 1);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
 /// A CA that another one vouches for.
 pub(crate) fn intermediate(above: &Authority, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Authority {
     let mut params = authority_params(name);
