@@ -39,15 +39,16 @@ use crate::proxy::places::Places;
 use crate::proxy::refuse::refuse;
 use crate::proxy::requests::Requests;
 use crate::proxy::server::{Edge, Server};
-use crate::reload::Reloader;
+use crate::reload::{Reloader, restart};
 use crate::store::Store;
 use crate::system_roots;
 use crate::telemetry::metrics::Metrics;
 use crate::watch_files::Trigger;
 
 mod listeners;
+pub mod null_device;
 
-use listeners::{at_most, endpoint, secured};
+use listeners::{endpoint, secured, tell_of_shortage};
 
 /// Why the process cannot start.
 #[derive(Debug)]
@@ -180,6 +181,7 @@ impl App {
     /// Starts to serve. When this returns, requests are taken.
     pub async fn start(config: ServerConfig, loaded: Loaded, mut sockets: Sockets) -> Result<Self, StartError> {
         system_roots::check_named().map_err(StartError)?;
+        null_device::check().map_err(StartError)?;
         let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
         let store = Store::start(&config.store, &metrics).map_err(StartError)?;
         let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
@@ -190,9 +192,11 @@ impl App {
         let (admin_stop, admin_stopping) = watch::channel(false);
         let readiness = Arc::new(Readiness::of(policies.keys().clone(), &store));
         let connections = Arc::new(Connections::new(&metrics));
-        let room = descriptors::room(descriptors::raise(), sockets.listeners.len());
+        let limit = descriptors::raise();
+        tell_of_shortage(&config, limit);
+        let room = descriptors::room(limit, sockets.listeners.len());
         let reload = Trigger::default();
-        let requests = at_most(config.limits.requests, room.requests, "requests");
+        let requests = config.limits.requests.min(room.requests);
         let places = Places::new(requests);
         metrics.requests_limit(requests);
         let edge = edge(&config, (&policies, &store), &metrics, &places);
@@ -202,9 +206,8 @@ impl App {
         admin.add_tcp(&sockets.admin.to_string());
         let mut services = vec![serve(admin, &sockets.fds, admin_stopping)];
         for (listener, address) in config.listeners.iter().zip(&sockets.listeners) {
-            let wanted = listener.connections.unwrap_or(config.limits.connections);
             let name = address.to_string();
-            let most = at_most(wanted, room.connections, &name);
+            let most = listener.most_connections(&config.limits).min(room.connections);
             let slots = Slots::new(&name, most, &connections, &metrics);
             let tls = listener
                 .tls
@@ -242,6 +245,10 @@ impl App {
         let start = (&self.policies, std::mem::take(&mut self.footprint));
         let reloader = Reloader::new(&self.config, start, &self.reload, &self.metrics);
         self.services.push(tokio::spawn(reloader.run()));
+        if let Some(file) = self.config.file.clone() {
+            let restart = restart::tell(file, self.reload.clone());
+            self.services.push(tokio::spawn(restart));
+        }
     }
 
     /// Has every file read again that can be replaced while the process runs.
@@ -299,9 +306,6 @@ impl App {
     }
 }
 
-/// A file that holds no CA.
-const NO_AUTHORITIES: &str = "/dev/null";
-
 /// What serves a connection, whatever listener it came by.
 pub fn edge(
     config: &ServerConfig,
@@ -328,7 +332,7 @@ fn engine(config: &ServerConfig, gateway: Arc<Gateway>) -> HttpProxy<Engine> {
     let conf = ServerConf {
         threads: config.threads,
         // Each service brings the CAs that it is verified by. Those of the system are not needed.
-        ca_file: Some(NO_AUTHORITIES.into()),
+        ca_file: Some(null_device::PATH.into()),
         ..ServerConf::default()
     };
     let mut proxy = HttpProxy::new(Engine(gateway), Arc::new(conf));

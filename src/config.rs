@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::descriptors::Room;
 use crate::policy::ErrorStyle;
 use crate::policy::decode::{FromNode, List, MaybeEmpty, Placed};
 use crate::policy::problem::{Problem, Problems, Source};
 use crate::policy::yaml::{self, Node};
+use crate::policy_files::footprint::Found;
 use crate::policy_files::{LoadError, Noting};
 
 mod control;
@@ -80,6 +82,17 @@ pub struct ServerConfig {
     pub default_errors: ErrorStyle,
     /// What `check` warns of in the file.
     pub warnings: Vec<Problem>,
+    /// The file that this was read from, if there was one.
+    pub file: Option<ConfigFile>,
+}
+
+/// A file as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it said.
+    pub found: Found,
 }
 
 /// Where clients connect.
@@ -94,6 +107,11 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// The most connections at a time.
+    pub fn most_connections(&self, limits: &Limits) -> usize {
+        self.connections.unwrap_or(limits.connections)
+    }
+
     /// A listener in clear text that no file names.
     pub fn plain(address: ListenAddress) -> Self {
         Self {
@@ -210,6 +228,18 @@ impl ServerConfig {
         Ok(())
     }
 
+    /// The connections of the listener that may have the most, and the requests with services.
+    pub fn wanted(&self) -> Room {
+        let connections = self
+            .listeners
+            .iter()
+            .map(|listener| listener.most_connections(&self.limits));
+        Room {
+            connections: connections.max().unwrap_or_default(),
+            requests: self.limits.requests,
+        }
+    }
+
     /// Reads the text of a file.
     pub fn parse(source: Source, base: &Path) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::of(Arc::new(source));
@@ -297,6 +327,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
                     .code_prefix
                     .map_or_else(|| "ERR_SIDEGATE".into(), |prefix| prefix.value),
             }),
+        file: None,
     })
 }
 

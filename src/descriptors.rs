@@ -1,6 +1,9 @@
 //! The file descriptors that the process may have, and what fits into them. Never
 //! opens one.
 
+use std::io;
+
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors for the connections of operators, idle ones to services, and all that is no
@@ -48,9 +51,88 @@ pub fn room(descriptors: u64, listeners: usize) -> Room {
     }
 }
 
+/// Says what does not fit into so many descriptors, and how many it takes.
+pub fn shortage(descriptors: u64, listeners: usize, wanted: Room) -> Option<String> {
+    let possible = room(descriptors, listeners);
+    if possible.connections >= wanted.connections && possible.requests >= wanted.requests {
+        return None;
+    }
+    let largest = wanted.requests.max(wanted.connections.saturating_mul(listeners.max(1)));
+    let needed = (largest as u64).saturating_mul(2).saturating_add(RESERVED);
+    let enough = match possible.requests {
+        1 => format!("with {descriptors}, one request at a time is possible"),
+        requests => format!(
+            "{descriptors} are enough for {} connections a listener and {requests} requests at a time, not for {} and {}",
+            possible.connections, wanted.connections, wanted.requests
+        ),
+    };
+    Some(format!("{enough}; it takes {needed}"))
+}
+
+/// Whether an error tells of a lack in this process or system, and nothing of the file.
+pub fn is_lack(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    lacks
+        .iter()
+        .any(|lack| error.raw_os_error() == Some(lack.raw_os_error()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortage_says_what_is_possible_and_what_it_takes() {
+        let wanted = |connections, requests| Room { connections, requests };
+        for (descriptors, listeners, wanted, said) in [
+            (1 << 20, 2, wanted(4096, 4096), None),
+            (384 + 2 * 4096, 1, wanted(4096, 4096), None),
+            (
+                384 + 2 * 4096 - 1,
+                1,
+                wanted(4096, 4096),
+                Some(
+                    "8575 are enough for 4095 connections a listener and 4095 requests at a time, not for 4096 and 4096; it takes 8576",
+                ),
+            ),
+            (
+                1024,
+                2,
+                wanted(4096, 100),
+                Some(
+                    "1024 are enough for 160 connections a listener and 320 requests at a time, not for 4096 and 100; it takes 16768",
+                ),
+            ),
+            (
+                64,
+                1,
+                wanted(4096, 4096),
+                Some("with 64, one request at a time is possible; it takes 8576"),
+            ),
+            (16, 1, wanted(1, 1), None),
+        ] {
+            assert_eq!(
+                shortage(descriptors, listeners, wanted).as_deref(),
+                said,
+                "{descriptors} {listeners}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_lack_is_told_from_a_file_that_is_not_there() {
+        let at = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        for (error, want) in [
+            (at(Errno::MFILE), true),
+            (at(Errno::NFILE), true),
+            (at(Errno::NOMEM), true),
+            (at(Errno::NOENT), false),
+            (at(Errno::ACCESS), false),
+            (io::ErrorKind::NotFound.into(), false),
+        ] {
+            assert_eq!(is_lack(&error), want, "{error}");
+        }
+    }
 
     #[test]
     fn clients_and_services_share_the_descriptors() {

@@ -23,6 +23,8 @@ use crate::watch_files::folders::Folders;
 use crate::watch_files::watch::FolderWatch;
 use crate::watch_files::{PUT_OFF, QUIET, Trigger, poll};
 
+pub mod restart;
+
 /// How often files are read again that change while they are read, until that is worth a word.
 const ATTEMPTS: usize = 50;
 
@@ -40,6 +42,8 @@ pub struct Reloader {
     seen: Footprint,
     /// Whether it did not.
     refused: bool,
+    /// Whether files could not be looked at, and that was said.
+    blind: bool,
     watch: FolderWatch,
     asked: Receiver<()>,
 }
@@ -70,6 +74,7 @@ impl Reloader {
             in_force: footprint.clone(),
             seen: footprint,
             refused: false,
+            blind: false,
             watch: FolderWatch::default(),
             asked: trigger.listen(),
         }
@@ -82,13 +87,19 @@ impl Reloader {
         loop {
             // Watched first and read then, so that nothing is missed in between.
             self.arm().await;
-            if self.look_after(&self.seen).await != self.seen || (occasion == Occasion::Asked && self.refused) {
-                self.reload().await;
+            let found = self.look_after(&self.seen).await;
+            if self.is_blind(&found) {
+                // The next look may see more.
+            } else if found != self.seen || (occasion == Occasion::Asked && self.refused) {
                 occasion = Occasion::Routine;
-                continue;
-            }
-            if occasion == Occasion::Asked {
-                tracing::info!(hash = self.in_force.hash(), "asked to reload; no file has changed");
+                if self.reload().await {
+                    continue;
+                }
+            } else if occasion == Occasion::Asked {
+                tracing::info!(
+                    hash = self.in_force.hash(),
+                    "asked to reload; no policy file has changed"
+                );
             }
             occasion = self.wait().await;
         }
@@ -126,9 +137,23 @@ impl Reloader {
         }
     }
 
-    /// Reads everything and puts it in force, if it checks out.
-    async fn reload(&mut self) {
+    /// Whether a look says nothing about changes; warns when that begins.
+    fn is_blind(&mut self, found: &Footprint) -> bool {
+        let was_blind = std::mem::replace(&mut self.blind, found.is_blind());
+        if self.blind && !was_blind {
+            tracing::warn!(
+                "the policy files cannot be read, for no file descriptor is left; the policies in force stay"
+            );
+        }
+        self.blind
+    }
+
+    /// Reads everything and puts it in force, if it checks out. Says whether it could look.
+    async fn reload(&mut self) -> bool {
         let (read, footprint) = self.read().await;
+        if self.is_blind(&footprint) {
+            return false;
+        }
         let changed = footprint.changed_since(&self.in_force);
         let changed: Vec<_> = changed.iter().map(|path| path.display().to_string()).collect();
         self.seen = footprint;
@@ -141,6 +166,7 @@ impl Reloader {
             Ok(()) => self.accept(changed).await,
             Err(error) => self.refuse(&error, &changed),
         }
+        true
     }
 
     /// Reads until nothing changes for a while: a file may be written at this moment, or some of

@@ -18,6 +18,8 @@ use crate::read_file::{MAX_PEM_BYTES, read_file};
 pub(crate) mod folders;
 pub(crate) mod watch;
 
+use crate::descriptors::is_lack;
+
 use folders::Folders;
 use watch::FolderWatch;
 
@@ -73,7 +75,7 @@ pub enum Change {
 #[derive(Debug)]
 pub struct FileWatch {
     paths: Arc<[PathBuf]>,
-    seen: Contents,
+    seen: Option<Contents>,
     folders: FolderWatch,
     asked: Receiver<()>,
 }
@@ -102,11 +104,11 @@ impl FileWatch {
                 }
                 () = sleep(poll(&self.folders)) => false,
             };
-            let changed = self.look().await;
-            match (asked, changed) {
-                (true, _) => return Change::Asked,
-                (false, true) => return Change::Contents,
-                (false, false) => {}
+            match (asked, self.look().await) {
+                // What cannot be looked at now is looked at with the next poll.
+                (_, None) | (false, Some(false)) => {}
+                (true, Some(_)) => return Change::Asked,
+                (false, Some(true)) => return Change::Contents,
             }
         }
     }
@@ -116,22 +118,18 @@ impl FileWatch {
         let _ = timeout(PUT_OFF, quiet).await;
     }
 
-    /// Whether the contents are others than at the last look. The files may be on a file system
-    /// that takes its time.
-    async fn look(&mut self) -> bool {
+    /// Whether the contents are others than at the last look; `None` where that cannot be told. The
+    /// files may be on a file system that takes its time.
+    async fn look(&mut self) -> Option<bool> {
         let paths = Arc::clone(&self.paths);
-        let Ok(folders) = spawn_blocking(move || folders_of(&paths)).await else {
-            return false;
-        };
+        let folders = spawn_blocking(move || folders_of(&paths)).await.ok()?;
         // Watched first and read then, so that nothing is missed in between.
         self.folders.arm(folders);
         let paths = Arc::clone(&self.paths);
-        let Ok(contents) = spawn_blocking(move || contents(&paths)).await else {
-            return false;
-        };
-        let changed = self.seen != contents;
-        self.seen = contents;
-        changed
+        let contents = spawn_blocking(move || contents(&paths)).await.ok()??;
+        let changed = self.seen.as_ref() != Some(&contents);
+        self.seen = Some(contents);
+        Some(changed)
     }
 }
 
@@ -142,7 +140,8 @@ fn folders_of(paths: &[PathBuf]) -> Folders {
 /// The digest of what is in some files, or that it cannot be read.
 type Contents = Vec<u8>;
 
-fn contents(paths: &[PathBuf]) -> Contents {
+/// `None` where the process has no file descriptor left to look.
+fn contents(paths: &[PathBuf]) -> Option<Contents> {
     let mut all = Context::new(&SHA256);
     for path in paths {
         match read_file(path, MAX_PEM_BYTES) {
@@ -150,10 +149,11 @@ fn contents(paths: &[PathBuf]) -> Contents {
                 all.update(&(bytes.len() as u64).to_be_bytes());
                 all.update(&bytes);
             }
+            Err(error) if is_lack(&error) => return None,
             Err(_) => all.update(&u64::MAX.to_be_bytes()),
         }
     }
-    all.finish().as_ref().to_vec()
+    Some(all.finish().as_ref().to_vec())
 }
 
 #[cfg(test)]

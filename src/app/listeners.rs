@@ -5,7 +5,8 @@ use std::sync::Arc;
 use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners};
 
 use super::StartError;
-use crate::config::{ListenAddress, TlsFiles};
+use crate::config::{ListenAddress, ServerConfig, TlsFiles};
+use crate::descriptors;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::TlsListener;
 use crate::watch_files::{FileWatch, Trigger};
@@ -16,12 +17,13 @@ const WRITE_BUFFER: usize = 4 * 1024;
 /// What is read of TLS records at a time. In clear text, whoever reads has a buffer already.
 const TLS_READ_BUFFER: usize = 16 * 1024;
 
-/// What is wanted as far as there are file descriptors for it.
-pub(super) fn at_most(wanted: usize, possible: usize, what: &str) -> usize {
-    if wanted > possible {
-        tracing::warn!(what, wanted, possible, "the limit on file descriptors is too low");
+/// Says in one line what there are too few file descriptors for.
+pub(super) fn tell_of_shortage(config: &ServerConfig, descriptors: u64) {
+    if let Some(shortage) = descriptors::shortage(descriptors, config.listeners.len(), config.wanted()) {
+        tracing::warn!(
+            "the limit on file descriptors is too low: {shortage}; raise the hard limit (`LimitNOFILE=`, `ulimit -Hn`), or lower `limits.connections` and `limits.requests`"
+        );
     }
-    wanted.min(possible)
 }
 
 /// Where connections come in. The handshake is no business of the engine, which would not count

@@ -171,6 +171,8 @@ async fn serve(config: ServerConfig, loaded: Loaded) -> Result<(), StartError> {
     // Until they are listened to, signals end the process, or, as the first one of a container, are lost.
     let hangups = signal(SignalKind::hangup()).map_err(StartError::because)?;
     let stopped = told_to_stop()?;
+    ignore(SignalKind::user_defined1(), "SIGUSR1")?;
+    ignore(SignalKind::user_defined2(), "SIGUSR2")?;
     let sockets = Sockets::open(&config)?;
     let mut app = App::start(config, loaded, sockets).await?;
     app.announce();
@@ -196,14 +198,28 @@ pub(super) fn no_threads(error: &std::io::Error) -> Exit {
     could_not_run(format!("no threads can be started: {error}"))
 }
 
-/// Waits for SIGTERM or SIGINT, from now on.
+/// Ignores a signal from now on, and logs each. Other servers reopen logs or upgrade on it; by default
+/// it would end the process and cut its requests.
+fn ignore(kind: SignalKind, name: &'static str) -> Result<(), StartError> {
+    let mut signals = signal(kind).map_err(StartError::because)?;
+    tokio::spawn(async move {
+        while signals.recv().await.is_some() {
+            tracing::warn!(signal = name, "the signal is ignored: SIGHUP reloads, SIGTERM stops");
+        }
+    });
+    Ok(())
+}
+
+/// Waits for SIGTERM, SIGINT or SIGQUIT, from now on.
 pub(super) fn told_to_stop() -> Result<impl Future<Output = ()>, StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::because)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::because)?;
+    let mut quit = signal(SignalKind::quit()).map_err(StartError::because)?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
         }
     })
 }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{POLICIES, ServerConfig};
+use super::{ConfigFile, POLICIES, ServerConfig};
 use crate::policy::problem::{Problem, Problems};
 use crate::policy::yaml::{self, Node, Value};
+use crate::policy_files::footprint::Found;
 use crate::policy_files::{source, unreadable};
 use crate::read_file::read_file;
 
@@ -57,12 +58,20 @@ impl ServerConfig {
             }
         };
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
+        let file = ConfigFile {
+            path: path.to_owned(),
+            found: Found::of(source.text.as_bytes()),
+        };
         let mut problems = Problems::of(source);
         let node = yaml::read(&mut problems);
+        let config = node
+            .as_ref()
+            .and_then(|node| Self::from_node(node, &mut problems, &base));
         ReadConfig {
-            config: node
-                .as_ref()
-                .and_then(|node| Self::from_node(node, &mut problems, &base)),
+            config: config.map(|config| Self {
+                file: Some(file),
+                ..config
+            }),
             policies: node.as_ref().and_then(|node| policies_of(node, &base)),
             problems: problems.into_sorted(),
         }

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::files::Access;
 use super::{Finding, Severity};
+use crate::app::null_device;
 use crate::config::ServerConfig;
 use crate::descriptors;
 
@@ -18,6 +19,8 @@ pub struct Process {
     pub descriptors: u64,
     /// Whether it runs in Kubernetes.
     pub kubernetes: bool,
+    /// Why there is no `/dev/null`, where there is none.
+    pub no_null_device: Option<String>,
     /// Its control socket, if it has one; without access where nobody listens.
     pub control: Option<(String, Option<Access>)>,
 }
@@ -31,6 +34,7 @@ pub fn judge(config: &ServerConfig, process: &Process) -> Vec<Finding> {
         log(config),
         limits(config, process),
         user(process),
+        null_device(process),
     ];
     findings.extend(others.into_iter().flatten());
     if findings.is_empty() {
@@ -110,6 +114,17 @@ fn user(process: &Process) -> Option<Finding> {
     (process.user == 0).then(|| finding(Severity::Caution, "running_as_root", "user", found, advice))
 }
 
+fn null_device(process: &Process) -> Option<Finding> {
+    let found = process.no_null_device.clone()?;
+    Some(finding(
+        Severity::Problem,
+        "null_device_missing",
+        null_device::PATH,
+        found,
+        null_device::ADVICE,
+    ))
+}
+
 /// How bad it is to believe a whole network. Private ones are as wide as their owner says.
 fn too_wide(network: &IpNet) -> Option<Severity> {
     let private = match network.network() {
@@ -130,19 +145,8 @@ fn too_wide(network: &IpNet) -> Option<Severity> {
 
 /// What the descriptors are not enough for.
 fn too_few(config: &ServerConfig, limit: u64) -> Option<String> {
-    let room = descriptors::room(limit, config.listeners.len());
-    let connections = config
-        .listeners
-        .iter()
-        .map(|l| l.connections.unwrap_or(config.limits.connections));
-    let connections = connections.max().unwrap_or_default();
-    let requests = config.limits.requests;
-    (room.connections < connections || room.requests < requests).then(|| {
-        format!(
-            "{limit} file descriptors are enough for {} connections a listener and {} requests, not for {connections} and {requests}",
-            room.connections, room.requests
-        )
-    })
+    let shortage = descriptors::shortage(limit, config.listeners.len(), config.wanted())?;
+    Some(format!("there are too few file descriptors: {shortage}"))
 }
 
 #[cfg(test)]
@@ -178,6 +182,7 @@ mod tests {
             user: 7,
             descriptors: 1 << 20,
             kubernetes: false,
+            no_null_device: None,
             control: None,
         };
         let socket = |mode, sheltered| {
@@ -228,6 +233,14 @@ mod tests {
                 "",
                 Process { user: 0, ..fine() },
                 ("running_as_root", Severity::Caution),
+            ),
+            (
+                "",
+                Process {
+                    no_null_device: Some("`/dev/null` cannot be opened".into()),
+                    ..fine()
+                },
+                ("null_device_missing", Severity::Problem),
             ),
             (
                 "",

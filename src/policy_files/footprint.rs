@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
+use crate::descriptors::is_lack;
+
 /// How much of a digest tells two sets of policies apart, in bytes.
 const HASH_BYTES: usize = 8;
 
@@ -18,15 +20,23 @@ pub enum Found {
     Content([u8; 32]),
     /// Nothing that can be read.
     Unreadable(io::ErrorKind),
+    /// Unknown: the process has no file descriptor left to look.
+    Unseen,
 }
 
 impl Found {
     /// What an attempt to read found.
     pub fn by(read: &io::Result<Vec<u8>>) -> Self {
         match read {
-            Ok(bytes) => Self::Content(digest(&SHA256, bytes).as_ref().try_into().unwrap_or_default()),
+            Ok(bytes) => Self::of(bytes),
+            Err(error) if is_lack(error) => Self::Unseen,
             Err(error) => Self::Unreadable(error.kind()),
         }
+    }
+
+    /// A file with this content.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::Content(digest(&SHA256, bytes).as_ref().try_into().unwrap_or_default())
     }
 }
 
@@ -43,6 +53,12 @@ impl Footprint {
     /// All files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.policies.keys().chain(self.named.keys()).map(PathBuf::as_path)
+    }
+
+    /// Whether some of it could not be looked at, so that it says nothing about a change.
+    pub fn is_blind(&self) -> bool {
+        let mut all = self.policies.values().chain(self.named.values());
+        all.any(|found| *found == Found::Unseen)
     }
 
     /// The files that are new, gone, or not what they were.
@@ -115,6 +131,22 @@ mod tests {
             ),
             &["p/c", "s", "t"],
         );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_has_not_changed() {
+        let seen = footprint(&[("p/a", "1")], &[("s", Some("x")), ("t", None)]);
+        assert!(!seen.is_blind());
+        let lack = || {
+            Found::by(&Err(io::Error::from_raw_os_error(
+                rustix::io::Errno::MFILE.raw_os_error(),
+            )))
+        };
+        let mut policies = seen.clone();
+        policies.policies.insert("p/a".into(), lack());
+        let mut named = seen;
+        named.named.insert("s".into(), lack());
+        assert!(policies.is_blind() && named.is_blind());
     }
 
     #[test]

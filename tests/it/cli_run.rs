@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -88,6 +88,39 @@ fn a_port_in_use_ends_it_at_once_with_two() {
         assert_eq!(output.status.code(), Some(2), "{flag}: {}", text(&output));
         assert!(text(&output).contains(&address), "{flag}: {}", text(&output));
     }
+}
+
+#[test]
+fn a_place_without_a_null_device_ends_it_with_two_and_doctor_sees_it() {
+    let setup = setup();
+    setup.write();
+    let without = |command: &str| {
+        let inner = setup.command(&[command, "--config", "sidegate.yaml"]);
+        let mut outer = Command::new("unshare");
+        outer.args([
+            "-rm",
+            "sh",
+            "-c",
+            "mount -t tmpfs tmpfs /dev || exit 77; exec \"$0\" \"$@\"",
+        ]);
+        outer.arg(inner.get_program()).args(inner.get_args());
+        outer.current_dir(setup.folder.path()).stdin(Stdio::null());
+        outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        output(outer)
+    };
+    let run = without("run");
+    let said = text(&run);
+    if run.status.code() == Some(77) || said.starts_with("unshare:") {
+        eprintln!("skipped: no namespaces here: {said}");
+        return;
+    }
+    assert_eq!(run.status.code(), Some(2), "{said}");
+    for part in ["`/dev/null` cannot be read", "mknod -m 666 dev/null c 1 3"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let doctor = without("doctor");
+    assert_eq!(doctor.status.code(), Some(1), "{}", text(&doctor));
+    assert!(text(&doctor).contains("null_device_missing"), "{}", text(&doctor));
 }
 
 #[test]

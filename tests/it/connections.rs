@@ -176,6 +176,26 @@ fn there_are_no_more_connections_than_file_descriptors_for_them() {
 }
 
 #[test]
+fn a_shortage_of_descriptors_is_one_line_that_says_what_to_do() {
+    let gateway = Setup::new().tls().descriptors(64).policy("wallet", POLICY).start();
+    gateway.allowed(&get());
+    let lines = gateway.log_lines();
+    let about: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line["message"].as_str())
+        .filter(|message| message.contains("the limit on file descriptors is too low"))
+        .collect();
+    assert_eq!(about.len(), 1, "{about:#?}");
+    for part in [
+        "with 64, one request at a time is possible",
+        "it takes 16768",
+        "`LimitNOFILE=`",
+    ] {
+        assert!(about[0].contains(part), "{part} in {}", about[0]);
+    }
+}
+
+#[test]
 fn operators_are_answered_beside_connections_that_say_nothing() {
     let gateway = gateway("");
     let half: Vec<TcpStream> = silent(gateway.admin_port, 100)

@@ -239,6 +239,65 @@ fn start_with_another_name(route: &str) -> Gateway {
     setup.start()
 }
 
+fn said(gateway: &Gateway, what: &str) -> usize {
+    gateway.log_text().matches(what).count()
+}
+
+#[test]
+fn a_changed_sidegate_yaml_takes_a_restart_and_the_log_says_so() {
+    const CHANGED: &str = "sidegate.yaml has changed; that takes a restart";
+    const AGAIN: &str = "sidegate.yaml is again what this process was started with";
+    let gateway = start("one");
+    let path = gateway.path("sidegate.yaml");
+    let before = fs::read_to_string(&path).unwrap();
+    gateway.hang_up();
+    promptly("nothing has changed", || {
+        said(&gateway, "no policy file has changed") == 1
+    });
+    assert_eq!(said(&gateway, CHANGED), 0);
+    fs::write(&path, format!("{before}threads: 2\n")).unwrap();
+    promptly("it is said without being asked", || said(&gateway, CHANGED) == 1);
+    gateway.hang_up();
+    promptly("it is said again to who asks", || said(&gateway, CHANGED) == 2);
+    fs::write(&path, &before).unwrap();
+    promptly("it is said that all is as before", || said(&gateway, AGAIN) == 1);
+    fs::remove_file(&path).unwrap();
+    promptly("a file that is gone has changed", || said(&gateway, CHANGED) == 3);
+    assert_eq!(reloads(&gateway, "failure"), 0);
+    opens(&gateway, "one");
+}
+
+#[test]
+fn files_that_cannot_be_opened_for_want_of_descriptors_have_not_changed() {
+    let setup = Setup::new();
+    let text = policy(setup.upstream_url(), "one");
+    let gateway = setup.tls().policy("wallet", &text).start();
+    let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .maximum
+        .unwrap_or(1 << 20);
+    gateway.limit_descriptors(3);
+    gateway.hang_up();
+    promptly("it says that it cannot look", || {
+        said(&gateway, "no file descriptor is left") == 1
+    });
+    gateway.hang_up();
+    promptly("it heard the second one", || {
+        said(&gateway, "told to read files again") == 2
+    });
+    gateway.limit_descriptors(hard);
+    change(&gateway, "policies/wallet.yaml", "two");
+    gateway.hang_up();
+    opens(&gateway, "two");
+    for refusal in [
+        "the changed policies are refused",
+        "the certificates are wrong",
+        "takes a restart",
+    ] {
+        assert_eq!(said(&gateway, refusal), 0, "{refusal}: {}", gateway.log_text());
+    }
+    assert_eq!(reloads(&gateway, "failure"), 0);
+}
+
 #[test]
 fn sighup_looks_at_once() {
     let gateway = start_with_another_name("one");
@@ -249,7 +308,7 @@ fn sighup_looks_at_once() {
     }
     gateway.hang_up();
     promptly("it says that there is nothing", || {
-        gateway.log_text().contains("no file has changed")
+        gateway.log_text().contains("no policy file has changed")
     });
     assert_eq!(reloads(&gateway, "success"), 3);
     // Who asks is told again.

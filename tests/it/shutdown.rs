@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::harness::{
@@ -60,6 +61,36 @@ fn a_request_in_hand_ends_and_then_the_process_does() {
     assert!(gateway.ended().success());
     assert!(wire.rest().unwrap().is_empty());
     assert!(TcpStream::connect(("127.0.0.1", gateway.port)).is_err());
+}
+
+#[test]
+fn sigquit_drains_as_sigterm_does() {
+    let (gateway, release) = holding();
+    let request = Request::get("/w/open/held");
+    let mut wire = gateway.connect();
+    wire.write(request.bytes());
+    in_hand(&gateway, &request);
+    gateway.signal(Signal::QUIT);
+    eventually("it is no longer ready", || gateway.probe("/readyz") != Some(200));
+    release.open();
+    let answer = wire.answer("GET").unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "whole"));
+    assert!(gateway.ended().success());
+}
+
+#[test]
+fn signals_that_other_servers_know_are_logged_and_end_nothing() {
+    let gateway = Setup::new().policy("wallet", POLICY).start();
+    for (signal, name) in [(Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
+        gateway.signal(signal);
+        eventually(name, || {
+            let lines = gateway.log_lines();
+            lines
+                .iter()
+                .any(|line| line["signal"] == name && line["level"] == "WARN")
+        });
+        gateway.allowed(&Request::get("/w/open/x"));
+    }
 }
 
 #[test]
