@@ -141,6 +141,9 @@ fn explain(error: &serde_saphyr::Error) -> String {
     format!("this is not YAML: {}", text.trim_start_matches("error: "))
 }
 
+/// An entry of a mapping as the library hands it over.
+type RawEntry = (Spanned<Tagged<String>>, Spanned<Tagged<Raw>>);
+
 /// The tree as the library hands it over, before places are turned into bytes.
 enum Raw {
     Null,
@@ -148,7 +151,7 @@ enum Raw {
     Number,
     Text(String),
     Sequence(Vec<Spanned<Tagged<Raw>>>),
-    Mapping(Vec<(Spanned<Tagged<String>>, Spanned<Tagged<Raw>>)>),
+    Mapping(Vec<RawEntry>),
 }
 
 impl<'de> Deserialize<'de> for Raw {

@@ -423,7 +423,8 @@ fn guarded_route_that_is_open_in_another_case_is_warned_of_where_case_is_exact()
 #[test]
 fn each_way_to_be_open_in_another_case_is_warned_of() {
     let policy = |rest: &str, routes: &[&str]| {
-        let routes: String = routes.iter().map(|route| format!("  - {{ {route} }}\n")).collect();
+        let routes: Vec<_> = routes.iter().map(|route| format!("  - {{ {route} }}\n")).collect();
+        let routes = routes.concat();
         format!(
             "version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\npaths: {{ case: exact }}\n{rest}\
              internal_key: {{ keys: [{{ name: jobs, secret: {{ env: JOBS_KEY }} }}] }}\nroutes:\n{routes}"

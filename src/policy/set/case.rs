@@ -52,7 +52,11 @@ fn located<'p>(policy: &'p Policy, route: &'p Route) -> Located<'p> {
 /// A path that is open, and the route that opens it, if the same path in another case is guarded.
 fn open_spelling<'p>(set: &'p PolicySet, guarded: &Located<'_>, open: &Located<'_>) -> Option<(String, &'p Route)> {
     let (closed_path, open_path) = spellings(guarded, open)?;
-    let host = shared_host(guarded.policy, open.policy)?;
+    let (a, b) = (guarded.policy, open.policy);
+    if !(a.hosts.is_empty() || b.hosts.is_empty() || share_host(a, b)) {
+        return None;
+    }
+    let host = shared_host(a, b);
     let takes = |path: &str, method: &Method| {
         let policy = set.get(set.select(host.as_deref(), path)?)?;
         policy.route_for(path, method)
@@ -69,12 +73,14 @@ fn spellings(guarded: &Located<'_>, open: &Located<'_>) -> Option<(String, Strin
     let length = guarded.segments.len().max(open.segments.len());
     let (mut closed_path, mut open_path) = (String::new(), String::new());
     for at in 0..length {
-        let (closed, opened) = match (guarded.literal(at)?, open.literal(at)?) {
-            (Some(closed), Some(opened)) if closed.eq_ignore_ascii_case(opened) => (closed, opened.to_owned()),
-            (Some(_), Some(_)) => return None,
-            (Some(closed), None) => (closed, closed.chars().map(swapped).collect()),
-            (None, Some(opened)) => (opened, opened.to_owned()),
-            (None, None) => ("x", "x".to_owned()),
+        let (closed, opened) = match (guarded.part(at)?, open.part(at)?) {
+            (Part::Literal(closed), Part::Literal(opened)) if closed.eq_ignore_ascii_case(opened) => {
+                (closed, opened.to_owned())
+            }
+            (Part::Literal(_), Part::Literal(_)) => return None,
+            (Part::Literal(closed), Part::Any) => (closed, closed.chars().map(swapped).collect()),
+            (Part::Any, Part::Literal(opened)) => (opened, opened.to_owned()),
+            (Part::Any, Part::Any) => ("x", "x".to_owned()),
         };
         closed_path.push('/');
         closed_path.push_str(closed);
@@ -84,13 +90,19 @@ fn spellings(guarded: &Located<'_>, open: &Located<'_>) -> Option<(String, Strin
     (closed_path != open_path).then_some((closed_path, open_path))
 }
 
+/// What a route takes for one segment of a path.
+enum Part<'p> {
+    Literal(&'p str),
+    Any,
+}
+
 impl Located<'_> {
-    /// The literal of a segment, nothing within for one that takes any text; `None` behind the end.
-    fn literal(&self, at: usize) -> Option<Option<&str>> {
+    /// What the route takes for a segment; `None` behind its end.
+    fn part(&self, at: usize) -> Option<Part<'_>> {
         match self.segments.get(at) {
-            Some(Segment::Literal(text)) => Some(Some(text)),
-            Some(Segment::Any) => Some(None),
-            None => self.route.path.below.then_some(None),
+            Some(Segment::Literal(text)) => Some(Part::Literal(text)),
+            Some(Segment::Any) => Some(Part::Any),
+            None => self.route.path.below.then_some(Part::Any),
         }
     }
 }
@@ -104,19 +116,10 @@ fn shared_methods<'r>(a: &'r Route, b: &'r Route) -> impl Iterator<Item = &'r Me
         .filter(|method| a.takes(method) && b.takes(method))
 }
 
-/// A host that both policies are for, nothing within where they are for all.
-fn shared_host(a: &Policy, b: &Policy) -> Option<Option<String>> {
-    let example = |policy: &Policy| policy.hosts.first().map(example);
-    match (a.hosts.is_empty(), b.hosts.is_empty()) {
-        (false, false) if !share_host(a, b) => None,
-        (false, false) => a
-            .hosts
-            .iter()
-            .find(|host| b.hosts.contains(host))
-            .map(|host| Some(self::example(host))),
-        (true, _) => Some(example(b)),
-        (false, true) => Some(example(a)),
-    }
+/// A host that both policies are for; `None` where they are for all.
+fn shared_host(a: &Policy, b: &Policy) -> Option<String> {
+    let shared = |host: &&HostPattern| b.hosts.is_empty() || b.hosts.contains(host);
+    a.hosts.iter().find(shared).or(b.hosts.first()).map(example)
 }
 
 fn example(host: &HostPattern) -> String {
