@@ -93,7 +93,11 @@ fn an_irregular_policy_or_sidegate_yaml_is_a_problem_at_once() {
         }
         for (arguments, code, name) in [
             (&["check", "policies"][..], 1, "policies/odd.yaml"),
-            (&["explain", "GET", "/wallet/open/x"], 2, "policies/odd.yaml"),
+            (
+                &["explain", "GET", "/wallet/open/x", "--policies", "policies"],
+                2,
+                "policies/odd.yaml",
+            ),
             (&["run", "--policies", "policies"], 2, "policies/odd.yaml"),
             (
                 &["doctor", "--offline", "--policies", "policies"],
