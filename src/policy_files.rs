@@ -24,7 +24,7 @@ pub const CONFIG_NAME: &str = "sidegate.yaml";
 /// Why policies could not be had.
 #[derive(Debug)]
 pub enum LoadError {
-    /// What was asked for makes no sense.
+    /// Something else than a file is wrong, such as a flag.
     Unreadable(String),
     /// Files are wrong, or cannot be read.
     Wrong(Vec<Problem>),
@@ -44,21 +44,6 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-impl LoadError {
-    /// The problems in files.
-    pub fn into_problems(self) -> Vec<Problem> {
-        match self {
-            Self::Unreadable(_) => Vec::new(),
-            Self::Wrong(problems) => problems,
-        }
-    }
-}
-
-/// Reads all policies below some paths.
-pub fn load(paths: &[PathBuf], default_errors: ErrorStyle) -> Result<PolicySet, LoadError> {
-    read(paths, default_errors).0
-}
-
 /// Policies, and what they were read from.
 #[derive(Debug)]
 pub struct Loaded {
@@ -70,7 +55,7 @@ pub struct Loaded {
 
 /// Reads all policies below some paths. Says what was read, also where that are no policies. A file
 /// that cannot be read is a problem beside those of the others.
-pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet, LoadError>, Footprint) {
+pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet, Vec<Problem>>, Footprint) {
     let files = read_files(paths);
     let sources = Noting::default();
     let (texts, mut problems) = texts(paths, &files);
@@ -89,7 +74,7 @@ pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet,
         policies: found(&files),
         named: found(&sources.0.into_inner()),
     };
-    (policies.ok_or(LoadError::Wrong(problems)), footprint)
+    (policies.ok_or(problems), footprint)
 }
 
 /// What is there now, of policies and of the files that they named when they were read.

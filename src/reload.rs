@@ -192,7 +192,7 @@ impl Reloader {
         let (roots, errors) = (self.roots.clone(), self.default_errors.clone());
         let read = spawn_blocking(move || policy_files::read(&roots, errors)).await;
         match read {
-            Ok(read) => read,
+            Ok((policies, footprint)) => (policies.map_err(LoadError::Wrong), footprint),
             Err(error) => (
                 Err(LoadError::Unreadable(error.to_string())),
                 self.look_after(&self.seen).await,

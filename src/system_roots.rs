@@ -1,4 +1,4 @@
-//! The CAs of the system, read when something needs them for the first time.
+//! The CAs of the system, read once, when something needs them for the first time.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -6,20 +6,22 @@ use std::sync::OnceLock;
 use crate::policy::tls_material::CaBundle;
 use crate::read_file::{MAX_PEM_BYTES, read_file};
 
-/// The CAs of the system that can be used.
-pub fn authorities() -> &'static CaBundle {
+/// The CAs of the system that can be used. Where there are none, the next call reads them again.
+pub fn authorities() -> CaBundle {
     static FOUND: OnceLock<CaBundle> = OnceLock::new();
-    FOUND.get_or_init(|| {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "CAs of the system cannot be read");
-        }
-        let usable = CaBundle::usable(found.certs);
-        if usable.is_empty() {
-            tracing::warn!("the system has no CAs: no server without `ca_file` can be reached over https");
-        }
-        usable
-    })
+    if let Some(found) = FOUND.get() {
+        return found.clone();
+    }
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "CAs of the system cannot be read");
+    }
+    let usable = CaBundle::usable(found.certs);
+    if usable.is_empty() {
+        tracing::warn!("the system has no CAs: no server without `ca_file` can be reached over https");
+        return usable;
+    }
+    FOUND.get_or_init(|| usable).clone()
 }
 
 /// Checks that what variables name as the CAs of the system is there: the operator means it, so a

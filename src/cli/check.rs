@@ -81,8 +81,8 @@ impl Check {
                 }
                 (problems, set.policies().len())
             }
-            Err(error) => {
-                problems.extend(error.into_problems());
+            Err(found) => {
+                problems.extend(found);
                 (problems, 0)
             }
         }

@@ -125,7 +125,7 @@ impl ServerOptions {
                 Ok((config, Loaded { policies, footprint }))
             }
             (_, policies) => {
-                problems.extend(policies.err().map(LoadError::into_problems).unwrap_or_default());
+                problems.extend(policies.err().unwrap_or_default());
                 Err(LoadError::Wrong(problems))
             }
         }

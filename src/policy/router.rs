@@ -31,6 +31,7 @@ pub struct Router {
     /// Indices of the routes, the most specific first.
     ranked: Vec<usize>,
     case: PathCase,
+    has_capitals: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -64,18 +65,20 @@ impl Router {
             }
             root
         };
-        let folds_otherwise = case == PathCase::Unambiguous && routes.iter().any(|route| has_capitals(&route.path));
+        let has_capitals = case != PathCase::Exact && routes.iter().any(|route| has_capitals(&route.path));
+        let folds_otherwise = has_capitals && case == PathCase::Unambiguous;
         Self {
             root: tree(case == PathCase::Insensitive),
             folded: folds_otherwise.then(|| tree(true)),
             ranked,
             case,
+            has_capitals,
         }
     }
 
-    /// Whether a literal of a route has a capital letter, where a path in another case is rejected.
+    /// Whether a literal of a route has a capital letter, unless case tells paths apart.
     pub fn has_capitals(&self) -> bool {
-        self.folded.is_some()
+        self.has_capitals
     }
 
     /// Finds the most specific route for a path below the policy's prefix.

@@ -91,8 +91,10 @@ impl Peer {
         };
         template.client_cert_key = upstream.client.as_ref().map(shown);
         template.group_key = group(upstream);
-        let pinned = (&upstream.spiffe_id, &upstream.address, &upstream.ca);
-        if let (Some(id), UpstreamAddress::Network { host, .. }, Some(ca)) = pinned {
+        if let Some(id) = &upstream.spiffe_id {
+            let (UpstreamAddress::Network { host, .. }, Some(ca)) = (&upstream.address, &upstream.ca) else {
+                return Err(format!("`{id}` cannot be verified without a host and CAs"));
+            };
             let pinned = Pinned::new(id, ca, upstream.client.as_ref(), host, upstream.connect_timeout)?;
             template.options.custom_l4 = Some(Arc::new(pinned));
             // It brings TLS with it.
@@ -211,7 +213,14 @@ fn network(scheme: UpstreamScheme, host: &str, port: u16) -> (HttpPeer, Option<N
 /// The CAs of the system. The engine would read them at each start, for nothing in most cases.
 fn system_authorities() -> Arc<[WrappedX509]> {
     static FOUND: OnceLock<Arc<[WrappedX509]>> = OnceLock::new();
-    Arc::clone(FOUND.get_or_init(|| for_engine(system_roots::authorities())))
+    if let Some(found) = FOUND.get() {
+        return Arc::clone(found);
+    }
+    let usable = for_engine(&system_roots::authorities());
+    match usable.is_empty() {
+        true => usable,
+        false => Arc::clone(FOUND.get_or_init(|| usable)),
+    }
 }
 
 /// The engine panics on what it cannot parse; what is in a bundle it can.

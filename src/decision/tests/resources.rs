@@ -174,6 +174,7 @@ fn open_route_takes_no_path_of_another_open_route_in_another_case() {
          routes:\n\
          \x20 - { path: /*, auth: public }\n\
          \x20 - { path: /login, methods: [POST], auth: public, content_types: [application/json] }\n\
+         \x20 - { path: /Refresh, methods: [POST], auth: public, content_types: [application/json] }\n\
          \x20 - { path: /maybe, auth: { any: [internal_key, public] } }\n\
          \x20 - { path: /jobs/*, auth: internal_key }\n";
     let policies = parse(&[text]).unwrap();
@@ -183,6 +184,9 @@ fn open_route_takes_no_path_of_another_open_route_in_another_case() {
         ("POST /P/LOGIN/", "path_ambiguous"),
         ("POST /P/login", "content_type_unsupported"),
         ("GET /p/Login", "allow"),
+        ("POST /p/Refresh", "content_type_unsupported"),
+        ("POST /p/refresh", "path_ambiguous"),
+        ("POST /p/REFRESH", "path_ambiguous"),
         ("GET /p/Maybe", "path_ambiguous"),
         ("GET /p/Other", "allow"),
         ("GET /p/Jobs/x", "credential_missing"),
