@@ -2,156 +2,14 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::masks::{HIDDEN, Masks};
+mod place;
 
-/// A file that was read, so that problems can show its lines.
-pub struct Source {
-    /// The name that the user gave.
-    pub name: String,
-    /// The whole text.
-    pub text: String,
-    /// What of it may be a secret; found when the first problem is.
-    masks: OnceLock<Masks>,
-}
-
-impl Source {
-    /// A file with its name and its text.
-    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            text: text.into(),
-            masks: OnceLock::new(),
-        }
-    }
-
-    fn masks(&self) -> &Masks {
-        self.masks.get_or_init(|| Masks::of(&self.text))
-    }
-
-    /// The bytes of the line that a byte is in, without its end.
-    fn line(&self, at: usize) -> Range<usize> {
-        let (before, behind) = self.text.split_at_checked(at).unwrap_or((&self.text, ""));
-        let start = before.rfind('\n').map_or(0, |end| end + 1);
-        start..before.len() + behind.find('\n').unwrap_or(behind.len())
-    }
-}
-
-/// Without the text, which may hold a secret.
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-impl PartialEq for Source {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.text == other.text
-    }
-}
-
-impl Eq for Source {}
-
-/// Where something stands in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    source: Arc<Source>,
-    span: Range<usize>,
-}
-
-impl Place {
-    /// A range of bytes of a file.
-    pub fn new(source: &Arc<Source>, span: &Range<usize>) -> Self {
-        Self {
-            source: Arc::clone(source),
-            span: span.clone(),
-        }
-    }
-
-    /// A file as a whole, of which no line can be shown.
-    pub fn of_file(path: &Path) -> Self {
-        Self::new(&Arc::new(Source::new(path.display().to_string(), "")), &(0..0))
-    }
-
-    /// The name of the file.
-    pub fn file(&self) -> &str {
-        &self.source.name
-    }
-
-    /// The bytes of the file.
-    pub fn span(&self) -> Range<usize> {
-        self.span.clone()
-    }
-
-    /// The line, counted from 1.
-    pub fn line(&self) -> usize {
-        self.before().matches('\n').count() + 1
-    }
-
-    /// The column in characters, counted from 1.
-    pub fn column(&self) -> usize {
-        let before = self.before();
-        let line = before.rsplit('\n').next().unwrap_or(before);
-        line.chars().count() + 1
-    }
-
-    fn before(&self) -> &str {
-        self.source.text.get(..self.span.start).unwrap_or(&self.source.text)
-    }
-}
-
-/// What of a file is shown beside a problem.
-enum Excerpt {
-    /// The line up to its first secret, and the bytes in it that are meant.
-    Line(String, Range<usize>),
-    /// Nothing, for a reason.
-    Nothing(&'static str),
-}
-
-impl Place {
-    /// What may be shown of the line.
-    fn excerpt(&self) -> Excerpt {
-        const LONG: usize = 4 * 1024;
-        let line = self.source.line(self.span.start);
-        if line.len() > LONG {
-            return Excerpt::Nothing(", in a line too long to show");
-        }
-        if self.source.text.is_empty() {
-            return Excerpt::Nothing("");
-        }
-        let hidden = self.source.masks().first_in(&line).map(|at| {
-            let behind = self.source.text.get(at..line.end).unwrap_or_default();
-            at + behind.len() - behind.trim_start().len()
-        });
-        let shown = line.start..hidden.unwrap_or(line.end);
-        let mut text = self.source.text.get(shown.clone()).unwrap_or_default().to_owned();
-        if hidden.is_some() {
-            text.push_str(HIDDEN);
-        }
-        let start = self.span.start.saturating_sub(line.start);
-        if hidden.is_some_and(|hidden| self.span.start > hidden) {
-            return Excerpt::Nothing(", behind what may be a secret");
-        }
-        let end = self
-            .span
-            .end
-            .saturating_sub(line.start)
-            .clamp(start, text.len().max(start));
-        Excerpt::Line(text, start..end)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file(), self.line(), self.column())
-    }
-}
+use place::Excerpt;
+pub use place::{Place, Source};
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +45,7 @@ impl Problem {
     pub fn new(place: Place, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
-            message: place.source.masks().clean(&message.into()),
+            message: place.clean(&message.into()),
             place,
             help: None,
         }
@@ -214,7 +72,7 @@ impl Problem {
     /// Adds what would fix it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(self.place.source.masks().clean(&help.into()));
+        self.help = Some(self.place.clean(&help.into()));
         self
     }
 
@@ -346,7 +204,7 @@ impl Problems {
 
     /// All problems in the order of the file. Where there are too many, the last one says so.
     pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.found.sort_by_key(|p| p.place.span.start);
+        self.found.sort_by_key(|p| p.place.span().start);
         let severity = match self.has_errors {
             true => Severity::Error,
             false => Severity::Warning,
