@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::policy::masks::without_user;
 use crate::policy::problem::{Place, Problem, Source};
 use crate::policy::sources::{MAX_BYTES, Sources};
 use crate::policy::yaml::MAX_FILE_BYTES;
@@ -150,14 +151,17 @@ pub fn source(path: &Path, bytes: &[u8]) -> Result<Arc<Source>, Problem> {
 
 /// A file, or a folder of policies, that cannot be read.
 pub fn unreadable(path: &Path, error: &io::Error) -> Problem {
-    let message = format!("`{}` cannot be read: {error}", path.display());
+    let message = format!(
+        "`{}` cannot be read: {error}",
+        without_user(&path.display().to_string())
+    );
     Problem::new(Place::of_file(path), message)
 }
 
 fn no_policy(path: &Path) -> Problem {
     let message = format!(
         "`{}` has no policy: no `*.yaml` besides `{CONFIG_NAME}` and tests",
-        path.display()
+        without_user(&path.display().to_string())
     );
     Problem::new(Place::of_file(path), message).help("name a policy file, or a folder that has one")
 }

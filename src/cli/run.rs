@@ -134,7 +134,8 @@ impl ServerOptions {
     /// The file that is read, if there is one.
     pub(super) fn file(&self) -> Option<PathBuf> {
         let named = self.config.clone().filter(|path| !path.as_os_str().is_empty());
-        named.or_else(|| Some(PathBuf::from(CONFIG_NAME)).filter(|default| default.exists()))
+        // A link that leads nowhere is there, and cannot be read.
+        named.or_else(|| Some(PathBuf::from(CONFIG_NAME)).filter(|default| default.symlink_metadata().is_ok()))
     }
 }
 

@@ -420,8 +420,9 @@ impl<'n> Fields<'n> {
         };
         let absent = |name: &&'static str| !entries.iter().any(|((key, _), _)| key == name);
         let mut misspelled = Vec::new();
-        for (at, ((key, span), _)) in entries.iter().enumerate() {
+        for (at, ((key, span), value)) in entries.iter().enumerate() {
             if !known.contains(&key.as_str()) {
+                problems.hide(span.end + 1..value.defined.end.max(value.span.end));
                 let meant = closest(key, known.iter().copied().filter(absent));
                 let help = meant.map_or_else(|| suggest(key, known.iter().copied()), did_you_mean);
                 let reported = problems.add_with_help(span, format!("unknown field `{key}`"), help);
@@ -549,6 +550,26 @@ mod tests {
         assert_eq!(thing.size, Some(Size(32768)));
         assert_eq!(thing.wait, Some(Period(Duration::from_millis(500))));
         assert_eq!(thing.tags, Some(List(vec!["a".into(), "1".into()])));
+    }
+
+    #[test]
+    fn value_of_an_unknown_field_is_in_no_excerpt() {
+        for text in [
+            "{ name: x, requirepass: MARKER }",
+            "name: x\npw: MARKER\n",
+            "name: x\ncredential: [MARKER, { a: MARKER }]\n",
+        ] {
+            let mut problems = Problems::of(Arc::new(Source::new("t", text)));
+            let node = yaml::read(&mut problems).unwrap();
+            assert!(Thing::from_node(&node, &mut problems).is_ok());
+            let found = problems.into_sorted();
+            let [problem] = found.as_slice() else {
+                panic!("{found:?}")
+            };
+            assert!(problem.message().starts_with("unknown field"));
+            let shown = problem.render(false);
+            assert!(!shown.contains("MARKER"), "{shown}");
+        }
     }
 
     #[test]

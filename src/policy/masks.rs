@@ -20,6 +20,9 @@ pub const HIDDEN: &str = "***";
 /// The shortest text that is taken out of messages: a shorter one is part of any word.
 const SHORTEST: usize = 4;
 
+/// The longest text of letters and digits that is more likely a name than a key: a digest in hex.
+const LONGEST_NAME: usize = 64;
+
 /// Words that speak of a secret wherever a key has them in it.
 const SECRET_WORDS: [&str; 8] = [
     "secret",
@@ -125,7 +128,7 @@ impl Masks {
             }
             Value::Sequence(items) => items.iter().for_each(|item| self.node(item, context)),
             Value::Text(text) | Value::Number(text) => {
-                let by_place = context == Context::Keys || (context == Context::Url && text.contains('@'));
+                let by_place = context == Context::Keys || (context == Context::Url && has_password(text));
                 if by_place || is_secret_text(text) {
                     self.hide_all(node);
                 }
@@ -136,7 +139,8 @@ impl Masks {
 
     fn entry(&mut self, (key, at): (&str, &Range<usize>), value: &Node, context: Context) {
         let in_keys = matches!(context, Context::Keys | Context::Explained);
-        if is_secret_text(key) {
+        // A key with a colon or `=` in it may be `secret:value`, without the space.
+        if is_secret_text(key) || key.contains([':', '=']) {
             self.hide(at, key);
         }
         if is_secret_key(key) {
@@ -160,11 +164,18 @@ impl Masks {
             return self.hide_value(key, value);
         };
         for ((name, at), value) in entries {
-            let plain = matches!(&value.value, Value::Text(text) | Value::Number(text) if !is_secret_text(text));
+            let is_place = match &value.value {
+                Value::Text(text) | Value::Number(text) => match name.as_str() {
+                    "env" => text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
+                    "file" => !is_secret_text(text),
+                    _ => false,
+                },
+                _ => false,
+            };
             if !REFERENCE.contains(&name.as_str()) {
                 self.hide(at, name);
             }
-            if !(plain && matches!(name.as_str(), "env" | "file")) {
+            if !is_place {
                 self.hide_value(at, value);
             }
         }
@@ -196,7 +207,10 @@ impl Masks {
     fn hide(&mut self, at: &Range<usize>, text: &str) {
         self.ranges.push(at.clone());
         let forms = [text.to_owned(), text.escape_debug().to_string()].into_iter();
-        for form in forms.chain(text.lines().map(|line| line.trim().to_owned())) {
+        // A message may quote a part of a URL.
+        let user = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+        let user = user.map(|(user, _)| user.to_owned());
+        for form in forms.chain(text.lines().map(|line| line.trim().to_owned())).chain(user) {
             if let Some(start) = form.as_bytes().get(..SHORTEST) {
                 self.texts.entry(start.to_vec()).or_default().insert(form);
             }
@@ -255,9 +269,18 @@ fn is_secret_key(key: &str) -> bool {
         && (SECRET_WORDS.iter().any(|word| key.contains(word)) || close("secret") || close("password"))
 }
 
-/// Whether a text is a secret wherever it stands.
+/// Whether a text is a secret wherever it stands: PEM, a URL with a user, a token, a key in base64.
 fn is_secret_text(text: &str) -> bool {
-    text.contains("-----BEGIN") || (text.contains("://") && text.contains('@'))
+    let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_');
+    text.contains("-----BEGIN")
+        || (text.contains("://") && text.contains('@'))
+        || (text.starts_with("eyJ") && text.contains('.'))
+        || (text.len() > LONGEST_NAME && text.bytes().all(base64))
+}
+
+/// Whether the text of a URL may have a password in it.
+fn has_password(url: &str) -> bool {
+    url.contains(['@', '=']) || url.contains("://:")
 }
 
 /// A URL as a message may show it: without the user and the password.

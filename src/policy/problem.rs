@@ -197,6 +197,11 @@ impl Problems {
         }
     }
 
+    /// Hides the value of an unknown field from excerpts.
+    pub fn hide(&self, value: Range<usize>) {
+        self.source.hide(value);
+    }
+
     /// Whether the file is rejected.
     pub fn has_errors(&self) -> bool {
         self.has_errors

@@ -60,9 +60,9 @@ pub fn discovery_url(issuer: &str) -> String {
     format!("{}{DISCOVERY}", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 
-/// The issuer, where a text is the URL of its document.
+/// The issuer, where a text is the URL of its document, or of another one beside it.
 pub fn issuer_of(document: &str) -> Option<&str> {
-    document.trim_end_matches('/').strip_suffix(DISCOVERY)
+    document.split_once("/.well-known/").map(|(issuer, _)| issuer)
 }
 
 impl RemoteKeys {

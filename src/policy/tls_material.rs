@@ -295,7 +295,7 @@ impl PemFile<'_> {
         let starts: Vec<usize> = memmem::find_iter(self.bytes, BEGIN).collect();
         let ends = starts.iter().skip(1).copied().chain([self.bytes.len()]);
         let spans = starts.iter().copied().zip(ends).enumerate();
-        spans
+        let blocks: Result<Vec<Block>, Fault> = spans
             .map(|(at, (start, end))| {
                 let number = at + 1;
                 let text = self.bytes.get(start..end).unwrap_or_default();
@@ -314,8 +314,37 @@ impl PemFile<'_> {
                 let label = label.ok_or_else(broken)?;
                 Ok(Block { number, label, content })
             })
-            .collect()
+            .collect();
+        let blocks = blocks?;
+        self.only_blocks()?;
+        Ok(blocks)
     }
+
+    /// Checks that nothing between blocks looks like a part of one: a damaged line would drop a block.
+    fn only_blocks(&self) -> Result<(), Fault> {
+        let mut inside = false;
+        for (at, line) in self.bytes.split(|byte| matches!(byte, b'\n' | b'\r')).enumerate() {
+            let begins = line.starts_with(b"-----BEGIN ");
+            let ends = line.starts_with(b"-----END ");
+            if begins || (inside && ends) {
+                inside = begins;
+            } else if !inside && is_part_of_block(line) {
+                let what = format!("has a part of a block on line {} that belongs to none", at + 1);
+                return Err(self.fault(&what, REPLACE));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a line looks like a part of a block: a boundary, or base64 of the usual length.
+fn is_part_of_block(line: &[u8]) -> bool {
+    const USUAL: usize = 48;
+    let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let line = line.trim_ascii();
+    let names = |word| memmem::find(&line.to_ascii_uppercase(), word).is_some();
+    let boundary = memmem::find(line, b"--").is_some() && (names(b"BEGIN") || names(b"END"));
+    boundary || (line.len() >= USUAL && line.iter().all(base64))
 }
 
 fn label(text: &[u8]) -> Option<String> {

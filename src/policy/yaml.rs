@@ -74,8 +74,8 @@ pub fn read(problems: &mut Problems) -> Option<Node> {
     }
     match parse(text) {
         Ok((node, tags)) => {
-            for (at, tag) in tags {
-                let message = format!("a value has the tag `{tag}`, and tags are not read");
+            for at in tags {
+                let message = "this has a tag, a word that begins with `!`, and tags are not read";
                 problems.add_with_help(&at, message, "leave the tag out");
             }
             Some(node)
@@ -101,12 +101,9 @@ pub fn tree(text: &str) -> Option<Node> {
     short.then(|| parse(text).ok()).flatten().map(|(node, _)| node)
 }
 
-/// A tag and the place of the value that has it.
-type Tag = (Range<usize>, String);
-
-/// Reads values and tags. Merge keys are an error: programs differ in what they merge, and a key that
+/// Reads values, and where tags are. Merge keys are an error: programs differ in what they merge, and a key that
 /// is there twice would not show.
-fn parse(text: &str) -> Result<(Node, Vec<Tag>), serde_saphyr::Error> {
+fn parse(text: &str) -> Result<(Node, Vec<Range<usize>>), serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Error,
@@ -219,11 +216,11 @@ impl<'de> Visitor<'de> for RawVisitor {
 }
 
 /// Turns places into bytes, and collects tags.
-fn place(raw: Spanned<Tagged<Raw>>, text: &str, tags: &mut Vec<Tag>) -> Node {
+fn place(raw: Spanned<Tagged<Raw>>, text: &str, tags: &mut Vec<Range<usize>>) -> Node {
     let defined = whole(&raw.defined, text);
     let span = first_line(whole(&raw.referenced, text), text);
     let Tagged(value, tag) = raw.value;
-    tags.extend(tag.map(|tag| (span.clone(), tag)));
+    tags.extend(tag.map(|_| span.clone()));
     let value = match value {
         Raw::Null => Value::Null,
         Raw::Bool(value) => Value::Bool(value),
@@ -237,7 +234,7 @@ fn place(raw: Spanned<Tagged<Raw>>, text: &str, tags: &mut Vec<Tag>) -> Node {
                 .map(|(key, value)| {
                     let at = bytes(&key.referenced, text);
                     let Tagged(key, tag) = key.value;
-                    tags.extend(tag.map(|tag| (at.clone(), tag)));
+                    tags.extend(tag.map(|_| at.clone()));
                     ((key, at), place(value, text, tags))
                 })
                 .collect(),

@@ -271,3 +271,24 @@ fn no_policies_are_a_problem() {
     // Named in a file, as the shipped ones are.
     assert_eq!(said(&output(setup.command(&["check", "sidegate.yaml"]))).code, Some(1));
 }
+
+#[test]
+fn sidegate_yaml_that_is_a_link_to_nothing_starts_nothing() {
+    let setup = Setup::new().policy("p", GOOD);
+    setup.write();
+    fs::remove_file(setup.path("sidegate.yaml")).unwrap();
+    symlink("gone.yaml", setup.path("sidegate.yaml")).unwrap();
+    for arguments in [
+        &["run", "--policies", "policies"][..],
+        &["doctor", "--offline", "--policies", "policies"],
+        &["explain", "GET", "/", "--policies", "policies"],
+    ] {
+        let said = said(&output(setup.command(arguments)));
+        assert_eq!(said.code, Some(2), "{arguments:?}: {}", said.text);
+        assert!(
+            said.text.contains("sidegate.yaml` cannot be read"),
+            "{arguments:?}: {}",
+            said.text
+        );
+    }
+}

@@ -11,7 +11,7 @@ use super::{Checker, period};
 use crate::keys::{self, ALGORITHMS, KeyProblem, KeyRing, KeySet, jwk};
 use crate::policy::decode::{List, MaybeEmpty, Placed};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
-use crate::policy::problem::{Place, is_close, suggest};
+use crate::policy::problem::{Place, closest, did_you_mean};
 use crate::policy::remote::{RemoteKeys, issuer_of};
 use crate::policy::{BindingMode, Issuer};
 
@@ -265,20 +265,19 @@ impl Checker<'_> {
     }
 }
 
-/// Suggests an algorithm, never one with a shared secret for one with a public key or the other way
-/// round: a public key that is taken for a secret lets anybody sign.
+/// Suggests an algorithm for a slip in its name. A name of another family, or one that is registered
+/// (RFC 7518, 3.1; RFC 8812, 3.2) and not supported, leads to the list: a public key that is taken for a
+/// shared secret lets anybody sign.
 fn suggest_algorithm(word: &str) -> String {
-    let names = || ALGORITHMS.iter().map(|(name, _)| *name);
+    const UNSUPPORTED: [&str; 3] = ["ES512", "ES256K", "none"];
+    let names = ALGORITHMS.iter().map(|(name, _)| *name);
     let family = |name: &str| name.get(..2).map(str::to_ascii_uppercase);
-    let same_family: Vec<_> = names().filter(|name| family(name) == family(word)).collect();
-    if !same_family.is_empty() {
-        return suggest(word, same_family);
+    let mut candidates: Vec<_> = names.clone().filter(|name| family(name) == family(word)).collect();
+    if let Some(name) = closest(word, candidates.iter().copied()).filter(|_| !UNSUPPORTED.contains(&word)) {
+        return did_you_mean(name);
     }
-    let is_shared = |name: &str| name.starts_with("HS");
-    let mut close = names().filter(|name| is_close(word, name)).map(is_shared);
-    let first = close.next();
-    match close.all(|shared| Some(shared) == first) {
-        true => suggest(word, names()),
-        false => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
+    if candidates.is_empty() {
+        candidates = names.collect();
     }
+    format!("known: {}", candidates.join(", "))
 }

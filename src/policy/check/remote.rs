@@ -73,8 +73,11 @@ impl Checker<'_> {
         if let Some(issuer) = name.as_ref().filter(|issuer| *issuer != tokens_of) {
             let issuer = without_user(issuer);
             let message = format!("these are the keys of `{issuer}`, and the tokens are those of `{tokens_of}`");
-            self.problems
-                .add_with_help(&named.span, message, format!("write `issuer: {issuer}`"));
+            let help = match issuer.trim_end_matches('/') == tokens_of.trim_end_matches('/') {
+                true => format!("write `oidc: {tokens_of}`: a slash at the end counts"),
+                false => format!("write `oidc: {{ issuer: {tokens_of}, url: {issuer} }}` if they are served there"),
+            };
+            self.problems.add_with_help(&named.span, message, help);
         }
         let (base, text) = match url.as_ref().filter(|_| issuer.is_some()) {
             Some(url) => (url, self.name_of_issuer(url)),

@@ -27,9 +27,8 @@ pub(super) fn suspicious(text: &str) -> Vec<Range<usize>> {
             Some(Open { unexplained: false, .. }) => Some(indent),
             Some(_) if !is_explained(line.trim_start_matches([' ', '-'])) => Some(indent),
             _ => first_secret(line).map(|(at, opened)| {
-                open = open
-                    .filter(|open| open.unexplained && opened.unexplained)
-                    .or(Some(opened));
+                // What stands among keys is judged to the end of them.
+                open = open.filter(|open| open.unexplained && !opened.endless).or(Some(opened));
                 at
             }),
         };
@@ -127,9 +126,12 @@ fn user_of_a_url(line: &str) -> Option<usize> {
 
 /// Whether a value says where a secret is, and no more: `{ env: NAME }`.
 fn is_reference(value: &str) -> bool {
-    let Some((inside, _)) = value.strip_prefix('{').and_then(|value| value.split_once('}')) else {
+    let Some((inside, behind)) = value.strip_prefix('{').and_then(|value| value.split_once('}')) else {
         return false;
     };
+    if !behind.trim_start().is_empty() && !behind.trim_start().starts_with([',', '}', ']', '#']) {
+        return false;
+    }
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '$');
     let place = inside
         .split_once(':')

@@ -99,6 +99,24 @@ fn a_url_with_a_user_and_pem_are_hidden_wherever_they_stand() {
 }
 
 #[test]
+fn slip_around_a_secret_does_not_show_it() {
+    for text in [
+        "keys: { name: a, secret:MARKER-0123456789 }\n",
+        "a: { name: a, secret=MARKER-0123456789 }\n",
+        "store: { redis: { url: redis://:MARKER-0123456789 } }\n",
+        "store: redis://h?password=MARKER-0123456789\n",
+        "secret: { env: \"${A:-MARKER-0123456789}\" }\n",
+        "secret: { env: \"A=MARKER-0123456789\" }\n",
+        "tls: { client_key: eyJhbGciOiJIUzI1NiJ9.MARKER }\n",
+        "tls: { key: MARKER0123456789abcdefMARKER0123456789abcdefMARKER0123456789abcdefMARKER0123456789abcdef= }\n",
+        "secret: { env: A } MARKER-0123456789 }\n",
+        "keys:\n  - name: a\n    sha256: 00\n  - name: b\n    key: @MARKER\n",
+    ] {
+        hidden(text);
+    }
+}
+
+#[test]
 fn a_message_that_quotes_a_secret_is_cleaned() {
     for (text, quoted) in [
         ("secret: MARKER-0123456789\n", "MARKER-0123456789"),
@@ -107,11 +125,14 @@ fn a_message_that_quotes_a_secret_is_cleaned() {
         ("secret: \"MARKER\\t0123456789\"\n", "MARKER\t0123456789"),
         ("secret: \"MARKER\\t0123456789\"\n", "MARKER\\t0123456789"),
         ("a: 'http://u:MARKER@h'\n", "http://u:MARKER@h"),
+        ("a: { secret:MARKER }\n", "secret:MARKER"),
         ("a: |\n  -----BEGIN X-----\n  MARKER\n", "-----BEGIN X-----\nMARKER\n"),
     ] {
         let message = Masks::of(text).clean(&format!("`{quoted}` is unknown"));
         assert_eq!(message, format!("`{HIDDEN}` is unknown"), "{text}");
     }
+    let part = Masks::of("a: 'https://u:MARKER@h/b'\n").clean("`https://u:MARKER@h`");
+    assert_eq!(part, format!("`https://{HIDDEN}@h`"));
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use crate::policy::masks::{HIDDEN, Masks};
+use parking_lot::Mutex;
+
+use crate::policy::masks::{HIDDEN, Masks, without_user};
 
 /// A file that was read, so that problems can show its lines.
 pub struct Source {
@@ -15,6 +17,8 @@ pub struct Source {
     pub text: String,
     /// What of it may be a secret; found when the first problem is.
     masks: OnceLock<Masks>,
+    /// Values of unknown fields: nothing says that they are no secrets.
+    unknown: Mutex<Vec<Range<usize>>>,
 }
 
 impl Source {
@@ -24,7 +28,23 @@ impl Source {
             name: name.into(),
             text: text.into(),
             masks: OnceLock::new(),
+            unknown: Mutex::default(),
         }
+    }
+
+    /// Hides bytes that nothing explains.
+    pub(super) fn hide(&self, unknown: Range<usize>) {
+        self.unknown.lock().push(unknown);
+    }
+
+    /// Where the first byte of a line is that may be part of a secret.
+    fn first_hidden(&self, line: &Range<usize>) -> Option<usize> {
+        let unknown = self.unknown.lock();
+        let touching = unknown
+            .iter()
+            .filter(|bytes| bytes.start < line.end && bytes.end > line.start);
+        let unknown = touching.map(|bytes| bytes.start.max(line.start)).min();
+        self.masks().first_in(line).into_iter().chain(unknown).min()
     }
 
     fn masks(&self) -> &Masks {
@@ -74,7 +94,8 @@ impl Place {
 
     /// A file as a whole, of which no line can be shown.
     pub fn of_file(path: &Path) -> Self {
-        Self::new(&Arc::new(Source::new(path.display().to_string(), "")), &(0..0))
+        let name = path.display().to_string();
+        Self::new(&Arc::new(Source::new(without_user(&name), "")), &(0..0))
     }
 
     /// The name of the file.
@@ -128,7 +149,7 @@ impl Place {
         if self.source.text.is_empty() {
             return Excerpt::Nothing("");
         }
-        let hidden = self.source.masks().first_in(&line).map(|at| {
+        let hidden = self.source.first_hidden(&line).map(|at| {
             let behind = self.source.text.get(at..line.end).unwrap_or_default();
             at + behind.len() - behind.trim_start().len()
         });

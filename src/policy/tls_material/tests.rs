@@ -21,6 +21,8 @@ const BROKEN: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE---
 #[test]
 fn one_block_that_cannot_be_read_is_a_fault_of_the_file_with_its_number() {
     let (good, key) = made();
+    let part_on = |line: usize| format!("the file `f` has a part of a block on line {line} that belongs to none");
+    let second = good.lines().count() + 1;
     for (text, want) in [
         (String::new(), "the file `f` has no certificate as PEM"),
         ("text".to_owned(), "the file `f` has no certificate as PEM"),
@@ -40,6 +42,22 @@ fn one_block_that_cannot_be_read_is_a_fault_of_the_file_with_its_number() {
         (
             format!("{good}{}", good.replace("-----END CERTIFICATE-----\n", "")),
             "block 2 of the file `f` is cut off, or is not base64",
+        ),
+        (
+            format!("{good}{}", good.replace("-----BEGIN", "----BEGIN")),
+            part_on(second).as_str(),
+        ),
+        (
+            format!("{}{good}", good.replace("-----BEGIN", "-----begin")),
+            part_on(1).as_str(),
+        ),
+        (
+            format!("{good}{}", good.replace("-----BEGIN CERTIFICATE-----\n", "")),
+            part_on(second).as_str(),
+        ),
+        (
+            format!("{good}\u{2014}BEGIN CERTIFICATE-----\nAAAA\n"),
+            part_on(second).as_str(),
         ),
         (
             format!("{good}-----BEGIN CERTIFICATE----\nAAAA\n"),

@@ -97,6 +97,30 @@ fn each_hint_leads_to_what_was_meant() {
             "{keys}"
         );
     }
+    for (issuer, keys, fix) in [
+        (
+            "https://a.example/",
+            "https://a.example",
+            "write `oidc: https://a.example/`: a slash at the end counts",
+        ),
+        (
+            "https://a.example/7/v2.0",
+            "https://a.example/common/v2.0",
+            "write `oidc: { issuer: https://a.example/7/v2.0, url: https://a.example/common/v2.0 }` if they are served there",
+        ),
+        (
+            "https://a.example",
+            "https://a.example/.well-known/jwks.json",
+            "leave the suffix out: `https://a.example`",
+        ),
+    ] {
+        let text = GOOD
+            .replacen("issuer: i\n", &format!("issuer: {issuer}\n"), 1)
+            .replacen(PUBLIC, &oidc(keys), 1);
+        let found = problems(&text);
+        assert_eq!(found.len(), 1, "{keys}: {found:#?}");
+        assert_eq!(found[0].fix(), Some(fix), "{keys}");
+    }
     let braces = "https://sts.example/{tenantid}/v2.0";
     let text = GOOD
         .replacen("issuer: i\n", &format!("issuer: '{braces}'\n"), 1)
@@ -201,6 +225,7 @@ fn no_hint_leads_from_a_public_key_to_a_shared_secret_or_back() {
     }
     for (word, fix) in [
         ("ES512", "known: ES256, ES384"),
+        ("ES256K", "known: ES256, ES384"),
         ("HS257", "did you mean `HS256`?"),
         ("hs256", "did you mean `HS256`?"),
         ("RSA256", "did you mean `RS256`?"),
