@@ -109,14 +109,17 @@ impl Admin {
                 let (status, page) = self.readiness.page();
                 (status, text, page.into_bytes())
             }
-            "/metrics" => match self.metrics.page() {
-                Ok((kind, page)) => (StatusCode::OK, kind, page),
-                Err(error) => (
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    text,
-                    format!("{error}\n").into_bytes(),
-                ),
-            },
+            "/metrics" => {
+                self.readiness.keys.update_metrics();
+                match self.metrics.page() {
+                    Ok((kind, page)) => (StatusCode::OK, kind, page),
+                    Err(error) => (
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        text,
+                        format!("{error}\n").into_bytes(),
+                    ),
+                }
+            }
             _ => (
                 StatusCode::NOT_FOUND,
                 text,

@@ -2,7 +2,7 @@
 //! waits for a fetch in two cases only, within bounds: for the very first key set of its token's
 //! issuer, and for a key that its token names and the set in force does not have.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use crate::policy::remote::RemoteKeys;
 use crate::policy::{Issuer, PolicySet};
 use crate::rejection::Rejection;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{KeysInForce, Metrics};
 
 pub mod discovery;
 pub mod fetch;
@@ -30,13 +30,7 @@ pub struct KeySources {
     metrics: Metrics,
 }
 
-/// What is fetched, and for which issuers.
-#[derive(Debug, Default)]
-struct Sources {
-    by_remote: HashMap<RemoteKeys, Arc<Source>>,
-    /// The issuers, each with the URL that its keys come from.
-    issuers: BTreeSet<(String, String)>,
-}
+type Sources = HashMap<RemoteKeys, Arc<Source>>;
 
 impl KeySources {
     /// Begins to fetch what some policies need.
@@ -67,37 +61,30 @@ impl KeySources {
     /// longer fetched.
     pub fn follow(&self, policies: &PolicySet) {
         let mut wanted: HashMap<&RemoteKeys, Vec<Subscriber>> = HashMap::new();
-        let mut issuers = BTreeSet::new();
         for policy in policies.policies() {
             for issuer in &policy.issuers {
                 let Some(remote) = &issuer.remote else { continue };
                 let subscriber = Subscriber::of(&policy.service, issuer);
                 wanted.entry(remote).or_default().push(subscriber);
-                issuers.insert((issuer.label().to_owned(), remote.url().to_owned()));
             }
         }
         let known = self.sources.load();
         let start = |(remote, subscribers): (&RemoteKeys, _)| {
-            let source = if let Some(source) = known.by_remote.get(remote) {
+            let source = if let Some(source) = known.get(remote) {
                 source.adopt(subscribers);
                 Arc::clone(source)
             } else {
                 let source = Source::start(remote.clone(), subscribers, self.metrics.clone());
                 // Other settings do not make the keys of the same place unknown.
-                if let Some((_, known)) = known.by_remote.iter().find(|(known, _)| known.is_same_place(remote)) {
+                if let Some((_, known)) = known.iter().find(|(known, _)| known.is_same_place(remote)) {
                     source.inherit(known);
                 }
                 Arc::new(source)
             };
             (remote.clone(), source)
         };
-        let by_remote = wanted.into_iter().map(start).collect();
-        let gone: Vec<_> = known.issuers.difference(&issuers).cloned().collect();
-        drop(known);
-        self.sources.store(Arc::new(Sources { by_remote, issuers }));
-        for (issuer, url) in gone {
-            self.metrics.jwks().forget(&issuer, &url);
-        }
+        let sources = wanted.into_iter().map(start).collect();
+        self.sources.store(Arc::new(sources));
     }
 
     /// Waits, within bounds, for the keys without which a request was refused, if it was. Says
@@ -116,13 +103,12 @@ impl KeySources {
     }
 
     fn source(&self, issuer: &Issuer) -> Option<Arc<Source>> {
-        let sources = self.sources.load();
-        sources.by_remote.get(issuer.remote.as_ref()?).map(Arc::clone)
+        self.sources.load().get(issuer.remote.as_ref()?).map(Arc::clone)
     }
 
     /// Waits until every first fetch is over, well or not: no longer than one fetch may take.
     pub async fn settled(&self) {
-        let sources: Vec<_> = self.sources.load().by_remote.values().map(Arc::clone).collect();
+        let sources: Vec<_> = self.sources.load().values().map(Arc::clone).collect();
         for source in sources {
             source.settled().await;
         }
@@ -130,31 +116,38 @@ impl KeySources {
 
     /// Whether every first fetch is over, well or not.
     pub fn have_settled(&self) -> bool {
-        self.sources
-            .load()
-            .by_remote
-            .values()
-            .all(|source| source.has_settled())
+        self.sources.load().values().all(|source| source.has_settled())
     }
 
     /// How the keys of all issuers are, by their name, and for which services. Keys of the same name that
-    /// come from elsewhere have a status of their own once they differ.
+    /// are fetched apart have a status of their own.
     pub fn status(&self) -> Vec<IssuerStatus> {
-        let sources = self.sources.load();
-        let statuses = sources.by_remote.values().flat_map(|source| source.status());
-        let in_force = |status: &IssuerStatus| sources.issuers.iter().any(|(issuer, _)| *issuer == status.issuer);
         let mut all: Vec<IssuerStatus> = Vec::new();
-        for status in statuses.filter(in_force) {
-            let joined = all
-                .iter_mut()
-                .try_fold(status, |status, known| match known.join(status) {
-                    Ok(()) => Err(()),
-                    Err(status) => Ok(status),
-                });
-            all.extend(joined);
+        for status in self.sources.load().values().flat_map(|source| source.status()) {
+            match all.iter_mut().find(|known| known.is_same(&status)) {
+                Some(known) => known.services.extend(status.services),
+                None => all.push(status),
+            }
         }
         all.sort_by(|one, other| (&one.issuer, &one.services).cmp(&(&other.issuer, &other.services)));
         all
+    }
+
+    /// Sets the gauges of all issuers, each to the worst of its key sets in policies in force.
+    pub fn update_metrics(&self) {
+        let mut issuers: BTreeMap<String, KeysInForce> = BTreeMap::new();
+        for IssuerStatus {
+            issuer,
+            keys,
+            last,
+            fetched,
+            ..
+        } in self.status()
+        {
+            let count = last.map(|_| keys);
+            issuers.entry(issuer).or_default().worsen(count, fetched);
+        }
+        self.metrics.jwks().show(issuers);
     }
 }
 

@@ -7,7 +7,7 @@ const APART: i64 = 30;
 const FAR_APART: i64 = 120;
 
 /// The server that an issuer's keys come from.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct KeyServer {
     /// The issuer.
     pub issuer: String,

@@ -157,12 +157,10 @@ pub(super) fn key_servers(policies: &PolicySet, offline: bool) -> Vec<KeyServer>
     for (service, issuer) in issuers {
         let Some(remote) = &issuer.remote else { continue };
         let (issuer, url) = (issuer.label(), remote.url());
-        if servers.iter().any(|known| known.issuer == issuer && known.url == url) {
-            continue;
-        }
         let mut known = statuses.iter().flatten();
-        let status = known.find(|status| status.issuer == issuer && status.services.contains(service));
-        servers.push(KeyServer {
+        let status =
+            known.find(|status| status.issuer == issuer && status.url == url && status.services.contains(service));
+        let server = KeyServer {
             issuer: issuer.to_owned(),
             url: url.to_owned(),
             answer: status.and_then(|status| match &status.last {
@@ -170,7 +168,10 @@ pub(super) fn key_servers(policies: &PolicySet, offline: bool) -> Vec<KeyServer>
                 Some(Ok(())) => Some(Ok(status.clock_ahead)),
                 None => None,
             }),
-        });
+        };
+        if !servers.contains(&server) {
+            servers.push(server);
+        }
     }
     servers
 }

@@ -44,6 +44,8 @@ pub struct Fetched {
     pub freshness: Option<Duration>,
     /// By how many seconds the clock here is ahead of the server's, if the server tells.
     pub clock_ahead: Option<i64>,
+    /// When the response came.
+    pub at: Timestamp,
 }
 
 /// Fetches one source, again and again.
@@ -148,7 +150,8 @@ async fn get(
     let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
     let response = client.request(request).await.map_err(|error| cause(&error))?;
     let freshness = freshness(response.headers());
-    let clock_ahead = server_time(response.headers()).map(|time| Timestamp::now().as_second() - time);
+    let at = Timestamp::now();
+    let clock_ahead = server_time(response.headers()).map(|time| at.as_second() - time);
     match (response.status(), known) {
         (StatusCode::OK, _) => {
             let etag = response.headers().get(ETAG).cloned();
@@ -163,6 +166,7 @@ async fn get(
                 not_modified: false,
                 freshness,
                 clock_ahead,
+                at,
             })
         }
         (StatusCode::NOT_MODIFIED, Some(known)) => Ok(Fetched {
@@ -170,6 +174,7 @@ async fn get(
             not_modified: true,
             freshness,
             clock_ahead,
+            at,
         }),
         (status, _) => Err(refused(status)),
     }

@@ -62,9 +62,10 @@ impl Source {
         Self { shared, task }
     }
 
-    /// Takes in further issuers. They have the newest keys at once.
+    /// Takes in the issuers of new policies. They have the newest keys at once.
     pub fn adopt(&self, newcomers: Vec<Subscriber>) {
         let mut issuers = self.shared.issuers.lock();
+        issuers.subscribers.iter_mut().for_each(Subscriber::replace);
         let latest = issuers.latest.clone();
         for mut subscriber in newcomers {
             if let Some(latest) = &latest {
@@ -130,11 +131,11 @@ impl Source {
         self.shared.progress.borrow().over() > 0
     }
 
-    /// How the keys of its issuers are.
+    /// How the keys of its issuers in policies in force are.
     pub fn status(&self) -> Vec<IssuerStatus> {
         let issuers = self.shared.issuers.lock();
-        let alive = issuers.subscribers.iter().filter(|issuer| issuer.is_alive());
-        alive.map(Subscriber::status).collect()
+        let in_force = issuers.subscribers.iter().filter(|issuer| issuer.is_in_force());
+        in_force.map(|issuer| issuer.status(&self.shared.remote)).collect()
     }
 }
 
@@ -186,11 +187,8 @@ impl Shared {
             self.tell(issuer, &taken, same);
             results.insert((issuer.label().to_owned(), result(fetched, &taken)));
         }
-        let now = jiff::Timestamp::now();
         for (issuer, result) in results {
-            self.metrics
-                .jwks()
-                .refreshed((&issuer, self.remote.url()), result, now, self.remote.max_stale);
+            self.metrics.jwks().refreshed(&issuer, result);
         }
         if outcome != Outcome::Failed {
             issuers.latest = fetched.as_ref().ok().cloned();
@@ -200,8 +198,7 @@ impl Shared {
 
     /// Tells operators what became of one issuer's keys.
     fn tell(&self, issuer: &Subscriber, taken: &Result<(), FetchError>, same: bool) {
-        let (url, IssuerStatus { issuer, keys, .. }) = (self.remote.url(), issuer.status());
-        self.metrics.jwks().in_force(&issuer, url, keys);
+        let IssuerStatus { issuer, url, keys, .. } = issuer.status(&self.remote);
         match taken {
             Ok(()) if same => {}
             Ok(()) => tracing::info!(url, issuer, keys, "a key set is in force"),
@@ -226,7 +223,6 @@ impl Shared {
         issuers.latest = None;
         for issuer in &issuers.subscribers {
             issuer.withdraw();
-            self.metrics.jwks().in_force(issuer.label(), self.remote.url(), 0);
         }
     }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use jiff::Timestamp;
 use jsonwebtoken::Algorithm;
 
 use super::fetch::Fetched;
 use crate::keys::{KeyRing, jwk};
 use crate::policy::Issuer;
+use crate::policy::remote::RemoteKeys;
 
 /// Why an issuer has no keys from a fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ impl std::error::Error for FetchError {}
 pub struct IssuerStatus {
     /// The issuer as in metrics and logs.
     pub issuer: String,
+    /// The URL that the policies name for its keys.
+    pub url: String,
     /// The services whose policies take these keys.
     pub services: BTreeSet<String>,
     /// The number of its keys in force.
@@ -43,17 +47,18 @@ pub struct IssuerStatus {
     pub last: Option<Result<(), FetchError>>,
     /// By how many seconds the clock here was ahead of the server's at the last fetch, if the server told.
     pub clock_ahead: Option<i64>,
+    /// When the keys were last fetched, and until when they serve without another fetch.
+    pub fetched: Option<(Timestamp, Timestamp)>,
 }
 
 impl IssuerStatus {
-    /// Takes in the services of another status that says the same, or gives it back.
-    pub fn join(&mut self, other: Self) -> Result<(), Self> {
-        let same = self.issuer == other.issuer && self.keys == other.keys && self.last == other.last;
-        if !same {
-            return Err(other);
-        }
-        self.services.extend(other.services);
-        Ok(())
+    /// Compares everything but the services.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let alone = |status: &Self| Self {
+            services: BTreeSet::new(),
+            ..status.clone()
+        };
+        alone(self) == alone(other)
     }
 }
 
@@ -84,7 +89,9 @@ pub struct Subscriber {
     algorithms: Vec<Algorithm>,
     ring: Weak<KeyRing>,
     last: Option<Result<(), FetchError>>,
+    last_success: Option<Timestamp>,
     clock_ahead: Option<i64>,
+    replaced: bool,
 }
 
 impl Subscriber {
@@ -96,7 +103,9 @@ impl Subscriber {
             algorithms: issuer.algorithms.clone(),
             ring: Arc::downgrade(&issuer.keys),
             last: None,
+            last_success: None,
             clock_ahead: None,
+            replaced: false,
         }
     }
 
@@ -110,15 +119,28 @@ impl Subscriber {
         self.ring.strong_count() > 0
     }
 
-    /// How the issuer's keys are.
-    pub fn status(&self) -> IssuerStatus {
+    /// Notes that other policies are in force. Requests that began before still need the keys.
+    pub fn replace(&mut self) {
+        self.replaced = true;
+    }
+
+    /// Tells whether the issuer's policy is in force.
+    pub fn is_in_force(&self) -> bool {
+        !self.replaced && self.is_alive()
+    }
+
+    /// How the issuer's keys are, which come from a remote place.
+    pub fn status(&self, remote: &RemoteKeys) -> IssuerStatus {
         let ring = self.ring.upgrade();
+        let expiry = |at: Timestamp| (at, at.saturating_add(remote.max_stale).unwrap_or(Timestamp::MAX));
         IssuerStatus {
             issuer: self.label.clone(),
+            url: remote.url().to_owned(),
             services: BTreeSet::from([self.service.clone()]),
             keys: ring.map_or(0, |ring| ring.load().as_ref().map_or(0, |set| set.count())),
             last: self.last.clone(),
             clock_ahead: self.clock_ahead,
+            fetched: self.last_success.map(expiry),
         }
     }
 
@@ -130,6 +152,9 @@ impl Subscriber {
             Ok(_) if same && self.has_keys() => Ok(()),
             Ok(fetched) => self.read(&fetched.json),
         };
+        if let (Ok(fetched), Ok(())) = (fetched, &taken) {
+            self.last_success = Some(fetched.at);
+        }
         self.last.insert(taken)
     }
 
@@ -173,22 +198,47 @@ mod tests {
     fn a_status_is_a_line_that_names_the_services() {
         let status = |services: &[&str], keys, last| IssuerStatus {
             issuer: "i".to_owned(),
+            url: "https://a.example/keys".to_owned(),
             services: services.iter().copied().map(str::to_owned).collect(),
             keys,
             last,
             clock_ahead: None,
+            fetched: None,
         };
         let line = status(&["s"], 0, None).to_string();
         assert_eq!(line, "issuer i: 0 keys, first fetch under way; for s");
-        let mut one = status(&["s"], 1, Some(Ok(())));
-        assert_eq!(one.to_string(), "issuer i: 1 key; for s");
-        one.join(status(&["a"], 1, Some(Ok(())))).unwrap();
+        let one = status(&["s", "a"], 1, Some(Ok(())));
         assert_eq!(one.to_string(), "issuer i: 1 key; for a, s");
         let failed = Some(Err(FetchError::Unreachable("it took too long".into())));
-        let other = one.join(status(&["t"], 1, failed)).unwrap_err();
+        let other = status(&["t"], 1, failed);
         assert_eq!(
             other.to_string(),
             "issuer i: 1 key, last fetch failed: it took too long; for t"
         );
+    }
+
+    #[test]
+    fn statuses_that_differ_in_services_alone_are_the_same() {
+        let status = IssuerStatus {
+            issuer: "i".to_owned(),
+            url: "https://a.example/keys".to_owned(),
+            services: BTreeSet::from(["s".to_owned()]),
+            keys: 1,
+            last: Some(Ok(())),
+            clock_ahead: Some(0),
+            fetched: None,
+        };
+        for (change, same) in [
+            ((|other| other.services.clear()) as fn(&mut IssuerStatus), true),
+            (|other| other.issuer.push('j'), false),
+            (|other| other.url.push('/'), false),
+            (|other| other.keys = 2, false),
+            (|other| other.last = Some(Err(FetchError::NoKeys)), false),
+            (|other| other.clock_ahead = Some(60), false),
+        ] {
+            let mut other = status.clone();
+            change(&mut other);
+            assert_eq!(status.is_same(&other), same, "{other:?}");
+        }
     }
 }

@@ -15,7 +15,7 @@ mod shared;
 mod store;
 
 pub use certificates::CertificateEnds;
-pub use keys::{KeyMetrics, KeyRefresh};
+pub use keys::{KeyMetrics, KeyRefresh, KeysInForce};
 pub use requests::{At, PolicyMetrics};
 pub use shared::SharedStateMetrics;
 pub use store::StoreMetrics;
@@ -271,15 +271,20 @@ mod tests {
     #[test]
     fn the_page_has_what_was_counted() {
         let metrics = Metrics::new().unwrap();
-        let hour = Duration::from_hours(1);
-        metrics
-            .jwks()
-            .refreshed(("i", "u"), KeyRefresh::Success, jiff::Timestamp::UNIX_EPOCH, hour);
+        let mut keys = KeysInForce::default();
+        for (count, at) in [(3, 0), (2, 60)] {
+            let at = jiff::Timestamp::from_second(at).unwrap();
+            keys.worsen(Some(count), Some((at, at + Duration::from_hours(1))));
+        }
+        keys.worsen(None, None);
+        metrics.jwks().show([("i".to_owned(), keys)].into());
+        metrics.jwks().refreshed("i", KeyRefresh::Success);
         metrics.requests_limit(7);
         metrics.connections_limit("l", 9);
         let page = page(&metrics);
         for line in [
             r#"sidegate_jwks_refreshes_total{issuer="i",result="success"} 1"#,
+            r#"sidegate_jwks_keys{issuer="i"} 2"#,
             r#"sidegate_jwks_last_success_timestamp_seconds{issuer="i"} 0"#,
             r#"sidegate_jwks_expiry_timestamp_seconds{issuer="i"} 3600"#,
             "sidegate_requests_in_flight 0",
@@ -289,7 +294,7 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line} in {page}");
         }
-        metrics.jwks().forget("i", "u");
+        metrics.jwks().show([].into());
         assert!(!self::page(&metrics).contains("expiry_timestamp_seconds{issuer"));
     }
 

@@ -212,6 +212,36 @@ fn a_key_server_whose_clock_differs_is_found() {
 }
 
 #[test]
+fn clocks_of_two_key_servers_of_one_issuer_are_judged_apart() {
+    let key = Key::new("ES256", "one");
+    let set = key_set(&[&key]);
+    let server = |minutes: i64| {
+        let set = set.clone();
+        KeyServer::new(move || {
+            let time = Timestamp::now().checked_add(minutes.minutes()).unwrap();
+            Reply::ok(&set).header("date", &time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+        })
+    };
+    let (right, wrong) = (server(0), server(10));
+    let policy = |service: &str, url: &str| {
+        KEYS.replace("/w\n", &format!("/{service}\n"))
+            .replace("wallet-svc", service)
+            .replace("$keys", url)
+    };
+    for [one_of, other] in [[&right, &wrong], [&wrong, &right]] {
+        let setup = private()
+            .policy("a", &policy("a-svc", &one_of.url))
+            .policy("b", &policy("b-svc", &other.url));
+        let (status, findings) = doctor(&setup, &[]);
+        assert_eq!(status, Some(1), "{findings:#?}");
+        for (code, url) in [("clock_agrees", &right.url), ("clock_skew", &wrong.url)] {
+            let about = one(&findings, code)["about"].as_str().unwrap();
+            assert!(about.ends_with(url.as_str()), "{code}: {about}");
+        }
+    }
+}
+
+#[test]
 fn what_is_opened_too_far_is_found() {
     let setup = private()
         .policy("wallet", &POLICY.replace("prefix: /w", "prefix: /w\nmode: shadow"))
