@@ -2,6 +2,7 @@
 
 use super::{Finding, Severity};
 use crate::config::Surroundings;
+use crate::policy::problem::Problem;
 use crate::policy::route::Route;
 use crate::policy::{Mode, Policy};
 
@@ -9,125 +10,128 @@ use crate::policy::{Mode, Policy};
 pub fn judge(policies: &[Policy], surroundings: Surroundings, now: i64) -> Vec<Finding> {
     let mut findings = Vec::new();
     for policy in policies {
-        let mut note = |severity, code, found: String, advice| {
-            findings.push(Finding {
-                code,
-                area: "policies",
-                severity,
-                about: policy.service.clone(),
-                found,
-                advice,
-            });
-        };
-        for warning in &policy.warnings {
-            let found = format!("{}: {}", warning.place(), warning.message());
-            note(
-                Severity::Caution,
-                "policy_warning",
-                found,
-                "`sidegate check` shows how to mend it",
-            );
-        }
-        for warning in policy
-            .unasked_certificates()
-            .filter(|_| !surroundings.asks_for_certificates)
-        {
-            let found = format!("{}: {}", warning.place(), warning.message());
-            note(
-                Severity::Caution,
-                "certificates_not_asked",
-                found,
-                "give a listener a `tls.client_ca`",
-            );
-        }
-        for route in &policy.routes {
-            let shown = shown(route);
-            if route.mode == Mode::Shadow {
-                let found = format!("{shown} forwards what it would refuse");
-                note(
-                    Severity::Problem,
-                    "route_shadow",
-                    found,
-                    "take out `mode: shadow` once the log shows no `shadow_deny`",
-                );
-            }
-            if route.is_open() {
-                let found = format!("{shown} lets anybody in ({})", route.auth_label());
-                note(
-                    Severity::Note,
-                    "route_public",
-                    found,
-                    "see that this is meant, and all below it",
-                );
-            }
-        }
-        if let Some((severity, code, found, advice)) = revocation(policy, surroundings) {
-            note(severity, code, found.to_owned(), advice);
-        }
-        if policy.forward_authorization && !policy.issuers.is_empty() {
-            let found = "the service gets the caller's token".to_owned();
-            note(
-                Severity::Note,
-                "token_forwarded",
-                found,
-                "`credentials: strip`, if it reads the headers alone",
-            );
-        }
-        if let Some(keys) = &policy.internal_keys {
-            if policy.forward_internal_key {
-                let found = format!("the service gets the internal key, in `{}`", keys.header);
-                note(
-                    Severity::Note,
-                    "internal_key_forwarded",
-                    found,
-                    "`credentials: strip`, if it does not need it",
-                );
-            }
-            for key in keys.keys.iter().filter(|key| key.has_expired(now)) {
-                let found = format!("the internal key `{}` has expired", key.name());
-                note(
-                    Severity::Caution,
-                    "internal_key_expired",
-                    found,
-                    "take it out, once its holder has another",
-                );
-            }
-        }
+        findings.extend(warnings(policy, surroundings));
+        findings.extend(routes(policy));
+        findings.extend(revocation(policy, surroundings));
+        findings.extend(credentials(policy, now));
     }
     let is_closed = |route: &Route| route.mode != Mode::Shadow && !route.is_open();
     if policies.iter().flat_map(|policy| &policy.routes).all(is_closed) {
-        findings.push(Finding {
-            code: "routes_closed",
-            area: "policies",
-            severity: Severity::Ok,
-            about: "all routes".to_owned(),
-            found: "each one wants a credential".to_owned(),
-            advice: "",
-        });
+        let found = "each one wants a credential".to_owned();
+        findings.push(finding("all routes", Severity::Ok, "routes_closed", found, ""));
     }
     findings
 }
 
-/// What becomes of tokens that have to be refused before they expire.
-fn revocation(
-    policy: &Policy,
-    surroundings: Surroundings,
-) -> Option<(Severity, &'static str, &'static str, &'static str)> {
-    match &policy.revocation {
-        None if !policy.issuers.is_empty() => Some((
+fn finding(about: &str, severity: Severity, code: &'static str, found: String, advice: &'static str) -> Finding {
+    Finding {
+        code,
+        area: "policies",
+        severity,
+        about: about.to_owned(),
+        found,
+        advice,
+    }
+}
+
+/// Lists what `check` warns of.
+fn warnings(policy: &Policy, surroundings: Surroundings) -> Vec<Finding> {
+    let caution = |code, warning: &Problem, advice| {
+        let found = format!("{}: {}", warning.place(), warning.message());
+        finding(&policy.service, Severity::Caution, code, found, advice)
+    };
+    let written = policy
+        .warnings
+        .iter()
+        .map(|warning| caution("policy_warning", warning, "`sidegate check` shows how to mend it"));
+    let unasked = policy
+        .unasked_certificates()
+        .filter(|_| !surroundings.asks_for_certificates)
+        .map(|warning| caution("certificates_not_asked", &warning, "give a listener a `tls.client_ca`"));
+    written.chain(unasked).collect()
+}
+
+/// Lists the routes that let requests through without a credential.
+fn routes(policy: &Policy) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for route in &policy.routes {
+        let shown = shown(route);
+        if route.mode == Mode::Shadow {
+            findings.push(finding(
+                &policy.service,
+                Severity::Problem,
+                "route_shadow",
+                format!("{shown} forwards what it would refuse"),
+                "take out `mode: shadow` once the log shows no `shadow_deny`",
+            ));
+        }
+        if route.is_open() {
+            findings.push(finding(
+                &policy.service,
+                Severity::Note,
+                "route_public",
+                format!("{shown} lets anybody in ({})", route.auth_label()),
+                "see that this is meant, and all below it",
+            ));
+        }
+    }
+    findings
+}
+
+/// Judges whether tokens can be refused before they expire.
+fn revocation(policy: &Policy, surroundings: Surroundings) -> Option<Finding> {
+    let (severity, code, found, advice) = match &policy.revocation {
+        None if !policy.issuers.is_empty() => (
             Severity::Note,
             "revocation_absent",
             "a token that is stolen serves until it expires: the policy asks for no revocations",
             "`revocation: {}`, if tokens live for long",
-        )),
-        Some(_) if surroundings.forgets_revocations => Some((
+        ),
+        Some(_) if surroundings.forgets_revocations => (
             Severity::Caution,
             "revocations_in_memory",
             "what is revoked is good again when the process restarts: the store is `memory`",
             "`store: { redis: … }` in `sidegate.yaml`",
-        )),
-        _ => None,
+        ),
+        _ => return None,
+    };
+    Some(finding(&policy.service, severity, code, found.to_owned(), advice))
+}
+
+/// Lists the credentials that the service gets, and the internal keys that have expired.
+fn credentials(policy: &Policy, now: i64) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut note = |severity, code, found, advice| {
+        findings.push(finding(&policy.service, severity, code, found, advice));
+    };
+    if policy.forward_authorization && !policy.issuers.is_empty() {
+        note(
+            Severity::Note,
+            "token_forwarded",
+            "the service gets the caller's token".to_owned(),
+            "`credentials: strip`, if it reads the headers alone",
+        );
     }
+    let Some(keys) = &policy.internal_keys else {
+        return findings;
+    };
+    if policy.forward_internal_key {
+        note(
+            Severity::Note,
+            "internal_key_forwarded",
+            format!("the service gets the internal key, in `{}`", keys.header),
+            "`credentials: strip`, if it does not need it",
+        );
+    }
+    for key in keys.keys.iter().filter(|key| key.has_expired(now)) {
+        note(
+            Severity::Caution,
+            "internal_key_expired",
+            format!("the internal key `{}` has expired", key.name()),
+            "take it out, once its holder has another",
+        );
+    }
+    findings
 }
 
 /// A route with its methods.
