@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lack_is_told_from_a_file_that_is_not_there() {
+    fn read_error_is_a_lack_only_where_descriptors_or_memory_ran_out() {
         let at = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
         for (error, want) in [
             (at(Errno::MFILE), true),

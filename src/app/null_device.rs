@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_null_device_that_is_missing_or_has_content_is_said() {
+    fn null_device_that_is_missing_or_has_content_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("empty"), "").unwrap();

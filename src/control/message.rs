@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_that_ask_are_told_from_those_that_do_not() {
+    fn asking_of_several_policies_lists_those_that_ask_and_those_that_do_not() {
         for (policies, said) in [
             (
                 &[("shop-svc", false), ("pay-svc", true), ("dead-svc", false)][..],

@@ -19,7 +19,7 @@ pub struct Process {
     pub descriptors: u64,
     /// Whether it runs in Kubernetes.
     pub kubernetes: bool,
-    /// Why there is no `/dev/null`, where there is none.
+    /// What is wrong with `/dev/null`, if anything is.
     pub no_null_device: Option<String>,
     /// Its control socket, if it has one; without access where nobody listens.
     pub control: Option<(String, Option<Access>)>,

@@ -248,7 +248,7 @@ fn among_several_credentials_a_bound_token_without_its_key_is_a_bad_one() {
 }
 
 #[test]
-fn shadow_mode_logs_a_bound_token_without_its_key_and_tells_nobody_who_called() {
+fn bound_token_without_its_key_in_shadow_mode_is_logged_and_sets_no_identity_headers() {
     let gateway = gateway();
     let request = get("trial", &fresh(&bound_to(&pki().scheduler)));
     let seen = gateway.allowed(&request);

@@ -97,7 +97,7 @@ fn refused(setup: &Setup, file: &str, message: &str) {
 }
 
 #[test]
-fn good_files_are_no_problem() {
+fn pem_files_without_a_fault_pass_check() {
     let setup = setup(str::to_owned);
     let output = setup.run(&["check", "sidegate.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));

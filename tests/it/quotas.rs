@@ -206,7 +206,7 @@ fn a_sandbox_is_free_only_where_the_route_says_so() {
 }
 
 #[test]
-fn sandbox_of_a_policy_opens_no_quota_by_address() {
+fn sandbox_of_a_policy_opens_no_quota_by_address_on_routes_that_let_anybody_in() {
     let policy = POLICY.replace("quotas: [$quotas]", "sandbox: true\nquotas: [$quotas]");
     let quotas = "{ name: q, per: tenant, limit: 1, window: 1h }, { name: a, per: address, limit: 1, window: 1h }";
     let gateway = Setup::new().set("quotas", quotas).policy("wallet", &policy).start();

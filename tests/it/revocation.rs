@@ -291,7 +291,7 @@ fn policy_of(service: &str, lines: &str) -> String {
 const FORGETS: &str = "the revocation is lost when this process restarts";
 
 #[test]
-fn who_revokes_hears_which_policies_ask_and_what_a_restart_forgets() {
+fn revoke_with_a_memory_store_reports_policies_that_ask_and_the_loss_on_restart() {
     let gateway = Setup::new()
         .policy("a", &policy_of("shop-svc", ""))
         .policy("b", &policy_of("pay-svc", "revocation: {}\n"))

@@ -282,7 +282,7 @@ fn in_other_cases(path: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_path_in_another_case_is_asked_for_what_it_is_asked_as_written() {
+fn path_in_another_case_gets_the_refusal_of_the_path_as_written() {
     let stage = stage();
     let of_wallet = hmac("HS256", SECRET, claims(json!({ "roles": ["user"] })));
     let developer = stage.hub_token(&json!({ "roles": ["developer"] }));

@@ -180,7 +180,7 @@ fn a_new_certificate_is_for_new_handshakes_and_old_connections_live_on() {
 }
 
 #[test]
-fn the_ends_of_client_cas_and_revocation_lists_are_told_and_follow_the_files() {
+fn gauges_for_client_cas_and_revocation_lists_follow_changed_files() {
     let it = changing();
     let end = |what: &str| {
         it.gateway
