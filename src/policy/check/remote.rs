@@ -74,7 +74,9 @@ impl Checker<'_> {
             let issuer = without_user(issuer);
             let message = format!("these are the keys of `{issuer}`, and the tokens are those of `{tokens_of}`");
             let help = match issuer.trim_end_matches('/') == tokens_of.trim_end_matches('/') {
-                true => format!("write `oidc: {tokens_of}`: a slash at the end counts"),
+                true => format!(
+                    "a slash at the end counts: write `issuer: {issuer}` or `oidc: {tokens_of}`, as the `iss` of the tokens has it"
+                ),
                 false => format!("write `oidc: {{ issuer: {tokens_of}, url: {issuer} }}` if they are served there"),
             };
             self.problems.add_with_help(&named.span, message, help);

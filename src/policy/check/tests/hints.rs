@@ -101,7 +101,7 @@ fn each_hint_leads_to_what_was_meant() {
         (
             "https://a.example/",
             "https://a.example",
-            "write `oidc: https://a.example/`: a slash at the end counts",
+            "a slash at the end counts: write `issuer: https://a.example` or `oidc: https://a.example/`, as the `iss` of the tokens has it",
         ),
         (
             "https://a.example/7/v2.0",
