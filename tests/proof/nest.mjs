@@ -101,10 +101,12 @@ export async function nest(check, binary, policies) {
         if (good) assert.equal((await ask(sidegate, method, path, good)).handler, path);
       });
     }
-    await check("NestJS: guesses at the login are counted in any case", async () => {
-      const written = spellings("/login");
+    await check("NestJS: guesses at the login are counted, and refused in another case", async () => {
+      for (const spelling of spellings("/login").filter((spelling) => spelling.replace(/\/$/, "") !== "/login")) {
+        assert.equal((await ask(sidegate, "POST", `/auth/v1${spelling}`, {})).status, 400, spelling);
+      }
       for (let guess = 0; guess < 40; guess += 1) {
-        await ask(sidegate, "POST", `/auth/v1${written[guess % written.length]}`, {});
+        await ask(sidegate, "POST", `/auth/v1/login${guess % 2 ? "/" : ""}`, {});
       }
       assert.equal(app.reached.get("/auth/v1/login"), 20);
     });
