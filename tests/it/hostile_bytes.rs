@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
-use crate::harness::{Answer, Gateway, Request, Setup, issuer::token_of_text, unique};
+use crate::harness::{Answer, Gateway, Request, Setup, eventually, issuer::token_of_text, unique};
 
 const POLICY: &str = "
 version: 1
@@ -106,6 +106,10 @@ fn what_a_strict_parser_refuses_never_reaches_the_service_as_more_than_was_sent(
         };
         let answer = answer_to(&gateway, &named);
         assert!(answer.is_none_or(|answer| answer.status < 500), "{name}");
+        // A request that is still on its way belongs to this case and not to the next.
+        eventually("the end of the case", || {
+            gateway.metric("sidegate_requests_in_flight", &[]) == Some(0.0)
+        });
         let arrived = gateway.upstream.all().len() - before;
         let sent = usize::try_from(case["messages_completed"].as_u64().unwrap_or(0)).unwrap();
         assert!(arrived <= sent.max(1), "{name}: {arrived} requests of {sent}");
