@@ -63,6 +63,16 @@ struct Report {
     via: Via,
 }
 
+impl Kind {
+    /// The blocks of a policy that looks for a revocation of this kind.
+    const fn blocks(self) -> &'static str {
+        match self {
+            Self::Jti | Self::Subject => "`revocation: {}`",
+            Self::Tenant => "both `revocation: {}` and `tenant`",
+        }
+    }
+}
+
 impl Revoke {
     pub(super) fn execute(self) -> Exit {
         let revocation = match self.revocation(Timestamp::now()) {
@@ -78,7 +88,10 @@ impl Revoke {
                 via: way.via(),
             };
             if report.policies == Some(0) {
-                complain("no policy of this process has `revocation: {}`: it refuses none of these tokens");
+                let blocks = self.kind.blocks();
+                complain(format!(
+                    "no policy of this process has {blocks}: it rejects none of these tokens"
+                ));
             }
             if self.id.trim() != self.id {
                 complain("the name has white space at its edge: only tokens that have it as well are revoked");
@@ -90,7 +103,7 @@ impl Revoke {
                 Format::Json => print_json(&report),
                 Format::Text => {
                     print_line(format!("{}; by {}", report.revoked.sentence(), report.via));
-                    report.asking.iter().for_each(warn);
+                    report.asking.iter().for_each(|asking| warn(self.kind, asking));
                 }
             }
             Ok(())
@@ -152,12 +165,12 @@ impl Revoke {
 }
 
 /// Says where the revocation holds and where it does not, and whether it lasts.
-fn warn(asking: &Asking) {
+fn warn(kind: Kind, asking: &Asking) {
     print_line(asking);
     if (1..asking.of).contains(&asking.policies) {
-        let services = asking.not_asking.join(", ");
+        let (services, blocks) = (asking.not_asking.join(", "), kind.blocks());
         complain(format!(
-            "these policies have no `revocation: {{}}`, and still take the tokens: {services}"
+            "these policies still accept the tokens, because they do not have {blocks}: {services}"
         ));
     }
     if asking.policies > 0 && asking.lost_on_restart {

@@ -53,7 +53,7 @@ pub enum Reply {
 /// The most bytes of names that are listed.
 const MAX_NAMES: usize = 16 * 1024;
 
-/// Which policies of a process look for revocations.
+/// Which policies of a process look for a revocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Asking {

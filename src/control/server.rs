@@ -14,8 +14,9 @@ use tokio::task::JoinHandle;
 use super::message::{Asking, Fault, MAX_REQUEST, Reply, Request};
 use super::socket::{Socket, SocketFile};
 use super::{Line, flush, gather, is_trusted, read_line};
+use crate::policy::Policy;
 use crate::proxy::in_force::PolicyHandle;
-use crate::revocation::{Revocation, Revocations};
+use crate::revocation::{Revocation, Revocations, Target};
 use crate::store::Store;
 
 /// The most connections at a time; others are told to come again.
@@ -52,12 +53,14 @@ impl Control {
         Ok(Served { file, task })
     }
 
-    /// Which policies look for what is revoked.
-    fn asking(&self) -> Asking {
+    /// Which policies look for a revocation of this kind. A policy without `tenant` verifies no
+    /// tenant, so it cannot know the tokens of one.
+    fn asking(&self, target: &Target) -> Asking {
         let in_force = self.policies.load();
+        let knows = |policy: &Policy| !matches!(target, Target::Tenant(_)) || policy.tenant.is_some();
         let policies = in_force.policies.policies().iter();
         let policies: Vec<_> = policies
-            .map(|policy| (policy.service.as_str(), policy.revocation.is_some()))
+            .map(|policy| (policy.service.as_str(), policy.revocation.is_some() && knows(policy)))
             .collect();
         Asking::of(&policies, self.store.ends_with_process())
     }
@@ -167,7 +170,7 @@ async fn revoke(revocation: Revocation, control: &Control) -> Reply {
             log(&revocation);
             Reply::Revoked {
                 revocation: control.store.revocations().list().with(&revocation),
-                asking: control.asking(),
+                asking: control.asking(&revocation.target),
             }
         }
         Err(unavailable) => {

@@ -312,7 +312,10 @@ fn revoke_with_a_memory_store_reports_policies_that_ask_and_the_loss_on_restart(
         out.contains("1 of 3 policies ask: pay-svc; not: dead-svc, shop-svc\n"),
         "{out}"
     );
-    assert!(err.contains("still take the tokens: dead-svc, shop-svc"), "{err}");
+    assert!(
+        err.contains("do not have `revocation: {}`: dead-svc, shop-svc"),
+        "{err}"
+    );
     assert!(err.contains(FORGETS), "{err}");
     let output = gateway.sidegate(&["revoke", "jti", "stolen-2", "--output", "json"]);
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -342,6 +345,47 @@ fn revoke_with_a_memory_store_reports_policies_that_ask_and_the_loss_on_restart(
     let note = |service: &str| (json!(service), json!("note"));
     assert_eq!(about("revocation_absent"), [note("shop-svc"), note("dead-svc")]);
     assert_eq!(about("revocations_in_memory"), [(json!("pay-svc"), json!("caution"))]);
+}
+
+#[test]
+fn revoke_of_a_tenant_names_the_policies_that_know_no_tenants() {
+    let without_tenant = |service| {
+        let policy = policy_of(service, "revocation: {}\n").replace("$wallet", "");
+        let (before, after) = policy.split_once("tenant: {").unwrap();
+        format!("{before}{}", after.split_once('\n').unwrap().1)
+    };
+    let gateway = Setup::new()
+        .policy("a", &policy_of("pay-svc", "revocation: {}\n"))
+        .policy("b", &without_tenant("shop-svc"))
+        .start();
+    let alone = Setup::new().policy("b", &without_tenant("shop-svc")).start();
+    for (gateway, kind, id, asks, warning) in [
+        (
+            &gateway,
+            "tenant",
+            TENANT,
+            "1 of 2 policies ask: pay-svc; not: shop-svc",
+            "do not have both `revocation: {}` and `tenant`: shop-svc",
+        ),
+        (&gateway, "subject", "user-7", "2 of 2 policies ask", ""),
+        (
+            &alone,
+            "tenant",
+            TENANT,
+            "0 of 1 policy asks; not: shop-svc",
+            "no policy of this process has both `revocation: {}` and `tenant`",
+        ),
+    ] {
+        let output = gateway.sidegate(&["revoke", kind, id, "--before", "0"]);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains(asks) && said.contains(warning), "{said}");
+        assert_eq!(
+            said.contains("do not have"),
+            asks.contains("; not") && asks.starts_with('1'),
+            "{said}"
+        );
+    }
 }
 
 #[test]
