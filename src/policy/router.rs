@@ -11,6 +11,18 @@ use http::Method;
 use super::PathCase;
 use super::route::{PathPattern, Route, Segment};
 
+/// The methods of RFC 9110, 9.3, and PATCH (RFC 5789). CONNECT is for proxies, and has no path.
+const STANDARD: [Method; 8] = [
+    Method::DELETE,
+    Method::GET,
+    Method::HEAD,
+    Method::OPTIONS,
+    Method::PATCH,
+    Method::POST,
+    Method::PUT,
+    Method::TRACE,
+];
+
 /// What a search found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
@@ -84,20 +96,26 @@ impl Router {
     /// Finds the most specific route for a path below the policy's prefix.
     pub fn find(&self, routes: &[Route], path: &str, method: &Method) -> Found {
         let mut best = Search::default();
+        self.visit_matching(routes, path, &mut |rank, route| best.consider(route, rank, method));
+        self.found(&best)
+    }
+
+    /// Calls back with the rank of every route that takes a path, and with the route.
+    fn visit_matching<'s>(&self, routes: &'s [Route], path: &str, found: &mut impl FnMut(usize, &'s Route)) {
+        let mut matching = |rank, takes: &dyn Fn(&Route) -> bool| {
+            if let Some(route) = self.route(routes, rank).filter(|route| takes(route)) {
+                found(rank, route);
+            }
+        };
         if self.case == PathCase::Insensitive {
+            // A route that lets anybody through matches as it is written.
+            let takes = |route: &Route| !route.is_open() || matches_exactly(&route.path, path);
             in_lower_case(path, |folded| {
-                visit(&self.root, folded, &mut |rank| {
-                    // A route that lets anybody through matches as it is written.
-                    let takes = |route: &Route| !route.is_open() || matches_exactly(&route.path, path);
-                    best.consider(self.route(routes, rank).filter(|route| takes(route)), rank, method);
-                });
+                visit(&self.root, folded, &mut |rank| matching(rank, &takes))
             });
         } else {
-            visit(&self.root, path, &mut |rank| {
-                best.consider(self.route(routes, rank), rank, method);
-            });
+            visit(&self.root, path, &mut |rank| matching(rank, &|_| true));
         }
-        self.found(&best)
     }
 
     /// Finds the route that a service comes to whose router ignores case.
@@ -105,7 +123,9 @@ impl Router {
         let mut best = Search::default();
         in_lower_case(path, |folded| {
             visit(self.folded.as_ref().unwrap_or(&self.root), folded, &mut |rank| {
-                best.consider(self.route(routes, rank), rank, method);
+                if let Some(route) = self.route(routes, rank) {
+                    best.consider(route, rank, method);
+                }
             });
         });
         self.found(&best)
@@ -119,20 +139,13 @@ impl Router {
         }
     }
 
-    /// The methods of all routes that take a path, for `Allow`.
+    /// The methods that are taken on a path, for `Allow` (RFC 9110, 10.2.1): those that routes name,
+    /// and those of the standard that they take.
     pub fn methods(&self, routes: &[Route], path: &str) -> Vec<Method> {
         let mut methods: Vec<Method> = Vec::new();
-        let folded = match self.case {
-            PathCase::Insensitive => path.to_ascii_lowercase(),
-            PathCase::Unambiguous | PathCase::Exact => path.to_owned(),
-        };
-        visit(&self.root, &folded, &mut |rank| {
-            if let Some(route) = self.route(routes, rank) {
-                methods.extend(route.methods.iter().cloned());
-                if route.methods.contains(&Method::GET) {
-                    methods.push(Method::HEAD);
-                }
-            }
+        self.visit_matching(routes, path, &mut |_, route| {
+            methods.extend(route.methods.iter().cloned());
+            methods.extend(STANDARD.into_iter().filter(|method| route.takes(method)));
         });
         methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         methods.dedup();
@@ -180,8 +193,7 @@ struct Search {
 }
 
 impl Search {
-    fn consider(&mut self, route: Option<&Route>, rank: usize, method: &Method) {
-        let Some(route) = route else { return };
+    fn consider(&mut self, route: &Route, rank: usize, method: &Method) {
         self.path_matched = true;
         if route.takes(method) && self.rank.is_none_or(|found| rank < found) {
             self.rank = Some(rank);
@@ -317,6 +329,32 @@ pub(crate) mod tests {
         assert_eq!(found(&routes, "/y", &Method::GET, false), "Nothing");
         let index = Router::new(&routes, PathCase::Unambiguous);
         assert_eq!(index.methods(&routes, "/x"), [Method::GET, Method::HEAD, Method::POST]);
+    }
+
+    #[test]
+    fn methods_of_a_path_are_all_that_its_routes_take() {
+        let routes = [
+            route("/x", &[Method::POST, Method::TRACE], AuthMethod::Jwt),
+            route("/y", &["PURGE".parse().unwrap(), Method::POST], AuthMethod::Jwt),
+            route("/y/*", &[], AuthMethod::Jwt),
+            route("/Open", &[], AuthMethod::Public),
+            route("/*", &[Method::PUT], AuthMethod::Jwt),
+        ];
+        let all = "DELETE GET HEAD OPTIONS PATCH POST PUT";
+        for (path, case, want) in [
+            ("/x", PathCase::Exact, "POST PUT TRACE"),
+            ("/y", PathCase::Exact, &format!("{all} PURGE")),
+            ("/y/z", PathCase::Unambiguous, all),
+            ("/Y/Z", PathCase::Insensitive, all),
+            ("/Y/Z", PathCase::Exact, "PUT"),
+            ("/Open", PathCase::Insensitive, all),
+            ("/open", PathCase::Insensitive, "PUT"),
+            ("/z", PathCase::Exact, "PUT"),
+        ] {
+            let methods = Router::new(&routes, case).methods(&routes, path);
+            let methods: Vec<_> = methods.iter().map(Method::as_str).collect();
+            assert_eq!(methods.join(" "), want, "{path} {case:?}");
+        }
     }
 
     #[test]

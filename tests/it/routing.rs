@@ -124,11 +124,12 @@ fn a_method_that_only_others_have_is_not_allowed() {
         405,
         "method_not_allowed",
     );
+    let more = "  - { path: /everything/*, auth: jwt }\n  - { path: /everything/some, methods: [PUT], auth: jwt }\n";
     let gateway = Setup::new()
-        .policy("wallet", &WALLET.replace("  - { path: /*, auth: jwt }\n", ""))
+        .policy("wallet", &WALLET.replace("  - { path: /*, auth: jwt }\n", more))
         .start();
-    let allow = |path: &str| {
-        let answer = gateway.refused(&Request::new("PATCH", path), 405, "method_not_allowed");
+    let allow = |method: &str, path: &str| {
+        let answer = gateway.refused(&Request::new(method, path), 405, "method_not_allowed");
         let mut methods: Vec<String> = answer
             .header("allow")
             .unwrap()
@@ -139,8 +140,12 @@ fn a_method_that_only_others_have_is_not_allowed() {
         methods.retain(|method| method != "HEAD" && method != "OPTIONS");
         methods.join(" ")
     };
-    assert_eq!(allow("/wallet/v1/wallets"), "DELETE GET POST");
-    assert_eq!(allow("/wallet/v1/wallets/7"), "GET");
+    assert_eq!(allow("PATCH", "/wallet/v1/wallets"), "DELETE GET POST");
+    assert_eq!(allow("PATCH", "/wallet/v1/wallets/7"), "GET");
+    // A route without methods takes all but TRACE.
+    let all = "DELETE GET PATCH POST PUT";
+    assert_eq!(allow("TRACE", "/wallet/v1/everything"), all);
+    assert_eq!(allow("TRACE", "/wallet/v1/everything/some"), all);
     gateway.refused(&Request::get("/wallet/v1/nothing"), 404, "route_not_found");
     gateway.refused(&Request::new("PATCH", "/wallet/v1/nothing"), 404, "route_not_found");
 }
@@ -311,6 +316,7 @@ fn the_query_decides_nothing_and_is_not_touched() {
         "?a?b",
         "?x=%C3%28",
         "?a='b'&c[]=1|2",
+        "?filter[a]={b}&c=^`\\~",
     ] {
         let target = format!("/wallet/v1/_internal/x{query}");
         assert_eq!(gateway.allowed(&Request::get(&target)).target, target);

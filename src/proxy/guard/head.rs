@@ -121,6 +121,8 @@ struct RequestLine {
     begun: bool,
     ended: bool,
     spaces: usize,
+    /// Whether the last byte was a carriage return, which stands at the end of a line only.
+    returned: bool,
     malformed: bool,
 }
 
@@ -130,6 +132,7 @@ impl RequestLine {
             return;
         }
         for &byte in part {
+            self.malformed |= std::mem::replace(&mut self.returned, byte == b'\r');
             match byte {
                 b'\r' => {}
                 b' ' => self.spaces += 1,
@@ -141,6 +144,7 @@ impl RequestLine {
 
     /// RFC 9112, 2.2: empty lines before a request line are passed over.
     fn end(&mut self) {
+        self.returned = false;
         if self.begun && !self.ended {
             self.ended = true;
             self.malformed |= self.spaces != 2;
@@ -184,6 +188,11 @@ mod tests {
             (b"GET /\0", true),
             (b"GET /\t", true),
             (b"GET /\xc3\xa9", true),
+            (b"GET /?a\rb HTTP/1.1\r\n", true),
+            (b"GET\r / HTTP/1.1\r\n", true),
+            (b"GET / HTTP/1.1\r\r\n", true),
+            (b"\r\r\nGET / HTTP/1.1\r\n", true),
+            (b"\rGET / HTTP/1.1\r\n", true),
             (b"GET / HTTP/1.1\n", true),
             (b"\nGET / HTTP/1.1\r\n", true),
             (b"GET / HTTP/1.1\r\nhost: a\n", true),
