@@ -318,15 +318,13 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         trusted_proxies,
         log,
         threads: usize::try_from(threads).unwrap_or(1),
-        default_errors: document
-            .defaults
-            .map_or_else(ErrorStyle::default, |defaults| ErrorStyle {
-                format: defaults.errors.format,
-                code_prefix: defaults
-                    .errors
-                    .code_prefix
-                    .map_or_else(|| "ERR_SIDEGATE".into(), |prefix| prefix.value),
-            }),
+        default_errors: document.defaults.map_or_else(ErrorStyle::default, |defaults| {
+            let errors = defaults.errors;
+            let prefix = errors
+                .code_prefix
+                .map_or_else(|| "ERR_SIDEGATE".into(), |prefix| prefix.value);
+            ErrorStyle::new(errors.format, prefix, errors.scope_challenge)
+        }),
         file: None,
     })
 }

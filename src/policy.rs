@@ -256,14 +256,25 @@ pub struct ErrorStyle {
     pub format: ErrorFormat,
     /// The start of the code.
     pub code_prefix: String,
+    /// Whether a 403 for a missing scope has a challenge.
+    pub scope_challenge: bool,
+}
+
+impl ErrorStyle {
+    /// A style. Unless the policy says otherwise, all forms but `envelope` have the challenge: clients
+    /// of services with an envelope know challenges of a 401 only.
+    pub fn new(format: ErrorFormat, code_prefix: String, scope_challenge: Option<bool>) -> Self {
+        Self {
+            format,
+            code_prefix,
+            scope_challenge: scope_challenge.unwrap_or(format != ErrorFormat::Envelope),
+        }
+    }
 }
 
 impl Default for ErrorStyle {
     fn default() -> Self {
-        Self {
-            format: ErrorFormat::Flat,
-            code_prefix: "ERR_SIDEGATE".into(),
-        }
+        Self::new(ErrorFormat::Flat, "ERR_SIDEGATE".into(), None)
     }
 }
 

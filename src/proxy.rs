@@ -20,7 +20,7 @@ use pingora::{Error, ErrorType, Result};
 use crate::config::Limits;
 use crate::decision::decide;
 use crate::rejection::{Reason, Rejection};
-use crate::request::{host_of, is_grpc};
+use crate::request::{grpc_type, host_of};
 use crate::store::Store;
 use crate::telemetry::metrics::{At, Metrics};
 
@@ -117,7 +117,7 @@ impl Gateway {
         let headers = &session.req_header().headers;
         ctx.ids = RequestIds::of(headers);
         ctx.target = target.clone();
-        ctx.grpc = is_grpc(headers);
+        ctx.grpc = grpc_type(headers).cloned();
         if let Some(rejection) = self.check_head(session, &target) {
             let host = facts::authority(session).map(host_of);
             ctx.policy = ctx.in_force.policies.spelled(host, target.path());
@@ -245,7 +245,7 @@ impl Gateway {
             *body = None;
         }
         // Messages of a gRPC call come when they come; what follows an upgrade is no body.
-        let endless = ctx.grpc && session.is_http2();
+        let endless = ctx.grpc.is_some() && session.is_http2();
         match session.was_upgraded() {
             true => {
                 ctx.body_came(length, &self.limits);

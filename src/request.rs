@@ -1,7 +1,7 @@
 //! All that a decision may read of a request, borrowed. No socket, no clock, no pingora.
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::credential::ClientCertificate;
 
@@ -76,7 +76,8 @@ impl<'r> RequestFacts<'r> {
         if is_almost_standard(self.method) {
             return Some("the method is a standard one in another case");
         }
-        if self.query.iter().any(|b| !b.is_ascii_graphic() || *b == b'#') {
+        // RFC 3986, 3.4. Brackets and braces stand in queries everywhere, and every service reads them alike.
+        if self.query.iter().any(|b| !b.is_ascii_graphic() || b"#<>\"".contains(b)) {
             return Some("the query has a character that must be encoded");
         }
         if let Some(problem) = self.malformed_nominations() {
@@ -100,7 +101,7 @@ impl<'r> RequestFacts<'r> {
         if self.repeats(&HOST) {
             return Some("`host` is there twice");
         }
-        let host = self.headers.get(HOST).map(http::HeaderValue::as_bytes);
+        let host = self.headers.get(HOST).map(HeaderValue::as_bytes);
         if host.is_some() && host != self.authority.map(str::as_bytes) {
             return Some("`host` and `:authority` differ, or `host` is not text");
         }
@@ -168,10 +169,13 @@ const END_TO_END: [&str; 12] = [
     "x-sandbox",
 ];
 
-/// Whether a caller speaks gRPC, and so reads its status elsewhere.
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE);
-    content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+/// The content type of a client that speaks gRPC or gRPC-Web, and so reads the status from `grpc-status`.
+pub fn grpc_type(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let content_type = headers.get(CONTENT_TYPE)?;
+    content_type
+        .as_bytes()
+        .starts_with(b"application/grpc")
+        .then_some(content_type)
 }
 
 /// Returns whether a request is for a sandbox: `x-sandbox: true` once, and nothing else.
@@ -355,6 +359,28 @@ mod tests {
                 ..facts(&map, Some("a"))
             };
             assert_eq!(facts.malformed().is_none(), fine, "{method}");
+        }
+    }
+
+    #[test]
+    fn query_that_the_engine_would_repair_is_malformed() {
+        for (query, fine) in [
+            ("?", true),
+            ("?a[b]={c}&d=|e\\^`~'!$;:@/?", true),
+            ("?a=<b", false),
+            ("?a=b>", false),
+            ("?a=\"b\"", false),
+            ("?a=b c", false),
+            ("?a=b\rc", false),
+            ("?a=\u{e9}", false),
+            ("?a#b", false),
+        ] {
+            let map = HeaderMap::new();
+            let facts = RequestFacts {
+                query: query.as_bytes(),
+                ..facts(&map, Some("a"))
+            };
+            assert_eq!(facts.malformed().is_none(), fine, "{query:?}");
         }
     }
 

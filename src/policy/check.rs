@@ -21,7 +21,7 @@ use super::route::check_literal;
 use super::router::Router;
 use super::sources::Sources;
 use super::yaml::{self, Value};
-use super::{ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy, TenantRule};
+use super::{ErrorFormat, ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy, TenantRule};
 use crate::request::is_host;
 use crate::request::path::Allowance;
 
@@ -226,10 +226,7 @@ impl Checker<'_> {
     fn errors(&mut self, errors: Option<ErrorsDocument>, service: &str) -> ErrorStyle {
         let derived = || format!("ERR_{}", service.to_uppercase().replace(['-', '.'], "_"));
         let Some(errors) = errors else {
-            return ErrorStyle {
-                code_prefix: derived(),
-                ..ErrorStyle::default()
-            };
+            return ErrorStyle::new(ErrorFormat::Flat, derived(), None);
         };
         if let Some(prefix) = &errors.code_prefix {
             let fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -238,10 +235,8 @@ impl Checker<'_> {
                     .add(&prefix.span, "a code prefix has letters, digits and `_` only");
             }
         }
-        ErrorStyle {
-            format: errors.format,
-            code_prefix: errors.code_prefix.map_or_else(derived, |prefix| prefix.value),
-        }
+        let prefix = errors.code_prefix.map_or_else(derived, |prefix| prefix.value);
+        ErrorStyle::new(errors.format, prefix, errors.scope_challenge)
     }
 
     fn tenant(&mut self, tenant: TenantDocument) -> Option<TenantRule> {

@@ -79,6 +79,9 @@ document! {
         format: ErrorFormat,
         /// The start of the code, as in `ERR_WALLET`.
         code_prefix: Option<Placed<String>>,
+        /// Whether a 403 `scope_missing` names the scopes of the route in `WWW-Authenticate` (RFC 6750, 3.1).
+        /// Default true, and false for `envelope`.
+        scope_challenge: Option<bool>,
     }
 
     /// Who issues the tokens that the service takes.

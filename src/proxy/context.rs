@@ -63,8 +63,8 @@ pub struct RequestContext {
     counted: bool,
     /// How long the decision took.
     pub decision_duration: Duration,
-    /// Whether the request is gRPC.
-    pub grpc: bool,
+    /// The content type of a client that speaks gRPC.
+    pub grpc: Option<HeaderValue>,
     /// The bytes of the request's body so far.
     pub body_bytes: u64,
     pace: Pace,
@@ -158,7 +158,7 @@ impl RequestContext {
             decision: "deny",
             counted: false,
             decision_duration: Duration::ZERO,
-            grpc: false,
+            grpc: None,
             body_bytes: 0,
             pace: Pace::start(now),
             upstream_started: None,
@@ -273,7 +273,7 @@ impl RequestContext {
     pub fn error_context(&self) -> ErrorContext<'_> {
         let (found, now) = (self.matched(), jiff::Timestamp::now());
         ErrorContext {
-            grpc: self.grpc,
+            grpc: self.grpc.as_ref(),
             ..ErrorContext::new(&self.in_force.policies, found, &self.ids, self.target.shown_path(), now)
         }
     }

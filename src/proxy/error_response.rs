@@ -38,8 +38,10 @@ pub struct ErrorContext<'c> {
     pub trace_id: &'c str,
     /// The time of the answer.
     pub now: Timestamp,
-    /// Whether the caller speaks gRPC.
-    pub grpc: bool,
+    /// The scopes that the route needs, for the challenge.
+    pub scopes: &'c [String],
+    /// The content type of a client that speaks gRPC.
+    pub grpc: Option<&'c HeaderValue>,
 }
 
 impl<'c> ErrorContext<'c> {
@@ -60,7 +62,8 @@ impl<'c> ErrorContext<'c> {
             request_id: ids.request_id(),
             trace_id: ids.trace_id(),
             now,
-            grpc: false,
+            scopes: route.map_or(&[], |route| &route.requirement.scopes),
+            grpc: None,
         }
     }
 }
@@ -134,17 +137,13 @@ struct Problem<'c> {
 /// Writes the answer to a refused request.
 pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorResponse {
     let reason = rejection.reason();
-    let mut headers = match context.grpc {
-        true => grpc_headers(reason),
-        false => Vec::new(),
+    let (mut headers, body) = match context.grpc {
+        Some(content_type) => (grpc_headers(reason, content_type), Bytes::new()),
+        None => {
+            let content_type = media_type(context.style.format);
+            (vec![(CONTENT_TYPE, content_type)], body(reason, context))
+        }
     };
-    let body = match context.grpc {
-        true => Bytes::new(),
-        false => body(reason, context),
-    };
-    if !context.grpc {
-        headers.push((CONTENT_TYPE, media_type(context.style.format)));
-    }
     headers.push((CONTENT_LENGTH, body.len().into()));
     headers.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
     headers.extend(
@@ -152,10 +151,12 @@ pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorRespons
             .ok()
             .map(|id| (REQUEST_ID, id)),
     );
-    if reason.status() == 401 {
-        let challenge = HeaderValue::from_str(&challenge(reason, context));
-        headers.extend(challenge.ok().map(|challenge| (WWW_AUTHENTICATE, challenge)));
-    }
+    let challenge = match reason {
+        Reason::ScopeMissing => context.style.scope_challenge.then(|| scope_challenge(context)),
+        _ => (reason.status() == 401).then(|| challenge(reason, context)),
+    };
+    let challenge = challenge.and_then(|challenge| HeaderValue::from_str(&challenge).ok());
+    headers.extend(challenge.map(|challenge| (WWW_AUTHENTICATE, challenge)));
     if reason == Reason::MethodNotAllowed {
         let methods: Vec<_> = rejection.allow().iter().map(http::Method::as_str).collect();
         headers.extend(
@@ -170,7 +171,7 @@ pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorRespons
             .map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds))),
     );
     ErrorResponse {
-        status: if context.grpc { 200 } else { reason.status() },
+        status: if context.grpc.is_some() { 200 } else { reason.status() },
         headers,
         body,
     }
@@ -248,9 +249,26 @@ fn challenge(reason: Reason, context: &ErrorContext<'_>) -> String {
     challenges.join(", ")
 }
 
-/// A trailers-only answer: gRPC over HTTP/2, "Responses". The status follows gRPC's own mapping of
-/// HTTP statuses (doc/http-grpc-status-mapping.md).
-fn grpc_headers(reason: Reason) -> Vec<(HeaderName, HeaderValue)> {
+/// The challenge to a token without the scopes of the route (RFC 6750, 3.1), with all that it needs.
+fn scope_challenge(context: &ErrorContext<'_>) -> String {
+    let realm = context.realm;
+    let mut challenge = format!(r#"Bearer realm="{realm}", error="insufficient_scope""#);
+    if context.scopes.iter().all(|scope| is_scope_token(scope)) {
+        challenge.push_str(&format!(r#", scope="{}""#, context.scopes.join(" ")));
+    }
+    challenge
+}
+
+/// A `scope-token` of RFC 6749, 3.3, which needs no escapes between quotes.
+fn is_scope_token(scope: &str) -> bool {
+    let fine = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    !scope.is_empty() && scope.bytes().all(fine)
+}
+
+/// A trailers-only response, in the content type that the client asked with: gRPC over HTTP/2,
+/// "Responses", and gRPC-Web. The status follows gRPC's own mapping of HTTP statuses
+/// (doc/http-grpc-status-mapping.md).
+fn grpc_headers(reason: Reason, content_type: &HeaderValue) -> Vec<(HeaderName, HeaderValue)> {
     let status = match reason.status() {
         400 => "13",
         401 => "16",
@@ -262,7 +280,7 @@ fn grpc_headers(reason: Reason) -> Vec<(HeaderName, HeaderValue)> {
     // Messages are printable ASCII without `%`, so they need no percent-encoding.
     let message = HeaderValue::from_static(reason.message());
     vec![
-        (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
+        (CONTENT_TYPE, content_type.clone()),
         (HeaderName::from_static("grpc-status"), HeaderValue::from_static(status)),
         (HeaderName::from_static("grpc-message"), message),
     ]
@@ -275,11 +293,9 @@ mod tests {
     const ID: &str = "0b0f0000-0000-4000-8000-000000000001";
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
-    fn answer(format: ErrorFormat, reason: Reason, accepts: &[AuthMethod], grpc: bool) -> ErrorResponse {
-        let style = ErrorStyle {
-            format,
-            code_prefix: "ERR_X".into(),
-        };
+    fn answer(format: ErrorFormat, reason: Reason, accepts: &[AuthMethod], grpc: Option<&str>) -> ErrorResponse {
+        let grpc = grpc.map(|kind| kind.parse().unwrap());
+        let style = ErrorStyle::new(format, "ERR_X".into(), None);
         let context = ErrorContext {
             style: &style,
             realm: "x-svc",
@@ -288,7 +304,8 @@ mod tests {
             request_id: ID,
             trace_id: TRACE,
             now: "2026-02-24T12:00:00Z".parse().unwrap(),
-            grpc,
+            scopes: &["wallet:read".into(), "write".into()],
+            grpc: grpc.as_ref(),
         };
         render(&reason.into(), &context)
     }
@@ -321,7 +338,7 @@ mod tests {
                 ),
             ),
         ] {
-            let answer = answer(format, Reason::TokenExpired, &[AuthMethod::Jwt], false);
+            let answer = answer(format, Reason::TokenExpired, &[AuthMethod::Jwt], None);
             assert_eq!(std::str::from_utf8(&answer.body).unwrap(), want);
             assert_eq!(header(&answer, "content-type").as_deref(), Some(media_type));
             assert_eq!(header(&answer, "content-length"), Some(want.len().to_string()));
@@ -351,9 +368,14 @@ mod tests {
                 Some(r#"Mutual realm="x-svc""#),
             ),
             (Reason::RoleMissing, &[Jwt], None),
+            (
+                Reason::ScopeMissing,
+                &[Jwt, InternalKey],
+                Some(r#"Bearer realm="x-svc", error="insufficient_scope", scope="wallet:read write""#),
+            ),
             (Reason::RequestMalformed, &[Public], None),
         ] {
-            let answer = answer(ErrorFormat::Flat, reason, accepts, false);
+            let answer = answer(ErrorFormat::Flat, reason, accepts, None);
             assert_eq!(
                 header(&answer, "www-authenticate").as_deref(),
                 want,
@@ -364,20 +386,38 @@ mod tests {
     }
 
     #[test]
-    fn grpc_gets_trailers_only() {
-        let answer = answer(
-            ErrorFormat::Envelope,
-            Reason::CredentialMissing,
-            &[AuthMethod::Jwt],
-            true,
-        );
-        assert_eq!((answer.status, answer.body.len()), (200, 0));
-        for (name, want) in [
-            ("content-type", "application/grpc"),
-            ("grpc-status", "16"),
-            ("grpc-message", "Authentication is required."),
+    fn missing_scope_has_a_challenge_unless_the_style_has_none() {
+        for (format, has_challenge) in [
+            (ErrorFormat::Flat, true),
+            (ErrorFormat::Problem, true),
+            (ErrorFormat::Envelope, false),
         ] {
-            assert_eq!(header(&answer, name).as_deref(), Some(want));
+            let answer = answer(format, Reason::ScopeMissing, &[AuthMethod::Jwt], None);
+            assert_eq!(
+                header(&answer, "www-authenticate").is_some(),
+                has_challenge,
+                "{format:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn grpc_gets_trailers_only() {
+        for kind in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc-web-text+proto",
+        ] {
+            let reason = Reason::CredentialMissing;
+            let answer = answer(ErrorFormat::Envelope, reason, &[AuthMethod::Jwt], Some(kind));
+            assert_eq!((answer.status, answer.body.len()), (200, 0));
+            for (name, want) in [
+                ("content-type", kind),
+                ("grpc-status", "16"),
+                ("grpc-message", "Authentication is required."),
+            ] {
+                assert_eq!(header(&answer, name).as_deref(), Some(want));
+            }
         }
     }
 

@@ -108,6 +108,32 @@ fn a_rejection_is_trailers_only_with_the_status_of_grpc() {
 }
 
 #[test]
+fn rejection_has_the_content_type_that_the_client_asked_with() {
+    let gateway = Setup::new().policy("wallet", POLICY).start();
+    for kind in [
+        "application/grpc",
+        "application/grpc+json",
+        "application/grpc-web",
+        "application/grpc-web+proto",
+        "application/grpc-web-text",
+    ] {
+        let request = || {
+            Request::new("POST", "/pkg.Wallet/Get")
+                .header("content-type", kind)
+                .body("AAAA")
+        };
+        for answer in [
+            gateway.send(&request()),
+            Http2::plain(gateway.port).exchange(&request()),
+        ] {
+            let fields = ["content-type", "grpc-status"].map(|name| answer.header(name));
+            assert_eq!((answer.status, fields), (200, [Some(kind), Some("16")]), "{answer:?}");
+            assert!(answer.body.is_empty(), "{answer:?}");
+        }
+    }
+}
+
+#[test]
 fn a_web_client_of_the_same_service_gets_the_usual_body() {
     let gateway = Setup::new().policy("wallet", POLICY).start();
     let connection = Http2::plain(gateway.port);

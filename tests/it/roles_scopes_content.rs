@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, OTHER_TENANT, Request, Setup, Shared, issuer::token};
+use crate::harness::{Gateway, OTHER_TENANT, Request, Setup, Shared, issuer::token, setup::WALLET};
 
 const POLICY: &str = "
 $wallet
@@ -105,6 +105,29 @@ fn a_403_is_no_401() {
     gateway.refused(&get("both", json!({ "roles": ["user"] })), 403, "role_missing");
     gateway.refused(&get("both", json!({ "scopes": ["read"] })), 403, "scope_missing");
     gateway.allowed(&get("both", json!({})));
+}
+
+#[test]
+fn missing_scope_is_answered_with_the_scopes_of_the_route() {
+    // RFC 6750, 3.1.
+    let scopes = r#"Bearer realm="wallet-svc", error="insufficient_scope", scope="read write""#;
+    for (errors, challenge) in [
+        ("format: flat", Some(scopes)),
+        ("format: problem", Some(scopes)),
+        ("format: envelope, scope_challenge: true", Some(scopes)),
+        ("format: flat, scope_challenge: false", None),
+    ] {
+        let wallet = WALLET.replace("format: envelope", errors);
+        let gateway = Setup::new()
+            .policy("wallet", &POLICY.replace("$wallet", &wallet))
+            .start();
+        let answer = gateway.send(&get("write", json!({ "scopes": ["read"] })));
+        let found = (answer.status, answer.header("www-authenticate"));
+        assert_eq!(found, (403, challenge), "{errors}: {answer:?}");
+        let answer = gateway.send(&get("admin", json!({ "roles": ["user"] })));
+        let found = (answer.status, answer.header("www-authenticate"));
+        assert_eq!(found, (403, None), "{errors}: {answer:?}");
+    }
 }
 
 fn post(path: &str, content_type: &str) -> Request {

@@ -14,7 +14,7 @@ use crate::proxy::error_response::{ErrorContext, render};
 use crate::proxy::identity_headers::{Hop, changes};
 use crate::proxy::ids::RequestIds;
 use crate::rejection::Rejection;
-use crate::request::{RequestFacts, is_grpc};
+use crate::request::{RequestFacts, grpc_type};
 
 /// The steps of a decision, as they come.
 #[derive(Debug, Default)]
@@ -193,7 +193,7 @@ fn response(
     let answer = render(
         rejection,
         &ErrorContext {
-            grpc: is_grpc(facts.headers),
+            grpc: grpc_type(facts.headers),
             ..ErrorContext::new(policies, found, &ids, path, now)
         },
     );
