@@ -343,7 +343,7 @@ pub(crate) mod tests {
         let all = "DELETE GET HEAD OPTIONS PATCH POST PUT";
         for (path, case, want) in [
             ("/x", PathCase::Exact, "POST PUT TRACE"),
-            ("/y", PathCase::Exact, &format!("{all} PURGE")),
+            ("/y", PathCase::Exact, &all.replace("PUT", "PURGE PUT")),
             ("/y/z", PathCase::Unambiguous, all),
             ("/Y/Z", PathCase::Insensitive, all),
             ("/Y/Z", PathCase::Exact, "PUT"),

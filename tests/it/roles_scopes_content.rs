@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, OTHER_TENANT, Request, Setup, Shared, issuer::token, setup::WALLET};
+use crate::harness::{Gateway, OTHER_TENANT, Request, Setup, Shared, TENANT, issuer::token, setup::WALLET};
 
 const POLICY: &str = "
 $wallet
@@ -172,6 +172,27 @@ fn a_body_of_another_type_is_unsupported() {
     let twice = post("x", "application/json").header("content-type", "text/plain");
     let answer = gateway.send(&twice);
     assert!(matches!(answer.status, 400 | 415), "{answer:?}");
+}
+
+#[test]
+fn type_that_an_empty_body_names_is_verified() {
+    let gateway = gateway();
+    let empty = |field: &str| {
+        let token = token(json!({}));
+        let tenant = format!("x-tenant-id: {TENANT}");
+        let head = format!("POST /w/x HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n{tenant}\r\n");
+        let mut wire = gateway.connect();
+        wire.write(format!("{head}content-length: 0\r\n{field}\r\n"));
+        wire.answer("POST").unwrap().status
+    };
+    for (field, status) in [
+        ("", 200),
+        ("content-type: application/json\r\n", 200),
+        ("content-type: text/plain\r\n", 415),
+        ("content-type:\r\n", 415),
+    ] {
+        assert_eq!(empty(field), status, "{field:?}");
+    }
 }
 
 #[test]
