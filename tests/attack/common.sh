@@ -49,6 +49,7 @@ listeners:
   - { address: "127.0.0.1:$tls_port", tls: { certificate: tls.crt, key: tls.key } }
 admin: { address: "127.0.0.1:$admin_port" }
 log: { access: false }
+limits: ${limits:-{\}}
 YAML
     # Two services, so that one that is busy with the attack does not count for ordinary requests.
     start_service attacked
