@@ -34,6 +34,8 @@ class Case:
     distinct: bool = False
     access_log: bool = False
     paced: bool = True
+    service_tls: bool = False
+    idempotent: bool = False
 
     @property
     def is_http2(self):

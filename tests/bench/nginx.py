@@ -35,6 +35,10 @@ SERVICE = """
     upstream itself {{ server 127.0.0.1:{port}; keepalive 64; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{tls} ssl;
+        ssl_certificate {keys}/server.crt;
+        ssl_certificate_key {keys}/server.key;
+        ssl_protocols TLSv1.3;
         location / {{ return 200 "ok"; }}
         location /grpc {{ default_type application/grpc; return 200 "0000000"; }}
         location /upload {{ {ok} }}
@@ -77,14 +81,16 @@ HTTP = """proxy_pass http://service;
 
 
 class Upstream:
-    """The service: two bytes for most paths, files, and an answer over HTTP/2 with trailers."""
+    """The service: two bytes for most paths, with TLS and without, files, and an answer over HTTP/2 with
+    trailers."""
 
     def __init__(self, lab):
-        self.port, self.grpc_port = free_port(), free_port()
+        self.port, self.tls_port, self.grpc_port = free_port(), free_port(), free_port()
         folder = lab.folder_for("upstream")
         files = "".join(f"        location = /{name} {{ alias {lab.material.folder / name}; }}\n" for name in SIZES)
         answers = {"ok": ANSWER.format(path="/"), "message": ANSWER.format(path="/grpc")}
-        http = SERVICE.format(port=self.port, grpc=self.grpc_port, files=files, **answers)
+        ports = {"port": self.port, "tls": self.tls_port, "grpc": self.grpc_port}
+        http = SERVICE.format(**ports, keys=lab.material.folder, files=files, **answers)
         self.process = _run(folder, self.port, http)
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 FIRST_PORT = 21000
@@ -13,6 +14,7 @@ PATIENCE = 20
 Cpu = collections.namedtuple("Cpu", "total user system")
 
 _next_port = FIRST_PORT
+_lock = threading.Lock()
 
 
 class Failed(Exception):
@@ -23,7 +25,8 @@ def free_port():
     """A port below those that connections take, so that nobody has it a moment later."""
     global _next_port
     while True:
-        port, _next_port = _next_port, _next_port + 1
+        with _lock:
+            port, _next_port = _next_port, _next_port + 1
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

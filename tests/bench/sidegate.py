@@ -11,7 +11,8 @@ from processes import Process, free_port
 ROUTES_OF_A_POLICY = 5000
 
 
-def start(lab, case, folder, port):
+def start(lab, case, folder, port, under=(), env=()):
+    """Starts it, under a program that watches it where there is one."""
     admin = free_port()
     (folder / "sidegate.yaml").write_text(json.dumps(_config(lab, case, port, admin)))
     (folder / "policies").mkdir(exist_ok=True)
@@ -19,8 +20,8 @@ def start(lab, case, folder, port):
         policy = _policy(lab, case, number)
         # JSON is YAML.
         (folder / "policies" / f"{number}.yaml").write_text(json.dumps(policy))
-    env = {"BENCH_SECRET": lab.material.secret, "BENCH_KEY": INTERNAL_KEY}
-    command = [lab.sidegate, "run", "--config", folder / "sidegate.yaml"]
+    env = {**dict(env), "BENCH_SECRET": lab.material.secret, "BENCH_KEY": INTERNAL_KEY}
+    command = [*under, lab.sidegate, "run", "--config", folder / "sidegate.yaml"]
     if not case.access_log:
         return Process(command, folder, port, env)
     with drain(lab) as pipe:
@@ -61,12 +62,10 @@ def _config(lab, case, port, admin):
 
 
 def _policy(lab, case, number):
-    grpc = case.transport == "grpc"
-    port = lab.upstream.grpc_port if grpc else lab.upstream.port
     policy = {
         "version": 1,
         "service": f"orders-{number}",
-        "upstream": {"url": f"{'h2c' if grpc else 'http'}://127.0.0.1:{port}"},
+        "upstream": _upstream(lab, case),
         "routes": _routes(case, number),
     }
     if number:
@@ -74,11 +73,22 @@ def _policy(lab, case, number):
     if case.auth == "jwt":
         policy["jwt"] = {"issuers": [_issuer(lab, case.algorithm)]}
         policy["tenant"] = {"header": "x-tenant-id", "claims": ["tenant"]}
+    if case.idempotent:
+        policy["idempotency"] = {}
     if case.auth == "internal_key":
         policy["internal_key"] = {"keys": [{"name": "jobs", "secret": {"env": "BENCH_KEY"}}]}
     if case.auth == "mtls":
         policy["mtls"] = {"allow": [{"uri": "spiffe://bench/*"}]}
     return policy
+
+
+def _upstream(lab, case):
+    if case.service_tls:
+        ca = str(lab.material.folder / "ca.crt")
+        return {"url": f"https://localhost:{lab.upstream.tls_port}", "ca_file": ca}
+    if case.transport == "grpc":
+        return {"url": f"h2c://127.0.0.1:{lab.upstream.grpc_port}"}
+    return {"url": f"http://127.0.0.1:{lab.upstream.port}"}
 
 
 def _issuer(lab, algorithm):

@@ -1,0 +1,128 @@
+"""Whole requests through the release program, one after the other over one connection, while callgrind
+counts its instructions."""
+
+import dataclasses
+import re
+import socket
+import struct
+import subprocess
+import uuid
+
+import sidegate
+from cases import CASES
+from processes import Failed, free_port
+
+# What is warm after so many requests stays warm: pools, token cache, buffers.
+WARM_UP, COUNTED = 200, 2000
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
+END_STREAM, END_HEADERS, ACK = 1, 4, 1
+
+
+def cases():
+    """By name; those of the benchmark, and two whose load needs more than `wrk` knows."""
+    known = {case.name: case for case in CASES}
+    return {
+        "request-public": known["public"],
+        "request-hs256": known["hs256"],
+        "request-grpc": known["grpc"],
+        "request-https": dataclasses.replace(known["public"], name="https", service_tls=True),
+        "request-idempotency": dataclasses.replace(known["hs256"], name="idempotency", method="POST", idempotent=True),
+    }
+
+
+def count(lab, case, env=()):
+    """Instructions of one request."""
+    folder = lab.folder_for(f"through-{case.name}")
+    process = sidegate.start(lab, case, folder, free_port(), under=["valgrind", "--tool=callgrind"], env=env)
+    try:
+        client = Http2(lab, case, process.port) if case.is_http2 else Http1(lab, case, process.port)
+        client.send(WARM_UP)
+        _control(folder, process, "--zero")
+        client.send(COUNTED)
+        _control(folder, process, "--dump")
+    finally:
+        process.stop()
+    totals = [re.search(r"^(?:summary|totals): (\d+)", dump.read_text(), re.M) for dump in folder.glob("callgrind.out.*.1")]
+    if len(totals) != 1 or totals[0] is None:
+        raise Failed(f"{case.name}: callgrind left no count")
+    return round(int(totals[0][1]) / COUNTED)
+
+
+def _control(folder, process, what):
+    # It speaks of success in words only.
+    command = ["callgrind_control", what, str(process.popen.pid)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    if done.returncode or "OK" not in done.stdout:
+        raise Failed(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+
+
+class Http1:
+    """A client over HTTP/1.1."""
+
+    def __init__(self, lab, case, port):
+        self.case, self.headers = case, case.headers(lab.token(case.algorithm))
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+
+    def send(self, count):
+        for _ in range(count):
+            headers = {"host": "localhost", **self.headers}
+            if self.case.idempotent:
+                headers |= {"content-length": "0", "idempotency-key": uuid.uuid4()}
+            fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            self.connection.sendall(f"{self.case.method} {self.case.path} HTTP/1.1\r\n{fields}\r\n".encode())
+            answer = b""
+            while not (b"\r\n\r\n" in answer and answer.endswith(b"ok")):
+                more = self.connection.recv(4096)
+                if not more or not (answer + more).startswith(b"HTTP/1.1 200"):
+                    raise Failed(f"{self.case.name}: {(answer + more)[:400]!r}")
+                answer += more
+
+
+class Http2:
+    """A client over HTTP/2 in clear text, one stream at a time."""
+
+    def __init__(self, lab, case, port):
+        pseudo = {":method": case.method, ":scheme": "http", ":path": case.path, ":authority": "localhost"}
+        fields = {**pseudo, **case.headers(lab.token(case.algorithm))}
+        self.case, self.stream = case, -1
+        self.block = b"".join(_field(name.encode(), value.encode()) for name, value in fields.items())
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+        # A request does not wait until what came before is acknowledged.
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection.sendall(PREFACE + _frame(SETTINGS, 0, 0))
+        self.buffered = self.connection.makefile("rb")
+
+    def send(self, count):
+        for _ in range(count):
+            self.stream += 2
+            head = _frame(HEADERS, END_HEADERS, self.stream, self.block)
+            self.connection.sendall(head + _frame(DATA, END_STREAM, self.stream, b"0" * self.case.upload))
+            while not self._ends():
+                pass
+
+    def _ends(self):
+        """Reads a frame; whether it is the last one of the stream."""
+        head = self.buffered.read(9)
+        if len(head) < 9:
+            raise Failed(f"{self.case.name}: the connection ended")
+        length, kind, flags, stream = int.from_bytes(head[:3], "big"), head[3], head[4], int.from_bytes(head[5:], "big")
+        payload = self.buffered.read(length)
+        if kind in (SETTINGS, PING) and not flags & ACK:
+            self.connection.sendall(_frame(kind, ACK, 0, payload if kind == PING else b""))
+        if kind == DATA and length:
+            self.connection.sendall(_frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", length)))
+        if kind not in (DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE):
+            raise Failed(f"{self.case.name}: a frame of type {kind}: {payload!r}")
+        return stream == self.stream and kind in (DATA, HEADERS) and bool(flags & END_STREAM)
+
+
+def _frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def _field(name, value):
+    """A field without indexing (RFC 7541, 6.2.2)."""
+    assert len(name) < 127 and len(value) < 127
+    return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
