@@ -16,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{LogConfig, LogFormat};
 
 pub mod access_log;
+mod escape;
 pub mod lines;
 pub mod metrics;
 
@@ -67,9 +68,11 @@ pub struct OneLine<'l> {
 
 impl Write for OneLine<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let escaped = escape::escaped(line);
+        let safe = escaped.as_deref().map_or(line, str::as_bytes);
         match self.is_access {
-            true => self.lines.leave(line),
-            false => self.lines.leave_at_once(line),
+            true => self.lines.leave(safe),
+            false => self.lines.leave_at_once(safe),
         }
         Ok(line.len())
     }

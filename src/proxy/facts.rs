@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, Version};
 use pingora::http::RequestHeader;
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 
 use crate::credential::ClientCertificate;
@@ -177,6 +178,12 @@ pub fn body(session: &ServerSession) -> Body {
 pub fn peer_address(session: &ServerSession) -> Option<IpAddr> {
     let address = session.client_addr()?.as_inet()?;
     Some(address.ip().to_canonical())
+}
+
+/// The address of the other end of a stream, if it has one.
+pub fn peer_of(stream: &Stream) -> Option<IpAddr> {
+    let digest = stream.get_socket_digest()?;
+    Some(digest.peer_addr()?.as_inet()?.ip().to_canonical())
 }
 
 #[cfg(test)]

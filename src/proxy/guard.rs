@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -63,9 +64,9 @@ pub struct Progress {
     pub begun: Arc<AtomicBool>,
 }
 
-/// Writes the answer to a head that could not be read: its status as the engine sees it, and the
-/// first bytes that came.
-pub type Refuse = Arc<dyn Fn(u16, &[u8]) -> Bytes + Send + Sync>;
+/// Writes the response to a head that could not be read: its status as the engine sees it, the first
+/// bytes that came, and the address of the client.
+pub type Refuse = Arc<dyn Fn(u16, &[u8], Option<IpAddr>) -> Bytes + Send + Sync>;
 
 /// A guarded transport.
 pub struct Guard {

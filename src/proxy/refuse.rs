@@ -1,6 +1,7 @@
 //! Answers to what never becomes a request: heads that could not be read, connections that there is no
 //! room for.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::telemetry::metrics::{At, NONE};
 
 /// Answers heads that could not be read, with the body of the policy that their first bytes spell.
 pub fn refuse(in_force: Arc<PolicyHandle>, access_log: bool) -> Refuse {
-    Arc::new(move |status, head| {
+    Arc::new(move |status, head, client| {
         let started = Instant::now();
         let (method, path) = first_words(head);
         let ids = RequestIds::new();
@@ -39,7 +40,7 @@ pub fn refuse(in_force: Arc<PolicyHandle>, access_log: bool) -> Refuse {
         in_force.metrics.decision(at, "deny", Some(rejection.reason()), took);
         in_force.metrics.request(at, &method, answer.status, took);
         if access_log {
-            log(&rejection, service, &ids, &method, &path, answer.status);
+            log((&rejection, answer.status), (service, &ids), (&method, &path, client));
         }
         on_the_wire(&answer, &method)
     })
@@ -106,7 +107,11 @@ fn on_the_wire(answer: &ErrorResponse, method: &Method) -> Bytes {
     wire.freeze()
 }
 
-fn log(rejection: &Rejection, service: &str, ids: &RequestIds, method: &Method, path: &str, status: u16) {
+fn log(
+    (rejection, status): (&Rejection, u16),
+    (service, ids): (&str, &RequestIds),
+    (method, path, client): (&Method, &str, Option<IpAddr>),
+) {
     AccessLine {
         request_id: ids.request_id(),
         trace_id: ids.trace_id(),
@@ -122,7 +127,7 @@ fn log(rejection: &Rejection, service: &str, ids: &RequestIds, method: &Method, 
         client_id: None,
         method: method.as_str(),
         path,
-        client: None,
+        client,
         status,
         upstream_status: None,
         bytes_in: 0,

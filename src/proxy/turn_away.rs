@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::facts::peer_of;
 use super::guard::Refuse;
 
 /// How many connections are answered at a time; others are only closed.
@@ -51,7 +52,7 @@ impl TurnAway {
         head.truncate(length);
         let answer = match head.starts_with(b"PRI * HTTP/2") {
             true => Bytes::from_static(GOAWAY),
-            false => refuse(503, &head),
+            false => refuse(503, &head, peer_of(&stream)),
         };
         let deadline = Instant::now() + LINGER;
         let _ = timeout_at(deadline, say(&mut stream, &answer)).await;

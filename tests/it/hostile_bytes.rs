@@ -145,3 +145,42 @@ fn what_is_no_json_is_no_token() {
     }
     assert!(run > 100, "{run}");
 }
+
+/// The access line of the request with this method.
+fn line_with(gateway: &Gateway, method: &str) -> (String, serde_json::Value) {
+    let mut found = None;
+    eventually("it is logged", || {
+        let log = gateway.log_text();
+        let line = log
+            .lines()
+            .find(|line| line.contains(&format!("\"method\":\"{method}\"")));
+        found = line.map(|line| (line.to_owned(), serde_json::from_str(line).unwrap()));
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+#[test]
+fn what_a_terminal_acts_on_is_escaped_in_the_log() {
+    let gateway = gateway();
+    // C1 controls, DEL, ends of line, and marks that turn text round, as bytes of the target.
+    for (method, bytes, shown) in [
+        ("CSI", &b"\xc2\x9b2J"[..], "\u{9b}2J"),
+        ("NEL", b"\xc2\x85x", "\u{85}x"),
+        ("DEL", b"\x7fx", "\u{7f}x"),
+        ("ESC", b"\x1b[2Jx", "\u{1b}[2Jx"),
+        ("LINE", b"\xe2\x80\xa8\xe2\x80\xa9", "\u{2028}\u{2029}"),
+        ("RLO", b"\xe2\x80\xae\xe2\x81\xa6", "\u{202e}\u{2066}"),
+        ("LETTER", b"\xc3\xa4", "ä"),
+        ("BROKEN", b"\xff\x9b", "\u{fffd}\u{fffd}"),
+    ] {
+        let request = [method.as_bytes(), b" /", bytes, b" HTTP/1.1\r\nhost: a\r\n\r\n"].concat();
+        answer_to(&gateway, &request);
+        let (line, value) = line_with(&gateway, method);
+        assert_eq!(value["path"], format!("/{shown}"), "{line}");
+        // Heads that never become a request have the address, too.
+        assert_eq!(value["client"], "127.0.0.1", "{line}");
+        let acted_on = ['\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}'];
+        assert!(!line.contains(char::is_control) && !line.contains(acted_on), "{line:?}");
+    }
+}

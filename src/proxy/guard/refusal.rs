@@ -8,6 +8,7 @@ use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep;
 
+use super::super::facts::peer_of;
 use super::Guard;
 
 /// How long, and for how many bytes, a connection is read after an answer that ended it.
@@ -17,8 +18,10 @@ const LINGER_BYTES: usize = 1024 * 1024;
 impl Guard {
     /// Writes our own answer; after it the connection is at its end both ways.
     pub(super) fn poll_refuse(&mut self, status: u16, cx: &mut Context<'_>) -> Poll<()> {
-        let (refuse, head) = (&self.refuse, &self.head);
-        let answer = self.answer.get_or_insert_with(|| refuse(status, head.kept()));
+        let (refuse, head, inner) = (&self.refuse, &self.head, &self.inner);
+        let answer = self
+            .answer
+            .get_or_insert_with(|| refuse(status, head.kept(), peer_of(inner)));
         while answer.has_remaining() {
             match ready!(Pin::new(&mut self.inner).poll_write(cx, answer)) {
                 Ok(written) if written > 0 => answer.advance(written),

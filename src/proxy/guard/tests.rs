@@ -11,7 +11,7 @@ async fn what_follows_a_refusal_is_read_so_that_nothing_is_reset() {
         bytes: 32,
         time: Duration::from_mins(1),
     };
-    let refuse: Refuse = Arc::new(|status, _| status.to_string().into());
+    let refuse: Refuse = Arc::new(|status, _, _| status.to_string().into());
     let mut guard = Guard::new(Box::new(server), limits, refuse, Progress::default());
     let serve = async move { while guard.read_u8().await.is_ok() {} };
     let call = async move {

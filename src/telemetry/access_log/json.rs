@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::super::escape::escaped;
 use super::{AccessLine, millis};
 
 /// The wall clock as text. A second is formatted once.
@@ -97,9 +98,14 @@ fn micros(duration: Duration) -> u64 {
 fn string(name: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
     // Without a branch for each byte, it looks at many at a time.
-    let special = |byte: u8| matches!(byte, ..b' ' | b'"' | b'\\');
+    let special = |byte: u8| matches!(byte, ..b' ' | b'"' | b'\\' | 0x7f..);
     if value.bytes().fold(false, |found, byte| found | special(byte)) {
+        let start = out.len();
         json(value, out);
+        if let Some(escaped) = out.get(start..).and_then(escaped) {
+            out.truncate(start);
+            out.extend_from_slice(escaped.as_bytes());
+        }
     } else {
         out.push(b'"');
         out.extend_from_slice(value.as_bytes());

@@ -69,7 +69,8 @@ fn traced(line: &AccessLine<'_>) -> String {
     let page = Page::default();
     let lines = tracing_subscriber::fmt().with_writer(page.clone()).with_target(false);
     tracing::subscriber::with_default(lines.json().flatten_event(true).finish(), || line.trace());
-    String::from_utf8(page.0.lock().clone()).unwrap()
+    let line = page.0.lock().clone();
+    escaped(&line).unwrap_or_else(|| String::from_utf8(line).unwrap())
 }
 
 /// All but the timestamp.
@@ -125,7 +126,7 @@ fn no_text_breaks_out_of_its_field() {
         "\",\"forged\":\"",
         "\\",
         "\\\"",
-        "a\nb\r\n\u{0}\u{1}\u{1b}[31m\u{7f}\u{85}\u{2028}",
+        "a\nb\r\n\u{0}\u{1}\u{1b}[31m\u{7f}\u{85}\u{9b}2J\u{2028}\u{202e}",
         "\u{fffd}\u{fffd}",
         "",
         "ä€😀",
@@ -142,6 +143,8 @@ fn no_text_breaks_out_of_its_field() {
         check(&line);
         let ours = written(&line);
         assert_eq!(ours.matches('\n').count(), 1, "{text}");
+        assert!(!ours.trim_end().contains(char::is_control), "{text}");
+        assert!(!ours.contains(['\u{2028}', '\u{202e}', '\u{2066}']), "{text}");
         let value: serde_json::Value = serde_json::from_str(&ours).unwrap();
         assert_eq!((&value["path"], &value["subject"]), (&text.into(), &text.into()));
         assert!(value.get("forged").is_none());
