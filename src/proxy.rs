@@ -55,7 +55,7 @@ pub mod watch;
 use context::RequestContext;
 use error_response::{REQUEST_ID_NAME, render};
 use facts::Target;
-use failures::{blame_client, rejection_of};
+use failures::{blame_client, failure_of};
 use guard::Guard;
 use identity_headers::Hop;
 use ids::RequestIds;
@@ -210,11 +210,15 @@ impl Gateway {
 
     /// Answers a request that has no permit.
     async fn refuse(&self, session: &mut ServerSession, ctx: &mut RequestContext) -> Result<()> {
-        ctx.count_decision();
         if ctx.ping {
-            return answer::pong(session, &ctx.ids).await;
+            ctx.count_decision();
+            return answer::pong(session, &ctx.ids).await.map_err(Error::into_down);
         }
-        let rejection = ctx.rejection.clone().unwrap_or_else(|| Reason::InternalError.into());
+        let rejection = ctx
+            .rejection
+            .get_or_insert_with(|| Reason::InternalError.into())
+            .clone();
+        ctx.count_decision();
         if rejection.reason() == Reason::RequestMalformed {
             // What follows a malformed request cannot be told from its body.
             session.set_keepalive(None);
@@ -227,7 +231,7 @@ impl Gateway {
     async fn answer(&self, session: &mut ServerSession, rejection: &Rejection, ctx: &RequestContext) -> Result<()> {
         let mut answer = render(rejection, &ctx.error_context());
         answer.headers.extend(ctx.rate_limits.fields());
-        answer::write(session, answer).await
+        answer::write(session, answer).await.map_err(Error::into_down)
     }
 
     /// A part of a request's body goes to the service.
@@ -278,7 +282,6 @@ impl Gateway {
         ctx.upstream_answered(response, &session.req_header().method);
         ctx.tell();
         ctx.moved(&self.limits);
-        ctx.count_decision();
         self.end_connection_if_stopping(session);
         if response.status == StatusCode::NO_CONTENT {
             // RFC 9110, 8.6; a client that believed it would wait for a body.
@@ -304,24 +307,24 @@ impl Gateway {
         }
     }
 
-    /// Answers a request that went wrong, if its client is there. Returns the status.
+    /// Answers a request that fails after its decision, if its client is there. Returns the status.
     async fn fail(&self, session: &mut ServerSession, error: &Error, ctx: &mut RequestContext) -> u16 {
-        let rejection = match answer::guard_of(session).is_some_and(Guard::has_malformed_body) {
+        let failure = match answer::guard_of(session).is_some_and(Guard::has_malformed_body) {
             true => Some(Rejection::because(
                 Reason::RequestMalformed,
                 "the chunks of the body are malformed",
             )),
-            false => rejection_of(error).map(|rejection| blame_client(session, rejection)),
+            false => failure_of(error).map(|failure| blame_client(session, failure)),
         };
-        let code = rejection.as_ref().map_or(0, |rejection| rejection.reason().status());
+        let code = failure.as_ref().map_or(0, |failure| failure.reason().status());
         tracing::debug!(%error, code, "request failed");
         session.set_keepalive(None);
-        if let Some(rejection) = rejection {
-            ctx.rejection = Some(rejection.clone());
+        ctx.count_decision();
+        if let Some(failure) = failure {
+            ctx.fail(failure.clone());
             ctx.tell();
-            ctx.count_decision();
             if !answer::has_answered(session)
-                && let Err(error) = self.answer(session, &rejection, ctx).await
+                && let Err(error) = self.answer(session, &failure, ctx).await
             {
                 tracing::debug!(%error, "the client is gone");
             }

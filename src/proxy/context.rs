@@ -1,4 +1,12 @@
 //! What is kept of one request from its first phase to its log line.
+//!
+//! A request has one decision, and at most one failure. The decision is all that Sidegate finds out
+//! before it forwards the request or answers it itself: policies, keys, the store with its quotas and
+//! idempotency keys, and whether there is room. A dependency that is missing makes the decision, as in
+//! `keys_unavailable`, `store_unavailable` and `overloaded`. The decision alone sets `decision` and
+//! `reason`, in the log and in the metrics. A failure is an error response, or a response that breaks
+//! off, for a reason that comes up later: the upstream, the rest of the body, Sidegate itself. It sets
+//! `failure`. A client that goes away is neither: the status of its request is 0.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,8 +64,10 @@ pub struct RequestContext {
     pub permit: Option<Permit>,
     /// Whether it is for no service, and is answered here.
     pub ping: bool,
-    /// Why it was refused, or would have been.
+    /// Why the decision rejects it, or would in `enforce`.
     pub rejection: Option<Rejection>,
+    /// What went wrong after the decision.
+    failure: Option<Rejection>,
     /// `allow`, `deny` or `shadow_deny`.
     pub decision: &'static str,
     counted: bool,
@@ -97,7 +107,7 @@ pub struct Presence {
 /// What a request that was handed over tells the one that has the client.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    rejection: Option<Rejection>,
+    failure: Option<Rejection>,
     upstream_status: Option<u16>,
     upstream_duration: Option<Duration>,
 }
@@ -105,12 +115,12 @@ pub struct Report {
 impl Report {
     /// Whether the service answered.
     pub const fn is_of_the_service(&self) -> bool {
-        self.upstream_status.is_some() && self.rejection.is_none()
+        self.upstream_status.is_some() && self.failure.is_none()
     }
 
     /// Whether neither the service answered nor Sidegate.
     pub const fn is_of_the_engine(&self) -> bool {
-        self.upstream_status.is_none() && self.rejection.is_none()
+        self.upstream_status.is_none() && self.failure.is_none()
     }
 }
 
@@ -155,6 +165,7 @@ impl RequestContext {
             permit: None,
             ping: false,
             rejection: None,
+            failure: None,
             decision: "deny",
             counted: false,
             decision_duration: Duration::ZERO,
@@ -208,7 +219,7 @@ impl RequestContext {
     pub fn tell(&self) {
         if let Some(report) = &self.report {
             *report.lock() = Report {
-                rejection: self.rejection.clone(),
+                failure: self.failure.clone(),
                 upstream_status: self.upstream_status,
                 upstream_duration: self.upstream_duration,
             };
@@ -217,7 +228,9 @@ impl RequestContext {
 
     /// Takes over what became of a request that was handed over.
     pub fn told(&mut self, report: Report) {
-        self.rejection = report.rejection;
+        if let Some(failure) = report.failure {
+            self.fail(failure);
+        }
         self.upstream_status = report.upstream_status;
         self.upstream_duration = report.upstream_duration;
     }
@@ -232,6 +245,18 @@ impl RequestContext {
         self.permit = None;
         self.decision = "deny";
         self.rejection = Some(rejection);
+    }
+
+    /// Records what went wrong after the decision. The first failure counts, once; a request that was
+    /// handed over reports it instead.
+    pub fn fail(&mut self, failure: Rejection) {
+        if self.failure.is_some() {
+            return;
+        }
+        if !self.is_handed_over() {
+            self.in_force.metrics.failure(self.at(), failure.reason());
+        }
+        self.failure = Some(failure);
     }
 
     /// Keeps what was decided.
@@ -286,8 +311,7 @@ impl RequestContext {
         }
     }
 
-    /// Counts the decision, once: when the request is refused, or when it is known whether the
-    /// service answered.
+    /// Counts the decision, once, when it is final: nothing that happens later changes it.
     pub fn count_decision(&mut self) {
         if std::mem::replace(&mut self.counted, true) {
             return;
@@ -357,6 +381,7 @@ impl RequestContext {
             return;
         }
         let (policy, route) = self.matched();
+        let (rejection, failure) = (self.rejection.as_ref(), self.failure.as_ref());
         let principal = self.principal.as_ref();
         let sent = session.body_bytes_sent() + unsent;
         AccessLine {
@@ -367,8 +392,10 @@ impl RequestContext {
             auth: route.map_or(NONE, Route::auth_label),
             decision: self.decision,
             idempotency: self.idempotency,
-            reason: self.rejection.as_ref().map(|rejection| rejection.reason().code()),
-            cause: self.rejection.as_ref().map(Rejection::cause),
+            reason: rejection.map(|rejection| rejection.reason().code()),
+            cause: rejection.map(Rejection::cause),
+            failure: failure.map(|failure| failure.reason().code()),
+            failure_cause: failure.map(Rejection::cause),
             subject: principal.and_then(Principal::subject),
             tenant: principal.and_then(|principal| principal.tenant),
             client_id: principal.and_then(|principal| principal.client.as_deref()),

@@ -73,6 +73,7 @@ impl ProxyHttp for Engine {
             return Ok(true);
         }
         if ctx.permit.is_some() {
+            ctx.count_decision();
             return Ok(false);
         }
         self.0.refuse(session, ctx).await.map(|()| true)

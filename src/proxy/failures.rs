@@ -1,14 +1,14 @@
-//! What went wrong in the engine, as a rejection. Answers nothing.
+//! What an error after the decision is to the client, as a [`Rejection`]. Writes no response.
 
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::rejection::{Reason, Rejection};
 
-/// What an error of the engine means to the client. `None`: the client is gone.
-pub(super) fn rejection_of(error: &Error) -> Option<Rejection> {
+/// What an error of the engine means to the client. `None`: the client is gone, or ended its stream.
+pub(super) fn failure_of(error: &Error) -> Option<Rejection> {
     use ErrorType::{
-        ConnectError, ConnectNoRoute, ConnectProxyFailure, ConnectRefused, ConnectTimedout, ConnectionClosed,
+        ConnectError, ConnectNoRoute, ConnectProxyFailure, ConnectRefused, ConnectTimedout, ConnectionClosed, H2Error,
         HTTPStatus, ReadError, ReadTimedout, SocketError, TLSHandshakeTimedout, WriteError, WriteTimedout,
     };
     let reason = match (error.esource(), error.etype()) {
@@ -22,7 +22,8 @@ pub(super) fn rejection_of(error: &Error) -> Option<Rejection> {
         }
         (ErrorSource::Upstream, _) => Reason::UpstreamFailed,
         (ErrorSource::Downstream, ReadTimedout) => Reason::RequestTimeout,
-        (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed | WriteTimedout) => return None,
+        (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed | WriteTimedout | H2Error)
+        | (ErrorSource::Unset, WriteError) => return None,
         (ErrorSource::Downstream, _) => Reason::RequestMalformed,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::InternalError,
     };

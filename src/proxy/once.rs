@@ -148,6 +148,7 @@ impl Gateway {
             }
         };
         count("replayed");
+        ctx.count_decision();
         ctx.idempotency = Some("replayed");
         let tasks = vec![
             HttpTask::Header(Box::new(header), body.is_empty()),
@@ -201,6 +202,7 @@ impl Gateway {
 
     /// Has the request answered by the service, once. The client may go; the answer is kept.
     async fn forward_once(&self, session: &mut Session, held: Held, ctx: &mut RequestContext) -> Result<()> {
+        ctx.count_decision();
         let digest = idempotency::digest(&session.req_header().headers);
         let (child, report) = handover::prepare(session, ctx)?;
         let keeper = Keeper::of(held, Arc::clone(&report), ctx.give_presence());

@@ -122,6 +122,8 @@ fn log(
         idempotency: None,
         reason: Some(rejection.reason().code()),
         cause: Some(rejection.cause()),
+        failure: None,
+        failure_cause: None,
         subject: None,
         tenant: None,
         client_id: None,

@@ -158,6 +158,7 @@ impl Requests {
         if ctx.is_allowed() && !self.gateway.is_within_quotas(session, ctx).await {
             return self.gateway.refuse(session, ctx).await;
         }
+        ctx.count_decision();
         match peer.address() {
             Some(address) => self.gateway.exchange((plain, address), session, ctx).await,
             None => no_address(),

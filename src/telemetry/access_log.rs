@@ -35,10 +35,14 @@ pub struct AccessLine<'l> {
     pub decision: &'l str,
     /// `first` or `replayed`, where the request has an idempotency key.
     pub idempotency: Option<&'l str>,
-    /// The reason code, where it was refused or would have been.
+    /// The reason code of the decision, where it rejects the request or would in `enforce`.
     pub reason: Option<&'l str>,
-    /// What was found, for the operator.
+    /// What the decision found, for the operator.
     pub cause: Option<&'l str>,
+    /// The reason code of what went wrong after the decision.
+    pub failure: Option<&'l str>,
+    /// What went wrong, for the operator.
+    pub failure_cause: Option<&'l str>,
     /// The subject of the token.
     pub subject: Option<&'l str>,
     /// The verified tenant.
@@ -105,6 +109,8 @@ impl AccessLine<'_> {
             idempotency = self.idempotency,
             reason = self.reason,
             cause = self.cause,
+            failure = self.failure,
+            failure_cause = self.failure_cause,
             subject = self.subject,
             tenant = tenant.as_deref(),
             client_id = self.client_id,

@@ -699,8 +699,8 @@ routes: [{ path: /*, auth: internal_key }]
             answer.status == 502 && answer.reason() == "upstream_unreachable"
         });
     }
-    let labels = [("reason", "upstream_unreachable"), ("service", "dead")];
-    assert_eq!(gateway.metric("sidegate_decisions_total", &labels), Some(2.0));
+    let labels = [("failure", "upstream_unreachable"), ("service", "dead")];
+    assert_eq!(gateway.metric("sidegate_failures_total", &labels), Some(2.0));
 }
 
 #[test]

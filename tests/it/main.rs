@@ -29,6 +29,7 @@ mod demo;
 mod doctor;
 mod documents;
 mod exchange;
+mod failures;
 mod forged_identity;
 mod forwarding_headers;
 mod fronts;

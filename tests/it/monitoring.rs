@@ -16,7 +16,7 @@ use crate::harness::{
     Gateway, Request, Setup, eventually, free_port,
     gateway::{output, text},
     issuer::{Key, KeyServer, claims, now, token},
-    prometheus::{Prometheus, has_number},
+    prometheus::{Prometheus, has_number, has_positive},
     redis::Redis,
 };
 
@@ -124,7 +124,15 @@ fn filled_in(expression: &str) -> String {
     let expression = ["$job", "$instance", "$service"]
         .iter()
         .fold(expression.to_owned(), |text, name| text.replace(name, ".*"));
-    let expression = expression.replace("$__rate_interval", "4s").replace("$__range", "1h");
+    let variables = [
+        ("$__rate_interval_ms", "4000"),
+        ("$__rate_interval", "4s"),
+        ("$__range_s", "3600"),
+        ("$__range", "1h"),
+    ];
+    let expression = variables
+        .iter()
+        .fold(expression, |text, (name, value)| text.replace(name, value));
     assert!(!expression.contains('$'), "an unknown variable in {expression}");
     expression
 }
@@ -211,6 +219,94 @@ fn every_query_finds_what_a_running_sidegate_shows() {
         assert_variables_have_values(&prometheus);
         assert_rules_work(&prometheus);
     });
+}
+
+/// Counters whose series are too many to show each at 0 before it counts.
+const BORN_WITH_AN_EVENT: [&str; 5] = [
+    "sidegate_decisions_total",
+    "sidegate_failures_total",
+    "sidegate_quota_requests_total",
+    "sidegate_idempotency_requests_total",
+    "sidegate_fail_open_total",
+];
+
+/// What is recorded of them.
+const RECORDED_OF_EVENTS: [&str; 6] = [
+    "namespace_job_service:sidegate_decisions:rate5m",
+    "namespace_job_service:sidegate_errors:rate5m",
+    "namespace_job_service:sidegate_errors:increase1h",
+    "namespace_job_service:sidegate_errors:increase6h",
+    "namespace_job_service:sidegate_upstream_failures:ratio_rate5m",
+    "namespace_job_service_reason:sidegate_denials:rate10m",
+];
+
+#[test]
+fn event_that_happens_once_is_in_every_panel_and_rule_that_counts_it() {
+    let (redis, key, began) = (Redis::start(), Key::new("ES256", "1"), now());
+    let keys = KeyServer::publishing(&[&key]);
+    let gateway = start(&redis, &keys);
+    let prometheus = Prometheus::scraping(&gateway);
+    // The replica is no new one: not all that it counted is new.
+    eventually("it was scraped a window ago", || {
+        has_number(&prometheus.query("sidegate_build_info offset 4s"))
+    });
+    let wallet = token(json!({}));
+    let once = uuid::Uuid::new_v4().to_string();
+    let keyed = Request::post("/w/wallets", "{}").bearer(&wallet).tenant();
+    for (request, status) in [
+        (Request::get("/w/trial/x").bearer(&wallet).tenant(), 200),
+        (keyed.header("idempotency-key", &once), 200),
+        (Request::get("/w/wallets"), 401),
+        (Request::get("/l/open"), 502),
+        (
+            Request::get("/l/x").bearer(&key.sign(claims(json!({ "iss": "lost" })))),
+            503,
+        ),
+    ] {
+        assert_eq!(gateway.send(&request).status, status, "{request}");
+    }
+    redis.kill();
+    gateway.allowed(&Request::get("/w/wallets").bearer(&wallet).tenant());
+    let is_counted = |expression: &str| {
+        BORN_WITH_AN_EVENT.iter().any(|name| expression.contains(name)) && expression.contains("increase(")
+    };
+    let panels = asked_by_the_dashboard();
+    let panels: Vec<_> = panels.iter().filter(|asked| is_counted(&asked.expression)).collect();
+    assert!(panels.len() > 10, "{} panels", panels.len());
+    for asked in panels {
+        let expression = filled_in(&asked.expression);
+        eventually(&format!("`{}` sees it: {expression}", asked.by), || {
+            has_positive(&match asked.instant {
+                true => prometheus.query(&expression),
+                false => prometheus.query_since(began, &expression),
+            })
+        });
+    }
+    for recorded in RECORDED_OF_EVENTS {
+        eventually(&format!("{recorded} sees it"), || {
+            has_positive(&prometheus.query(&format!("{recorded} > 0")))
+        });
+    }
+}
+
+#[test]
+fn counters_that_are_born_with_an_event_are_asked_as_such() {
+    let panels = asked_by_the_dashboard();
+    let mut asked: Vec<&str> = panels.iter().map(|asked| asked.expression.as_str()).collect();
+    asked.extend(RULES.split("expr: ").skip(1));
+    for expression in asked {
+        let expression = expression.split("\n      - ").next().unwrap();
+        for name in BORN_WITH_AN_EVENT {
+            for (at, _) in expression.match_indices(&format!("increase({name}")) {
+                let before = &expression[..at];
+                assert!(
+                    before.contains(" offset ") && before.contains(" unless "),
+                    "{expression}"
+                );
+            }
+            assert!(!expression.contains(&format!("(rate({name}")), "{expression}");
+        }
+    }
 }
 
 /// Ends the load, however the test ends.

@@ -91,7 +91,6 @@ impl Relay<'_> {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the engine takes it for malformed").into_down());
         }
         ctx.told(report);
-        ctx.count_decision();
         ctx.rate_limits.write(head)?;
         self.gateway.end_connection_if_stopping(session);
         Ok(())

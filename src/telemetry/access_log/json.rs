@@ -60,6 +60,8 @@ pub(super) fn write(line: &AccessLine<'_>, now: SystemTime, clock: &mut Clock, o
         (name!("idempotency"), line.idempotency),
         (name!("reason"), line.reason),
         (name!("cause"), line.cause),
+        (name!("failure"), line.failure),
+        (name!("failure_cause"), line.failure_cause),
         (name!("subject"), line.subject),
     ] {
         if let Some(value) = value {

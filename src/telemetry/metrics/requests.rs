@@ -23,6 +23,7 @@ const DECISION_BUCKETS: &[f64] = &[
 pub(super) struct RequestVectors {
     requests: IntCounterVec,
     decisions: IntCounterVec,
+    failures: IntCounterVec,
     request_duration: HistogramVec,
     upstream_duration: HistogramVec,
     decision_duration: HistogramVec,
@@ -47,6 +48,11 @@ impl RequestVectors {
                 "sidegate_decisions_total",
                 "Decisions, by service, route, authentication, decision and reason.",
                 &["service", "route", "auth", "decision", "reason"],
+            )?,
+            failures: counter(
+                "sidegate_failures_total",
+                "Requests that failed after their decision, by service, route and failure.",
+                &["service", "route", "failure"],
             )?,
             request_duration: histogram(
                 "sidegate_request_duration_seconds",
@@ -103,6 +109,7 @@ struct ServiceMetrics {
 #[derive(Debug, Default)]
 struct RouteMetrics {
     decisions: Children<(&'static str, Option<Reason>), IntCounter>,
+    failures: Children<Reason, IntCounter>,
     requests: Children<(&'static str, u16), IntCounter>,
     quotas: Children<(usize, &'static str), IntCounter>,
 }
@@ -139,6 +146,15 @@ impl PolicyMetrics {
         counter.inc();
         let histogram = &self.service(at.policy).request_duration;
         self.observe(histogram, &self.vectors.request_duration, at, took);
+    }
+
+    /// Counts a request that failed after its decision.
+    pub fn failure(&self, at: At, failure: Reason) {
+        let counter = self.route(at).failures.get(failure, || {
+            let labels = [self.service_label(at), self.route_label(at), failure.code()];
+            self.vectors.failures.with_label_values(&labels)
+        });
+        counter.inc();
     }
 
     /// Counts a decision, with its reason unless the request is allowed.

@@ -119,6 +119,18 @@ pub(crate) fn has_number(data: &Value) -> bool {
     })
 }
 
+/// Whether a number in an answer is greater than zero.
+pub(crate) fn has_positive(data: &Value) -> bool {
+    let is_positive = |point: &Value| {
+        let number = point[1].as_str().and_then(|value| value.parse::<f64>().ok());
+        number.is_some_and(|number| number > 0.0)
+    };
+    data["result"].as_array().unwrap().iter().any(|series| {
+        let points = series["values"].as_array();
+        is_positive(&series["value"]) || points.is_some_and(|points| points.iter().any(is_positive))
+    })
+}
+
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

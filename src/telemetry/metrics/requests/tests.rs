@@ -47,6 +47,7 @@ fn the_page_has_what_was_counted_and_nothing_else() {
     counted.decision(ROUTE, "deny", Some(Reason::TokenExpired), took);
     counted.decision(ROUTE, "allow", None, took);
     counted.decision(no_route, "deny", Some(Reason::RouteNotFound), took);
+    counted.failure(ROUTE, Reason::UpstreamTimeout);
     counted.quota(ROUTE, 1, "allow");
     counted.idempotency(ROUTE, "first");
     counted.failed_open(no_route, "revocation");
@@ -58,6 +59,7 @@ fn the_page_has_what_was_counted_and_nothing_else() {
         r#"sidegate_decisions_total{auth="jwt",decision="deny",reason="token_expired",route="/x/*",service="s"} 1"#,
         r#"sidegate_decisions_total{auth="jwt",decision="allow",reason="",route="/x/*",service="s"} 1"#,
         r#"sidegate_decisions_total{auth="none",decision="deny",reason="route_not_found",route="none",service="s"} 1"#,
+        r#"sidegate_failures_total{failure="upstream_timeout",route="/x/*",service="s"} 1"#,
         r#"sidegate_decision_duration_seconds_bucket{service="s",le="0.00001"} 3"#,
         r#"sidegate_request_duration_seconds_count{service="none"} 1"#,
         r#"sidegate_quota_requests_total{quota="many",result="allow",service="s"} 1"#,
