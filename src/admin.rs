@@ -3,7 +3,6 @@
 //! Nothing here changes anything.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,67 +15,19 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::sync::Semaphore;
 
-use crate::jwks::KeySources;
-use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
 mod probe;
+mod readiness;
 
 pub use probe::Probe;
+pub use readiness::Readiness;
 
 /// The most connections at a time; others are closed.
 const CONNECTIONS: usize = 128;
 
 /// How long a connection may take for its request and the answer.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
-
-/// Whether the process wants requests: from when it listens and has asked for all keys and
-/// revocations, until it is told to stop.
-#[derive(Debug)]
-pub struct Readiness {
-    listening: AtomicBool,
-    /// Never unset: a key set that is added later, or anything that is lost, is no reason to go away.
-    asked: AtomicBool,
-    keys: KeySources,
-    store: Arc<Store>,
-}
-
-impl Readiness {
-    /// A process with these keys and this store.
-    pub fn of(keys: KeySources, store: &Arc<Store>) -> Self {
-        Self {
-            listening: AtomicBool::new(false),
-            asked: AtomicBool::new(false),
-            keys,
-            store: Arc::clone(store),
-        }
-    }
-
-    /// Says whether it listens.
-    pub fn set(&self, listening: bool) {
-        self.listening.store(listening, Ordering::Release);
-    }
-
-    fn get(&self) -> bool {
-        let all = || self.keys.have_settled() && self.store.has_settled();
-        let asked = self.asked.load(Ordering::Acquire) || all();
-        self.asked.store(asked, Ordering::Release);
-        asked && self.listening.load(Ordering::Acquire)
-    }
-
-    /// The answer to `/readyz`: a word, how the keys of each issuer are that are fetched, and how the
-    /// store is, if it is elsewhere.
-    fn page(&self) -> (StatusCode, String) {
-        let (status, word) = match self.get() {
-            true => (StatusCode::OK, "ok\n"),
-            false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        };
-        let issuers = self.keys.status();
-        let lines = issuers.iter().map(|issuer| format!("{issuer}\n"));
-        let store = self.store.status().map(|status| format!("{status}\n"));
-        (status, word.to_owned() + &lines.chain(store).collect::<String>())
-    }
-}
 
 /// The admin listener's pages.
 #[derive(Debug)]
@@ -110,7 +61,7 @@ impl Admin {
                 (status, text, page.into_bytes())
             }
             "/metrics" => {
-                self.readiness.keys.update_metrics();
+                self.readiness.update_metrics();
                 match self.metrics.page() {
                     Ok((kind, page)) => (StatusCode::OK, kind, page),
                     Err(error) => (

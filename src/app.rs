@@ -190,7 +190,7 @@ impl App {
         metrics.policies_in_force(&loaded.footprint.hash(), None, jiff::Timestamp::now());
         let (stop, stopping) = watch::channel(false);
         let (admin_stop, admin_stopping) = watch::channel(false);
-        let readiness = Arc::new(Readiness::of(policies.keys().clone(), &store));
+        let readiness = Arc::new(Readiness::of(config.ready, &policies, &store));
         let connections = Arc::new(Connections::new(&metrics));
         let limit = descriptors::raise();
         tell_of_shortage(&config, limit);

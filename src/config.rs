@@ -25,7 +25,7 @@ pub mod store;
 mod tls;
 
 pub use control::ControlSocket;
-pub use document::{LogFormat, LogLevel};
+pub use document::{LogFormat, LogLevel, ReadyRule};
 pub use limits::Limits;
 pub use probe::ProbeConfig;
 pub use read::ReadConfig;
@@ -58,6 +58,8 @@ pub struct ServerConfig {
     pub admin: SocketAddr,
     /// What operators can have the service asked for.
     pub probe: Option<ProbeConfig>,
+    /// What the process waits for until it is ready.
+    pub ready: ReadyRule,
     /// Where tokens are revoked on this machine.
     pub control: ControlSocket,
     /// A policy file, or a folder of them.
@@ -267,9 +269,9 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
             .collect(),
         None => vec![Listener::plain(listen_address("0.0.0.0:8080").ok()?)],
     };
-    let (admin, probe) = document
+    let (admin, probe, ready) = document
         .admin
-        .map_or((None, None), |admin| (admin.address, admin.probe));
+        .map_or((None, None, None), |admin| (admin.address, admin.probe, admin.ready));
     let admin = match admin {
         Some(address) => {
             let found = placed(socket_address(&address.value), &address, problems);
@@ -308,6 +310,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         listeners,
         admin: admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090))),
         probe: probe.and_then(|probe| probe::check(probe, problems)),
+        ready: ready.unwrap_or(ReadyRule::OnceHad),
         control,
         policies: base.join(document.policies.map_or_else(|| POLICIES.to_owned(), |path| path.value)),
         store: store.unwrap_or_default(),
@@ -406,6 +409,7 @@ mod tests {
         assert_eq!(config.policies, Path::new("/etc/sidegate/policies"));
         assert_eq!(config.limits, Limits::default());
         assert_eq!((config.threads, config.probe), (1, None));
+        assert_eq!(config.ready, ReadyRule::OnceHad);
         assert_eq!((config.delay, config.grace), (Duration::ZERO, Duration::from_secs(20)));
         assert!(config.trusted_proxies.is_empty());
     }
@@ -413,7 +417,7 @@ mod tests {
     #[test]
     fn everything_can_be_said() {
         let config = parse(
-            "version: 1\nlisteners:\n  - address: unix:/run/s.sock\n  - address: 127.0.0.1:8443\n    tls: { certificate: t.crt, key: /t.key, certificates: [{ certificate: u.crt, key: /u.key }], client_ca: ca.crt }\nadmin: { address: localhost:1, probe: { upstream: 'unix:/run/app.sock', path: /up, timeout: 2s } }\nlimits: { header_bytes: 1KiB, headers: 7, body_bytes: 2GiB, idle_timeout: 5s }\nshutdown: { delay: 1s, grace: 5s }\ntrusted_proxies: [10.0.0.0/8, '::1']\nlog: { format: text, level: debug, access: false }\nthreads: 2\ncontrol: c.sock\nstore: memory\ndefaults: { errors: { format: problem, code_prefix: ERR_X } }\n",
+            "version: 1\nlisteners:\n  - address: unix:/run/s.sock\n  - address: 127.0.0.1:8443\n    tls: { certificate: t.crt, key: /t.key, certificates: [{ certificate: u.crt, key: /u.key }], client_ca: ca.crt }\nadmin: { address: localhost:1, ready: always, probe: { upstream: 'unix:/run/app.sock', path: /up, timeout: 2s } }\nlimits: { header_bytes: 1KiB, headers: 7, body_bytes: 2GiB, idle_timeout: 5s }\nshutdown: { delay: 1s, grace: 5s }\ntrusted_proxies: [10.0.0.0/8, '::1']\nlog: { format: text, level: debug, access: false }\nthreads: 2\ncontrol: c.sock\nstore: memory\ndefaults: { errors: { format: problem, code_prefix: ERR_X } }\n",
         )
         .unwrap();
         let tls = config.listeners[1].tls.clone().unwrap();
@@ -428,6 +432,7 @@ mod tests {
         ];
         assert_eq!(tls.paths(), paths.map(PathBuf::from));
         assert_eq!(config.control, ControlSocket::At("/etc/sidegate/c.sock".into()));
+        assert_eq!(config.ready, ReadyRule::Always);
         let probe = config.probe.unwrap();
         assert_eq!(
             (probe.upstream.to_string(), probe.path.as_str()),

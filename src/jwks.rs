@@ -114,11 +114,6 @@ impl KeySources {
         }
     }
 
-    /// Whether every first fetch is over, well or not.
-    pub fn have_settled(&self) -> bool {
-        self.sources.load().values().all(|source| source.has_settled())
-    }
-
     /// How the keys of all issuers are, by their name, and for which services. Keys of the same name that
     /// are fetched apart have a status of their own.
     pub fn status(&self) -> Vec<IssuerStatus> {

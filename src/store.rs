@@ -16,7 +16,7 @@ use crate::config::StoreConfig;
 use crate::config::store::RedisConfig;
 use crate::fingerprint::Fingerprint;
 use crate::quota::{Rate, Spent};
-use crate::revocation::Revocation;
+use crate::revocation::{Revocation, Revocations};
 use crate::telemetry::metrics::Metrics;
 
 pub mod ledger;
@@ -168,6 +168,11 @@ impl Store {
             Kind::Memory(_) => true,
             Kind::Redis(redis) => redis.connection().now().is_some() && redis.revocations().now().is_some(),
         }
+    }
+
+    /// Whether the list of revocations was complete once.
+    pub fn had_revocations(&self) -> bool {
+        matches!(self.revocations().view(), Revocations::Known { age: Some(_), .. })
     }
 
     /// How a store is that is not in this process, in one line.

@@ -72,6 +72,8 @@ document! {
         address: Option<Placed<String>>,
         /// Makes `/upstream/healthz` ask the service.
         probe: Option<ProbeDocument>,
+        /// What `/readyz` waits for at the start. Default `once_had`.
+        ready: Option<ReadyRule>,
     }
 
     /// The one request that the service gets from a probe. Only the status of the answer is told.
@@ -136,6 +138,15 @@ document! {
 }
 
 words! {
+    /// What `/readyz` waits for at the start.
+    pub enum ReadyRule {
+        /// Each key set was fetched once, and so was the list of revocations where a policy rejects
+        /// tokens without it.
+        OnceHad = "once_had",
+        /// Nothing but the first attempt to fetch each, successful or not.
+        Always = "always",
+    }
+
     /// The form of a log line.
     pub enum LogFormat {
         /// One JSON object.

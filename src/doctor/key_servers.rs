@@ -34,7 +34,7 @@ pub fn judge(server: &KeyServer) -> Finding {
             Severity::Problem,
             "keys_unavailable",
             format!("the keys cannot be had: {cause}"),
-            "until they can, its tokens are answered with 503: see to the server, the network and `ca_file`",
+            "until they can, its tokens are answered with 503, and a process that starts is not ready unless `admin.ready` is `always`: see to the server, the network and `ca_file`",
         ),
         Some(Ok(None)) => (
             Severity::NotChecked,

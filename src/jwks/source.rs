@@ -126,11 +126,6 @@ impl Source {
         let _ = progress.wait_for(|progress| progress.over() > 0).await;
     }
 
-    /// Whether the first fetch is over, well or not.
-    pub fn has_settled(&self) -> bool {
-        self.shared.progress.borrow().over() > 0
-    }
-
     /// How the keys of its issuers in policies in force are.
     pub fn status(&self) -> Vec<IssuerStatus> {
         let issuers = self.shared.issuers.lock();

@@ -62,6 +62,18 @@ impl IssuerStatus {
     }
 }
 
+impl IssuerStatus {
+    /// The issuer and the services.
+    pub fn name(&self) -> String {
+        format!("issuer {}, for {}", self.issuer, self.names_of_services())
+    }
+
+    fn names_of_services(&self) -> String {
+        let services: Vec<_> = self.services.iter().map(String::as_str).collect();
+        services.join(", ")
+    }
+}
+
 impl fmt::Display for IssuerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { issuer, keys, last, .. } = self;
@@ -72,12 +84,7 @@ impl fmt::Display for IssuerStatus {
             Some(Ok(())) => {}
             Some(Err(error)) => write!(f, ", last fetch failed: {error}")?,
         }
-        f.write_str("; for ")?;
-        for (at, service) in self.services.iter().enumerate() {
-            let separator = if at == 0 { "" } else { ", " };
-            write!(f, "{separator}{service}")?;
-        }
-        Ok(())
+        write!(f, "; for {}", self.names_of_services())
     }
 }
 

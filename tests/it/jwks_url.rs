@@ -69,7 +69,7 @@ fn an_issuer_that_finds_no_key_in_a_set_keeps_none_from_another() {
         .replace("ES256", "ES384")
         .replace("prefix: /w", "prefix: /other")
         .replace("wallet-svc", "other-svc");
-    let gateway = trusting(&server.url).policy("a-other", &other).start();
+    let gateway = trusting(&server.url).always_ready().policy("a-other", &other).start();
     gateway.allowed(&get(&key));
     let there = Request::get("/other/x").bearer(&Key::new("ES384", "one").sign(claims(json!({}))));
     gateway.refused(&there, 503, "keys_unavailable");
@@ -285,6 +285,7 @@ jwt:
 routes: [{ path: /*, auth: jwt }]
 ";
     let gateway = Setup::new()
+        .always_ready()
         .set("slow", &slow.url)
         .set("good", &good.url)
         .policy("wallet", policy)
@@ -335,6 +336,7 @@ routes: [{{ path: /*, auth: jwt }}]
         )
     };
     let gateway = Setup::new()
+        .always_ready()
         .policy("a", &policy("b-svc", &good.url))
         .policy("b", &policy("a-svc", &good.url))
         .policy("c", &policy("c-svc", &broken.url))
@@ -388,7 +390,7 @@ fn redirects_are_not_followed() {
     for status in [301, 302, 303, 307, 308] {
         let url = elsewhere.url.clone();
         let server = KeyServer::new(move || Reply::status(status, "").header("location", &url));
-        let gateway = trusting(&server.url).start();
+        let gateway = trusting(&server.url).always_ready().start();
         gateway.refused(&get(&key), 503, "keys_unavailable");
     }
     assert_eq!(elsewhere.fetches(), 0);

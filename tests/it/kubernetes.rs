@@ -156,6 +156,7 @@ fn an_api_server_that_knows_nobody_leaves_no_keys() {
             api_server(request, &set)
         });
         let gateway = Setup::new()
+            .always_ready()
             .set("api", &api.url)
             .file("ca.crt", ca)
             .file("token", token)

@@ -55,6 +55,7 @@ mod observability;
 mod oidc;
 mod pem_files;
 mod quotas;
+mod readiness;
 mod rejections;
 mod reload;
 mod reload_keys;

@@ -157,6 +157,7 @@ fn start(redis: &Redis, keys: &KeyServer) -> Gateway {
     Setup::new()
         .tls()
         .redis(redis)
+        .always_ready()
         .set("keys", &keys.url)
         .set("nobody", &free_port().to_string())
         .policy("wallet", WALLET)

@@ -131,7 +131,9 @@ fn a_document_that_is_no_good_leads_to_no_keys() {
             DOCUMENT => answer(&request.values("host").concat()),
             _ => Reply::ok(&set),
         });
-        let gateway = trusting(&server.url, &format!("'{}'", server.url)).start();
+        let gateway = trusting(&server.url, &format!("'{}'", server.url))
+            .always_ready()
+            .start();
         gateway.refused(&get(&key, &server.url), 503, "keys_unavailable");
         assert!(server.all().iter().all(|request| request.target == DOCUMENT), "{what}");
     }

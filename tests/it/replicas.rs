@@ -207,7 +207,7 @@ fn quotas_go_on_without_a_redis_unless_they_must_not() {
 fn a_redis_that_is_not_there_at_the_start_may_come_later() {
     let redis = Redis::start();
     redis.kill();
-    let gateway = setup(&redis.url(), &counting()).start();
+    let gateway = setup(&redis.url(), &counting()).start_unready();
     assert_no_store(&gateway, &get("/w/x"));
     assert_eq!(gateway.send(&Request::get("/w/open")).status, 201);
     redis.run();

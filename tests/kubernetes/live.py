@@ -1,7 +1,9 @@
 """The program in the place that a manifest gives it: its arguments, variables, files and probes."""
 
+import base64
 import contextlib
 import http.server
+import json
 import os
 import shutil
 import signal
@@ -14,6 +16,9 @@ import urllib.error
 import urllib.request
 
 import rules
+
+# What publishes the keys of an issuer, as in the policies.
+KEY_SERVER = "https://auth.example.com"
 
 # How long anything may take that has to happen, in seconds.
 PATIENCE = 30
@@ -48,8 +53,11 @@ class Place:
         self.delay = int(config["shutdown"].get("delay", "0s").rstrip("s"))
         self.elsewhere = {
             "rediss://redis.example.com:6379": redis_url,
-            "https://auth.example.com": f"http://127.0.0.1:{free_port()}",
+            KEY_SERVER: f"http://127.0.0.1:{(key_port := free_port())}",
         }
+        self.key_port = key_port
+        policies = rules.config_map(documents, pod, "sidegate-policies").values()
+        self.has_key_server = any(KEY_SERVER in policy for policy in policies)
         for mount in self.container["volumeMounts"]:
             self.mount(documents, mount)
         self.environment = {each["name"]: self.moved(each["value"]) for each in self.container["env"]}
@@ -94,7 +102,8 @@ class Place:
             process.wait()
 
     def serve(self, process):
-        eventually("it starts", lambda: self.ask_all(self.container) == {200}, process)
+        with self.keys(process):
+            eventually("it is ready", lambda: self.ask_all(self.container) == {200}, process)
         ready = subprocess.run([self.command[0], "healthcheck"], env=self.environment, stdout=subprocess.DEVNULL)
         assert ready.returncode == 0, "what Docker would ask says no"
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[rules.ADMIN]}/readyz", timeout=PATIENCE) as page:
@@ -116,6 +125,18 @@ class Place:
                 eventually("it says so", lambda: self.ask(self.container["readinessProbe"]) == 503, process)
                 assert self.get(rules.DATA, self.probe["path"]) == 200, "there are still those who come"
             assert process.wait(self.pod["spec"]["terminationGracePeriodSeconds"]) == 0
+
+    @contextlib.contextmanager
+    def keys(self, process):
+        """Publishes keys, once it is seen that the pod would wait for them."""
+        if not self.has_key_server:
+            yield
+            return
+        started = [self.container[probe] for probe in ("startupProbe", "livenessProbe")]
+        eventually("it starts", lambda: {self.ask(probe) for probe in started} == {200}, process)
+        assert self.ask(self.container["readinessProbe"]) == 503, "it is ready without keys"
+        with upstream(self.key_port, key_set()):
+            yield
 
     def ask_all(self, container):
         return {self.ask(container[probe]) for probe in rules.PROBES}
@@ -150,7 +171,7 @@ def eventually(what, condition, process):
 
 
 @contextlib.contextmanager
-def upstream(port):
+def upstream(port, body=b""):
     """A service on loopback; the paths that it was asked for."""
     asked = []
 
@@ -158,8 +179,9 @@ def upstream(port):
         def do_GET(self):
             asked.append(self.path)
             self.send_response(200)
-            self.send_header("content-length", "0")
+            self.send_header("content-length", str(len(body)))
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_):
             pass
@@ -194,6 +216,16 @@ def make_certificate(folder, name):
     files = ["-keyout", folder / "tls.key", "-out", folder / "tls.crt", "-addext", f"subjectAltName={name}"]
     subprocess.run(["openssl", "req", *options, *files], check=True, stderr=subprocess.DEVNULL)
     shutil.copy(folder / "tls.crt", folder / "ca.crt")
+
+
+def key_set():
+    """A key set (RFC 7517) with one new RSA key."""
+    key = subprocess.run(["openssl", "genrsa", "2048"], check=True, capture_output=True).stdout
+    command = ["openssl", "rsa", "-noout", "-modulus"]
+    modulus = subprocess.run(command, input=key, check=True, capture_output=True).stdout.decode()
+    number = bytes.fromhex(modulus.strip().removeprefix("Modulus="))
+    n = base64.urlsafe_b64encode(number).decode().rstrip("=")
+    return json.dumps({"keys": [{"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", "n": n, "e": "AQAB"}]}).encode()
 
 
 def free_port():

@@ -113,6 +113,11 @@ def probes(documents):
                 asked = container.get(probe, {}).get("httpGet", {})
                 if asked.get("port") != ADMIN or asked.get("path") not in ADMIN_PATHS:
                     yield f"{name} has the {probe} {asked}"
+                # The service may publish the keys that Sidegate waits for, and starts after this probe.
+                if name == "sidegate" and asked.get("path") == "/readyz" and probe != "readinessProbe":
+                    yield f"the {probe} waits for what may be in the service"
+                if name == "sidegate" and asked.get("path") != "/readyz" and probe == "readinessProbe":
+                    yield "the pod is ready without keys"
                 # A service that is gone must not be taken for a Sidegate that is.
                 if (asked.get("path") == "/upstream/healthz") == (name == "sidegate"):
                     yield f"the {probe} of {name} asks somebody else"

@@ -44,7 +44,7 @@ pub(crate) struct Setup {
     unread: bool,
     standard_output: Option<PathBuf>,
     config: String,
-    probe: String,
+    admin: String,
     listeners: Vec<String>,
     port: u16,
     tls_port: u16,
@@ -73,7 +73,7 @@ impl Setup {
             unread: false,
             standard_output: None,
             config: String::new(),
-            probe: String::new(),
+            admin: String::new(),
             listeners: vec![format!("  - address: 127.0.0.1:{port}\n")],
             port,
             tls_port,
@@ -111,7 +111,13 @@ impl Setup {
 
     /// What `/upstream/healthz` asks for, as in `sidegate.yaml`.
     pub(crate) fn probe(mut self, fields: &str) -> Self {
-        self.probe = format!(", probe: {{ {fields} }}");
+        self.admin.extend([", probe: { ", fields, " }"]);
+        self
+    }
+
+    /// It is ready although the keys of an issuer or the revocations cannot be fetched.
+    pub(crate) fn always_ready(mut self) -> Self {
+        self.admin.push_str(", ready: always");
         self
     }
 
@@ -194,7 +200,7 @@ impl Setup {
             "version: 1\nlisteners:\n{}admin: {{ address: 127.0.0.1:{}{} }}\npolicies: $folder/policies\n{}",
             self.listeners.concat(),
             self.admin_port,
-            self.probe,
+            self.admin,
             self.config
         );
         let config = ("sidegate.yaml".to_owned(), config);
