@@ -111,7 +111,7 @@ impl Router {
             // A route that lets anybody through matches as it is written.
             let takes = |route: &Route| !route.is_open() || matches_exactly(&route.path, path);
             in_lower_case(path, |folded| {
-                visit(&self.root, folded, &mut |rank| matching(rank, &takes))
+                visit(&self.root, folded, &mut |rank| matching(rank, &takes));
             });
         } else {
             visit(&self.root, path, &mut |rank| matching(rank, &|_| true));

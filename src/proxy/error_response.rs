@@ -137,12 +137,11 @@ struct Problem<'c> {
 /// Writes the answer to a refused request.
 pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorResponse {
     let reason = rejection.reason();
-    let (mut headers, body) = match context.grpc {
-        Some(content_type) => (grpc_headers(reason, content_type), Bytes::new()),
-        None => {
-            let content_type = media_type(context.style.format);
-            (vec![(CONTENT_TYPE, content_type)], body(reason, context))
-        }
+    let (mut headers, body) = if let Some(content_type) = context.grpc {
+        (grpc_headers(reason, content_type), Bytes::new())
+    } else {
+        let content_type = media_type(context.style.format);
+        (vec![(CONTENT_TYPE, content_type)], body(reason, context))
     };
     headers.push((CONTENT_LENGTH, body.len().into()));
     headers.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
@@ -251,12 +250,11 @@ fn challenge(reason: Reason, context: &ErrorContext<'_>) -> String {
 
 /// The challenge to a token without the scopes of the route (RFC 6750, 3.1), with all that it needs.
 fn scope_challenge(context: &ErrorContext<'_>) -> String {
-    let realm = context.realm;
-    let mut challenge = format!(r#"Bearer realm="{realm}", error="insufficient_scope""#);
-    if context.scopes.iter().all(|scope| is_scope_token(scope)) {
-        challenge.push_str(&format!(r#", scope="{}""#, context.scopes.join(" ")));
-    }
-    challenge
+    let scope = match context.scopes.iter().all(|scope| is_scope_token(scope)) {
+        true => format!(r#", scope="{}""#, context.scopes.join(" ")),
+        false => String::new(),
+    };
+    format!(r#"Bearer realm="{}", error="insufficient_scope"{scope}"#, context.realm)
 }
 
 /// A `scope-token` of RFC 6749, 3.3, which needs no escapes between quotes.

@@ -121,8 +121,8 @@ struct RequestLine {
     begun: bool,
     ended: bool,
     spaces: usize,
-    /// Whether the last byte was a carriage return, which stands at the end of a line only.
-    returned: bool,
+    /// The last byte of the line so far: behind a carriage return, nothing may follow in it.
+    last: u8,
     malformed: bool,
 }
 
@@ -132,7 +132,7 @@ impl RequestLine {
             return;
         }
         for &byte in part {
-            self.malformed |= std::mem::replace(&mut self.returned, byte == b'\r');
+            self.malformed |= std::mem::replace(&mut self.last, byte) == b'\r';
             match byte {
                 b'\r' => {}
                 b' ' => self.spaces += 1,
@@ -144,7 +144,7 @@ impl RequestLine {
 
     /// RFC 9112, 2.2: empty lines before a request line are passed over.
     fn end(&mut self) {
-        self.returned = false;
+        self.last = 0;
         if self.begun && !self.ended {
             self.ended = true;
             self.malformed |= self.spaces != 2;
