@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::admin::{Admin, AdminServer, Probe, Readiness};
 use crate::announce;
-use crate::config::{ListenAddress, ServerConfig};
+use crate::config::{ListenAddress, ServerConfig, of_client};
 use crate::control::place::Place;
 use crate::control::server::{Control, Served};
 use crate::control::socket::Socket;
@@ -31,6 +31,7 @@ use crate::descriptors;
 use crate::policy_files::Loaded;
 use crate::policy_files::footprint::Footprint;
 use crate::proxy::Gateway;
+use crate::proxy::client_limit::{ClientConnections, ClientCounts, ClientRequests};
 use crate::proxy::connections::{Connections, Slots};
 use crate::proxy::engine::Engine;
 use crate::proxy::http2;
@@ -199,7 +200,8 @@ impl App {
         let requests = config.limits.requests.min(room.requests);
         let places = Places::new(requests);
         metrics.requests_limit(requests);
-        let edge = edge(&config, (&policies, &store), &metrics, &places);
+        let clients = Arc::<ClientCounts>::default();
+        let edge = edge(&config, (&policies, &store), &metrics, (&places, &clients));
         let probe = config.probe.clone().map(Probe::new);
         let pages = Admin::new(metrics.clone(), Arc::clone(&readiness), probe);
         let mut admin = Service::new("admin".into(), AdminServer::new(pages));
@@ -208,7 +210,9 @@ impl App {
         for (listener, address) in config.listeners.iter().zip(&sockets.listeners) {
             let name = address.to_string();
             let most = listener.most_connections(&config.limits).min(room.connections);
-            let slots = Slots::new(&name, most, &connections, &metrics);
+            let of_client = of_client(config.limits.client_connections, most);
+            let of_client = ClientConnections::new(of_client, &clients, &metrics);
+            let slots = Slots::new(&name, (most, of_client), &connections, &metrics);
             let tls = listener
                 .tls
                 .as_ref()
@@ -311,14 +315,16 @@ pub fn edge(
     config: &ServerConfig,
     (policies, store): (&Arc<PolicyHandle>, &Arc<Store>),
     metrics: &Metrics,
-    places: &Places,
+    (places, clients): (&Places, &Arc<ClientCounts>),
 ) -> Arc<Edge> {
+    let of_client = of_client(config.limits.client_requests, places.all());
     let gateway = Arc::new(Gateway {
         policies: Arc::clone(policies),
         store: Arc::clone(store),
         metrics: metrics.clone(),
         limits: config.limits,
         places: places.clone(),
+        client_requests: ClientRequests::new(of_client, clients, metrics),
         trusted_proxies: config.trusted_proxies.clone(),
         access_log: config.log.access,
         stopping: AtomicBool::new(false),

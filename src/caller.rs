@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::fingerprint::Fingerprint;
 use crate::policy::shared::Quota;
 use crate::policy::{Policy, QuotaScope};
-use crate::principal::Principal;
+use crate::principal::{AuthMethod, Principal};
 use crate::quota::Rate;
 
 /// Everything that was verified of a caller. A subject is one only together with its issuer.
@@ -47,16 +47,43 @@ pub fn bucket(policy: &Policy, quota: &Quota, principal: &Principal, address: Op
         ))
     };
     let client = || Some(("client", principal.client.as_deref()?.to_owned()));
+    let network = || address.map_or_else(|| "local".to_owned(), |address| network(address).to_string());
     let found = match quota.per {
         QuotaScope::Tenant => tenant().or_else(client).or_else(subject),
         QuotaScope::Subject => subject().or_else(client),
         QuotaScope::Client => client().or_else(subject),
         QuotaScope::Address => None,
     };
-    let (kind, name) = found.unwrap_or_else(|| ("address", network(address)));
+    let (kind, name) = found.unwrap_or_else(|| ("address", network()));
     let parts = [policy.service.as_str(), quota.name.as_str(), kind, name.as_str()];
     let rate = quota.rate_of(quota.plan(principal));
     (Fingerprint::of(&parts.map(str::as_bytes)), rate)
+}
+
+/// The one name of a caller, whatever tenant it acts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Identity<'p> {
+    /// The subject of a token, which is one only together with its issuer.
+    Subject(Option<&'p str>, &'p str),
+    /// The name of an internal key.
+    Key(&'p str),
+    /// The identity in a client certificate.
+    Certificate(&'p str),
+}
+
+/// Who a caller is, as far as something names it.
+pub fn identity(principal: &Principal) -> Option<Identity<'_>> {
+    let subject = principal.subject();
+    let client = || {
+        let name = principal.client.as_deref()?;
+        Some(match principal.methods.contains(AuthMethod::InternalKey) {
+            true => Identity::Key(name),
+            false => Identity::Certificate(name),
+        })
+    };
+    subject
+        .map(|subject| Identity::Subject(principal.issuer(), subject))
+        .or_else(client)
 }
 
 /// Absent is not empty.
@@ -68,11 +95,10 @@ fn optional(part: Option<&str>) -> Vec<u8> {
 }
 
 /// One customer has one IPv4 address, and 2^64 of IPv6 (RFC 6177, 2).
-fn network(address: Option<IpAddr>) -> String {
+pub fn network(address: IpAddr) -> IpAddr {
     match address {
-        Some(IpAddr::V4(address)) => address.to_string(),
-        Some(IpAddr::V6(address)) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).to_string(),
-        None => "local".into(),
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -219,13 +245,44 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_is_the_subject_or_else_the_key_or_the_certificate() {
+        let by = |method: AuthMethod, principal| Principal {
+            methods: method.into(),
+            ..principal
+        };
+        let (jwt, key, mtls) = (AuthMethod::Jwt, AuthMethod::InternalKey, AuthMethod::Mtls);
+        for (caller, want) in [
+            (
+                by(jwt, principal(Some(TENANT), Some("i"), Some("a"), None)),
+                Some(Identity::Subject(Some("i"), "a")),
+            ),
+            (
+                by(key, principal(None, Some("i"), Some("a"), Some("k"))),
+                Some(Identity::Subject(Some("i"), "a")),
+            ),
+            (
+                by(key, principal(None, None, None, Some("k"))),
+                Some(Identity::Key("k")),
+            ),
+            (
+                by(mtls, principal(None, None, None, Some("k"))),
+                Some(Identity::Certificate("k")),
+            ),
+            (by(jwt, principal(Some(TENANT), Some("i"), None, None)), None),
+            (Principal::default(), None),
+        ] {
+            assert_eq!(identity(&caller), want, "{caller:?}");
+        }
+    }
+
+    #[test]
     fn a_network_of_64_bits_is_one_address() {
         for (address, want) in [
             ("192.0.2.1", "192.0.2.1"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
             ("2001:db8:1:3:3:4:5:6", "2001:db8:1:3::"),
         ] {
-            assert_eq!(network(address.parse().ok()), want);
+            assert_eq!(network(address.parse().unwrap()).to_string(), want);
         }
     }
 }

@@ -26,7 +26,7 @@ mod tls;
 
 pub use control::ControlSocket;
 pub use document::{LogFormat, LogLevel, ReadyRule};
-pub use limits::Limits;
+pub use limits::{Limits, of_client};
 pub use probe::ProbeConfig;
 pub use read::ReadConfig;
 pub use store::StoreConfig;

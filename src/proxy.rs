@@ -26,6 +26,7 @@ use crate::telemetry::metrics::{At, Metrics};
 
 pub mod answer;
 mod bounds;
+pub mod client_limit;
 pub mod connections;
 pub mod context;
 pub mod engine;
@@ -52,6 +53,7 @@ pub mod turn_away;
 pub mod upstream;
 pub mod watch;
 
+use client_limit::ClientRequests;
 use context::RequestContext;
 use error_response::{REQUEST_ID_NAME, render};
 use facts::Target;
@@ -78,6 +80,8 @@ pub struct Gateway {
     pub limits: Limits,
     /// As many as there may be requests with services.
     pub places: Places,
+    /// As many of them as one client may have.
+    pub client_requests: ClientRequests,
     /// Networks whose `x-forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each request is a log line.
@@ -124,7 +128,7 @@ impl Gateway {
             ctx.rejection = Some(rejection);
         } else {
             self.decide(session, &target, ctx).await;
-            ctx.take_place(&self.places);
+            self.take_place(session, ctx);
         }
     }
 
@@ -171,7 +175,8 @@ impl Gateway {
         }
     }
 
-    fn trusts(&self, peer: IpAddr) -> bool {
+    /// Whether a peer is believed when it says whom it forwards for.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&peer))
     }
 

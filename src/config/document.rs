@@ -106,6 +106,12 @@ document! {
         streams: Option<Placed<u32>>,
         /// The most requests that are with services at a time. Default 4096.
         requests: Option<Placed<u32>>,
+        /// The most connections of one client address to a listener at a time. Not for `trusted_proxies`
+        /// and unix sockets. Default: three quarters of the connections of the listener.
+        client_connections: Option<Placed<u32>>,
+        /// The most requests of one client that are with services at a time, by address and by caller.
+        /// Default: three quarters of `requests`.
+        client_requests: Option<Placed<u32>>,
         /// The fewest bytes a second of a body, once `body_timeout` is over; 0 for any. Default 500.
         body_rate: Option<Size>,
         /// How long a connection may be idle between requests. Default 60s.

@@ -32,6 +32,10 @@ pub struct Limits {
     pub streams: u32,
     /// The most requests that are with services.
     pub requests: usize,
+    /// The most connections of one client to a listener, if that is written.
+    pub client_connections: Option<usize>,
+    /// The most requests of one client that are with services, if that is written.
+    pub client_requests: Option<usize>,
     /// The fewest bytes a second of a body, after the time that it may pause.
     pub body_rate: u64,
 }
@@ -49,6 +53,8 @@ impl Default for Limits {
             connections: 4096,
             streams: 100,
             requests: 4096,
+            client_connections: None,
+            client_requests: None,
             body_rate: 500,
         }
     }
@@ -69,6 +75,13 @@ impl Limits {
     }
 }
 
+/// How many one client may have of all that there are: as many as written, or three quarters, so that
+/// it leaves some to others. There may be fewer than the file says, for want of file descriptors.
+pub fn of_client(written: Option<usize>, all: usize) -> usize {
+    let fits = written.filter(|&written| written <= all);
+    fits.unwrap_or_else(|| (all - all.div_ceil(4)).max(1))
+}
+
 /// Fills in what is not written.
 pub(super) fn check(document: Option<LimitsDocument>, problems: &mut Problems) -> Limits {
     let default = Limits::default();
@@ -86,7 +99,15 @@ pub(super) fn check(document: Option<LimitsDocument>, problems: &mut Problems) -
     let mut count = |count: Option<Placed<u32>>, default: usize| {
         count.map_or(default, |count| at_least_one(&count, problems) as usize)
     };
+    let (connections, requests) = (
+        count(document.connections, default.connections),
+        count(document.requests, default.requests),
+    );
+    let mut of_client =
+        |written: Option<Placed<u32>>, all: (&str, usize)| written.map(|written| at_most(&written, all, problems));
     Limits {
+        client_connections: of_client(document.client_connections, ("connections", connections)),
+        client_requests: of_client(document.client_requests, ("requests", requests)),
         headers: document.headers.map_or(default.headers, |count| count.value as usize),
         header_bytes: size(document.header_bytes, default.header_bytes),
         uri_bytes: size(document.uri_bytes, default.uri_bytes),
@@ -94,13 +115,22 @@ pub(super) fn check(document: Option<LimitsDocument>, problems: &mut Problems) -
         header_timeout: timeout(document.header_timeout, default.header_timeout),
         body_timeout: timeout(document.body_timeout, default.body_timeout),
         idle_timeout: timeout(document.idle_timeout, default.idle_timeout),
-        connections: count(document.connections, default.connections),
-        requests: count(document.requests, default.requests),
+        connections,
+        requests,
         streams: document
             .streams
             .map_or(default.streams, |count| at_least_one(&count, problems)),
         body_rate: document.body_rate.map_or(default.body_rate, |size| size.0),
     }
+}
+
+/// A number of some that there are.
+fn at_most(count: &Placed<u32>, (name, all): (&str, usize), problems: &mut Problems) -> usize {
+    let written = at_least_one(count, problems) as usize;
+    if written > all {
+        problems.add(&count.span, format!("`{name}` is {all}: one client cannot have more"));
+    }
+    written
 }
 
 /// A number of which nothing would work at zero.
@@ -109,4 +139,66 @@ pub(super) fn at_least_one(count: &Placed<u32>, problems: &mut Problems) -> u32 
         problems.add(&count.span, "at least 1 is needed");
     }
     count.value
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::ServerConfig;
+    use crate::policy::problem::Source;
+
+    #[test]
+    fn a_client_may_have_what_is_written_or_three_quarters_of_all() {
+        for (written, all, want) in [
+            (None, 4096, 3072),
+            (None, 4, 3),
+            (None, 3, 2),
+            (None, 2, 1),
+            (None, 1, 1),
+            (Some(1), 4096, 1),
+            (Some(4096), 4096, 4096),
+            // There are fewer than the file says.
+            (Some(3000), 100, 75),
+        ] {
+            assert_eq!(of_client(written, all), want, "{written:?} of {all}");
+        }
+    }
+
+    #[test]
+    fn a_limit_for_a_client_that_is_none_is_a_problem_in_its_line() {
+        for (limits, want) in [
+            ("client_requests: 4096", None),
+            (
+                "client_requests: 4097",
+                Some("`requests` is 4096: one client cannot have more"),
+            ),
+            (
+                "client_connections: 4097",
+                Some("`connections` is 4096: one client cannot have more"),
+            ),
+            (
+                "requests: 8\n  client_requests: 9",
+                Some("`requests` is 8: one client cannot have more"),
+            ),
+            ("connections: 8\n  client_connections: 8", None),
+            ("client_requests: 0", Some("at least 1 is needed")),
+            ("client_connections: 0", Some("at least 1 is needed")),
+        ] {
+            let text = format!("version: 1\nlimits:\n  {limits}\n");
+            let found = ServerConfig::parse(Source::new("sidegate.yaml", &text), Path::new(""));
+            let problems: Vec<_> = found.err().into_iter().flatten().collect();
+            let said: Vec<_> = problems
+                .iter()
+                .map(|problem| (problem.place().line(), problem.message()))
+                .collect();
+            let last = text.lines().count();
+            assert_eq!(
+                said,
+                want.map(|want| (last, want)).into_iter().collect::<Vec<_>>(),
+                "{limits}"
+            );
+        }
+    }
 }

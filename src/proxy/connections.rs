@@ -1,6 +1,7 @@
 //! The connections that are open: counted until the last one is closed, and capped for each
 //! listener. Never reads from them or writes to them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,9 +10,10 @@ use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge};
 use tokio::sync::Notify;
 
+use super::client_limit::{ClientConnections, Counted};
 use crate::telemetry::metrics::Metrics;
 
-/// How often the log says that a listener is full.
+/// How often the log says that connections are refused.
 const REMIND_EVERY: Duration = Duration::from_secs(10);
 
 /// The open connections of all listeners, so that a drain ends when the last one does.
@@ -54,22 +56,47 @@ pub struct Slots {
     listener: String,
     most: usize,
     taken: AtomicUsize,
+    of_client: ClientConnections,
     all: Arc<Connections>,
     refused: IntCounter,
-    reminded: Mutex<Option<Instant>>,
+    reminded: Reminder,
+    reminded_of_client: Reminder,
+}
+
+/// When the log last said something.
+#[derive(Debug, Default)]
+struct Reminder(Mutex<Option<Instant>>);
+
+impl Reminder {
+    /// Whether it is time to say it again.
+    fn is_due(&self) -> bool {
+        let mut last = self.0.lock();
+        let is_due = last.is_none_or(|at| at.elapsed() >= REMIND_EVERY);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
+    }
 }
 
 impl Slots {
-    /// As many as `most`, all of them free.
-    pub fn new(listener: &str, most: usize, all: &Arc<Connections>, metrics: &Metrics) -> Self {
+    /// As many as `most`, all of them free, of which a client may have some.
+    pub fn new(
+        listener: &str,
+        (most, of_client): (usize, ClientConnections),
+        all: &Arc<Connections>,
+        metrics: &Metrics,
+    ) -> Self {
         metrics.connections_limit(listener, most);
         Self {
             listener: listener.to_owned(),
             most,
             taken: AtomicUsize::new(0),
+            of_client,
             all: Arc::clone(all),
             refused: metrics.connections_refused(listener),
-            reminded: Mutex::default(),
+            reminded: Reminder::default(),
+            reminded_of_client: Reminder::default(),
         }
     }
 
@@ -78,8 +105,13 @@ impl Slots {
         &self.all
     }
 
-    /// Takes a slot until the connection is dropped. `None`, and counted, where all are taken.
-    pub fn take(self: &Arc<Self>) -> Option<OpenConnection> {
+    /// Takes a slot until the connection is dropped. `None`, and counted, where all are taken, or all
+    /// that the peer may have; without a peer, the connection is no client's.
+    pub fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<OpenConnection> {
+        let counted = match peer {
+            Some(peer) => Some(self.count_client(peer)?),
+            None => None,
+        };
         if self.taken.fetch_add(1, Ordering::Relaxed) >= self.most {
             self.taken.fetch_sub(1, Ordering::Relaxed);
             self.refused.inc();
@@ -88,13 +120,23 @@ impl Slots {
         }
         self.all.open.fetch_add(1, Ordering::Relaxed);
         self.all.gauge.inc();
-        Some(OpenConnection(Arc::clone(self)))
+        Some(OpenConnection {
+            slots: Arc::clone(self),
+            _counted: counted,
+        })
+    }
+
+    fn count_client(&self, peer: IpAddr) -> Option<Counted> {
+        let counted = self.of_client.add(&self.listener, peer);
+        if counted.is_none() && self.reminded_of_client.is_due() {
+            let (listener, connections) = (&self.listener, self.of_client.most());
+            tracing::warn!(listener, client = %peer, connections, "a client has as many connections as it may have; more are refused");
+        }
+        counted
     }
 
     fn remind(&self) {
-        let mut reminded = self.reminded.lock();
-        if reminded.is_none_or(|at| at.elapsed() >= REMIND_EVERY) {
-            *reminded = Some(Instant::now());
+        if self.reminded.is_due() {
             let (listener, connections) = (&self.listener, self.most);
             tracing::warn!(listener, connections, "the listener is full; connections are refused");
         }
@@ -103,33 +145,51 @@ impl Slots {
 
 /// A connection that is counted as long as it lives.
 #[derive(Debug)]
-pub struct OpenConnection(Arc<Slots>);
+pub struct OpenConnection {
+    slots: Arc<Slots>,
+    _counted: Option<Counted>,
+}
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::Relaxed);
-        self.0.all.open.fetch_sub(1, Ordering::Release);
-        self.0.all.gauge.dec();
-        self.0.all.closed.notify_waiters();
+        let Slots { taken, all, .. } = &*self.slots;
+        taken.fetch_sub(1, Ordering::Relaxed);
+        all.open.fetch_sub(1, Ordering::Release);
+        all.gauge.dec();
+        all.closed.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::ClientLimit;
 
     #[test]
     fn a_slot_is_free_again_once_its_connection_is_gone() {
         let metrics = Metrics::new().unwrap();
         let all = Arc::new(Connections::new(&metrics));
-        let slots = |name| Arc::new(Slots::new(name, 2, &all, &metrics));
+        let counts = Arc::default();
+        let slots = |name| {
+            let of_client = ClientConnections::new(1, &counts, &metrics);
+            Arc::new(Slots::new(name, (2, of_client), &all, &metrics))
+        };
         let (first, second) = (slots("first"), slots("second"));
-        let open = [first.take().unwrap(), first.take().unwrap(), second.take().unwrap()];
-        assert!(first.take().is_none() && first.take().is_none());
+        let open = [&first, &first, &second].map(|slots| slots.take(None).unwrap());
+        assert!(first.take(None).is_none() && first.take(None).is_none());
         assert_eq!(metrics.connections().get(), 3);
         drop(open);
-        assert!(first.take().is_some());
+        assert!(first.take(None).is_some());
         assert_eq!(metrics.connections_refused("first").get(), 2);
         assert_eq!(metrics.connections_refused("second").get(), 0);
+        let [client, same, other] = ["2001:db8::1", "2001:db8::2", "::1"].map(|address| address.parse().ok());
+        let open =
+            [(&first, client), (&first, other), (&second, client)].map(|(slots, peer)| slots.take(peer).unwrap());
+        assert!(first.take(client).is_none() && second.take(same).is_none());
+        assert_eq!(metrics.client_limit_refused(ClientLimit::Connection).get(), 2);
+        // The listener had room.
+        assert_eq!(metrics.connections_refused("second").get(), 0);
+        drop(open);
+        assert!(first.take(same).is_some());
     }
 }

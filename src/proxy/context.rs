@@ -19,6 +19,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use prometheus::IntGauge;
 
+use super::client_limit::CountedRequest;
 use super::error_response::ErrorContext;
 use super::facts::Target;
 use super::ids::RequestIds;
@@ -101,6 +102,7 @@ pub struct RequestContext {
 #[derive(Debug, Default)]
 pub struct Presence {
     place: Option<Place>,
+    counted: CountedRequest,
     _in_flight: Option<InFlight>,
 }
 
@@ -146,6 +148,7 @@ impl RequestContext {
     pub fn begin(in_force: Arc<InForce>, metrics: &Metrics) -> Self {
         let presence = Presence {
             place: None,
+            counted: CountedRequest::default(),
             _in_flight: Some(InFlight::new(metrics.in_flight())),
         };
         Self::new(in_force, presence)
@@ -277,16 +280,12 @@ impl RequestContext {
         };
     }
 
-    /// Takes one of the places for requests that are with services. Without one, the request is
-    /// refused after all.
-    pub fn take_place(&mut self, places: &Places) {
-        if self.permit.is_none() {
-            return;
-        }
-        self.presence.place = places.take();
-        if self.presence.place.is_none() {
-            self.refuse(Rejection::from(Reason::Overloaded).retry_after(Duration::from_secs(1)));
-        }
+    /// Takes one of the places for requests that are with services, for a client that was counted.
+    pub fn take_place(&mut self, places: &Places, counted: CountedRequest) -> Result<(), Rejection> {
+        let place = places.take().ok_or(Reason::Overloaded)?;
+        self.presence.place = Some(place);
+        self.presence.counted = counted;
+        Ok(())
     }
 
     /// The policy and route of the request.

@@ -22,6 +22,11 @@ impl Places {
         Self { free, all }
     }
 
+    /// How many there are, free and taken.
+    pub const fn all(&self) -> usize {
+        self.all
+    }
+
     /// Takes one, if there is one.
     pub fn take(&self) -> Option<Place> {
         Arc::clone(&self.free).try_acquire_owned().ok()

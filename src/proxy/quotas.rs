@@ -141,9 +141,9 @@ impl Gateway {
     }
 
     /// Where a client calls from: the other end, or what trusted proxies say of their other end.
-    fn address(&self, session: &ServerSession) -> Option<IpAddr> {
+    pub(super) fn address(&self, session: &ServerSession) -> Option<IpAddr> {
         let peer = facts::peer_address(session)?;
-        let mut chain = chain(&session.req_header().headers).into_iter().rev();
+        let mut chain = chain(&session.req_header().headers);
         let mut address = peer;
         while self.trusts(address) {
             match chain.next() {
@@ -155,19 +155,17 @@ impl Gateway {
     }
 }
 
-/// The addresses of `x-forwarded-for`, the nearest last; `None` for what is none.
-fn chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    let values = headers.get_all(X_FORWARDED_FOR).iter();
-    let items = values.flat_map(|value| value.as_bytes().split(|&b| b == b','));
-    items
-        .map(|item| {
-            let text = std::str::from_utf8(item).ok()?.trim();
-            let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
-            let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
-            let address = text.parse().ok().or_else(with_port).or_else(in_brackets)?;
-            Some(address.to_canonical())
-        })
-        .collect()
+/// The addresses of `x-forwarded-for`, the nearest first; `None` for what is none.
+fn chain(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
+    let values = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let items = values.flat_map(|value| value.as_bytes().rsplit(|&b| b == b','));
+    items.map(|item| {
+        let text = std::str::from_utf8(item).ok()?.trim();
+        let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+        let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+        let address = text.parse().ok().or_else(with_port).or_else(in_brackets)?;
+        Some(address.to_canonical())
+    })
 }
 
 #[cfg(test)]
@@ -192,17 +190,16 @@ mod tests {
             ],
         );
         let found: Vec<_> = chain(&headers)
-            .into_iter()
             .map(|address| address.map(|address| address.to_string()))
             .collect();
         let want = [
-            Some("1.2.3.4"),
-            None,
-            Some("5.6.7.8"),
-            Some("2001:db8::1"),
+            Some("::1"),
+            Some("::1"),
             Some("1.1.1.1"),
-            Some("::1"),
-            Some("::1"),
+            Some("2001:db8::1"),
+            Some("5.6.7.8"),
+            None,
+            Some("1.2.3.4"),
         ];
         assert_eq!(found, want.map(|address| address.map(str::to_owned)));
     }

@@ -49,7 +49,7 @@ pub fn refuse(in_force: Arc<PolicyHandle>, access_log: bool) -> Refuse {
 fn head_rejection(status: u16) -> Rejection {
     match status {
         408 => Rejection::because(Reason::RequestTimeout, "the head took too long"),
-        503 => Rejection::because(Reason::Overloaded, "the listener has no room for the connection")
+        503 => Rejection::because(Reason::Overloaded, "there is no room for the connection")
             .retry_after(Duration::from_secs(1)),
         431 => Rejection::because(Reason::HeadersTooLarge, "the head is longer than the limit"),
         _ => Rejection::because(Reason::RequestMalformed, "the head is not HTTP"),

@@ -1,6 +1,7 @@
 //! Serves the requests of a connection, one after the other over HTTP/1 and side by side over HTTP/2:
 //! each is admitted, and then refused, exchanged with its service here, or left to the engine.
 
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -71,6 +72,11 @@ impl Requests {
             engine: Arc::new(engine),
             over: Notify::new(),
         }
+    }
+
+    /// Whether a peer forwards for others, and is believed.
+    pub(super) fn trusts(&self, peer: IpAddr) -> bool {
+        self.gateway.trusts(peer)
     }
 
     /// Serves the requests of an HTTP/1 connection. In between, only its guard is there: most

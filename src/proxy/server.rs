@@ -1,6 +1,7 @@
 //! Connections: each is guarded, counted, and served until it ends or the process does.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
 use super::connections::{OpenConnection, Slots};
+use super::facts::peer_of;
 use super::guard::{Guard, HeadLimits, Progress, Refuse};
 use super::requests::Requests;
 use super::turn_away::TurnAway;
@@ -86,6 +88,13 @@ impl Server {
             slots: Arc::new(slots),
             tls,
         }
+    }
+
+    /// The peer of a connection, if it is one client: a proxy that is trusted has many, and over a unix
+    /// socket nobody knows.
+    fn client(&self, stream: &Stream) -> Option<IpAddr> {
+        let peer = peer_of(stream)?;
+        (!self.edge.requests.trusts(peer)).then_some(peer)
     }
 
     /// Serves a connection until it ends, or has not sent anything when the process does.
@@ -165,7 +174,7 @@ enum Protocol {
 #[async_trait]
 impl ServerApp for Server {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let Some(open) = self.slots.take() else {
+        let Some(open) = self.slots.take(self.client(&stream)) else {
             // With TLS an answer would cost the handshake that there is no room for.
             if self.tls.is_none() {
                 self.edge.turn_away.answer(stream, &self.edge.refuse).await;

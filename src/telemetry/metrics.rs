@@ -35,6 +35,7 @@ pub struct Metrics {
     in_flight: IntGauge,
     connections: IntGauge,
     connections_refused: IntCounterVec,
+    client_limit_refused: [IntCounter; ClientLimit::ALL.len()],
     requests_limit: Gauge,
     connections_limit: GaugeVec,
     token_cache: [IntCounter; Lookup::ALL.len()],
@@ -75,6 +76,7 @@ impl Metrics {
                 "Connections for which a listener had no room.",
                 &["listener"],
             )?,
+            client_limit_refused: client_limit_refused(&registry)?,
             requests_limit: register(
                 &registry,
                 Gauge::new(
@@ -172,6 +174,17 @@ impl Metrics {
         self.connections_refused.with_label_values(&[listener])
     }
 
+    /// The connections and requests that were refused because their client had its share.
+    pub fn client_limit_refused(&self, limit: ClientLimit) -> IntCounter {
+        let [connection, address, caller] = &self.client_limit_refused;
+        let counter = match limit {
+            ClientLimit::Connection => connection,
+            ClientLimit::Address => address,
+            ClientLimit::Caller => caller,
+        };
+        counter.clone()
+    }
+
     /// Notes how many requests may be with services at a time.
     pub fn requests_limit(&self, most: usize) {
         self.requests_limit.set(number(most));
@@ -238,6 +251,29 @@ impl Metrics {
     pub fn certificates_end(&self, listener: &str, ends: CertificateEnds) {
         self.certificates.end(listener, ends);
     }
+}
+
+/// What is limited for each client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClientLimit {
+    /// The connections of an address.
+    Connection,
+    /// The requests of an address.
+    Address,
+    /// The requests of a caller.
+    Caller,
+}
+
+impl ClientLimit {
+    const ALL: [&'static str; 3] = ["connection", "address", "caller"];
+}
+
+/// One counter for each limit, there from the start.
+fn client_limit_refused(registry: &Registry) -> Result<[IntCounter; ClientLimit::ALL.len()], prometheus::Error> {
+    let help = "Connections and requests that were refused because their client had as many as it may have.";
+    let options = Opts::new("sidegate_client_limit_refused_total", help);
+    let refused = register(registry, IntCounterVec::new(options, &["kind"])?)?;
+    Ok(ClientLimit::ALL.map(|kind| refused.with_label_values(&[kind])))
 }
 
 /// One counter for each result.

@@ -19,8 +19,11 @@ prefix: /w
 routes: [{ path: /open/*, auth: public }, { path: /*, auth: jwt }]
 ";
 
+/// The tests are a proxy in front, whose connections are those of many clients.
+const PROXY: &str = "trusted_proxies: [127.0.0.1]";
+
 fn gateway(limits: &str) -> Gateway {
-    let limits = format!("limits: {{ {limits} }}");
+    let limits = format!("limits: {{ {limits} }}\n{PROXY}");
     Setup::new().config(&limits).tls().policy("wallet", POLICY).start()
 }
 
@@ -132,7 +135,7 @@ fn a_listener_can_have_its_own_number_and_counts_before_the_handshake() {
     connections: 4
     tls: { certificate: $folder/server.crt, key: $folder/server.key }
 ";
-    let gateway = Setup::new().config("limits: { connections: 2, header_timeout: 60s }");
+    let gateway = Setup::new().config(&format!("limits: {{ connections: 2, header_timeout: 60s }}\n{PROXY}"));
     let gateway = gateway.tls_with(listeners).policy("wallet", POLICY).start();
     let _silent = silent(gateway.tls_port, 4);
     eventually("they are counted", || open(&gateway) == Some(4.0));
@@ -161,7 +164,11 @@ fn a_handshake_and_a_preface_take_no_longer_than_a_head() {
 
 #[test]
 fn there_are_no_more_connections_than_file_descriptors_for_them() {
-    let gateway = Setup::new().descriptors(458).policy("wallet", POLICY).start();
+    let gateway = Setup::new()
+        .config(PROXY)
+        .descriptors(458)
+        .policy("wallet", POLICY)
+        .start();
     assert!(gateway.log_text().contains("the limit on file descriptors is too low"));
     let mut kept = kept(&gateway, 37);
     gateway.refused(&get(), 503, "overloaded");
@@ -228,7 +235,7 @@ fn as_many_requests_are_with_the_service_as_may_be() {
         }
         Reply::ok("{}")
     });
-    let setup = Setup::in_front_of(upstream).config("limits: { requests: 3 }");
+    let setup = Setup::in_front_of(upstream).config("limits: { requests: 3, client_requests: 3 }");
     let gateway = setup.policy("wallet", POLICY).start();
     let mut frames = Frames::open(gateway.port, &[]);
     frames.flood(3, |n| head(nth(n), END_STREAM, "GET", "/w/open/held"));

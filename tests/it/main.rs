@@ -22,6 +22,7 @@ mod cli_check_keys;
 mod cli_explain;
 mod cli_run;
 mod client_chains;
+mod client_limits;
 mod compose_init;
 mod connections;
 mod control_socket;

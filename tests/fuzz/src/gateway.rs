@@ -8,6 +8,7 @@ use pingora::apps::ServerApp as _;
 use sidegate::app;
 use sidegate::config::{Overrides, ServerConfig};
 use sidegate::policy::PolicySet;
+use sidegate::proxy::client_limit::{ClientConnections, ClientCounts};
 use sidegate::proxy::connections::{Connections, Slots};
 use sidegate::proxy::in_force::PolicyHandle;
 use sidegate::proxy::places::Places;
@@ -76,10 +77,12 @@ impl Gateway {
             config.log.access = false;
             let limits = config.limits;
             let connections = Arc::new(Connections::new(&metrics));
-            let slots = Slots::new("fuzz", limits.connections, &connections, &metrics);
+            let clients = Arc::<ClientCounts>::default();
+            let of_client = ClientConnections::new(limits.connections, &clients, &metrics);
+            let slots = Slots::new("fuzz", (limits.connections, of_client), &connections, &metrics);
             let in_force = PolicyHandle::new(Arc::clone(&policies), &metrics).await.unwrap();
             let store = Store::memory(&metrics);
-            let edge = app::edge(&config, (&in_force, &store), &metrics, &Places::new(limits.requests));
+            let edge = app::edge(&config, (&in_force, &store), &metrics, (&Places::new(limits.requests), &clients));
             (upstream, policies, Arc::new(Server::new(edge, slots, None)))
         });
         let (stop, stopping) = watch::channel(false);

@@ -2,17 +2,19 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Ipv4Addr, Shutdown, TcpStream},
     os::unix::net::UnixStream,
     path::Path,
     sync::Arc,
 };
 
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned, pki_types::ServerName};
+use tokio::net::TcpSocket;
 
 use super::{
     Answer, PATIENCE, Request,
     message::{parse_head, read_chunked, read_until, values},
+    runtime,
 };
 
 /// Bytes in both directions.
@@ -23,6 +25,33 @@ impl<T: Read + Write + Send> Stream for T {}
 pub(crate) struct Wire {
     stream: Box<dyn Stream>,
     socket: Option<TcpStream>,
+}
+
+/// How a client connects that is not like others.
+#[derive(Default)]
+pub(crate) struct SocketOptions {
+    /// The address of this machine that it connects from.
+    pub(crate) from: Option<Ipv4Addr>,
+    /// The bytes that it takes without anybody reading them.
+    pub(crate) receive_buffer: Option<u32>,
+}
+
+impl SocketOptions {
+    pub(crate) fn connect(&self, port: u16) -> TcpStream {
+        let socket = runtime().block_on(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            if let Some(bytes) = self.receive_buffer {
+                socket.set_recv_buffer_size(bytes).unwrap();
+            }
+            if let Some(from) = self.from {
+                socket.bind((from, 0).into()).unwrap();
+            }
+            socket.connect((Ipv4Addr::LOCALHOST, port).into()).await.unwrap()
+        });
+        let socket = socket.into_std().unwrap();
+        socket.set_nonblocking(false).unwrap();
+        prepared(socket)
+    }
 }
 
 /// What a client knows after a handshake.
@@ -65,9 +94,17 @@ impl Wire {
         Self::tls_to(port, config, "localhost").map(|(wire, _)| wire)
     }
 
+    /// As [`Self::tls`], over a connection that is there.
+    pub(crate) fn tls_over(socket: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
+        Self::handshake(socket, config, "localhost").map(|(wire, _)| wire)
+    }
+
     /// As [`Self::tls`], for a server of this name; with what came of the handshake.
     pub(crate) fn tls_to(port: u16, config: Arc<ClientConfig>, name: &str) -> io::Result<(Self, Handshake)> {
-        let socket = open(port);
+        Self::handshake(open(port), config, name)
+    }
+
+    fn handshake(socket: TcpStream, config: Arc<ClientConfig>, name: &str) -> io::Result<(Self, Handshake)> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         let mut transport = socket.try_clone()?;
