@@ -106,7 +106,8 @@ impl Gateway {
             session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
         }
         session.set_read_timeout(Some(self.limits.body_timeout));
-        if !session.is_subrequest() {
+        if session.is_http2() {
+            // For the window of the stream: the guard of the connection bounds all else.
             session.set_write_timeout(Some(self.limits.idle_timeout));
         }
         // A client that closes its sending half still wants its answer; not so with WebSocket.

@@ -112,9 +112,11 @@ document! {
         /// The most requests of one client that are with services at a time, by address and by caller.
         /// Default: three quarters of `requests`.
         client_requests: Option<Placed<u32>>,
-        /// The fewest bytes a second of a body, once `body_timeout` is over; 0 for any. Default 500.
+        /// The fewest bytes a second of a body, once `body_timeout` is over, and of what a client is sent,
+        /// once it was waited for as long as `idle_timeout`; 0 for any. Default 500.
         body_rate: Option<Size>,
-        /// How long a connection may be idle between requests. Default 60s.
+        /// How long a connection may be idle between requests, and how long a client is waited for to
+        /// read what it is sent. Default 60s.
         idle_timeout: Option<Timeout>,
     }
 

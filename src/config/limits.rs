@@ -24,7 +24,7 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long the body of a request may pause.
     pub body_timeout: Duration,
-    /// How long a connection may be idle between requests.
+    /// How long a connection may be idle between requests, and a client may not read.
     pub idle_timeout: Duration,
     /// The most connections of a listener.
     pub connections: usize,
@@ -36,7 +36,7 @@ pub struct Limits {
     pub client_connections: Option<usize>,
     /// The most requests of one client that are with services, if that is written.
     pub client_requests: Option<usize>,
-    /// The fewest bytes a second of a body, after the time that it may pause.
+    /// The fewest bytes a second of a body, after the time that it may pause, and of what a client reads.
     pub body_rate: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Stands between the transport and the HTTP engine, and gives what the engine lacks: a bound on
 //! the head of a request in bytes and in total time, a look for the HTTP/2 preface that cannot
-//! hang, heads and chunks that only a strict reader would take, and our own body in place of the
-//! engine's empty 400.
+//! hang, heads and chunks that only a strict reader would take, our own body in place of the
+//! engine's empty 400, and a deadline for every byte that a client is sent.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -24,11 +24,14 @@ mod head;
 mod idle;
 mod refusal;
 mod transport;
+mod write_deadline;
 
 use chunks::{Chunks, Malformed};
 use head::Head;
 use refusal::engine_refusal;
+use write_deadline::WriteDeadline;
 
+use super::pace::PaceLimits;
 use super::patience::Patience;
 
 /// RFC 9113, 3.4.
@@ -46,13 +49,15 @@ const APPLICATION: u8 = 2;
 /// HTTP/2 frames.
 const FRAMES: u8 = 3;
 
-/// What a head may cost.
+/// What a connection may cost.
 #[derive(Debug, Clone, Copy)]
-pub struct HeadLimits {
-    /// Its bytes.
-    pub bytes: usize,
-    /// From its first byte to its last; also from a connection's start to its first byte.
-    pub time: Duration,
+pub struct GuardLimits {
+    /// The bytes of a head.
+    pub head_bytes: usize,
+    /// From the first byte of a head to its last; also from a connection's start to its first byte.
+    pub head_time: Duration,
+    /// How slowly a client may read what it is sent.
+    pub reading: PaceLimits,
 }
 
 /// How far clients have come, for whoever wants to end.
@@ -85,7 +90,9 @@ pub struct Guard {
     deadline: Option<Pin<Box<Sleep>>>,
     /// Ends the wait for a next request.
     idle: Patience,
-    limits: HeadLimits,
+    /// Ends the wait for a client that does not read.
+    write_deadline: WriteDeadline,
+    limits: GuardLimits,
     refuse: Refuse,
     progress: Progress,
     answer: Option<Bytes>,
@@ -106,7 +113,7 @@ impl fmt::Debug for Guard {
 
 impl Guard {
     /// Guards a transport.
-    pub fn new(inner: Stream, limits: HeadLimits, refuse: Refuse, progress: Progress) -> Self {
+    pub fn new(inner: Stream, limits: GuardLimits, refuse: Refuse, progress: Progress) -> Self {
         Self {
             inner,
             peeked: BytesMut::new(),
@@ -118,6 +125,7 @@ impl Guard {
             malformed_body: AtomicBool::new(false),
             deadline: None,
             idle: Patience::default(),
+            write_deadline: WriteDeadline::default(),
             limits,
             refuse,
             progress,
@@ -203,7 +211,7 @@ impl Guard {
     }
 
     fn poll_read_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let room = self.limits.bytes.saturating_sub(self.head.len());
+        let room = self.limits.head_bytes.saturating_sub(self.head.len());
         if room == 0 || buf.remaining() == 0 {
             return self.poll_refuse(431, cx).map(Ok);
         }
@@ -275,7 +283,7 @@ impl Guard {
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let time = self.limits.time;
+        let time = self.limits.head_time;
         let deadline = self
             .deadline
             .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + time)));
@@ -325,15 +333,16 @@ impl AsyncWrite for Guard {
             };
             return guard.poll_refuse(status, cx).map(|()| Ok(buf.len()));
         }
-        Pin::new(&mut guard.inner).poll_write(cx, buf)
+        guard.poll_write_inner(cx, |inner, cx| inner.poll_write(cx, buf))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let flush = self.poll_write_inner(cx, |inner, cx| inner.poll_flush(cx).map_ok(|()| 0));
+        flush.map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        self.poll_shutdown_inner(cx)
     }
 
     fn poll_write_vectored(
@@ -342,7 +351,7 @@ impl AsyncWrite for Guard {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if matches!(*self.phase.get_mut(), APPLICATION | FRAMES) && !self.closed {
-            return Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+            return self.poll_write_inner(cx, |inner, cx| inner.poll_write_vectored(cx, bufs));
         }
         let first = bufs.iter().find(|buf| !buf.is_empty());
         self.poll_write(cx, first.map_or(&[], |buf| buf))
@@ -370,8 +379,8 @@ impl Peek for Guard {
 #[async_trait]
 impl Shutdown for Guard {
     async fn shutdown(&mut self) {
-        self.inner.shutdown().await;
-        if *self.lingers.get_mut() && !self.closed {
+        let shutdown = poll_fn(|cx| self.poll_shutdown_inner(cx)).await;
+        if shutdown.is_ok() && *self.lingers.get_mut() && !self.closed {
             poll_fn(|cx| self.poll_linger(cx)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The pace of a request's body: bytes that trickle in, each just before the engine loses its
+//! The pace of a request's body, and of a client that reads: bytes that trickle in, each just before the engine loses its
 //! patience, would keep a request for ever. Knows no clock.
 
 use std::time::{Duration, Instant};

@@ -18,7 +18,8 @@ use tokio::time::timeout;
 
 use super::connections::{OpenConnection, Slots};
 use super::facts::peer_of;
-use super::guard::{Guard, HeadLimits, Progress, Refuse};
+use super::guard::{Guard, GuardLimits, Progress, Refuse};
+use super::pace::PaceLimits;
 use super::requests::Requests;
 use super::turn_away::TurnAway;
 use crate::config::Limits;
@@ -33,7 +34,7 @@ const IDLE_NOTICE: Duration = Duration::from_secs(1);
 /// What the listeners share.
 pub struct Edge {
     requests: Arc<Requests>,
-    limits: HeadLimits,
+    limits: GuardLimits,
     refuse: Refuse,
     /// The heads that have begun to come and are not complete.
     heads: Arc<AtomicUsize>,
@@ -49,13 +50,17 @@ impl std::fmt::Debug for Edge {
 }
 
 impl Edge {
-    /// Serves requests, whose heads may cost so much.
+    /// Serves requests on connections that may cost so much.
     pub fn new(requests: Requests, limits: &Limits, refuse: Refuse) -> Self {
         Self {
             requests: Arc::new(requests),
-            limits: HeadLimits {
-                bytes: limits.header_bytes,
-                time: limits.header_timeout,
+            limits: GuardLimits {
+                head_bytes: limits.header_bytes,
+                head_time: limits.header_timeout,
+                reading: PaceLimits {
+                    patience: limits.idle_timeout,
+                    rate: limits.body_rate,
+                },
             },
             refuse,
             heads: Arc::default(),
@@ -150,7 +155,7 @@ impl Server {
         };
         let transport = stream.into_any().downcast::<Transport>().ok()?;
         let acceptor = tls.acceptor();
-        match timeout(self.edge.limits.time, acceptor.tls_handshake(*transport)).await {
+        match timeout(self.edge.limits.head_time, acceptor.tls_handshake(*transport)).await {
             Ok(Ok(stream)) => Some(Box::new(stream)),
             Ok(Err(error)) => {
                 tracing::info!(%error, "a TLS handshake failed");
@@ -196,7 +201,7 @@ impl ServerApp for Server {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let _ = timeout(self.edge.limits.time, complete).await;
+        let _ = timeout(self.edge.limits.head_time, complete).await;
         self.edge.requests.http_cleanup().await;
     }
 }

@@ -83,6 +83,7 @@ mod store_revocations;
 mod systemd;
 mod tenant;
 mod tls_reload;
+mod unread_responses;
 mod unreadable_files;
 mod upstream_failures;
 mod upstream_pool;

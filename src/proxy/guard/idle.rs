@@ -22,7 +22,7 @@ impl Guard {
     /// Whether the client begins as HTTP/2 does (RFC 9113, 3.4). Reads as long as the bytes match,
     /// within the time for a head.
     pub async fn begins_with_preface(&mut self) -> io::Result<bool> {
-        let deadline = Instant::now() + self.limits.time;
+        let deadline = Instant::now() + self.limits.head_time;
         loop {
             let length = self.peeked.len().min(PREFACE.len());
             if self.peeked.get(..length) != PREFACE.get(..length) {

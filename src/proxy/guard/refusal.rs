@@ -1,10 +1,11 @@
 //! Answers in place of the engine, and what is still read after an answer that ended its connection.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep;
 
@@ -18,22 +19,31 @@ const LINGER_BYTES: usize = 1024 * 1024;
 impl Guard {
     /// Writes our own answer; after it the connection is at its end both ways.
     pub(super) fn poll_refuse(&mut self, status: u16, cx: &mut Context<'_>) -> Poll<()> {
-        let (refuse, head, inner) = (&self.refuse, &self.head, &self.inner);
-        let answer = self
-            .answer
-            .get_or_insert_with(|| refuse(status, head.kept(), peer_of(inner)));
-        while answer.has_remaining() {
-            match ready!(Pin::new(&mut self.inner).poll_write(cx, answer)) {
-                Ok(written) if written > 0 => answer.advance(written),
-                _ => break,
-            }
+        let mut answer = match self.answer.take() {
+            Some(answer) => answer,
+            None => (self.refuse)(status, self.head.kept(), peer_of(&self.inner)),
+        };
+        let written = self.poll_answer(&mut answer, cx);
+        self.answer = Some(answer);
+        if ready!(written).is_ok() {
+            ready!(self.poll_linger(cx));
         }
-        if self.lingering.is_none() {
-            let _ = ready!(Pin::new(&mut self.inner).poll_shutdown(cx));
-        }
-        ready!(self.poll_linger(cx));
         self.closed = true;
         Poll::Ready(())
+    }
+
+    /// Writes what is left of an answer, and says that nothing follows.
+    fn poll_answer(&mut self, answer: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while answer.has_remaining() {
+            match ready!(self.poll_write_inner(cx, |inner, cx| inner.poll_write(cx, answer)))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => answer.advance(written),
+            }
+        }
+        match self.lingering {
+            Some(_) => Poll::Ready(Ok(())),
+            None => self.poll_shutdown_inner(cx),
+        }
     }
 
     /// RFC 9112, 9.6: closing with bytes unread would reset the connection, and the client might
