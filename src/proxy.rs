@@ -320,7 +320,7 @@ impl Gateway {
                 Reason::RequestMalformed,
                 "the chunks of the body are malformed",
             )),
-            false => failure_of(error).map(|failure| blame_client(session, failure)),
+            false => failure_of(error).map(|failure| blame_client(session, error, failure)),
         };
         let code = failure.as_ref().map_or(0, |failure| failure.reason().status());
         tracing::debug!(%error, code, "request failed");

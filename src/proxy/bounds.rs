@@ -1,11 +1,13 @@
 //! What a request may cost, as far as the guard of its connection does not see to it.
 
+use bytes::Bytes;
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType, Result};
 
 use super::Gateway;
 use super::context::RequestContext;
 use super::facts::{self, Target};
+use super::patience::Patience;
 use crate::rejection::{Reason, Rejection};
 
 impl Gateway {
@@ -17,6 +19,14 @@ impl Gateway {
             Some(cause) => Some(Rejection::because(Reason::RequestMalformed, cause)),
             None => Some(over.into()),
         }
+    }
+
+    /// Reads the next part of a body, which may pause for a time: the engine times that over HTTP/1
+    /// only.
+    pub(super) async fn body_part(&self, session: &mut ServerSession, pause: &mut Patience) -> Result<Option<Bytes>> {
+        let read = pause.within(self.limits.body_timeout, session.read_request_body());
+        let paused = || Error::e_explain(ErrorType::ReadTimedout, "the body pauses");
+        read.await.unwrap_or_else(paused).map_err(Error::into_down)
     }
 
     /// Counts a part of a body, and refuses one too much or, where that matters, too late.

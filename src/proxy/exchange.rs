@@ -15,6 +15,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::context::RequestContext;
+use super::patience::Patience;
 use super::{Gateway, answer};
 
 mod connection;
@@ -70,6 +71,8 @@ struct Exchange<'e> {
     address: SocketAddr,
     /// Why the service took no more of the body.
     unsent: Option<Box<Error>>,
+    /// Ends a pause of the body.
+    pause: Patience,
 }
 
 impl Gateway {
@@ -87,6 +90,7 @@ impl Gateway {
             plain,
             address,
             unsent: None,
+            pause: Patience::default(),
         };
         exchange.run().await
     }
@@ -158,13 +162,12 @@ impl Exchange<'_> {
         while body == Body::Coming || !answered {
             tokio::select! {
                 biased;
-                task = service.next(), if !answered => match task {
+                task = service.next(body != Body::Coming), if !answered => match task {
                     Ok(task) => answered = self.answer(task).await?,
                     Err(error) => return Err(self.unsent.take().unwrap_or(error)),
                 },
-                // Once the body is there, this looks whether the client is.
-                part = self.session.read_body_or_idle(body == Body::Sent), if body != Body::Unwanted => {
-                    let part = part.map_err(Error::into_down)?;
+                part = self.next_part(body), if body != Body::Unwanted => {
+                    let part = part?;
                     let ends = part.is_none() || self.session.is_body_done();
                     body = self.send(service, part, ends).await?;
                 }
@@ -172,6 +175,14 @@ impl Exchange<'_> {
         }
         self.session.finish_body().await.map_err(Error::into_down)?;
         Ok(body)
+    }
+
+    /// The next part of the body. Once the body is there, this looks whether the client is.
+    async fn next_part(&mut self, body: Body) -> Result<Option<Bytes>> {
+        match body {
+            Body::Coming => self.gateway.body_part(self.session, &mut self.pause).await,
+            _ => self.session.read_body_or_idle(true).await.map_err(Error::into_down),
+        }
     }
 
     /// Sends a part of the body. A service that takes no more of it may still have an answer.

@@ -3,6 +3,7 @@
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
 
+use super::patience::at_once;
 use crate::rejection::{Reason, Rejection};
 
 /// What an error of the engine means to the client. `None`: the client is gone, or ended its stream.
@@ -30,13 +31,15 @@ pub(super) fn failure_of(error: &Error) -> Option<Rejection> {
     Some(Rejection::because(reason, error.etype().as_str().to_owned()))
 }
 
-/// Over HTTP/2 the engine does not time the body, so the service's silence is the first sign of a
-/// client that stopped sending.
-pub(super) fn blame_client(session: &mut ServerSession, rejection: Rejection) -> Rejection {
-    let http2 = session.is_http2();
-    let stalled = rejection.reason() == Reason::UpstreamTimeout && http2;
-    match stalled && !session.is_body_done() {
-        true => Rejection::because(Reason::RequestTimeout, "the body did not arrive in time"),
-        false => rejection,
+/// A service says nothing as long as it waits for the rest of a body. Where the client does not send
+/// that, the client is late and not the service; where it does, the service does not read.
+pub(super) fn blame_client(session: &mut ServerSession, error: &Error, rejection: Rejection) -> Rejection {
+    let service_is_silent = (error.esource(), error.etype()) == (&ErrorSource::Upstream, &ErrorType::ReadTimedout);
+    if !service_is_silent || session.was_upgraded() || session.is_body_done() {
+        return rejection;
+    }
+    match at_once(session.read_request_body()) {
+        Some(Ok(Some(_))) => rejection,
+        _ => Rejection::because(Reason::RequestTimeout, "the body did not arrive in time"),
     }
 }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderName, HeaderValue};
+use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
-use pingora::{Error, Result};
 
 use super::context::RequestContext;
 use super::error_response::REQUEST_ID;
+use super::patience::Patience;
 use super::{Gateway, answer, facts};
 use crate::caller;
 use crate::fingerprint::Fingerprint;
@@ -192,8 +193,9 @@ impl Gateway {
     /// The next part of the body, within the limits.
     async fn read_body(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Option<Bytes>> {
         ctx.moved(&self.limits);
-        let part = session.as_downstream_mut().read_request_body().await;
-        let part = part.map_err(Error::into_down)?;
+        let part = self
+            .body_part(session.as_downstream_mut(), &mut Patience::default())
+            .await?;
         if let Some(part) = &part {
             self.check_body(part.len(), true, ctx)?;
         }

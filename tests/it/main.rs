@@ -75,6 +75,7 @@ mod shipped_policies;
 mod shutdown;
 mod slow_clients;
 mod sni;
+mod stalled_uploads;
 mod statements;
 mod store;
 mod store_config;

@@ -126,28 +126,6 @@ fn a_body_that_is_slow_but_moves_arrives() {
 }
 
 #[test]
-fn an_upload_over_http2_that_stops_ends_with_the_patience_for_the_service() {
-    let setup = Setup::new();
-    let url = setup.upstream_url().to_owned();
-    let policy = format!(
-        "version: 1\nservice: x\nprefix: /w\nupstream: {{ url: '{url}', timeout: 1s }}\nroutes: [{{ path: /open/*, auth: public }}]\n"
-    );
-    let gateway = setup.policy("wallet", &policy).start();
-    let mut frames = Frames::open(gateway.port, &[]);
-    frames.send(&head(1, NO_FLAGS, "POST", "/w/open/x"));
-    frames.send(&frame(DATA, NO_FLAGS, 1, b"x"));
-    assert!(
-        frames
-            .until(|frame| frame.stream == 1 && frame.kind == HEADERS)
-            .is_some()
-    );
-    assert_eq!(
-        gateway.metric("sidegate_requests_total", &[("status", "408")]),
-        Some(1.0)
-    );
-}
-
-#[test]
 fn a_response_that_nobody_reads_is_given_up_and_not_kept_in_memory() {
     let gateway = gateway("idle_timeout: 500ms");
     gateway.allowed(&get());

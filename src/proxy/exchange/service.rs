@@ -78,10 +78,14 @@ impl Service {
         in_time(written, ErrorType::WriteTimedout)
     }
 
-    /// Reads the next part of the answer. What was read is not lost if this is dropped.
-    pub(super) async fn next(&mut self) -> Result<HttpTask> {
+    /// Reads the next part of the answer. What was read is not lost if this is dropped. The time that
+    /// the service takes counts once it has the whole request: before, it may be waiting for more.
+    pub(super) async fn next(&mut self, counts: bool) -> Result<HttpTask> {
         let read = next(&mut self.session);
-        let read = self.patience.within(self.timeout, read).await;
+        let read = match counts {
+            true => self.patience.within(self.timeout, read).await,
+            false => Some(read.await),
+        };
         in_time(read, ErrorType::ReadTimedout)
     }
 }
