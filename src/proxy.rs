@@ -120,7 +120,7 @@ impl Gateway {
     async fn admit(&self, session: &ServerSession, ctx: &mut RequestContext) {
         let target = Target::of(session);
         let headers = &session.req_header().headers;
-        ctx.ids = RequestIds::of(headers);
+        ctx.ids = RequestIds::of(headers, self.hop(session).trusted);
         ctx.target = target.clone();
         ctx.grpc = grpc_type(headers).cloned();
         if let Some(rejection) = self.check_head(session, &target) {

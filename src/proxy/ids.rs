@@ -11,6 +11,12 @@ const NEW: HeaderValue = HeaderValue::from_static("(new)");
 /// Where the trace stands in a `traceparent`.
 const TRACE: std::ops::Range<usize> = 3..35;
 
+/// Where its flags begin.
+const FLAGS: usize = 53;
+
+/// The flag of a trace id that was made at random.
+const RANDOM: u32 = 2;
+
 /// The ids of one request, as header values; empty until its header is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestIds {
@@ -31,14 +37,15 @@ impl Default for RequestIds {
 }
 
 impl RequestIds {
-    /// Takes over the ids of a request's header, or makes new ones.
-    pub fn of(headers: &HeaderMap) -> Self {
-        Self::given_or(headers, new_request_id, new_traceparent)
+    /// Takes over the ids of a request's header, or makes new ones. Only a trusted peer says whether a
+    /// trace is sampled.
+    pub fn of(headers: &HeaderMap, trusted: bool) -> Self {
+        Self::given_or(headers, trusted, new_request_id, new_traceparent)
     }
 
     /// The ids of a request's header, and `(new)` for those that would be made.
-    pub fn shown(headers: &HeaderMap) -> Self {
-        Self::given_or(headers, || NEW, || NEW)
+    pub fn shown(headers: &HeaderMap, trusted: bool) -> Self {
+        Self::given_or(headers, trusted, || NEW, || NEW)
     }
 
     /// New ids, for a request whose header could not be read.
@@ -52,11 +59,13 @@ impl RequestIds {
 
     fn given_or(
         headers: &HeaderMap,
+        trusted: bool,
         request: impl FnOnce() -> HeaderValue,
         traceparent: impl FnOnce() -> HeaderValue,
     ) -> Self {
         let given = only(headers, "x-request-id", |id| hyphenated_uuid(id).is_some());
         let trace = only(headers, "traceparent", |text| trace_id(text).is_some());
+        let trace = trace.map(|given| if trusted { given } else { unsampled(given) });
         Self {
             request: given.unwrap_or_else(request),
             trace_begins: trace.is_none(),
@@ -91,8 +100,24 @@ fn new_request_id() -> HeaderValue {
     value(Uuid::new_v4().hyphenated().encode_lower(&mut text))
 }
 
+/// The same trace without the flag that has it recorded, which costs whoever records. Of the other
+/// flags, the one that is known stays (Trace Context Level 2, 3.2.2.5): how the id was made.
+fn unsampled(given: HeaderValue) -> HeaderValue {
+    let bytes = given.as_bytes();
+    let (Some(start), Some(last)) = (bytes.get(..FLAGS), bytes.last()) else {
+        return given;
+    };
+    let is_random = char::from(*last).to_digit(16).is_some_and(|flags| flags & RANDOM != 0);
+    let flags: &[u8] = if is_random { b"02" } else { b"00" };
+    if bytes.get(FLAGS..) == Some(flags) {
+        return given;
+    }
+    HeaderValue::from_bytes(&[start, flags].concat()).unwrap_or(NEW)
+}
+
+/// A new trace. Nothing here records it, so it is not sampled.
 fn new_traceparent() -> HeaderValue {
-    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-01";
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
     let mut hex = [0; 32];
     Uuid::new_v4().simple().encode_lower(&mut hex);
     put(&mut text, TRACE.start, &hex);
@@ -149,14 +174,62 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("traceparent", text.parse().unwrap());
-            let ids = RequestIds::of(&headers);
+            let ids = RequestIds::of(&headers, true);
             assert_eq!(ids.traceparent() == text, want, "{text}");
             assert_eq!(ids.trace_begins, !want, "{text}");
             let traceparent = ids.traceparent();
             assert_eq!(trace_id(traceparent.to_str().unwrap()), Some(ids.trace_id()));
-            let shown = RequestIds::shown(&headers);
+            let shown = RequestIds::shown(&headers, true);
             assert_eq!(shown.trace_id() == "(new)", !want, "{text}");
         }
+    }
+
+    #[test]
+    fn trace_that_begins_here_is_not_sampled() {
+        for ids in [RequestIds::new(), RequestIds::of(&HeaderMap::new(), true)] {
+            let traceparent = ids.traceparent();
+            assert!(traceparent.to_str().unwrap().ends_with("-00"), "{traceparent:?}");
+        }
+    }
+
+    #[test]
+    fn flags_of_a_trace_are_kept_from_trusted_peers_only() {
+        let start = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-";
+        for (flags, untrusted) in [
+            ("00", "00"),
+            ("01", "00"),
+            ("02", "02"),
+            ("03", "02"),
+            ("05", "00"),
+            ("fd", "00"),
+            ("ff", "02"),
+        ] {
+            let given = format!("{start}{flags}");
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", given.parse().unwrap());
+            for (trusted, want) in [(true, flags), (false, untrusted)] {
+                let ids = RequestIds::of(&headers, trusted);
+                assert_eq!(ids.traceparent(), format!("{start}{want}"), "{flags} {trusted}");
+                assert!(!ids.trace_begins, "{flags}");
+                assert_eq!(
+                    ids,
+                    RequestIds {
+                        request: ids.request.clone(),
+                        ..RequestIds::shown(&headers, trusted)
+                    }
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn two_traces_are_none() {
+        let one = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let mut headers = HeaderMap::new();
+        headers.append("traceparent", one.parse().unwrap());
+        headers.append("traceparent", one.parse().unwrap());
+        let ids = RequestIds::of(&headers, true);
+        assert!(ids.trace_begins && ids.traceparent() != one);
     }
 
     #[test]
@@ -168,10 +241,14 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("x-request-id", text.parse().unwrap());
-            assert_eq!(RequestIds::of(&headers).request_id() == text, want, "{text}");
-            assert_eq!(RequestIds::shown(&headers).request_id() == "(new)", !want, "{text}");
+            assert_eq!(RequestIds::of(&headers, true).request_id() == text, want, "{text}");
+            assert_eq!(
+                RequestIds::shown(&headers, true).request_id() == "(new)",
+                !want,
+                "{text}"
+            );
             headers.append("x-request-id", text.parse().unwrap());
-            assert_ne!(RequestIds::of(&headers).request_id(), text);
+            assert_ne!(RequestIds::of(&headers, true).request_id(), text);
         }
         let (one, other) = (RequestIds::new(), RequestIds::new());
         assert_ne!(one.request_id(), other.request_id());

@@ -66,10 +66,8 @@ fn a_trace_is_kept_or_begun() {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let given = format!("00-{trace}-00f067aa0ba902b7-01");
     let seen = gateway.allowed(&get().header("traceparent", &given).header("tracestate", "a=1"));
-    let [kept] = seen.values("traceparent")[..] else {
-        panic!("one traceparent: {seen:?}")
-    };
-    assert!(is_traceparent(kept) && kept.contains(trace), "{kept}");
+    // Whoever records traces decides which, and not the client.
+    assert_eq!(seen.values("traceparent"), [format!("00-{trace}-00f067aa0ba902b7-00")]);
     assert_eq!(seen.values("tracestate"), ["a=1"]);
     for bad in [
         "",
@@ -79,14 +77,47 @@ fn a_trace_is_kept_or_begun() {
         "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
         "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
     ] {
-        let seen = gateway.allowed(&get().header("traceparent", bad));
-        let [begun] = seen.values("traceparent")[..] else {
-            panic!("one traceparent: {seen:?}")
-        };
-        assert!(is_traceparent(begun) && begun != bad, "{bad:?} became {begun:?}");
+        assert_begun(&gateway, get().header("traceparent", bad), bad);
     }
-    let seen = gateway.allowed(&get());
-    assert!(is_traceparent(seen.values("traceparent")[0]));
+    assert_begun(
+        &gateway,
+        get().header("traceparent", &given).header("traceparent", &given),
+        trace,
+    );
+    assert_begun(&gateway, get().header("trace_parent", &given), trace);
+    assert_begun(&gateway, get(), trace);
+}
+
+/// The service gets one new trace, which is not sampled, and no state of another one.
+fn assert_begun(gateway: &Gateway, request: Request, given: &str) {
+    let seen = gateway.allowed(&request.header("tracestate", "a=1"));
+    let [begun] = seen.values("traceparent")[..] else {
+        panic!("one traceparent: {seen:?}")
+    };
+    assert!(
+        is_traceparent(begun) && begun.ends_with("-00"),
+        "{given:?} became {begun:?}"
+    );
+    assert!(given.is_empty() || !begun.contains(given), "{given:?} became {begun:?}");
+    assert_eq!(seen.values("tracestate"), [""; 0], "{given:?}");
+}
+
+#[test]
+fn trace_is_recorded_where_a_trusted_proxy_says_so() {
+    let trusting = |proxies: &str| {
+        let config = format!("trusted_proxies: [{proxies}]");
+        Setup::new().config(&config).policy("wallet", POLICY).start()
+    };
+    let start = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
+    for (gateway, kept) in [(trusting("127.0.0.0/8"), true), (trusting("10.0.0.0/8"), false)] {
+        for (flags, cleared) in [("01", "00"), ("00", "00"), ("03", "02"), ("ff", "02")] {
+            let given = format!("{start}-{flags}");
+            let seen = gateway.allowed(&get().header("traceparent", &given).header("tracestate", "a=1"));
+            let want = format!("{start}-{}", if kept { flags } else { cleared });
+            assert_eq!(seen.values("traceparent"), [want]);
+            assert_eq!(seen.values("tracestate"), ["a=1"]);
+        }
+    }
 }
 
 fn is_traceparent(text: &str) -> bool {

@@ -152,7 +152,7 @@ fn service_headers(
         route,
         permit,
         hop,
-        &RequestIds::shown(facts.headers),
+        &RequestIds::shown(facts.headers, false),
     );
     let mut headers = facts.headers.clone();
     changes.remove.iter().for_each(|name| drop(headers.remove(name)));
@@ -188,7 +188,7 @@ fn response(
     now: Timestamp,
 ) -> Response {
     let found = policies.found(decision.policy, decision.route);
-    let ids = RequestIds::shown(facts.headers);
+    let ids = RequestIds::shown(facts.headers, false);
     let path = String::from_utf8_lossy(facts.path);
     let answer = render(
         rejection,

@@ -30,7 +30,7 @@ fn forwarded(policies: &PolicySet, request: &TestRequest, hop: Hop) -> Vec<Strin
         panic!("{:?}", decision.outcome);
     };
     let (policy, route) = policies.route(decision.route.unwrap()).unwrap();
-    let ids = RequestIds::of(&request.headers);
+    let ids = RequestIds::of(&request.headers, hop.trusted);
     let changes = changes(&request.headers, policy, route, permit, hop, &ids);
     let mut headers = request.headers.clone();
     for name in &changes.remove {

@@ -119,7 +119,7 @@ fn identity_headers() -> Turn {
     let headers = leaked(service.token(Algorithm::HS256, 0));
     let facts = setup::request(ITEMS, headers);
     let decision = decide(policies, &facts, Revocations::Unasked, &mut ());
-    let ids = RequestIds::of(headers);
+    let ids = RequestIds::of(headers, false);
     let hop = Hop {
         peer: Some([127, 0, 0, 1].into()),
         tls: false,
@@ -135,7 +135,7 @@ fn identity_headers() -> Turn {
 fn error_body() -> Turn {
     let policies = leaked(Service::new().policies());
     let headers = setup::plain();
-    let ids = RequestIds::of(&headers);
+    let ids = RequestIds::of(&headers, false);
     let now = Timestamp::from_second(NOW).unwrap();
     let found = {
         let facts = setup::request(ITEMS, &headers);
