@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderName, Method};
 use uuid::Uuid;
 
 use crate::authn::{self, Context};
@@ -14,11 +14,12 @@ use crate::idempotency;
 use crate::policy::route::Route;
 use crate::policy::shared::Quota;
 use crate::policy::token_cache::Lookup;
-use crate::policy::{Mode, PolicySet, RouteIndex};
+use crate::policy::{Mode, Policy, PolicySet, RouteIndex};
 use crate::principal::{AuthMethod, Principal};
 use crate::rejection::{Reason, Rejection};
+use crate::request::names::FoldedName;
 use crate::request::path::NormalizedPath;
-use crate::request::{Body, RequestFacts, is_sandbox};
+use crate::request::{Body, RequestFacts, is_sandbox, nominated};
 use crate::revocation::Revocations;
 
 mod lookup;
@@ -176,7 +177,7 @@ pub fn decide<'r>(
         Err(rejection) => return deny(Step::Path, spelled, None, rejection, observer),
     };
     observer.passed(Step::Path, || path.as_str().to_owned());
-    if let Some(rejection) = repeated(policies, policy, request).filter(|_| policy != spelled) {
+    if let Some(rejection) = malformed_for(policies, policy, request).filter(|_| policy != spelled) {
         return deny(Step::Request, policy, Some(path), rejection, observer);
     }
     let route = match lookup::find(policies, policy, &path, request) {
@@ -186,7 +187,7 @@ pub fn decide<'r>(
     let mut caller = Caller::default();
     let outcome = match policies.route(route) {
         Some((policy, matched)) => {
-            if let Some(name) = matched.pass.iter().find(|name| request.repeats(name)) {
+            if let Some(name) = repeated_tenant(policy, matched, request) {
                 let rejection = Rejection::because(Reason::TenantHeaderInvalid, format!("`{name}` is there twice"));
                 return deny(Step::Request, Some(route.policy), Some(path), rejection, observer);
             }
@@ -208,6 +209,13 @@ pub fn decide<'r>(
         lookup: caller.lookup,
         outcome,
     }
+}
+
+/// The tenant header that a route passes, if it is there twice.
+fn repeated_tenant<'r>(policy: &Policy, route: &'r Route, request: &RequestFacts<'_>) -> Option<&'r HeaderName> {
+    let is_tenant = |name: &HeaderName| FoldedName::look(name.as_str(), |name| policy.owns(&name));
+    let mut repeated = route.pass.iter().filter(|name| request.repeats(name));
+    repeated.find(|name| is_tenant(name))
 }
 
 fn deny<'r>(
@@ -232,14 +240,18 @@ fn malformed(policies: &PolicySet, spelled: Option<usize>, request: &RequestFact
     if let Some(cause) = request.malformed() {
         return Some(Rejection::because(Reason::RequestMalformed, cause));
     }
-    repeated(policies, spelled, request)
+    malformed_for(policies, spelled, request)
 }
 
-/// A header that a policy reads, and that is there twice.
-fn repeated(policies: &PolicySet, policy: Option<usize>, request: &RequestFacts<'_>) -> Option<Rejection> {
+/// What makes a request malformed for a policy: a header that the policy reads or sets is there twice,
+/// or ends with this hop.
+fn malformed_for(policies: &PolicySet, policy: Option<usize>, request: &RequestFacts<'_>) -> Option<Rejection> {
     let policy = policy.and_then(|index| policies.get(index))?;
-    let (name, reason) = authn::single_headers(policy).find(|(name, _)| request.repeats(name))?;
-    Some(Rejection::because(reason, format!("`{name}` is there twice")))
+    if let Some((name, reason)) = authn::single_headers(policy).find(|(name, _)| request.repeats(name)) {
+        return Some(Rejection::because(reason, format!("`{name}` is there twice")));
+    }
+    nominated::has(request.headers, |name| policy.owns(name))
+        .then(|| Rejection::because(Reason::RequestMalformed, nominated::NOMINATED))
 }
 
 /// What was found out of the caller.

@@ -92,8 +92,15 @@ pub fn bound(
         path,
         key.as_bytes(),
     ];
-    let passed = route.pass.iter().filter_map(|name| headers.get(name));
-    parts.extend(passed.map(HeaderValue::as_bytes));
+    let passed = route
+        .pass
+        .iter()
+        .flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
+    // A name has no NUL.
+    let passed: Vec<_> = passed
+        .map(|(name, value)| [name.as_str().as_bytes(), b"\0", value.as_bytes()].concat())
+        .collect();
+    parts.extend(passed.iter().map(Vec::as_slice));
     Ok(Fingerprint::of(&parts))
 }
 

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method};
 use jsonwebtoken::Algorithm;
 
 use crate::keys::KeyRing;
+use crate::request::names::FoldedName;
 use crate::request::path::Allowance;
 
 pub mod certificate;
@@ -35,7 +36,7 @@ pub use document::{BindingMode, ErrorFormat, Fallback, Mode, QuotaScope};
 pub use set::{PolicySet, RouteIndex};
 
 use certificate::CertificateName;
-use identity::Identity;
+use identity::{INTERNAL_KEY, Identity};
 use internal_key::InternalKeys;
 use problem::{Place, Problem};
 use remote::RemoteKeys;
@@ -135,6 +136,17 @@ impl Policy {
         in_prefix || self.router.has_capitals()
     }
 
+    /// The header of internal keys; the usual one where the policy names none.
+    pub fn key_header(&self) -> &HeaderName {
+        let keys = self.internal_keys.as_ref();
+        keys.map_or(&INTERNAL_KEY, |keys| &keys.header)
+    }
+
+    /// Whether a header name is one that the policy reads or sets, or another policy for the same service.
+    pub fn owns(&self, name: &FoldedName<'_>) -> bool {
+        self.identity.owns(name) || name.spells(self.key_header())
+    }
+
     /// The methods that the routes of a path take.
     pub fn methods(&self, path: &str) -> Vec<Method> {
         let rest = self.below_prefix(path).unwrap_or(path);
@@ -204,7 +216,7 @@ pub struct Upstream {
 }
 
 /// How to reach a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum UpstreamAddress {
     /// A host and port.
     Network {
@@ -220,7 +232,7 @@ pub enum UpstreamAddress {
 }
 
 /// What is spoken with a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UpstreamScheme {
     /// HTTP/1.1 in clear text.
     Http,
@@ -318,7 +330,7 @@ impl Issuer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantRule {
     /// The header that names the tenant.
-    pub header: http::HeaderName,
+    pub header: HeaderName,
     /// The claims that must all equal it.
     pub claims: Vec<String>,
 }

@@ -1,10 +1,13 @@
 //! All that a decision may read of a request, borrowed. No socket, no clock, no pingora.
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::credential::ClientCertificate;
 
+pub mod listed;
+pub mod names;
+pub mod nominated;
 pub mod path;
 
 /// One request as data.
@@ -80,7 +83,7 @@ impl<'r> RequestFacts<'r> {
         if self.query.iter().any(|b| !b.is_ascii_graphic() || b"#<>\"".contains(b)) {
             return Some("the query has a character that must be encoded");
         }
-        if let Some(problem) = self.malformed_nominations() {
+        if let Some(problem) = nominated::malformed(self.headers) {
             return Some(problem);
         }
         if self.repeats(&AUTHORIZATION) {
@@ -112,25 +115,6 @@ impl<'r> RequestFacts<'r> {
         }
     }
 
-    /// RFC 9110, 7.6.1: `Connection` does not name what is meant for the service. It would be
-    /// removed after it had its part in the decision.
-    fn malformed_nominations(&self) -> Option<&'static str> {
-        let nominations = self
-            .headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|&b| b == b','));
-        let mut names = nominations.map(<[u8]>::trim_ascii);
-        let is_end_to_end = |name: &[u8]| {
-            END_TO_END
-                .iter()
-                .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-        };
-        names
-            .any(is_end_to_end)
-            .then_some("`connection` names a header that is meant for the service")
-    }
-
     fn malformed_framing(&self) -> Option<&'static str> {
         if let Some(coding) = self.headers.get(TRANSFER_ENCODING) {
             if self.repeats(&TRANSFER_ENCODING) || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
@@ -152,22 +136,6 @@ impl<'r> RequestFacts<'r> {
         None
     }
 }
-
-/// Headers that `Connection` may not name.
-const END_TO_END: [&str; 12] = [
-    "authorization",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "host",
-    "idempotency-key",
-    "transfer-encoding",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-sandbox",
-];
 
 /// The content type of a client that speaks gRPC or gRPC-Web, and so reads the status from `grpc-status`.
 pub fn grpc_type(headers: &HeaderMap) -> Option<&HeaderValue> {

@@ -377,3 +377,46 @@ fn a_key_that_a_shadowed_route_did_not_verify_proves_nothing() {
         assert_eq!(permit.proves(crate::principal::AuthMethod::InternalKey), proves);
     }
 }
+
+#[test]
+fn header_of_the_policy_that_connection_names_is_malformed_before_anything_else() {
+    let tenant = "tenant: { header: x-org, claims: [tenant] }\nidentity: { x-account: sub }\n";
+    let own = POLICY.replace("tenant: { claims: [tenant, tenantId] }\n", tenant);
+    let own = own.replace("internal_key: {", "internal_key: { header: x_job_key,");
+    let own = own.replace("pass: [x-tenant-id]", "pass: [x-org]");
+    let same = "version: 1\nservice: open\nprefix: /o\nupstream: { url: http://127.0.0.1:1 }\nroutes: [{ path: /*, auth: public }]\n";
+    let other = same.replace("prefix: /o", "prefix: /p").replace(":1 }", ":2 }");
+    let policies = parse(&[&own, same, &other]).unwrap();
+    let all = ["/w/open/x", "/w/get", "/w/shadow", "/w/nothing", "/%77/open/x", "/o/x"];
+    let elsewhere = ["/p/x"];
+    for (names, own, others) in [
+        ("x-org", true, false),
+        ("X-ORG", true, false),
+        ("x_org", true, false),
+        ("http-x-org", true, false),
+        ("close, x-account", true, false),
+        ("X.Account", true, false),
+        ("x-job-key", true, false),
+        ("x_job_key", true, false),
+        ("x-user-id", true, true),
+        ("x-tenant-id", true, true),
+        ("x-sandbox", true, true),
+        ("x-userinfo", true, true),
+        ("origin", true, true),
+        ("x-hop", false, false),
+        ("close", false, false),
+    ] {
+        let paths = all.iter().map(|path| (path, own));
+        for (path, malformed) in paths.chain(elsewhere.iter().map(|path| (path, others))) {
+            let call = request(&format!("GET {path}"));
+            let once = call.clone().header("connection", names).outcome(&policies);
+            let apart = call
+                .header("connection", "close")
+                .header("connection", names)
+                .outcome(&policies);
+            for outcome in [once, apart] {
+                assert_eq!(outcome == "request_malformed", malformed, "{names} {path}: {outcome}");
+            }
+        }
+    }
+}

@@ -30,6 +30,7 @@ mod headers;
 mod internal_key;
 mod jwt;
 mod mtls;
+mod pass;
 mod remote;
 mod routes;
 mod shared;
@@ -107,10 +108,13 @@ impl Checker<'_> {
         let revocation = document.revocation.map(|revocation| self.revocation(&revocation));
         let idempotency = document.idempotency.map(|idempotency| self.idempotency(idempotency));
         let quotas = document.quotas.map(|quotas| self.quotas(quotas)).unwrap_or_default();
-        let context = routes::Context {
+        let mut context = routes::Context {
             prefix: &prefix,
             has_tenant: tenant.is_some(),
             tenant_header: tenant_header.unwrap_or(HeaderName::from_static("x-tenant-id")),
+            key_header: internal_keys.as_ref().map(|keys| &keys.header),
+            identity: &identity,
+            pass: Vec::new(),
             mode: document.mode,
             content_types: self.content_types(document.content_types),
             idempotency,
@@ -119,6 +123,7 @@ impl Checker<'_> {
             sandbox: document.sandbox.as_ref().is_some_and(|sandbox| sandbox.value),
             roles: role_names(document.roles.as_ref()),
         };
+        context.pass = self.policy_pass(document.pass, &context);
         self.prefix_folds(document.prefix.as_ref(), case);
         let routes = self.routes(document.routes, &context);
         self.sandbox_has_quotas(document.sandbox.as_ref(), &routes);

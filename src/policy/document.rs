@@ -43,6 +43,8 @@ document! {
         credentials: Option<CredentialsMode>,
         /// The identity headers and what they are set from.
         identity: Option<Entries<Placed<ClaimPath>>>,
+        /// Headers in which other products tell who is calling, and that reach the service as they came.
+        pass: Option<List<Placed<String>>>,
         /// Lets tokens be revoked before they expire.
         revocation: Option<Placed<RevocationDocument>>,
         /// Answers writes that come again without asking the service again; for routes that prove who calls.
@@ -259,7 +261,8 @@ document! {
         content_types: Option<ContentTypesDocument>,
         /// Whether rejections are enforced or only counted.
         mode: Option<Mode>,
-        /// Headers of the client that reach the service although they are identity headers.
+        /// Headers that reach the service as they came: the tenant header where no tenant is verified, and headers in
+        /// which other products tell who is calling. In place of the policy's.
         pass: Option<List<Placed<String>>>,
         /// In place of the policy's; `off` for none.
         idempotency: Option<Placed<Switch<IdempotencyDocument>>>,

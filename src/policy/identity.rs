@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::principal::{AuthMethod, IdentityFields, Principal, Told};
+use crate::request::names::{FoldedName, fold};
 
 /// Where the value of an identity header comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,29 +24,6 @@ pub enum IdentitySource {
     /// The name of the internal key, or the identity in the certificate.
     ClientId,
 }
-
-/// Headers with a meaning of their own. They pass in this one spelling only, for others could be
-/// taken for them, and a policy cannot give them another meaning.
-pub const ONE_SPELLING: [&str; 18] = [
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "host",
-    "idempotency-key",
-    "keep-alive",
-    "te",
-    "traceparent",
-    "tracestate",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-request-id",
-    "x-sandbox",
-];
 
 /// The sources that are not claims, by their word in a policy.
 pub const SPECIAL: [(&str, IdentitySource); 3] = [
@@ -127,6 +105,18 @@ impl Identity {
         identity
     }
 
+    /// The headers, in the order of the file.
+    pub fn headers(&self) -> &[IdentityHeader] {
+        &self.headers
+    }
+
+    /// Takes names for Sidegate's own that another policy for the same service reads or sets.
+    pub fn own_too(&mut self, names: impl IntoIterator<Item = String>) {
+        self.owned.extend(names);
+        self.owned.sort_unstable();
+        self.owned.dedup();
+    }
+
     /// What the service is told of anybody.
     pub fn public(&self) -> Option<Told> {
         self.public.clone()
@@ -206,72 +196,10 @@ fn is_visible(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic() || b == b' ') && text.trim().len() == text.len()
 }
 
-/// A header name as services may read it: in lower case, with `-` for all that is neither letter nor
-/// digit, with and without `http-` before it.
-#[derive(Debug, Clone, Copy)]
-pub struct FoldedName<'n> {
-    whole: &'n [u8],
-    behind_http: Option<&'n [u8]>,
-}
-
-impl FoldedName<'_> {
-    /// Folds a name, and looks at it.
-    pub fn look<T>(name: &str, look: impl FnOnce(FoldedName<'_>) -> T) -> T {
-        let mut short = [0; 64];
-        let long: Vec<u8>;
-        let whole = if let Some(short) = short.get_mut(..name.len()) {
-            for (to, from) in short.iter_mut().zip(name.bytes()) {
-                *to = fold_byte(from);
-            }
-            &*short
-        } else {
-            long = name.bytes().map(fold_byte).collect();
-            &long
-        };
-        look(FoldedName {
-            whole,
-            behind_http: whole.strip_prefix(b"http-"),
-        })
-    }
-
-    /// Whether it is another spelling of a lower-case name with hyphens.
-    pub fn is(&self, of: &str) -> bool {
-        self.readings().any(|reading| reading == of.as_bytes())
-    }
-
-    /// Whether it begins like a lower-case name with hyphens, in any spelling.
-    pub fn begins(&self, start: &str) -> bool {
-        self.readings().any(|reading| reading.starts_with(start.as_bytes()))
-    }
-
-    /// With `http-` and without.
-    pub fn readings(&self) -> impl Iterator<Item = &[u8]> {
-        std::iter::once(self.whole).chain(self.behind_http)
-    }
-}
-
-/// Whether a header name is another spelling of a lower-case name with hyphens.
-pub fn is_alias(name: &str, of: &str) -> bool {
-    FoldedName::look(name, |name| name.is(of))
-}
-
-/// A name in lower case with hyphens.
-pub fn fold(name: &str) -> String {
-    name.bytes().map(|b| char::from(fold_byte(b))).collect()
-}
-
-/// CGI and what came after it have one character for all that is neither letter nor digit
-/// (RFC 3875, 4.1.18).
-const fn fold_byte(byte: u8) -> u8 {
-    match byte.is_ascii_alphanumeric() {
-        true => byte.to_ascii_lowercase(),
-        false => b'-',
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::names::is_alias;
 
     #[test]
     fn every_spelling_of_an_identity_header_is_owned() {

@@ -11,6 +11,7 @@ use super::token_cache::TokenCache;
 use super::{ErrorStyle, PathCase, Policy, check};
 
 mod case;
+mod same_service;
 mod table;
 
 use table::Table;
@@ -55,7 +56,8 @@ impl PolicySet {
             return Err(warnings.chain(problems).collect());
         }
         let mut set = Self::new(policies, default_errors);
-        for (index, warning) in case::open_in_another_case(&set) {
+        let let_through = same_service::let_through(&set.policies);
+        for (index, warning) in case::open_in_another_case(&set).into_iter().chain(let_through) {
             if let Some(policy) = set.policies.get_mut(index) {
                 policy.warnings.push(warning);
             }
@@ -63,7 +65,8 @@ impl PolicySet {
         Ok(set)
     }
 
-    fn new(policies: Vec<Policy>, default_errors: ErrorStyle) -> Self {
+    fn new(mut policies: Vec<Policy>, default_errors: ErrorStyle) -> Self {
+        same_service::share_names(&mut policies);
         Self {
             table: Table::new(&policies),
             has_capitals: policies.iter().any(Policy::has_capitals),
@@ -171,6 +174,7 @@ fn contradictions(policies: &[Policy]) -> Vec<Problem> {
         others.push(policy);
         problems.extend(shadowed(policy, policies));
     }
+    problems.extend(same_service::passed(policies));
     problems
 }
 

@@ -1,10 +1,8 @@
 //! Drops what the client claimed and sets what the permit proves. Runs after the engine removed
 //! what `Connection` nominates, so nothing that is set here can be removed again.
 
-use std::collections::HashMap;
 use std::fmt::{Display, Write as _};
 use std::net::IpAddr;
-use std::sync::LazyLock;
 
 use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -12,69 +10,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::ids::RequestIds;
 use crate::authz::Permit;
 use crate::policy::Policy;
-use crate::policy::identity::{FoldedName, INTERNAL_KEY, ONE_SPELLING};
 use crate::policy::route::Route;
 use crate::principal::AuthMethod;
 use crate::proxy::error_response::REQUEST_ID;
 use crate::request::X_SANDBOX;
+use crate::request::listed::{FORWARDING, Listed};
+use crate::request::names::FoldedName;
 
-/// What a proxy in front says about the connection that it took; only believed if it is trusted.
-const FORWARDING: [&str; 14] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "fastly-client-ip",
-    "x-original-forwarded-for",
-];
-
-/// What never comes from a client: certificates that were not in this handshake (RFC 9440), and
-/// orders to serve another path or method than the one that was decided on.
-const NEVER: [&str; 23] = [
-    "client-cert",
-    "client-cert-chain",
-    "proxy",
-    "proxy-client-ip",
-    "remote-user",
-    "wl-proxy-client-ip",
-    "x-arr-clientcert",
-    "x-client-cert",
-    "x-client-certificate",
-    "x-envoy-external-address",
-    "x-envoy-original-path",
-    "x-forwarded",
-    "x-host",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-middleware-subrequest",
-    "x-original-host",
-    "x-original-method",
-    "x-original-url",
-    "x-original-uri",
-    "x-remote-user",
-    "x-rewrite-url",
-];
-
-/// How the names of further such headers begin.
-const NEVER_BEGINS: [&str; 6] = [
-    "ssl-client-",
-    "x-amzn-mtls-",
-    "x-client-cert-",
-    "x-forwarded-client-cert",
-    "x-ssl-client-",
-    "x-tls-client-",
-];
-
-const X_FORWARDED: &str = "x-forwarded-";
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -141,8 +83,8 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
         if policy.identity.owns(&folded) {
             return !route.pass.contains(name);
         }
-        let key = policy.internal_keys.as_ref().map_or(&INTERNAL_KEY, |keys| &keys.header);
-        if folded.is(key.as_str()) {
+        let key = policy.key_header();
+        if folded.spells(key) {
             // Only a key that was verified here may go on, and only where the policy says so.
             return !(policy.forward_internal_key && permit.proves(AuthMethod::InternalKey) && name == key);
         }
@@ -150,42 +92,11 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
         if listed.one_spelling.is_some_and(|one| one != name.as_str()) || listed.never {
             return true;
         }
+        if listed.foreign {
+            return !route.pass.contains(name);
+        }
         listed.forwarding && !(hop.trusted && FORWARDING.contains(&name.as_str()))
     })
-}
-
-/// On which of the lists above a name is, in any spelling.
-#[derive(Debug, Default)]
-struct Listed {
-    one_spelling: Option<&'static str>,
-    never: bool,
-    forwarding: bool,
-}
-
-/// One name of the lists, and which one it is on.
-type Entry = (&'static str, fn(&mut Listed, &'static str));
-
-/// All names of the lists.
-static LISTED: LazyLock<HashMap<&'static [u8], Entry>> = LazyLock::new(|| {
-    let one_spelling = ONE_SPELLING.map(|name| -> Entry { (name, |listed, name| listed.one_spelling = Some(name)) });
-    let never = NEVER.map(|name| -> Entry { (name, |listed, _| listed.never = true) });
-    let forwarding = FORWARDING.map(|name| -> Entry { (name, |listed, _| listed.forwarding = true) });
-    let all = one_spelling.into_iter().chain(never).chain(forwarding);
-    all.map(|entry| (entry.0.as_bytes(), entry)).collect()
-});
-
-impl Listed {
-    fn of(name: &FoldedName<'_>) -> Self {
-        let mut listed = Self {
-            never: NEVER_BEGINS.iter().any(|start| name.begins(start)),
-            forwarding: name.begins(X_FORWARDED),
-            ..Self::default()
-        };
-        for (name, note) in name.readings().filter_map(|reading| LISTED.get(reading)) {
-            note(&mut listed, name);
-        }
-        listed
-    }
 }
 
 /// Adds an item to a list.

@@ -160,6 +160,7 @@ fn hop_by_hop_headers_end_here() {
     for name in [
         "keep-alive",
         "proxy-connection",
+        "proxy-authorization",
         "te",
         "upgrade",
         "http2-settings",

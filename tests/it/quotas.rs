@@ -226,6 +226,22 @@ fn sandbox_header_that_connection_names_is_rejected() {
 }
 
 #[test]
+fn sandbox_in_a_trailer_is_counted() {
+    let gateway = gateway("{ name: q, per: tenant, limit: 1, window: 1h }");
+    let trailing = || {
+        let mut request = at("/w/sandbox", "a", TENANT).header("transfer-encoding", "chunked");
+        "POST".clone_into(&mut request.method);
+        request
+            .header("content-type", "application/json")
+            .header("trailer", "x-sandbox")
+            .body("2\r\n{}\r\n0\r\nx-sandbox: true\r\n\r\n")
+    };
+    let seen = gateway.allowed(&trailing());
+    assert_eq!(seen.values("x-sandbox"), [""; 0]);
+    assert_used_up(&gateway, &trailing());
+}
+
+#[test]
 fn shadow_counts_and_refuses_nobody() {
     for (quotas, path) in [
         ("{ name: q, per: tenant, limit: 1, window: 1h, mode: shadow }", "/w/x"),

@@ -7,10 +7,10 @@ use http::HeaderName;
 use super::Checker;
 use crate::policy::decode::{Entries, Placed};
 use crate::policy::document::ClaimPath;
-use crate::policy::identity::{
-    Identity, IdentityHeader, IdentitySource, ONE_SPELLING, SPECIAL, default_headers, fold, is_alias,
-};
+use crate::policy::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers};
 use crate::policy::problem::suggest;
+use crate::request::listed::ONE_SPELLING;
+use crate::request::names::{fold, is_alias};
 
 impl Checker<'_> {
     pub(super) fn identity(

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 
 use super::crossing::Crossings;
+use super::pass::Passed;
 use super::{Checker, NOT_FOLDED};
 use crate::policy::PathCase;
 use crate::policy::decode::{List, Placed};
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
+use crate::policy::identity::Identity;
 use crate::policy::problem::{Place, is_close, suggest};
 use crate::policy::route::{Authentication, PathPattern, Requirement, Route, Rule, Segment};
 use crate::policy::shared::{IdempotencyRule, Quota};
@@ -23,6 +25,10 @@ pub(super) struct Context<'c> {
     pub(super) prefix: &'c str,
     pub(super) has_tenant: bool,
     pub(super) tenant_header: HeaderName,
+    pub(super) key_header: Option<&'c HeaderName>,
+    pub(super) identity: &'c Identity,
+    /// The headers of other products that reach the service.
+    pub(super) pass: Passed,
     pub(super) mode: Option<Mode>,
     pub(super) content_types: Vec<String>,
     pub(super) idempotency: Option<Arc<IdempotencyRule>>,
@@ -48,6 +54,7 @@ impl Checker<'_> {
         let routes: Vec<_> = documents.into_iter().filter_map(|d| self.route(d, context)).collect();
         self.conflicts(&routes, context.case);
         self.quotas_agree(&routes);
+        self.passes_on_open_routes(&routes, context);
         routes
     }
 
@@ -67,7 +74,8 @@ impl Checker<'_> {
         self.requirement_fits(&route, &authentication);
         self.roles_are_meant(&route, &context.roles);
         let methods = self.methods(route.methods.clone());
-        let pass = self.pass(&route, &authentication, context);
+        let mode = route.mode.or(context.mode).unwrap_or(Mode::Enforce);
+        let pass = self.route_pass(route.pass.as_ref(), &authentication, mode, context);
         let content_types = match route.content_types {
             None => context.content_types.clone(),
             own => self.content_types(own),
@@ -85,7 +93,7 @@ impl Checker<'_> {
                 scopes: names(route.scopes),
             },
             content_types,
-            mode: route.mode.or(context.mode).unwrap_or(Mode::Enforce),
+            mode,
             pass,
             idempotency,
             quotas,
@@ -176,28 +184,6 @@ impl Checker<'_> {
                 self.problems.add_with_help(&role.span, message, help);
             }
         }
-    }
-
-    fn pass(
-        &mut self,
-        route: &RouteDocument,
-        authentication: &Authentication,
-        context: &Context<'_>,
-    ) -> Vec<HeaderName> {
-        let mut read = Vec::new();
-        let verified = context.has_tenant && authentication.methods().contains(&AuthMethod::Jwt);
-        for name in route.pass.clone().map(|List(names)| names).unwrap_or_default() {
-            let header = HeaderName::from_bytes(name.value.as_bytes()).ok();
-            if header.as_ref() != Some(&context.tenant_header) {
-                let message = format!("only `{}` can be passed, for it proves nothing", context.tenant_header);
-                self.problems.add(&name.span, message);
-            } else if verified {
-                let message = format!("`{}` is verified on this route, and set then", context.tenant_header);
-                self.problems.add(&name.span, message);
-            }
-            read.extend(header);
-        }
-        read
     }
 
     /// Notes routes of which none, or either, could win.

@@ -2,6 +2,7 @@ use crate::policy::problem::Problem;
 use crate::testing::parse;
 
 mod hints;
+mod pass;
 mod shared;
 
 const GOOD: &str = "\
@@ -234,7 +235,7 @@ fn each_fault_is_one_problem_in_its_line() {
             "auth: public",
             "auth: public, pass: [x-user-id]",
             16,
-            "only `x-tenant-id` can be passed, for it proves nothing",
+            "`x-user-id` is read or set by Sidegate, and a client's never passes",
         ),
         ("/open", "open", 16, "`open` does not start with `/`"),
         (

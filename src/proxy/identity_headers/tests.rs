@@ -175,6 +175,49 @@ fn what_could_be_taken_for_the_word_of_another_proxy_does_not_pass() {
 }
 
 #[test]
+fn header_of_another_product_passes_where_it_is_listed_and_in_that_spelling() {
+    let text = POLICY.replace("routes:", "pass: [x-userinfo, x-webauth-user]\nroutes:");
+    let text = text.replace(
+        "path: /login, auth: public, pass: [x-tenant-id]",
+        "path: /login, auth: public, pass: [remote-user]",
+    );
+    let policies = parse(&[&text]).unwrap();
+    let names = [
+        "x-userinfo",
+        "x_userinfo",
+        "http-x-userinfo",
+        "x-webauth-user",
+        "x-webauth-email",
+        "remote-user",
+        "x-consumer-id",
+        "x-original-url",
+    ];
+    for (line, want) in [
+        ("GET /open", &["x-userinfo: spoofed", "x-webauth-user: spoofed"][..]),
+        ("GET /login", &["remote-user: spoofed"]),
+    ] {
+        let call = names
+            .iter()
+            .fold(request(line), |call, name| call.header(name, "spoofed"));
+        for hop in [PEER, Hop { trusted: true, ..PEER }] {
+            let lines = forwarded(&policies, &call, hop);
+            let spoofed: Vec<_> = lines.iter().filter(|line| line.contains("spoofed")).collect();
+            assert_eq!(spoofed, want, "{line}");
+        }
+    }
+}
+
+#[test]
+fn key_header_in_another_spelling_is_removed_too() {
+    let text = POLICY.replace("internal_key: {", "internal_key: { header: x_job.key,");
+    let policies = parse(&[&text]).unwrap();
+    let names = ["x_job.key", "x-job-key", "X_Job_Key"];
+    let call = names.iter().fold(open(), |call, name| call.header(name, JOBS_KEY));
+    let lines = forwarded(&policies, &call, PEER);
+    assert!(!lines.iter().any(|line| line.contains(JOBS_KEY)), "{lines:?}");
+}
+
+#[test]
 fn a_tenant_header_of_another_name_is_set_too() {
     let policies = parse(&[&POLICY
         .replace("x-tenant-id", "x-org-id")

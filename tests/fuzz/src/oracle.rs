@@ -35,16 +35,22 @@ const ONE_SPELLING: [&str; 6] = [
     "x-request-id",
 ];
 
-/// Names that never pass: of this hop only, or a credential that the service does not need.
-const NEVER: [&str; 8] = [
+/// Names that never pass: of this hop only, a credential that the service does not need, or a header in
+/// which another product says who is calling.
+const NEVER: [&str; 13] = [
     "forwarded",
     "http2-settings",
     "keep-alive",
+    "proxy-authorization",
     "proxy-connection",
+    "remote-user",
     "te",
     "trailer",
     "x-internal-api-key",
     "x-real-ip",
+    "x-remote-user",
+    "x-sendfile-type",
+    "x-userinfo",
 ];
 
 /// Panics unless all that reached the service is one request for each that was let through, for

@@ -1,0 +1,124 @@
+//! The headers of a client that reach the service although they are removed elsewhere.
+
+use http::HeaderName;
+
+use super::Checker;
+use super::routes::Context;
+use crate::policy::decode::{List, Placed};
+use crate::policy::document::Mode;
+use crate::policy::problem::{closest, did_you_mean};
+use crate::policy::route::{Authentication, Route};
+use crate::principal::AuthMethod;
+use crate::request::listed::{Listed, passable};
+use crate::request::names::FoldedName;
+
+/// Names that are passed, each with its place.
+pub(super) type Passed = Vec<Placed<HeaderName>>;
+
+impl Checker<'_> {
+    /// The names that a policy passes on all of its routes.
+    pub(super) fn policy_pass(&mut self, names: Option<List<Placed<String>>>, context: &Context<'_>) -> Passed {
+        let mut passed = Vec::new();
+        for name in names.map(|List(names)| names).unwrap_or_default() {
+            if name.value.eq_ignore_ascii_case(context.tenant_header.as_str()) {
+                let message = format!("`{}` is passed by a route, not by a policy", context.tenant_header);
+                let help = "write `pass` on each route that verifies no tenant and needs it, such as a login";
+                self.problems.add_with_help(&name.span, message, help);
+            } else {
+                passed.extend(self.passed(&name, context));
+            }
+        }
+        passed
+    }
+
+    /// The names that a route passes; those of its policy where it says nothing.
+    pub(super) fn route_pass(
+        &mut self,
+        names: Option<&List<Placed<String>>>,
+        authentication: &Authentication,
+        mode: Mode,
+        context: &Context<'_>,
+    ) -> Vec<HeaderName> {
+        let Some(List(names)) = names else {
+            return context.pass.iter().map(|name| name.value.clone()).collect();
+        };
+        let mut read = Vec::new();
+        let verified = context.has_tenant && authentication.methods().contains(&AuthMethod::Jwt);
+        for name in names {
+            if !name.value.eq_ignore_ascii_case(context.tenant_header.as_str()) {
+                if let Some(passed) = self.passed(name, context) {
+                    if proves_nobody(authentication, mode) {
+                        self.passes_unproven(&passed, "the route");
+                    }
+                    read.push(passed.value);
+                }
+                continue;
+            }
+            if verified {
+                let message = format!("`{}` is verified on this route, and set then", context.tenant_header);
+                self.problems.add(&name.span, message);
+            }
+            read.push(context.tenant_header.clone());
+        }
+        read
+    }
+
+    /// Warns, once for each name, where a policy passes names on a route that proves no caller.
+    pub(super) fn passes_on_open_routes(&mut self, routes: &[Route], context: &Context<'_>) {
+        for name in &context.pass {
+            let inherits = |route: &&Route| route.pass.contains(&name.value);
+            let mut open = routes.iter().filter(inherits);
+            if let Some(route) = open.find(|route| proves_nobody(&route.authentication, route.mode)) {
+                self.passes_unproven(name, &format!("`{}`", route.pattern));
+            }
+        }
+    }
+
+    fn passes_unproven(&mut self, name: &Placed<HeaderName>, route: &str) {
+        let message = format!("{route} proves no caller, so any client can set `{}`", name.value);
+        let help = "leave it out of `pass`, unless only a proxy that sets it can reach Sidegate";
+        self.problems.warn(&name.span, message, help);
+    }
+
+    /// A name that other products use and that this policy does not.
+    fn passed(&mut self, name: &Placed<String>, context: &Context<'_>) -> Option<Placed<HeaderName>> {
+        let (text, span) = (&name.value, &name.span);
+        let Ok(header) = HeaderName::from_bytes(text.as_bytes()) else {
+            self.problems.add(span, format!("`{text}` is no header name"));
+            return None;
+        };
+        let (is_own, listed) = FoldedName::look(header.as_str(), |folded| {
+            let is_key = context.key_header.is_some_and(|key| folded.spells(key));
+            (is_key || context.identity.owns(&folded), Listed::of(&folded))
+        });
+        if is_own {
+            let message = format!("`{header}` is read or set by Sidegate, and a client's never passes");
+            self.problems.add_with_help(span, message, "leave it out of `pass`");
+        } else if listed.never || listed.one_spelling.is_some() {
+            let message = format!("`{header}` frames, routes or authenticates a request, and a client's never passes");
+            self.problems.add_with_help(span, message, "leave it out of `pass`");
+        } else if listed.foreign {
+            return Some(Placed {
+                value: header,
+                span: span.clone(),
+            });
+        } else if listed.forwarding {
+            let message = format!("`{header}` passes from trusted proxies only");
+            let help = "name them in `trusted_proxies` of sidegate.yaml";
+            self.problems.add_with_help(span, message, help);
+        } else {
+            let mut known: Vec<&str> = passable().collect();
+            known.push(context.tenant_header.as_str());
+            let meant = closest(text, known).map(did_you_mean);
+            let message = format!("`{header}` is not removed, so there is nothing to pass");
+            let help = meant.unwrap_or_else(|| "leave it out of `pass`".into());
+            self.problems.add_with_help(span, message, help);
+        }
+        None
+    }
+}
+
+/// Whether a request gets in that has no good credential.
+fn proves_nobody(authentication: &Authentication, mode: Mode) -> bool {
+    authentication.methods().contains(&AuthMethod::Public) || mode == Mode::Shadow
+}

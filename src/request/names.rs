@@ -1,0 +1,74 @@
+//! Header names as services may read them.
+
+use http::HeaderName;
+
+/// A header name as services may read it: in lower case, with `-` for all that is neither letter nor
+/// digit, with and without `http-` before it.
+#[derive(Debug, Clone, Copy)]
+pub struct FoldedName<'n> {
+    whole: &'n [u8],
+    behind_http: Option<&'n [u8]>,
+}
+
+impl FoldedName<'_> {
+    /// Folds a name, and looks at it.
+    pub fn look<T>(name: &str, look: impl FnOnce(FoldedName<'_>) -> T) -> T {
+        let mut short = [0; 64];
+        let long: Vec<u8>;
+        let whole = if let Some(short) = short.get_mut(..name.len()) {
+            for (to, from) in short.iter_mut().zip(name.bytes()) {
+                *to = fold_byte(from);
+            }
+            &*short
+        } else {
+            long = name.bytes().map(fold_byte).collect();
+            &long
+        };
+        look(FoldedName {
+            whole,
+            behind_http: whole.strip_prefix(b"http-"),
+        })
+    }
+
+    /// Whether it is another spelling of a lower-case name with hyphens.
+    pub fn is(&self, of: &str) -> bool {
+        self.readings().any(|reading| reading == of.as_bytes())
+    }
+
+    /// Whether it begins like a lower-case name with hyphens, in any spelling.
+    pub fn begins(&self, start: &str) -> bool {
+        self.readings().any(|reading| reading.starts_with(start.as_bytes()))
+    }
+
+    /// Whether it is another spelling of a header's name, which may have any spelling itself.
+    pub fn spells(&self, header: &HeaderName) -> bool {
+        let header = header.as_str().as_bytes();
+        let same = |reading: &[u8]| reading.iter().copied().eq(header.iter().copied().map(fold_byte));
+        self.readings()
+            .any(|reading| reading.len() == header.len() && same(reading))
+    }
+
+    /// With `http-` and without.
+    pub fn readings(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.whole).chain(self.behind_http)
+    }
+}
+
+/// Whether a header name is another spelling of a lower-case name with hyphens.
+pub fn is_alias(name: &str, of: &str) -> bool {
+    FoldedName::look(name, |name| name.is(of))
+}
+
+/// A name in lower case with hyphens.
+pub fn fold(name: &str) -> String {
+    name.bytes().map(|b| char::from(fold_byte(b))).collect()
+}
+
+/// CGI and what came after it have one character for all that is neither letter nor digit
+/// (RFC 3875, 4.1.18).
+const fn fold_byte(byte: u8) -> u8 {
+    match byte.is_ascii_alphanumeric() {
+        true => byte.to_ascii_lowercase(),
+        false => b'-',
+    }
+}

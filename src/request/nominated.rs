@@ -1,0 +1,155 @@
+//! The names that `Connection` has (RFC 9110, 7.6.1). What they name ends with this hop, so nothing
+//! that decides may be among them: it would have its part in the decision and be gone after that.
+
+use http::HeaderMap;
+use http::header::CONNECTION;
+
+use super::listed::Listed;
+use super::names::FoldedName;
+
+/// The most names that `Connection` may have, as in the engine.
+const MOST: usize = 9;
+
+/// Headers that are meant for the service and have a part in decisions, whatever the policy. Those
+/// that a policy reads or sets come to them, and the lists of [`Listed`].
+const DECIDING: [&str; 19] = [
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "idempotency-key",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-unmodified-since",
+    "origin",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "x-internal-api-key",
+    "x-request-id",
+    "x-sandbox",
+];
+
+/// How the names of further such headers begin: those of CORS, and of the handshake of a WebSocket.
+const DECIDING_BEGINS: [&str; 2] = ["access-control-request-", "sec-websocket-"];
+
+/// What is wrong with a request whose `Connection` names a header that decides.
+pub const NOMINATED: &str = "`connection` names a header that is meant for the service";
+
+/// The names, in any case and of any characters.
+pub fn names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(CONNECTION).iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|&b| b == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.is_empty())
+}
+
+/// Finds what is wrong with `Connection`, whatever the policy.
+pub fn malformed(headers: &HeaderMap) -> Option<&'static str> {
+    if !headers.contains_key(CONNECTION) {
+        return None;
+    }
+    if names(headers).nth(MOST).is_some() || !names(headers).all(is_token) {
+        return Some("`connection` has more, or other, than names");
+    }
+    let decides = |name: &FoldedName<'_>| {
+        let listed = || Listed::of(name);
+        DECIDING.iter().any(|known| name.is(known))
+            || DECIDING_BEGINS.iter().any(|start| name.begins(start))
+            || listed().forwarding
+            || listed().foreign
+    };
+    has(headers, decides).then_some(NOMINATED)
+}
+
+/// Whether `Connection` has a name of this kind, in any spelling.
+pub fn has(headers: &HeaderMap, is_one: impl Fn(&FoldedName<'_>) -> bool) -> bool {
+    let unusual = names(headers).filter(|name| !is_usual(name));
+    let mut texts = unusual.filter_map(|name| std::str::from_utf8(name).ok());
+    texts.any(|name| FoldedName::look(name, |name| is_one(&name)))
+}
+
+/// What nearly every `Connection` has, if there is one.
+fn is_usual(name: &[u8]) -> bool {
+    let usual: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
+    usual.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// RFC 9110, 5.6.2.
+fn is_token(name: &[u8]) -> bool {
+    let fine = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    name.iter().all(fine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(values: &[&str]) -> HeaderMap {
+        values
+            .iter()
+            .map(|value| (CONNECTION, value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn connection_has_names_alone_and_not_too_many() {
+        let many = ["a"; MOST].join(",");
+        for (value, fine) in [
+            ("", true),
+            (" , ,", true),
+            ("close", true),
+            ("a,B , c", true),
+            ("Keep-Alive, Upgrade, HTTP2-Settings, TE", true),
+            (&*many, true),
+            (&*format!("{many},a"), false),
+            ("\"a\"", false),
+            (":path", false),
+            ("a b", false),
+            ("a;b", false),
+        ] {
+            assert_eq!(malformed(&connection(&[value])).is_none(), fine, "{value}");
+        }
+        assert!(malformed(&connection(&[&many, "a"])).is_some());
+        assert!(malformed(&HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn header_that_decides_cannot_be_nominated_in_any_spelling() {
+        let deciding = [
+            "access-control-request-method",
+            "sec-websocket-key",
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "forwarded",
+            "x-real-ip",
+            "cf-connecting-ip",
+            "x-userinfo",
+        ];
+        for name in DECIDING.into_iter().chain(deciding) {
+            for spelling in [
+                name.to_owned(),
+                name.to_uppercase(),
+                name.replace('-', "_"),
+                name.replace('-', "."),
+            ] {
+                for values in [
+                    &[spelling.as_str()][..],
+                    &["close", &spelling],
+                    &[&format!("keep-alive ,\t{spelling}")],
+                    &[&format!("x-hop,{spelling},close")],
+                ] {
+                    assert_eq!(malformed(&connection(values)), Some(NOMINATED), "{values:?}");
+                }
+            }
+        }
+        for name in ["x-hop", "x-sandboxes", "te", "http2-settings", "proxy-authorization"] {
+            assert_eq!(malformed(&connection(&[name])), None, "{name}");
+        }
+    }
+}
