@@ -35,6 +35,7 @@ pub mod exchange;
 pub mod facts;
 mod failures;
 mod fields;
+pub mod forwarding;
 pub mod guard;
 pub mod http2;
 pub mod identity_headers;
@@ -194,15 +195,7 @@ impl Gateway {
         }
         let hop = self.hop(session);
         let changes = identity_headers::changes(&upstream.headers, policy, route, permit, hop, &ctx.ids);
-        fields::change(upstream, |fields| {
-            for name in &changes.remove {
-                fields.remove(name);
-            }
-            fields.reserve(changes.set.len());
-            for (name, value) in changes.set {
-                fields.insert(name, value);
-            }
-        });
+        fields::change(upstream, |fields| forwarding::apply(fields, changes));
         let once = ctx.policy.is_some_and(|policy| ctx.in_force.serves_once(policy));
         if once && !facts::is_websocket(session.req_header()) {
             upstream.insert_header(CONNECTION, "close")?;

@@ -19,6 +19,7 @@ use crate::policy::PolicySet;
 use crate::policy::sources::Sources;
 use crate::policy::tls_material::{PemFile, certificates};
 use crate::policy_files::OsSources;
+use crate::proxy::facts::body_of;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{Body, RequestFacts};
 use crate::revocation::Revocations;
@@ -92,7 +93,7 @@ impl Explain {
             authority: headers.get(HOST).and_then(|host| host.to_str().ok()),
             headers,
             client_certificate: certificate,
-            body: body(headers),
+            body: body_of(headers).unwrap_or(Body::None),
             double_framing: false,
             max_body_bytes: limits.body_bytes,
             now: now.as_second(),
@@ -179,14 +180,6 @@ fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {
     let found = found.map_err(|fault| fault.message)?;
     let first = found.first().and_then(|(_, der)| client_certificate(der));
     first.ok_or_else(|| format!("the certificate in `{shown}` cannot be read"))
-}
-
-fn body(headers: &HeaderMap) -> Body {
-    let length = headers.get(http::header::CONTENT_LENGTH);
-    match length.and_then(|length| length.to_str().ok()?.parse().ok()) {
-        Some(0) | None => Body::None,
-        Some(length) => Body::Sized(length),
-    }
 }
 
 /// Fetches the key sets that the proxy would hold by now. One that cannot be had shows in the

@@ -262,7 +262,7 @@ fn is_digest(value: &Node) -> bool {
 }
 
 /// Whether a key speaks of a secret. A slip in it makes the value no less of one.
-fn is_secret_key(key: &str) -> bool {
+pub fn is_secret_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase().replace('-', "_");
     let close = |word| key.len() <= 16 && is_close(&key, word);
     !key.ends_with("_file")
@@ -270,7 +270,7 @@ fn is_secret_key(key: &str) -> bool {
 }
 
 /// Whether a text is a secret wherever it stands: PEM, a URL with a user, a token, a key in base64.
-fn is_secret_text(text: &str) -> bool {
+pub fn is_secret_text(text: &str) -> bool {
     let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_');
     text.contains("-----BEGIN")
         || (text.contains("://") && text.contains('@'))

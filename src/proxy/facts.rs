@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
-use http::{Method, Version};
+use http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, Method, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 
 use crate::credential::ClientCertificate;
-use crate::request::{Body, RequestFacts};
+use crate::request::{Body, RequestFacts, nominated};
 use crate::tls::PeerCertificate;
 
 /// What was on the wire before the path and the query: for HTTP/1 the request line as it came,
@@ -132,20 +132,20 @@ pub fn authority(session: &ServerSession) -> Option<&str> {
 
 /// Whether a request opens a WebSocket: the handshake of RFC 6455, 4.2.1, and nothing but it.
 pub fn is_websocket(request: &RequestHeader) -> bool {
-    let headers = &request.headers;
+    request.version == Version::HTTP_11 && is_handshake(&request.method, &request.headers)
+}
+
+/// The same of a request over HTTP/1.1.
+pub(super) fn is_handshake(method: &Method, headers: &HeaderMap) -> bool {
     let only = |name| {
         let mut values = headers.get_all(name).iter();
         let value = values.next()?.as_bytes();
         values.next().is_none().then_some(value)
     };
-    let mut tokens = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&b| b == b','));
-    request.method == Method::GET
-        && request.version == Version::HTTP_11
+    let mut tokens = nominated::names(headers);
+    *method == Method::GET
         && only(UPGRADE).is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
-        && tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        && tokens.any(|token| token.eq_ignore_ascii_case(b"upgrade"))
         && only(SEC_WEBSOCKET_VERSION) == Some(b"13")
         && only(SEC_WEBSOCKET_KEY).is_some_and(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16))
         && !headers.contains_key(CONTENT_LENGTH)
@@ -159,18 +159,24 @@ fn client_certificate(session: &ServerSession) -> Option<&ClientCertificate> {
 
 /// What the head says of the body.
 pub fn body(session: &ServerSession) -> Body {
-    let headers = &session.req_header().headers;
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
-    match length {
-        Some(0) => Body::None,
-        Some(length) => Body::Sized(length),
-        None if headers.contains_key(TRANSFER_ENCODING) => Body::Streamed,
+    match body_of(&session.req_header().headers) {
+        Some(body) => body,
         None => match session.as_http2() {
             Some(stream) if !stream.is_body_empty() => Body::Streamed,
             _ => Body::None,
         },
+    }
+}
+
+/// What the fields of a head say of the body; over HTTP/1.1 there is none where they say nothing.
+pub fn body_of(headers: &HeaderMap) -> Option<Body> {
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    match length {
+        Some(0) => Some(Body::None),
+        Some(length) => Some(Body::Sized(length)),
+        None => headers.contains_key(TRANSFER_ENCODING).then_some(Body::Streamed),
     }
 }
 

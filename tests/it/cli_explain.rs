@@ -1,15 +1,18 @@
 //! `sidegate explain`: what would happen to a request, by the same decision that the proxy makes.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::{
     cli_check::said,
     harness::{
-        JOBS_KEY, SECRET, Setup, TENANT,
+        Gateway, JOBS_KEY, Request, SECRET, Setup, TENANT,
         certificates::{SCHEDULER, pki},
         gateway::text,
         issuer::token,
     },
+    upstreams::handshake,
 };
 
 const POLICY: &str = "
@@ -341,4 +344,120 @@ defaults: { errors: { format: problem, code_prefix: ERR_GATE } }
     let output = broken.run(&["explain", "GET", "/w/open/x", "--config", "gate.yaml"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(text(&output).contains("between 1 and 256 threads"), "{}", text(&output));
+}
+
+/// What `explain` says that the service gets of a request.
+fn explained_headers(gateway: &Gateway, request: &Request) -> BTreeMap<String, String> {
+    let framed = request
+        .headers
+        .iter()
+        .any(|(name, _)| ["transfer-encoding", "content-length"].contains(&name.as_str()));
+    let length = format!("content-length: {}", request.body.len());
+    let mut headers = vec![format!("host: {}", request.host), format!("x-case: {}", request.case)];
+    headers.extend(request.headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    headers.extend((!framed && request.method == "POST").then_some(length));
+    let mut arguments = vec!["explain", &request.method, &request.target, "--output", "json"];
+    for header in &headers {
+        arguments.extend(["-H", header]);
+    }
+    let environment = [("IT_SECRET", SECRET), ("IT_JOBS_KEY", JOBS_KEY)];
+    let output = gateway.sidegate_with(&arguments, &environment);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
+    serde_json::from_value(document["headers"].clone()).unwrap()
+}
+
+/// What the service did get, with all values of a name in one.
+fn received_headers(gateway: &Gateway, request: &Request) -> BTreeMap<String, String> {
+    let mut received = BTreeMap::<String, String>::new();
+    for (name, value) in gateway.allowed(request).headers {
+        let values = received.entry(name.to_ascii_lowercase()).or_default();
+        if !values.is_empty() {
+            values.push_str(", ");
+        }
+        values.push_str(&value);
+    }
+    received
+}
+
+#[test]
+fn service_gets_the_headers_that_explain_shows() {
+    let policy = POLICY
+        .replace("/open/*, auth: public", "/open/*, auth: public, pass: [x-userinfo]")
+        .replace("routes:", "idempotency: {}\nroutes:");
+    let gateway = Setup::new().policy("wallet", &policy).start();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let known = || Request::get("/w/wallets/7").bearer(&token(json!({}))).tenant();
+    let admin = token(json!({ "roles": ["admin"], "scopes": ["all"] }));
+    for request in [
+        Request::get("/w/open/x"),
+        known(),
+        known().header("X-User-Id", "spoofed").header("x_user_roles", "spoofed"),
+        known().header("x-many", "1").header("X-Many", "2").header("accept", ""),
+        known().header("cookie", "a=b").header("cookie", "c=d"),
+        known()
+            .header("x-api-key", "a-secret-of-the-caller")
+            .header("x-session-token", "a-secret-of-the-caller"),
+        known().header("authorization-info", "a-secret-of-the-caller"),
+        known().header(
+            "x-opaque",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.a-secret-of-the-caller",
+        ),
+        Request::get("/w/open/x").header("authorization", "Basic YS1zZWNyZXQtb2YtdGhlLWNhbGxlcg=="),
+        Request::get("/w/open/x").header("authorization", "a-secret-of-the-caller"),
+        Request::get("/w/open/x").header("proxy-authorization", "Basic a-secret-of-the-caller"),
+        Request::get("/w/open/x")
+            .header("connection", "close, x-hop, keep-alive")
+            .header("x-hop", "1")
+            .header("keep-alive", "timeout=5")
+            .header("proxy-connection", "close")
+            .header("te", "trailers")
+            .header("upgrade", "h2c")
+            .header("http2-settings", "AAMAAABkAAQAAP__"),
+        Request::get("/w/open/x")
+            .header("traceparent", trace)
+            .header("tracestate", "a=1"),
+        Request::get("/w/open/x")
+            .header("traceparent", "x")
+            .header("tracestate", "a=1"),
+        Request::get("/w/open/x").header("x-request-id", "550e8400-e29b-41d4-a716-446655440000"),
+        Request::get("/w/open/x").header("x-sandbox", "true"),
+        Request::get("/w/open/x").header("x-sandbox", "1"),
+        Request::get("/w/open/x")
+            .header("x-userinfo", "eve")
+            .header("x-webauth-user", "eve"),
+        Request::get("/w/open/x")
+            .header("x-forwarded-for", "192.0.2.1")
+            .header("x-real-ip", "192.0.2.1"),
+        Request::get("/w/open/x").host("Api.Example:8080"),
+        Request::post("/w/open/x", "{}").header("accept-encoding", "gzip"),
+        Request::new("POST", "/w/open/x")
+            .header("transfer-encoding", "chunked")
+            .body("2\r\n{}\r\n0\r\n\r\n"),
+        Request::new("POST", "/w/open/x")
+            .header("content-length", "0")
+            .header("expect", "x"),
+        Request::get("/w/jobs/x").jobs_key(),
+        Request::get("/w/trial/x").header("x-user-id", "spoofed"),
+        Request::post("/w/admin/x", "{}")
+            .bearer(&admin)
+            .tenant()
+            .header("idempotency-key", "8e03978e-40d5-43e8-bc93-6894a57f9324"),
+        handshake("/w/open/x").header("sec-websocket-protocol", "chat"),
+    ] {
+        let shown = explained_headers(&gateway, &request);
+        let received = received_headers(&gateway, &request);
+        assert!(
+            !format!("{shown:?}").contains("a-secret-of-the-caller"),
+            "{request}: {shown:?}"
+        );
+        let (names, got): (Vec<_>, Vec<_>) = (shown.keys().collect(), received.keys().collect());
+        assert_eq!(names, got, "{request}");
+        for (name, value) in &shown {
+            let hidden = value.ends_with("(masked)") || value == "(new)" || value == "(client)";
+            assert!(
+                hidden || *value == received[name],
+                "{request}: `{name}: {value}` and {received:?}"
+            );
+        }
+    }
 }

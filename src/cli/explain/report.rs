@@ -10,8 +10,11 @@ use serde::Serialize;
 
 use crate::decision::{Decision, Observer, Step};
 use crate::policy::PolicySet;
+use crate::policy::identity::INTERNAL_KEY;
+use crate::policy::masks::{is_secret_key, is_secret_text};
 use crate::proxy::error_response::{ErrorContext, render};
-use crate::proxy::identity_headers::{Hop, changes};
+use crate::proxy::forwarding::forwarded;
+use crate::proxy::identity_headers::Hop;
 use crate::proxy::ids::RequestIds;
 use crate::rejection::Rejection;
 use crate::request::{RequestFacts, grpc_type};
@@ -146,38 +149,42 @@ fn service_headers(
         tls: facts.client_certificate.is_some(),
         trusted: false,
     };
-    let changes = changes(
-        facts.headers,
-        policy,
-        route,
-        permit,
-        hop,
-        &RequestIds::shown(facts.headers, false),
-    );
-    let mut headers = facts.headers.clone();
-    changes.remove.iter().for_each(|name| drop(headers.remove(name)));
-    for (name, value) in changes.set {
-        headers.insert(name, value);
+    let headers = forwarded(facts, policy, route, permit, hop);
+    let mut told = BTreeMap::new();
+    for name in headers.keys() {
+        let values = headers.get_all(name).iter();
+        let values: Vec<_> = values.map(|value| shown(name, value, policy.key_header())).collect();
+        told.insert(name.to_string(), values.join(", "));
     }
-    let key = policy.internal_keys.as_ref().map(|keys| &keys.header);
-    let mut told: BTreeMap<_, _> = headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), shown(name, value, key)))
-        .collect();
     told.entry("x-forwarded-for".into())
         .or_insert_with(|| "(client)".into());
     told
 }
 
 /// A value as it may be shown: credentials are masked.
-fn shown(name: &HeaderName, value: &HeaderValue, key: Option<&HeaderName>) -> String {
-    if *name == AUTHORIZATION {
-        return "Bearer (masked)".into();
+fn shown(name: &HeaderName, value: &HeaderValue, key: &HeaderName) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let scheme = || {
+        SCHEMES
+            .into_iter()
+            .find(|scheme| text.starts_with(&format!("{scheme} ")))
+    };
+    match (*name == AUTHORIZATION).then(scheme).flatten() {
+        Some(scheme) => format!("{scheme} (masked)"),
+        None if name == key || is_credential(name) || is_secret_text(&text) => "(masked)".into(),
+        None => text.into_owned(),
     }
-    if Some(name) == key || *name == http::header::COOKIE {
-        return "(masked)".into();
-    }
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+/// The schemes of credentials that are shown: what stands before a space may be part of a secret.
+const SCHEMES: [&str; 3] = ["Bearer", "Basic", "DPoP"];
+
+/// Whether the name of a header speaks of a credential.
+fn is_credential(name: &HeaderName) -> bool {
+    const WORDS: [&str; 6] = ["assertion", "authorization", "cookie", "dpop", "jwt", "signature"];
+    let name = name.as_str();
+    let is_key = name.ends_with("-key") && !["idempotency-key", "sec-websocket-key"].contains(&name);
+    is_key || WORDS.iter().any(|word| name.contains(word)) || is_secret_key(name)
 }
 
 fn response(
@@ -200,7 +207,7 @@ fn response(
     let headers = answer
         .headers
         .iter()
-        .map(|(name, value)| (name.to_string(), shown(name, value, None)));
+        .map(|(name, value)| (name.to_string(), shown(name, value, &INTERNAL_KEY)));
     Response {
         status: answer.status,
         headers: headers.collect(),

@@ -1,0 +1,112 @@
+//! The header fields that a service gets, made of those of the client. The proxy and `explain` share
+//! them, so that `explain` shows what is forwarded.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::facts;
+use super::identity_headers::{Changes, Hop, changes};
+use super::ids::RequestIds;
+use crate::authz::Permit;
+use crate::policy::route::Route;
+use crate::policy::{Policy, UpstreamAddress, UpstreamScheme};
+use crate::request::{Body, RequestFacts, nominated};
+
+/// What a hop keeps to itself (RFC 9110, 7.6.1; 11.7.1 for the credentials of a proxy).
+const HOP_BY_HOP: [HeaderName; 10] = [
+    CONNECTION,
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("keep-alive"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Removes what ends with this hop, and frames the body for the next one.
+pub(super) fn start_hop(fields: &mut HeaderMap, has_body: bool) {
+    // A request whose `Connection` names something else than names was rejected.
+    let nominated = nominated::names(fields).filter_map(|name| HeaderName::from_bytes(name).ok());
+    let own = fields.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned();
+    let removed: Vec<_> = nominated.chain(own).collect();
+    for name in &removed {
+        fields.remove(name);
+    }
+    if has_body && !fields.contains_key(CONTENT_LENGTH) {
+        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// Makes the changes, those of the identity among them.
+pub(super) fn apply(fields: &mut HeaderMap, changes: Changes) {
+    for name in &changes.remove {
+        fields.remove(name);
+    }
+    fields.reserve(changes.set.len());
+    for (name, value) in changes.set {
+        fields.insert(name, value);
+    }
+}
+
+/// The fields that the service gets over HTTP/1.1, of a request that may be forwarded.
+pub fn forwarded(request: &RequestFacts<'_>, policy: &Policy, route: &Route, permit: &Permit, hop: Hop) -> HeaderMap {
+    let mut fields = request.headers.clone();
+    let is_websocket = facts::is_handshake(request.method, request.headers);
+    start_hop(&mut fields, request.body != Body::None && is_http1(policy));
+    let ids = RequestIds::shown(request.headers, hop.trusted);
+    let changes = changes(&fields, policy, route, permit, hop, &ids);
+    apply(&mut fields, changes);
+    if is_websocket {
+        fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    } else if policy.upstream.spiffe_id.is_some() {
+        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    fields
+}
+
+fn is_http1(policy: &Policy) -> bool {
+    match policy.upstream.address {
+        UpstreamAddress::Network { scheme, .. } => scheme != UpstreamScheme::H2c,
+        UpstreamAddress::Unix(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_the_hop_ends_with_it() {
+        let given = [
+            ("connection", "close, X-Mine"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("proxy-authorization", "Basic eDp5"),
+            ("te", "trailers"),
+            ("trailer", "x-sum"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABk"),
+            ("x-mine", "1"),
+            ("x-kept", "2"),
+            ("expect", "100-continue"),
+        ];
+        for (has_body, want) in [
+            (false, &["expect", "x-kept"][..]),
+            (true, &["expect", "transfer-encoding", "x-kept"]),
+        ] {
+            let fields = given.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+            let mut fields: HeaderMap = fields.into_iter().collect();
+            start_hop(&mut fields, has_body);
+            let mut left: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
+            left.sort_unstable();
+            assert_eq!(left, want);
+        }
+    }
+}
