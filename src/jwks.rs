@@ -12,6 +12,8 @@ use crate::policy::{Issuer, PolicySet};
 use crate::rejection::Rejection;
 use crate::telemetry::metrics::{KeysInForce, Metrics};
 
+mod apart;
+mod connection;
 pub mod discovery;
 pub mod fetch;
 pub mod progress;

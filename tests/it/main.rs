@@ -43,6 +43,7 @@ mod http2_tricks;
 mod idempotency;
 mod identity_headers;
 mod internal_keys;
+mod jwks_hostile;
 mod jwks_url;
 mod jwt;
 mod jwt_keys;
