@@ -37,6 +37,7 @@ pub mod config;
 pub mod control;
 pub mod descriptors;
 pub mod jwks;
+pub mod pause;
 pub mod policy_files;
 pub mod proxy;
 pub mod read_file;

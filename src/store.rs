@@ -32,13 +32,52 @@ use redis::RedisStore;
 pub struct Unavailable {
     result: &'static str,
     cause: Cow<'static, str>,
+    reached: Reached,
+}
+
+/// How far a question came that has no good answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    /// It was not sent: nothing has changed.
+    Nothing,
+    /// It was sent, and its answer is not known: it may have been done.
+    Perhaps,
+    /// It was answered: it was not done.
+    Answer,
 }
 
 impl Unavailable {
     /// No answer: the word of the metric, and what was found.
     pub fn because(result: &'static str, cause: impl Into<Cow<'static, str>>) -> Self {
-        let cause = cause.into();
-        Self { result, cause }
+        Self {
+            result,
+            cause: cause.into(),
+            reached: Reached::Answer,
+        }
+    }
+
+    /// The same, of a question that was not sent.
+    #[must_use]
+    fn unsent(self) -> Self {
+        let reached = Reached::Nothing;
+        Self { reached, ..self }
+    }
+
+    /// The same, of a question whose answer was lost.
+    #[must_use]
+    fn unanswered(self) -> Self {
+        let reached = Reached::Perhaps;
+        Self { reached, ..self }
+    }
+
+    /// Whether the question may have been done all the same.
+    fn may_be_done(&self) -> bool {
+        self.reached == Reached::Perhaps
+    }
+
+    /// Whether the store itself said no.
+    fn is_answer(&self) -> bool {
+        self.reached == Reached::Answer
     }
 
     /// There is no room for more.
@@ -226,8 +265,9 @@ impl Store {
         self.count("read", record)
     }
 
-    /// Keeps the answer to a claim that was granted, with the digest of its request, and
-    /// whether it was; not if somebody else has the key now. Takes longer for a longer one.
+    /// Stores the response to a granted claim, with the digest of its request. Returns whether it is
+    /// stored, by this call or by an earlier one of the same owner; not if another owner has the key
+    /// now. Takes longer for a longer one.
     pub async fn complete(
         &self,
         key: RecordKey,
@@ -242,7 +282,8 @@ impl Store {
         self.count_had("complete", done)
     }
 
-    /// Gives up a claim that was granted, so that another request may have it.
+    /// Gives up a claim that was granted, so that another request may have it. If a Redis cannot be
+    /// asked now, the claim is released once it can be.
     pub async fn release(&self, key: RecordKey, owner: Uuid) -> Result<(), Unavailable> {
         let done = match &self.kind {
             Kind::Memory(memory) => {

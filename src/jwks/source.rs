@@ -13,6 +13,7 @@ use super::fetch::{FETCH_TIME, Fetched, Fetcher};
 use super::progress::{Hope, Progress};
 use super::subscriber::{FetchError, IssuerStatus, Subscriber};
 use super::timing::{Outcome, Timing};
+use crate::pause::jitter;
 use crate::policy::remote::RemoteKeys;
 use crate::rejection::Reason;
 use crate::telemetry::metrics::{KeyRefresh, Metrics};
@@ -228,11 +229,6 @@ fn result(fetched: &Result<Fetched, String>, taken: &Result<(), FetchError>) -> 
         (_, Ok(())) => KeyRefresh::Success,
         (_, Err(_)) => KeyRefresh::Failure,
     }
-}
-
-/// A number from 0 to 1, another one each time.
-fn jitter() -> f64 {
-    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

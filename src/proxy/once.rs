@@ -30,6 +30,7 @@ use crate::store::{Answered, Claim, RecordKey, Unavailable};
 mod claim;
 mod handover;
 mod keeper;
+mod later;
 mod relay;
 
 use claim::Held;

@@ -3,7 +3,8 @@
 //!
 //! Requests share one connection for all that is short, so that it is quick, and one for what is
 //! kept of answers ([`link`]); the revocations come over a third ([`follower`]), and are read from
-//! this process. No key holds anything that a client says.
+//! this process. The process knows its own claims ([`leases`]): a Redis that lost them gets them
+//! again. No key holds anything that a client says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +26,8 @@ use crate::telemetry::metrics::Metrics;
 mod connect;
 mod follower;
 mod keys;
+mod leases;
 mod link;
-mod pause;
 mod scripts;
 mod state;
 mod trouble;
@@ -34,13 +35,26 @@ mod trouble;
 use connect::Connector;
 use follower::Follower;
 use keys::Keys;
+use leases::{Lease, Leases};
 use link::{Link, Purpose};
 use scripts::{CLAIM, COMPLETE, READ, RELEASE, RENEW, REVOKE, SPEND, Script};
 use state::State;
 
 /// The first byte of what is under a key says what it is.
 const CLAIMED: u8 = b'c';
-const ANSWERED: u8 = b'a';
+const ANSWERED: u8 = b'b';
+
+/// A response as earlier versions stored it: without the owner of its claim.
+const ANSWERED_BY_UNKNOWN: u8 = b'a';
+
+/// How long the beginning of a stored response is: with the digest of its request, and with the owner
+/// of its claim as well.
+const DIGEST_HEAD: usize = 1 + 32;
+const OWNED_HEAD: usize = DIGEST_HEAD + 16;
+
+/// The pauses between attempts to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How many revocations the log holds at least. Whoever misses some reads them all.
 const LOG: usize = 10_000;
@@ -68,6 +82,7 @@ pub(super) struct RedisStore {
     timeout: Duration,
     link: Arc<Link>,
     records: Arc<Link>,
+    leases: Arc<Leases>,
     on_their_way: Semaphore,
     follower: Arc<Follower>,
     ledger: Arc<Ledger>,
@@ -81,11 +96,12 @@ impl RedisStore {
         let timeout = config.timeout;
         let connector = Arc::new(Connector::new(config)?);
         let ledger = Arc::new(Ledger::shared());
+        let leases = Arc::<Leases>::default();
         let link = |purpose, longest| {
             let connector = Arc::clone(&connector);
             Arc::new(Link::new(
                 connector,
-                keys.clone(),
+                (keys.clone(), Arc::clone(&leases)),
                 (timeout, longest),
                 (purpose, metrics.clone()),
             ))
@@ -110,6 +126,7 @@ impl RedisStore {
             timeout,
             link,
             records,
+            leases,
             on_their_way: Semaphore::new(ON_THEIR_WAY),
             follower,
             ledger,
@@ -157,14 +174,23 @@ impl RedisStore {
     }
 
     pub(super) async fn claim(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<Claim, Unavailable> {
+        let claim = Lease::new(key, owner, lease);
+        // Redis may have lost it.
+        if self.leases.of_another(&claim).is_some() {
+            return Ok(Claim::Taken);
+        }
+        let asking = self.leases.ask(claim);
         let arguments: [&[u8]; 2] = [&claimed(owner), &millis(lease)];
-        let found: Option<(Vec<u8>, usize)> = self.of_record(&CLAIM, key, &arguments).await?;
-        let Some((found, bytes)) = found else {
-            return Ok(Claim::Granted);
+        let found: Result<Option<(Vec<u8>, usize)>, _> = self.of_record(&CLAIM, key, &arguments).await;
+        if !found.as_ref().is_err_and(Unavailable::may_be_done) {
+            asking.settled();
+        }
+        let Some((found, bytes)) = found? else {
+            return Ok(self.granted(claim).await);
         };
         match found.split_first() {
             Some((&CLAIMED, by)) if by.len() == owner.as_bytes().len() => Ok(Claim::Taken),
-            Some((&ANSWERED, digest)) if bytes <= LONGEST_RECORD => {
+            Some((&(ANSWERED | ANSWERED_BY_UNKNOWN), digest)) if bytes <= LONGEST_RECORD => {
                 let digest: [u8; 32] = digest.try_into().map_err(|_| lie())?;
                 let digest = digest.into();
                 Ok(Claim::Answered(Answered { digest, bytes }))
@@ -173,19 +199,36 @@ impl RedisStore {
         }
     }
 
+    /// A claim was granted, which Redis does twice if it loses the first one in between.
+    async fn granted(&self, claim: Lease) -> Claim {
+        let Some(first) = self.leases.hold(claim) else {
+            return Claim::Granted;
+        };
+        // Where this fails, the lease is renewed, or the key given up, later.
+        let _ = self.release(claim.key, claim.owner).await;
+        let _ = self.renew(first.key, first.owner, first.time).await;
+        Claim::Taken
+    }
+
     pub(super) async fn read(&self, key: Fingerprint, answered: Answered) -> Result<Option<Bytes>, Unavailable> {
         let found: Option<Vec<u8>> = self.on_its_way(&READ, key, &[], answered.bytes).await?;
         let Some(found) = found else { return Ok(None) };
-        let head = answered_head(answered.digest);
-        match found.first() {
+        let head = match found.first() {
             // Its time was up, and somebody else answers.
-            Some(&CLAIMED) => Ok(None),
-            Some(&ANSWERED) if found.starts_with(&head) => Ok(Some(Bytes::from(found).slice(head.len()..))),
-            _ => Err(lie()),
+            Some(&CLAIMED) => return Ok(None),
+            Some(&ANSWERED) => OWNED_HEAD,
+            Some(&ANSWERED_BY_UNKNOWN) => DIGEST_HEAD,
+            _ => return Err(lie()),
+        };
+        let digest = found.get(1..DIGEST_HEAD);
+        match digest == Some(answered.digest.as_bytes()) && found.len() >= head {
+            true => Ok(Some(Bytes::from(found).slice(head..))),
+            false => Err(lie()),
         }
     }
 
     pub(super) async fn renew(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<bool, Unavailable> {
+        self.leases.prolong(Lease::new(key, owner, lease));
         self.of_record::<i64>(&RENEW, key, &[&claimed(owner), &millis(lease)])
             .await
             .and_then(had)
@@ -198,17 +241,27 @@ impl RedisStore {
         (digest, record): (Fingerprint, Bytes),
         ttl: Duration,
     ) -> Result<bool, Unavailable> {
-        let value = [answered_head(digest).as_slice(), record.as_ref()].concat();
+        let head = [&[ANSWERED], digest.as_bytes().as_slice(), owner.as_bytes()].concat();
+        let value = [head.as_slice(), record.as_ref()].concat();
         let arguments: [&[u8]; 3] = [&claimed(owner), &millis(ttl), &value];
-        self.on_its_way::<i64>(&COMPLETE, key, &arguments, value.len())
+        let done = self
+            .on_its_way::<i64>(&COMPLETE, key, &arguments, value.len())
             .await
-            .and_then(had)
+            .and_then(had);
+        if done.is_ok() {
+            self.leases.forget(key, owner);
+        }
+        done
     }
 
     pub(super) async fn release(&self, key: Fingerprint, owner: Uuid) -> Result<(), Unavailable> {
-        self.of_record::<i64>(&RELEASE, key, &[&claimed(owner)])
-            .await
-            .and_then(done)
+        self.leases.forget(key, owner);
+        let asking = self.leases.ask(Lease::new(key, owner, Duration::ZERO));
+        let released = self.of_record::<i64>(&RELEASE, key, &[&claimed(owner)]).await;
+        if released.as_ref().err().is_none_or(Unavailable::is_answer) {
+            asking.settled();
+        }
+        released.and_then(done)
     }
 
     pub(super) async fn spend(&self, bucket: Fingerprint, rate: Rate) -> Result<Spent, Unavailable> {
@@ -282,11 +335,6 @@ impl Drop for RedisStore {
 /// What is under the key of a request that somebody answers.
 fn claimed(owner: Uuid) -> Vec<u8> {
     [&[CLAIMED], owner.as_bytes().as_slice()].concat()
-}
-
-/// How what is kept begins.
-fn answered_head(digest: Fingerprint) -> Vec<u8> {
-    [&[ANSWERED], digest.as_bytes().as_slice()].concat()
 }
 
 /// Redis takes no time of zero.

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     harness::{
-        Gateway, Latch, Request, Setup, TENANT, Upstream, eventually,
+        Gateway, Latch, Reply, Request, Setup, TENANT, Upstream, eventually,
         issuer::token,
         redis::{Cluster, Redis},
         toxic::{Fault, Toxic},
@@ -325,6 +325,126 @@ fn a_key_that_another_replica_took_over_is_told_of() {
         gateway.metric("sidegate_store_operations_total", &lost) == Some(1.0)
     });
     eventually("it is told", || gateway.log_text().contains("may have been done twice"));
+}
+
+#[test]
+fn key_in_flight_is_executed_once_though_redis_restarts_empty() {
+    let redis = Redis::start();
+    let (latch, upstream) = Latch::before(201, "{}");
+    let [one, other] = [(); 2].map(|()| setup(&redis.url(), &upstream).start());
+    let request = paid(&key(), "{}");
+    thread::scope(|scope| {
+        let first = scope.spawn(|| one.send(&request));
+        eventually("it is at the service", || upstream.seen(&request.case).len() == 1);
+        redis.kill();
+        eventually("the store is lost", || {
+            one.metric("sidegate_store_up", &[]) == Some(0.0)
+        });
+        redis.run();
+        // At every moment, whether Redis is there or not.
+        eventually("the store is back", || {
+            let answer = one.send(&again(&request));
+            assert!(matches!(answer.status, 409 | 503), "{answer:?}");
+            answer.status == 409 && one.metric("sidegate_store_up", &[]) == Some(1.0)
+        });
+        let names: Vec<String> = redis.ask(&["KEYS", "sidegate:i:*"]);
+        assert_eq!(names.len(), 1, "the lease is there");
+        eventually("the other one has it, too", || {
+            let answer = other.send(&again(&request));
+            assert!(matches!(answer.status, 409 | 503), "{answer:?}");
+            answer.status == 409
+        });
+        latch.open();
+        assert_eq!(first.join().unwrap().status, 201);
+    });
+    for gateway in [&one, &other] {
+        eventually("it is stored", || is_replayed(&gateway.send(&again(&request))));
+    }
+    assert_eq!(upstream.all().len(), 1);
+    assert!(!one.log_text().contains("may have been done twice"));
+}
+
+#[test]
+fn requests_that_a_redis_away_refuses_leave_nothing_to_do() {
+    let redis = Redis::start();
+    let gateway = setup(&redis.url(), &counting()).start();
+    let counted = |operation: &str, result: &str| {
+        let labels = [("operation", operation), ("result", result)];
+        gateway
+            .metric("sidegate_store_operations_total", &labels)
+            .unwrap_or(0.0)
+    };
+    redis.kill();
+    eventually("the store is lost", || {
+        gateway.metric("sidegate_store_up", &[]) == Some(0.0)
+    });
+    // Over a second, in which releases would be tried.
+    let refused = counted("claim", "disconnected");
+    let connects = counted("connect", "disconnected");
+    eventually("it is tried to connect again and again", || {
+        for _ in 0..20 {
+            assert_no_store(&gateway, &paid(&key(), "{}"));
+        }
+        counted("connect", "disconnected") >= connects + 3.0
+    });
+    assert!(counted("claim", "disconnected") >= refused + 20.0);
+    redis.run();
+    eventually("keys are taken", || gateway.send(&paid(&key(), "{}")).status == 201);
+    let labels = [("operation", "release")];
+    let released = gateway.metric("sidegate_store_operations_total", &labels);
+    assert_eq!(released, None, "nothing was claimed");
+}
+
+#[test]
+fn response_whose_confirmation_was_lost_raises_no_alarm() {
+    let redis = Redis::start();
+    let toxic = Toxic::before(redis.port);
+    let latch = Latch::default();
+    let opened = latch.clone();
+    let upstream = Upstream::start(move |request| {
+        if request.body == b"slow" {
+            opened.wait();
+        }
+        Reply::status(201, "{}")
+    });
+    let url = format!("redis://127.0.0.1:{}", toxic.port);
+    let gateway = setup(&url, &upstream)
+        .config(&format!("store: {{ redis: {{ url: '{url}', timeout: 2s }} }}"))
+        .start();
+    // Redis knows all scripts from now on.
+    assert_eq!(gateway.send(&paid(&key(), "{}")).status, 201);
+    let request = paid(&key(), "slow");
+    let responses = || {
+        let names: Vec<String> = redis.ask(&["KEYS", "sidegate:i:*"]);
+        let kind = |name: &String| redis.ask::<Vec<u8>>(&["GETRANGE", name, "0", "0"]);
+        names.iter().map(kind).filter(|kind| kind == b"b").count()
+    };
+    thread::scope(|scope| {
+        let first = scope.spawn(|| gateway.send(&request));
+        eventually("it is at the service", || upstream.seen(&request.case).len() == 1);
+        toxic.set(Fault::Mute);
+        latch.open();
+        eventually("Redis has it", || responses() == 2);
+        assert_eq!(first.join().unwrap().status, 201);
+    });
+    toxic.set(Fault::Nothing);
+    toxic.cut();
+    eventually("it is told", || gateway.log_text().contains("kept after all"));
+    assert!(is_replayed(&gateway.send(&again(&request))));
+    assert!(
+        !gateway.log_text().contains("may have been done twice"),
+        "{}",
+        gateway.log_text()
+    );
+    for operation in ["renew", "complete"] {
+        let lost = [("operation", operation), ("result", "lost")];
+        assert_eq!(
+            gateway.metric("sidegate_store_operations_total", &lost),
+            Some(0.0),
+            "{operation}"
+        );
+    }
+    assert_eq!(upstream.all().len(), 2);
 }
 
 #[test]

@@ -161,6 +161,196 @@ fn a_server_that_is_stopped_and_goes_on() {
     });
 }
 
+/// How often keys were released, whatever came of it.
+fn releases(replica: &Replica) -> f64 {
+    let results = ["ok", "timeout", "disconnected", "error", "read_only", "full", "lost"];
+    results.iter().map(|result| replica.counted("release", result)).sum()
+}
+
+#[test]
+fn claims_without_an_answer_are_released_once_redis_is_back_and_others_never() {
+    let redis = Redis::start();
+    let replica = Replica::impatient(&redis.url());
+    let keys: Vec<_> = (0..300).map(|_| key()).collect();
+    runtime().block_on(async {
+        redis.freeze();
+        let mut asking = tokio::task::JoinSet::new();
+        for key in keys.clone() {
+            let store = replica.store.clone();
+            asking.spawn(async move { store.claim(key, Uuid::new_v4(), LEASE).await });
+        }
+        assert!(asking.join_all().await.iter().all(Result::is_err));
+        // From now on nothing is sent.
+        assert_gives_up(&replica, "stopped").await;
+        for _ in 0..1000 {
+            assert!(replica.store.claim(key(), Uuid::new_v4(), LEASE).await.is_err());
+        }
+        assert!(releases(&replica) < 0.5, "nobody can release anything now");
+        let unanswered = replica.counted("claim", "timeout");
+        assert!((1.0..1300.0).contains(&unanswered), "{unanswered}");
+        redis.thaw();
+        eventually("all keys are free", async || {
+            let mut free = true;
+            for key in &keys {
+                let owner = Uuid::from_u128(1);
+                free &= replica.store.claim(*key, owner, LEASE).await == Ok(Claim::Granted);
+            }
+            free
+        })
+        .await;
+        let released = replica.counted("release", "ok");
+        assert!(
+            (1.0..=unanswered).contains(&released),
+            "{released} of {unanswered} that may have been granted"
+        );
+    });
+}
+
+#[test]
+fn claims_that_were_not_sent_are_not_released() {
+    let redis = Redis::start();
+    let replica = Replica::impatient(&redis.url());
+    runtime().block_on(async {
+        redis.kill();
+        eventually("it is lost", async || replica.metric("sidegate_store_up") < 0.5).await;
+        let disconnected = replica.counted("claim", "disconnected");
+        for _ in 0..200 {
+            assert!(replica.store.claim(key(), Uuid::new_v4(), LEASE).await.is_err());
+        }
+        assert!(replica.counted("claim", "disconnected") > disconnected + 199.5);
+        redis.run();
+        assert_recovers(&replica, "it is there").await;
+        assert!(releases(&replica) < 0.5);
+    });
+}
+
+#[test]
+fn lease_that_redis_lost_is_written_again_before_anything_else_is_asked() {
+    let redis = Redis::start();
+    let (replica, elsewhere) = (Replica::impatient(&redis.url()), Replica::of(&redis.url()));
+    runtime().block_on(async {
+        for round in 0..3 {
+            let (held, given_up, owner) = (key(), key(), Uuid::new_v4());
+            for key in [held, given_up] {
+                assert_eq!(replica.store.claim(key, owner, LEASE).await, Ok(Claim::Granted));
+            }
+            redis.kill();
+            eventually("it is gone", async || {
+                replica.store.spend(bucket(), rate()).await.is_err()
+            })
+            .await;
+            assert!(replica.store.release(given_up, owner).await.is_err());
+            redis.run();
+            eventually("it is back, and empty", async || {
+                replica.store.spend(bucket(), rate()).await.is_ok()
+            })
+            .await;
+            let names: Vec<String> = redis.ask(&["KEYS", "sidegate:i:*"]);
+            assert_eq!(names, [format!("sidegate:i:{}", held.name)], "round {round}");
+            let stranger = Uuid::new_v4();
+            for store in [&replica.store, &elsewhere.store] {
+                eventually("it answers", async || store.claim(held, stranger, LEASE).await.is_ok()).await;
+                assert_eq!(
+                    store.claim(held, stranger, LEASE).await,
+                    Ok(Claim::Taken),
+                    "round {round}"
+                );
+            }
+            assert_eq!(replica.store.claim(given_up, stranger, LEASE).await, Ok(Claim::Granted));
+            replica.store.release(given_up, stranger).await.unwrap();
+            // Responses have a connection of their own.
+            eventually("it is stored", async || {
+                replica.store.complete(held, owner, answer("r"), LEASE).await == Ok(true)
+            })
+            .await;
+            let repeat = elsewhere.store.claim(held, stranger, LEASE).await;
+            assert!(matches!(repeat, Ok(Claim::Answered(_))), "{repeat:?}");
+        }
+    });
+}
+
+#[test]
+fn key_in_flight_is_granted_to_nobody_else_here_whatever_redis_lost() {
+    let redis = Redis::start();
+    let replica = Replica::of(&redis.url());
+    let (held, owner, stranger) = (key(), Uuid::new_v4(), Uuid::new_v4());
+    runtime().block_on(async {
+        assert_eq!(replica.store.claim(held, owner, LEASE).await, Ok(Claim::Granted));
+        redis.ask::<()>(&["FLUSHALL"]);
+        assert_eq!(replica.store.claim(held, stranger, LEASE).await, Ok(Claim::Taken));
+        assert_eq!(
+            replica.store.claim(held, owner, LEASE).await,
+            Ok(Claim::Granted),
+            "its own"
+        );
+        replica.store.release(held, owner).await.unwrap();
+        assert_eq!(replica.store.claim(held, stranger, LEASE).await, Ok(Claim::Granted));
+    });
+}
+
+#[test]
+fn response_whose_confirmation_was_lost_is_recognized_and_a_lost_key_is_not() {
+    let redis = Redis::start();
+    let toxic = Toxic::before(redis.port);
+    let replica = Replica::impatient(&format!("redis://127.0.0.1:{}", toxic.port));
+    let elsewhere = Replica::of(&redis.url());
+    runtime().block_on(async {
+        let (done, taken, owner) = (key(), key(), Uuid::new_v4());
+        for key in [done, taken] {
+            assert_eq!(replica.store.claim(key, owner, LEASE).await, Ok(Claim::Granted));
+        }
+        // Redis knows the script from now on.
+        let before = key();
+        assert_eq!(
+            replica.store.complete(before, owner, answer("r"), LEASE).await,
+            Ok(true)
+        );
+        toxic.set(Fault::Mute);
+        assert!(replica.store.complete(done, owner, answer("r"), LEASE).await.is_err());
+        assert_eq!(
+            kept(&elsewhere.store, done).await,
+            Some(Bytes::from("r")),
+            "Redis did it"
+        );
+        let name = format!("sidegate:i:{}", taken.name);
+        redis.ask::<()>(&["SET", &name, "cotherownerother"]);
+        toxic.set(Fault::Nothing);
+        toxic.cut();
+        eventually("it answers", async || {
+            replica.store.complete(done, owner, answer("r"), LEASE).await == Ok(true)
+        })
+        .await;
+        assert!(replica.counted("complete", "lost") < 0.5);
+        eventually("it answers", async || {
+            replica.store.renew(done, owner, LEASE).await == Ok(true)
+        })
+        .await;
+        assert_eq!(kept(&elsewhere.store, done).await, Some(Bytes::from("r")));
+        assert_eq!(
+            replica.store.complete(taken, owner, answer("r"), LEASE).await,
+            Ok(false)
+        );
+        assert!(replica.counted("complete", "lost") > 0.5);
+    });
+}
+
+#[test]
+fn response_of_an_earlier_version_is_still_read() {
+    let redis = Redis::start();
+    let replica = Replica::of(&redis.url());
+    let key = key();
+    let unhex = "(string.gsub(ARGV[1], '..', function(hex) return string.char(tonumber(hex, 16)) end))";
+    let set = format!("return redis.call('SET', KEYS[1], 'a' .. {unhex} .. 'record')");
+    let (name, digest) = (format!("sidegate:i:{}", key.name), answer("").0.to_string());
+    redis.ask::<()>(&["EVAL", &set, "1", &name, &digest]);
+    runtime().block_on(async {
+        assert_eq!(kept(&replica.store, key).await, Some(Bytes::from("record")));
+        let owner = Uuid::new_v4();
+        assert_eq!(replica.store.renew(key, owner, LEASE).await, Ok(false));
+        assert_eq!(replica.store.complete(key, owner, answer("r"), LEASE).await, Ok(false));
+    });
+}
+
 #[test]
 fn many_who_ask_a_server_that_is_stopped_wait_no_longer_than_one() {
     let redis = Redis::start();

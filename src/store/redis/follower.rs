@@ -16,9 +16,10 @@ use tokio::time::{sleep, timeout};
 
 use super::connect::{Connection, Connector};
 use super::keys::Keys;
-use super::pause::{Pauses, jitter};
 use super::state::State;
 use super::trouble::Trouble;
+use super::{FIRST_PAUSE, LONGEST_PAUSE};
+use crate::pause::{Pauses, jitter};
 use crate::revocation::Revocation;
 use crate::store::Unavailable;
 use crate::store::ledger::Ledger;
@@ -83,7 +84,7 @@ impl Follower {
 
     /// Follows for ever.
     pub(super) async fn run(self: Arc<Self>) {
-        let mut pauses = Pauses::default();
+        let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let began = Instant::now();
             let Err(trouble) = self.follow().await;

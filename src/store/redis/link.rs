@@ -8,20 +8,26 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connect::{Connection, Connector};
 use super::keys::Keys;
-use super::pause::{Pauses, jitter};
-use super::scripts::{PROBE, Script};
+use super::leases::{Lease, Leases};
+use super::scripts::{PROBE, RELEASE, RENEW, Script};
 use super::state::State;
 use super::trouble::Trouble;
+use super::{FIRST_PAUSE, LONGEST_PAUSE, claimed, millis};
 use crate::fingerprint::Fingerprint;
+use crate::pause::{Pauses, jitter};
 use crate::store::Unavailable;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the connection is tried.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// How many leases are written at a time.
+const AT_A_TIME: usize = 256;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,7 @@ pub(super) struct Link {
     purpose: Purpose,
     connector: Arc<Connector>,
     keys: Keys,
+    leases: Arc<Leases>,
     timeout: Duration,
     /// The longest that a question may take.
     longest: Duration,
@@ -61,7 +68,7 @@ impl Link {
     /// takes longer than the other.
     pub(super) fn new(
         connector: Arc<Connector>,
-        keys: Keys,
+        (keys, leases): (Keys, Arc<Leases>),
         (timeout, longest): (Duration, Duration),
         (purpose, metrics): (Purpose, Metrics),
     ) -> Self {
@@ -74,6 +81,7 @@ impl Link {
             state: State::of(what, connector.servers()),
             connector,
             keys,
+            leases,
             timeout,
             longest,
             live: ArcSwapOption::empty(),
@@ -132,6 +140,7 @@ impl Link {
             Some(Err(lost)) => Unavailable::because("disconnected", format!("not connected: {lost}")),
             _ => Unavailable::because("disconnected", "not connected"),
         }
+        .unsent()
     }
 
     /// Nobody uses the connection from now on. Of a cluster, other nodes may well answer.
@@ -148,7 +157,7 @@ impl Link {
 
     /// Keeps a connection for ever.
     pub(super) async fn keep(self: Arc<Self>) {
-        let mut pauses = Pauses::default();
+        let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let began = Instant::now();
             let lost = match self.connect().await {
@@ -170,10 +179,7 @@ impl Link {
         let tried = match connection {
             Ok(connection) => {
                 let live = Arc::new(Live(connection));
-                match self.beat(&live).await {
-                    Ok(()) => self.probe(&live).await.map(|()| live),
-                    Err(trouble) => Err(trouble),
-                }
+                self.prepare(&live).await.map(|()| live)
             }
             Err(trouble) => Err(trouble),
         };
@@ -182,6 +188,16 @@ impl Link {
             .map_or_else(|trouble| trouble.unavailable.result, |_| "ok");
         self.metrics.store().operation("connect", result);
         tried
+    }
+
+    /// Tries a new connection, and puts the claims of this process right before any request uses it.
+    async fn prepare(&self, live: &Live) -> Result<(), Trouble> {
+        self.beat(live).await?;
+        self.probe(live).await?;
+        if self.purpose == Purpose::Requests {
+            self.write_again(live).await?;
+        }
+        Ok(())
     }
 
     /// Whether scripts may be run at all: somebody who may not can do nothing here.
@@ -213,7 +229,10 @@ impl Link {
                 () = self.doubted.notified() => true,
                 () = sleep(BEAT) => false,
             };
-            let beat = self.beat(&live).await;
+            let beat = match self.beat(&live).await {
+                Ok(()) if self.purpose == Purpose::Requests => self.release_abandoned(&live).await,
+                beat => beat,
+            };
             match beat {
                 Err(trouble) => return trouble,
                 Ok(()) if !doubted => {}
@@ -246,6 +265,76 @@ impl Link {
             // Questions will have the same answer, each by itself.
             _ => Ok(()),
         }
+    }
+
+    /// Releases what was claimed and is held by no request, and writes the leases of those that are
+    /// held: a Redis that lost them would grant their keys again.
+    async fn write_again(&self, live: &Live) -> Result<(), Trouble> {
+        self.release_abandoned(live).await?;
+        let held = self.leases.held();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let answers = self.of_each(live, (&RENEW, "renew"), &held).await?;
+        let lost = answers.iter().filter(|answer| **answer == Some(0)).count();
+        tracing::info!(
+            leases = held.len(),
+            lost,
+            "the leases of requests in flight are written again"
+        );
+        // Some of the requests may have ended meanwhile.
+        let over: Vec<_> = held.into_iter().filter(|lease| !self.leases.holds(lease)).collect();
+        self.leases.abandon(&over);
+        self.release_abandoned(live).await
+    }
+
+    /// Releases what was claimed and is held by no request. Where the connection breaks, the next one
+    /// is used for it; of a cluster, each is tried once.
+    async fn release_abandoned(&self, live: &Live) -> Result<(), Trouble> {
+        if !self.leases.has_abandoned() {
+            return Ok(());
+        }
+        let abandoned = self.leases.take_abandoned();
+        let released = self.of_each(live, (&RELEASE, "release"), &abandoned).await;
+        if released.is_err() {
+            // To release a claim twice does no harm.
+            self.leases.abandon(&abandoned);
+        }
+        released.map(drop)
+    }
+
+    /// Has a script run for each of some leases, many at a time, and returns the answers. An error
+    /// means that the connection is of no use any more; nodes of a cluster may be missing.
+    async fn of_each(
+        &self,
+        live: &Live,
+        (script, operation): (&'static Script, &str),
+        leases: &[Lease],
+    ) -> Result<Vec<Option<i64>>, Trouble> {
+        let mut answers = Vec::with_capacity(leases.len());
+        for some in leases.chunks(AT_A_TIME) {
+            let deadline = Instant::now() + self.longest;
+            let mut asking = JoinSet::new();
+            for lease in some {
+                let key = self.keys.record(lease.key);
+                let command = script.by_text(&[&key], &[&claimed(lease.owner), &millis(lease.time)]);
+                let mut connection = live.0.clone();
+                asking.spawn(async move { in_time(deadline, connection.query::<i64>(&command)).await });
+            }
+            for answer in asking.join_all().await {
+                let result = match &answer {
+                    Ok(0) => "lost",
+                    Ok(_) => "ok",
+                    Err(trouble) => trouble.unavailable.result,
+                };
+                self.metrics.store().operation(operation, result);
+                match answer {
+                    Err(trouble) if trouble.ends_connection && !live.0.is_cluster() => return Err(trouble),
+                    answer => answers.push(answer.ok()),
+                }
+            }
+        }
+        Ok(answers)
     }
 }
 

@@ -49,29 +49,29 @@ return false",
     )
 });
 
-/// Prolongs a claim, or makes it again where nothing is: a server may have lost it. Arguments:
-/// claim, milliseconds. Answers 0 if somebody else has it.
-pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('GETRANGE', KEYS[1], 0, 32) == ARGV[1] then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+/// Sets the key where nothing is, since a server may have lost it, or in place of the claim. Answers
+/// 1, also if the response of the same owner is there, and 0 if another owner has the key.
+macro_rules! set_unless_of_another {
+    ($value:literal) => {
+        concat!(
+            "local found = redis.call('GETRANGE', KEYS[1], 0, 48)
+if found == ARGV[1] or redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('SET', KEYS[1], ",
+            $value,
+            ", 'PX', ARGV[2])
   return 1
 end
-return 0",
-    )
-});
+if string.sub(found, 1, 1) == 'b' and string.sub(found, 34) == string.sub(ARGV[1], 2) then return 1 end
+return 0"
+        )
+    };
+}
 
-/// Puts an answer in the place of a claim, or where nothing is. Arguments: claim, milliseconds,
-/// what is kept. Answers 0 if somebody else has the key.
-pub(super) static COMPLETE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('GETRANGE', KEYS[1], 0, 32) == ARGV[1] then
-  redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
-  return 1
-end
-return 0",
-    )
-});
+/// Prolongs a claim, or makes it again. Arguments: claim, milliseconds.
+pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(set_unless_of_another!("ARGV[1]")));
+
+/// Puts a response in the place of a claim. Arguments: claim, milliseconds, what is stored.
+pub(super) static COMPLETE: LazyLock<Script> = LazyLock::new(|| Script::new(set_unless_of_another!("ARGV[3]")));
 
 /// All that is under a key.
 pub(super) static READ: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('GET', KEYS[1])"));

@@ -19,7 +19,7 @@ impl Trouble {
     /// It did not come in time. What comes later belongs to another question.
     pub(super) fn late() -> Self {
         Self {
-            unavailable: Unavailable::because("timeout", "Redis did not answer in time"),
+            unavailable: Unavailable::because("timeout", "Redis did not answer in time").unanswered(),
             ends_connection: true,
         }
     }
@@ -38,11 +38,21 @@ impl From<RedisError> for Trouble {
     fn from(error: RedisError) -> Self {
         let (result, ends_connection) = judged(&error);
         let cause: String = format!("Redis: {error}").chars().take(LONGEST_CAUSE).collect();
+        let unavailable = Unavailable::because(result, cause);
         Self {
-            unavailable: Unavailable::because(result, cause),
+            unavailable: match is_answer(&error) {
+                true => unavailable,
+                false => unavailable.unanswered(),
+            },
             ends_connection,
         }
     }
+}
+
+/// Whether Redis itself said no. Where nothing came, or nothing that can be read, it may have done
+/// what it was asked.
+fn is_answer(error: &RedisError) -> bool {
+    !error.is_timeout() && !matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
 }
 
 fn judged(error: &RedisError) -> (&'static str, bool) {
@@ -117,6 +127,8 @@ mod tests {
         ] {
             let text = error.to_string();
             assert_eq!(judged(&error), (result, ends), "{text}");
+            let may_be_done = matches!(result, "timeout" | "disconnected");
+            assert_eq!(Trouble::from(error).unavailable.may_be_done(), may_be_done, "{text}");
         }
     }
 }

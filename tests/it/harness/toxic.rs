@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     Slow(Duration),
     /// Packets are lost without a word, and come once there is a network again.
     Silent,
+    /// What the server answers is lost.
+    Mute,
     /// Connections are closed as soon as they are open.
     Refusing,
 }
@@ -105,8 +107,8 @@ async fn relay(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        _ = pump(&from_client, &to_server, fault.clone()) => {}
-        _ = pump(&from_server, &to_client, fault) => {}
+        _ = pump(&from_client, &to_server, fault.clone(), false) => {}
+        _ = pump(&from_server, &to_client, fault, true) => {}
         _ = ended.changed() => {
             if ended.borrow().1 == End::Reset {
                 let client = from_client.reunite(to_client).map_err(io::Error::other)?;
@@ -117,7 +119,12 @@ async fn relay(
     Ok(())
 }
 
-async fn pump(from: &OwnedReadHalf, to: &OwnedWriteHalf, mut fault: watch::Receiver<Fault>) -> io::Result<()> {
+async fn pump(
+    from: &OwnedReadHalf,
+    to: &OwnedWriteHalf,
+    mut fault: watch::Receiver<Fault>,
+    of_server: bool,
+) -> io::Result<()> {
     let mut bytes = vec![0; 64 * 1024];
     loop {
         from.readable().await?;
@@ -132,6 +139,9 @@ async fn pump(from: &OwnedReadHalf, to: &OwnedWriteHalf, mut fault: watch::Recei
             tokio::time::sleep(delay).await;
         }
         _ = fault.wait_for(|fault| *fault != Fault::Silent).await;
+        if of_server && now == Fault::Mute {
+            continue;
+        }
         let mut left = &bytes[..read];
         while !left.is_empty() {
             to.writable().await?;

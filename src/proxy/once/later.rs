@@ -1,0 +1,108 @@
+//! Responses that the store did not take: one task tries to store all of them, with growing pauses,
+//! and gives each up after a while. They have a bound in bytes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep};
+
+use super::claim::Held;
+use crate::fingerprint::Fingerprint;
+use crate::pause::{Pauses, jitter};
+use crate::store::Unavailable;
+
+/// How long it is tried to store a response, and the pauses in between.
+const KEEP_TRYING: Duration = Duration::from_mins(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// The bytes of responses that wait, and what each of them takes besides.
+static ROOM: Semaphore = Semaphore::const_new(64 * 1024 * 1024);
+const EACH: usize = 1024;
+
+static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
+    responses: Vec::new(),
+    is_tried: false,
+});
+
+const LOST: &str = "an answer could not be kept; the same request may be done twice";
+
+/// Responses that wait, and whether there is a task that tries to store them.
+struct Waiting {
+    responses: Vec<Response>,
+    is_tried: bool,
+}
+
+struct Response {
+    held: Held,
+    digest: Fingerprint,
+    record: Bytes,
+    deadline: Instant,
+    _room: SemaphorePermit<'static>,
+}
+
+/// Has a response stored later, for a reason.
+pub(super) fn keep(held: Held, digest: Fingerprint, record: Bytes, unavailable: &Unavailable) {
+    let bytes = u32::try_from(record.len() + EACH).unwrap_or(u32::MAX);
+    let Ok(room) = ROOM.try_acquire_many(bytes) else {
+        tracing::error!(%unavailable, "{LOST}");
+        return;
+    };
+    tracing::warn!(%unavailable, "an answer could not be kept; trying again");
+    let response = Response {
+        held,
+        digest,
+        record,
+        deadline: Instant::now() + KEEP_TRYING,
+        _room: room,
+    };
+    let mut waiting = WAITING.lock();
+    waiting.responses.push(response);
+    if !std::mem::replace(&mut waiting.is_tried, true) {
+        tokio::spawn(try_all());
+    }
+}
+
+/// Tries until nothing waits.
+async fn try_all() {
+    let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
+    loop {
+        sleep(pauses.next(jitter())).await;
+        let responses = std::mem::take(&mut WAITING.lock().responses);
+        let left = round(responses, &mut pauses).await;
+        let mut waiting = WAITING.lock();
+        waiting.responses.extend(left);
+        if waiting.responses.is_empty() {
+            waiting.is_tried = false;
+            return;
+        }
+    }
+}
+
+/// Tries each once, and returns those that are left. A store that cannot be asked is not asked again
+/// in the same round.
+async fn round(responses: Vec<Response>, pauses: &mut Pauses) -> Vec<Response> {
+    let mut left = Vec::new();
+    let mut is_away = false;
+    for mut response in responses {
+        if !is_away {
+            match response.held.try_keep(response.digest, &response.record).await {
+                Ok(()) => {
+                    tracing::info!("an answer is kept after all");
+                    pauses.reset();
+                    continue;
+                }
+                // Another one may be shorter.
+                Err(unavailable) => is_away = !unavailable.is_full(),
+            }
+        }
+        if Instant::now() < response.deadline {
+            left.push(response);
+        } else {
+            tracing::error!("{LOST}");
+        }
+    }
+    left
+}
