@@ -205,7 +205,7 @@ impl ServerConfig {
         let asks = |listener: &Listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         Surroundings {
             asks_for_certificates: self.listeners.iter().any(asks),
-            forgets_revocations: self.store == StoreConfig::Memory,
+            forgets_revocations: matches!(self.store, StoreConfig::Memory(_)),
         }
     }
 

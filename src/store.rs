@@ -13,7 +13,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::config::StoreConfig;
-use crate::config::store::RedisConfig;
+use crate::config::store::{MemoryConfig, RedisConfig};
 use crate::fingerprint::Fingerprint;
 use crate::quota::{Rate, Spent};
 use crate::revocation::{Revocation, Revocations};
@@ -147,9 +147,15 @@ enum Kind {
 impl Store {
     /// State that is shared with nobody, and ends with the process.
     pub fn memory(metrics: &Metrics) -> Arc<Self> {
+        Self::in_memory(MemoryConfig::default(), metrics)
+    }
+
+    fn in_memory(config: MemoryConfig, metrics: &Metrics) -> Arc<Self> {
+        let memory = MemoryStore::new(config.size);
         metrics.store().up(true);
+        metrics.store().show_memory(memory.usage());
         Arc::new(Self {
-            kind: Kind::Memory(Box::default()),
+            kind: Kind::Memory(Box::new(memory)),
             metrics: metrics.clone(),
         })
     }
@@ -158,7 +164,7 @@ impl Store {
     /// requests are served; an error is one of the configuration.
     pub fn start(config: &StoreConfig, metrics: &Metrics) -> Result<Arc<Self>, String> {
         match config {
-            StoreConfig::Memory => Ok(Self::memory(metrics)),
+            StoreConfig::Memory(memory) => Ok(Self::in_memory(*memory, metrics)),
             StoreConfig::Redis(redis) => Ok(Arc::new(Self {
                 kind: Kind::Redis(Box::new(RedisStore::start(RedisConfig::clone(redis), metrics)?)),
                 metrics: metrics.clone(),

@@ -135,10 +135,10 @@ impl Reach {
         let socket = Place::of(&config.control, config.admin);
         match config.store {
             // State in the memory of a process is reached by its socket.
-            StoreConfig::Memory if flag.is_some() => Err(Failure::NotReached(
+            StoreConfig::Memory(_) if flag.is_some() => Err(Failure::NotReached(
                 "`memory` is the store of one process, and reached by its `--control`".into(),
             )),
-            StoreConfig::Memory => Ok(Ways { socket, store: None }),
+            StoreConfig::Memory(_) => Ok(Ways { socket, store: None }),
             StoreConfig::Redis(mut redis) => {
                 if let Some(prefix) = &self.prefix {
                     redis.prefix = checked_prefix(prefix).map_err(Failure::NotReached)?;

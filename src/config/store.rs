@@ -14,8 +14,14 @@ use crate::policy::tls_material::{CaBundle, TlsIdentity};
 pub mod document;
 pub mod url;
 
-use document::{RedisDocument, StoreDocument};
+use document::{MemoryDocument, RedisDocument, StoreDocument};
 use url::{RedisUrl, Servers};
+
+/// The most that responses in memory may take, in bytes.
+const MEMORY: usize = 256 * 1024 * 1024;
+
+/// The least that they may be given.
+const LEAST_MEMORY: u64 = 1024 * 1024;
 
 /// How long an operation may take.
 const TIMEOUT: Duration = Duration::from_millis(250);
@@ -30,13 +36,31 @@ const PREFIX: &str = "sidegate";
 const LONGEST_PREFIX: usize = 100;
 
 /// Where state is kept that replicas share.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreConfig {
     /// In this process.
-    #[default]
-    Memory,
+    Memory(MemoryConfig),
     /// In a Redis.
     Redis(Box<RedisConfig>),
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self::Memory(MemoryConfig::default())
+    }
+}
+
+/// The memory of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryConfig {
+    /// The most that responses to requests with an idempotency key may take, in bytes.
+    pub size: usize,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { size: MEMORY }
+    }
 }
 
 /// A Redis.
@@ -86,7 +110,7 @@ impl StoreConfig {
     /// `memory`, or the URL of a Redis. What is wrong is said without quoting it.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
-            "memory" => Ok(Self::Memory),
+            "memory" => Ok(Self::default()),
             _ => text.parse().map(|url| Self::Redis(Box::new(RedisConfig::at(url)))),
         }
     }
@@ -96,6 +120,10 @@ impl StoreConfig {
     pub(super) fn replaced_by(&mut self, other: &Self) {
         let kept = match (std::mem::take(self), other) {
             (Self::Redis(kept), Self::Redis(_)) => Some(kept),
+            (kept @ Self::Memory(_), Self::Memory(_)) => {
+                *self = kept;
+                return;
+            }
             _ => None,
         };
         self.clone_from(other);
@@ -130,7 +158,8 @@ pub(super) fn check(
     problems: &mut Problems,
 ) -> Option<StoreConfig> {
     match document {
-        None | Some(StoreDocument::Memory) => Some(StoreConfig::Memory),
+        None | Some(StoreDocument::Memory(None)) => Some(StoreConfig::default()),
+        Some(StoreDocument::Memory(Some(memory))) => Some(StoreConfig::Memory(size(&memory, problems))),
         Some(StoreDocument::Redis(redis)) => {
             let mut reader = Reader(Named {
                 folder: base.to_owned(),
@@ -140,6 +169,16 @@ pub(super) fn check(
             let redis = reader.redis(*redis).map(Box::new);
             redis.map(StoreConfig::Redis)
         }
+    }
+}
+
+fn size(document: &MemoryDocument, problems: &mut Problems) -> MemoryConfig {
+    let size = &document.size;
+    if size.value.0 < LEAST_MEMORY {
+        problems.add(&size.span, "a response has to have room: `1MiB` at the least");
+    }
+    MemoryConfig {
+        size: usize::try_from(size.value.0).unwrap_or(usize::MAX),
     }
 }
 

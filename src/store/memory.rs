@@ -1,6 +1,7 @@
 //! Shared state of one replica: bounded, and gone with the process.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::{Answered, Claim, RecordKey, Unavailable};
 use crate::fingerprint::Fingerprint;
 use crate::quota::{Micros, Rate, Spent};
 use crate::revocation::{Millis, Revocation};
+use crate::telemetry::metrics::MemoryUsage;
 
 /// The most buckets that are not full.
 const MAX_BUCKETS: usize = 1_000_000;
@@ -28,21 +30,26 @@ use records::Records;
 #[derive(Debug)]
 pub(super) struct MemoryStore {
     ledger: Ledger,
-    records: Mutex<Records>,
+    records: Arc<Mutex<Records>>,
     buckets: [Mutex<HashMap<Fingerprint, Micros>>; PARTS],
 }
 
-impl Default for MemoryStore {
-    fn default() -> Self {
+impl MemoryStore {
+    /// A store whose responses take so many bytes at the most.
+    pub(super) fn new(size: usize) -> Self {
         Self {
             ledger: Ledger::alone(),
-            records: Mutex::default(),
+            records: Arc::new(Mutex::new(Records::new(size))),
             buckets: Default::default(),
         }
     }
-}
 
-impl MemoryStore {
+    /// Tells at any time how much of its room is used, while it is there.
+    pub(super) fn usage(&self) -> impl Fn() -> Option<MemoryUsage> + Send + Sync + 'static {
+        let records = Arc::downgrade(&self.records);
+        move || Some(records.upgrade()?.lock().usage(Timestamp::now().as_millisecond()))
+    }
+
     pub(super) fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -119,7 +126,7 @@ mod tests {
 
     #[test]
     fn buckets_are_apart() {
-        let store = MemoryStore::default();
+        let store = MemoryStore::new(1 << 20);
         let rate = Rate::new(1, Duration::from_secs(10)).unwrap();
         for (bucket, seconds, want) in [("a", 0, true), ("a", 9, false), ("b", 9, true), ("a", 10, true)] {
             let at = Timestamp::from_second(1_800_000_000 + seconds).unwrap();

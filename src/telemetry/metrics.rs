@@ -18,7 +18,7 @@ pub use certificates::CertificateEnds;
 pub use keys::{KeyMetrics, KeyRefresh, KeysInForce};
 pub use requests::{At, PolicyMetrics};
 pub use shared::SharedStateMetrics;
-pub use store::StoreMetrics;
+pub use store::{MemoryUsage, StoreMetrics};
 
 use super::lines::LostLines;
 use certificates::CertificateMetrics;

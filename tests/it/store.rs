@@ -182,7 +182,11 @@ async fn one_answers_and_others_get_the_answer(one: &Store, other: &Store) {
     one.complete(key, owner, answer(Bytes::from("r")), TTL).await.unwrap();
     assert_eq!(kept(other, key).await, Some(Bytes::from("r")));
     one.release(key, owner).await.unwrap();
-    one.complete(key, owner, answer(Bytes::from("s")), TTL).await.unwrap();
+    let again = one.complete(key, owner, answer(Bytes::from("s")), TTL).await;
+    assert_eq!(again, Ok(true), "its own");
+    assert_eq!(one.renew(key, owner, LEASE).await, Ok(true), "its own");
+    assert_eq!(one.complete(key, late, answer(Bytes::from("s")), TTL).await, Ok(false));
+    assert_eq!(one.renew(key, late, LEASE).await, Ok(false));
     assert_eq!(kept(one, key).await, Some(Bytes::from("r")), "once and for all");
 }
 

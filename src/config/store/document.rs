@@ -4,25 +4,34 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::policy::decode::{FromNode, Placed, Timeout, document, one_of};
+use crate::policy::decode::{FromNode, Placed, Size, Timeout, document, one_of};
 use crate::policy::document::{SecretDocument, Text};
 use crate::policy::problem::{Problems, Reported};
 use crate::policy::yaml::{Node, Value};
 
-/// Where state is kept that replicas share: `memory`, or `{ redis: { url: … } }`.
+/// Where state is kept that replicas share: `memory`, `{ memory: { size: … } }`, or `{ redis: { url: … } }`.
 #[derive(Debug, Clone)]
 pub enum StoreDocument {
-    /// In this process.
-    Memory,
+    /// In this process, with so much room.
+    Memory(Option<MemoryDocument>),
     /// In a Redis.
     Redis(Box<RedisDocument>),
 }
 
 document! {
-    /// The long form of [`StoreDocument`].
+    /// Where state is kept that replicas share: exactly one of these.
     pub struct StoreOptionsDocument [whole] {
+        /// The memory of this process, with its room.
+        memory: Option<MemoryDocument>,
         /// A Redis that all replicas share.
-        redis: RedisDocument,
+        redis: Option<RedisDocument>,
+    }
+
+    /// The memory of this process.
+    pub struct MemoryDocument {
+        /// The most that responses to requests with an idempotency key may take, with 512 bytes for each. Default 256MiB, at
+        /// least 1MiB.
+        size: Placed<Size>,
     }
 
     /// A Redis.
@@ -51,8 +60,12 @@ impl FromNode for StoreDocument {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match node.value {
             Value::Mapping(_) => {
-                let StoreOptionsDocument { redis } = FromNode::from_node(node, problems)?;
-                Ok(Self::Redis(Box::new(redis)))
+                let StoreOptionsDocument { memory, redis } = FromNode::from_node(node, problems)?;
+                match (memory, redis) {
+                    (Some(memory), None) => Ok(Self::Memory(Some(memory))),
+                    (None, Some(redis)) => Ok(Self::Redis(Box::new(redis))),
+                    _ => Err(problems.add(&node.span, "exactly one of `memory` and `redis` is needed")),
+                }
             }
             // It may have a password, which is not to be shown again.
             Value::Text(ref text) if text.contains("://") || text.starts_with("unix:") => {
@@ -62,7 +75,7 @@ impl FromNode for StoreDocument {
                 };
                 Err(problems.add_with_help(&node.span, "the URL of a Redis does not stand alone here", help))
             }
-            _ => one_of(node, &[("memory", ())], problems).map(|()| Self::Memory),
+            _ => one_of(node, &[("memory", ())], problems).map(|()| Self::Memory(None)),
         }
     }
 }
@@ -75,7 +88,7 @@ impl JsonSchema for StoreDocument {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let options = generator.subschema_for::<StoreOptionsDocument>();
         json_schema!({
-            "description": "Where state is kept that replicas share: `memory`, or `{ redis: { url: … } }`.",
+            "description": "Where state is kept that replicas share: `memory`, `{ memory: { size: … } }`, or `{ redis: { url: … } }`.",
             "anyOf": [{ "const": "memory" }, options]
         })
     }

@@ -54,7 +54,17 @@ fn a_redis_is_read() {
         ));
         assert_eq!(config.password.unwrap().expose(), "hunter2");
     }
-    assert_eq!(read("memory"), Ok(StoreConfig::Memory));
+}
+
+#[test]
+fn memory_has_the_room_that_it_is_given() {
+    let of = |size| Ok(StoreConfig::Memory(MemoryConfig { size }));
+    assert_eq!(read("memory"), of(MEMORY));
+    assert_eq!(read("memory: { size: 64MiB }"), of(64 << 20));
+    assert_eq!(read("memory: { size: 1MiB }"), of(1 << 20));
+    let mut config = read("memory: { size: 64MiB }").unwrap();
+    config.replaced_by(&StoreConfig::parse("memory").unwrap());
+    assert_eq!(Ok(config), of(64 << 20), "the command line says nothing of its size");
 }
 
 #[test]
@@ -62,6 +72,17 @@ fn every_problem_of_a_store_is_told() {
     for (text, want) in [
         ("disk", "unknown word `disk`"),
         ("redis: {}", "`url` is missing here"),
+        ("{}", "exactly one of `memory` and `redis` is needed"),
+        (
+            "{ memory: { size: 1MiB }, redis: { url: 'redis://h' } }",
+            "exactly one of `memory` and `redis` is needed",
+        ),
+        ("memory: {}", "`size` is missing here"),
+        ("memory: 64MiB", "expected a mapping, found text"),
+        (
+            "memory: { size: 1023KiB }",
+            "a response has to have room: `1MiB` at the least",
+        ),
         ("redis: { url: { env: NONE } }", "the variable `NONE` is not set"),
         ("redis: { url: { env: EMPTY } }", "the variable `EMPTY` is not set"),
         (
@@ -136,8 +157,8 @@ fn another_address_leaves_the_rest() {
     };
     assert_eq!((new.servers.to_string().as_str(), new.prefix.as_str()), ("i:6379", "p"));
     assert!(new.tls.as_ref().unwrap().ca.is_some() && new.password.is_some());
-    config.replaced_by(&StoreConfig::Memory);
-    assert_eq!(config, StoreConfig::Memory);
+    config.replaced_by(&StoreConfig::default());
+    assert_eq!(config, StoreConfig::default());
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! Answers that are kept in this process. There is an end to how many and how long, for all
-//! together and for those who share a part, so that nobody keeps out the others.
+//! Responses that are stored in this process, up to a number of bytes. Those who share a part of it
+//! may use no more than they leave free: one alone gets half of the room, two get a third each, and
+//! there is room left for the next.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -9,25 +10,28 @@ use uuid::Uuid;
 use crate::fingerprint::Fingerprint;
 use crate::revocation::Millis;
 use crate::store::{Answered, Claim, RecordKey, Unavailable};
+use crate::telemetry::metrics::MemoryUsage;
 
-/// The most that is kept for all.
-const ALL: Usage = Usage {
-    records: 100_000,
-    bytes: 256 * 1024 * 1024,
-};
+/// What each record takes besides its response, in bytes.
+const EACH: usize = 512;
 
-/// The most that is kept for those who share a part.
-const SHARE: Usage = Usage {
-    records: ALL.records / 8,
-    bytes: ALL.bytes / 8,
-};
+/// How many records that are over are removed at a time.
+const AT_A_TIME: usize = 64;
 
-/// Answers, and claims to give one.
-#[derive(Debug, Default)]
+/// How many of them are removed before the usage is shown.
+const BEFORE_SHOWN: usize = 4096;
+
+/// Responses, and claims to give one.
+#[derive(Debug)]
 pub(super) struct Records {
+    size: usize,
     slots: HashMap<Fingerprint, Slot>,
-    all: Usage,
-    shares: HashMap<Fingerprint, Usage>,
+    /// The same records, by when they are over.
+    ends: BTreeSet<(Millis, Fingerprint)>,
+    /// What all take together, in bytes.
+    used: usize,
+    /// What those take who share a part.
+    shares: HashMap<Fingerprint, usize>,
 }
 
 #[derive(Debug)]
@@ -40,32 +44,34 @@ struct Slot {
 #[derive(Debug)]
 enum State {
     Claimed(Uuid),
-    Answered(Fingerprint, Bytes),
-}
-
-/// What is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Usage {
-    records: usize,
-    bytes: usize,
-}
-
-impl Usage {
-    fn has_room(self, bytes: usize, most: Self) -> bool {
-        self.records < most.records && self.bytes + bytes <= most.bytes
-    }
+    Answered {
+        by: Uuid,
+        digest: Fingerprint,
+        record: Bytes,
+    },
 }
 
 impl Slot {
     fn bytes(&self) -> usize {
         match &self.state {
-            State::Claimed(_) => 0,
-            State::Answered(_, record) => record.len(),
+            State::Claimed(_) => EACH,
+            State::Answered { record, .. } => EACH + record.len(),
         }
     }
 }
 
 impl Records {
+    /// Room for so many bytes.
+    pub(super) fn new(size: usize) -> Self {
+        Self {
+            size,
+            slots: HashMap::new(),
+            ends: BTreeSet::new(),
+            used: 0,
+            shares: HashMap::new(),
+        }
+    }
+
     pub(super) fn claim(
         &mut self,
         key: RecordKey,
@@ -73,8 +79,9 @@ impl Records {
         until: Millis,
         now: Millis,
     ) -> Result<Claim, Unavailable> {
+        self.remove_over(now, AT_A_TIME);
         match self.get(key.name, now).map(|slot| &slot.state) {
-            Some(State::Answered(digest, record)) => {
+            Some(State::Answered { digest, record, .. }) => {
                 let (digest, bytes) = (*digest, record.len());
                 return Ok(Claim::Answered(Answered { digest, bytes }));
             }
@@ -82,7 +89,7 @@ impl Records {
             // The same attempt may ask again.
             Some(State::Claimed(_)) | None => {}
         }
-        if !self.has_room(key.share, 0, now) {
+        if !self.has_room(key.share, EACH, now) {
             return Err(full());
         }
         self.insert(key, State::Claimed(owner), until);
@@ -90,6 +97,9 @@ impl Records {
     }
 
     pub(super) fn renew(&mut self, key: RecordKey, owner: Uuid, until: Millis, now: Millis) -> bool {
+        if self.is_answered_by(key.name, owner, now) {
+            return true;
+        }
         let is_open = self.is_open_to(key.name, owner, now);
         if is_open {
             self.insert(key, State::Claimed(owner), until);
@@ -97,9 +107,9 @@ impl Records {
         is_open
     }
 
-    pub(super) fn read(&mut self, name: Fingerprint, digest: Fingerprint, now: Millis) -> Option<Bytes> {
+    pub(super) fn read(&mut self, name: Fingerprint, of: Fingerprint, now: Millis) -> Option<Bytes> {
         match &self.get(name, now)?.state {
-            State::Answered(of, record) if *of == digest => Some(record.clone()),
+            State::Answered { digest, record, .. } if *digest == of => Some(record.clone()),
             _ => None,
         }
     }
@@ -112,23 +122,38 @@ impl Records {
         until: Millis,
         now: Millis,
     ) -> Result<bool, Unavailable> {
+        if self.is_answered_by(key.name, owner, now) {
+            return Ok(true);
+        }
         if !self.is_open_to(key.name, owner, now) {
             return Ok(false);
         }
         // Its own claim makes room for it.
         let claimed = self.slots.get(&key.name).map_or(now, |slot| slot.until);
         self.remove(key.name);
-        if !self.has_room(key.share, record.len(), now) {
+        if !self.has_room(key.share, EACH + record.len(), now) {
             self.insert(key, State::Claimed(owner), claimed);
             return Err(full());
         }
-        self.insert(key, State::Answered(digest, record), until);
+        let by = owner;
+        self.insert(key, State::Answered { by, digest, record }, until);
         Ok(true)
     }
 
     pub(super) fn release(&mut self, name: Fingerprint, owner: Uuid) {
         if self.is_owned(name, owner, Millis::MIN) {
             self.remove(name);
+        }
+    }
+
+    /// How much is used now.
+    pub(super) fn usage(&mut self, now: Millis) -> MemoryUsage {
+        self.remove_over(now, BEFORE_SHOWN);
+        MemoryUsage {
+            limit: self.size,
+            used: self.used,
+            records: self.slots.len(),
+            largest_share: self.shares.values().copied().max().unwrap_or(0),
         }
     }
 
@@ -150,43 +175,58 @@ impl Records {
         slot.is_some_and(|slot| matches!(slot.state, State::Claimed(by) if by == owner))
     }
 
-    /// Whether there is room for one more, once what is over is gone.
+    fn is_answered_by(&mut self, name: Fingerprint, owner: Uuid, now: Millis) -> bool {
+        let slot = self.get(name, now);
+        slot.is_some_and(|slot| matches!(slot.state, State::Answered { by, .. } if by == owner))
+    }
+
+    /// Whether there is room for so many bytes more, once enough of what is over is gone.
     fn has_room(&mut self, share: Fingerprint, bytes: usize, now: Millis) -> bool {
-        let fits = |records: &Self| {
-            let used = records.shares.get(&share).copied().unwrap_or_default();
-            records.all.has_room(bytes, ALL) && used.has_room(bytes, SHARE)
-        };
-        if !fits(self) {
-            let over = self.slots.iter().filter(|(_, slot)| slot.until <= now);
-            let over: Vec<_> = over.map(|(name, _)| *name).collect();
-            for name in over {
-                self.remove(name);
+        loop {
+            let used = self.shares.get(&share).copied().unwrap_or_default() + bytes;
+            let free = self.size.checked_sub(self.used + bytes);
+            if free.is_some_and(|free| used <= free) {
+                return true;
+            }
+            if self.remove_over(now, AT_A_TIME) == 0 {
+                return false;
             }
         }
-        fits(self)
+    }
+
+    /// Removes some of what is over, and returns how many that were.
+    fn remove_over(&mut self, now: Millis, most: usize) -> usize {
+        for removed in 0..most {
+            match self.ends.first() {
+                Some((until, name)) if *until <= now => {
+                    let name = *name;
+                    self.remove(name);
+                }
+                _ => return removed,
+            }
+        }
+        most
     }
 
     fn insert(&mut self, key: RecordKey, state: State, until: Millis) {
         self.remove(key.name);
         let share = key.share;
         let slot = Slot { state, until, share };
-        let bytes = slot.bytes();
-        for usage in [&mut self.all, self.shares.entry(share).or_default()] {
-            usage.records += 1;
-            usage.bytes += bytes;
-        }
+        self.used += slot.bytes();
+        *self.shares.entry(share).or_default() += slot.bytes();
+        self.ends.insert((until, key.name));
         self.slots.insert(key.name, slot);
     }
 
     fn remove(&mut self, name: Fingerprint) {
         let Some(slot) = self.slots.remove(&name) else { return };
-        let bytes = slot.bytes();
-        for usage in [&mut self.all, self.shares.entry(slot.share).or_default()] {
-            usage.records -= 1;
-            usage.bytes -= bytes;
-        }
-        if self.shares.get(&slot.share) == Some(&Usage::default()) {
-            self.shares.remove(&slot.share);
+        self.ends.remove(&(slot.until, name));
+        self.used -= slot.bytes();
+        if let Some(used) = self.shares.get_mut(&slot.share) {
+            *used -= slot.bytes();
+            if *used == 0 {
+                self.shares.remove(&slot.share);
+            }
         }
     }
 }
@@ -196,115 +236,4 @@ fn full() -> Unavailable {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LEASE: Millis = 30;
-    const TTL: Millis = 100;
-    const ONE: Uuid = Uuid::from_u128(1);
-    const OTHER: Uuid = Uuid::from_u128(2);
-
-    fn key(name: &str) -> RecordKey {
-        of(name, "share")
-    }
-
-    fn of(name: &str, share: &str) -> RecordKey {
-        RecordKey {
-            name: Fingerprint::of(&[name.as_bytes()]),
-            share: Fingerprint::of(&[share.as_bytes()]),
-        }
-    }
-
-    fn digest() -> Fingerprint {
-        Fingerprint::of(&[b"request"])
-    }
-
-    fn answer(record: &[u8]) -> (Fingerprint, Bytes) {
-        (digest(), Bytes::copy_from_slice(record))
-    }
-
-    fn answered(bytes: usize) -> Claim {
-        let digest = digest();
-        Claim::Answered(Answered { digest, bytes })
-    }
-
-    fn claim(records: &mut Records, owner: Uuid, now: Millis) -> Result<Claim, Unavailable> {
-        records.claim(key("k"), owner, now + LEASE, now)
-    }
-
-    #[test]
-    fn one_answers_and_others_get_the_answer() {
-        let mut records = Records::default();
-        assert_eq!(claim(&mut records, ONE, 0), Ok(Claim::Granted));
-        assert_eq!(claim(&mut records, ONE, 0), Ok(Claim::Granted), "the same attempt");
-        assert_eq!(claim(&mut records, OTHER, 29), Ok(Claim::Taken));
-        records.renew(key("k"), ONE, 29 + LEASE, 29);
-        assert_eq!(claim(&mut records, OTHER, 31), Ok(Claim::Taken));
-        assert_eq!(claim(&mut records, OTHER, 59), Ok(Claim::Granted), "the lease is over");
-        records.release(key("k").name, ONE);
-        assert_eq!(records.complete(key("k"), ONE, answer(b"late"), TTL, 60), Ok(false));
-        assert_eq!(
-            claim(&mut records, ONE, 60),
-            Ok(Claim::Taken),
-            "only the owner has a say"
-        );
-        records.complete(key("k"), OTHER, answer(b"r"), 61 + TTL, 61).unwrap();
-        records.release(key("k").name, OTHER);
-        assert_eq!(claim(&mut records, ONE, 160), Ok(answered(1)));
-        assert_eq!(records.read(key("k").name, digest(), 160), Some(Bytes::from("r")));
-        assert_eq!(records.read(key("k").name, Fingerprint::of(&[]), 160), None);
-        assert_eq!(records.read(key("k").name, digest(), 161), None);
-        assert_eq!(
-            claim(&mut records, ONE, 161),
-            Ok(Claim::Granted),
-            "it was kept for its time"
-        );
-        records.release(key("k").name, ONE);
-        assert_eq!(claim(&mut records, OTHER, 161), Ok(Claim::Granted));
-        records.release(key("k").name, OTHER);
-        assert_eq!((records.all, records.shares.len()), (Usage::default(), 0));
-    }
-
-    #[test]
-    fn a_lease_that_was_lost_is_had_again_if_nobody_else_has_begun() {
-        let mut records = Records::default();
-        records.renew(key("k"), ONE, LEASE, 0);
-        assert_eq!(claim(&mut records, OTHER, 29), Ok(Claim::Taken));
-        assert_eq!(claim(&mut records, OTHER, 30), Ok(Claim::Granted));
-        assert!(!records.renew(key("k"), ONE, 31 + LEASE, 31), "somebody else has it");
-        records.complete(key("k"), OTHER, answer(b"r"), TTL, 32).unwrap();
-        records.renew(key("k"), ONE, 33 + LEASE, 33);
-        assert_eq!(claim(&mut records, ONE, 34), Ok(answered(1)));
-    }
-
-    #[test]
-    fn an_answer_that_comes_after_the_lease_is_kept_if_nobody_else_has_begun() {
-        let mut records = Records::default();
-        claim(&mut records, ONE, 0).unwrap();
-        records.complete(key("k"), ONE, answer(b"r"), 40 + TTL, 40).unwrap();
-        assert_eq!(claim(&mut records, OTHER, 41), Ok(answered(1)));
-    }
-
-    #[test]
-    fn nobody_keeps_out_the_others() {
-        let mut records = Records::default();
-        let half = vec![0; SHARE.bytes / 2];
-        let keep = |records: &mut Records, name: &str, share: &str, now: Millis| {
-            assert_eq!(records.claim(of(name, share), ONE, now + LEASE, now)?, Claim::Granted);
-            records.complete(of(name, share), ONE, answer(&half), now + TTL, now)
-        };
-        assert_eq!(keep(&mut records, "a", "x", 0), Ok(true));
-        assert_eq!(keep(&mut records, "b", "x", 0), Ok(true));
-        assert_eq!(keep(&mut records, "c", "x", 1), Err(full()), "the share is used up");
-        for share in 1..8 {
-            for name in ["a", "b"] {
-                let name = format!("{name}{share}");
-                assert_eq!(keep(&mut records, &name, &share.to_string(), 1), Ok(true), "{share}");
-            }
-        }
-        assert_eq!(records.all.bytes, ALL.bytes);
-        assert_eq!(keep(&mut records, "d", "y", 2), Err(full()), "all is used up");
-        assert_eq!(keep(&mut records, "d", "y", 200), Ok(true), "what is over makes room");
-        assert_eq!((records.all.records, records.shares.len()), (1, 1));
-    }
-}
+mod tests;

@@ -1,16 +1,28 @@
 //! What is counted of the store itself.
 
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::{register, seconds};
 
 /// Counters and gauges of the store.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoreMetrics {
     operations: IntCounterVec,
     up: IntGauge,
     revocations: IntGauge,
     complete: GaugeVec,
+    memory: Arc<OnceLock<Usage>>,
+}
+
+impl fmt::Debug for StoreMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreMetrics").finish_non_exhaustive()
+    }
 }
 
 impl StoreMetrics {
@@ -25,8 +37,11 @@ impl StoreMetrics {
         for operation in ["renew", "complete"] {
             operations.with_label_values(&[operation, "lost"]);
         }
+        let memory = Arc::<OnceLock<Usage>>::default();
+        registry.register(Box::new(MemoryGauges::new(Arc::clone(&memory))?))?;
         Ok(Self {
             operations,
+            memory,
             up: gauge("sidegate_store_up", "Whether the store answers: 1 or 0.")?,
             revocations: gauge("sidegate_revocations", "Revocations that are known.")?,
             // Without labels, and yet there only once it has a value.
@@ -41,6 +56,12 @@ impl StoreMetrics {
                 )?,
             )?,
         })
+    }
+
+    /// Shows from now on how much of its room a store in memory uses.
+    pub fn show_memory(&self, usage: impl Fn() -> Option<MemoryUsage> + Send + Sync + 'static) {
+        // A process has one store.
+        let _ = self.memory.set(Box::new(usage));
     }
 
     /// Counts a question to the store.
@@ -66,5 +87,58 @@ impl StoreMetrics {
     fn last_complete(&self) -> Gauge {
         let none: [&str; 0] = [];
         self.complete.with_label_values(&none)
+    }
+}
+
+/// How much of its room a store in memory uses, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MemoryUsage {
+    /// All that there is.
+    pub limit: usize,
+    /// What is used of it.
+    pub used: usize,
+    /// How many responses and claims use it.
+    pub records: usize,
+    /// What the tenant uses that uses the most, or the caller without one.
+    pub largest_share: usize,
+}
+
+/// Tells how much a store in memory uses, as long as it is there.
+type Usage = Box<dyn Fn() -> Option<MemoryUsage> + Send + Sync>;
+
+/// The gauges of a store in memory, which are set when they are asked for; 0 without one.
+struct MemoryGauges {
+    usage: Arc<OnceLock<Usage>>,
+    gauges: [IntGauge; 4],
+}
+
+impl MemoryGauges {
+    fn new(usage: Arc<OnceLock<Usage>>) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str| IntGauge::new(format!("sidegate_store_memory_{name}"), help);
+        let gauges = [
+            gauge("limit_bytes", "The room of a store in memory for responses.")?,
+            gauge("used_bytes", "What responses and claims in memory take.")?,
+            gauge("records", "Responses and claims in memory.")?,
+            gauge(
+                "largest_share_bytes",
+                "What the tenant takes, or the caller without one, that takes the most.",
+            )?,
+        ];
+        Ok(Self { usage, gauges })
+    }
+}
+
+impl Collector for MemoryGauges {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauges.iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let usage = self.usage.get().and_then(|usage| usage()).unwrap_or_default();
+        let values = [usage.limit, usage.used, usage.records, usage.largest_share];
+        for (gauge, value) in self.gauges.iter().zip(values) {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        self.gauges.iter().flat_map(Collector::collect).collect()
     }
 }
