@@ -112,9 +112,16 @@ pub struct Report {
     failure: Option<Rejection>,
     upstream_status: Option<u16>,
     upstream_duration: Option<Duration>,
+    /// Whether the end of the connection is the end of the response.
+    has_open_end: bool,
 }
 
 impl Report {
+    /// Whether nothing tells the whole response from a part of it.
+    pub const fn has_open_end(&self) -> bool {
+        self.has_open_end
+    }
+
     /// Whether the service answered.
     pub const fn is_of_the_service(&self) -> bool {
         self.upstream_status.is_some() && self.failure.is_none()
@@ -221,11 +228,20 @@ impl RequestContext {
     /// Tells the request that has the client what became of this one.
     pub fn tell(&self) {
         if let Some(report) = &self.report {
-            *report.lock() = Report {
+            let mut report = report.lock();
+            *report = Report {
                 failure: self.failure.clone(),
                 upstream_status: self.upstream_status,
                 upstream_duration: self.upstream_duration,
+                has_open_end: report.has_open_end,
             };
+        }
+    }
+
+    /// Tells it that the end of the connection is the end of the response.
+    pub fn tell_open_end(&self) {
+        if let Some(report) = &self.report {
+            report.lock().has_open_end = true;
         }
     }
 

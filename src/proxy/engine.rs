@@ -116,6 +116,17 @@ impl ProxyHttp for Engine {
         self.0.request_part(session, body, ends, ctx)
     }
 
+    /// What the service sent, before the engine gives it an end.
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        once::look_at_end(response, ctx);
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,

@@ -16,7 +16,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::context::RequestContext;
 use super::patience::Patience;
-use super::{Gateway, answer};
+use super::{Gateway, answer, once};
 
 mod connection;
 mod head;
@@ -202,6 +202,7 @@ impl Exchange<'_> {
     async fn answer(&mut self, task: HttpTask) -> Result<bool> {
         let task = match task {
             HttpTask::Header(mut header, ends) => {
+                once::look_at_end(&header, self.ctx);
                 frame(&mut header, &self.session.req_header().method, ends)?;
                 self.gateway.response_head(self.session, &mut header, self.ctx)?;
                 HttpTask::Header(header, ends)

@@ -31,12 +31,14 @@ mod claim;
 mod handover;
 mod keeper;
 mod later;
+mod open_end;
 mod relay;
 
 use claim::Held;
 use keeper::Keeper;
 
 pub(super) use handover::take as take_handed_over;
+pub(super) use open_end::look_at_end;
 
 /// Says that an answer is one that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");

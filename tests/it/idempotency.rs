@@ -8,10 +8,13 @@ use std::{
 use serde_json::json;
 
 use crate::harness::{
-    Answer, Gateway, Latch, OTHER_TENANT, Reply, Request, Setup, Upstream, Wire, eventually,
+    Answer, Gateway, Latch, OTHER_TENANT, Reply, Request, Setup, Upstream, Wire,
+    certificates::{authority, dns, leaf, server},
+    eventually,
     frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, block, field, frame, reset},
     http2::Http2,
     issuer::{now, token},
+    setup::WALLET,
     unique,
 };
 
@@ -677,6 +680,116 @@ fn an_answer_that_was_broken_off_is_no_answer() {
         });
     }
     eventually("the key is free", || gateway.send(&again(&request)).text() == "whole");
+    assert!(is_replayed(&gateway.send(&again(&request))));
+}
+
+/// Asserts that a response without an end reaches the client of each request, and is stored for none.
+#[track_caller]
+fn assert_not_stored(gateway: &Gateway, what: &str) {
+    let request = post(&key(), "{}");
+    for _ in 0..2 {
+        eventually(&format!("{what}: the key is free"), || {
+            let again = again(&request);
+            let mut wire = gateway.connect();
+            wire.write(again.bytes());
+            if let Ok(answer) = wire.answer("POST") {
+                assert!(!is_replayed(&answer), "{what}: {answer:?}");
+            }
+            gateway.upstream.seen(&again.case).len() == 1
+        });
+    }
+}
+
+#[test]
+fn response_that_ends_with_its_connection_or_breaks_off_is_not_stored() {
+    let ca = authority("Services");
+    let service = leaf(&ca, 1, dns("localhost"), |_| {});
+    for (what, bytes) in [
+        ("no length", &b"HTTP/1.1 200 OK\r\n\r\nabc"[..]),
+        ("HTTP/1.0", b"HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\nabc"),
+        ("no length, and nothing", b"HTTP/1.1 200 OK\r\n\r\n"),
+        ("an error without a length", b"HTTP/1.1 404 Not Found\r\n\r\nabc"),
+        (
+            "chunks that break off",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        ),
+        (
+            "chunks that break off in the end",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n",
+        ),
+        (
+            "fewer bytes than promised",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc",
+        ),
+    ] {
+        let answers = move |_: &crate::harness::upstream::Recorded| Reply::bytes(bytes);
+        assert_not_stored(&setup(Upstream::start(answers), "").start(), what);
+        let secured = Upstream::tls(server(&service, &[]), answers);
+        let trusting = WALLET.replace("url: '$upstream'", "url: '$upstream', ca_file: ca.crt");
+        let gateway = Setup::in_front_of(secured)
+            .set("options", "")
+            .file("policies/ca.crt", &ca.pem())
+            .policy("wallet", &POLICY.replace("$wallet", &trusting))
+            .start();
+        assert_not_stored(&gateway, &format!("https, {what}"));
+    }
+}
+
+#[test]
+fn response_with_an_end_is_stored_also_of_a_service_that_closes_its_connection() {
+    let ca = authority("Services");
+    let service = leaf(&ca, 1, dns("localhost"), |_| {});
+    for bytes in [
+        &b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc"[..],
+        b"HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ] {
+        let answers = move |_: &crate::harness::upstream::Recorded| Reply::bytes(bytes);
+        let secured = Upstream::tls(server(&service, &[]), answers);
+        let trusting = WALLET.replace("url: '$upstream'", "url: '$upstream', ca_file: ca.crt");
+        for gateway in [
+            setup(Upstream::start(answers), "").start(),
+            Setup::in_front_of(secured)
+                .set("options", "")
+                .file("policies/ca.crt", &ca.pem())
+                .policy("wallet", &POLICY.replace("$wallet", &trusting))
+                .start(),
+        ] {
+            let request = post(&key(), "{}");
+            assert!(gateway.send(&request).status < 300);
+            assert!(
+                is_replayed(&gateway.send(&again(&request))),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
+        }
+    }
+}
+
+#[test]
+fn memory_that_one_tenant_fills_has_room_for_others_and_shows_before() {
+    let upstream = Upstream::start(|_| Reply::ok("x".repeat(50_000)));
+    let gateway = setup(upstream, "").config("store: { memory: { size: 1MiB } }").start();
+    let gauge = |name: &str| gateway.metric(&format!("sidegate_store_memory_{name}"), &[]).unwrap();
+    assert_eq!((gauge("limit_bytes"), gauge("used_bytes")), (1_048_576.0, 0.0));
+    let stored = (0..20)
+        .take_while(|_| {
+            let request = post(&key(), "{}");
+            assert_eq!(gateway.send(&request).status, 200);
+            is_replayed(&gateway.send(&again(&request)))
+        })
+        .count();
+    assert_eq!(stored, 10, "half of the room");
+    assert!(gauge("records") >= 10.0 && gauge("largest_share_bytes") > 500_000.0);
+    let nearly = gauge("largest_share_bytes") / (gauge("limit_bytes") - gauge("used_bytes"));
+    assert!((0.8..=1.0).contains(&nearly), "{nearly}");
+    let other = json!({ "tenant": OTHER_TENANT, "tenantId": OTHER_TENANT });
+    let request = Request::post("/w/pay", "{}")
+        .bearer(&token(other))
+        .header("x-tenant-id", OTHER_TENANT)
+        .header("idempotency-key", &key());
+    assert_eq!(gateway.send(&request).status, 200);
     assert!(is_replayed(&gateway.send(&again(&request))));
 }
 

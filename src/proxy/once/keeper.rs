@@ -200,8 +200,10 @@ impl Keeper {
         match (part, &mut self.answer) {
             (HttpTask::Header(head, ends), _) if !head.status.is_informational() => {
                 let answer = self.answer.insert(Answer::begin(head));
-                // What Sidegate or the engine says in place of the service is no answer of it.
-                answer.keeps &= self.report.lock().is_of_the_service();
+                let report = self.report.lock();
+                // What Sidegate or the engine says in place of the service is no answer of it, and a
+                // response that has no end of its own may be a part of one.
+                answer.keeps &= report.is_of_the_service() && !report.has_open_end();
                 *ends || answer.is_whole()
             }
             (HttpTask::Body(part, ends), Some(answer)) => {

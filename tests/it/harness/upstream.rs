@@ -133,7 +133,8 @@ impl Upstream {
         let state = State::new(handler);
         state.clone().serve(move || {
             let connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
-            Ok(Box::new(StreamOwned::new(connection, accept(&listener)?)) as Box<dyn Stream>)
+            let stream = StreamOwned::new(connection, accept(&listener)?);
+            Ok(Box::new(Secured(stream)) as Box<dyn Stream>)
         });
         Self {
             url: format!("https://localhost:{port}"),
@@ -230,6 +231,32 @@ impl State {
         if error.kind() == ErrorKind::Other {
             self.violations.lock().push(error.to_string());
         }
+    }
+}
+
+/// A connection with TLS that says so when it ends.
+struct Secured(StreamOwned<ServerConnection, TcpStream>);
+
+impl io::Read for Secured {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl io::Write for Secured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Drop for Secured {
+    fn drop(&mut self) {
+        self.0.conn.send_close_notify();
+        _ = io::Write::flush(&mut self.0);
     }
 }
 
