@@ -26,6 +26,7 @@ build: tools     ## target/release/sidegate
 attack: tools    ## slow clients and idle connections beside ordinary requests, on loopback
 	cargo build --release --locked
 	tests/attack/run
+	tests/attack/outages all
 
 fuzz:            ## a minute of every fuzz target; SECONDS_EACH=600 for longer
 	@.ci/install fuzz

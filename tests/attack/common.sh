@@ -1,5 +1,5 @@
 # For the scripts beside it: a Sidegate on loopback with small services behind it, and an end to
-# all of them. Sets `work`, `port`, `tls_port` and `sidegate_pid`; knows only processes that it started.
+# all of them. Sets `work`, `port`, `tls_port`, `admin_port` and `sidegate_pid`; knows only processes that it started.
 
 work=$(mktemp -d)
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -36,10 +36,9 @@ start_service() { # name; sets `service_port`
 
 start_sidegate() { # binary
     port=$(free_port) tls_port=$(free_port)
-    local admin_port
     admin_port=$(free_port)
     export ATTACK_SECRET=not-much-of-a-secret-but-32-bytes
-    mkdir "$work/policies"
+    mkdir -p "$work/policies"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost \
         -keyout "$work/tls.key" -out "$work/tls.crt" 2>/dev/null
     cat >"$work/sidegate.yaml" <<YAML
@@ -50,6 +49,7 @@ listeners:
 admin: { address: "127.0.0.1:$admin_port" }
 log: { access: false }
 limits: ${limits:-{\}}
+store: ${store:-memory}
 YAML
     # Two services, so that one that is busy with the attack does not count for ordinary requests.
     start_service attacked
