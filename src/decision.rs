@@ -243,15 +243,17 @@ fn malformed(policies: &PolicySet, spelled: Option<usize>, request: &RequestFact
     malformed_for(policies, spelled, request)
 }
 
-/// What makes a request malformed for a policy: a header that the policy reads or sets is there twice,
-/// or ends with this hop.
+/// What makes a request malformed for a policy: a header that the policy reads is there twice, or ends
+/// with this hop. A client's identity headers are not read, so they may end here as well.
 fn malformed_for(policies: &PolicySet, policy: Option<usize>, request: &RequestFacts<'_>) -> Option<Rejection> {
     let policy = policy.and_then(|index| policies.get(index))?;
     if let Some((name, reason)) = authn::single_headers(policy).find(|(name, _)| request.repeats(name)) {
         return Some(Rejection::because(reason, format!("`{name}` is there twice")));
     }
-    nominated::has(request.headers, |name| policy.owns(name))
-        .then(|| Rejection::because(Reason::RequestMalformed, nominated::NOMINATED))
+    nominated::has(request.headers, |name| {
+        authn::single_headers(policy).any(|(read, _)| name.spells(read))
+    })
+    .then(|| Rejection::because(Reason::RequestMalformed, nominated::NOMINATED))
 }
 
 /// What was found out of the caller.

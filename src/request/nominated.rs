@@ -11,8 +11,8 @@ use super::names::FoldedName;
 const MOST: usize = 9;
 
 /// Headers that are meant for the service and have a part in decisions, whatever the policy. Those
-/// that a policy reads or sets come to them, and the lists of [`Listed`].
-const DECIDING: [&str; 19] = [
+/// that a policy reads come to them, and the lists of [`Listed`].
+const DECIDING: [&str; 20] = [
     "authorization",
     "content-encoding",
     "content-length",
@@ -32,6 +32,7 @@ const DECIDING: [&str; 19] = [
     "x-internal-api-key",
     "x-request-id",
     "x-sandbox",
+    "x-tenant-id",
 ];
 
 /// How the names of further such headers begin: those of CORS, and of the handshake of a WebSocket.

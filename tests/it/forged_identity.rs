@@ -338,8 +338,6 @@ fn header_that_decides_cannot_end_with_this_hop() {
         "cookie",
         "x-job-key",
         "X.Job.Key",
-        "x-account",
-        "x-user-id",
         "Host",
         "origin",
         "access-control-request-method",
@@ -376,4 +374,13 @@ fn header_that_decides_cannot_end_with_this_hop() {
             .header("x-hop", "1"),
     );
     assert_eq!(seen.values("x-hop"), [""; 0]);
+    // A client's identity headers decide nothing: they end here in any case.
+    let seen = gateway.allowed(
+        &Request::get("/w/x")
+            .bearer(&token(json!({})))
+            .tenant()
+            .header("connection", "x-account, X-User-Id")
+            .header("x-account", "spoofed"),
+    );
+    assert_eq!(seen.values("x-account"), ["user-7"]);
 }
