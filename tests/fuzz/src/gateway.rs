@@ -82,7 +82,12 @@ impl Gateway {
             let slots = Slots::new("fuzz", (limits.connections, of_client), &connections, &metrics);
             let in_force = PolicyHandle::new(Arc::clone(&policies), &metrics).await.unwrap();
             let store = Store::memory(&metrics);
-            let edge = app::edge(&config, (&in_force, &store), &metrics, (&Places::new(limits.requests), &clients));
+            let edge = app::edge(
+                &config,
+                (&in_force, &store),
+                &metrics,
+                (&Places::new(limits.requests), &clients),
+            );
             (upstream, policies, Arc::new(Server::new(edge, slots, None)))
         });
         let (stop, stopping) = watch::channel(false);
