@@ -1,7 +1,11 @@
 //! Clients that send requests and read no response, whatever it is. Each loses its connection after
 //! the idle timeout, and what it held is free for others.
 
-use std::net::TcpStream;
+use std::{
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::harness::{
     Gateway, Latch, Reply, Request, Setup, Upstream, Wire,
@@ -21,6 +25,9 @@ routes: [{ path: /open/*, auth: public }, { path: /*, auth: jwt }]
 const LARGE_FIELD: usize = 8000;
 const LARGE_FIELDS: usize = 60;
 
+/// More than the kernel takes for a client that does not read.
+const HUGE: usize = 16 << 20;
+
 fn setup(latch: &Latch, limits: &str) -> Setup {
     let latch = latch.clone();
     let upstream = Upstream::start(move |request| match request.target.rsplit('/').next().unwrap() {
@@ -34,6 +41,7 @@ fn setup(latch: &Latch, limits: &str) -> Setup {
             reply.header(&format!("x-large-{n}"), &"x".repeat(LARGE_FIELD))
         }),
         "large" => Reply::ok(vec![b'x'; 2 << 20]),
+        "huge" => Reply::ok(vec![b'x'; HUGE]),
         "held" => {
             latch.wait();
             Reply::ok("{}")
@@ -82,6 +90,25 @@ fn informational_responses_that_nobody_reads_hold_no_place_beyond_the_idle_timeo
         }
     });
     eventually("their connections are gone", || open(&gateway) == Some(0.0));
+}
+
+#[test]
+fn client_that_reads_slowly_and_steadily_gets_the_whole_response() {
+    let gateway = gateway("");
+    let options = SocketOptions {
+        receive_buffer: Some(16 << 10),
+        ..SocketOptions::default()
+    };
+    let mut client = Wire::of(options.connect(gateway.port));
+    client.write(Request::get("/w/open/huge").bytes());
+    assert_eq!(client.head().unwrap().0, 200);
+    // For several times the idle timeout, while the kernel takes no more from Sidegate.
+    let (begin, mut read) = (Instant::now(), 0);
+    while begin.elapsed() < Duration::from_secs(4) {
+        read += client.read(2048).unwrap().len();
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(client.read(HUGE - read).unwrap().len(), HUGE - read);
 }
 
 /// Sends a request again and again, and reads no response, until the connection is gone.
