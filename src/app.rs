@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::admin::{Admin, AdminServer, Probe, Readiness};
 use crate::announce;
-use crate::config::{ListenAddress, ServerConfig, of_client};
+use crate::config::{ListenAddress, ServerConfig, StoreConfig, of_client};
 use crate::control::place::Place;
 use crate::control::server::{Control, Served};
 use crate::control::socket::Socket;
@@ -36,6 +36,7 @@ use crate::proxy::connections::{Connections, Slots};
 use crate::proxy::engine::Engine;
 use crate::proxy::http2;
 use crate::proxy::in_force::PolicyHandle;
+use crate::proxy::once::later;
 use crate::proxy::places::Places;
 use crate::proxy::refuse::refuse;
 use crate::proxy::requests::Requests;
@@ -299,6 +300,15 @@ impl App {
         // Some answers are kept for clients that went.
         if timeout_at(over, self.places.all_free()).await.is_err() {
             tracing::warn!("the grace is over; requests are cut");
+        }
+        // What is stored in memory is gone with the process in any case.
+        let outlives = matches!(self.config.store, StoreConfig::Redis(_));
+        if outlives && timeout_at(over, later::all_stored()).await.is_err() {
+            let responses = later::give_up();
+            tracing::error!(
+                responses,
+                "the grace is over; responses are not stored, and their requests may be done twice"
+            );
         }
         for listener in &self.config.listeners {
             if let ListenAddress::Unix(path) = &listener.address {

@@ -64,25 +64,30 @@ pub fn bucket(policy: &Policy, quota: &Quota, principal: &Principal, address: Op
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Identity<'p> {
     /// The subject of a token, which is one only together with its issuer.
-    Subject(Option<&'p str>, &'p str),
-    /// The name of an internal key.
-    Key(&'p str),
+    Subject(&'p str, &'p str),
+    /// The subject of a token whose issuer is not known, to a service.
+    SubjectOf(&'p str, &'p str),
+    /// The name of an internal key, which a policy gives it, to a service.
+    Key(&'p str, &'p str),
     /// The identity in a client certificate.
     Certificate(&'p str),
 }
 
-/// Who a caller is, as far as something names it.
-pub fn identity(principal: &Principal) -> Option<Identity<'_>> {
+/// Who a caller of a service is, as far as something names it.
+pub fn identity<'p>(principal: &'p Principal, service: &'p str) -> Option<Identity<'p>> {
     let subject = principal.subject();
     let client = || {
         let name = principal.client.as_deref()?;
         Some(match principal.methods.contains(AuthMethod::InternalKey) {
-            true => Identity::Key(name),
+            true => Identity::Key(service, name),
             false => Identity::Certificate(name),
         })
     };
     subject
-        .map(|subject| Identity::Subject(principal.issuer(), subject))
+        .map(|subject| match principal.issuer() {
+            Some(issuer) => Identity::Subject(issuer, subject),
+            None => Identity::SubjectOf(service, subject),
+        })
         .or_else(client)
 }
 
@@ -254,15 +259,20 @@ mod tests {
         for (caller, want) in [
             (
                 by(jwt, principal(Some(TENANT), Some("i"), Some("a"), None)),
-                Some(Identity::Subject(Some("i"), "a")),
+                Some(Identity::Subject("i", "a")),
             ),
             (
                 by(key, principal(None, Some("i"), Some("a"), Some("k"))),
-                Some(Identity::Subject(Some("i"), "a")),
+                Some(Identity::Subject("i", "a")),
+            ),
+            // Another service may call somebody else by the same name.
+            (
+                by(jwt, principal(Some(TENANT), None, Some("a"), None)),
+                Some(Identity::SubjectOf("s", "a")),
             ),
             (
                 by(key, principal(None, None, None, Some("k"))),
-                Some(Identity::Key("k")),
+                Some(Identity::Key("s", "k")),
             ),
             (
                 by(mtls, principal(None, None, None, Some("k"))),
@@ -271,7 +281,7 @@ mod tests {
             (by(jwt, principal(Some(TENANT), Some("i"), None, None)), None),
             (Principal::default(), None),
         ] {
-            assert_eq!(identity(&caller), want, "{caller:?}");
+            assert_eq!(identity(&caller, "s"), want, "{caller:?}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::descriptors::Room;
 use crate::policy::ErrorStyle;
@@ -387,7 +387,21 @@ fn network(text: &str) -> Result<IpNet, String> {
     let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
     text.parse()
         .or(address)
+        .map(canonical)
         .map_err(|_| format!("`{text}` is no CIDR such as `10.0.0.0/8`"))
+}
+
+/// A network of IPv4 addresses that are written as IPv6 (RFC 4291, 2.5.5.2), as peers are compared with it.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else {
+        return network;
+    };
+    let v4 = mapped.addr().to_ipv4_mapped();
+    let length = mapped.prefix_len().checked_sub(96);
+    let canonical = v4
+        .zip(length)
+        .and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    canonical.map_or(network, IpNet::V4)
 }
 
 #[cfg(test)]
@@ -433,6 +447,9 @@ mod tests {
         assert_eq!(tls.paths(), paths.map(PathBuf::from));
         assert_eq!(config.control, ControlSocket::At("/etc/sidegate/c.sock".into()));
         assert_eq!(config.ready, ReadyRule::Always);
+        let mapped = ["::ffff:10.0.0.0/104", "::ffff:192.0.2.1", "::/0", "2001:db8::/32"];
+        let networks = mapped.map(|text| network(text).unwrap().to_string());
+        assert_eq!(networks, ["10.0.0.0/8", "192.0.2.1/32", "::/0", "2001:db8::/32"]);
         let probe = config.probe.unwrap();
         assert_eq!(
             (probe.upstream.to_string(), probe.path.as_str()),

@@ -41,7 +41,7 @@ pub mod http2;
 pub mod identity_headers;
 pub mod ids;
 pub mod in_force;
-mod once;
+pub mod once;
 pub mod pace;
 pub mod patience;
 mod pinned;

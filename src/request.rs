@@ -140,11 +140,15 @@ impl<'r> RequestFacts<'r> {
 /// The content type of a client that speaks gRPC or gRPC-Web, and so reads the status from `grpc-status`.
 pub fn grpc_type(headers: &HeaderMap) -> Option<&HeaderValue> {
     let content_type = headers.get(CONTENT_TYPE)?;
-    content_type
-        .as_bytes()
-        .starts_with(b"application/grpc")
-        .then_some(content_type)
+    let essence = content_type.to_str().ok()?.split(';').next()?.trim();
+    // A suffix names the format of the messages.
+    let protocol = essence.split('+').next()?;
+    let is_known = GRPC.iter().any(|known| known.eq_ignore_ascii_case(protocol));
+    is_known.then_some(content_type)
 }
+
+/// The media types of gRPC and of gRPC-Web.
+const GRPC: [&str; 3] = ["application/grpc", "application/grpc-web", "application/grpc-web-text"];
 
 /// Returns whether a request is for a sandbox: `x-sandbox: true` once, and nothing else.
 pub fn is_sandbox(headers: &HeaderMap) -> bool {
@@ -349,6 +353,27 @@ mod tests {
                 ..facts(&map, Some("a"))
             };
             assert_eq!(facts.malformed().is_none(), fine, "{query:?}");
+        }
+    }
+
+    #[test]
+    fn content_type_of_grpc_is_one_of_its_media_types() {
+        for (kind, is_grpc) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc-web", true),
+            ("Application/GRPC-Web+json", true),
+            ("application/grpc-web-text; charset=utf-8", true),
+            ("application/grpcx", false),
+            ("application/grpc-web, text/html", false),
+            ("application/grpc-websocket", false),
+            ("text/html; application/grpc", false),
+        ] {
+            assert_eq!(
+                grpc_type(&headers(&[("content-type", kind)])).is_some(),
+                is_grpc,
+                "{kind}"
+            );
         }
     }
 

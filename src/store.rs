@@ -85,9 +85,19 @@ impl Unavailable {
         Self::because("full", cause)
     }
 
+    /// There will never be room for this one.
+    pub fn too_large(cause: &'static str) -> Self {
+        Self::because("too_large", cause)
+    }
+
     /// Whether it is for want of room.
     pub fn is_full(&self) -> bool {
         self.result == "full"
+    }
+
+    /// Whether it is of no use to try again.
+    pub fn is_final(&self) -> bool {
+        self.result == "too_large"
     }
 
     /// What was found, for the operator.

@@ -46,6 +46,10 @@ pub(super) async fn write(session: &mut ServerSession, answer: ErrorResponse) ->
     if !bodiless {
         session.write_response_body(answer.body, true).await?;
     }
+    if let ServerSession::Subrequest(inner) = session {
+        // The engine leaves the end of its body to us, and a client over HTTP/2 waits for that.
+        inner.finish().await?;
+    }
     Ok(())
 }
 

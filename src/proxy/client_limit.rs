@@ -18,7 +18,7 @@ use super::Gateway;
 use super::context::RequestContext;
 use crate::caller;
 use crate::rejection::{Reason, Rejection};
-use crate::telemetry::metrics::{ClientLimit, Metrics};
+use crate::telemetry::metrics::{ClientLimit, Metrics, NONE};
 
 /// The counters of a row.
 const ROW: usize = 1 << 14;
@@ -130,7 +130,9 @@ impl Gateway {
             self.client_requests.by_address.inc();
             return Err("the address of the client has as many requests as it may have");
         }
-        let identity = ctx.principal.as_ref().and_then(caller::identity);
+        let service = ctx.matched().0.map_or(NONE, |policy| policy.service.as_str());
+        let principal = ctx.principal.as_ref();
+        let identity = principal.and_then(|principal| caller::identity(principal, service));
         let by_caller = identity.map(|identity| counts.add((ClientLimit::Caller, identity), *most));
         if matches!(by_caller, Some(None)) {
             self.client_requests.by_caller.inc();

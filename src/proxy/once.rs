@@ -30,7 +30,7 @@ use crate::store::{Answered, Claim, RecordKey, Unavailable};
 mod claim;
 mod handover;
 mod keeper;
-mod later;
+pub mod later;
 mod open_end;
 mod relay;
 

@@ -1,6 +1,12 @@
 //! A request has one decision and at most one failure: what goes wrong after the decision changes
 //! neither `decision` nor `reason`, in the log and in the metrics.
 
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    thread,
+};
+
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -169,6 +175,31 @@ fn broken_or_late_response_is_a_failure_and_not_a_reason() {
         }
     }
     latch.open();
+}
+
+#[test]
+fn upstream_that_is_silent_within_a_body_is_a_timeout_with_a_key_as_without() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let upstream = thread::spawn(move || {
+        let silent = listener.incoming().take(3).map(|connection| {
+            let mut connection = connection.unwrap();
+            _ = connection.read(&mut [0; 4096]);
+            _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello");
+            connection
+        });
+        silent.collect::<Vec<_>>()
+    });
+    let gateway = Setup::new().policy("stalls", &policy("stalls", &url)).start();
+    for (request, decision, reason) in forwarded("stalls") {
+        let mut wire = gateway.connect();
+        wire.write(request.bytes());
+        assert!(wire.answer(&request.method).is_err(), "{request}");
+        let path = request.target.clone();
+        let expected = expected(decision, reason, Some("upstream_timeout"));
+        assert_recorded(&gateway, &path, &path.replace("/x", "/*"), expected);
+    }
+    upstream.join().unwrap();
 }
 
 #[test]

@@ -814,6 +814,31 @@ routes: [{ path: /*, auth: internal_key }]
     }
     let labels = [("failure", "upstream_unreachable"), ("service", "dead")];
     assert_eq!(gateway.metric("sidegate_failures_total", &labels), Some(2.0));
+    // A client over HTTP/2 gets the same response, to its end.
+    let http2 = Http2::plain(gateway.port);
+    for body in ["{}", ""] {
+        let request = Request::post("/x", body).jobs_key().header("idempotency-key", &key());
+        let answer = http2.exchange(&request);
+        assert_eq!(
+            (answer.status, answer.reason().as_str()),
+            (502, "upstream_unreachable"),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
+fn response_that_can_never_be_stored_leaves_its_key_free() {
+    let upstream = Upstream::start(|_| Reply::status(201, "x".repeat(600_000)));
+    let gateway = setup(upstream, "").config("store: { memory: { size: 1MiB } }").start();
+    let request = post(&key(), "{}");
+    for _ in 0..2 {
+        eventually("the key is free", || {
+            let answer = gateway.send(&again(&request));
+            answer.status == 201 && !is_replayed(&answer)
+        });
+    }
+    assert!(gateway.log_text().contains("larger than half of `store.memory.size`"));
 }
 
 #[test]

@@ -471,6 +471,34 @@ fn an_answer_that_a_redis_missed_is_kept_when_it_is_back() {
 }
 
 #[test]
+fn response_that_waits_for_redis_is_stored_before_the_process_ends() {
+    let redis = Redis::start();
+    let toxic = Toxic::before(redis.port);
+    let (latch, upstream) = Latch::before(201, "{\"done\":true}");
+    let url = format!("redis://127.0.0.1:{}", toxic.port);
+    let gateway = setup(&url, &upstream).start();
+    let request = paid(&key(), "{}");
+    thread::scope(|scope| {
+        let first = scope.spawn(|| gateway.send(&request));
+        eventually("it is at the service", || upstream.seen(&request.case).len() == 1);
+        toxic.set(Fault::Silent);
+        latch.open();
+        assert_eq!(first.join().unwrap().status, 201);
+    });
+    eventually("it waits", || {
+        gateway.log_text().contains("could not be kept; trying again")
+    });
+    gateway.terminate();
+    toxic.set(Fault::Nothing);
+    toxic.cut();
+    assert!(gateway.ended().success());
+    assert!(gateway.log_text().contains("kept after all"), "{}", gateway.log_text());
+    let other = setup(&redis.url(), &upstream).start();
+    assert!(is_replayed(&other.send(&again(&request))));
+    assert_eq!(upstream.all().len(), 1);
+}
+
+#[test]
 fn replicas_that_cannot_see_each_other_do_not_answer_twice() {
     let redis = Redis::start();
     let (here, there) = (Toxic::before(redis.port), Toxic::before(redis.port));

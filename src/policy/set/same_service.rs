@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::HeaderName;
 
 use super::start;
-use crate::policy::identity::IdentitySource;
+use crate::policy::identity::{IdentityHeader, IdentitySource};
 use crate::policy::problem::Problem;
 use crate::policy::{Policy, UpstreamAddress};
 use crate::request::listed::Listed;
@@ -149,18 +149,25 @@ fn own_names(policy: &Policy) -> impl Iterator<Item = String> {
     identity.chain(tenant).chain(key).map(|name| fold(name.as_str()))
 }
 
-/// Whether a policy reads or sets a header, and not as the name of a tenant, which proves nothing.
+/// Whether a policy reads or sets a header. A client's tenant header proves nothing, and a login needs
+/// it: only one that is called as a header of another product counts.
 fn sets(policy: &Policy, name: &HeaderName) -> bool {
     FoldedName::look(name.as_str(), |folded| {
-        let is_tenant =
-            folded.is("x-tenant-id") || policy.tenant.as_ref().is_some_and(|rule| folded.spells(&rule.header));
+        let tenant = policy.tenant.as_ref().map(|rule| &rule.header);
+        let names_tenant = tenant.is_some_and(|header| folded.spells(header));
         let mut headers = policy.identity.headers().iter();
-        let is_set = headers.any(|header| header.source != IdentitySource::Tenant && folded.spells(&header.name));
+        let is_set = if Listed::of(&folded).foreign {
+            names_tenant || headers.any(|header| folded.spells(&header.name))
+        } else {
+            let sets = |header: &IdentityHeader| header.source != IdentitySource::Tenant;
+            let is_tenant = folded.is("x-tenant-id") || names_tenant;
+            !is_tenant && headers.any(|header| sets(header) && folded.spells(&header.name))
+        };
         let is_key = policy
             .internal_keys
             .as_ref()
             .is_some_and(|keys| folded.spells(&keys.header));
-        is_key || (is_set && !is_tenant)
+        is_key || is_set
     })
 }
 
@@ -168,7 +175,13 @@ fn sets(policy: &Policy, name: &HeaderName) -> bool {
 fn removes(policy: &Policy, name: &str) -> bool {
     FoldedName::look(name, |name| {
         let listed = Listed::of(&name);
-        policy.owns(&name) || listed.never || listed.foreign || listed.forwarding
+        let is_passed = || {
+            policy
+                .routes
+                .iter()
+                .any(|route| route.pass.iter().any(|passed| name.spells(passed)))
+        };
+        policy.owns(&name) || listed.never || listed.forwarding || (listed.foreign && !is_passed())
     })
 }
 
@@ -259,6 +272,15 @@ routes: [{ path: /*, auth: jwt }]";
             (
                 "identity: { x-remote-user: sub }\nroutes: [{ path: /*, auth: jwt }]",
                 "http://a:80",
+                (
+                    "http://b:80",
+                    "routes: [{ path: /*, auth: jwt, pass: [x-remote-user] }]",
+                ),
+                &["`x-remote-user`"],
+            ),
+            (
+                "identity: { x-remote-user: sub }\nroutes: [{ path: /*, auth: jwt }]",
+                "http://a:80",
                 ("http://b:80", OPEN),
                 &[],
             ),
@@ -304,6 +326,19 @@ routes: [{ path: /*, auth: jwt }]";
         for (setter, url, passing, fine) in [
             (sets("x-userinfo"), here, passes("x-userinfo", ""), false),
             (sets("X_Userinfo"), here, passes("x-userinfo", ""), false),
+            // The name of another product stays one, also where it is for a tenant.
+            (
+                sets("x-userinfo").replace("sub", "'@tenant'"),
+                here,
+                passes("x-userinfo", ""),
+                false,
+            ),
+            (
+                format!("tenant: {{ header: x-userinfo, claims: [org] }}\n{}", sets("x-account")),
+                here,
+                passes("x-userinfo", ""),
+                false,
+            ),
             (key.to_owned(), here, passes("x-userinfo", ""), false),
             (sets("x-userinfo"), there, passes("x-userinfo", ""), true),
             (sets("x-consumer-id"), here, passes("x-userinfo", ""), true),

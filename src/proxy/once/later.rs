@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::claim::Held;
 use crate::fingerprint::Fingerprint;
@@ -27,6 +27,9 @@ static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
     is_tried: false,
 });
 
+/// Ends a pause.
+static HURRY: Notify = Notify::const_new();
+
 const LOST: &str = "an answer could not be kept; the same request may be done twice";
 
 /// Responses that wait, and whether there is a task that tries to store them.
@@ -45,6 +48,10 @@ struct Response {
 
 /// Has a response stored later, for a reason.
 pub(super) fn keep(held: Held, digest: Fingerprint, record: Bytes, unavailable: &Unavailable) {
+    if unavailable.is_final() {
+        tracing::error!(%unavailable, "{LOST}");
+        return;
+    }
     let bytes = u32::try_from(record.len() + EACH).unwrap_or(u32::MAX);
     let Ok(room) = ROOM.try_acquire_many(bytes) else {
         tracing::error!(%unavailable, "{LOST}");
@@ -65,11 +72,24 @@ pub(super) fn keep(held: Held, digest: Fingerprint, record: Bytes, unavailable: 
     }
 }
 
+/// Waits until nothing waits any more, for a process that ends.
+pub async fn all_stored() {
+    while WAITING.lock().is_tried {
+        HURRY.notify_one();
+        sleep(FIRST_PAUSE).await;
+    }
+}
+
+/// Gives up what still waits. Returns how many responses there are.
+pub fn give_up() -> usize {
+    std::mem::take(&mut WAITING.lock().responses).len()
+}
+
 /// Tries until nothing waits.
 async fn try_all() {
     let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
-        sleep(pauses.next(jitter())).await;
+        let _ = timeout(pauses.next(jitter()), HURRY.notified()).await;
         let responses = std::mem::take(&mut WAITING.lock().responses);
         let left = round(responses, &mut pauses).await;
         let mut waiting = WAITING.lock();
@@ -92,6 +112,10 @@ async fn round(responses: Vec<Response>, pauses: &mut Pauses) -> Vec<Response> {
                 Ok(()) => {
                     tracing::info!("an answer is kept after all");
                     pauses.reset();
+                    continue;
+                }
+                Err(unavailable) if unavailable.is_final() => {
+                    tracing::error!(%unavailable, "{LOST}");
                     continue;
                 }
                 // Another one may be shorter.

@@ -55,6 +55,8 @@ impl Relay<'_> {
                     }
                 }
                 Event::Answer(None) => {
+                    // Whoever asked the service knows what went wrong.
+                    ctx.told(self.report.lock().clone());
                     return Err(Error::explain(ErrorType::ConnectionClosed, "the answer has no end").into_up());
                 }
             }

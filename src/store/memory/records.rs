@@ -128,6 +128,10 @@ impl Records {
         if !self.is_open_to(key.name, owner, now) {
             return Ok(false);
         }
+        if !self.can_hold(record.len()) {
+            let cause = "the response is larger than half of `store.memory.size`";
+            return Err(Unavailable::too_large(cause));
+        }
         // Its own claim makes room for it.
         let claimed = self.slots.get(&key.name).map_or(now, |slot| slot.until);
         self.remove(key.name);
@@ -138,6 +142,11 @@ impl Records {
         let by = owner;
         self.insert(key, State::Answered { by, digest, record }, until);
         Ok(true)
+    }
+
+    /// Whether a response of this length fits once nothing else is there.
+    const fn can_hold(&self, length: usize) -> bool {
+        EACH + length <= self.size / 2
     }
 
     pub(super) fn release(&mut self, name: Fingerprint, owner: Uuid) {
