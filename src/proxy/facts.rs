@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::socket::SocketAddr;
 
 use crate::credential::ClientCertificate;
 use crate::request::{Body, RequestFacts, nominated};
@@ -182,14 +183,17 @@ pub fn body_of(headers: &HeaderMap) -> Option<Body> {
 
 /// The address of the other end, if it has one.
 pub fn peer_address(session: &ServerSession) -> Option<IpAddr> {
-    let address = session.client_addr()?.as_inet()?;
-    Some(address.ip().to_canonical())
+    ip(session.client_addr()?)
 }
 
 /// The address of the other end of a stream, if it has one.
 pub fn peer_of(stream: &Stream) -> Option<IpAddr> {
-    let digest = stream.get_socket_digest()?;
-    Some(digest.peer_addr()?.as_inet()?.ip().to_canonical())
+    ip(stream.get_socket_digest()?.peer_addr()?)
+}
+
+/// The one form of an address; a unix socket has none.
+fn ip(address: &SocketAddr) -> Option<IpAddr> {
+    Some(address.as_inet()?.ip().to_canonical())
 }
 
 #[cfg(test)]

@@ -99,9 +99,9 @@ impl Guard {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         let written = write(Pin::new(&mut self.inner), cx);
-        let socket = self.inner.id();
-        // Other than TCP, nothing counts what the client takes: then it is what is written.
-        let acknowledged = || get_tcp_info(socket).map_or(0, |info| info.tcpi_bytes_acked);
+        let inner = &self.inner;
+        // Only TCP counts what the client takes; elsewhere, what is written counts alone.
+        let acknowledged = || get_tcp_info(inner.id()).map_or(0, |info| info.tcpi_bytes_acked);
         self.write_deadline
             .bound(written, self.limits.reading, acknowledged, cx)
     }
