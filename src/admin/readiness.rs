@@ -15,7 +15,7 @@ use crate::store::Store;
 /// is told to stop.
 ///
 /// What it has to have is decided by [`ReadyRule`], for the policies in force, up to the first time
-/// that it has all of it. From then on it stays ready: neither what is lost later nor an issuer that a
+/// that `/readyz` finds all of it. From then on it stays ready: neither what is lost later nor an issuer that a
 /// reload adds takes a running process out of service, for other requests can still be served.
 #[derive(Debug)]
 pub struct Readiness {

@@ -1,5 +1,5 @@
 //! Where key sets are fetched: on a thread of its own, so that a key server which keeps a fetch busy
-//! delays no request. Whoever waits has its own clock, and gives up by itself.
+//! delays no request. The task that waits has a clock of its own, and gives up by itself.
 
 use std::future::{Future, pending};
 use std::io;

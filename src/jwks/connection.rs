@@ -1,5 +1,5 @@
 //! One connection to a key server for one answer, bounded in what is read from it: heads, interim
-//! answers, chunks and the TLS handshake count. It is driven by whoever waits for the answer.
+//! answers, chunks and the TLS handshake count. The task that waits for the answer drives it.
 
 use std::io;
 use std::pin::{Pin, pin};

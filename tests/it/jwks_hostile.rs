@@ -139,7 +139,7 @@ fn key_server_that_sends_for_ever_is_cut_after_so_many_bytes() {
 }
 
 #[test]
-fn key_server_that_trickles_is_cut_after_a_while_and_delays_nobody_meanwhile() {
+fn key_server_that_trickles_is_cut_after_a_while_and_delays_no_request_meanwhile() {
     let key = Key::new("ES256", "one");
     let slowly = Duration::from_millis(20);
     for (begin, again) in [

@@ -270,7 +270,7 @@ fn lease_that_redis_lost_is_written_again_before_anything_else_is_asked() {
 }
 
 #[test]
-fn key_in_flight_is_granted_to_nobody_else_here_whatever_redis_lost() {
+fn key_in_flight_is_granted_to_no_other_request_here_whatever_redis_lost() {
     let redis = Redis::start();
     let replica = Replica::of(&redis.url());
     let (held, owner, stranger) = (key(), Uuid::new_v4(), Uuid::new_v4());

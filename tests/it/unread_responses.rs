@@ -75,7 +75,7 @@ fn open(gateway: &Gateway) -> Option<f64> {
 }
 
 #[test]
-fn informational_responses_that_nobody_reads_hold_no_place_beyond_the_idle_timeout() {
+fn informational_responses_that_the_client_does_not_read_hold_no_place_beyond_the_idle_timeout() {
     let gateway = gateway("requests: 2, client_requests: 2");
     let mut clients = [unread(gateway.port), unread(gateway.port)].map(Wire::of);
     for client in &mut clients {

@@ -72,7 +72,8 @@ pub(super) fn keep(held: Held, digest: Fingerprint, record: Bytes, unavailable: 
     }
 }
 
-/// Waits until nothing waits any more, for a process that ends.
+/// Returns once each response is stored or given up; for a process that ends. Meanwhile, attempts have
+/// short pauses.
 pub async fn all_stored() {
     while WAITING.lock().is_tried {
         HURRY.notify_one();

@@ -55,7 +55,7 @@ impl Relay<'_> {
                     }
                 }
                 Event::Answer(None) => {
-                    // Whoever asked the service knows what went wrong.
+                    // The request that was handed over reports what went wrong.
                     ctx.told(self.report.lock().clone());
                     return Err(Error::explain(ErrorType::ConnectionClosed, "the answer has no end").into_up());
                 }

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn lease_that_nobody_prolongs_ends() {
+    fn lease_that_is_not_prolonged_ends() {
         let leases = Leases::default();
         let (over, second) = (claim(1, 1, Duration::ZERO), claim(1, 2, HOUR));
         leases.hold(over);
