@@ -144,7 +144,10 @@ pub fn grpc_type(headers: &HeaderMap) -> Option<&HeaderValue> {
     // A suffix names the format of the messages.
     let protocol = essence.split('+').next()?;
     let is_known = GRPC.iter().any(|known| known.eq_ignore_ascii_case(protocol));
-    is_known.then_some(content_type)
+    let is_one = essence
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"/+.-_".contains(&b));
+    (is_known && is_one).then_some(content_type)
 }
 
 /// The media types of gRPC and of gRPC-Web.
@@ -366,6 +369,8 @@ mod tests {
             ("application/grpc-web-text; charset=utf-8", true),
             ("application/grpcx", false),
             ("application/grpc-web, text/html", false),
+            ("application/grpc+proto, text/html", false),
+            ("application/grpc+<b>", false),
             ("application/grpc-websocket", false),
             ("text/html; application/grpc", false),
         ] {
