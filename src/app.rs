@@ -1,4 +1,4 @@
-//! Builds everything from a [`ServerConfig`] and runs until told to stop.
+//! Builds everything from a [`ServerConfig`] and runs it until a shutdown is requested.
 
 use std::fmt;
 use std::io;
@@ -95,7 +95,7 @@ pub struct Sockets {
     fds: ListenFds,
     /// Where clients connect, with the ports that were found where 0 was asked for.
     pub listeners: Vec<ListenAddress>,
-    /// Where operators connect.
+    /// Address of the admin listener (metrics and health).
     pub admin: SocketAddr,
     /// Where tokens are revoked.
     control: Option<Socket>,
@@ -288,7 +288,11 @@ impl App {
     pub async fn stop(self) {
         self.readiness.set(false);
         if !self.config.delay.is_zero() {
-            tracing::info!(delay = ?self.config.delay, "told to stop; connections are still taken");
+            let delay = self.config.delay;
+            tracing::info!(
+                ?delay,
+                "shutdown requested, accepting connections until the delay is over"
+            );
             tokio::time::sleep(self.config.delay).await;
         }
         let _ = self.stop.send(true);

@@ -28,13 +28,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Guard services until told to stop
+    /// Run the proxy until SIGTERM or SIGINT
     Run(run::Run),
     /// Find every problem in policy files
     Check(check::Check),
     /// Say what would become of a request, and why
     Explain(explain::Explain),
-    /// Find ways around Sidegate on this machine, and what else is not well
+    /// Check this host for ways to bypass Sidegate and for unsafe settings
     Doctor(doctor::Doctor),
     /// Refuse tokens from now on, by their `jti`, their subject or their tenant
     Revoke(revoke::Revoke),

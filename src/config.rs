@@ -54,7 +54,7 @@ pub struct Overrides {
 pub struct ServerConfig {
     /// Where clients connect.
     pub listeners: Vec<Listener>,
-    /// Where operators connect.
+    /// Address of the admin listener (metrics and health).
     pub admin: SocketAddr,
     /// What operators can have the service asked for.
     pub probe: Option<ProbeConfig>,

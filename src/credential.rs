@@ -76,7 +76,7 @@ pub enum Bearer<'r> {
 }
 
 impl<'r> Bearer<'r> {
-    /// Reads the header. Whether it is there once only is checked before (`request::Malformed`).
+    /// Reads the header. `RequestFacts::malformed` has rejected a request with two of them before.
     pub fn of(headers: &'r HeaderMap) -> Self {
         let Some(value) = headers.get(AUTHORIZATION) else {
             return Self::Absent;

@@ -151,7 +151,7 @@ pub struct KeySet {
     bound: usize,
 }
 
-/// The keys that may have signed a token.
+/// Why no key can have signed a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoKey {
     /// No key has the token's id, or without one, its algorithm.

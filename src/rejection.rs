@@ -46,11 +46,11 @@ reasons! {
     /// The route needs a tenant and the header is absent.
     TenantHeaderMissing = 400 "tenant_header_missing" "The tenant header is missing.",
     /// The tenant header is no UUID, or is there twice.
-    TenantHeaderInvalid = 400 "tenant_header_invalid" "The tenant header is not one UUID.",
+    TenantHeaderInvalid = 400 "tenant_header_invalid" "The tenant header must be a single UUID.",
     /// The route needs an idempotency key and there is none.
     IdempotencyKeyMissing = 400 "idempotency_key_missing" "The idempotency key is missing.",
     /// The idempotency key is no UUID.
-    IdempotencyKeyInvalid = 400 "idempotency_key_invalid" "The idempotency key is not one UUID.",
+    IdempotencyKeyInvalid = 400 "idempotency_key_invalid" "The idempotency key must be a single UUID.",
     /// No credential that the route accepts came with the request.
     CredentialMissing = 401 "credential_missing" "Authentication is required.",
     /// The bearer token is not a JWT in its one allowed spelling.
@@ -124,7 +124,7 @@ reasons! {
     /// What replicas share cannot be had, and the request cannot be decided without it.
     StoreUnavailable = 503 "store_unavailable" "The shared state is unavailable.",
     /// There are as many connections or requests as are taken at a time.
-    Overloaded = 503 "overloaded" "Too much is going on at once.",
+    Overloaded = 503 "overloaded" "The server is at capacity. Try again later.",
     /// The service did not answer in time.
     UpstreamTimeout = 504 "upstream_timeout" "The service took too long to answer.",
 }

@@ -338,7 +338,7 @@ impl Store {
     }
 }
 
-/// Milliseconds since the epoch.
+/// Returns the current time.
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }

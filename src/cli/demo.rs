@@ -21,7 +21,7 @@ pub(super) struct Demo {
     /// Where Sidegate listens in clear text
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     listen: String,
-    /// Where operators connect
+    /// Address of the admin listener (metrics and health)
     #[arg(long, default_value = "127.0.0.1:9090", value_name = "ADDR")]
     admin: String,
     /// Where Sidegate listens with TLS; port 0 takes any free one

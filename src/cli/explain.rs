@@ -187,7 +187,7 @@ fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {
 fn fetch_keys(policies: &PolicySet) {
     for issuer in KeySources::once(policies).unwrap_or_default() {
         if let Some(Err(error)) = issuer.last {
-            super::output::complain(format!("the keys of `{}` cannot be had: {error}", issuer.issuer));
+            super::output::complain(format!("failed to fetch the keys of `{}`: {error}", issuer.issuer));
         }
     }
 }

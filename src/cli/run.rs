@@ -32,7 +32,7 @@ pub(super) struct ServerOptions {
     /// Listen here, in clear text, in place of the configured listeners
     #[arg(long, env = "SIDEGATE_LISTEN", value_name = "ADDR")]
     listen: Option<String>,
-    /// Where operators connect
+    /// Address of the admin listener (metrics and health)
     #[arg(long, env = "SIDEGATE_ADMIN", value_name = "ADDR")]
     admin: Option<String>,
     /// The unix socket that tokens are revoked by [default: in a private folder]
@@ -189,7 +189,7 @@ async fn serve(config: ServerConfig, loaded: Loaded) -> Result<(), StartError> {
 /// Has files read again on SIGHUP. Never ends.
 async fn reload_when_told(app: &App, mut hangups: Signal) {
     while hangups.recv().await.is_some() {
-        tracing::info!("told to read files again");
+        tracing::info!("SIGHUP received, reloading files");
         app.reload();
     }
     std::future::pending::<()>().await;

@@ -11,7 +11,7 @@ document! {
         version: Placed<u32>,
         /// Where clients connect. Default: `0.0.0.0:8080`.
         listeners: Option<List<ListenerDocument>>,
-        /// Where operators connect. Default: `127.0.0.1:9090`.
+        /// Address of the admin listener (metrics and health). Default: `127.0.0.1:9090`.
         admin: Option<AdminDocument>,
         /// The unix socket that tokens are revoked by on this machine, or `off`. Default: one in a
         /// private folder, by the admin address.
@@ -66,7 +66,7 @@ document! {
         key: Placed<String>,
     }
 
-    /// Where operators connect.
+    /// Address of the admin listener (metrics and health).
     pub struct AdminDocument {
         /// `host:port`. Default: `127.0.0.1:9090`.
         address: Option<Placed<String>>,

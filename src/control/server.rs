@@ -92,7 +92,7 @@ async fn accept(listener: UnixListener, control: Control) {
         };
         if !matches!(is_trusted(&stream), Ok(true)) {
             let uid = stream.peer_cred().ok().map(|peer| peer.uid());
-            tracing::warn!(?uid, "a stranger was sent away from the control socket");
+            tracing::warn!(?uid, "rejected a control connection from another user");
             continue;
         }
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {

@@ -33,7 +33,7 @@ pub fn judge(server: &KeyServer) -> Finding {
         Some(Err(cause)) => (
             Severity::Problem,
             "keys_unavailable",
-            format!("the keys cannot be had: {cause}"),
+            format!("failed to fetch the keys: {cause}"),
             "until they can, its tokens are answered with 503, and a process that starts is not ready unless `admin.ready` is `always`: see to the server, the network and `ca_file`",
         ),
         Some(Ok(None)) => (

@@ -198,7 +198,7 @@ impl Shared {
         match taken {
             Ok(()) if same => {}
             Ok(()) => tracing::info!(url, issuer, keys, "a key set is in force"),
-            Err(error) => tracing::warn!(url, issuer, %error, "a key set cannot be had"),
+            Err(error) => tracing::warn!(url, issuer, %error, "failed to fetch the key set"),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Drops what the client claimed and sets what the permit proves. Runs after the engine removed
-//! what `Connection` nominates, so nothing that is set here can be removed again.
+//! Drops what the client claimed and sets what the permit proves. The edits apply
+//! after the names that `Connection` lists were removed, so nothing that is set here can be removed again.
 
 use std::fmt::{Display, Write as _};
 use std::net::IpAddr;

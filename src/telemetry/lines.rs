@@ -339,7 +339,7 @@ impl<W: Write, C: FnMut(&io::Error)> Writer<W, C> {
     fn tell(&mut self, shared: &Shared) {
         if !self.told && shared.lost.dropped.get() > 0 {
             self.told = true;
-            tracing::warn!("lines of the log were dropped: whoever reads them is too slow");
+            tracing::warn!("log lines dropped: the reader of standard output is too slow");
         }
     }
 }

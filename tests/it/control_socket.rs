@@ -362,6 +362,6 @@ fn strangers_are_sent_away() {
     let lines = gateway.log_lines();
     let line = lines
         .iter()
-        .find(|line| line["message"].to_string().contains("a stranger was sent away"));
+        .find(|line| line["message"].to_string().contains("rejected a control connection"));
     assert!(line.unwrap()["uid"].to_string().contains("65534"), "{line:?}");
 }

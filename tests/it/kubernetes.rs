@@ -164,7 +164,7 @@ fn an_api_server_that_knows_nobody_leaves_no_keys() {
             .start();
         let request = Request::get("/orders/7").bearer(&kubernetes_token("cluster", &projected(&json!({}))));
         gateway.refused(&request, 503, "keys_unavailable");
-        eventually(what, || gateway.log_text().contains("a key set cannot be had"));
+        eventually(what, || gateway.log_text().contains("failed to fetch the key set"));
         assert!(!gateway.log_text().contains(token), "{what}: {}", gateway.log_text());
     }
 }

@@ -407,7 +407,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
     // Once somebody reads, lines are written again, and it is told that some are missing.
     gateway.read_log();
     eventually("it says that lines were dropped", || {
-        gateway.log_text().contains("lines of the log were dropped")
+        gateway.log_text().contains("log lines dropped")
     });
     let id = uuid::Uuid::new_v4().to_string();
     wire.exchange(&Request::get("/w/nothing").header("x-request-id", &id));
@@ -415,7 +415,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
     let lost = dropped();
     gateway.terminate();
     assert!(gateway.ended().success());
-    let told = |text: &str| text.matches("lines of the log were dropped").count();
+    let told = |text: &str| text.matches("log lines dropped").count();
     eventually("its last words are read", || gateway.log_text().contains("stopped"));
     assert_eq!(told(&gateway.log_text()), 1);
     for line in gateway.log_text().lines() {

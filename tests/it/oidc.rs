@@ -222,7 +222,7 @@ fn explain_asks_the_issuer_too() {
     let said = said(&nobody.run(&explain));
     assert_eq!(said.code, Some(1));
     assert!(
-        said.text.contains("the keys of `http://127.0.0.1:9` cannot be had"),
+        said.text.contains("failed to fetch the keys of `http://127.0.0.1:9`"),
         "{}",
         said.text
     );

@@ -282,7 +282,7 @@ fn files_that_cannot_be_opened_for_want_of_descriptors_have_not_changed() {
     });
     gateway.hang_up();
     promptly("it heard the second one", || {
-        said(&gateway, "told to read files again") == 2
+        said(&gateway, "SIGHUP received, reloading files") == 2
     });
     gateway.limit_descriptors(hard);
     change(&gateway, "policies/wallet.yaml", "two");

@@ -112,7 +112,7 @@ fn a_password_is_in_no_log_and_on_no_page() {
     eventually("it is there", || gateway.metric("sidegate_store_up", &[]) == Some(1.0));
     let told = [gateway.log_text(), gateway.metrics(), gateway.admin("/readyz").text()].concat();
     assert!(
-        told.contains("the store is lost") && told.contains("localhost:"),
+        told.contains("the store unavailable") && told.contains("localhost:"),
         "{told}"
     );
     assert!(!told.contains("s3cret") && !told.contains(PASSWORD), "{told}");

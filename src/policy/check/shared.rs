@@ -34,7 +34,7 @@ impl Checker<'_> {
         }
         let max_stale = revocation.value.max_stale.as_ref();
         if let Some(stale) = max_stale.filter(|stale| stale.value.0 < MIN_STALE) {
-            self.problems.add(&stale.span, "what is known may always be 2s old");
+            self.problems.add(&stale.span, "`max_stale` must be at least `2s`");
         }
         RevocationRule {
             max_stale: max_stale.map_or(MAX_STALE, |stale| stale.value.0),
@@ -164,7 +164,7 @@ impl Checker<'_> {
                 span,
             }) => {
                 if is_open {
-                    let message = "anybody may call this route, so that anybody would get the answer of another";
+                    let message = "`idempotency` needs an authenticated route: responses are stored per caller";
                     self.problems.add(&span, message);
                 }
                 Some(self.idempotency(document))
@@ -226,7 +226,7 @@ impl Checker<'_> {
         };
         if own.value && quotas.is_empty() {
             self.problems
-                .add(&own.span, "the route has no quotas that could leave out a request");
+                .add(&own.span, "`sandbox` has no effect: the route has no quotas");
         }
         own.value
     }
@@ -237,7 +237,7 @@ impl Checker<'_> {
         if let Some(sandbox) = sandbox.filter(|sandbox| sandbox.value)
             && !routes.any(|route| route.sandbox && !route.quotas.is_empty())
         {
-            let message = "no route that proves who calls has quotas that could leave out a request";
+            let message = "`sandbox` has no effect: no authenticated route has quotas";
             let help = "add `quotas`, or remove `sandbox`";
             self.problems.add_with_help(&sandbox.span, message, help);
         }

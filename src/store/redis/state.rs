@@ -43,9 +43,9 @@ impl State {
         let before = self.now.send_replace(Some(next.clone()));
         match (before, next) {
             (Some(Ok(())), Ok(())) => {}
-            (_, Ok(())) => tracing::info!(redis, "{what} is there"),
-            (Some(Err(_)), Err(cause)) => tracing::debug!(redis, %cause, "{what} is still lost"),
-            (_, Err(cause)) => tracing::warn!(redis, %cause, "{what} is lost"),
+            (_, Ok(())) => tracing::info!(redis, "{what} connected"),
+            (Some(Err(_)), Err(cause)) => tracing::debug!(redis, %cause, "{what} still unavailable"),
+            (_, Err(cause)) => tracing::warn!(redis, %cause, "{what} unavailable"),
         }
     }
 }

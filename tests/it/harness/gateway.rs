@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::{Answer, PATIENCE, Request, Upstream, Wire, send, upstream::Recorded};
 
-/// A running Sidegate, and the service behind it. It is told to stop when it is dropped.
+/// A running Sidegate, and the service behind it. Dropping it sends SIGTERM.
 pub(crate) struct Gateway {
     pub(crate) folder: TempDir,
     pub(crate) upstream: Upstream,

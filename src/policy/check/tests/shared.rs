@@ -121,7 +121,7 @@ fn each_fault_is_one_problem() {
     for (found, want) in [
         (
             lines("revocation: { max_stale: 1s }"),
-            "what is known may always be 2s old",
+            "`max_stale` must be at least `2s`",
         ),
         (lines("revocation: { when_unavailable: maybe }"), "unknown word `maybe`"),
         (
@@ -166,16 +166,16 @@ fn each_fault_is_one_problem() {
         ),
         (
             route("sandbox: true"),
-            "the route has no quotas that could leave out a request",
+            "`sandbox` has no effect: the route has no quotas",
         ),
         (
             lines("sandbox: true"),
-            "no route that proves who calls has quotas that could leave out a request",
+            "`sandbox` has no effect: no authenticated route has quotas",
         ),
         (lines("sandbox: yes"), "expected `true` or `false`, found text"),
         (
             open("idempotency: {}"),
-            "anybody may call this route, so that anybody would get the answer of another",
+            "`idempotency` needs an authenticated route: responses are stored per caller",
         ),
         (
             open(&format!("quotas: [{QUOTA}]")),
