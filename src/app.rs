@@ -32,15 +32,15 @@ use crate::policy_files::Loaded;
 use crate::policy_files::footprint::Footprint;
 use crate::proxy::Gateway;
 use crate::proxy::client_limit::{ClientConnections, ClientCounts, ClientRequests};
-use crate::proxy::connections::{Connections, Slots};
+use crate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
 use crate::proxy::engine::Engine;
-use crate::proxy::http2;
+use crate::proxy::http2_limits;
 use crate::proxy::in_force::PolicyHandle;
 use crate::proxy::once::later;
 use crate::proxy::places::Places;
 use crate::proxy::refuse::refuse;
 use crate::proxy::requests::Requests;
-use crate::proxy::server::{Edge, Server};
+use crate::proxy::server::{Server, ServerState};
 use crate::reload::{Reloader, restart};
 use crate::store::Store;
 use crate::system_roots;
@@ -83,7 +83,7 @@ pub struct App {
     /// Never sent: operators see the drain, so their listener ends with the process.
     _admin_stop: watch::Sender<bool>,
     readiness: Arc<Readiness>,
-    connections: Arc<Connections>,
+    connections: Arc<ConnectionTracker>,
     places: Places,
     services: Vec<JoinHandle<()>>,
     control: Option<Served>,
@@ -193,7 +193,7 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let (admin_stop, admin_stopping) = watch::channel(false);
         let readiness = Arc::new(Readiness::of(config.ready, &policies, &store));
-        let connections = Arc::new(Connections::new(&metrics));
+        let connections = Arc::new(ConnectionTracker::new(&metrics));
         let limit = descriptors::raise();
         tell_of_shortage(&config, limit);
         let room = descriptors::room(limit, sockets.listeners.len());
@@ -213,7 +213,7 @@ impl App {
             let most = listener.most_connections(&config.limits).min(room.connections);
             let of_client = of_client(config.limits.client_connections, most);
             let of_client = ClientConnections::new(of_client, &clients, &metrics);
-            let slots = Slots::new(&name, (most, of_client), &connections, &metrics);
+            let slots = ConnectionLimit::new(&name, (most, of_client), &connections, &metrics);
             let tls = listener
                 .tls
                 .as_ref()
@@ -330,7 +330,7 @@ pub fn edge(
     (policies, store): (&Arc<PolicyHandle>, &Arc<Store>),
     metrics: &Metrics,
     (places, clients): (&Places, &Arc<ClientCounts>),
-) -> Arc<Edge> {
+) -> Arc<ServerState> {
     let of_client = of_client(config.limits.client_requests, places.all());
     let gateway = Arc::new(Gateway {
         policies: Arc::clone(policies),
@@ -345,7 +345,7 @@ pub fn edge(
     });
     let requests = Requests::new(Arc::clone(&gateway), engine(config, gateway));
     let refuse = refuse(Arc::clone(policies), config.log.access);
-    Arc::new(Edge::new(requests, &config.limits, refuse))
+    Arc::new(ServerState::new(requests, &config.limits, refuse))
 }
 
 fn engine(config: &ServerConfig, gateway: Arc<Gateway>) -> HttpProxy<Engine> {
@@ -364,7 +364,7 @@ fn engine(config: &ServerConfig, gateway: Arc<Gateway>) -> HttpProxy<Engine> {
     options.allow_connect_method_proxying = true;
     options.h2_idle_timeout = Some(config.limits.idle_timeout);
     proxy.server_options = Some(options);
-    proxy.h2_options = Some(http2::options(&config.limits));
+    proxy.h2_options = Some(http2_limits::options(&config.limits));
     proxy
 }
 

@@ -24,46 +24,46 @@ use crate::request::{grpc_type, host_of};
 use crate::store::Store;
 use crate::telemetry::metrics::{At, Metrics};
 
-pub mod answer;
+pub mod body_rate;
 mod bounds;
 pub mod client_limit;
-pub mod connections;
+pub mod connection_limit;
 pub mod context;
+pub mod deadline;
 pub mod engine;
+mod error_mapping;
 pub mod error_response;
 pub mod exchange;
 pub mod facts;
-mod failures;
-mod fields;
 pub mod forwarding;
-pub mod guard;
-pub mod http2;
+mod header_case;
+pub mod http2_limits;
 pub mod identity_headers;
 pub mod ids;
 pub mod in_force;
+pub mod local_response;
 pub mod once;
-pub mod pace;
-pub mod patience;
-mod pinned;
+pub mod overload;
 pub mod places;
 mod quotas;
 pub mod refuse;
 pub mod requests;
 pub mod server;
-pub mod turn_away;
+mod spiffe;
+pub mod stall_watchdog;
+pub mod strict_stream;
 pub mod upstream;
-pub mod watch;
 
 use client_limit::ClientRequests;
 use context::RequestContext;
+use error_mapping::{failure_of, reattribute_timeout};
 use error_response::{REQUEST_ID_NAME, render};
 use facts::Target;
-use failures::{blame_client, failure_of};
-use guard::Guard;
 use identity_headers::Hop;
 use ids::RequestIds;
 use in_force::PolicyHandle;
 use places::Places;
+use strict_stream::StrictStream;
 
 /// How long either side of a WebSocket may be silent.
 const WEBSOCKET_SILENCE: Duration = Duration::from_hours(1);
@@ -99,7 +99,7 @@ impl Gateway {
 
     /// Bounds what a request may cost, now that its head is read.
     fn bound(&self, session: &mut ServerSession) {
-        if let Some(guard) = answer::guard_of(session) {
+        if let Some(guard) = local_response::strict_stream_of(session) {
             guard.head_is_read();
         }
         // The engine turns keep-alive off where it must; turning it on again would undo that.
@@ -114,7 +114,7 @@ impl Gateway {
         // A client that closes its sending half still wants its answer; not so with WebSocket.
         let websocket = facts::is_websocket(session.req_header());
         session.set_abort_on_close(websocket);
-        fields::forget_spelling(session.req_header_mut());
+        header_case::drop_header_case(session.req_header_mut());
     }
 
     /// Decides whether a request may go on, and whether there is a place for it: then it has a permit.
@@ -195,7 +195,7 @@ impl Gateway {
         }
         let hop = self.hop(session);
         let changes = identity_headers::changes(&upstream.headers, policy, route, permit, hop, &ctx.ids);
-        fields::change(upstream, |fields| forwarding::apply(fields, changes));
+        header_case::edit_headers(upstream, |fields| forwarding::apply(fields, changes));
         let once = ctx.policy.is_some_and(|policy| ctx.in_force.serves_once(policy));
         if once && !facts::is_websocket(session.req_header()) {
             upstream.insert_header(CONNECTION, "close")?;
@@ -211,7 +211,9 @@ impl Gateway {
     async fn refuse(&self, session: &mut ServerSession, ctx: &mut RequestContext) -> Result<()> {
         if ctx.ping {
             ctx.count_decision();
-            return answer::pong(session, &ctx.ids).await.map_err(Error::into_down);
+            return local_response::write_options_asterisk(session, &ctx.ids)
+                .await
+                .map_err(Error::into_down);
         }
         let rejection = ctx
             .rejection
@@ -222,7 +224,7 @@ impl Gateway {
             // What follows a malformed request cannot be told from its body.
             session.set_keepalive(None);
         } else {
-            answer::spare_connection(session).await;
+            local_response::drain_request_body(session).await;
         }
         self.answer(session, &rejection, ctx).await
     }
@@ -230,7 +232,7 @@ impl Gateway {
     async fn answer(&self, session: &mut ServerSession, rejection: &Rejection, ctx: &RequestContext) -> Result<()> {
         let mut answer = render(rejection, &ctx.error_context());
         answer.headers.extend(ctx.rate_limits.fields());
-        answer::write(session, answer).await.map_err(Error::into_down)
+        local_response::write(session, answer).await.map_err(Error::into_down)
     }
 
     /// A part of a request's body goes to the service.
@@ -308,12 +310,12 @@ impl Gateway {
 
     /// Answers a request that fails after its decision, if its client is there. Returns the status.
     async fn fail(&self, session: &mut ServerSession, error: &Error, ctx: &mut RequestContext) -> u16 {
-        let failure = match answer::guard_of(session).is_some_and(Guard::has_malformed_body) {
+        let failure = match local_response::strict_stream_of(session).is_some_and(StrictStream::has_malformed_body) {
             true => Some(Rejection::because(
                 Reason::RequestMalformed,
                 "the chunks of the body are malformed",
             )),
-            false => failure_of(error).map(|failure| blame_client(session, error, failure)),
+            false => failure_of(error).map(|failure| reattribute_timeout(session, error, failure)),
         };
         let code = failure.as_ref().map_or(0, |failure| failure.reason().status());
         tracing::debug!(%error, code, "request failed");
@@ -322,7 +324,7 @@ impl Gateway {
         if let Some(failure) = failure {
             ctx.fail(failure.clone());
             ctx.tell();
-            if !answer::has_answered(session)
+            if !local_response::response_started(session)
                 && let Err(error) = self.answer(session, &failure, ctx).await
             {
                 tracing::debug!(%error, "the client is gone");

@@ -6,8 +6,8 @@ use pingora::{Error, ErrorType, Result};
 
 use super::Gateway;
 use super::context::RequestContext;
+use super::deadline::ReusableTimer;
 use super::facts::{self, Target};
-use super::patience::Patience;
 use crate::rejection::{Reason, Rejection};
 
 impl Gateway {
@@ -23,7 +23,11 @@ impl Gateway {
 
     /// Reads the next part of a body, which may pause for a time: the engine times that over HTTP/1
     /// only.
-    pub(super) async fn body_part(&self, session: &mut ServerSession, pause: &mut Patience) -> Result<Option<Bytes>> {
+    pub(super) async fn body_part(
+        &self,
+        session: &mut ServerSession,
+        pause: &mut ReusableTimer,
+    ) -> Result<Option<Bytes>> {
         let read = pause.within(self.limits.body_timeout, session.read_request_body());
         let paused = || Error::e_explain(ErrorType::ReadTimedout, "the body pauses");
         read.await.unwrap_or_else(paused).map_err(Error::into_down)

@@ -19,15 +19,15 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use prometheus::IntGauge;
 
+use super::body_rate::{BodyRate, BodyRateLimits};
 use super::client_limit::CountedRequest;
 use super::error_response::ErrorContext;
 use super::facts::Target;
 use super::ids::RequestIds;
 use super::in_force::InForce;
-use super::pace::{Pace, PaceLimits};
 use super::places::{Place, Places};
 use super::quotas::RateLimits;
-use super::watch::Watch;
+use super::stall_watchdog::StallWatchdog;
 use crate::authz::Permit;
 use crate::config::Limits;
 use crate::decision::{Decision, Outcome};
@@ -78,7 +78,7 @@ pub struct RequestContext {
     pub grpc: Option<HeaderValue>,
     /// The bytes of the request's body so far.
     pub body_bytes: u64,
-    pace: Pace,
+    pace: BodyRate,
     /// When a service was chosen.
     pub upstream_started: Option<Instant>,
     /// How long the service took to the head of its response.
@@ -88,7 +88,7 @@ pub struct RequestContext {
     /// Whether the service has said all.
     pub response_over: bool,
     ended: bool,
-    watch: Option<Watch>,
+    watch: Option<StallWatchdog>,
     /// What is left of the caller's quotas.
     pub rate_limits: RateLimits,
     /// `first` or `replayed`, where the request has an idempotency key.
@@ -181,13 +181,13 @@ impl RequestContext {
             decision_duration: Duration::ZERO,
             grpc: None,
             body_bytes: 0,
-            pace: Pace::start(now),
+            pace: BodyRate::start(now),
             upstream_started: None,
             upstream_duration: None,
             upstream_status: None,
             response_over: false,
             ended: false,
-            watch: Watch::of_request(),
+            watch: StallWatchdog::of_request(),
             rate_limits: RateLimits::default(),
             idempotency: None,
             report: None,
@@ -341,12 +341,12 @@ impl RequestContext {
     pub fn body_came(&mut self, length: usize, limits: &Limits) -> bool {
         let length = u64::try_from(length).unwrap_or(u64::MAX);
         self.body_bytes = self.body_bytes.saturating_add(length);
-        let pace = PaceLimits {
+        let pace = BodyRateLimits {
             patience: limits.body_timeout,
             rate: limits.body_rate,
         };
         let talking = self.upstream_status.is_some() && !self.response_over;
-        self.pace.goes_on(length, Instant::now(), pace) || talking
+        self.pace.is_fast_enough(length, Instant::now(), pace) || talking
     }
 
     /// Something moved. The next step may take as long as all bounds of the engine together.
@@ -356,7 +356,7 @@ impl RequestContext {
             Some(policy) if !self.response_over => policy.upstream.connect_timeout + policy.upstream.timeout,
             _ => Duration::ZERO,
         };
-        watch.moved(limits.idle_timeout + limits.body_timeout + upstream);
+        watch.touch(limits.idle_timeout + limits.body_timeout + upstream);
     }
 
     /// The head of the service's response has come.
@@ -380,7 +380,7 @@ impl RequestContext {
         let status = session
             .response_written()
             .map_or(0, |response| response.status.as_u16());
-        let status = if super::answer::has_answered(session) {
+        let status = if super::local_response::response_started(session) {
             status
         } else {
             0

@@ -15,26 +15,26 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::context::RequestContext;
-use super::patience::Patience;
-use super::{Gateway, answer, once};
+use super::deadline::ReusableTimer;
+use super::{Gateway, local_response, once};
 
 mod connection;
-mod head;
 mod pool;
-mod service;
+mod request_head;
+mod upstream_session;
 
 use pool::Pool;
-use service::{Link, Service};
+use upstream_session::{PooledConnection, UpstreamSession};
 
 /// How to reach a service that speaks HTTP/1.1 in clear text.
 #[derive(Debug)]
-pub struct Plain {
+pub struct UpstreamPool {
     pool: Pool,
     connect_timeout: Duration,
     timeout: Duration,
 }
 
-impl Plain {
+impl UpstreamPool {
     /// A service that nobody is connected to, and how long it may take to be connected to and to
     /// be silent.
     pub fn new(connect_timeout: Duration, timeout: Duration) -> Self {
@@ -46,20 +46,20 @@ impl Plain {
     }
 
     /// Gives up connections that were idle for too long, or closed by the service.
-    pub fn look_over(&self, now: Instant) {
-        self.pool.look_over(now);
+    pub fn evict_expired(&self, now: Instant) {
+        self.pool.evict_expired(now);
     }
 }
 
 /// What has become of the request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Body {
+enum RequestBody {
     /// More of it is to come.
-    Coming,
+    Streaming,
     /// The service has all of it.
-    Sent,
+    Complete,
     /// The service takes no more of it.
-    Unwanted,
+    Aborted,
 }
 
 /// One request with a service.
@@ -67,19 +67,19 @@ struct Exchange<'e> {
     gateway: &'e Gateway,
     session: &'e mut ServerSession,
     ctx: &'e mut RequestContext,
-    plain: &'e Plain,
+    plain: &'e UpstreamPool,
     address: SocketAddr,
     /// Why the service took no more of the body.
     unsent: Option<Box<Error>>,
     /// Ends a pause of the body.
-    pause: Patience,
+    pause: ReusableTimer,
 }
 
 impl Gateway {
     /// Forwards an admitted request to a service at an address, and its answer to the client.
     pub(super) async fn exchange(
         &self,
-        (plain, address): (&Plain, SocketAddr),
+        (plain, address): (&UpstreamPool, SocketAddr),
         session: &mut ServerSession,
         ctx: &mut RequestContext,
     ) -> Result<()> {
@@ -90,7 +90,7 @@ impl Gateway {
             plain,
             address,
             unsent: None,
-            pause: Patience::default(),
+            pause: ReusableTimer::default(),
         };
         exchange.run().await
     }
@@ -106,8 +106,8 @@ impl Exchange<'_> {
             if repeatable && !self.session.is_body_empty() {
                 self.session.enable_retry_buffering();
             }
-            match self.over(kept, None).await {
-                Err(error) if repeatable && self.broke_off(&error) => {
+            match self.send_over(kept, None).await {
+                Err(error) if repeatable && self.is_stale_connection(&error) => {
                     tracing::debug!(%error, "a connection that was kept is gone; the request is sent again");
                     self.unsent = None;
                 }
@@ -116,57 +116,57 @@ impl Exchange<'_> {
         }
         let again = self.session.get_retry_buffer();
         let new = connection::connect(&self.address, self.plain.connect_timeout).await?;
-        self.over(new.into(), again).await
+        self.send_over(new.into(), again).await
     }
 
     /// Whether the service can have had nothing to say to the request, which is still there.
-    fn broke_off(&self, error: &Error) -> bool {
+    fn is_stale_connection(&self, error: &Error) -> bool {
         use ErrorType::{ConnectionClosed, ReadError, WriteError};
         let lost = matches!(error.etype(), ConnectionClosed | ReadError | WriteError);
         lost && *error.esource() == ErrorSource::Upstream
             && self.ctx.upstream_status.is_none()
-            && !answer::has_answered(self.session)
+            && !local_response::response_started(self.session)
             && !self.session.retry_buffer_truncated()
     }
 
     /// Exchanges over a connection, which is kept afterwards if it can be.
-    async fn over(&mut self, link: Link, again: Option<Bytes>) -> Result<()> {
-        let mut service = Service::new(link, self.plain.timeout);
-        after_the_others().await;
-        let head = self.gateway.head_for_service(self.session, self.ctx)?;
+    async fn send_over(&mut self, connection: PooledConnection, again: Option<Bytes>) -> Result<()> {
+        let mut service = UpstreamSession::new(connection, self.plain.timeout);
+        yield_to_ready_tasks().await;
+        let head = self.gateway.upstream_head(self.session, self.ctx)?;
         service.write_head(head).await?;
-        let body = self.converse(&mut service, again).await?;
-        if body == Body::Unwanted {
+        let body = self.relay(&mut service, again).await?;
+        if body == RequestBody::Aborted {
             // Of the rest nobody knows where it ends.
             self.session.set_keepalive(None);
             return Ok(());
         }
-        if let Some(link) = service.into_link() {
+        if let Some(connection) = service.into_connection() {
             let since = self.ctx.answered().unwrap_or_else(Instant::now);
-            self.plain.pool.put(self.address.clone(), link, since);
+            self.plain.pool.put(self.address.clone(), connection, since);
         }
         Ok(())
     }
 
     /// Passes the body on and the answer back, both as they come.
-    async fn converse(&mut self, service: &mut Service, again: Option<Bytes>) -> Result<Body> {
-        let mut body = Body::Coming;
+    async fn relay(&mut self, service: &mut UpstreamSession, again: Option<Bytes>) -> Result<RequestBody> {
+        let mut body = RequestBody::Streaming;
         if self.session.is_body_empty() {
             self.ctx.moved(&self.gateway.limits);
-            body = Body::Sent;
+            body = RequestBody::Complete;
         } else if again.is_some() {
             let ends = self.session.is_body_done();
             body = self.send(service, again, ends).await?;
         }
         let mut answered = false;
-        while body == Body::Coming || !answered {
+        while body == RequestBody::Streaming || !answered {
             tokio::select! {
                 biased;
-                task = service.next(body != Body::Coming), if !answered => match task {
+                task = service.next(body != RequestBody::Streaming), if !answered => match task {
                     Ok(task) => answered = self.answer(task).await?,
                     Err(error) => return Err(self.unsent.take().unwrap_or(error)),
                 },
-                part = self.next_part(body), if body != Body::Unwanted => {
+                part = self.next_part(body), if body != RequestBody::Aborted => {
                     let part = part?;
                     let ends = part.is_none() || self.session.is_body_done();
                     body = self.send(service, part, ends).await?;
@@ -178,22 +178,27 @@ impl Exchange<'_> {
     }
 
     /// The next part of the body. Once the body is there, this looks whether the client is.
-    async fn next_part(&mut self, body: Body) -> Result<Option<Bytes>> {
+    async fn next_part(&mut self, body: RequestBody) -> Result<Option<Bytes>> {
         match body {
-            Body::Coming => self.gateway.body_part(self.session, &mut self.pause).await,
+            RequestBody::Streaming => self.gateway.body_part(self.session, &mut self.pause).await,
             _ => self.session.read_body_or_idle(true).await.map_err(Error::into_down),
         }
     }
 
     /// Sends a part of the body. A service that takes no more of it may still have an answer.
-    async fn send(&mut self, service: &mut Service, mut part: Option<Bytes>, ends: bool) -> Result<Body> {
+    async fn send(
+        &mut self,
+        service: &mut UpstreamSession,
+        mut part: Option<Bytes>,
+        ends: bool,
+    ) -> Result<RequestBody> {
         self.gateway.request_part(self.session, &mut part, ends, self.ctx)?;
         match service.write(part, ends).await {
-            Ok(()) if ends => Ok(Body::Sent),
-            Ok(()) => Ok(Body::Coming),
+            Ok(()) if ends => Ok(RequestBody::Complete),
+            Ok(()) => Ok(RequestBody::Streaming),
             Err(error) => {
                 self.unsent = Some(error);
-                Ok(Body::Unwanted)
+                Ok(RequestBody::Aborted)
             }
         }
     }
@@ -221,7 +226,7 @@ impl Exchange<'_> {
 /// their services follows at once then: a service that handles a request in less time than we need
 /// for the next one would otherwise fall asleep in between, and waking it costs us more than a turn.
 /// Not the runtime's `yield_now`, which asks the kernel for more before it goes on.
-async fn after_the_others() {
+async fn yield_to_ready_tasks() {
     let mut waited = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut waited, true) {
@@ -255,7 +260,7 @@ mod tests {
     async fn those_that_are_ready_come_first() {
         let order = RefCell::<Vec<_>>::default();
         let writes = async |name| {
-            after_the_others().await;
+            yield_to_ready_tasks().await;
             order.borrow_mut().push(name);
         };
         let reads = async |name| order.borrow_mut().push(name);

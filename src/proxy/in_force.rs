@@ -145,7 +145,7 @@ async fn look_over(policies: Weak<PolicyHandle>) {
         let Some(policies) = policies.upgrade() else { return };
         let now = Instant::now();
         for plain in policies.load().peers.iter().filter_map(|peer| peer.plain()) {
-            plain.look_over(now);
+            plain.evict_expired(now);
         }
     }
 }

@@ -15,9 +15,9 @@ use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
 
 use super::context::RequestContext;
+use super::deadline::ReusableTimer;
 use super::error_response::REQUEST_ID;
-use super::patience::Patience;
-use super::{Gateway, answer, facts};
+use super::{Gateway, facts, local_response};
 use crate::caller;
 use crate::fingerprint::Fingerprint;
 use crate::idempotency::{self, Record};
@@ -197,7 +197,7 @@ impl Gateway {
     async fn read_body(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Option<Bytes>> {
         ctx.moved(&self.limits);
         let part = self
-            .body_part(session.as_downstream_mut(), &mut Patience::default())
+            .body_part(session.as_downstream_mut(), &mut ReusableTimer::default())
             .await?;
         if let Some(part) = &part {
             self.check_body(part.len(), true, ctx)?;
@@ -213,7 +213,7 @@ impl Gateway {
         let keeper = Keeper::of(held, Arc::clone(&report), ctx.give_presence());
         let (upload, answer) = keeper.start(child, digest);
         if !session.as_downstream_mut().is_body_done()
-            && let Some(guard) = answer::guard_of(session)
+            && let Some(guard) = local_response::strict_stream_of(session)
         {
             guard.linger();
         }

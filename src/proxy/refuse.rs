@@ -9,16 +9,16 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::Method;
 
 use super::error_response::{ErrorContext, ErrorResponse, render};
-use super::guard::Refuse;
 use super::ids::RequestIds;
 use super::in_force::PolicyHandle;
+use super::strict_stream::RejectionWriter;
 use crate::rejection::{Reason, Rejection};
 use crate::request::host_of;
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::{At, NONE};
 
 /// Answers heads that could not be read, with the body of the policy that their first bytes spell.
-pub fn refuse(in_force: Arc<PolicyHandle>, access_log: bool) -> Refuse {
+pub fn refuse(in_force: Arc<PolicyHandle>, access_log: bool) -> RejectionWriter {
     Arc::new(move |status, head, client| {
         let started = Instant::now();
         let (method, path) = first_words(head);

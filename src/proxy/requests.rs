@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
@@ -20,12 +21,11 @@ use tokio::sync::Notify;
 use super::Gateway;
 use super::context::RequestContext;
 use super::engine::{self, Engine};
-use super::exchange::Plain;
-use super::guard::Guard;
+use super::exchange::UpstreamPool;
 use super::in_force::InForce;
-use super::patience::at_once;
+use super::stall_watchdog::StallWatchdog;
+use super::strict_stream::StrictStream;
 use super::upstream::Peer;
-use super::watch::Watch;
 use crate::idempotency;
 
 /// How long each read of a first head may take, in seconds, besides the bound of the guard.
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Requests {
 /// How an admitted request reaches its service.
 enum Way<'p> {
     /// It is exchanged here.
-    Here(&'p Peer, &'p Plain),
+    Here(&'p Peer, &'p UpstreamPool),
     /// The engine forwards it.
     Engine,
 }
@@ -81,7 +81,7 @@ impl Requests {
 
     /// Serves the requests of an HTTP/1 connection. In between, only its guard is there: most
     /// connections are idle most of the time, and all that is kept for a request is large.
-    pub(super) async fn one_by_one(&self, guard: Box<Guard>, shutdown: &ShutdownWatch) {
+    pub(super) async fn one_by_one(&self, guard: Box<StrictStream>, shutdown: &ShutdownWatch) {
         let mut over = pin!(self.over.notified());
         let mut session = ServerSession::new_http1(guard);
         session.set_keepalive((!*shutdown.borrow()).then_some(FIRST_KEEPALIVE));
@@ -98,7 +98,7 @@ impl Requests {
             let Some((stream, settings)) = served.map(ReusedHttpStream::consume) else {
                 return;
             };
-            let Ok(mut guard) = stream.into_any().downcast::<Guard>() else {
+            let Ok(mut guard) = stream.into_any().downcast::<StrictStream>() else {
                 return;
             };
             guard.expect_head();
@@ -157,7 +157,7 @@ impl Requests {
     /// Forwards a request here, if its quotas let it.
     async fn forward(
         &self,
-        (peer, plain): (&Peer, &Plain),
+        (peer, plain): (&Peer, &UpstreamPool),
         session: &mut ServerSession,
         ctx: &mut RequestContext,
     ) -> Result<()> {
@@ -173,7 +173,7 @@ impl Requests {
 
     /// Serves a request over HTTP/2 whose body is yet to come.
     async fn watch(&self, session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
-        let served = Watch::over(Box::pin(self.serve(session, shutdown))).await;
+        let served = StallWatchdog::run(Box::pin(self.serve(session, shutdown))).await;
         if served.is_none() {
             tracing::debug!("the body of a request never ended; its stream is reset");
         }
@@ -252,7 +252,7 @@ async fn connection_of(mut session: ServerSession) -> Option<ReusedHttpStream> {
     let is_over = session.get_keepalive().is_some() && session.is_body_done();
     let finish = session.finish();
     let stream = match is_over {
-        true => at_once(finish)?,
+        true => finish.now_or_never()?,
         false => Box::pin(finish).await,
     };
     let stream = stream.ok().flatten()?;
@@ -266,9 +266,9 @@ fn replayed(session: ServerSession) -> Option<ServerSession> {
         return Some(session);
     };
     let head = http1.get_headers_raw_bytes();
-    let mut guard = http1.into_inner().into_any().downcast::<Guard>().ok()?;
+    let mut guard = http1.into_inner().into_any().downcast::<StrictStream>().ok()?;
     let mut read = BytesMut::from(&*head);
-    read.extend_from_slice(&guard.take_behind_head());
+    read.extend_from_slice(&guard.take_bytes_after_head());
     settings.set_pipelined_prefix(read);
     let mut session = ServerSession::new_http1(guard);
     settings.apply_to_session(&mut session);

@@ -16,12 +16,12 @@ use pingora::protocols::{Ssl as _, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
-use super::connections::{OpenConnection, Slots};
+use super::body_rate::BodyRateLimits;
+use super::connection_limit::{ConnectionGuard, ConnectionLimit};
 use super::facts::peer_of;
-use super::guard::{Guard, GuardLimits, Progress, Refuse};
-use super::pace::PaceLimits;
+use super::overload::OverloadResponder;
 use super::requests::Requests;
-use super::turn_away::TurnAway;
+use super::strict_stream::{ReadProgress, RejectionWriter, StreamLimits, StrictStream};
 use crate::config::Limits;
 use crate::tls::TlsListener;
 
@@ -32,54 +32,54 @@ const FIRST_BYTE: Duration = Duration::from_millis(500);
 const IDLE_NOTICE: Duration = Duration::from_secs(1);
 
 /// What the listeners share.
-pub struct Edge {
+pub struct ServerState {
     requests: Arc<Requests>,
-    limits: GuardLimits,
-    refuse: Refuse,
+    limits: StreamLimits,
+    refuse: RejectionWriter,
     /// The heads that have begun to come and are not complete.
     heads: Arc<AtomicUsize>,
-    turn_away: TurnAway,
+    overload: OverloadResponder,
 }
 
-impl std::fmt::Debug for Edge {
+impl std::fmt::Debug for ServerState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Edge")
+        f.debug_struct("ServerState")
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
 
-impl Edge {
+impl ServerState {
     /// Serves requests on connections that may cost so much.
-    pub fn new(requests: Requests, limits: &Limits, refuse: Refuse) -> Self {
+    pub fn new(requests: Requests, limits: &Limits, refuse: RejectionWriter) -> Self {
         Self {
             requests: Arc::new(requests),
-            limits: GuardLimits {
+            limits: StreamLimits {
                 head_bytes: limits.header_bytes,
                 head_time: limits.header_timeout,
-                reading: PaceLimits {
+                reading: BodyRateLimits {
                     patience: limits.idle_timeout,
                     rate: limits.body_rate,
                 },
             },
             refuse,
             heads: Arc::default(),
-            turn_away: TurnAway::default(),
+            overload: OverloadResponder::default(),
         }
     }
 }
 
 /// Serves the connections of one listener.
 pub struct Server {
-    edge: Arc<Edge>,
-    slots: Arc<Slots>,
+    state: Arc<ServerState>,
+    slots: Arc<ConnectionLimit>,
     tls: Option<Arc<TlsListener>>,
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server")
-            .field("edge", &self.edge)
+            .field("state", &self.state)
             .field("slots", &self.slots)
             .finish_non_exhaustive()
     }
@@ -87,9 +87,9 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// Serves what comes in over a listener, with TLS or without.
-    pub fn new(edge: Arc<Edge>, slots: Slots, tls: Option<Arc<TlsListener>>) -> Self {
+    pub fn new(state: Arc<ServerState>, slots: ConnectionLimit, tls: Option<Arc<TlsListener>>) -> Self {
         Self {
-            edge,
+            state,
             slots: Arc::new(slots),
             tls,
         }
@@ -99,38 +99,38 @@ impl Server {
     /// socket nobody knows.
     fn client(&self, stream: &Stream) -> Option<IpAddr> {
         let peer = peer_of(stream)?;
-        (!self.edge.requests.trusts(peer)).then_some(peer)
+        (!self.state.requests.trusts(peer)).then_some(peer)
     }
 
     /// Serves a connection until it ends, or has not sent anything when the process does.
-    async fn attend(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch, _open: OpenConnection) {
-        let progress = Progress {
-            heads: Arc::clone(&self.edge.heads),
+    async fn serve_connection(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch, _open: ConnectionGuard) {
+        let progress = ReadProgress {
+            heads: Arc::clone(&self.state.heads),
             begun: Arc::default(),
         };
-        let mut silent = pin!(silent(shutdown.clone(), &progress.begun));
-        let silent = poll_fn(|cx| match progress.begun.load(Ordering::Acquire) {
+        let mut idle = pin!(idle_at_shutdown(shutdown.clone(), &progress.begun));
+        let idle = poll_fn(|cx| match progress.begun.load(Ordering::Acquire) {
             // Not to be asked again whenever a byte comes.
             true => Poll::Pending,
-            false => silent.as_mut().poll(cx),
+            false => idle.as_mut().poll(cx),
         });
         tokio::select! {
             biased;
             () = self.serve(stream, &shutdown, &progress) => {}
-            () = silent => {}
+            () = idle => {}
         }
     }
 
     /// Serves a connection to its end.
-    async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch, progress: &Progress) {
-        let Edge { limits, refuse, .. } = &*self.edge;
+    async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch, progress: &ReadProgress) {
+        let ServerState { limits, refuse, .. } = &*self.state;
         // A handshake is large and short.
-        let Some(stream) = Box::pin(self.secure(stream)).await else {
+        let Some(stream) = Box::pin(self.accept_tls(stream)).await else {
             return;
         };
-        let guard = Guard::new(stream, *limits, Arc::clone(refuse), progress.clone());
+        let guard = StrictStream::new(stream, *limits, Arc::clone(refuse), progress.clone());
         let mut guard = Box::new(guard);
-        match (self.protocol(&mut guard).await, &self.edge.requests) {
+        match (self.protocol(&mut guard).await, &self.state.requests) {
             (Some(Protocol::Http1), requests) => requests.one_by_one(guard, shutdown).await,
             (Some(Protocol::Http2), requests) => drop(requests.process_new(guard, shutdown).await),
             (None, _) => {}
@@ -139,7 +139,7 @@ impl Server {
 
     /// What a client speaks, once it begins: with TLS what was agreed on, and the engine would wait
     /// for ever for the preface of HTTP/2 then. `None` if there is nothing to serve.
-    async fn protocol(&self, guard: &mut Guard) -> Option<Protocol> {
+    async fn protocol(&self, guard: &mut StrictStream) -> Option<Protocol> {
         let agreed = guard.selected_alpn_proto() == Some(ALPN::H2);
         match guard.begins_with_preface().await.ok()? {
             true if agreed || self.tls.is_none() => Some(Protocol::Http2),
@@ -149,13 +149,13 @@ impl Server {
     }
 
     /// Makes the handshake of a TLS listener, within the time for a head.
-    async fn secure(&self, stream: Stream) -> Option<Stream> {
+    async fn accept_tls(&self, stream: Stream) -> Option<Stream> {
         let Some(tls) = &self.tls else {
             return Some(stream);
         };
         let transport = stream.into_any().downcast::<Transport>().ok()?;
         let acceptor = tls.acceptor();
-        match timeout(self.edge.limits.head_time, acceptor.tls_handshake(*transport)).await {
+        match timeout(self.state.limits.head_time, acceptor.tls_handshake(*transport)).await {
             Ok(Ok(stream)) => Some(Box::new(stream)),
             Ok(Err(error)) => {
                 tracing::info!(%error, "a TLS handshake failed");
@@ -182,12 +182,12 @@ impl ServerApp for Server {
         let Some(open) = self.slots.take(self.client(&stream)) else {
             // With TLS an answer would cost the handshake that there is no room for.
             if self.tls.is_none() {
-                self.edge.turn_away.answer(stream, &self.edge.refuse).await;
+                self.state.overload.answer(stream, &self.state.refuse).await;
             }
             return None;
         };
         // The engine's own task is as large as all that it might have done with the connection.
-        tokio::spawn(Arc::clone(self).attend(stream, shutdown.clone(), open));
+        tokio::spawn(Arc::clone(self).serve_connection(stream, shutdown.clone(), open));
         None
     }
 
@@ -197,17 +197,17 @@ impl ServerApp for Server {
     async fn cleanup(&self) {
         self.slots.all().drained(IDLE_NOTICE).await;
         let complete = async {
-            while self.edge.heads.load(Ordering::Acquire) > 0 {
+            while self.state.heads.load(Ordering::Acquire) > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let _ = timeout(self.edge.limits.head_time, complete).await;
-        self.edge.requests.http_cleanup().await;
+        let _ = timeout(self.state.limits.head_time, complete).await;
+        self.state.requests.http_cleanup().await;
     }
 }
 
 /// Resolves once the process ends and a connection has not sent anything: there is nothing to cut.
-async fn silent(mut shutdown: ShutdownWatch, begun: &AtomicBool) {
+async fn idle_at_shutdown(mut shutdown: ShutdownWatch, begun: &AtomicBool) {
     let stopping = shutdown.wait_for(|stopping| *stopping).await.is_ok();
     tokio::time::sleep(FIRST_BYTE).await;
     if !stopping || begun.load(Ordering::Acquire) {

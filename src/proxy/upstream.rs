@@ -14,8 +14,8 @@ use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::exchange::Plain;
-use super::pinned::Pinned;
+use super::exchange::UpstreamPool;
+use super::spiffe::SpiffeConnector;
 use crate::policy::tls_material::{CaBundle, TlsIdentity};
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 use crate::system_roots;
@@ -36,7 +36,7 @@ pub struct Peer {
     name: Option<Arc<Name>>,
     resolving: Option<JoinHandle<()>>,
     /// How to reach it without the engine's proxy, if it speaks HTTP/1.1 in clear text.
-    plain: Option<Plain>,
+    plain: Option<UpstreamPool>,
 }
 
 /// A name that has to be resolved.
@@ -95,7 +95,7 @@ impl Peer {
             let (UpstreamAddress::Network { host, .. }, Some(ca)) = (&upstream.address, &upstream.ca) else {
                 return Err(format!("`{id}` cannot be verified without a host and CAs"));
             };
-            let pinned = Pinned::new(id, ca, upstream.client.as_ref(), host, upstream.connect_timeout)?;
+            let pinned = SpiffeConnector::new(id, ca, upstream.client.as_ref(), host, upstream.connect_timeout)?;
             template.options.custom_l4 = Some(Arc::new(pinned));
             // It brings TLS with it.
             template.scheme = Scheme::HTTP;
@@ -106,7 +106,7 @@ impl Peer {
             template,
             name: name.map(Arc::new),
             resolving: None,
-            plain: plain.then(|| Plain::new(upstream.connect_timeout, upstream.timeout)),
+            plain: plain.then(|| UpstreamPool::new(upstream.connect_timeout, upstream.timeout)),
         })
     }
 
@@ -128,7 +128,7 @@ impl Peer {
     }
 
     /// How to reach it without the engine's proxy, if it speaks HTTP/1.1 in clear text.
-    pub(super) const fn plain(&self) -> Option<&Plain> {
+    pub(super) const fn plain(&self) -> Option<&UpstreamPool> {
         self.plain.as_ref()
     }
 

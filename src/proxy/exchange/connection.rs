@@ -30,11 +30,11 @@ pub(super) async fn connect(address: &SocketAddr, within: Duration) -> Result<St
             SocketAddr::Inet(address) => {
                 let socket = TcpStream::connect(address).await?;
                 socket.set_nodelay(true)?;
-                Connection::new(socket)
+                BufferedSocket::new(socket)
             }
             SocketAddr::Unix(address) => {
                 let path = address.as_pathname().ok_or(io::ErrorKind::AddrNotAvailable)?;
-                Connection::new(UnixStream::connect(path).await?)
+                BufferedSocket::new(UnixStream::connect(path).await?)
             }
         })
     });
@@ -56,9 +56,9 @@ fn kind(error: &io::Error) -> ErrorType {
 
 /// A socket whose small writes are put together.
 #[derive(Debug)]
-struct Connection<S>(BufWriter<S>);
+struct BufferedSocket<S>(BufWriter<S>);
 
-impl<S> Connection<S>
+impl<S> BufferedSocket<S>
 where
     S: AsyncRead + AsyncWrite + AsRawFd + Debug + Unpin + Send + Sync + 'static,
 {
@@ -69,13 +69,13 @@ where
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for BufferedSocket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(self.0.get_mut()).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for BufferedSocket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
@@ -90,40 +90,40 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 }
 
 #[async_trait]
-impl<S: AsyncWrite + Unpin + Send> Shutdown for Connection<S> {
+impl<S: AsyncWrite + Unpin + Send> Shutdown for BufferedSocket<S> {
     async fn shutdown(&mut self) {
         // It ends in any case.
         let _ = self.0.shutdown().await;
     }
 }
 
-impl<S: AsyncWrite + AsRawFd> UniqueID for Connection<S> {
+impl<S: AsyncWrite + AsRawFd> UniqueID for BufferedSocket<S> {
     fn id(&self) -> UniqueIDType {
         self.0.get_ref().as_raw_fd()
     }
 }
 
-impl<S> GetTimingDigest for Connection<S> {
+impl<S> GetTimingDigest for BufferedSocket<S> {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         Vec::new()
     }
 }
 
-impl<S> GetProxyDigest for Connection<S> {
+impl<S> GetProxyDigest for BufferedSocket<S> {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         None
     }
 }
 
-impl<S> GetSocketDigest for Connection<S> {
+impl<S> GetSocketDigest for BufferedSocket<S> {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         None
     }
 }
 
-impl<S> Ssl for Connection<S> {}
+impl<S> Ssl for BufferedSocket<S> {}
 
-impl<S> Peek for Connection<S> {}
+impl<S> Peek for BufferedSocket<S> {}
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use pingora::protocols::Stream;
 use pingora::protocols::l4::socket::SocketAddr;
@@ -13,8 +14,7 @@ use thread_local::ThreadLocal;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::unconstrained;
 
-use super::service::Link;
-use crate::proxy::patience::at_once;
+use super::upstream_session::PooledConnection;
 
 /// The most connections that a thread keeps.
 const MOST: usize = 128;
@@ -29,7 +29,7 @@ pub(super) struct Pool(ThreadLocal<Mutex<Vec<Idle>>>);
 
 /// One of them.
 struct Idle {
-    link: Link,
+    connection: PooledConnection,
     address: SocketAddr,
     since: Instant,
 }
@@ -42,41 +42,46 @@ impl fmt::Debug for Pool {
 
 impl Pool {
     /// Takes the connection that was used last, if there is one to this address.
-    pub(super) fn take(&self, address: &SocketAddr) -> Option<Link> {
+    pub(super) fn take(&self, address: &SocketAddr) -> Option<PooledConnection> {
         let mut idle = self.0.get()?.lock();
         while let Some(at) = idle.iter().rposition(|idle| idle.address == *address) {
             let mut found = idle.swap_remove(at);
-            if is_quiet(&mut found.link.stream) {
-                return Some(found.link);
+            if is_open_and_idle(&mut found.connection.stream) {
+                return Some(found.connection);
             }
         }
         None
     }
 
     /// Keeps a connection on which nothing is awaited any more.
-    pub(super) fn put(&self, address: SocketAddr, link: Link, since: Instant) {
+    pub(super) fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant) {
         let mut idle = self.0.get_or_default().lock();
         if idle.len() < MOST {
-            idle.push(Idle { link, address, since });
+            idle.push(Idle {
+                connection,
+                address,
+                since,
+            });
         }
     }
 
     /// Gives up what was idle for too long, or closed by the service.
-    pub(super) fn look_over(&self, now: Instant) {
+    pub(super) fn evict_expired(&self, now: Instant) {
         for idle in &self.0 {
-            idle.lock()
-                .retain_mut(|idle| now.duration_since(idle.since) < IDLE && is_quiet(&mut idle.link.stream));
+            idle.lock().retain_mut(|idle| {
+                now.duration_since(idle.since) < IDLE && is_open_and_idle(&mut idle.connection.stream)
+            });
         }
     }
 }
 
 /// Whether nothing came. What comes unasked is the end of a connection, or the answer to somebody
 /// else's request.
-fn is_quiet(stream: &mut Stream) -> bool {
+fn is_open_and_idle(stream: &mut Stream) -> bool {
     let mut byte = [0];
     let mut byte = ReadBuf::new(&mut byte);
     let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut byte));
-    at_once(unconstrained(read)).is_none()
+    unconstrained(read).now_or_never().is_none()
 }
 
 #[cfg(test)]
@@ -135,7 +140,7 @@ mod tests {
             pool.put(service.address(), stream.into(), now);
         }
         let taken: Vec<_> = [&service, &service, &service, &other]
-            .map(|service| pool.take(&service.address()).map(|link| link.stream.id()))
+            .map(|service| pool.take(&service.address()).map(|connection| connection.stream.id()))
             .into();
         assert_eq!(taken, [Some(ids[1]), Some(ids[0]), None, Some(ids[2])]);
     }
@@ -155,7 +160,7 @@ mod tests {
                 None
             };
             until(|| {
-                pool.look_over(Instant::now());
+                pool.evict_expired(Instant::now());
                 kept(&pool) == 0
             })
             .await;
@@ -175,9 +180,9 @@ mod tests {
             pool.put(service.address(), stream.into(), now);
         }
         assert_eq!(kept(&pool), MOST);
-        pool.look_over(now + IDLE.checked_sub(Duration::from_millis(1)).unwrap());
+        pool.evict_expired(now + IDLE.checked_sub(Duration::from_millis(1)).unwrap());
         assert_eq!(kept(&pool), MOST);
-        pool.look_over(now + IDLE);
+        pool.evict_expired(now + IDLE);
         assert_eq!(kept(&pool), 0);
     }
 }

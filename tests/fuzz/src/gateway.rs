@@ -9,7 +9,7 @@ use sidegate::app;
 use sidegate::config::{Overrides, ServerConfig};
 use sidegate::policy::PolicySet;
 use sidegate::proxy::client_limit::{ClientConnections, ClientCounts};
-use sidegate::proxy::connections::{Connections, Slots};
+use sidegate::proxy::connection_limit::{ConnectionTracker, ConnectionLimit};
 use sidegate::proxy::in_force::PolicyHandle;
 use sidegate::proxy::places::Places;
 use sidegate::proxy::server::Server;
@@ -76,10 +76,10 @@ impl Gateway {
             let mut config = ServerConfig::without_file(&Overrides::default()).unwrap();
             config.log.access = false;
             let limits = config.limits;
-            let connections = Arc::new(Connections::new(&metrics));
+            let connections = Arc::new(ConnectionTracker::new(&metrics));
             let clients = Arc::<ClientCounts>::default();
             let of_client = ClientConnections::new(limits.connections, &clients, &metrics);
-            let slots = Slots::new("fuzz", (limits.connections, of_client), &connections, &metrics);
+            let slots = ConnectionLimit::new("fuzz", (limits.connections, of_client), &connections, &metrics);
             let in_force = PolicyHandle::new(Arc::clone(&policies), &metrics).await.unwrap();
             let store = Store::memory(&metrics);
             let edge = app::edge(

@@ -16,14 +16,14 @@ use pingora::protocols::l4::ext::get_tcp_info;
 use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
-use super::Guard;
-use crate::proxy::pace::PaceLimits;
-use crate::proxy::patience::Patience;
+use super::StrictStream;
+use crate::proxy::body_rate::BodyRateLimits;
+use crate::proxy::deadline::ReusableTimer;
 
 /// How long one client was waited for.
 #[derive(Debug, Default)]
 pub(super) struct WriteDeadline {
-    timer: Patience,
+    timer: ReusableTimer,
     wait: Option<Wait>,
     /// Time waited that the client has not paid off.
     debt: Duration,
@@ -48,7 +48,7 @@ impl WriteDeadline {
     pub(super) fn bound(
         &mut self,
         written: Poll<io::Result<usize>>,
-        limits: PaceLimits,
+        limits: BodyRateLimits,
         acknowledged: impl Fn() -> u64,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
@@ -88,7 +88,7 @@ impl WriteDeadline {
     }
 }
 
-impl Guard {
+impl StrictStream {
     /// Writes to the client in some way. Everything that a client is sent passes here.
     pub(super) fn poll_write_inner(
         &mut self,
@@ -123,14 +123,14 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    const LIMITS: PaceLimits = PaceLimits {
+    const LIMITS: BodyRateLimits = BodyRateLimits {
         patience: Duration::from_secs(10),
         rate: 100,
     };
 
     /// The write, counted from one, that fails when each waits so long and then takes so many bytes,
     /// while the client acknowledges so many a second.
-    async fn failing_write(waits: Duration, bytes: usize, rate: u64, limits: PaceLimits) -> Option<usize> {
+    async fn failing_write(waits: Duration, bytes: usize, rate: u64, limits: BodyRateLimits) -> Option<usize> {
         let mut deadline = WriteDeadline::default();
         let begin = Instant::now();
         for write in 1..=200 {
@@ -149,7 +149,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_write_that_waits_fails_once_the_client_has_had_its_time() {
-        let any_rate = PaceLimits { rate: 0, ..LIMITS };
+        let any_rate = BodyRateLimits { rate: 0, ..LIMITS };
         for (waits, bytes, rate, limits, want) in [
             (SECOND * 11, 1000, 0, LIMITS, Some(1)),
             (SECOND * 11, 1000, 0, any_rate, Some(1)),

@@ -1,9 +1,9 @@
 //! What an error after the decision is to the client, as a [`Rejection`]. Writes no response.
 
+use futures_util::FutureExt as _;
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use super::patience::at_once;
 use crate::rejection::{Reason, Rejection};
 
 /// What an error of the engine means to the client. `None`: the client is gone, or ended its stream.
@@ -33,12 +33,12 @@ pub(super) fn failure_of(error: &Error) -> Option<Rejection> {
 
 /// A service says nothing as long as it waits for the rest of a body. Where the client does not send
 /// that, the client is late and not the service; where it does, the service does not read.
-pub(super) fn blame_client(session: &mut ServerSession, error: &Error, rejection: Rejection) -> Rejection {
+pub(super) fn reattribute_timeout(session: &mut ServerSession, error: &Error, rejection: Rejection) -> Rejection {
     let service_is_silent = (error.esource(), error.etype()) == (&ErrorSource::Upstream, &ErrorType::ReadTimedout);
     if !service_is_silent || session.was_upgraded() || session.is_body_done() {
         return rejection;
     }
-    match at_once(session.read_request_body()) {
+    match session.read_request_body().now_or_never() {
         Some(Ok(Some(_))) => rejection,
         _ => Rejection::because(Reason::RequestTimeout, "the body did not arrive in time"),
     }

@@ -9,15 +9,15 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, SocketDigest, Ssl, TimingDigest, UniqueID, UniqueIDType,
 };
 
-use super::{FRAMES, Guard};
+use super::{FRAMES, StrictStream};
 
-impl UniqueID for Guard {
+impl UniqueID for StrictStream {
     fn id(&self) -> UniqueIDType {
         self.inner.id()
     }
 }
 
-impl Ssl for Guard {
+impl Ssl for StrictStream {
     fn get_ssl(&self) -> Option<&TlsRef> {
         self.inner.get_ssl()
     }
@@ -35,19 +35,19 @@ impl Ssl for Guard {
     }
 }
 
-impl GetTimingDigest for Guard {
+impl GetTimingDigest for StrictStream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         self.inner.get_timing_digest()
     }
 }
 
-impl GetProxyDigest for Guard {
+impl GetProxyDigest for StrictStream {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         self.inner.get_proxy_digest()
     }
 }
 
-impl GetSocketDigest for Guard {
+impl GetSocketDigest for StrictStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.inner.get_socket_digest()
     }

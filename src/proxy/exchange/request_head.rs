@@ -6,18 +6,18 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::super::context::RequestContext;
-use super::super::{Gateway, fields, forwarding};
+use super::super::{Gateway, forwarding, header_case};
 
 impl Gateway {
     /// Makes the head that the service gets from that of the client.
-    pub(super) fn head_for_service(
+    pub(super) fn upstream_head(
         &self,
         session: &mut ServerSession,
         ctx: &RequestContext,
     ) -> Result<Box<RequestHeader>> {
         let has_body = !session.is_body_empty();
         let mut head = Box::new(session.req_header().clone());
-        fields::change(&mut head, |fields| forwarding::start_hop(fields, has_body));
+        header_case::edit_headers(&mut head, |fields| forwarding::start_hop(fields, has_body));
         head.set_version(Version::HTTP_11);
         self.prepare(session, &mut head, ctx)?;
         Ok(head)

@@ -3,53 +3,54 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::{Error, ErrorType, Result};
 
-use crate::proxy::fields;
-use crate::proxy::patience::{Patience, at_once};
+use crate::proxy::deadline::ReusableTimer;
+use crate::proxy::header_case;
 
 /// A connection to a service, with the timer for all its waits.
-pub(super) struct Link {
+pub(super) struct PooledConnection {
     pub(super) stream: Stream,
-    patience: Patience,
+    patience: ReusableTimer,
 }
 
-impl From<Stream> for Link {
+impl From<Stream> for PooledConnection {
     fn from(stream: Stream) -> Self {
         Self {
             stream,
-            patience: Patience::default(),
+            patience: ReusableTimer::default(),
         }
     }
 }
 
 /// A service during one exchange.
-pub(super) struct Service {
+pub(super) struct UpstreamSession {
     session: HttpSession,
-    patience: Patience,
+    patience: ReusableTimer,
     timeout: Duration,
 }
 
-impl Service {
+impl UpstreamSession {
     /// A service that may be silent for so long.
-    pub(super) fn new(link: Link, timeout: Duration) -> Self {
+    pub(super) fn new(connection: PooledConnection, timeout: Duration) -> Self {
         Self {
-            session: HttpSession::new(link.stream),
-            patience: link.patience,
+            session: HttpSession::new(connection.stream),
+            patience: connection.patience,
             timeout,
         }
     }
 
     /// Gives the connection back, if it can have another exchange. That needs no wait; what would is
     /// the end of one that cannot, and dropping it ends it, too.
-    pub(super) fn into_link(mut self) -> Option<Link> {
+    pub(super) fn into_connection(mut self) -> Option<PooledConnection> {
         self.session.respect_keepalive();
-        let stream = at_once(self.session.reuse()).flatten()?;
-        Some(Link {
+        let stream = self.session.reuse().now_or_never().flatten()?;
+        Some(PooledConnection {
             stream,
             patience: self.patience,
         })
@@ -59,7 +60,7 @@ impl Service {
     pub(super) async fn write_head(&mut self, head: Box<RequestHeader>) -> Result<()> {
         let write = async { self.session.write_request_header(head).await.map(drop) };
         let written = self.patience.within(self.timeout, write).await;
-        in_time(written, ErrorType::WriteTimedout)
+        map_timeout(written, ErrorType::WriteTimedout)
     }
 
     /// Writes a part of the request's body, and its end.
@@ -75,7 +76,7 @@ impl Service {
             Ok(())
         };
         let written = self.patience.within(self.timeout, write).await;
-        in_time(written, ErrorType::WriteTimedout)
+        map_timeout(written, ErrorType::WriteTimedout)
     }
 
     /// Reads the next part of the answer. What was read is not lost if this is dropped. The time that
@@ -86,12 +87,12 @@ impl Service {
             true => self.patience.within(self.timeout, read).await,
             false => Some(read.await),
         };
-        in_time(read, ErrorType::ReadTimedout)
+        map_timeout(read, ErrorType::ReadTimedout)
     }
 }
 
 /// What became of a wait for a service, and that it was one for a service.
-fn in_time<T>(done: Option<Result<T>>, late: ErrorType) -> Result<T> {
+fn map_timeout<T>(done: Option<Result<T>>, late: ErrorType) -> Result<T> {
     let done = done.unwrap_or_else(|| Error::e_explain(late, "the service is silent"));
     done.map_err(Error::into_up)
 }
@@ -105,7 +106,7 @@ async fn next(session: &mut HttpSession) -> Result<HttpTask> {
         return Ok(HttpTask::Body(part, session.is_body_done()));
     }
     session.read_response().await?;
-    let head = session.resp_header().map(fields::copied);
+    let head = session.resp_header().map(header_case::clone_without_case);
     let head = head.ok_or_else(|| Error::explain(ErrorType::InternalError, "no head after it was read"))?;
     Ok(HttpTask::Header(Box::new(head), session.is_body_done()))
 }

@@ -34,13 +34,13 @@ use crate::tls::client_certificate;
 
 /// Connects to a service, and finds out whether it has the id.
 #[derive(Debug)]
-pub(super) struct Pinned {
+pub(super) struct SpiffeConnector {
     config: Arc<ClientConfig>,
     host: ServerName<'static>,
     within: Duration,
 }
 
-impl Pinned {
+impl SpiffeConnector {
     /// Trusts these CAs to vouch for this id, and shows this certificate if it is asked for one.
     pub(super) fn new(
         id: &str,
@@ -51,7 +51,7 @@ impl Pinned {
     ) -> std::result::Result<Self, String> {
         let unusable = |error: &dyn std::fmt::Display| format!("TLS to `{host}` cannot be set up: {error}");
         let provider = Arc::new(ring::default_provider());
-        let verifier = HasId {
+        let verifier = SpiffeVerifier {
             id: id.to_owned(),
             roots: ca.roots(),
             provider: Arc::clone(&provider),
@@ -93,10 +93,10 @@ impl Pinned {
 }
 
 #[async_trait]
-impl L4Connect for Pinned {
+impl L4Connect for SpiffeConnector {
     async fn connect(&self, address: &EngineAddr) -> Result<Stream> {
         match tokio::time::timeout(self.within, self.handshake(address)).await {
-            Ok(proven) => Ok(VirtualSocketStream::new(Box::new(Proven(proven?))).into()),
+            Ok(proven) => Ok(VirtualSocketStream::new(Box::new(VerifiedStream(proven?))).into()),
             Err(_) => Error::e_explain(
                 ErrorType::ConnectTimedout,
                 "the handshake with the service took too long",
@@ -107,13 +107,13 @@ impl L4Connect for Pinned {
 
 /// Takes certificates that the CAs vouch for and that have exactly this id (SPIFFE X.509-SVID, 5.2).
 #[derive(Debug)]
-struct HasId {
+struct SpiffeVerifier {
     id: String,
     roots: RootCertStore,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for HasId {
+impl ServerCertVerifier for SpiffeVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -167,9 +167,9 @@ impl ServerCertVerifier for HasId {
 
 /// A connection to somebody who has the id, as the engine wants it.
 #[derive(Debug)]
-struct Proven(TlsStream<TcpStream>);
+struct VerifiedStream(TlsStream<TcpStream>);
 
-impl VirtualSocket for Proven {
+impl VirtualSocket for VerifiedStream {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match option {
             VirtualSockOpt::NoDelay => self.0.get_ref().0.set_nodelay(true),
@@ -179,13 +179,13 @@ impl VirtualSocket for Proven {
     }
 }
 
-impl AsyncRead for Proven {
+impl AsyncRead for VerifiedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Proven {
+impl AsyncWrite for VerifiedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }

@@ -12,12 +12,12 @@ const TICK: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
     /// The engine makes the context of a request and tells it nothing of what we know before.
-    static WATCH: Watch;
+    static WATCHDOG: StallWatchdog;
 }
 
 /// Watches one request; a clone watches the same. It waits for ever until something moves.
 #[derive(Debug, Clone)]
-pub struct Watch(Arc<State>);
+pub struct StallWatchdog(Arc<State>);
 
 #[derive(Debug)]
 struct State {
@@ -26,7 +26,7 @@ struct State {
     deadline: AtomicU64,
 }
 
-impl Default for Watch {
+impl Default for StallWatchdog {
     fn default() -> Self {
         Self(Arc::new(State {
             began: Instant::now(),
@@ -35,30 +35,30 @@ impl Default for Watch {
     }
 }
 
-impl Watch {
+impl StallWatchdog {
     /// Serves a request until nothing moves in it any more: then it is dropped, and there is `None`.
-    pub async fn over<T>(serve: impl Future<Output = T>) -> Option<T> {
+    pub async fn run<T>(serve: impl Future<Output = T>) -> Option<T> {
         let watch = Self::default();
         tokio::select! {
             biased;
-            served = WATCH.scope(watch.clone(), serve) => Some(served),
-            () = watch.stood_still() => None,
+            served = WATCHDOG.scope(watch.clone(), serve) => Some(served),
+            () = watch.stalled() => None,
         }
     }
 
     /// The watch over the request that is being served, if there is one.
     pub fn of_request() -> Option<Self> {
-        WATCH.try_with(Clone::clone).ok()
+        WATCHDOG.try_with(Clone::clone).ok()
     }
 
     /// Something moved; what comes next may take so long.
-    pub fn moved(&self, allowance: Duration) {
+    pub fn touch(&self, allowance: Duration) {
         let deadline = self.0.began.elapsed() + allowance;
         self.0.deadline.store(milliseconds(deadline), Ordering::Relaxed);
     }
 
     /// Resolves when nothing moved for as long as it might.
-    async fn stood_still(&self) {
+    async fn stalled(&self) {
         while milliseconds(self.0.began.elapsed()) < self.0.deadline.load(Ordering::Relaxed) {
             sleep(TICK).await;
         }

@@ -19,20 +19,20 @@ use pingora::protocols::{Peek, Shutdown, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-mod chunks;
-mod head;
-mod idle;
-mod refusal;
+mod chunk_validator;
+mod head_scanner;
+mod keep_alive;
+mod linger;
 mod transport;
 mod write_deadline;
 
-use chunks::{Chunks, Malformed};
-use head::Head;
-use refusal::engine_refusal;
+use chunk_validator::{ChunkValidator, Malformed};
+use head_scanner::HeadScanner;
+use linger::engine_refusal;
 use write_deadline::WriteDeadline;
 
-use super::pace::PaceLimits;
-use super::patience::Patience;
+use super::body_rate::BodyRateLimits;
+use super::deadline::ReusableTimer;
 
 /// RFC 9113, 3.4.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -51,18 +51,18 @@ const FRAMES: u8 = 3;
 
 /// What a connection may cost.
 #[derive(Debug, Clone, Copy)]
-pub struct GuardLimits {
+pub struct StreamLimits {
     /// The bytes of a head.
     pub head_bytes: usize,
     /// From the first byte of a head to its last; also from a connection's start to its first byte.
     pub head_time: Duration,
     /// How slowly a client may read what it is sent.
-    pub reading: PaceLimits,
+    pub reading: BodyRateLimits,
 }
 
 /// How far clients have come, for whoever wants to end.
 #[derive(Debug, Clone, Default)]
-pub struct Progress {
+pub struct ReadProgress {
     /// The heads, on all connections, that have begun to come and are not complete.
     pub heads: Arc<AtomicUsize>,
     /// Whether anything came on this connection.
@@ -71,30 +71,30 @@ pub struct Progress {
 
 /// Writes the response to a head that could not be read: its status as the engine sees it, the first
 /// bytes that came, and the address of the client.
-pub type Refuse = Arc<dyn Fn(u16, &[u8], Option<IpAddr>) -> Bytes + Send + Sync>;
+pub type RejectionWriter = Arc<dyn Fn(u16, &[u8], Option<IpAddr>) -> Bytes + Send + Sync>;
 
 /// A guarded transport.
-pub struct Guard {
+pub struct StrictStream {
     inner: Stream,
     /// Bytes that were read while nobody served the connection.
     peeked: BytesMut,
     phase: AtomicU8,
     /// Whether a request has been served already: then the engine bounds the wait.
     reused: bool,
-    head: Head,
+    head: HeadScanner,
     /// What came with the end of the head and lies behind it.
-    behind_head: Bytes,
+    bytes_after_head: Bytes,
     /// The body behind the head, if it comes in chunks.
-    chunks: Option<Chunks>,
+    chunks: Option<ChunkValidator>,
     malformed_body: AtomicBool,
     deadline: Option<Pin<Box<Sleep>>>,
     /// Ends the wait for a next request.
-    idle: Patience,
+    idle: ReusableTimer,
     /// Ends the wait for a client that does not read.
     write_deadline: WriteDeadline,
-    limits: GuardLimits,
-    refuse: Refuse,
-    progress: Progress,
+    limits: StreamLimits,
+    refuse: RejectionWriter,
+    progress: ReadProgress,
     answer: Option<Bytes>,
     /// Whether bytes are known to be on their way that nobody wants.
     lingers: AtomicBool,
@@ -103,28 +103,28 @@ pub struct Guard {
     closed: bool,
 }
 
-impl fmt::Debug for Guard {
+impl fmt::Debug for StrictStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard")
+        f.debug_struct("StrictStream")
             .field("inner", &self.inner)
             .finish_non_exhaustive()
     }
 }
 
-impl Guard {
+impl StrictStream {
     /// Guards a transport.
-    pub fn new(inner: Stream, limits: GuardLimits, refuse: Refuse, progress: Progress) -> Self {
+    pub fn new(inner: Stream, limits: StreamLimits, refuse: RejectionWriter, progress: ReadProgress) -> Self {
         Self {
             inner,
             peeked: BytesMut::new(),
             phase: AtomicU8::new(EXPECTING),
             reused: false,
-            head: Head::default(),
-            behind_head: Bytes::new(),
+            head: HeadScanner::default(),
+            bytes_after_head: Bytes::new(),
             chunks: None,
             malformed_body: AtomicBool::new(false),
             deadline: None,
-            idle: Patience::default(),
+            idle: ReusableTimer::default(),
             write_deadline: WriteDeadline::default(),
             limits,
             refuse,
@@ -147,8 +147,8 @@ impl Guard {
     }
 
     /// Gives away what came with the end of the head and lies behind it.
-    pub fn take_behind_head(&mut self) -> Bytes {
-        std::mem::take(&mut self.behind_head)
+    pub fn take_bytes_after_head(&mut self) -> Bytes {
+        std::mem::take(&mut self.bytes_after_head)
     }
 
     /// Whether the body was read up to where it is none.
@@ -195,12 +195,12 @@ impl Guard {
         let Some(end) = self.head.read(bytes) else {
             return bytes.len();
         };
-        self.chunks = self.head.has_coding().then(Chunks::new);
+        self.chunks = self.head.has_coding().then(ChunkValidator::new);
         let behind = bytes.get(end..).unwrap_or_default();
         if self.read_chunks(behind) == Err(Malformed) {
             return end;
         }
-        self.behind_head = Bytes::copy_from_slice(behind);
+        self.bytes_after_head = Bytes::copy_from_slice(behind);
         bytes.len()
     }
 
@@ -291,7 +291,7 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for StrictStream {
     fn drop(&mut self) {
         if *self.phase.get_mut() == HEAD {
             self.progress.heads.fetch_sub(1, Ordering::Release);
@@ -299,7 +299,7 @@ impl Drop for Guard {
     }
 }
 
-impl AsyncRead for Guard {
+impl AsyncRead for StrictStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let guard = &mut *self;
         if guard.closed {
@@ -318,7 +318,7 @@ impl AsyncRead for Guard {
     }
 }
 
-impl AsyncWrite for Guard {
+impl AsyncWrite for StrictStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let guard = &mut *self;
         if guard.closed {
@@ -363,7 +363,7 @@ impl AsyncWrite for Guard {
 }
 
 #[async_trait]
-impl Peek for Guard {
+impl Peek for StrictStream {
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
         if self.begins_with_preface().await? {
             *self.phase.get_mut() = FRAMES;
@@ -377,7 +377,7 @@ impl Peek for Guard {
 }
 
 #[async_trait]
-impl Shutdown for Guard {
+impl Shutdown for StrictStream {
     async fn shutdown(&mut self) {
         let shutdown = poll_fn(|cx| self.poll_shutdown_inner(cx)).await;
         if shutdown.is_ok() && *self.lingers.get_mut() && !self.closed {

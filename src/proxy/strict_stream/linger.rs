@@ -10,13 +10,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep;
 
 use super::super::facts::peer_of;
-use super::Guard;
+use super::StrictStream;
 
 /// How long, and for how many bytes, a connection is read after an answer that ended it.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
 
-impl Guard {
+impl StrictStream {
     /// Writes our own answer; after it the connection is at its end both ways.
     pub(super) fn poll_refuse(&mut self, status: u16, cx: &mut Context<'_>) -> Poll<()> {
         let mut answer = match self.answer.take() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How fast a body has to come.
 #[derive(Debug, Clone, Copy)]
-pub struct PaceLimits {
+pub struct BodyRateLimits {
     /// How long it may take in any case; also the most that one pause counts for.
     pub patience: Duration,
     /// The fewest bytes a second after that; 0 for any.
@@ -14,13 +14,13 @@ pub struct PaceLimits {
 
 /// How a body has come so far.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct BodyRate {
     last: Instant,
     spent: Duration,
     bytes: u64,
 }
 
-impl Pace {
+impl BodyRate {
     /// The head is complete.
     pub fn start(now: Instant) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl Pace {
     }
 
     /// Some bytes came. Whether the body is still fast enough.
-    pub fn goes_on(&mut self, bytes: u64, now: Instant, limits: PaceLimits) -> bool {
+    pub fn is_fast_enough(&mut self, bytes: u64, now: Instant, limits: BodyRateLimits) -> bool {
         // A client's pause ends within the patience, so what is longer is the service's.
         self.spent += now.saturating_duration_since(self.last).min(limits.patience);
         self.last = now;
@@ -45,23 +45,23 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const LIMITS: PaceLimits = PaceLimits {
+    const LIMITS: BodyRateLimits = BodyRateLimits {
         patience: Duration::from_secs(10),
         rate: 100,
     };
 
     /// Whether each of some pieces, one every so many seconds, is still in time.
-    fn check(bytes: u64, every: u64, limits: PaceLimits) -> Option<u64> {
+    fn check(bytes: u64, every: u64, limits: BodyRateLimits) -> Option<u64> {
         let start = Instant::now();
-        let mut pace = Pace::start(start);
-        (1..1000).find(|n| !pace.goes_on(bytes, start + Duration::from_secs(n * every), limits))
+        let mut pace = BodyRate::start(start);
+        (1..1000).find(|n| !pace.is_fast_enough(bytes, start + Duration::from_secs(n * every), limits))
     }
 
     #[test]
     fn a_trickle_ends_and_a_slow_body_does_not() {
         assert_eq!(check(1, 1, LIMITS), Some(11));
         assert_eq!(check(100, 1, LIMITS), None);
-        assert_eq!(check(1, 1, PaceLimits { rate: 0, ..LIMITS }), None);
+        assert_eq!(check(1, 1, BodyRateLimits { rate: 0, ..LIMITS }), None);
     }
 
     #[test]

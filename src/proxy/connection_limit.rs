@@ -18,13 +18,13 @@ const REMIND_EVERY: Duration = Duration::from_secs(10);
 
 /// The open connections of all listeners, so that a drain ends when the last one does.
 #[derive(Debug)]
-pub struct Connections {
+pub struct ConnectionTracker {
     open: AtomicUsize,
     closed: Notify,
     gauge: IntGauge,
 }
 
-impl Connections {
+impl ConnectionTracker {
     /// None yet.
     pub fn new(metrics: &Metrics) -> Self {
         Self {
@@ -52,12 +52,12 @@ impl Connections {
 
 /// The connections that one listener takes at a time.
 #[derive(Debug)]
-pub struct Slots {
+pub struct ConnectionLimit {
     listener: String,
     most: usize,
     taken: AtomicUsize,
     of_client: ClientConnections,
-    all: Arc<Connections>,
+    all: Arc<ConnectionTracker>,
     refused: IntCounter,
     reminded: Reminder,
     reminded_of_client: Reminder,
@@ -79,12 +79,12 @@ impl Reminder {
     }
 }
 
-impl Slots {
+impl ConnectionLimit {
     /// As many as `most`, all of them free, of which a client may have some.
     pub fn new(
         listener: &str,
         (most, of_client): (usize, ClientConnections),
-        all: &Arc<Connections>,
+        all: &Arc<ConnectionTracker>,
         metrics: &Metrics,
     ) -> Self {
         metrics.connections_limit(listener, most);
@@ -101,13 +101,13 @@ impl Slots {
     }
 
     /// The connections of all listeners.
-    pub fn all(&self) -> &Connections {
+    pub fn all(&self) -> &ConnectionTracker {
         &self.all
     }
 
     /// Takes a slot until the connection is dropped. `None`, and counted, where all are taken, or all
     /// that the peer may have; without a peer, the connection is no client's.
-    pub fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<OpenConnection> {
+    pub fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<ConnectionGuard> {
         let counted = match peer {
             Some(peer) => Some(self.count_client(peer)?),
             None => None,
@@ -120,7 +120,7 @@ impl Slots {
         }
         self.all.open.fetch_add(1, Ordering::Relaxed);
         self.all.gauge.inc();
-        Some(OpenConnection {
+        Some(ConnectionGuard {
             slots: Arc::clone(self),
             _counted: counted,
         })
@@ -145,14 +145,14 @@ impl Slots {
 
 /// A connection that is counted as long as it lives.
 #[derive(Debug)]
-pub struct OpenConnection {
-    slots: Arc<Slots>,
+pub struct ConnectionGuard {
+    slots: Arc<ConnectionLimit>,
     _counted: Option<Counted>,
 }
 
-impl Drop for OpenConnection {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        let Slots { taken, all, .. } = &*self.slots;
+        let ConnectionLimit { taken, all, .. } = &*self.slots;
         taken.fetch_sub(1, Ordering::Relaxed);
         all.open.fetch_sub(1, Ordering::Release);
         all.gauge.dec();
@@ -168,11 +168,11 @@ mod tests {
     #[test]
     fn a_slot_is_free_again_once_its_connection_is_gone() {
         let metrics = Metrics::new().unwrap();
-        let all = Arc::new(Connections::new(&metrics));
+        let all = Arc::new(ConnectionTracker::new(&metrics));
         let counts = Arc::default();
         let slots = |name| {
             let of_client = ClientConnections::new(1, &counts, &metrics);
-            Arc::new(Slots::new(name, (2, of_client), &all, &metrics))
+            Arc::new(ConnectionLimit::new(name, (2, of_client), &all, &metrics))
         };
         let (first, second) = (slots("first"), slots("second"));
         let open = [&first, &first, &second].map(|slots| slots.take(None).unwrap());

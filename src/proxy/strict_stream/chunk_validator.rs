@@ -11,7 +11,7 @@ const SIZE_DIGITS: usize = 15;
 
 /// A body in chunks, as far as it came.
 #[derive(Debug)]
-pub(super) struct Chunks {
+pub(super) struct ChunkValidator {
     next: Next,
     /// What came of the line that is on its way.
     line: Vec<u8>,
@@ -36,7 +36,7 @@ enum Next {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-impl Chunks {
+impl ChunkValidator {
     /// A body of which nothing has come.
     pub(super) fn new() -> Self {
         Self {
@@ -172,9 +172,9 @@ mod tests {
 
     /// Reads a body whole, and again byte by byte: both must come to the same.
     fn read(body: &[u8]) -> Result<Next, Malformed> {
-        let mut whole = Chunks::new();
+        let mut whole = ChunkValidator::new();
         let result = whole.read(body).map(|()| whole.next);
-        let mut parts = Chunks::new();
+        let mut parts = ChunkValidator::new();
         let each = body.chunks(1).try_for_each(|part| parts.read(part));
         assert_eq!(result, each.map(|()| parts.next), "{:?}", String::from_utf8_lossy(body));
         result

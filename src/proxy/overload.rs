@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::facts::peer_of;
-use super::guard::Refuse;
+use super::strict_stream::RejectionWriter;
 
 /// How many connections are answered at a time; others are only closed.
 const AT_A_TIME: usize = 64;
@@ -31,17 +31,17 @@ const GOAWAY: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0
 
 /// Answers connections that get no slot.
 #[derive(Debug)]
-pub struct TurnAway(Semaphore);
+pub struct OverloadResponder(Semaphore);
 
-impl Default for TurnAway {
+impl Default for OverloadResponder {
     fn default() -> Self {
         Self(Semaphore::new(AT_A_TIME))
     }
 }
 
-impl TurnAway {
+impl OverloadResponder {
     /// Answers a connection in clear text and closes it.
-    pub async fn answer(&self, mut stream: Stream, refuse: &Refuse) {
+    pub async fn answer(&self, mut stream: Stream, refuse: &RejectionWriter) {
         let Ok(_permit) = self.0.try_acquire() else { return };
         let mut head = vec![0; 1024];
         let length = match timeout(GLANCE, stream.read(&mut head)).await {

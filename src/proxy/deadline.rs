@@ -4,22 +4,22 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer for one wait at a time.
 #[derive(Default)]
-pub struct Patience(Option<Pin<Box<Sleep>>>);
+pub struct ReusableTimer(Option<Pin<Box<Sleep>>>);
 
-impl fmt::Debug for Patience {
+impl fmt::Debug for ReusableTimer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Patience").finish_non_exhaustive()
+        f.debug_tuple("ReusableTimer").finish_non_exhaustive()
     }
 }
 
-impl Patience {
+impl ReusableTimer {
     /// Ready once it is so late.
     pub fn poll_until(&mut self, end: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(end)));
@@ -47,14 +47,6 @@ impl Patience {
     }
 }
 
-/// What a wait comes to that needs none; `None` if it would.
-pub fn at_once<T>(wait: impl Future<Output = T>) -> Option<T> {
-    match pin!(wait).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => Some(done),
-        Poll::Pending => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
@@ -67,7 +59,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_wait_has_its_own_end() {
-        let mut patience = Patience::default();
+        let mut patience = ReusableTimer::default();
         assert_eq!(patience.within(SECOND, ready(1)).await, Some(1));
         for (limit, wait, done) in [
             (SECOND, Some(SECOND / 2), true),

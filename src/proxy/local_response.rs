@@ -10,8 +10,8 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::error_response::{ErrorResponse, REQUEST_ID};
-use super::guard::Guard;
 use super::ids::RequestIds;
+use super::strict_stream::StrictStream;
 
 /// How much of an unread body is read before the answer, over HTTP/2, where clients take an early
 /// answer for a broken stream.
@@ -29,7 +29,7 @@ const DRAINED_LENGTH: u64 = 1024 * 1024;
 /// Writes an error.
 pub(super) async fn write(session: &mut ServerSession, answer: ErrorResponse) -> Result<()> {
     if !session.is_body_done()
-        && let Some(guard) = guard_of(session)
+        && let Some(guard) = strict_stream_of(session)
     {
         guard.linger();
     }
@@ -54,14 +54,14 @@ pub(super) async fn write(session: &mut ServerSession, answer: ErrorResponse) ->
 }
 
 /// Answers `OPTIONS *`.
-pub(super) async fn pong(session: &mut ServerSession, ids: &RequestIds) -> Result<()> {
+pub(super) async fn write_options_asterisk(session: &mut ServerSession, ids: &RequestIds) -> Result<()> {
     let mut header = ResponseHeader::build(StatusCode::NO_CONTENT, Some(1))?;
     header.insert_header(REQUEST_ID, ids.request_id_value())?;
     session.write_response_header(Box::new(header)).await
 }
 
 /// Keeps the connection usable after an answer that did not read the body, where that is cheap.
-pub(super) async fn spare_connection(session: &mut ServerSession) {
+pub(super) async fn drain_request_body(session: &mut ServerSession) {
     let headers = &session.req_header().headers;
     let expects = headers.contains_key(EXPECT);
     let length = headers
@@ -95,12 +95,12 @@ async fn drain(session: &mut ServerSession) {
 }
 
 /// The guard of an HTTP/1 connection.
-pub(super) fn guard_of(session: &ServerSession) -> Option<&Guard> {
-    session.stream().and_then(Guard::of)
+pub(super) fn strict_stream_of(session: &ServerSession) -> Option<&StrictStream> {
+    session.stream().and_then(StrictStream::of)
 }
 
 /// Whether the final response has begun; `100 Continue` and its like are none (RFC 9110, 15.2).
-pub(super) fn has_answered(session: &ServerSession) -> bool {
+pub(super) fn response_started(session: &ServerSession) -> bool {
     let switching = StatusCode::SWITCHING_PROTOCOLS;
     let is_final = |status: StatusCode| !status.is_informational() || status == switching;
     session

@@ -11,7 +11,7 @@ const CODING: &[u8] = b"transfer-encoding:";
 
 /// A head, as far as it came.
 #[derive(Debug, Default)]
-pub(super) struct Head {
+pub(super) struct HeadScanner {
     bytes: usize,
     lines: usize,
     kept: Vec<u8>,
@@ -24,7 +24,7 @@ pub(super) struct Head {
     malformed: bool,
 }
 
-impl Head {
+impl HeadScanner {
     /// Reads on. Returns where the head ends, if it does in these bytes.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut start = 0;
@@ -157,14 +157,14 @@ mod tests {
     use super::*;
 
     /// Reads a head whole, again byte by byte, and again after another one: all must see the same.
-    fn read(bytes: &[u8]) -> (Option<usize>, Head) {
-        let mut whole = Head::default();
+    fn read(bytes: &[u8]) -> (Option<usize>, HeadScanner) {
+        let mut whole = HeadScanner::default();
         let end = whole.read(bytes);
-        let mut parts = Head::default();
+        let mut parts = HeadScanner::default();
         let at = bytes.chunks(1).position(|part| parts.read(part).is_some());
         assert_eq!(end, at.map(|at| at + 1), "{bytes:?}");
-        let seen = |head: &Head| (head.len(), head.lines(), head.is_malformed(), head.has_coding());
-        let mut next = Head::default();
+        let seen = |head: &HeadScanner| (head.len(), head.lines(), head.is_malformed(), head.has_coding());
+        let mut next = HeadScanner::default();
         next.read(b"GET /\0 HTTP/1.1\r\ntransfer-encoding: chunked\r\nhost: x\n");
         next.restart();
         assert_eq!(next.read(bytes), end, "{bytes:?}");

@@ -4,11 +4,11 @@ use tokio::io::AsyncReadExt as _;
 
 use super::*;
 
-fn limits() -> GuardLimits {
-    GuardLimits {
+fn limits() -> StreamLimits {
+    StreamLimits {
         head_bytes: 32,
         head_time: Duration::from_mins(1),
-        reading: PaceLimits {
+        reading: BodyRateLimits {
             patience: Duration::from_secs(10),
             rate: 0,
         },
@@ -19,8 +19,8 @@ fn limits() -> GuardLimits {
 async fn what_follows_a_refusal_is_read_so_that_nothing_is_reset() {
     let (mut client, server) = tokio::io::duplex(64);
     let limits = limits();
-    let refuse: Refuse = Arc::new(|status, _, _| status.to_string().into());
-    let mut guard = Guard::new(Box::new(server), limits, refuse, Progress::default());
+    let refuse: RejectionWriter = Arc::new(|status, _, _| status.to_string().into());
+    let mut guard = StrictStream::new(Box::new(server), limits, refuse, ReadProgress::default());
     let serve = async move { while guard.read_u8().await.is_ok() {} };
     let call = async move {
         let mut answer = [0; 3];
@@ -33,15 +33,15 @@ async fn what_follows_a_refusal_is_read_so_that_nothing_is_reset() {
 }
 
 /// A guard whose client reads nothing, and whose own refusals are long.
-fn unread() -> (tokio::io::DuplexStream, Guard) {
+fn unread() -> (tokio::io::DuplexStream, StrictStream) {
     let (client, server) = tokio::io::duplex(64);
-    let refuse: Refuse = Arc::new(|_, _, _| Bytes::from(vec![b'x'; 1000]));
-    let guard = Guard::new(Box::new(server), limits(), refuse, Progress::default());
+    let refuse: RejectionWriter = Arc::new(|_, _, _| Bytes::from(vec![b'x'; 1000]));
+    let guard = StrictStream::new(Box::new(server), limits(), refuse, ReadProgress::default());
     (client, guard)
 }
 
 /// Writes in some way. Whether it failed, where it says so.
-type Write = for<'g> fn(&'g mut Guard, &'g [u8]) -> Pin<Box<dyn Future<Output = bool> + 'g>>;
+type Write = for<'g> fn(&'g mut StrictStream, &'g [u8]) -> Pin<Box<dyn Future<Output = bool> + 'g>>;
 
 #[tokio::test(start_paused = true)]
 async fn each_way_to_write_to_a_client_that_does_not_read_ends() {

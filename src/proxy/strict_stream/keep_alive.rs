@@ -13,12 +13,12 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Guard, PREFACE};
+use super::{PREFACE, StrictStream};
 
 /// The most bytes that are read at once: most requests as a whole.
 const CHUNK: usize = 16 * 1024;
 
-impl Guard {
+impl StrictStream {
     /// Whether the client begins as HTTP/2 does (RFC 9113, 3.4). Reads as long as the bytes match,
     /// within the time for a head.
     pub async fn begins_with_preface(&mut self) -> io::Result<bool> {
@@ -46,7 +46,7 @@ impl Guard {
 
     /// Waits for the first bytes of a next request. Whether they came, within a time.
     pub async fn has_next_request(&mut self, within: Duration) -> bool {
-        self.behind_head = Bytes::new();
+        self.bytes_after_head = Bytes::new();
         if !self.peeked.is_empty() {
             return true;
         }

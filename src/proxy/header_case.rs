@@ -8,24 +8,24 @@ use http::{HeaderMap, Request, Response};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 /// Forgets how names were written.
-pub(super) fn forget_spelling(request: &mut RequestHeader) {
+pub(super) fn drop_header_case(request: &mut RequestHeader) {
     let target = request.uri.path_and_query();
     // Of a target, only what the URI says would be left.
     if request.has_case() && target.is_some_and(|target| target.as_str().as_bytes() == request.raw_path()) {
-        change(request, |_| {});
+        edit_headers(request, |_| {});
     }
 }
 
 /// Changes the fields of a request, whose target is to be set after that.
-pub(super) fn change(request: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap)) {
+pub(super) fn edit_headers(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap)) {
     let nothing = RequestHeader::from(Request::new(()).into_parts().0);
     let mut parts = Parts::from(std::mem::replace(request, nothing));
-    change(&mut parts.headers);
+    edit(&mut parts.headers);
     *request = parts.into();
 }
 
 /// Copies a response, without how names were written.
-pub(super) fn copied(response: &ResponseHeader) -> ResponseHeader {
+pub(super) fn clone_without_case(response: &ResponseHeader) -> ResponseHeader {
     let mut parts = Response::new(()).into_parts().0;
     parts.status = response.status;
     parts.version = response.version;
@@ -63,7 +63,7 @@ mod tests {
         ] {
             let mut request = request(target);
             let before = request.clone();
-            forget_spelling(&mut request);
+            drop_header_case(&mut request);
             assert_eq!(request.has_case(), !forgotten, "{target:?}");
             assert_eq!(request.raw_path(), before.raw_path());
             assert_eq!(request.uri, before.uri);
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_change_leaves_the_rest_as_it_was() {
         let mut request = request(b"/a");
-        change(&mut request, |fields| {
+        edit_headers(&mut request, |fields| {
             fields.remove("x-twice");
             fields.insert("x-new", "1".parse().unwrap());
         });
