@@ -1,7 +1,7 @@
 //! What is guarded how, as log lines. Decides nothing.
 
 use crate::config::Surroundings;
-use crate::policy::problem::Problem;
+use crate::document::problem::Problem;
 use crate::policy::remote::RemoteKeys;
 use crate::policy::{Mode, Policy, PolicySet};
 

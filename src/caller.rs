@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::fingerprint::Fingerprint;
-use crate::policy::shared::Quota;
+use crate::policy::store_rules::Quota;
 use crate::policy::{Policy, QuotaScope};
 use crate::principal::{AuthMethod, Principal};
 use crate::quota::Rate;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::descriptors::Room;
+use crate::document::decode::{FromNode, List, MaybeEmpty, Placed};
+use crate::document::problem::{Problem, Problems, Source};
+use crate::document::yaml::{self, Node};
 use crate::policy::ErrorStyle;
-use crate::policy::decode::{FromNode, List, MaybeEmpty, Placed};
-use crate::policy::problem::{Problem, Problems, Source};
-use crate::policy::yaml::{self, Node};
 use crate::policy_files::footprint::Found;
 use crate::policy_files::{LoadError, Noting};
 

@@ -12,7 +12,7 @@ use crate::authn::{self, Context};
 use crate::authz::{self, Permit};
 use crate::idempotency;
 use crate::policy::route::Route;
-use crate::policy::shared::Quota;
+use crate::policy::store_rules::Quota;
 use crate::policy::token_cache::Lookup;
 use crate::policy::{Mode, Policy, PolicySet, RouteIndex};
 use crate::principal::{AuthMethod, Principal};

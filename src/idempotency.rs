@@ -10,7 +10,7 @@ use crate::caller;
 use crate::fingerprint::{Fingerprint, Running};
 use crate::policy::Policy;
 use crate::policy::route::Route;
-use crate::policy::shared::IdempotencyRule;
+use crate::policy::store_rules::IdempotencyRule;
 use crate::principal::{Principal, hyphenated_uuid};
 use crate::rejection::{Reason, Rejection};
 use crate::request::{IDEMPOTENCY_KEY, X_SANDBOX};

@@ -1,10 +1,10 @@
 //! Sidegate, a sidecar authorization proxy.
 //!
-//! The modules stand in layers: words ← policy ← engine ← edges ← wiring, the blank-line groups
-//! below. A module uses its own layer and those above it. `tests/it/layers.rs` keeps that, and:
+//! The modules stand in layers: words ← document ← policy ← engine ← edges ← wiring, the blank-line
+//! groups below. A module uses its own layer and those above it. `tests/it/layers.rs` keeps that, and:
 //!
 //! * Only the edges and the wiring do I/O, look at a clock, or name pingora.
-//! * Only `policy/yaml.rs` names the YAML library.
+//! * Only `document/yaml.rs` names the YAML library.
 //! * Only `store/redis.rs` and what is below it name the Redis library.
 //! * Only `authz.rs` can make a [`authz::Permit`], and nothing is forwarded without one.
 //! * Only `proxy/error_response.rs` writes an error body.
@@ -17,6 +17,9 @@ pub mod principal;
 pub mod quota;
 pub mod rejection;
 pub mod request;
+
+// Document: what YAML files share.
+pub mod document;
 
 // Policy: YAML text to an immutable, indexed policy.
 pub mod keys;

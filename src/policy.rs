@@ -9,28 +9,23 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use jsonwebtoken::Algorithm;
 
+use crate::document::problem::{Place, Problem};
+use crate::document::tls_material::{CaBundle, TlsIdentity};
 use crate::keys::KeyRing;
 use crate::request::names::FoldedName;
 use crate::request::path::Allowance;
 
 pub mod certificate;
-pub mod check;
-pub mod decode;
+pub mod compile;
 pub mod document;
 pub mod identity;
 pub mod internal_key;
-pub mod masks;
-pub mod named;
-pub mod problem;
 pub mod remote;
 pub mod route;
 pub mod router;
 pub mod set;
-pub mod shared;
-pub mod sources;
-pub mod tls_material;
+pub mod store_rules;
 pub mod token_cache;
-pub mod yaml;
 
 pub use document::{BindingMode, ErrorFormat, Fallback, Mode, QuotaScope};
 pub use set::{PolicySet, RouteIndex};
@@ -38,12 +33,10 @@ pub use set::{PolicySet, RouteIndex};
 use certificate::CertificateName;
 use identity::{INTERNAL_KEY, Identity};
 use internal_key::InternalKeys;
-use problem::{Place, Problem};
 use remote::RemoteKeys;
 use route::Route;
 use router::{Found, Router};
-use shared::RevocationRule;
-use tls_material::{CaBundle, TlsIdentity};
+use store_rules::RevocationRule;
 
 /// One service as it is enforced.
 #[derive(Debug)]

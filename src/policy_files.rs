@@ -8,10 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::policy::masks::without_user;
-use crate::policy::problem::{Place, Problem, Source};
-use crate::policy::sources::{MAX_BYTES, Sources};
-use crate::policy::yaml::MAX_FILE_BYTES;
+use crate::document::environment::{MAX_BYTES, Sources};
+use crate::document::masks::without_user;
+use crate::document::problem::{Place, Problem, Source};
+use crate::document::yaml::MAX_FILE_BYTES;
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::read_file::read_file;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::policy::tls_material::CaBundle;
+use crate::document::tls_material::CaBundle;
 use crate::read_file::{MAX_PEM_BYTES, read_file};
 
 /// The CAs of the system that can be used. Where there are none, the next call reads them again.

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::credential::ClientCertificate;
 use crate::decision::{Decision, decide};
-use crate::policy::problem::{Problem, Source};
-use crate::policy::sources::Given;
+use crate::document::environment::Given;
+use crate::document::problem::{Problem, Source};
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::rejection::Rejection;
 use crate::request::{Body, RequestFacts};

@@ -11,7 +11,7 @@ use pingora::listeners::tls::{Acceptor, TlsSettings};
 use pingora::protocols::ALPN;
 
 use crate::config::{ServerConfig, TlsFiles};
-use crate::policy::problem::Problem;
+use crate::document::problem::Problem;
 use crate::telemetry::metrics::{CertificateEnds, Metrics};
 use crate::watch_files::FileWatch;
 

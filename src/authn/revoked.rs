@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::claims;
-use crate::policy::shared::RevocationRule;
+use crate::policy::store_rules::RevocationRule;
 use crate::policy::{Fallback, Policy};
 use crate::principal::{Principal, VerifiedToken};
 use crate::rejection::{Reason, Rejection};

@@ -9,7 +9,7 @@ use super::Exit;
 use super::output::{complain, could_not_run, is_styled};
 use crate::app::{App, Sockets, StartError};
 use crate::config::{Overrides, ReadConfig, ServerConfig, StoreConfig};
-use crate::policy::problem::Problem;
+use crate::document::problem::Problem;
 use crate::policy_files::{self, CONFIG_NAME, LoadError, Loaded};
 use crate::telemetry::{self, LogTarget};
 use crate::tls;

@@ -4,8 +4,8 @@ use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::{ListenAddress, placed, take};
-use crate::policy::decode::{Placed, Switch};
-use crate::policy::problem::Problems;
+use crate::document::decode::{Placed, Switch};
+use crate::document::problem::Problems;
 
 /// Where tokens are revoked on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

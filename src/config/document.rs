@@ -1,7 +1,7 @@
 //! `sidegate.yaml` as written. What it means is decided in `config.rs`.
 
 use super::store::document::StoreDocument;
-use crate::policy::decode::{List, MaybeEmpty, Period, Placed, Size, Switch, Timeout, document, words};
+use crate::document::decode::{List, MaybeEmpty, Period, Placed, Size, Switch, Timeout, document, words};
 use crate::policy::document::ErrorsDocument;
 
 document! {

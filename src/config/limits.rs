@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::document::LimitsDocument;
-use crate::policy::decode::{Placed, Size, Timeout};
-use crate::policy::problem::Problems;
+use crate::document::decode::{Placed, Size, Timeout};
+use crate::document::problem::Problems;
 use crate::rejection::Reason;
 
 /// What a request may cost.
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::config::ServerConfig;
-    use crate::policy::problem::Source;
+    use crate::document::problem::Source;
 
     #[test]
     fn a_client_may_have_what_is_written_or_three_quarters_of_all() {

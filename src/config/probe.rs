@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 
 use super::document::ProbeDocument;
 use super::{ListenAddress, listen_address, placed, socket_address};
-use crate::policy::problem::Problems;
+use crate::document::problem::Problems;
 
 /// How long an answer may take where nothing is said: less than what a kubelet is usually told.
 const TIMEOUT: Duration = Duration::from_secs(1);

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{ConfigFile, POLICIES, ServerConfig};
-use crate::policy::problem::{Problem, Problems};
-use crate::policy::yaml::{self, Node, Value};
+use crate::document::problem::{Problem, Problems};
+use crate::document::yaml::{self, Node, Value};
 use crate::policy_files::footprint::Found;
 use crate::policy_files::{source, unreadable};
 use crate::read_file::read_file;

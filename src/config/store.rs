@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::policy::decode::Placed;
-use crate::policy::document::{SecretDocument, Text};
-use crate::policy::named::{FoundText, Named};
-use crate::policy::problem::Problems;
-use crate::policy::sources::Sources;
-use crate::policy::tls_material::{CaBundle, TlsIdentity};
+use crate::document::decode::Placed;
+use crate::document::environment::Sources;
+use crate::document::named::{FoundText, Named};
+use crate::document::problem::Problems;
+use crate::document::secret::{SecretDocument, Text};
+use crate::document::tls_material::{CaBundle, TlsIdentity};
 
 pub mod document;
 pub mod url;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::document::TlsDocument;
-use crate::policy::decode::{List, Placed};
-use crate::policy::problem::{Place, Problems};
+use crate::document::decode::{List, Placed};
+use crate::document::problem::{Place, Problems};
 
 /// The files of a TLS listener.
 #[derive(Debug, Clone, PartialEq, Eq)]

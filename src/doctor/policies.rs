@@ -2,7 +2,7 @@
 
 use super::{Finding, Severity};
 use crate::config::Surroundings;
-use crate::policy::problem::Problem;
+use crate::document::problem::Problem;
 use crate::policy::route::Route;
 use crate::policy::{Mode, Policy};
 
@@ -148,8 +148,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::policy::problem::Source;
-    use crate::policy::sources::Given;
+    use crate::document::environment::Given;
+    use crate::document::problem::Source;
     use crate::policy::{ErrorStyle, PolicySet};
 
     #[test]

@@ -154,7 +154,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::policy::problem::Source;
+    use crate::document::problem::Source;
 
     #[test]
     fn wide_networks() {

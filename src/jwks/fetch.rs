@@ -14,9 +14,9 @@ use tokio::task::spawn_blocking;
 
 use super::timing::{freshness, server_time};
 use super::{apart, connection, discovery};
+use crate::document::environment::Sources;
+use crate::document::tls_material::CaBundle;
 use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, is_protected, same_origin};
-use crate::policy::sources::Sources;
-use crate::policy::tls_material::CaBundle;
 use crate::policy_files::OsSources;
 use crate::system_roots;
 

@@ -1,8 +1,8 @@
 //! The names that a client certificate may have, and what needs one.
 
-use super::problem::Problem;
 use super::{BindingMode, Issuer, Policy};
 use crate::credential::ClientCertificate;
+use crate::document::problem::Problem;
 use crate::principal::AuthMethod;
 
 /// One allowed name.

@@ -1,12 +1,12 @@
-//! A policy file as written. What it means is decided in `check.rs`.
+//! A policy file as written. What it means is decided in `compile.rs`.
 
-use super::decode::{Entries, List, MaybeEmpty, Period, Placed, Size, Switch, Timeout, document, words};
+use crate::document::decode::{Entries, List, MaybeEmpty, Period, Placed, Size, Switch, Timeout, document, words};
+
+use crate::document::secret::{SecretDocument, Text};
 
 pub mod values;
 
-pub use values::{
-    AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument, OidcDocument, SecretDocument, SecretPlace, Text,
-};
+pub use values::{AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument, OidcDocument};
 
 document! {
     /// One service: how it is reached, who may call it, and what it answers when it refuses.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::masks::without_user;
-use super::tls_material::CaBundle;
+use crate::document::masks::without_user;
+use crate::document::tls_material::CaBundle;
 
 /// What OIDC Discovery 1.0, 4 appends to the name of an issuer.
 const DISCOVERY: &str = "/.well-known/openid-configuration";

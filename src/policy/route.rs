@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 
 use super::document::Mode;
-use super::problem::Place;
-use super::shared::{IdempotencyRule, Quota};
+use super::store_rules::{IdempotencyRule, Quota};
+use crate::document::problem::Place;
 use crate::principal::AuthMethod;
 
 /// One route of a policy.

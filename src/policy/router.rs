@@ -251,9 +251,9 @@ fn matches_exactly(pattern: &PathPattern, path: &str) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::document::Mode;
-    use super::super::problem::{Place, Source};
     use super::super::route::{Authentication, Requirement, Rule};
     use super::*;
+    use crate::document::problem::{Place, Source};
     use crate::principal::AuthMethod;
     use proptest::prelude::*;
     use std::sync::Arc;

@@ -4,11 +4,11 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::problem::{Place, Problem, Source};
 use super::route::{Route, Segment};
-use super::sources::Sources;
 use super::token_cache::TokenCache;
-use super::{ErrorStyle, PathCase, Policy, check};
+use super::{ErrorStyle, PathCase, Policy, compile};
+use crate::document::environment::Sources;
+use crate::document::problem::{Place, Problem, Source};
 
 mod case;
 mod same_service;
@@ -45,7 +45,7 @@ impl PolicySet {
         let mut policies = Vec::new();
         let mut problems = Vec::new();
         for file in files {
-            match check::parse(file, sources) {
+            match compile::parse(file, sources) {
                 Ok(policy) => policies.push(policy),
                 Err(found) => problems.extend(found),
             }

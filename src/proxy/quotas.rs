@@ -15,7 +15,7 @@ use super::once::no_store;
 use super::{Gateway, facts};
 use crate::caller;
 use crate::policy::route::Route;
-use crate::policy::shared::Quota;
+use crate::policy::store_rules::Quota;
 use crate::policy::{Fallback, Mode, Policy};
 use crate::principal::Principal;
 use crate::quota::{Rate, Spent};

@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::policy::tls_material::{CaBundle, TlsIdentity};
+use crate::document::tls_material::{CaBundle, TlsIdentity};
 use crate::tls::client_certificate;
 
 /// Connects to a service, and finds out whether it has the id.

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::exchange::UpstreamPool;
 use super::spiffe::SpiffeConnector;
-use crate::policy::tls_material::{CaBundle, TlsIdentity};
+use crate::document::tls_material::{CaBundle, TlsIdentity};
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 use crate::system_roots;
 

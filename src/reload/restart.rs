@@ -3,7 +3,7 @@
 use tokio::task::spawn_blocking;
 
 use crate::config::ConfigFile;
-use crate::policy::yaml::MAX_FILE_BYTES;
+use crate::document::yaml::MAX_FILE_BYTES;
 use crate::policy_files::footprint::Found;
 use crate::read_file::read_file;
 use crate::watch_files::{FileWatch, Trigger};

@@ -15,12 +15,12 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use sidegate::{
     config::ServerConfig,
-    policy::{
-        check,
+    document::{
+        environment::Sources,
         problem::{Problem, Problems, Source},
-        sources::Sources,
         yaml::{self, Node, Value as Yaml},
     },
+    policy::compile,
 };
 
 use crate::harness::SECRET;
@@ -35,7 +35,7 @@ struct Format {
 impl Format {
     fn policy() -> Self {
         Self::new("policy", |source| {
-            check::parse(&Arc::new(source), &Everything).err().unwrap_or_default()
+            compile::parse(&Arc::new(source), &Everything).err().unwrap_or_default()
         })
     }
 

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use sidegate::{
     config::{StoreConfig, store::RedisConfig},
+    document::tls_material::{CaBundle, PemFile},
     fingerprint::Fingerprint,
-    policy::tls_material::{CaBundle, PemFile},
     quota::Rate,
     revocation::{Revocation, Target, Token},
     store::{Claim, RecordKey, Store},

@@ -13,7 +13,7 @@ use crate::cli::output::{could_not_run, print_line};
 use crate::cli::run::{block_on, told_to_stop};
 use crate::demo::auth_svc::AuthService;
 use crate::demo::echo;
-use crate::policy::sources::Sources;
+use crate::document::environment::Sources;
 use crate::policy_files::OsSources;
 
 #[derive(Debug, Args)]

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::decision::{Decision, Observer, Step};
+use crate::document::masks::{is_secret_key, is_secret_text};
 use crate::policy::PolicySet;
 use crate::policy::identity::INTERNAL_KEY;
-use crate::policy::masks::{is_secret_key, is_secret_text};
 use crate::proxy::error_response::{ErrorContext, render};
 use crate::proxy::forwarding::forwarded;
 use crate::proxy::identity_headers::Hop;

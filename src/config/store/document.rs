@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::policy::decode::{FromNode, Placed, Size, Timeout, document, one_of};
-use crate::policy::document::{SecretDocument, Text};
-use crate::policy::problem::{Problems, Reported};
-use crate::policy::yaml::{Node, Value};
+use crate::document::decode::{FromNode, Placed, Size, Timeout, document, one_of};
+use crate::document::problem::{Problems, Reported};
+use crate::document::secret::{SecretDocument, Text};
+use crate::document::yaml::{Node, Value};
 
 /// Where state is kept that replicas share: `memory`, `{ memory: { size: … } }`, or `{ redis: { url: … } }`.
 #[derive(Debug, Clone)]

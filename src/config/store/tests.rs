@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::policy::decode::FromNode as _;
-use crate::policy::problem::Source;
-use crate::policy::sources::Given;
-use crate::policy::yaml;
+use crate::document::decode::FromNode as _;
+use crate::document::environment::Given;
+use crate::document::problem::Source;
+use crate::document::yaml;
 
 fn read(text: &str) -> Result<StoreConfig, Vec<String>> {
     let ca = rcgen::generate_simple_self_signed(["h".into()]).unwrap().cert.pem();

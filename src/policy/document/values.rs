@@ -4,95 +4,11 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::policy::decode::{FromNode, List, Period, Placed, document, expected, one_of};
-use crate::policy::problem::{Problems, Reported};
-use crate::policy::yaml::{Node, Value};
+use crate::document::decode::{FromNode, List, Period, Placed, document, expected, one_of};
+use crate::document::problem::{Problems, Reported};
+use crate::document::secret::Text;
+use crate::document::yaml::{Node, Value};
 use crate::principal::AuthMethod;
-
-/// A text that may come from the environment: `text`, or `{ env: NAME, default: text }`.
-#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged, deny_unknown_fields)]
-pub enum Text {
-    /// As it stands.
-    Literal(String),
-    /// From a variable.
-    Variable {
-        /// The name of the variable.
-        env: String,
-        /// What to take where it is unset.
-        default: Option<String>,
-    },
-}
-
-document! {
-    /// The long form of [`Text`].
-    pub struct VariableDocument [whole] {
-        /// The name of the variable.
-        env: String,
-        /// What to take where it is unset.
-        default: Option<String>,
-    }
-
-    /// The two places that a secret may come from.
-    pub struct SecretPlaceDocument [whole] {
-        /// The name of a variable.
-        env: Option<String>,
-        /// The path of a file; one newline at its end is not part of the secret.
-        file: Option<String>,
-    }
-}
-
-impl FromNode for Text {
-    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
-        match &node.value {
-            Value::Text(text) => Ok(Self::Literal(text.clone())),
-            Value::Mapping(_) => {
-                let VariableDocument { env, default } = FromNode::from_node(node, problems)?;
-                Ok(Self::Variable { env, default })
-            }
-            _ => expected(node, "text or `{ env: NAME, default: … }`", problems),
-        }
-    }
-}
-
-/// Where a secret comes from; never the secret itself.
-#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged, deny_unknown_fields)]
-pub enum SecretPlace {
-    /// A variable.
-    Env {
-        /// Its name.
-        env: String,
-    },
-    /// A file.
-    File {
-        /// Its path.
-        file: String,
-    },
-}
-
-/// A secret's place and where that stands in the policy.
-pub type SecretDocument = Placed<SecretPlace>;
-
-impl FromNode for SecretPlace {
-    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
-        if !matches!(node.value, Value::Mapping(_)) {
-            let help = "a secret is `{ env: NAME }` or `{ file: PATH }`, never a literal";
-            return Err(problems.add_with_help(&node.span, "a secret does not belong in a policy", help));
-        }
-        match SecretPlaceDocument::from_node(node, problems)? {
-            SecretPlaceDocument {
-                env: Some(env),
-                file: None,
-            } => Ok(Self::Env { env }),
-            SecretPlaceDocument {
-                env: None,
-                file: Some(file),
-            } => Ok(Self::File { file }),
-            _ => Err(problems.add(&node.span, "exactly one of `env` and `file` is needed")),
-        }
-    }
-}
 
 /// The audiences of an issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::{PolicySet, share_host};
-use crate::policy::problem::Problem;
+use crate::document::problem::Problem;
 use crate::policy::route::{Route, Segment};
 use crate::policy::{HostPattern, PathCase, Policy};
 

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use http::HeaderName;
 
 use super::start;
+use crate::document::problem::Problem;
 use crate::policy::identity::{IdentityHeader, IdentitySource};
-use crate::policy::problem::Problem;
 use crate::policy::{Policy, UpstreamAddress};
 use crate::request::listed::Listed;
 use crate::request::names::{FoldedName, fold};

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::later;
 use crate::fingerprint::Fingerprint;
-use crate::policy::shared::IdempotencyRule;
+use crate::policy::store_rules::IdempotencyRule;
 use crate::store::{Claim, RecordKey, Store, Unavailable};
 
 /// How long a key stays taken after a process that held it ended.

@@ -15,7 +15,7 @@ use redis::{
 
 use crate::config::store::RedisConfig;
 use crate::config::store::url::{Address, HostPort, Servers};
-use crate::policy::tls_material::CaBundle;
+use crate::document::tls_material::CaBundle;
 
 /// How long one server may take to be connected to. Requests do not wait for that.
 const CONNECT: Duration = Duration::from_secs(1);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use sidegate::policy::problem::Source;
-use sidegate::policy::sources::Given;
+use sidegate::document::environment::Given;
+use sidegate::document::problem::Source;
 use sidegate::policy::{ErrorStyle, PolicySet};
 use sidegate::request::{Body, RequestFacts};
 

@@ -7,8 +7,8 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method};
-use sidegate::policy::problem::Source;
-use sidegate::policy::sources::Given;
+use sidegate::document::environment::Given;
+use sidegate::document::problem::Source;
 use sidegate::policy::{ErrorStyle, PolicySet};
 use sidegate::request::{Body, RequestFacts};
 
@@ -96,7 +96,7 @@ pub fn policies(upstream: &str) -> Arc<PolicySet> {
 }
 
 /// Reads policies, each a file of its own.
-pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<PolicySet, Vec<sidegate::policy::problem::Problem>> {
+pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<PolicySet, Vec<sidegate::document::problem::Problem>> {
     let files: Vec<_> = texts.iter().map(|text| source(text.as_ref())).collect();
     PolicySet::parse(&files, &given(), ErrorStyle::default())
 }

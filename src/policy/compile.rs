@@ -9,23 +9,22 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::decode::{Entries, FromNode, List, Placed};
 use super::document::{
     AllowedAmbiguity, CaseReading, ContentTypesDocument, CredentialsMode, ErrorsDocument, PathsDocument,
     PolicyDocument, TenantDocument,
 };
 use super::internal_key::InternalKeys;
-use super::named::Named;
-use super::problem::{Problem, Problems, Source};
 use super::route::check_literal;
 use super::router::Router;
-use super::sources::Sources;
-use super::yaml::{self, Value};
 use super::{ErrorFormat, ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy, TenantRule};
+use crate::document::decode::{Entries, FromNode, List, Placed};
+use crate::document::environment::Sources;
+use crate::document::named::Named;
+use crate::document::problem::{Problem, Problems, Source};
+use crate::document::yaml::{self, Value};
 use crate::request::is_host;
 use crate::request::path::Allowance;
 
-mod crossing;
 mod headers;
 mod internal_key;
 mod jwt;
@@ -33,8 +32,9 @@ mod mtls;
 mod pass;
 mod remote;
 mod routes;
-mod shared;
+mod store_rules;
 mod upstream;
+mod wildcard_overlap;
 
 /// The most roles in a hierarchy: each is kept with all that it brings along.
 const MAX_ROLES: usize = 256;
@@ -340,7 +340,7 @@ fn allowance(allow: Option<List<AllowedAmbiguity>>) -> Allowance {
 }
 
 /// A length of time that may be absent.
-fn period(period: Option<super::decode::Period>, default: Duration) -> Duration {
+fn period(period: Option<crate::document::decode::Period>, default: Duration) -> Duration {
     period.map_or(default, |period| period.0)
 }
 

@@ -1,9 +1,9 @@
-use crate::policy::problem::Problem;
+use crate::document::problem::Problem;
 use crate::testing::parse;
 
 mod hints;
 mod pass;
-mod shared;
+mod store_rules;
 
 const GOOD: &str = "\
 version: 1

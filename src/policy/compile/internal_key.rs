@@ -1,7 +1,7 @@
 //! The internal keys of a service.
 
 use super::Checker;
-use crate::policy::decode::{List, Placed};
+use crate::document::decode::{List, Placed};
 use crate::policy::document::{InternalKeyDocument, KeyDocument};
 use crate::policy::internal_key::{InternalKey, InternalKeys, MIN_KEY_BYTES, sha256};
 

@@ -471,16 +471,16 @@ macro_rules! document {
         #[schemars(deny_unknown_fields)]
         pub struct $name { $($(#[$about])* pub $field: $type,)* }
 
-        impl $crate::policy::decode::FromNode for $name {
+        impl $crate::document::decode::FromNode for $name {
             fn from_node(
-                node: &$crate::policy::yaml::Node,
-                problems: &mut $crate::policy::problem::Problems,
-            ) -> Result<Self, $crate::policy::problem::Reported> {
+                node: &$crate::document::yaml::Node,
+                problems: &mut $crate::document::problem::Problems,
+            ) -> Result<Self, $crate::document::problem::Reported> {
                 const KNOWN: &[&str] = &[$(stringify!($field)),*];
                 const WHOLE: bool = !concat!($(stringify!($mode))?).is_empty();
-                let fields = $crate::policy::decode::Fields::open(node, KNOWN, problems)?;
+                let fields = $crate::document::decode::Fields::open(node, KNOWN, problems)?;
                 $(let $field = fields.take::<$type>(stringify!($field), problems);)*
-                Ok(Self { $($field: $crate::policy::decode::settle($field, WHOLE)?,)* })
+                Ok(Self { $($field: $crate::document::decode::settle($field, WHOLE)?,)* })
             }
         }
     )*};
@@ -493,12 +493,12 @@ macro_rules! words {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, schemars::JsonSchema)]
         pub enum $name { $($(#[$about])* #[schemars(rename = $word)] $variant,)* }
 
-        impl $crate::policy::decode::FromNode for $name {
+        impl $crate::document::decode::FromNode for $name {
             fn from_node(
-                node: &$crate::policy::yaml::Node,
-                problems: &mut $crate::policy::problem::Problems,
-            ) -> Result<Self, $crate::policy::problem::Reported> {
-                $crate::policy::decode::one_of(node, &[$(($word, Self::$variant)),*], problems)
+                node: &$crate::document::yaml::Node,
+                problems: &mut $crate::document::problem::Problems,
+            ) -> Result<Self, $crate::document::problem::Reported> {
+                $crate::document::decode::one_of(node, &[$(($word, Self::$variant)),*], problems)
             }
         }
     )*};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::Uri;
 
 use super::Checker;
+use crate::document::masks::without_user;
 use crate::policy::document::UpstreamDocument;
-use crate::policy::masks::without_user;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 
 impl Checker<'_> {

@@ -5,10 +5,10 @@ use std::ops::Range;
 use http::HeaderName;
 
 use super::Checker;
-use crate::policy::decode::{Entries, Placed};
+use crate::document::decode::{Entries, Placed};
+use crate::document::problem::suggest;
 use crate::policy::document::ClaimPath;
 use crate::policy::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers};
-use crate::policy::problem::suggest;
 use crate::request::listed::ONE_SPELLING;
 use crate::request::names::{fold, is_alias};
 

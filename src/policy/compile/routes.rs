@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
-use super::crossing::Crossings;
 use super::pass::Passed;
+use super::wildcard_overlap::Crossings;
 use super::{Checker, NOT_FOLDED};
+use crate::document::decode::{List, Placed};
+use crate::document::problem::{Place, is_close, suggest};
 use crate::policy::PathCase;
-use crate::policy::decode::{List, Placed};
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
 use crate::policy::identity::Identity;
-use crate::policy::problem::{Place, is_close, suggest};
 use crate::policy::route::{Authentication, PathPattern, Requirement, Route, Rule, Segment};
-use crate::policy::shared::{IdempotencyRule, Quota};
+use crate::policy::store_rules::{IdempotencyRule, Quota};
 use crate::principal::AuthMethod;
 
 /// The most routes of a policy: each is compared with the others.

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::decode::Placed;
-use super::document::{SecretDocument, SecretPlace, Text};
+use super::environment::Sources;
 use super::problem::Problems;
-use super::sources::Sources;
+use super::secret::{SecretDocument, SecretPlace, Text};
 use super::tls_material::{CaBundle, Fault, PemFile, Side, TlsIdentity};
 
 /// Reads what one document names.

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use crate::policy::masks::{HIDDEN, Masks, without_user};
+use crate::document::masks::{HIDDEN, Masks, without_user};
 
 /// A file that was read, so that problems can show its lines.
 pub struct Source {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use http::Uri;
 
 use super::{Checker, period};
-use crate::policy::decode::{Period, Placed};
+use crate::document::decode::{Period, Placed};
+use crate::document::masks::without_user;
+use crate::document::secret::Text;
 use crate::policy::document::values::OidcOptionsDocument;
-use crate::policy::document::{JwksDocument, OidcDocument, Text};
-use crate::policy::masks::without_user;
+use crate::policy::document::{JwksDocument, OidcDocument};
 use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, discovery_url, is_protected, issuer_of};
 
 /// How long keys serve after the last fetch that went well.

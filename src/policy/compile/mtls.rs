@@ -1,8 +1,8 @@
 //! The client certificates that a policy takes, by a name in them.
 
 use super::Checker;
+use crate::document::decode::{List, Placed};
 use crate::policy::certificate::CertificateName;
-use crate::policy::decode::{List, Placed};
 use crate::policy::document::{CertificateNameDocument, MtlsDocument};
 
 impl Checker<'_> {

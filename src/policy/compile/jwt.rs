@@ -8,10 +8,10 @@ use jsonwebtoken::Algorithm;
 
 use super::headers::dotted;
 use super::{Checker, period};
+use crate::document::decode::{List, MaybeEmpty, Placed};
+use crate::document::problem::{Place, closest, did_you_mean};
 use crate::keys::{self, ALGORITHMS, KeyProblem, KeyRing, KeySet, jwk};
-use crate::policy::decode::{List, MaybeEmpty, Placed};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
-use crate::policy::problem::{Place, closest, did_you_mean};
 use crate::policy::remote::{RemoteKeys, issuer_of};
 use crate::policy::{BindingMode, Issuer};
 

@@ -4,9 +4,9 @@ use http::HeaderName;
 
 use super::Checker;
 use super::routes::Context;
-use crate::policy::decode::{List, Placed};
+use crate::document::decode::{List, Placed};
+use crate::document::problem::{closest, did_you_mean};
 use crate::policy::document::Mode;
-use crate::policy::problem::{closest, did_you_mean};
 use crate::policy::route::{Authentication, Route};
 use crate::principal::AuthMethod;
 use crate::request::listed::{Listed, passable};

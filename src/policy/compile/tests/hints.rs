@@ -221,7 +221,7 @@ fn no_hint_leads_from_a_public_key_to_a_shared_secret_or_back() {
         {
             assert_eq!(shared(word), shared(meant), "{word}: {fix}");
         }
-        assert!(crate::policy::problem::is_close(word, meant), "{word}: {fix}");
+        assert!(crate::document::problem::is_close(word, meant), "{word}: {fix}");
     }
     for (word, fix) in [
         ("ES512", "known: ES256, ES384"),

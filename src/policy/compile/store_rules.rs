@@ -8,10 +8,10 @@ use http::Method;
 
 use super::Checker;
 use super::routes::Context;
-use crate::policy::decode::{Entries, List, Period, Placed, Size, Switch};
+use crate::document::decode::{Entries, List, Period, Placed, Size, Switch};
 use crate::policy::document::{IdempotencyDocument, QuotaDocument, RevocationDocument};
 use crate::policy::route::{Authentication, Route};
-use crate::policy::shared::{IdempotencyRule, Quota, RevocationRule};
+use crate::policy::store_rules::{IdempotencyRule, Quota, RevocationRule};
 use crate::policy::{Fallback, Mode, QuotaScope};
 use crate::principal::AuthMethod;
 use crate::quota::Rate;
