@@ -1,73 +1,104 @@
-# Each target installs what it needs (Debian, root); see .ci/install.
+# Each target installs what it needs (Debian, root); see .ci/install. `make ci` runs the targets that
+# .ci/run lists.
 
-.PHONY: help demo test lint check build attack fuzz proof kubernetes guard bench pgo image compose-test audit ci
+.PHONY: help demo test lint format doc check build install attack fuzz release proof kubernetes memory guard
+.PHONY: acceptance bench pgo image compose compose-test audit ci tools
 
-help:            ## these lines
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+PROGRAM := target/release/sidegate
+MAX_BYTES := 15728640
+ACCEPTANCE := ../shared/acceptance/run
+# Public test vectors, where there are any: more cases for the tests, more inputs for the fuzz targets.
+ifneq ($(wildcard ../shared/vectors/.),)
+export SIDEGATE_VECTORS ?= $(realpath ../shared/vectors)
+endif
+
+help:            ## print these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
 
-demo: tools      ## auth-svc, Integration Hub, Wallet and Sidegate on this machine
+demo: tools      ## run auth-svc, Integration Hub, Wallet and Sidegate on this machine
 	cargo run --quiet --locked -- demo
 
-test:            ## all tests
+install:         ## install what the tests need
 	@.ci/install test
+
+test: install    ## run all tests
 	cargo test --locked
 
-lint: tools      ## formatting and lints
+format: tools    ## check the formatting
 	cargo fmt --all --check
+
+lint: tools      ## run the lints
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-check: tools     ## the policies of this repository
+doc: tools       ## build the documentation of the code; a broken link is an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+check: tools     ## check the policies of this repository
 	WALLET_JWT_SECRET=$$(printf '%032d' 0) WALLET_JOBS_KEY=$$(printf '%032d' 1) \
 		cargo run --quiet --locked -- check policies
 
-build: tools     ## target/release/sidegate
+build: tools     ## build target/release/sidegate
 	cargo build --release --locked
 
-attack: tools    ## slow clients and idle connections beside ordinary requests, on loopback
-	cargo build --release --locked
+release: build   ## build target/release/sidegate, and check its size
+	@size=$$(stat -c %s $(PROGRAM)); [ "$$size" -le $(MAX_BYTES) ] || \
+		{ echo "the program has $$size bytes, which is more than 15 MiB" >&2; exit 1; }
+
+attack: build    ## send slow clients and idle connections beside ordinary requests, on loopback
 	tests/attack/run
 	tests/attack/outages all
 
-fuzz:            ## a minute of every fuzz target; SECONDS_EACH=600 for longer
+memory: build    ## measure the memory of the program, with nothing to do and with idle connections
+	tests/attack/memory $(PROGRAM)
+
+fuzz:            ## run every fuzz target for a minute; SECONDS_EACH=600 for longer
 	@.ci/install fuzz
-	tests/fuzz/run $(SECONDS_EACH)
+	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
+	cargo clippy --all-targets --locked --target-dir target --manifest-path tests/fuzz/Cargo.toml -- -D warnings
+	tests/fuzz/run $(or $(SECONDS_EACH),60)
 
-proof: build     ## beside an OpenID provider, a NestJS application and clients that are not ours; needs Node
-	tests/proof/run
+proof: build     ## run beside an OpenID provider, a NestJS application and clients of others; needs Node
+	tests/proof/run $(PROGRAM)
 
-kubernetes: build ## the manifests of deploy/kubernetes, with the program and without a cluster
+kubernetes: build ## check the manifests of deploy/kubernetes, with the program and without a cluster
 	@.ci/install kubernetes
-	tests/kubernetes/run target/release/sidegate
+	tests/kubernetes/run $(PROGRAM)
 
-guard:           ## instructions of what a request costs, against what is written down
+guard:           ## compare the instructions of a request with the recorded ones
 	@.ci/install guard
 	tests/bench/guard
 
-bench:           ## Sidegate beside nginx, HAProxy, Envoy and bare pingora; an hour
+acceptance: build ## run the acceptance suite, where it is at hand
+	@if [ -x $(ACCEPTANCE) ]; then $(ACCEPTANCE) --binary $(PROGRAM); else echo "skipped: no $(ACCEPTANCE)"; fi
+
+bench:           ## measure Sidegate beside nginx, HAProxy, Envoy and bare pingora; an hour
 	@.ci/install bench
 	cargo build --release --locked
 	tests/bench/run $(CASES)
 
-pgo:             ## target/pgo/*/release/sidegate, built with what a load taught the compiler; half an hour
+pgo:             ## build target/pgo/*/release/sidegate with the profile of a load; half an hour
 	@.ci/install bench
 	tests/bench/pgo
 
-audit:           ## licences, sources and versions of all that is built in
+audit:           ## check licences, sources and versions of all dependencies
 	@.ci/install audit
 	.ci/audit
 
-image:           ## the static program, and its image; deploy/Dockerfile needs no tools but Docker
+image:           ## build the static program and its image; deploy/Dockerfile needs no tools but Docker
 	@.ci/install image
 	tests/containers/image
 
-compose-test:    ## deploy/compose, brought up where Docker or podman runs, and called as in the demo; with the image
+compose:         ## start deploy/compose with Docker or podman, and call it as in the demo; after `make image`
 	@.ci/install compose
-	tests/containers/image
 	tests/containers/compose
 
-ci:              ## what has to hold before a change lands
-	bash .ci/run
+compose-test: image ## run `make image` and `make compose`
+	@$(MAKE) --no-print-directory compose
 
-.PHONY: tools
+ci:              ## run all that a change has to pass
+	@.ci/run
+
 tools:
 	@.ci/install build
