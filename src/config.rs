@@ -459,7 +459,7 @@ mod tests {
             [probe.timeout, config.delay, config.grace],
             [2, 1, 5].map(Duration::from_secs)
         );
-        assert_eq!(config.limits.body_bytes, 2 << 30);
+        assert_eq!(config.limits.request.body_bytes, 2 << 30);
         assert_eq!(config.trusted_proxies.len(), 2);
         assert_eq!(config.log.format, LogFormat::Text);
         assert_eq!(config.default_errors.code_prefix, "ERR_X");

@@ -153,11 +153,16 @@ pub fn decide<'r>(
     observer: &mut impl Observer,
 ) -> Decision<'r> {
     let spelled = policies.spelled(request.host(), request.path);
+    if let Some(over) = request.limits.exceeded_by(request) {
+        let malformed = request.malformed().map(malformed);
+        return deny(Step::Request, spelled, None, malformed.unwrap_or(over.into()), observer);
+    }
     if *request.method == Method::CONNECT {
         let rejection = Rejection::method_not_allowed(Vec::new());
         return deny(Step::Request, spelled, None, rejection, observer);
     }
-    if let Some(rejection) = malformed(policies, spelled, request) {
+    let cause = request.malformed().map(malformed);
+    if let Some(rejection) = cause.or_else(|| malformed_for(policies, spelled, request)) {
         return deny(Step::Request, spelled, None, rejection, observer);
     }
     observer.passed(Step::Request, || "well-formed".into());
@@ -236,11 +241,8 @@ fn deny<'r>(
     }
 }
 
-fn malformed(policies: &PolicySet, spelled: Option<usize>, request: &RequestFacts<'_>) -> Option<Rejection> {
-    if let Some(cause) = request.malformed() {
-        return Some(Rejection::because(Reason::RequestMalformed, cause));
-    }
-    malformed_for(policies, spelled, request)
+fn malformed(cause: &'static str) -> Rejection {
+    Rejection::because(Reason::RequestMalformed, cause)
 }
 
 /// What makes a request malformed for a policy: a header that the policy reads is there twice, or ends
@@ -421,7 +423,7 @@ fn check_content(route: &Route, request: &RequestFacts<'_>) -> Result<(), Reject
         }
     }
     match request.body {
-        Body::Sized(length) if length > request.max_body_bytes => Err(Reason::BodyTooLarge.into()),
+        Body::Sized(length) if length > request.limits.body_bytes => Err(Reason::BodyTooLarge.into()),
         _ => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ use pingora::{Error, ErrorType, Result};
 use crate::config::Limits;
 use crate::decision::decide;
 use crate::rejection::{Reason, Rejection};
-use crate::request::{grpc_type, host_of};
+use crate::request::{RequestFacts, grpc_type};
 use crate::store::Store;
 use crate::telemetry::metrics::{At, Metrics};
 
@@ -59,7 +59,6 @@ use context::RequestContext;
 use error_mapping::{failure_of, reattribute_timeout};
 use error_response::{REQUEST_ID_NAME, render};
 use facts::Target;
-use identity_headers::Hop;
 use ids::RequestIds;
 use in_force::PolicyHandle;
 use places::Places;
@@ -121,25 +120,24 @@ impl Gateway {
     async fn admit(&self, session: &ServerSession, ctx: &mut RequestContext) {
         let target = Target::of(session);
         let headers = &session.req_header().headers;
-        ctx.ids = RequestIds::of(headers, self.hop(session).trusted);
+        let facts = RequestFacts {
+            limits: self.limits.request,
+            now: Timestamp::now().as_second(),
+            ..facts::of(session, &target, |peer| self.trusts(peer))
+        };
+        ctx.downstream = facts.downstream;
+        ctx.ids = RequestIds::of(headers, facts.downstream.trusted);
         ctx.target = target.clone();
         ctx.grpc = grpc_type(headers).cloned();
-        if let Some(rejection) = self.check_head(session, &target) {
-            let host = facts::authority(session).map(host_of);
-            ctx.policy = ctx.in_force.policies.spelled(host, target.path());
-            ctx.rejection = Some(rejection);
-        } else {
-            self.decide(session, &target, ctx).await;
-            self.take_place(session, ctx);
-        }
+        self.decide(&facts, &target, ctx).await;
+        self.take_place(session, ctx);
     }
 
     /// Decides. Where only a key is missing that may come, waits for it within a bound and decides
     /// once more.
-    async fn decide(&self, session: &ServerSession, target: &Target, ctx: &mut RequestContext) {
-        let facts = facts::of(session, target, self.limits.body_bytes, Timestamp::now().as_second());
+    async fn decide(&self, facts: &RequestFacts<'_>, target: &Target, ctx: &mut RequestContext) {
         let in_force = Arc::clone(&ctx.in_force);
-        let decide = || decide(&in_force.policies, &facts, self.store.revocations().view(), &mut ());
+        let decide = || decide(&in_force.policies, facts, self.store.revocations().view(), &mut ());
         let mut started = ctx.started;
         let mut decision = decide();
         let rejection = decision.outcome.rejection();
@@ -168,15 +166,6 @@ impl Gateway {
         ctx.decided(decision, target);
     }
 
-    fn hop(&self, session: &ServerSession) -> Hop {
-        let peer = facts::peer_address(session);
-        Hop {
-            peer,
-            tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
-            trusted: peer.is_some_and(|peer| self.trusts(peer)),
-        }
-    }
-
     /// Whether a peer is believed when it says whom it forwards for.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&peer))
@@ -193,8 +182,7 @@ impl Gateway {
             // HTTP/2 names the host in the target, which is set anew.
             upstream.insert_header(HOST, authority.as_str())?;
         }
-        let hop = self.hop(session);
-        let changes = identity_headers::changes(&upstream.headers, policy, route, permit, hop, &ctx.ids);
+        let changes = identity_headers::changes(&upstream.headers, policy, route, permit, ctx.downstream, &ctx.ids);
         header_case::edit_headers(upstream, |fields| forwarding::apply(fields, changes));
         let once = ctx.policy.is_some_and(|policy| ctx.in_force.serves_once(policy));
         if once && !facts::is_websocket(session.req_header()) {

@@ -1,9 +1,12 @@
 //! All that a decision may read of a request, borrowed. No socket, no clock, no pingora.
 
+use std::net::IpAddr;
+
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::credential::ClientCertificate;
+use crate::rejection::Reason;
 
 pub mod listed;
 pub mod names;
@@ -23,16 +26,66 @@ pub struct RequestFacts<'r> {
     pub authority: Option<&'r str>,
     /// The header fields, as sent.
     pub headers: &'r HeaderMap,
+    /// The connection that the request came by.
+    pub downstream: Downstream,
     /// The client certificate that this connection's handshake verified.
     pub client_certificate: Option<&'r ClientCertificate>,
-    /// Whether a body comes with the request.
+    /// What the head says of the body.
     pub body: Body,
     /// Whether `Content-Length` stood beside `Transfer-Encoding` (RFC 9112, 6.1).
     pub double_framing: bool,
-    /// The longest body that is taken, in bytes.
-    pub max_body_bytes: u64,
+    /// The limits that the request has to keep.
+    pub limits: RequestLimits,
     /// Seconds since the epoch.
     pub now: i64,
+}
+
+/// The connection that a request came by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Downstream {
+    /// The other end, if it has an IP address.
+    pub peer: Option<IpAddr>,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+    /// Whether the other end is a trusted proxy, whose `X-Forwarded-*` headers count.
+    pub trusted: bool,
+}
+
+/// The limits of a request that its head can exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// The longest target, in bytes.
+    pub target_bytes: usize,
+    /// The most header fields.
+    pub headers: usize,
+    /// The longest head, in bytes.
+    pub header_bytes: usize,
+    /// The longest body, in bytes.
+    pub body_bytes: u64,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            target_bytes: 8 * 1024,
+            headers: 100,
+            header_bytes: 32 * 1024,
+            body_bytes: 10 * 1024 * 1024,
+        }
+    }
+}
+
+impl RequestLimits {
+    /// Returns why the head of a request is too large. A field counts as in HTTP/1.1, with `: ` and CRLF.
+    pub fn exceeded_by(&self, request: &RequestFacts<'_>) -> Option<Reason> {
+        if request.path.len() + request.query.len() > self.target_bytes {
+            return Some(Reason::UriTooLong);
+        }
+        let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+        let bytes: usize = request.headers.iter().map(field).sum();
+        let too_large = request.headers.len() > self.headers || bytes > self.header_bytes;
+        too_large.then_some(Reason::HeadersTooLarge)
+    }
 }
 
 /// What the head says of the body.
@@ -47,6 +100,26 @@ pub enum Body {
 }
 
 impl<'r> RequestFacts<'r> {
+    /// A request without a body, by a connection in clear text, at the time 0 and within the default
+    /// limits. What is different is set by struct update.
+    pub fn new(method: &'r Method, target: &'r [u8], headers: &'r HeaderMap) -> Self {
+        let query_at = target.iter().position(|&b| b == b'?').unwrap_or(target.len());
+        let (path, query) = target.split_at(query_at);
+        Self {
+            method,
+            path,
+            query,
+            authority: headers.get(HOST).and_then(|host| host.to_str().ok()),
+            headers,
+            downstream: Downstream::default(),
+            client_certificate: None,
+            body: Body::None,
+            double_framing: false,
+            limits: RequestLimits::default(),
+            now: 0,
+        }
+    }
+
     /// The host that the request is for, as policies name it.
     pub fn host(&self) -> Option<&'r str> {
         self.authority.map(host_of)
@@ -222,16 +295,8 @@ mod tests {
 
     fn facts<'r>(headers: &'r HeaderMap, authority: Option<&'r str>) -> RequestFacts<'r> {
         RequestFacts {
-            method: &Method::GET,
-            path: b"/",
-            query: b"",
             authority,
-            headers,
-            client_certificate: None,
-            body: Body::None,
-            double_framing: false,
-            max_body_bytes: 1024,
-            now: 0,
+            ..RequestFacts::new(&Method::GET, b"/", headers)
         }
     }
 

@@ -14,7 +14,7 @@ use crate::document::environment::Given;
 use crate::document::problem::{Problem, Source};
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::rejection::Rejection;
-use crate::request::{Body, RequestFacts};
+use crate::request::{Body, RequestFacts, RequestLimits};
 use crate::revocation::Revocations;
 
 pub(crate) const SECRET: &str = "a-secret-of-at-least-32-bytes-for-tests";
@@ -180,16 +180,17 @@ impl TestRequest {
 
     pub(crate) fn facts(&self) -> RequestFacts<'_> {
         RequestFacts {
-            method: &self.method,
             path: self.path.as_bytes(),
             query: b"",
             authority: Some(&self.host),
-            headers: &self.headers,
             client_certificate: self.certificate.as_ref(),
             body: self.body,
-            double_framing: false,
-            max_body_bytes: 1000,
+            limits: RequestLimits {
+                body_bytes: 1000,
+                ..RequestLimits::default()
+            },
             now: NOW,
+            ..RequestFacts::new(&self.method, b"", &self.headers)
         }
     }
 

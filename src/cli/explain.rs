@@ -13,15 +13,14 @@ use super::values::time;
 use super::{Exit, Format};
 use crate::config::Limits;
 use crate::credential::ClientCertificate;
-use crate::decision::{Decision, Observer, Outcome, Step, decide};
+use crate::decision::decide;
 use crate::document::environment::Sources;
 use crate::document::tls_material::{PemFile, certificates};
 use crate::jwks::KeySources;
 use crate::policy::PolicySet;
 use crate::policy_files::OsSources;
 use crate::proxy::facts::body_of;
-use crate::rejection::{Reason, Rejection};
-use crate::request::{Body, RequestFacts};
+use crate::request::{Body, Downstream, RequestFacts};
 use crate::revocation::Revocations;
 use crate::tls::client_certificate;
 
@@ -84,25 +83,19 @@ impl Explain {
         certificate: Option<&ClientCertificate>,
     ) -> Exit {
         let now = self.at.unwrap_or_else(Timestamp::now);
-        let query_at = self.path.find('?').unwrap_or(self.path.len());
-        let (path, query) = self.path.split_at(query_at);
         let facts = RequestFacts {
-            method: &self.method,
-            path: path.as_bytes(),
-            query: query.as_bytes(),
-            authority: headers.get(HOST).and_then(|host| host.to_str().ok()),
-            headers,
             client_certificate: certificate,
+            downstream: Downstream {
+                tls: certificate.is_some(),
+                ..Downstream::default()
+            },
             body: body_of(headers).unwrap_or(Body::None),
-            double_framing: false,
-            max_body_bytes: limits.body_bytes,
+            limits: limits.request,
             now: now.as_second(),
+            ..RequestFacts::new(&self.method, self.path.as_bytes(), headers)
         };
         let mut steps = Steps::default();
-        let decision = match limits.exceeded_by(self.path.len(), headers) {
-            Some(over) if facts.malformed().is_none() => too_much(over, policies, &facts, &mut steps),
-            _ => decide(policies, &facts, Revocations::Unasked, &mut steps),
-        };
+        let decision = decide(policies, &facts, Revocations::Unasked, &mut steps);
         let report = Report::of(&decision, steps, policies, &facts, now);
         match self.output {
             Format::Text => print(&report.text()),
@@ -145,25 +138,6 @@ impl Explain {
 
     fn certificate(&self) -> Result<Option<ClientCertificate>, String> {
         self.client_cert.as_deref().map(read_certificate).transpose()
-    }
-}
-
-/// What becomes of a request whose head is over a limit.
-fn too_much<'r>(
-    over: Reason,
-    policies: &PolicySet,
-    facts: &RequestFacts<'r>,
-    steps: &mut impl Observer,
-) -> Decision<'r> {
-    let rejection = Rejection::from(over);
-    steps.failed(Step::Request, &rejection);
-    Decision {
-        policy: policies.spelled(facts.host(), facts.path),
-        route: None,
-        path: None,
-        principal: None,
-        lookup: None,
-        outcome: Outcome::Deny(rejection),
     }
 }
 

@@ -2,24 +2,16 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
-
 use super::document::LimitsDocument;
 use crate::document::decode::{Placed, Size, Timeout};
 use crate::document::problem::Problems;
-use crate::rejection::Reason;
+use crate::request::RequestLimits;
 
 /// What a request may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest head of a request, in bytes.
-    pub header_bytes: usize,
-    /// The most header fields.
-    pub headers: usize,
-    /// The longest request target, in bytes.
-    pub uri_bytes: usize,
-    /// The longest body, in bytes.
-    pub body_bytes: u64,
+    /// What the head of a request can exceed.
+    pub request: RequestLimits,
     /// How long the head of a request may take.
     pub header_timeout: Duration,
     /// How long the body of a request may pause.
@@ -43,10 +35,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            header_bytes: 32 * 1024,
-            headers: 100,
-            uri_bytes: 8 * 1024,
-            body_bytes: 10 * 1024 * 1024,
+            request: RequestLimits::default(),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(1),
@@ -57,21 +46,6 @@ impl Default for Limits {
             client_requests: None,
             body_rate: 500,
         }
-    }
-}
-
-impl Limits {
-    /// Why a head is too much: a target of so many bytes, or these header fields.
-    pub fn exceeded_by(&self, target: usize, headers: &HeaderMap) -> Option<Reason> {
-        if target > self.uri_bytes {
-            return Some(Reason::UriTooLong);
-        }
-        let bytes: usize = headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + 4)
-            .sum();
-        let too_large = headers.len() > self.headers || bytes > self.header_bytes;
-        too_large.then_some(Reason::HeadersTooLarge)
     }
 }
 
@@ -108,10 +82,14 @@ pub(super) fn check(document: Option<LimitsDocument>, problems: &mut Problems) -
     Limits {
         client_connections: of_client(document.client_connections, ("connections", connections)),
         client_requests: of_client(document.client_requests, ("requests", requests)),
-        headers: document.headers.map_or(default.headers, |count| count.value as usize),
-        header_bytes: size(document.header_bytes, default.header_bytes),
-        uri_bytes: size(document.uri_bytes, default.uri_bytes),
-        body_bytes: document.body_bytes.map_or(default.body_bytes, |size| size.0),
+        request: RequestLimits {
+            target_bytes: size(document.uri_bytes, default.request.target_bytes),
+            headers: document
+                .headers
+                .map_or(default.request.headers, |count| count.value as usize),
+            header_bytes: size(document.header_bytes, default.request.header_bytes),
+            body_bytes: document.body_bytes.map_or(default.request.body_bytes, |size| size.0),
+        },
         header_timeout: timeout(document.header_timeout, default.header_timeout),
         body_timeout: timeout(document.body_timeout, default.body_timeout),
         idle_timeout: timeout(document.idle_timeout, default.idle_timeout),

@@ -7,20 +7,8 @@ use pingora::{Error, ErrorType, Result};
 use super::Gateway;
 use super::context::RequestContext;
 use super::deadline::ReusableTimer;
-use super::facts::{self, Target};
-use crate::rejection::{Reason, Rejection};
 
 impl Gateway {
-    /// Limits of the head that the guard does not see: over HTTP/2, and single parts of it.
-    pub(super) fn check_head(&self, session: &ServerSession, target: &Target) -> Option<Rejection> {
-        let over = self.limits.exceeded_by(target.len(), &session.req_header().headers)?;
-        let facts = facts::of(session, target, self.limits.body_bytes, 0);
-        match facts.malformed() {
-            Some(cause) => Some(Rejection::because(Reason::RequestMalformed, cause)),
-            None => Some(over.into()),
-        }
-    }
-
     /// Reads the next part of a body, which may pause for a time: the engine times that over HTTP/1
     /// only.
     pub(super) async fn body_part(
@@ -37,7 +25,7 @@ impl Gateway {
     pub(super) fn check_body(&self, length: usize, is_paced: bool, ctx: &mut RequestContext) -> Result<()> {
         let in_time = ctx.body_came(length, &self.limits) || !is_paced;
         ctx.moved(&self.limits);
-        if ctx.body_bytes > self.limits.body_bytes {
+        if ctx.body_bytes > self.limits.request.body_bytes {
             return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down());
         }
         match in_time {

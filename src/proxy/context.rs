@@ -35,6 +35,7 @@ use crate::policy::route::Route;
 use crate::policy::{Policy, RouteIndex};
 use crate::principal::Principal;
 use crate::rejection::{Reason, Rejection};
+use crate::request::Downstream;
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::{At, Metrics, NONE};
 
@@ -51,6 +52,8 @@ pub struct RequestContext {
     pub in_force: Arc<InForce>,
     /// The ids of the request.
     pub ids: RequestIds,
+    /// The connection that it came by.
+    pub downstream: Downstream,
     /// The target as the client sent it.
     pub target: Target,
     /// The policy that the request is for.
@@ -167,6 +170,7 @@ impl RequestContext {
             started: now,
             in_force,
             ids: RequestIds::default(),
+            downstream: Downstream::default(),
             target: Target::default(),
             policy: None,
             route: None,
@@ -211,6 +215,7 @@ impl RequestContext {
     pub fn hand_over(&mut self, report: &Arc<Mutex<Report>>) -> Self {
         Self {
             ids: self.ids.clone(),
+            downstream: self.downstream,
             target: self.target.clone(),
             policy: self.policy,
             route: self.route,

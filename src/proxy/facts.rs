@@ -14,7 +14,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr;
 
 use crate::credential::ClientCertificate;
-use crate::request::{Body, RequestFacts, nominated};
+use crate::request::{Body, Downstream, RequestFacts, nominated};
 use crate::tls::PeerCertificate;
 
 /// What was on the wire before the path and the query: for HTTP/1 the request line as it came,
@@ -103,20 +103,27 @@ fn has_content_length(head: &[u8]) -> bool {
     })
 }
 
-/// Borrows all that a decision may read.
-pub fn of<'s>(session: &'s ServerSession, target: &'s Target, max_body_bytes: u64, now: i64) -> RequestFacts<'s> {
+/// Borrows all that a decision may read, but for what no session knows: the limits and the time.
+pub fn of<'s>(session: &'s ServerSession, target: &'s Target, trusts: impl Fn(IpAddr) -> bool) -> RequestFacts<'s> {
     let header = session.req_header();
     RequestFacts {
-        method: &header.method,
         path: target.path(),
         query: target.query(),
         authority: authority(session),
-        headers: &header.headers,
+        downstream: downstream(session, trusts),
         client_certificate: client_certificate(session),
         body: body(session),
         double_framing: target.double_framing,
-        max_body_bytes,
-        now,
+        ..RequestFacts::new(&header.method, b"", &header.headers)
+    }
+}
+
+fn downstream(session: &ServerSession, trusts: impl Fn(IpAddr) -> bool) -> Downstream {
+    let peer = peer_address(session);
+    Downstream {
+        peer,
+        tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+        trusted: peer.is_some_and(trusts),
     }
 }
 

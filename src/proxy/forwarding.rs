@@ -7,7 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::facts;
-use super::identity_headers::{Changes, Hop, changes};
+use super::identity_headers::{Changes, changes};
 use super::ids::RequestIds;
 use crate::authz::Permit;
 use crate::policy::route::Route;
@@ -54,12 +54,12 @@ pub(super) fn apply(fields: &mut HeaderMap, changes: Changes) {
 }
 
 /// The fields that the service gets over HTTP/1.1, of a request that may be forwarded.
-pub fn forwarded(request: &RequestFacts<'_>, policy: &Policy, route: &Route, permit: &Permit, hop: Hop) -> HeaderMap {
+pub fn forwarded(request: &RequestFacts<'_>, policy: &Policy, route: &Route, permit: &Permit) -> HeaderMap {
     let mut fields = request.headers.clone();
     let is_websocket = facts::is_handshake(request.method, request.headers);
     start_hop(&mut fields, request.body != Body::None && is_http1(policy));
-    let ids = RequestIds::shown(request.headers, hop.trusted);
-    let changes = changes(&fields, policy, route, permit, hop, &ids);
+    let ids = RequestIds::shown(request.headers, request.downstream.trusted);
+    let changes = changes(&fields, policy, route, permit, request.downstream, &ids);
     apply(&mut fields, changes);
     if is_websocket {
         fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));

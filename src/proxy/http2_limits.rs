@@ -24,7 +24,8 @@ pub fn options(limits: &Limits) -> H2Options {
 /// Twice what is accepted: a head that is only somewhat too large still gets an error body. Beyond
 /// it the codec answers, or ends the connection.
 fn header_list(limits: &Limits) -> u32 {
-    let accepted = limits.header_bytes + limits.uri_bytes + limits.headers * FIELD_OVERHEAD;
+    let request = &limits.request;
+    let accepted = request.header_bytes + request.target_bytes + request.headers * FIELD_OVERHEAD;
     u32::try_from(accepted.saturating_mul(2)).unwrap_or(u32::MAX)
 }
 
@@ -36,7 +37,7 @@ mod tests {
     fn the_header_list_follows_the_limits() {
         let mut limits = Limits::default();
         assert_eq!(header_list(&limits), 2 * (32 * 1024 + 8 * 1024 + 100 * 32));
-        limits.header_bytes = 1 << 40;
+        limits.request.header_bytes = 1 << 40;
         assert_eq!(header_list(&limits), u32::MAX);
     }
 }

@@ -13,9 +13,9 @@ use crate::policy::Policy;
 use crate::policy::route::Route;
 use crate::principal::AuthMethod;
 use crate::proxy::error_response::REQUEST_ID;
-use crate::request::X_SANDBOX;
 use crate::request::listed::{FORWARDING, Listed};
 use crate::request::names::FoldedName;
+use crate::request::{Downstream, X_SANDBOX};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -28,17 +28,6 @@ const ADDRESS: usize = 15;
 
 /// As many headers are set besides those of the identity.
 const MOST_SET: usize = 7;
-
-/// The connection that a request came by.
-#[derive(Debug, Clone, Copy)]
-pub struct Hop {
-    /// The other end, if it has an IP address.
-    pub peer: Option<IpAddr>,
-    /// Whether the connection is TLS.
-    pub tls: bool,
-    /// Whether the other end may speak for its clients.
-    pub trusted: bool,
-}
 
 /// The changes to the header of one request.
 #[derive(Debug, Default, PartialEq)]
@@ -55,19 +44,19 @@ pub fn changes(
     policy: &Policy,
     route: &Route,
     permit: &Permit,
-    hop: Hop,
+    downstream: Downstream,
     ids: &RequestIds,
 ) -> Changes {
     let remove = headers
         .keys()
-        .filter(|name| is_removed(name, policy, route, permit, hop))
+        .filter(|name| is_removed(name, policy, route, permit, downstream))
         .cloned()
         .collect();
     let mut changes = Changes {
         remove,
         set: Vec::with_capacity(MOST_SET + permit.identity().len()),
     };
-    changes.forwarding(headers, hop);
+    changes.forwarding(headers, downstream);
     changes.sandbox(headers);
     changes.cookies(headers);
     changes.tracing(ids);
@@ -75,7 +64,7 @@ pub fn changes(
     changes
 }
 
-fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit, hop: Hop) -> bool {
+fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit, downstream: Downstream) -> bool {
     if *name == AUTHORIZATION {
         return !policy.forward_authorization;
     }
@@ -95,7 +84,7 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
         if listed.foreign {
             return !route.pass.contains(name);
         }
-        listed.forwarding && !(hop.trusted && FORWARDING.contains(&name.as_str()))
+        listed.forwarding && !(downstream.trusted && FORWARDING.contains(&name.as_str()))
     })
 }
 
@@ -125,19 +114,19 @@ fn push_address(list: &mut String, address: IpAddr) {
 
 impl Changes {
     /// What Sidegate saw; behind a trusted proxy, what that proxy says.
-    fn forwarding(&mut self, headers: &HeaderMap, hop: Hop) {
+    fn forwarding(&mut self, headers: &HeaderMap, downstream: Downstream) {
         let told = |name: &HeaderName| {
-            let mut values = headers.get_all(name).iter().filter(|_| hop.trusted);
+            let mut values = headers.get_all(name).iter().filter(|_| downstream.trusted);
             values.next().filter(|_| values.next().is_none()).cloned()
         };
         let mut chain = String::with_capacity(ADDRESS);
-        if hop.trusted {
+        if downstream.trusted {
             let values = headers.get_all(&X_FORWARDED_FOR).iter();
             for part in values.filter_map(|value| value.to_str().ok()) {
                 push(&mut chain, &part);
             }
         }
-        if let Some(peer) = hop.peer {
+        if let Some(peer) = downstream.peer {
             push_address(&mut chain, peer);
         }
         self.set.extend(
@@ -146,7 +135,7 @@ impl Changes {
                 .filter(|v| !v.is_empty())
                 .map(|v| (X_FORWARDED_FOR, v)),
         );
-        let proto = HeaderValue::from_static(if hop.tls { "https" } else { "http" });
+        let proto = HeaderValue::from_static(if downstream.tls { "https" } else { "http" });
         let told_proto = told(&X_FORWARDED_PROTO).filter(|told| told == "http" || told == "https");
         self.set.push((X_FORWARDED_PROTO.clone(), told_proto.unwrap_or(proto)));
         let host = told(&X_FORWARDED_HOST).or_else(|| headers.get(HOST).cloned());

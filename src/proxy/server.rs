@@ -55,7 +55,7 @@ impl ServerState {
         Self {
             requests: Arc::new(requests),
             limits: StreamLimits {
-                head_bytes: limits.header_bytes,
+                head_bytes: limits.request.header_bytes,
                 head_time: limits.header_timeout,
                 reading: BodyRateLimits {
                     patience: limits.idle_timeout,

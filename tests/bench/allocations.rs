@@ -96,17 +96,13 @@ fn allocations(method: &Method, path: &str, headers: &[(&'static str, &str)]) ->
         not_after: NOW,
         ..ClientCertificate::default()
     };
+    let target = format!("{path}?page=1");
     let facts = RequestFacts {
-        method,
-        path: path.as_bytes(),
-        query: b"?page=1",
         authority: Some("localhost:8080"),
-        headers: &headers,
         client_certificate: Some(&certificate),
         body: Body::Sized(2),
-        double_framing: false,
-        max_body_bytes: 10,
         now: NOW,
+        ..RequestFacts::new(method, target.as_bytes(), &headers)
     };
     let revocations = Revocations::Known {
         list: &revoked,

@@ -14,7 +14,6 @@ use crate::policy::PolicySet;
 use crate::policy::identity::INTERNAL_KEY;
 use crate::proxy::error_response::{ErrorContext, render};
 use crate::proxy::forwarding::forwarded;
-use crate::proxy::identity_headers::Hop;
 use crate::proxy::ids::RequestIds;
 use crate::rejection::Rejection;
 use crate::request::{RequestFacts, grpc_type};
@@ -144,12 +143,7 @@ fn service_headers(
     ) else {
         return BTreeMap::new();
     };
-    let hop = Hop {
-        peer: None,
-        tls: facts.client_certificate.is_some(),
-        trusted: false,
-    };
-    let headers = forwarded(facts, policy, route, permit, hop);
+    let headers = forwarded(facts, policy, route, permit);
     let mut told = BTreeMap::new();
     for name in headers.keys() {
         let values = headers.get_all(name).iter();

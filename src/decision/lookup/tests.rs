@@ -9,7 +9,6 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::request::Body;
 use crate::request::path::Allowance;
 use crate::testing::{NOW, parse, vectors};
 
@@ -54,16 +53,10 @@ fn strict() -> PolicySet {
 fn accepted(policies: &PolicySet, raw: &[u8]) -> Option<(String, RouteIndex)> {
     let headers = HeaderMap::new();
     let facts = RequestFacts {
-        method: &Method::GET,
         path: raw,
-        query: b"",
         authority: Some("localhost"),
-        headers: &headers,
-        client_certificate: None,
-        body: Body::None,
-        double_framing: false,
-        max_body_bytes: 1024,
         now: NOW,
+        ..RequestFacts::new(&Method::GET, b"", &headers)
     };
     let (path, policy) = resolve(policies, policies.spelled(None, raw), &facts).ok()?;
     let route = find(policies, policy, &path, &facts).ok()?;

@@ -17,21 +17,21 @@ routes:
   - { path: /*, auth: jwt }
 ";
 
-const PEER: Hop = Hop {
+const PEER: Downstream = Downstream {
     peer: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))),
     tls: false,
     trusted: false,
 };
 
 /// The header that the service would get, as `name: value`, sorted.
-fn forwarded(policies: &PolicySet, request: &TestRequest, hop: Hop) -> Vec<String> {
+fn forwarded(policies: &PolicySet, request: &TestRequest, downstream: Downstream) -> Vec<String> {
     let decision = request.decide(policies);
     let Outcome::Allow(permit) = &decision.outcome else {
         panic!("{:?}", decision.outcome);
     };
     let (policy, route) = policies.route(decision.route.unwrap()).unwrap();
-    let ids = RequestIds::of(&request.headers, hop.trusted);
-    let changes = changes(&request.headers, policy, route, permit, hop, &ids);
+    let ids = RequestIds::of(&request.headers, downstream.trusted);
+    let changes = changes(&request.headers, policy, route, permit, downstream, &ids);
     let mut headers = request.headers.clone();
     for name in &changes.remove {
         headers.remove(name);
@@ -158,9 +158,9 @@ fn what_could_be_taken_for_the_word_of_another_proxy_does_not_pass() {
         "x!user!id",
     ];
     let call = names.iter().fold(open(), |call, name| call.header(name, "spoofed"));
-    let trusted = Hop { trusted: true, ..PEER };
-    for hop in [PEER, trusted] {
-        let lines = forwarded(&policies, &call, hop);
+    let trusted = Downstream { trusted: true, ..PEER };
+    for downstream in [PEER, trusted] {
+        let lines = forwarded(&policies, &call, downstream);
         assert!(!lines.iter().any(|line| line.contains("spoofed")), "{lines:?}");
     }
     // Not even a trusted proxy says who is calling, or says one thing twice.
@@ -199,8 +199,8 @@ fn header_of_another_product_passes_where_it_is_listed_and_in_that_spelling() {
         let call = names
             .iter()
             .fold(request(line), |call, name| call.header(name, "spoofed"));
-        for hop in [PEER, Hop { trusted: true, ..PEER }] {
-            let lines = forwarded(&policies, &call, hop);
+        for downstream in [PEER, Downstream { trusted: true, ..PEER }] {
+            let lines = forwarded(&policies, &call, downstream);
             let spoofed: Vec<_> = lines.iter().filter(|line| line.contains("spoofed")).collect();
             assert_eq!(spoofed, want, "{line}");
         }
@@ -260,10 +260,10 @@ fn forwarding_headers_are_believed_from_trusted_proxies_only() {
         .header("x-forwarded-host", "api.example.com")
         .header("x_forwarded_for", "6.6.6.6")
         .header("host", "localhost");
-    let hop = |trusted| Hop { trusted, ..PEER };
-    for (hop, want) in [
+    let downstream = |trusted| Downstream { trusted, ..PEER };
+    for (downstream, want) in [
         (
-            hop(false),
+            downstream(false),
             [
                 "x-forwarded-for: 192.0.2.1",
                 "x-forwarded-host: localhost",
@@ -271,7 +271,7 @@ fn forwarding_headers_are_believed_from_trusted_proxies_only() {
             ],
         ),
         (
-            hop(true),
+            downstream(true),
             [
                 "x-forwarded-for: 203.0.113.7, 192.0.2.1",
                 "x-forwarded-host: api.example.com",
@@ -279,7 +279,7 @@ fn forwarding_headers_are_believed_from_trusted_proxies_only() {
             ],
         ),
     ] {
-        let lines = forwarded(&policies, &call, hop);
+        let lines = forwarded(&policies, &call, downstream);
         let lines: Vec<_> = lines.iter().filter(|line| line.contains("forwarded")).collect();
         assert_eq!(lines, want);
     }

@@ -8,9 +8,10 @@ use jsonwebtoken::Algorithm;
 use sidegate::decision::decide;
 use sidegate::policy::PolicySet;
 use sidegate::proxy::error_response::{ErrorContext, render};
-use sidegate::proxy::identity_headers::{Hop, changes};
+use sidegate::proxy::identity_headers::changes;
 use sidegate::proxy::ids::RequestIds;
 use sidegate::rejection::Reason;
+use sidegate::request::Downstream;
 use sidegate::request::path::{Allowance, NormalizedPath};
 use sidegate::revocation::Revocations;
 
@@ -120,7 +121,7 @@ fn identity_headers() -> Turn {
     let facts = setup::request(ITEMS, headers);
     let decision = decide(policies, &facts, Revocations::Unasked, &mut ());
     let ids = RequestIds::of(headers, false);
-    let hop = Hop {
+    let downstream = Downstream {
         peer: Some([127, 0, 0, 1].into()),
         tls: false,
         trusted: false,
@@ -128,7 +129,14 @@ fn identity_headers() -> Turn {
     Box::new(move |_| {
         let (policy, route) = policies.found(decision.policy, decision.route);
         let permit = decision.outcome.permit().unwrap();
-        black_box(changes(headers, policy.unwrap(), route.unwrap(), permit, hop, &ids));
+        black_box(changes(
+            headers,
+            policy.unwrap(),
+            route.unwrap(),
+            permit,
+            downstream,
+            &ids,
+        ));
     })
 }
 

@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use sidegate::document::environment::Given;
 use sidegate::document::problem::Source;
 use sidegate::policy::{ErrorStyle, PolicySet};
-use sidegate::request::{Body, RequestFacts};
+use sidegate::request::RequestFacts;
 
 /// The time of all requests, in seconds since the epoch.
 pub(crate) const NOW: i64 = 1_800_000_000;
@@ -161,15 +161,7 @@ fn parse(text: String, given: &Given) -> PolicySet {
 /// A GET with these headers.
 pub(crate) fn request<'r>(path: &'r str, headers: &'r HeaderMap) -> RequestFacts<'r> {
     RequestFacts {
-        method: &Method::GET,
-        path: path.as_bytes(),
-        query: b"",
-        authority: Some("orders.bench.example"),
-        headers,
-        client_certificate: None,
-        body: Body::None,
-        double_framing: false,
-        max_body_bytes: 1024 * 1024,
         now: NOW,
+        ..RequestFacts::new(&Method::GET, path.as_bytes(), headers)
     }
 }

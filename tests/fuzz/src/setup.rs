@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 use sidegate::document::environment::Given;
 use sidegate::document::problem::Source;
 use sidegate::policy::{ErrorStyle, PolicySet};
-use sidegate::request::{Body, RequestFacts};
+use sidegate::request::{RequestFacts, RequestLimits};
 
 /// The secret that tokens are signed with.
 pub const SECRET: &str = "a-secret-of-at-least-32-bytes-for-fuzzing";
@@ -160,15 +160,16 @@ pub fn request<'r>(
     headers: &'r HeaderMap,
 ) -> RequestFacts<'r> {
     RequestFacts {
-        method,
         path,
         query: b"",
         authority: host,
-        headers,
-        client_certificate: None,
-        body: Body::None,
-        double_framing: false,
-        max_body_bytes: 1024 * 1024,
+        limits: RequestLimits {
+            // Sidegate adds fields to those of the client.
+            headers: usize::MAX,
+            header_bytes: usize::MAX,
+            ..RequestLimits::default()
+        },
         now: NOW,
+        ..RequestFacts::new(method, b"", headers)
     }
 }
