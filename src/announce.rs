@@ -46,7 +46,7 @@ fn guarding(policy: &Policy) {
             issuer = issuer.name.as_deref().unwrap_or("unchecked"),
             audience = audiences.as_deref().unwrap_or("unchecked"),
             algorithms = ?issuer.algorithms,
-            keys = issuer.remote.as_ref().map(RemoteKeys::url),
+            keys = issuer.remote().map(RemoteKeys::url),
             binding = ?issuer.binding,
             "trusting"
         );

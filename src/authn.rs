@@ -1,7 +1,10 @@
 //! Credential to principal, the way the route asks for.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
+use self::key_rings::KeyRing;
 use crate::credential::{Bearer, internal_key};
 use crate::policy::Policy;
 use crate::policy::internal_key::KeyMatch;
@@ -17,6 +20,7 @@ pub mod claims;
 pub mod json;
 pub mod jws;
 pub mod jwt;
+pub mod key_rings;
 mod revoked;
 
 /// What one method made of a request.
@@ -33,6 +37,8 @@ enum Attempt {
 pub struct Context<'c> {
     /// The policy and its place in the set.
     pub policy: (&'c Policy, usize),
+    /// The keys in force of the issuers of the policy.
+    pub keys: &'c [Arc<KeyRing>],
     /// The tokens that were verified before.
     pub tokens: &'c TokenCache,
     /// The tokens that were revoked.
@@ -116,15 +122,7 @@ fn attempt(
     }
 }
 
-fn bearer(
-    Context {
-        policy,
-        tokens,
-        revocations,
-    }: Context<'_>,
-    request: &RequestFacts<'_>,
-    lookup: &mut Option<Lookup>,
-) -> Result<Attempt, Rejection> {
+fn bearer(context: Context<'_>, request: &RequestFacts<'_>, lookup: &mut Option<Lookup>) -> Result<Attempt, Rejection> {
     match Bearer::of(request.headers) {
         Bearer::Absent => Ok(Attempt::Absent),
         Bearer::Malformed => Err(Rejection::because(
@@ -132,11 +130,11 @@ fn bearer(
             "what follows `Bearer` is no token of at most 8 KiB",
         )),
         Bearer::Token(token) => {
-            let (looked_up, principal) = jwt::authenticate(token, policy, tokens, request.now);
+            let (looked_up, principal) = jwt::authenticate(token, context, request.now);
             *lookup = Some(looked_up);
             let mut principal = principal?;
             binding::check(&principal, request)?;
-            revoked::check(policy.0, &mut principal, revocations, request.now)?;
+            revoked::check(context.policy.0, &mut principal, context.revocations, request.now)?;
             Ok(Attempt::Proven(principal))
         }
     }

@@ -22,7 +22,10 @@ use crate::request::path::NormalizedPath;
 use crate::request::{Body, RequestFacts, is_sandbox, nominated};
 use crate::revocation::Revocations;
 
+mod evaluator;
 mod lookup;
+
+pub use evaluator::Evaluator;
 
 /// The outcome and the route that led to it.
 #[derive(Debug)]
@@ -147,11 +150,12 @@ impl Observer for () {
 
 /// Decides a request.
 pub fn decide<'r>(
-    policies: &PolicySet,
+    evaluator: &Evaluator,
     request: &RequestFacts<'r>,
     revocations: Revocations<'_>,
     observer: &mut impl Observer,
 ) -> Decision<'r> {
+    let policies = evaluator.policies();
     let spelled = policies.spelled(request.host(), request.path);
     if let Some(over) = request.limits.exceeded_by(request) {
         let malformed = request.malformed().map(malformed);
@@ -199,7 +203,8 @@ pub fn decide<'r>(
             observer.passed(Step::Route, || format!("{} ({})", matched.pattern, matched.place));
             let context = Context {
                 policy: (policy, route.policy),
-                tokens: policies.tokens(),
+                keys: evaluator.keys().of_policy(route.policy),
+                tokens: evaluator.tokens(),
                 revocations,
             };
             judge((context, matched), request, &mut caller, observer)

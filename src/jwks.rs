@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::decision::Evaluator;
 use crate::policy::remote::RemoteKeys;
 use crate::policy::{Issuer, PolicySet};
 use crate::rejection::Rejection;
@@ -36,22 +37,22 @@ type Sources = HashMap<RemoteKeys, Arc<Source>>;
 
 impl KeySources {
     /// Begins to fetch what some policies need.
-    pub fn start(policies: &PolicySet, metrics: &Metrics) -> Self {
+    pub fn start(evaluator: &Evaluator, metrics: &Metrics) -> Self {
         let sources = Self {
             sources: Arc::default(),
             metrics: metrics.clone(),
         };
-        sources.follow(policies);
+        sources.follow(evaluator);
         sources
     }
 
     /// Fetches once what some policies need, and says how the keys of all issuers are then. `None`
     /// where that cannot be tried. Waits, and must not be called by what runs on threads of others.
-    pub fn once(policies: &PolicySet) -> Option<Vec<IssuerStatus>> {
+    pub fn once(evaluator: &Evaluator) -> Option<Vec<IssuerStatus>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let metrics = Metrics::new().ok()?;
         let settled = async {
-            let keys = Self::start(policies, &metrics);
+            let keys = Self::start(evaluator, &metrics);
             keys.settled().await;
             keys.status()
         };
@@ -61,12 +62,12 @@ impl KeySources {
     /// Fetches what these policies need from now on, in place of others. Where nothing changes,
     /// the issuers have the keys that are in force at once; what nobody needs any more is no
     /// longer fetched.
-    pub fn follow(&self, policies: &PolicySet) {
+    pub fn follow(&self, evaluator: &Evaluator) {
         let mut wanted: HashMap<&RemoteKeys, Vec<Subscriber>> = HashMap::new();
-        for policy in policies.policies() {
-            for issuer in &policy.issuers {
-                let Some(remote) = &issuer.remote else { continue };
-                let subscriber = Subscriber::of(&policy.service, issuer);
+        for (index, policy) in evaluator.policies().policies().iter().enumerate() {
+            for (issuer, ring) in policy.issuers.iter().zip(evaluator.keys().of_policy(index)) {
+                let Some(remote) = issuer.remote() else { continue };
+                let subscriber = Subscriber::of(&policy.service, issuer, ring);
                 wanted.entry(remote).or_default().push(subscriber);
             }
         }
@@ -105,7 +106,7 @@ impl KeySources {
     }
 
     fn source(&self, issuer: &Issuer) -> Option<Arc<Source>> {
-        self.sources.load().get(issuer.remote.as_ref()?).map(Arc::clone)
+        self.sources.load().get(issuer.remote()?).map(Arc::clone)
     }
 
     /// Waits until every first fetch is over, well or not: no longer than one fetch may take.

@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use arc_swap::ArcSwapOption;
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 
 use crate::fingerprint::Fingerprint;
@@ -143,8 +142,17 @@ impl VerificationKey {
     }
 }
 
+/// Compares keys by their digests, never by what they are made of.
+impl PartialEq for VerificationKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.mark == other.mark
+    }
+}
+
+impl Eq for VerificationKey {}
+
 /// The keys of one issuer.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeySet {
     keys: Vec<VerificationKey>,
     named: bool,
@@ -251,33 +259,6 @@ impl KeySet {
             true if id.is_some() && same_id().next().is_some() => Err(NoKey::OtherAlgorithm),
             true => Err(NoKey::Unknown),
         }
-    }
-}
-
-/// The key set in force for one issuer. Empty until the first one was had, and when the last one
-/// was withdrawn or is too old.
-#[derive(Debug, Default)]
-pub struct KeyRing(ArcSwapOption<KeySet>);
-
-impl KeyRing {
-    /// A ring that has its set from the start.
-    pub fn holding(set: KeySet) -> Self {
-        Self(ArcSwapOption::from_pointee(set))
-    }
-
-    /// Puts a new set in force; the old one stops working at once.
-    pub fn replace(&self, set: KeySet) {
-        self.0.store(Some(std::sync::Arc::new(set)));
-    }
-
-    /// Leaves no set in force: what can be had says that there is none, or is too old.
-    pub fn clear(&self) {
-        self.0.store(None);
-    }
-
-    /// The set in force.
-    pub fn load(&self) -> arc_swap::Guard<Option<std::sync::Arc<KeySet>>> {
-        self.0.load()
     }
 }
 

@@ -11,7 +11,7 @@ use jsonwebtoken::Algorithm;
 
 use crate::document::problem::{Place, Problem};
 use crate::document::tls_material::{CaBundle, TlsIdentity};
-use crate::keys::KeyRing;
+use crate::keys::KeySet;
 use crate::request::names::FoldedName;
 use crate::request::path::Allowance;
 
@@ -20,6 +20,7 @@ pub mod compile;
 pub mod document;
 pub mod identity;
 pub mod internal_key;
+pub mod origin;
 pub mod remote;
 pub mod route;
 pub mod router;
@@ -33,13 +34,14 @@ pub use set::{PolicySet, RouteIndex};
 use certificate::CertificateName;
 use identity::{INTERNAL_KEY, Identity};
 use internal_key::InternalKeys;
+use origin::Origin;
 use remote::RemoteKeys;
 use route::Route;
 use router::{Found, Router};
 use store_rules::RevocationRule;
 
 /// One service as it is enforced.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// The name of the service.
     pub service: String,
@@ -76,9 +78,9 @@ pub struct Policy {
     /// The routes, in the order of the file.
     pub routes: Vec<Route>,
     /// The name of the file.
-    pub file: String,
+    pub file: Origin<String>,
     /// What `check` warns of in the file.
-    pub warnings: Vec<Problem>,
+    pub warnings: Origin<Vec<Problem>>,
     router: Router,
 }
 
@@ -283,8 +285,17 @@ impl Default for ErrorStyle {
     }
 }
 
+/// The keys of an issuer, as its policy gives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IssuerKeys {
+    /// Keys that were read with the policy.
+    Local(Arc<KeySet>),
+    /// Keys that are fetched while Sidegate runs.
+    Remote(RemoteKeys),
+}
+
 /// One issuer of tokens and its keys.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
     /// The exact `iss`; `None` if it is said aloud that it is unchecked.
     pub name: Option<String>,
@@ -292,10 +303,8 @@ pub struct Issuer {
     pub audiences: Option<Vec<String>>,
     /// The algorithms that the issuer signs with.
     pub algorithms: Vec<Algorithm>,
-    /// The keys in force.
-    pub keys: Arc<KeyRing>,
-    /// Where the keys come from while Sidegate runs; `None` if they were read with the policy.
-    pub remote: Option<RemoteKeys>,
+    /// The keys that verify its tokens, or where they are.
+    pub keys: IssuerKeys,
     /// How far clocks may differ, in seconds.
     pub leeway: i64,
     /// Claims that must be there besides `exp`.
@@ -305,16 +314,24 @@ pub struct Issuer {
     /// What becomes of tokens by the key that they are bound to.
     pub binding: BindingMode,
     /// Where the file says so, if it does.
-    pub binding_place: Option<Place>,
+    pub binding_place: Origin<Option<Place>>,
 }
 
 impl Issuer {
-    /// The issuer's name in metrics and logs.
+    /// Returns where the keys are fetched from; `None` if they were read with the policy.
+    pub fn remote(&self) -> Option<&RemoteKeys> {
+        match &self.keys {
+            IssuerKeys::Remote(remote) => Some(remote),
+            IssuerKeys::Local(_) => None,
+        }
+    }
+
+    /// Returns the issuer's name in metrics and logs.
     pub fn label(&self) -> &str {
-        match (&self.name, &self.remote) {
+        match (&self.name, &self.keys) {
             (Some(name), _) => name,
-            (None, Some(remote)) => remote.url(),
-            (None, None) => "unchecked",
+            (None, IssuerKeys::Remote(remote)) => remote.url(),
+            (None, IssuerKeys::Local(_)) => "unchecked",
         }
     }
 }
@@ -347,7 +364,9 @@ impl RoleHierarchy {
                 let brought = brings.get(role).into_iter().flatten();
                 open.extend(brought.filter(|role| all.insert(role)));
             }
-            (role.clone(), all.into_iter().map(ToOwned::to_owned).collect())
+            let mut all: Vec<_> = all.into_iter().map(ToOwned::to_owned).collect();
+            all.sort_unstable();
+            (role.clone(), all)
         };
         Self(direct.iter().map(|(role, _)| close(role)).collect())
     }

@@ -137,7 +137,7 @@ impl Gateway {
     /// once more.
     async fn decide(&self, facts: &RequestFacts<'_>, target: &Target, ctx: &mut RequestContext) {
         let in_force = Arc::clone(&ctx.in_force);
-        let decide = || decide(&in_force.policies, facts, self.store.revocations().view(), &mut ());
+        let decide = || decide(&in_force.evaluator, facts, self.store.revocations().view(), &mut ());
         let mut started = ctx.started;
         let mut decision = decide();
         let rejection = decision.outcome.rejection();

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
 use crate::credential::ClientCertificate;
-use crate::decision::{Decision, decide};
+use crate::decision::{Decision, Evaluator, decide};
 use crate::document::environment::Given;
 use crate::document::problem::{Problem, Source};
 use crate::policy::{ErrorStyle, PolicySet};
@@ -73,6 +73,11 @@ pub(crate) fn parse(policies: &[&str]) -> Result<PolicySet, Vec<Problem>> {
         .map(|(at, text)| Arc::new(Source::new(format!("{at}.yaml"), *text)))
         .collect();
     PolicySet::parse(&files, &sources(), ErrorStyle::default())
+}
+
+/// Prepares policies to decide requests.
+pub(crate) fn evaluator(policies: &[&str]) -> Evaluator {
+    Evaluator::new(Arc::new(parse(policies).unwrap()))
 }
 
 /// Claims that the test policy takes.
@@ -196,7 +201,8 @@ impl TestRequest {
 
     /// Decides twice: a token that is known is as good as it was, and no better.
     pub(crate) fn decide(&self, policies: &PolicySet) -> Decision<'_> {
-        let decide = || decide(policies, &self.facts(), Revocations::Unasked, &mut ());
+        let evaluator = Evaluator::new(Arc::new(policies.clone()));
+        let decide = || decide(&evaluator, &self.facts(), Revocations::Unasked, &mut ());
         let (first, again) = (decide(), decide());
         let told = |decision: &Decision<'_>| {
             let reason = decision.outcome.rejection().map(Rejection::reason);

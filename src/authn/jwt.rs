@@ -4,43 +4,44 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::Context;
 use super::binding;
 use super::claims;
 use super::json;
 use super::jws::Jws;
-use crate::policy::token_cache::{KnownToken, Lookup, TokenCache, TokenKey};
+use super::key_rings::KeyRing;
+use crate::policy::token_cache::{KnownToken, Lookup, TokenKey};
 use crate::policy::{Issuer, Policy};
 use crate::principal::{AuthMethod, Claims, Principal, TenantId, VerifiedToken};
 use crate::rejection::{Reason, Rejection};
 
 /// Verifies a token for a policy at a time in seconds since the epoch, unless it is known to be good
 /// but for the time. Says whether it was known.
-pub fn authenticate(
-    token: &str,
-    (policy, index): (&Policy, usize),
-    known: &TokenCache,
-    now: i64,
-) -> (Lookup, Result<Principal, Rejection>) {
+pub fn authenticate(token: &str, context: Context<'_>, now: i64) -> (Lookup, Result<Principal, Rejection>) {
+    let Context {
+        policy, keys, tokens, ..
+    } = context;
+    let (policy, index) = policy;
     let key = TokenKey::of(index, token);
-    if let Some((found, issuer)) = known.get(&key).and_then(|found| in_force(found, policy)) {
+    if let Some((found, issuer)) = tokens.get(&key).and_then(|found| in_force(found, policy, keys)) {
         let result = claims::lifetime(&found.token.claims, issuer.leeway, now);
         if result.is_err() {
-            known.remove(&key);
+            tokens.remove(&key);
         }
         return (Lookup::Hit, result.map(|()| principal(found)));
     }
-    let verified = verify(token, policy, now).map(|found| {
-        known.insert(key, found.clone());
+    let verified = verify(token, policy, keys, now).map(|found| {
+        tokens.insert(key, found.clone());
         principal(found)
     });
     (Lookup::Miss, verified)
 }
 
 /// What is known of a token, as long as its key is in force.
-fn in_force(found: KnownToken, policy: &Policy) -> Option<(KnownToken, &Issuer)> {
+fn in_force<'p>(found: KnownToken, policy: &'p Policy, keys: &[Arc<KeyRing>]) -> Option<(KnownToken, &'p Issuer)> {
     let issuer = policy.issuers.get(found.issuer)?;
-    let keys = issuer.keys.load();
-    keys.as_deref()?.has(&found.key).then_some((found, issuer))
+    let set = keys.get(found.issuer)?.load();
+    set.as_deref()?.has(&found.key).then_some((found, issuer))
 }
 
 fn principal(known: KnownToken) -> Principal {
@@ -52,20 +53,20 @@ fn principal(known: KnownToken) -> Principal {
 }
 
 /// Verifies a token as if nobody had seen it before.
-fn verify(token: &str, policy: &Policy, now: i64) -> Result<KnownToken, Rejection> {
+fn verify(token: &str, policy: &Policy, keys: &[Arc<KeyRing>], now: i64) -> Result<KnownToken, Rejection> {
     let jws = Jws::parse(token)?;
     let claims = json::object(jws.payload())
         .ok_or_else(|| Rejection::because(Reason::TokenMalformed, "the claims are no object with unique names"))?;
     let (index, issuer) = pick(&policy.issuers, &claims)?;
     // Before any key is looked for: only what the issuer may have signed is worth that.
     let algorithm = jws.algorithm_among(&issuer.algorithms)?;
-    let keys = issuer.keys.load();
-    let Some(keys) = keys.as_deref() else {
+    let set = keys.get(index).map(|ring| ring.load());
+    let Some(set) = set.as_ref().and_then(|set| set.as_deref()) else {
         let cause = format!("no key set of `{}` could be had", issuer.label());
         return Err(Rejection::because(Reason::KeysUnavailable, cause).for_want_of_keys(index));
     };
     let key = jws
-        .verify(keys, algorithm)
+        .verify(set, algorithm)
         .map_err(|rejection| match rejection.reason() {
             Reason::TokenKeyUnknown => rejection.for_want_of_keys(index),
             _ => rejection,

@@ -71,10 +71,9 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use crate::decision::decide;
-    use crate::policy::PolicySet;
+    use crate::decision::{Evaluator, decide};
     use crate::revocation::{Revocation, RevocationList, Revocations, Target};
-    use crate::testing::{NOW, TENANT, claims_with, parse, request};
+    use crate::testing::{NOW, TENANT, claims_with, evaluator, request};
 
     const POLICY: &str = "
 version: 1
@@ -86,14 +85,14 @@ $revocation
 routes: [{ path: /*, auth: jwt }]
 ";
 
-    fn policies(revocation: &str) -> PolicySet {
-        parse(&[&POLICY.replace("$revocation", revocation)]).unwrap()
+    fn policies(revocation: &str) -> Evaluator {
+        evaluator(&[&POLICY.replace("$revocation", revocation)])
     }
 
     /// The reason and whether nobody could tell, for a request with these claims.
-    fn outcome(policies: &PolicySet, changes: &Value, revocations: Revocations<'_>) -> (String, bool) {
+    fn outcome(evaluator: &Evaluator, changes: &Value, revocations: Revocations<'_>) -> (String, bool) {
         let request = request("GET /x").bearer(&claims_with(changes)).tenant(TENANT);
-        let decision = decide(policies, &request.facts(), revocations, &mut ());
+        let decision = decide(evaluator, &request.facts(), revocations, &mut ());
         let reason = decision
             .outcome
             .rejection()

@@ -1,6 +1,7 @@
 //! `sidegate explain`: the decision on one request, by the same code that the proxy runs.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use http::header::{AUTHORIZATION, HOST};
@@ -13,11 +14,10 @@ use super::values::time;
 use super::{Exit, Format};
 use crate::config::Limits;
 use crate::credential::ClientCertificate;
-use crate::decision::decide;
+use crate::decision::{Evaluator, decide};
 use crate::document::environment::Sources;
 use crate::document::tls_material::{PemFile, certificates};
 use crate::jwks::KeySources;
-use crate::policy::PolicySet;
 use crate::policy_files::OsSources;
 use crate::proxy::facts::body_of;
 use crate::request::{Body, Downstream, RequestFacts};
@@ -62,8 +62,8 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn execute(self) -> Exit {
         let options = ServerOptions::of_files(self.config.clone(), self.policies.clone());
-        let (config, policies) = match options.load_with_policies(|_| Vec::new()) {
-            Ok((config, loaded)) => (config, loaded.policies),
+        let (config, evaluator) = match options.load_with_policies(|_| Vec::new()) {
+            Ok((config, loaded)) => (config, Evaluator::new(Arc::new(loaded.policies))),
             Err(error) => return refuse_to_start(error),
         };
         let (headers, certificate) = match (self.header_map(), self.certificate()) {
@@ -71,14 +71,14 @@ impl Explain {
             (Err(error), _) | (_, Err(error)) => return could_not_run(error),
         };
         if headers.contains_key(AUTHORIZATION) {
-            fetch_keys(&policies);
+            fetch_keys(&evaluator);
         }
-        self.report((&policies, &config.limits), &headers, certificate.as_ref())
+        self.report((&evaluator, &config.limits), &headers, certificate.as_ref())
     }
 
     fn report(
         &self,
-        (policies, limits): (&PolicySet, &Limits),
+        (evaluator, limits): (&Evaluator, &Limits),
         headers: &HeaderMap,
         certificate: Option<&ClientCertificate>,
     ) -> Exit {
@@ -94,8 +94,9 @@ impl Explain {
             now: now.as_second(),
             ..RequestFacts::new(&self.method, self.path.as_bytes(), headers)
         };
+        let policies = evaluator.policies();
         let mut steps = Steps::default();
-        let decision = decide(policies, &facts, Revocations::Unasked, &mut steps);
+        let decision = decide(evaluator, &facts, Revocations::Unasked, &mut steps);
         let report = Report::of(&decision, steps, policies, &facts, now);
         match self.output {
             Format::Text => print(&report.text()),
@@ -158,8 +159,8 @@ fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {
 
 /// Fetches the key sets that the proxy would hold by now. One that cannot be had shows in the
 /// decision.
-fn fetch_keys(policies: &PolicySet) {
-    for issuer in KeySources::once(policies).unwrap_or_default() {
+fn fetch_keys(evaluator: &Evaluator) {
+    for issuer in KeySources::once(evaluator).unwrap_or_default() {
         if let Some(Err(error)) = issuer.last {
             super::output::complain(format!("failed to fetch the keys of `{}`: {error}", issuer.issuer));
         }

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::process::geteuid;
 use rustls::pki_types::CertificateDer;
@@ -17,6 +18,7 @@ use super::services::{Place, Service};
 use crate::app::null_device;
 use crate::config::{ListenAddress, ServerConfig};
 use crate::control::place;
+use crate::decision::Evaluator;
 use crate::descriptors;
 use crate::document::environment::Sources;
 use crate::document::tls_material::{PemFile, certificates, parse};
@@ -148,14 +150,15 @@ pub(super) fn listeners(config: &ServerConfig) -> Vec<Listener> {
 
 /// What the servers of keys answer, all asked at the same time.
 pub(super) fn key_servers(policies: &PolicySet, offline: bool) -> Vec<KeyServer> {
-    let statuses = if offline { None } else { KeySources::once(policies) };
+    let evaluator = Evaluator::new(Arc::new(policies.clone()));
+    let statuses = if offline { None } else { KeySources::once(&evaluator) };
     let mut servers: Vec<KeyServer> = Vec::new();
     let issuers = policies
         .policies()
         .iter()
         .flat_map(|policy| policy.issuers.iter().map(move |issuer| (&policy.service, issuer)));
     for (service, issuer) in issuers {
-        let Some(remote) = &issuer.remote else { continue };
+        let Some(remote) = issuer.remote() else { continue };
         let (issuer, url) = (issuer.label(), remote.url());
         let mut known = statuses.iter().flatten();
         let status =

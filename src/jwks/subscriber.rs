@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use jsonwebtoken::Algorithm;
 
 use super::fetch::Fetched;
-use crate::keys::{KeyRing, jwk};
+use crate::authn::key_rings::KeyRing;
+use crate::keys::jwk;
 use crate::policy::Issuer;
 use crate::policy::remote::RemoteKeys;
 
@@ -103,12 +104,12 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// An issuer of a service's policy that waits for keys.
-    pub fn of(service: &str, issuer: &Issuer) -> Self {
+    pub fn of(service: &str, issuer: &Issuer, ring: &Arc<KeyRing>) -> Self {
         Self {
             label: issuer.label().to_owned(),
             service: service.to_owned(),
             algorithms: issuer.algorithms.clone(),
-            ring: Arc::downgrade(&issuer.keys),
+            ring: Arc::downgrade(ring),
             last: None,
             last_success: None,
             clock_ahead: None,

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::testing::parse;
+use crate::testing::evaluator;
 
 const OK: &str = "200 OK";
 
@@ -40,10 +40,11 @@ fn policy(prefix: &str, url: &str) -> String {
 }
 
 /// How many issuers have keys, of how many.
-fn with_keys(policies: &PolicySet) -> (usize, usize) {
-    let issuers: Vec<_> = policies.policies().iter().flat_map(|policy| &policy.issuers).collect();
-    let having = issuers.iter().filter(|issuer| issuer.keys.load().is_some());
-    (having.count(), issuers.len())
+fn with_keys(evaluator: &Evaluator) -> (usize, usize) {
+    let policies = 0..evaluator.policies().policies().len();
+    let rings: Vec<_> = policies.flat_map(|policy| evaluator.keys().of_policy(policy)).collect();
+    let filled = rings.iter().filter(|ring| ring.load().is_some());
+    (filled.count(), rings.len())
 }
 
 #[tokio::test]
@@ -51,13 +52,13 @@ async fn new_policies_have_the_keys_that_are_known_and_old_sources_end() {
     let (url, fetches) = key_server(OK).await;
     let (other, _) = key_server(OK).await;
     let metrics = Metrics::new().unwrap();
-    let old = parse(&[&policy("a", &url)]).unwrap();
+    let old = evaluator(&[&policy("a", &url)]);
     let keys = KeySources::start(&old, &metrics);
     assert!(keys.status().iter().all(|status| status.last.is_none()));
     keys.settled().await;
     assert_eq!(with_keys(&old), (1, 1));
 
-    let new = parse(&[&policy("b", &url), &policy("c", &url), &policy("d", &other)]).unwrap();
+    let new = evaluator(&[&policy("b", &url), &policy("c", &url), &policy("d", &other)]);
     keys.follow(&new);
     assert_eq!(with_keys(&new), (2, 3), "two at once, the third has to be asked");
     keys.settled().await;
@@ -73,7 +74,7 @@ async fn new_policies_have_the_keys_that_are_known_and_old_sources_end() {
 
     let running: Vec<_> = keys.sources.load().values().map(Arc::downgrade).collect();
     drop(old);
-    keys.follow(&PolicySet::default());
+    keys.follow(&evaluator(&[]));
     assert!(running.iter().all(|source| source.upgrade().is_none()));
     assert_eq!(keys.status(), []);
     assert_eq!(gauges(&keys), [None; 3]);
@@ -113,7 +114,7 @@ async fn issuer_with_several_key_sets_shows_the_worst() {
         let (good, other) = (("EdDSA", ""), (algorithm, settings));
         for [a, b] in [[good, other], [other, good]] {
             let [a, b] = [trusting("a", a.0, &url, a.1), trusting("b", b.0, &url, b.1)];
-            let both = parse(&[&a, &b]).unwrap();
+            let both = evaluator(&[&a, &b]);
             let keys = KeySources::start(&both, &Metrics::new().unwrap());
             keys.settled().await;
             assert_eq!(gauges(&keys)[0], Some(want), "{a} {b}");
@@ -125,8 +126,8 @@ async fn issuer_with_several_key_sets_shows_the_worst() {
 async fn late_end_of_a_fetch_for_replaced_policies_changes_no_gauge() {
     let (url, _) = key_server(OK).await;
     let (late, _) = key_server("503 Service Unavailable").await;
-    let old = parse(&[&trusting("a", "EdDSA", &late, "")]).unwrap();
-    let new = parse(&[&trusting("a", "EdDSA", &url, "")]).unwrap();
+    let old = evaluator(&[&trusting("a", "EdDSA", &late, "")]);
+    let new = evaluator(&[&trusting("a", "EdDSA", &url, "")]);
     let keys = KeySources::start(&old, &Metrics::new().unwrap());
     // A request that began with the old policies waits for their keys.
     let waiting: Vec<_> = keys.sources.load().values().map(Arc::clone).collect();
@@ -144,8 +145,8 @@ async fn late_end_of_a_fetch_for_replaced_policies_changes_no_gauge() {
 #[tokio::test]
 async fn issuer_with_mended_algorithms_shows_its_keys_at_once() {
     let (url, _) = key_server(OK).await;
-    let old = parse(&[&trusting("a", "ES256", &url, "")]).unwrap();
-    let new = parse(&[&trusting("a", "EdDSA", &url, ""), &trusting("b", "EdDSA", &url, "")]).unwrap();
+    let old = evaluator(&[&trusting("a", "ES256", &url, "")]);
+    let new = evaluator(&[&trusting("a", "EdDSA", &url, ""), &trusting("b", "EdDSA", &url, "")]);
     let keys = KeySources::start(&old, &Metrics::new().unwrap());
     keys.settled().await;
     assert_eq!(gauges(&keys)[0], Some(0.0));

@@ -56,7 +56,7 @@ impl Policy {
     pub fn unasked_certificates(&self) -> impl Iterator<Item = Problem> {
         let routes = self.routes.iter();
         let routes = routes.filter(|route| route.authentication.methods().contains(&AuthMethod::Mtls));
-        let routes = routes.map(|route| (&route.place, "the route takes client certificates"));
+        let routes = routes.map(|route| (&*route.place, "the route takes client certificates"));
         let required = |issuer: &&Issuer| issuer.binding == BindingMode::Required;
         let issuers = self.issuers.iter().filter(required);
         let issuers = issuers.filter_map(|issuer| issuer.binding_place.as_ref());

@@ -14,6 +14,7 @@ use super::document::{
     PolicyDocument, TenantDocument,
 };
 use super::internal_key::InternalKeys;
+use super::origin::Origin;
 use super::route::check_literal;
 use super::router::Router;
 use super::{ErrorFormat, ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy, TenantRule};
@@ -57,7 +58,7 @@ pub fn parse(source: &Arc<Source>, sources: &dyn Sources) -> Result<Policy, Vec<
     });
     match policy {
         Some(policy) if !problems.has_errors() => Ok(Policy {
-            warnings: problems.into_sorted(),
+            warnings: Origin(problems.into_sorted()),
             ..policy
         }),
         _ => {
@@ -150,8 +151,8 @@ impl Checker<'_> {
             revocation,
             router: Router::new(&routes, case),
             routes,
-            file: self.problems.source().name.clone(),
-            warnings: Vec::new(),
+            file: Origin(self.problems.source().name.clone()),
+            warnings: Origin::default(),
         })
     }
 

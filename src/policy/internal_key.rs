@@ -14,7 +14,7 @@ use crate::principal::{AuthMethod, Principal, Told};
 pub const MIN_KEY_BYTES: usize = 16;
 
 /// The internal keys of a service.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InternalKeys {
     /// The header that carries the key.
     pub header: HeaderName,
@@ -22,7 +22,8 @@ pub struct InternalKeys {
     pub keys: Vec<InternalKey>,
 }
 
-/// One internal key.
+/// One internal key. `==` is for policies; [`InternalKeys::find`] compares what a client presents.
+#[derive(Clone, PartialEq, Eq)]
 pub struct InternalKey {
     name: Arc<str>,
     digest: [u8; 32],

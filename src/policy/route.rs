@@ -5,12 +5,13 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 
 use super::document::Mode;
+use super::origin::Origin;
 use super::store_rules::{IdempotencyRule, Quota};
 use crate::document::problem::Place;
 use crate::principal::AuthMethod;
 
 /// One route of a policy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// The prefix of the policy and the path of the route, as in `/wallet/v1/jobs/*`: the label of
     /// the route in metrics and logs.
@@ -36,7 +37,7 @@ pub struct Route {
     /// Whether quotas leave out a request with `x-sandbox: true`.
     pub sandbox: bool,
     /// Where it stands.
-    pub place: Place,
+    pub place: Origin<Place>,
 }
 
 impl Route {

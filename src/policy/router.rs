@@ -35,7 +35,7 @@ pub enum Found {
 }
 
 /// The routes of one policy as a tree of segments.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Router {
     root: Node,
     /// The same with literals in lower case, where that makes a difference.
@@ -46,7 +46,7 @@ pub struct Router {
     has_capitals: bool,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Node {
     literals: HashMap<String, Node>,
     any: Option<Box<Node>>,
@@ -251,6 +251,7 @@ fn matches_exactly(pattern: &PathPattern, path: &str) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::document::Mode;
+    use super::super::origin::Origin;
     use super::super::route::{Authentication, Requirement, Rule};
     use super::*;
     use crate::document::problem::{Place, Source};
@@ -271,7 +272,7 @@ pub(crate) mod tests {
             idempotency: None,
             quotas: Vec::new(),
             sandbox: false,
-            place: Place::new(&Arc::new(Source::new("", "")), &(0..0)),
+            place: Origin(Place::new(&Arc::new(Source::new("", "")), &(0..0))),
         }
     }
 

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::route::{Route, Segment};
-use super::token_cache::TokenCache;
 use super::{ErrorStyle, PathCase, Policy, compile};
 use crate::document::environment::Sources;
 use crate::document::problem::{Place, Problem, Source};
@@ -16,14 +15,13 @@ mod table;
 
 use table::Table;
 
-/// The policies in force together.
-#[derive(Debug, Default)]
+/// All policies of a process, compiled: immutable, and compared as values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicySet {
     policies: Vec<Policy>,
     default_errors: ErrorStyle,
     table: Table,
     has_capitals: bool,
-    tokens: TokenCache,
 }
 
 /// A route by its place in a set.
@@ -52,7 +50,7 @@ impl PolicySet {
         }
         problems.extend(contradictions(&policies));
         if problems.iter().any(Problem::is_error) {
-            let warnings = policies.into_iter().flat_map(|policy| policy.warnings);
+            let warnings = policies.into_iter().flat_map(|policy| policy.warnings.0);
             return Err(warnings.chain(problems).collect());
         }
         let mut set = Self::new(policies, default_errors);
@@ -72,7 +70,6 @@ impl PolicySet {
             has_capitals: policies.iter().any(Policy::has_capitals),
             policies,
             default_errors,
-            tokens: TokenCache::default(),
         }
     }
 
@@ -135,12 +132,7 @@ impl PolicySet {
 
     /// Everything that `check` warns of.
     pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
-        self.policies.iter().flat_map(|policy| &policy.warnings)
-    }
-
-    /// The tokens that were verified for these policies.
-    pub fn tokens(&self) -> &TokenCache {
-        &self.tokens
+        self.policies.iter().flat_map(|policy| &*policy.warnings)
     }
 
     /// How errors are written where no policy says it.
@@ -183,7 +175,7 @@ const ONLY_EXACT: &str = "make them differ, or write `paths: { case: exact }` in
 
 /// A policy is pointed at by its first route.
 fn start(policy: &Policy) -> Option<Place> {
-    policy.routes.first().map(|route| route.place.clone())
+    policy.routes.first().map(|route| Place::clone(&route.place))
 }
 
 /// Whether two policies, whose prefixes are the same in some case, are for the same requests.
@@ -209,7 +201,7 @@ fn shadowed(policy: &Policy, policies: &[Policy]) -> Vec<Problem> {
                 "the route can never match: `{}` takes all of `{}`",
                 inner.file, inner.prefix
             );
-            problems.push(Problem::new(route.place.clone(), message));
+            problems.push(Problem::new(Place::clone(&route.place), message));
         }
     }
     problems
@@ -233,3 +225,6 @@ fn literal_path(policy: &Policy, route: &Route) -> String {
     }
     path
 }
+
+#[cfg(test)]
+mod tests;

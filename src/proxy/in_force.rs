@@ -9,6 +9,7 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::sync::Mutex;
 
 use super::upstream::Peer;
+use crate::decision::Evaluator;
 use crate::jwks::KeySources;
 use crate::policy::{Policy, PolicySet};
 use crate::telemetry::metrics::{Metrics, PolicyMetrics};
@@ -28,6 +29,8 @@ const FREE_EVERY: Duration = Duration::from_secs(1);
 pub struct InForce {
     /// The policies.
     pub policies: Arc<PolicySet>,
+    /// What decides their requests.
+    pub evaluator: Evaluator,
     /// What is counted of their requests.
     pub metrics: PolicyMetrics,
     /// The service of each policy.
@@ -53,6 +56,7 @@ impl InForce {
         .await;
         Ok(Self {
             metrics: PolicyMetrics::new(metrics, Arc::clone(&policies)),
+            evaluator: Evaluator::new(Arc::clone(&policies)),
             policies,
             peers,
         })
@@ -98,7 +102,7 @@ impl PolicyHandle {
     /// Puts the first policies in force, and begins to fetch their keys.
     pub async fn new(policies: Arc<PolicySet>, metrics: &Metrics) -> Result<Arc<Self>, String> {
         let in_force = InForce::prepare(policies, None, metrics).await?;
-        let keys = KeySources::start(&in_force.policies, metrics);
+        let keys = KeySources::start(&in_force.evaluator, metrics);
         let handle = Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             keys,
@@ -131,7 +135,7 @@ impl PolicyHandle {
         let before = self.hold();
         let next = InForce::prepare(Arc::new(policies), Some(&before), &self.metrics).await?;
         // They have the keys that are in force, or wait for their first ones, from the first request on.
-        self.keys.follow(&next.policies);
+        self.keys.follow(&next.evaluator);
         self.in_force.store(Arc::new(next));
         tokio::spawn(free(before));
         Ok(())

@@ -16,7 +16,7 @@ use http::{HeaderMap, Method};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sidegate::credential::{ClientCertificate, Thumbprint};
-use sidegate::decision::decide;
+use sidegate::decision::{Evaluator, decide};
 use sidegate::document::environment::Given;
 use sidegate::document::problem::Source;
 use sidegate::policy::{ErrorStyle, PolicySet};
@@ -50,7 +50,7 @@ const TENANT: &str = "00000000-0000-4000-a000-000000000001";
 const NOW: i64 = 1_800_000_000;
 const CERTIFICATE: &[u8] = b"a certificate";
 
-fn policies() -> PolicySet {
+fn evaluator() -> Evaluator {
     let file = Source::new("wallet.yaml", POLICY);
     let sources = Given {
         variables: [("SECRET", SECRET), ("KEY", SECRET)]
@@ -58,7 +58,8 @@ fn policies() -> PolicySet {
             .to_vec(),
         files: Vec::new(),
     };
-    PolicySet::parse(&[Arc::new(file)], &sources, ErrorStyle::default()).unwrap()
+    let policies = PolicySet::parse(&[Arc::new(file)], &sources, ErrorStyle::default()).unwrap();
+    Evaluator::new(Arc::new(policies))
 }
 
 fn token(confirmation: Option<Value>) -> String {
@@ -78,7 +79,7 @@ fn token(confirmation: Option<Value>) -> String {
 
 /// How often a decision allocates that was made a few times before.
 fn allocations(method: &Method, path: &str, headers: &[(&'static str, &str)]) -> u64 {
-    let policies = policies();
+    let evaluator = evaluator();
     let mut revoked = RevocationList::default();
     revoked.add(&Revocation {
         target: Target::Subject("user-2".into()),
@@ -109,7 +110,7 @@ fn allocations(method: &Method, path: &str, headers: &[(&'static str, &str)]) ->
         age: Some(std::time::Duration::ZERO),
     };
     let decide = || {
-        let decision = decide(&policies, &facts, revocations, &mut ());
+        let decision = decide(&evaluator, &facts, revocations, &mut ());
         assert!(decision.outcome.permit().is_some(), "{decision:?}");
     };
     decide();

@@ -1,9 +1,11 @@
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::credential::{ClientCertificate, Thumbprint};
-use crate::decision::decide;
+use crate::decision::{Evaluator, decide};
 use crate::policy::PolicySet;
 use crate::policy::token_cache::Lookup;
 use crate::revocation::Revocations;
@@ -178,7 +180,7 @@ fn a_known_token_is_held_against_the_certificate_of_each_request() {
         (Some(unread), "token_binding_mismatch"),
         (Some(presented(MINE)), "allow"),
     ];
-    let policies = policies("verify");
+    let evaluator = Evaluator::new(Arc::new(policies("verify")));
     let bearer = format!(
         "Bearer {}",
         token(&claims_with(&json!({ "cnf": { "x5t#S256": thumbprint(MINE) } })))
@@ -189,7 +191,7 @@ fn a_known_token_is_held_against_the_certificate_of_each_request() {
             Some(certificate) => request.presenting(certificate),
             None => request,
         };
-        let decision = decide(&policies, &request.facts(), Revocations::Unasked, &mut ());
+        let decision = decide(&evaluator, &request.facts(), Revocations::Unasked, &mut ());
         let reason = decision.outcome.rejection().map_or("allow", |no| no.reason().code());
         let lookup = if at == 0 { Lookup::Miss } else { Lookup::Hit };
         assert_eq!((reason, decision.lookup), (want, Some(lookup)), "{at}");

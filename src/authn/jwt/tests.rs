@@ -2,13 +2,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::decision::decide;
+use crate::decision::{Evaluator, decide};
 use crate::keys::jwk::{self, Secrets};
-use crate::policy::PolicySet;
 use crate::policy::token_cache::Lookup;
 use crate::request::RequestFacts;
 use crate::revocation::Revocations;
-use crate::testing::{NOW, SECRET, TENANT, claims, claims_with, parse, request, sign_text, token, vectors_folder};
+use crate::testing::{
+    NOW, SECRET, TENANT, claims, claims_with, evaluator, parse, request, sign_text, token, vectors_folder,
+};
 
 const POLICY: &str = "
 version: 1
@@ -188,29 +189,26 @@ routes: [{ path: /*, auth: jwt }]
 }
 
 /// What became of a request with a token, and whether the token was known.
-fn looked_up(policies: &PolicySet, path: &str, token: &str, now: i64) -> (&'static str, Lookup) {
+fn looked_up(evaluator: &Evaluator, path: &str, token: &str, now: i64) -> (&'static str, Lookup) {
     let request = request(&format!("GET {path}")).header("authorization", &format!("Bearer {token}"));
     let facts = RequestFacts { now, ..request.facts() };
-    let decision = decide(policies, &facts, Revocations::Unasked, &mut ());
+    let decision = decide(evaluator, &facts, Revocations::Unasked, &mut ());
     let reason = decision.outcome.rejection().map_or("allow", |no| no.reason().code());
     (reason, decision.lookup.unwrap())
 }
 
 #[test]
 fn a_good_token_is_verified_once() {
-    let policies = parse(&[POLICY]).unwrap();
+    let known = evaluator(&[POLICY]);
     let good = token(&claims());
-    assert_eq!(looked_up(&policies, "/x", &good, NOW), ("allow", Lookup::Miss));
-    assert_eq!(looked_up(&policies, "/x", &good, NOW + 1), ("allow", Lookup::Hit));
+    assert_eq!(looked_up(&known, "/x", &good, NOW), ("allow", Lookup::Miss));
+    assert_eq!(looked_up(&known, "/x", &good, NOW + 1), ("allow", Lookup::Hit));
+    assert_eq!(looked_up(&known, "/x", &good, NOW + 60), ("token_expired", Lookup::Hit));
     assert_eq!(
-        looked_up(&policies, "/x", &good, NOW + 60),
-        ("token_expired", Lookup::Hit)
-    );
-    assert_eq!(
-        looked_up(&policies, "/x", &good, NOW + 60),
+        looked_up(&known, "/x", &good, NOW + 60),
         ("token_expired", Lookup::Miss)
     );
-    let other = parse(&[POLICY]).unwrap();
+    let other = evaluator(&[POLICY]);
     assert_eq!(
         looked_up(&other, "/x", &good, NOW),
         ("allow", Lookup::Miss),
@@ -222,7 +220,7 @@ fn a_good_token_is_verified_once() {
         format!("{good}A"),
     ] {
         for _ in 0..2 {
-            let (reason, lookup) = looked_up(&policies, "/x", &bad, NOW);
+            let (reason, lookup) = looked_up(&known, "/x", &bad, NOW);
             assert_eq!(lookup, Lookup::Miss, "{reason}");
             assert_ne!(reason, "allow");
         }
@@ -232,19 +230,19 @@ fn a_good_token_is_verified_once() {
 #[test]
 fn a_token_that_is_known_has_to_meet_what_each_route_asks_for() {
     let routes = "routes: [{ path: /x, auth: jwt }, { path: /y, auth: jwt, roles: [admin] }]";
-    let policies = parse(&[&POLICY.replace("routes: [{ path: /*, auth: jwt }]", routes)]).unwrap();
+    let known = evaluator(&[&POLICY.replace("routes: [{ path: /*, auth: jwt }]", routes)]);
     let token = token(&claims());
-    assert_eq!(looked_up(&policies, "/x", &token, NOW), ("allow", Lookup::Miss));
-    assert_eq!(looked_up(&policies, "/y", &token, NOW), ("role_missing", Lookup::Hit));
-    assert_eq!(looked_up(&policies, "/x", &token, NOW), ("allow", Lookup::Hit));
+    assert_eq!(looked_up(&known, "/x", &token, NOW), ("allow", Lookup::Miss));
+    assert_eq!(looked_up(&known, "/y", &token, NOW), ("role_missing", Lookup::Hit));
+    assert_eq!(looked_up(&known, "/x", &token, NOW), ("allow", Lookup::Hit));
 }
 
 #[test]
 fn a_token_is_known_as_long_as_its_key_is_in_force() {
-    let policies = parse(&[POLICY]).unwrap();
-    let ring = &policies.policies()[0].issuers[0].keys;
+    let known = evaluator(&[POLICY]);
+    let ring = &known.keys().of_policy(0)[0];
     let good = token(&claims());
-    let look = || looked_up(&policies, "/x", &good, NOW);
+    let look = || looked_up(&known, "/x", &good, NOW);
     let set = |keys: &[(&str, &str)]| {
         let key = |(kid, secret): &(&str, &str)| json!({ "kty": "oct", "alg": "HS256", "kid": kid, "k": URL_SAFE_NO_PAD.encode(secret) });
         let mut keys: Vec<_> = keys.iter().map(key).collect();

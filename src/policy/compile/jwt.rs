@@ -10,10 +10,11 @@ use super::headers::dotted;
 use super::{Checker, period};
 use crate::document::decode::{List, MaybeEmpty, Placed};
 use crate::document::problem::{Place, closest, did_you_mean};
-use crate::keys::{self, ALGORITHMS, KeyProblem, KeyRing, KeySet, jwk};
+use crate::keys::{self, ALGORITHMS, KeyProblem, KeySet, jwk};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
-use crate::policy::remote::{RemoteKeys, issuer_of};
-use crate::policy::{BindingMode, Issuer};
+use crate::policy::origin::Origin;
+use crate::policy::remote::issuer_of;
+use crate::policy::{BindingMode, Issuer, IssuerKeys};
 
 const UNCHECKED: &str = "unchecked";
 
@@ -93,7 +94,6 @@ impl Checker<'_> {
         let keys = self.keys(document.keys, &document.issuer.value, &algorithms);
         let leeway = period(document.leeway.map(|leeway| leeway.value), Duration::ZERO);
         let (binding, binding_place) = self.binding(document.binding);
-        let (keys, remote) = keys?;
         Some(Issuer {
             name: Some(document.issuer.value).filter(|name| name != UNCHECKED),
             audiences: match document.audience.value {
@@ -107,13 +107,12 @@ impl Checker<'_> {
                 }
             },
             algorithms,
-            keys: Arc::new(keys),
-            remote,
+            keys: keys?,
             leeway: i64::try_from(leeway.as_secs()).unwrap_or_default(),
             required_claims,
             roles_claim: self.claim_path(document.roles_claim, "roles"),
             binding,
-            binding_place,
+            binding_place: Origin(binding_place),
         })
     }
 
@@ -144,12 +143,7 @@ impl Checker<'_> {
         read
     }
 
-    fn keys(
-        &mut self,
-        keys: Placed<KeysDocument>,
-        issuer: &str,
-        algorithms: &[Algorithm],
-    ) -> Option<(KeyRing, Option<RemoteKeys>)> {
+    fn keys(&mut self, keys: Placed<KeysDocument>, issuer: &str, algorithms: &[Algorithm]) -> Option<IssuerKeys> {
         let set = match keys.value {
             KeysDocument {
                 secret: Some(place),
@@ -190,7 +184,7 @@ impl Checker<'_> {
             } => {
                 self.no_shared_secret(algorithms, &oidc.span);
                 let remote = self.discovery(oidc, issuer)?;
-                return Some((KeyRing::default(), Some(remote)));
+                return Some(IssuerKeys::Remote(remote));
             }
             _ => {
                 let message = "exactly one of `secret`, `pem`, `jwks` and `oidc` is needed";
@@ -198,7 +192,7 @@ impl Checker<'_> {
                 return None;
             }
         };
-        Some((KeyRing::holding(set), None))
+        Some(IssuerKeys::Local(Arc::new(set)))
     }
 
     /// Notes what is wrong with a key; with no algorithm to fit, that has been said already.
@@ -218,16 +212,16 @@ impl Checker<'_> {
         }
     }
 
-    fn jwks(&mut self, jwks: Placed<JwksDocument>, algorithms: &[Algorithm]) -> Option<(KeyRing, Option<RemoteKeys>)> {
+    fn jwks(&mut self, jwks: Placed<JwksDocument>, algorithms: &[Algorithm]) -> Option<IssuerKeys> {
         match (&jwks.value.file, &jwks.value.url) {
             (Some(file), None) => {
                 let json = self.named().file(&file.value, &file.span)?;
                 let set = self.jwks_file(&json, file, algorithms)?;
-                Some((KeyRing::holding(set), None))
+                Some(IssuerKeys::Local(Arc::new(set)))
             }
             (None, Some(_)) => {
                 self.no_shared_secret(algorithms, &jwks.span);
-                Some((KeyRing::default(), Some(self.key_set(jwks.value)?)))
+                self.key_set(jwks.value).map(IssuerKeys::Remote)
             }
             _ => {
                 self.problems

@@ -13,6 +13,7 @@ use crate::document::problem::{Place, is_close, suggest};
 use crate::policy::PathCase;
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
 use crate::policy::identity::Identity;
+use crate::policy::origin::Origin;
 use crate::policy::route::{Authentication, PathPattern, Requirement, Route, Rule, Segment};
 use crate::policy::store_rules::{IdempotencyRule, Quota};
 use crate::principal::AuthMethod;
@@ -98,7 +99,7 @@ impl Checker<'_> {
             idempotency,
             quotas,
             sandbox,
-            place: Place::new(self.problems.source(), &route.path.span),
+            place: Origin(Place::new(self.problems.source(), &route.path.span)),
         })
     }
 

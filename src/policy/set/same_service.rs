@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::HeaderName;
 
 use super::start;
-use crate::document::problem::Problem;
+use crate::document::problem::{Place, Problem};
 use crate::policy::identity::{IdentityHeader, IdentitySource};
 use crate::policy::{Policy, UpstreamAddress};
 use crate::request::listed::Listed;
@@ -50,7 +50,7 @@ pub(super) fn passed(policies: &[Policy]) -> Vec<Problem> {
                         "`{name}` cannot be passed: `{}` reads or sets it for the same service",
                         other.file
                     );
-                    Problem::new(route.place.clone(), message).help("leave it out of `pass`")
+                    Problem::new(Place::clone(&route.place), message).help("leave it out of `pass`")
                 }));
             }
         }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::super::{HostPattern, Policy};
 
 /// The policies by their hosts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Table {
     /// Ascending by their names.
     exact: Vec<(Folded, Prefixes)>,
@@ -18,7 +18,7 @@ pub(super) struct Table {
 }
 
 /// The policies of one host by their prefixes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Prefixes {
     /// The longest first, then by the prefix, then in the order of the files.
     entries: Vec<(Folded, usize)>,

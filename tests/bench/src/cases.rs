@@ -5,8 +5,7 @@ use std::hint::black_box;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use jsonwebtoken::Algorithm;
-use sidegate::decision::decide;
-use sidegate::policy::PolicySet;
+use sidegate::decision::{Evaluator, decide};
 use sidegate::proxy::error_response::{ErrorContext, render};
 use sidegate::proxy::identity_headers::changes;
 use sidegate::proxy::ids::RequestIds;
@@ -103,23 +102,24 @@ fn decision(path: &'static str, headers: HeaderMap, allowed: bool) -> Turn {
 
 /// Decides on requests to one path, which differ in their headers.
 fn decisions(service: &Service, path: &'static str, headers: Vec<HeaderMap>, allowed: bool) -> Turn {
-    let ask = move |policies: &PolicySet, number: usize| {
+    let ask = move |evaluator: &Evaluator, number: usize| {
         let facts = setup::request(path, &headers[number % headers.len()]);
-        let decision = decide(policies, black_box(&facts), Revocations::Unasked, &mut ());
+        let decision = decide(evaluator, black_box(&facts), Revocations::Unasked, &mut ());
         assert_eq!(black_box(&decision).outcome.permit().is_some(), allowed);
     };
     // What is done once in the life of a process; then nothing is known of any token.
-    ask(&service.policies(), 0);
-    let policies = service.policies();
-    Box::new(move |number| ask(&policies, number))
+    ask(&service.evaluator(), 0);
+    let evaluator = service.evaluator();
+    Box::new(move |number| ask(&evaluator, number))
 }
 
 fn identity_headers() -> Turn {
     let service = Service::new();
-    let policies = leaked(service.policies());
+    let evaluator = leaked(service.evaluator());
+    let policies = evaluator.policies();
     let headers = leaked(service.token(Algorithm::HS256, 0));
     let facts = setup::request(ITEMS, headers);
-    let decision = decide(policies, &facts, Revocations::Unasked, &mut ());
+    let decision = decide(evaluator, &facts, Revocations::Unasked, &mut ());
     let ids = RequestIds::of(headers, false);
     let downstream = Downstream {
         peer: Some([127, 0, 0, 1].into()),
@@ -141,13 +141,14 @@ fn identity_headers() -> Turn {
 }
 
 fn error_body() -> Turn {
-    let policies = leaked(Service::new().policies());
+    let evaluator = leaked(Service::new().evaluator());
+    let policies = evaluator.policies();
     let headers = setup::plain();
     let ids = RequestIds::of(&headers, false);
     let now = Timestamp::from_second(NOW).unwrap();
     let found = {
         let facts = setup::request(ITEMS, &headers);
-        let decision = decide(policies, &facts, Revocations::Unasked, &mut ());
+        let decision = decide(evaluator, &facts, Revocations::Unasked, &mut ());
         policies.found(decision.policy, decision.route)
     };
     Box::new(move |_| {

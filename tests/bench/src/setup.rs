@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use sidegate::decision::Evaluator;
 use sidegate::document::environment::Given;
 use sidegate::document::problem::Source;
 use sidegate::policy::{ErrorStyle, PolicySet};
@@ -77,8 +78,8 @@ impl Service {
         }
     }
 
-    /// The policy, read anew: nothing has been decided with it.
-    pub(crate) fn policies(&self) -> PolicySet {
+    /// Reads the policy anew: nothing has been decided with it.
+    pub(crate) fn evaluator(&self) -> Evaluator {
         let variables = [("SECRET", SECRET), ("KEY", KEY)];
         let given = Given {
             variables: variables
@@ -89,7 +90,7 @@ impl Service {
                 ("ES256".into(), self.es256.public.clone()),
             ],
         };
-        parse(POLICY.into(), &given)
+        Evaluator::new(Arc::new(parse(POLICY.into(), &given)))
     }
 
     /// The header of a request with a token, one of many.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pingora::apps::ServerApp as _;
 use sidegate::app;
 use sidegate::config::{Overrides, ServerConfig};
-use sidegate::policy::PolicySet;
+use sidegate::decision::Evaluator;
 use sidegate::proxy::client_limit::{ClientConnections, ClientCounts};
 use sidegate::proxy::connection_limit::{ConnectionTracker, ConnectionLimit};
 use sidegate::proxy::in_force::PolicyHandle;
@@ -60,7 +60,7 @@ pub struct Gateway {
     counted: BTreeMap<(String, String), u64>,
     rounds: u64,
     /// The policies in force.
-    pub policies: Arc<PolicySet>,
+    pub evaluator: Evaluator,
     _stop: watch::Sender<bool>,
     stopping: watch::Receiver<bool>,
 }
@@ -98,7 +98,7 @@ impl Gateway {
             metrics,
             counted: BTreeMap::new(),
             rounds: 0,
-            policies,
+            evaluator: Evaluator::new(policies),
             _stop: stop,
             stopping,
         }

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use sidegate::decision::{Decision, decide};
-use sidegate::policy::PolicySet;
+use sidegate::decision::{Decision, Evaluator, decide};
 use sidegate::request::{Body, RequestFacts};
 use sidegate::revocation::Revocations;
 
@@ -55,13 +54,13 @@ const NEVER: [&str; 13] = [
 
 /// Panics unless all that reached the service is one request for each that was let through, for
 /// the same route, with no identity but that of a permit.
-pub fn check(policies: &PolicySet, round: &Round) {
+pub fn check(evaluator: &Evaluator, round: &Round) {
     assert_eq!(round.record.violations, [], "the service was sent what is no request");
     let mut seen: BTreeMap<(String, String), u64> = BTreeMap::new();
     for request in &round.record.requests {
-        let route = check_route(policies, request);
+        let route = check_route(evaluator, request);
         check_names(request);
-        check_identity(policies, request);
+        check_identity(evaluator, request);
         *seen.entry(route).or_default() += 1;
     }
     for (route, count) in seen {
@@ -75,7 +74,7 @@ pub fn check(policies: &PolicySet, round: &Round) {
 }
 
 /// The service and the route that the forwarded bytes lead to.
-fn check_route(policies: &PolicySet, request: &Request) -> (String, String) {
+fn check_route(evaluator: &Evaluator, request: &Request) -> (String, String) {
     let method = Method::from_bytes(request.method.as_bytes()).unwrap();
     let headers = headers(request);
     let facts = RequestFacts {
@@ -91,8 +90,8 @@ fn check_route(policies: &PolicySet, request: &Request) -> (String, String) {
         },
         ..setup::request(&method, request.path().as_bytes(), host(request), &headers)
     };
-    let decision = decide(policies, &facts, Revocations::Unasked, &mut ());
-    let (Some(path), (Some(policy), Some(route))) = (&decision.path, policies.found(decision.policy, decision.route))
+    let decision = decide(evaluator, &facts, Revocations::Unasked, &mut ());
+    let (Some(path), (Some(policy), Some(route))) = (&decision.path, evaluator.policies().found(decision.policy, decision.route))
     else {
         panic!(
             "what was forwarded is no request for any route: {request:?} {:?}",
@@ -158,7 +157,7 @@ fn check_names(request: &Request) {
 }
 
 /// The identity headers are those of a permit that some of the credentials lead to.
-fn check_identity(policies: &PolicySet, request: &Request) {
+fn check_identity(evaluator: &Evaluator, request: &Request) {
     let named = request
         .fields
         .iter()
@@ -168,7 +167,7 @@ fn check_identity(policies: &PolicySet, request: &Request) {
         .collect();
     given.sort();
     let possible = [(false, false), (true, false), (false, true), (true, true)]
-        .map(|(token, key)| identity(policies, request, token, key));
+        .map(|(token, key)| identity(evaluator, request, token, key));
     assert!(
         possible.contains(&Some(given.clone())),
         "{given:?} is none of {possible:?}"
@@ -178,7 +177,7 @@ fn check_identity(policies: &PolicySet, request: &Request) {
 type Identity = Vec<(String, Vec<u8>)>;
 
 /// The identity that a request with these credentials is given; `None` if it is refused.
-fn identity(policies: &PolicySet, request: &Request, token: bool, key: bool) -> Option<Identity> {
+fn identity(evaluator: &Evaluator, request: &Request, token: bool, key: bool) -> Option<Identity> {
     let mut credentials = HeaderMap::new();
     let mut set = |name: &'static str, value: &str| credentials.insert(name, value.parse().unwrap());
     set("content-type", "application/json");
@@ -191,7 +190,7 @@ fn identity(policies: &PolicySet, request: &Request, token: bool, key: bool) -> 
     }
     let method = Method::from_bytes(request.method.as_bytes()).unwrap();
     let facts = setup::request(&method, request.path().as_bytes(), host(request), &credentials);
-    permitted(&decide(policies, &facts, Revocations::Unasked, &mut ()))
+    permitted(&decide(evaluator, &facts, Revocations::Unasked, &mut ()))
 }
 
 /// The identity headers of a permit, sorted.

@@ -32,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
             switch: manner & 4 != 0,
         },
     });
-    oracle::check(&gateway.policies, &round);
+    oracle::check(&gateway.evaluator, &round);
     // One in sixteen is enough, and the first always is one.
     if gateway.rounds() % 16 == 1 {
         let round = gateway.serve(Sending {

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
 use sidegate::config::ServerConfig;
-use sidegate::decision::decide;
+use sidegate::decision::{Evaluator, decide};
 use sidegate::document::problem::{Problem, Problems, Source};
 use sidegate::document::yaml::{self, Value};
+use sidegate::policy::Policy;
 use sidegate::policy::route::Route;
 use sidegate::policy::router::Found;
-use sidegate::policy::{Policy, PolicySet};
 use sidegate::revocation::Revocations;
 use sidegate_fuzz::setup::{self, KEY, TENANT, TOKEN};
 
@@ -35,7 +35,7 @@ fuzz_target!(|input: &[u8]| {
             for (policy, text) in policies.policies().iter().zip(&texts) {
                 check_routes(policy, text);
             }
-            ask(&policies);
+            ask(&Evaluator::new(Arc::new(policies)));
         }
         Err(problems) => check_problems(&problems, &texts),
     }
@@ -110,13 +110,13 @@ fn check_problems(problems: &[Problem], texts: &[&str]) {
 }
 
 /// Asks for each route with and without credentials.
-fn ask(policies: &PolicySet) {
-    for policy in policies.policies() {
+fn ask(evaluator: &Evaluator) {
+    for policy in evaluator.policies().policies() {
         for path in paths(policy) {
             for method in [Method::GET, Method::POST] {
                 for headers in [HeaderMap::new(), credentials(policy)] {
                     let facts = setup::request(&method, path.as_bytes(), Some("a.example"), &headers);
-                    let decision = decide(policies, &facts, Revocations::Unasked, &mut ());
+                    let decision = decide(evaluator, &facts, Revocations::Unasked, &mut ());
                     assert!(decision.outcome.permit().is_none() || decision.route.is_some());
                 }
             }

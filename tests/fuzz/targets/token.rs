@@ -7,22 +7,21 @@
 
 #![no_main]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use http::{HeaderMap, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
 use sidegate::credential::{ClientCertificate, Thumbprint};
-use sidegate::decision::decide;
-use sidegate::policy::PolicySet;
+use sidegate::decision::{Evaluator, decide};
 use sidegate::request::RequestFacts;
 use sidegate::revocation::Revocations;
 use sidegate_fuzz::json::{self, Value};
 use sidegate_fuzz::oracle::permitted;
 use sidegate_fuzz::setup::{self, HEADER, NOW, TENANT, TOKEN, sign, with_credentials};
 
-static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
+static EVALUATOR: LazyLock<Evaluator> = LazyLock::new(|| {
     let policy = setup::POLICIES[0].replace("$upstream", "http://127.0.0.1:1");
-    setup::parse(&[policy]).expect("the policy is sound")
+    Evaluator::new(Arc::new(setup::parse(&[policy]).expect("the policy is sound")))
 });
 
 /// The client certificate of the connection, and its thumbprint as tokens have it.
@@ -58,7 +57,7 @@ fn identity(authorization: &[u8]) -> Option<Identity> {
         client_certificate: Some(&CERTIFICATE),
         ..setup::request(&Method::GET, b"/wallet/v1/x", Some("h"), &headers)
     };
-    permitted(&decide(&POLICIES, &facts, Revocations::Unasked, &mut ()))
+    permitted(&decide(&EVALUATOR, &facts, Revocations::Unasked, &mut ()))
 }
 
 /// Nobody forges a signature, so whatever is taken is the token itself.

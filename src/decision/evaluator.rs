@@ -1,0 +1,42 @@
+//! What decides requests: immutable policies, and beside them what changes while they are in force.
+
+use std::sync::Arc;
+
+use crate::authn::key_rings::KeyRings;
+use crate::policy::PolicySet;
+use crate::policy::token_cache::TokenCache;
+
+/// Policies with the keys of their issuers and the tokens that were verified for them.
+#[derive(Debug)]
+pub struct Evaluator {
+    policies: Arc<PolicySet>,
+    keys: KeyRings,
+    tokens: TokenCache,
+}
+
+impl Evaluator {
+    /// Prepares policies to decide requests. The keys that were read with them are in force; keys that
+    /// are fetched are missing until [`Evaluator::keys`] has them.
+    pub fn new(policies: Arc<PolicySet>) -> Self {
+        Self {
+            keys: KeyRings::new(&policies),
+            policies,
+            tokens: TokenCache::default(),
+        }
+    }
+
+    /// Returns the policies.
+    pub fn policies(&self) -> &Arc<PolicySet> {
+        &self.policies
+    }
+
+    /// Returns the key sets in force.
+    pub fn keys(&self) -> &KeyRings {
+        &self.keys
+    }
+
+    /// Returns the tokens that were verified before.
+    pub fn tokens(&self) -> &TokenCache {
+        &self.tokens
+    }
+}
