@@ -5,11 +5,11 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use self::key_rings::KeyRing;
+use crate::authn::token_cache::{Lookup, TokenCache};
 use crate::credential::{Bearer, internal_key};
 use crate::policy::Policy;
 use crate::policy::internal_key::KeyMatch;
 use crate::policy::route::{Authentication, Rule};
-use crate::policy::token_cache::{Lookup, TokenCache};
 use crate::principal::{AuthMethod, Principal};
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
@@ -22,6 +22,7 @@ pub mod jws;
 pub mod jwt;
 pub mod key_rings;
 mod revoked;
+pub mod token_cache;
 
 /// What one method made of a request.
 #[derive(Debug, PartialEq)]

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 use uuid::Uuid;
 
+use crate::authn::token_cache::Lookup;
 use crate::authn::{self, Context};
 use crate::authz::{self, Permit};
 use crate::idempotency;
 use crate::policy::route::Route;
 use crate::policy::store_rules::Quota;
-use crate::policy::token_cache::Lookup;
 use crate::policy::{Mode, Policy, PolicySet, RouteIndex};
 use crate::principal::{AuthMethod, Principal};
 use crate::rejection::{Reason, Rejection};

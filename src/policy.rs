@@ -26,7 +26,6 @@ pub mod route;
 pub mod router;
 pub mod set;
 pub mod store_rules;
-pub mod token_cache;
 
 pub use document::{BindingMode, ErrorFormat, Fallback, Mode, QuotaScope};
 pub use set::{PolicySet, RouteIndex};

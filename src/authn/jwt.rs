@@ -10,7 +10,7 @@ use super::claims;
 use super::json;
 use super::jws::Jws;
 use super::key_rings::KeyRing;
-use crate::policy::token_cache::{KnownToken, Lookup, TokenKey};
+use crate::authn::token_cache::{KnownToken, Lookup, TokenKey};
 use crate::policy::{Issuer, Policy};
 use crate::principal::{AuthMethod, Claims, Principal, TenantId, VerifiedToken};
 use crate::rejection::{Reason, Rejection};

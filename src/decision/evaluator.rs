@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::authn::key_rings::KeyRings;
+use crate::authn::token_cache::TokenCache;
 use crate::policy::PolicySet;
-use crate::policy::token_cache::TokenCache;
 
 /// Policies with the keys of their issuers and the tokens that were verified for them.
 #[derive(Debug)]

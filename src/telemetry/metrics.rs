@@ -3,7 +3,7 @@
 use prometheus::core::Collector;
 use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
-use crate::policy::token_cache::Lookup;
+use crate::authn::token_cache::Lookup;
 
 mod certificates;
 mod children;

@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
+use crate::authn::token_cache::Lookup;
 use crate::credential::{ClientCertificate, Thumbprint};
 use crate::decision::{Evaluator, decide};
 use crate::policy::PolicySet;
-use crate::policy::token_cache::Lookup;
 use crate::revocation::Revocations;
 use crate::testing::{JOBS_KEY, NOW, claims, claims_with, parse, request, token};
 

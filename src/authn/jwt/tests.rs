@@ -2,9 +2,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::authn::token_cache::Lookup;
 use crate::decision::{Evaluator, decide};
 use crate::keys::jwk::{self, Secrets};
-use crate::policy::token_cache::Lookup;
 use crate::request::RequestFacts;
 use crate::revocation::Revocations;
 use crate::testing::{
