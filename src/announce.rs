@@ -8,7 +8,7 @@ use crate::policy::{Mode, Policy, PolicySet};
 /// Logs what `check` warns of.
 pub fn warnings<'p>(problems: impl IntoIterator<Item = &'p Problem>) {
     for problem in problems {
-        tracing::warn!(place = %problem.place(), help = problem.fix(), "{}", problem.message());
+        tracing::warn!(place = %problem.location(), help = problem.fix(), "{}", problem.message());
     }
 }
 

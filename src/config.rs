@@ -9,12 +9,12 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::descriptors::Room;
-use crate::document::decode::{FromNode, List, MaybeEmpty, Placed};
-use crate::document::problem::{Problem, Problems, Source};
+use crate::document::decode::{FromNode, List, ListOrEmpty, Spanned};
+use crate::document::problem::{Problem, Problems, SourceFile};
 use crate::document::yaml::{self, Node};
 use crate::policy::ErrorStyle;
 use crate::policy_files::footprint::Found;
-use crate::policy_files::{LoadError, Noting};
+use crate::policy_files::{LoadError, RecordingEnvironment};
 
 mod control;
 pub mod document;
@@ -194,7 +194,7 @@ impl ServerConfig {
 
     /// What holds without a file.
     pub fn without_file(overrides: &Overrides) -> Result<Self, LoadError> {
-        let source = Source::new("(defaults)", "version: 1\n");
+        let source = SourceFile::new("(defaults)", "version: 1\n");
         let mut config = Self::parse(source, Path::new("")).map_err(LoadError::Wrong)?;
         config.apply(overrides)?;
         Ok(config)
@@ -243,7 +243,7 @@ impl ServerConfig {
     }
 
     /// Reads the text of a file.
-    pub fn parse(source: Source, base: &Path) -> Result<Self, Vec<Problem>> {
+    pub fn parse(source: SourceFile, base: &Path) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::of(Arc::new(source));
         let node = yaml::read(&mut problems);
         match node.and_then(|node| Self::from_node(&node, &mut problems, base)) {
@@ -285,7 +285,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
     });
     let networks = document
         .trusted_proxies
-        .map(|MaybeEmpty(networks)| networks)
+        .map(|ListOrEmpty(networks)| networks)
         .unwrap_or_default();
     let trusted_proxies = networks
         .iter()
@@ -303,8 +303,8 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         threads.value
     });
     let (delay, grace) = document.shutdown.map_or((None, None), |s| (s.delay, s.grace));
-    let sources = Noting::default();
-    let store = store::check(document.store, (base, &sources), problems);
+    let environment = RecordingEnvironment::default();
+    let store = store::check(document.store, (base, &environment), problems);
     Some(ServerConfig {
         warnings: Vec::new(),
         listeners,
@@ -314,7 +314,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         control,
         policies: base.join(document.policies.map_or_else(|| POLICIES.to_owned(), |path| path.value)),
         store: store.unwrap_or_default(),
-        store_files: sources.into_paths(),
+        store_files: environment.into_paths(),
         limits: limits::check(document.limits, problems),
         delay: delay.map_or(Duration::ZERO, |delay| delay.0),
         grace: grace.map_or(Duration::from_secs(20), |grace| grace.0),
@@ -351,7 +351,12 @@ fn listener(
 }
 
 /// An address is listened on once; port 0 is another one each time.
-fn take(address: Option<&ListenAddress>, at: &Placed<String>, taken: &mut Vec<ListenAddress>, problems: &mut Problems) {
+fn take(
+    address: Option<&ListenAddress>,
+    at: &Spanned<String>,
+    taken: &mut Vec<ListenAddress>,
+    problems: &mut Problems,
+) {
     let Some(address) = address else { return };
     let any_port = matches!(address, ListenAddress::Tcp(address) if address.port() == 0);
     if taken.contains(address) && !any_port {
@@ -360,7 +365,7 @@ fn take(address: Option<&ListenAddress>, at: &Placed<String>, taken: &mut Vec<Li
     taken.push(address.clone());
 }
 
-fn placed<T>(result: Result<T, String>, at: &Placed<String>, problems: &mut Problems) -> Option<T> {
+fn placed<T>(result: Result<T, String>, at: &Spanned<String>, problems: &mut Problems) -> Option<T> {
     result.map_err(|message| problems.add(&at.span, message)).ok()
 }
 
@@ -409,7 +414,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<ServerConfig, Vec<String>> {
-        let source = Source::new("sidegate.yaml", text);
+        let source = SourceFile::new("sidegate.yaml", text);
         let config = ServerConfig::parse(source, Path::new("/etc/sidegate"));
         config.map_err(|problems| problems.iter().map(|p| p.message().to_owned()).collect())
     }

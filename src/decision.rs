@@ -200,7 +200,7 @@ pub fn decide<'r>(
                 let rejection = Rejection::because(Reason::TenantHeaderInvalid, format!("`{name}` is there twice"));
                 return deny(Step::Request, Some(route.policy), Some(path), rejection, observer);
             }
-            observer.passed(Step::Route, || format!("{} ({})", matched.pattern, matched.place));
+            observer.passed(Step::Route, || format!("{} ({})", matched.pattern, matched.location));
             let context = Context {
                 policy: (policy, route.policy),
                 keys: evaluator.keys().of_policy(route.policy),

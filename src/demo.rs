@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use crate::app::{App, Sockets};
 use crate::config::{ControlSocket, KeyPairFiles, ListenAddress, Listener, NamedFile, ServerConfig, TlsFiles};
 use crate::control::place::Place;
-use crate::document::environment::Given;
-use crate::document::problem::Source;
+use crate::document::environment::FixedEnvironment;
+use crate::document::problem::SourceFile;
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::policy_files::Loaded;
 use crate::policy_files::footprint::Footprint;
@@ -148,12 +148,12 @@ impl Services {
             ("WALLET_JWT_SECRET", jwt_secret.to_owned()),
             ("WALLET_JOBS_KEY", jobs_key.to_owned()),
         ];
-        let sources = Given {
+        let environment = FixedEnvironment {
             variables: variables.map(|(name, value)| (name.to_owned(), value)).to_vec(),
             files: Vec::new(),
         };
-        let files = POLICIES.map(|(name, text)| Arc::new(Source::new(name, text)));
-        PolicySet::parse(&files, &sources, ErrorStyle::default()).map_err(|problems| {
+        let files = POLICIES.map(|(name, text)| Arc::new(SourceFile::new(name, text)));
+        PolicySet::parse(&files, &environment, ErrorStyle::default()).map_err(|problems| {
             let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
             lines.join("\n").into()
         })

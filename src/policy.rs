@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use jsonwebtoken::Algorithm;
 
-use crate::document::problem::{Place, Problem};
+use crate::document::problem::{Location, Problem};
 use crate::document::tls_material::{CaBundle, TlsIdentity};
 use crate::keys::KeySet;
 use crate::request::names::FoldedName;
@@ -313,7 +313,7 @@ pub struct Issuer {
     /// What becomes of tokens by the key that they are bound to.
     pub binding: BindingMode,
     /// Where the file says so, if it does.
-    pub binding_place: Origin<Option<Place>>,
+    pub binding_location: Origin<Option<Location>>,
 }
 
 impl Issuer {

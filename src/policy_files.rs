@@ -8,9 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::document::environment::{MAX_BYTES, Sources};
+use crate::document::environment::{Environment, MAX_BYTES};
 use crate::document::masks::without_user;
-use crate::document::problem::{Place, Problem, Source};
+use crate::document::problem::{Location, Problem, SourceFile};
 use crate::document::yaml::MAX_FILE_BYTES;
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::read_file::read_file;
@@ -58,9 +58,9 @@ pub struct Loaded {
 /// that cannot be read is a problem beside those of the others.
 pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet, Vec<Problem>>, Footprint) {
     let files = read_files(paths);
-    let sources = Noting::default();
+    let environment = RecordingEnvironment::default();
     let (texts, mut problems) = texts(paths, &files);
-    let policies = match PolicySet::parse(&texts, &sources, default_errors) {
+    let policies = match PolicySet::parse(&texts, &environment, default_errors) {
         Ok(policies) if problems.is_empty() => Some(policies),
         Ok(policies) => {
             problems.extend(policies.warnings().cloned());
@@ -73,20 +73,20 @@ pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet,
     };
     let footprint = Footprint {
         policies: found(&files),
-        named: found(&sources.0.into_inner()),
+        named: found(&environment.0.into_inner()),
     };
     (policies.ok_or(problems), footprint)
 }
 
 /// What is there now, of policies and of the files that they named when they were read.
 pub fn look(paths: &[PathBuf], earlier: &Footprint) -> Footprint {
-    let sources = Noting::default();
+    let environment = RecordingEnvironment::default();
     for path in earlier.named.keys() {
-        let _ = sources.file(path);
+        let _ = environment.file(path);
     }
     Footprint {
         policies: found(&read_files(paths)),
-        named: found(&sources.0.into_inner()),
+        named: found(&environment.0.into_inner()),
     }
 }
 
@@ -118,7 +118,7 @@ fn found(files: &Files) -> BTreeMap<PathBuf, Found> {
 }
 
 /// The policies as text, and what cannot be read: a path without any, and files.
-fn texts(paths: &[PathBuf], files: &Files) -> (Vec<Arc<Source>>, Vec<Problem>) {
+fn texts(paths: &[PathBuf], files: &Files) -> (Vec<Arc<SourceFile>>, Vec<Problem>) {
     let without = paths
         .iter()
         .filter(|path| !files.keys().any(|file| file.starts_with(path)));
@@ -137,15 +137,15 @@ fn texts(paths: &[PathBuf], files: &Files) -> (Vec<Arc<Source>>, Vec<Problem>) {
 }
 
 /// A file as text, or where it stops to be one.
-pub fn source(path: &Path, bytes: &[u8]) -> Result<Arc<Source>, Problem> {
+pub fn source(path: &Path, bytes: &[u8]) -> Result<Arc<SourceFile>, Problem> {
     let name = path.display().to_string();
     std::str::from_utf8(bytes)
-        .map(|text| Arc::new(Source::new(name.clone(), text)))
+        .map(|text| Arc::new(SourceFile::new(name.clone(), text)))
         .map_err(|error| {
-            let source = Arc::new(Source::new(name, String::from_utf8_lossy(bytes)));
+            let source = Arc::new(SourceFile::new(name, String::from_utf8_lossy(bytes)));
             let at = error.valid_up_to();
-            let place = Place::new(&source, &(at..at + char::REPLACEMENT_CHARACTER.len_utf8()));
-            Problem::new(place, "the file is not UTF-8 from here on").help("save it as UTF-8")
+            let location = Location::new(&source, &(at..at + char::REPLACEMENT_CHARACTER.len_utf8()));
+            Problem::new(location, "the file is not UTF-8 from here on").help("save it as UTF-8")
         })
 }
 
@@ -155,7 +155,7 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Problem {
         "`{}` cannot be read: {error}",
         without_user(&path.display().to_string())
     );
-    Problem::new(Place::of_file(path), message)
+    Problem::new(Location::of_file(path), message)
 }
 
 fn no_policy(path: &Path) -> Problem {
@@ -163,7 +163,7 @@ fn no_policy(path: &Path) -> Problem {
         "`{}` has no policy: no `*.yaml` besides `{CONFIG_NAME}` and tests",
         without_user(&path.display().to_string())
     );
-    Problem::new(Place::of_file(path), message).help("name a policy file, or a folder that has one")
+    Problem::new(Location::of_file(path), message).help("name a policy file, or a folder that has one")
 }
 
 /// The files of a folder that are named as policies are, readable or not: one that is left out
@@ -186,9 +186,9 @@ fn is_policy(path: &Path) -> bool {
 
 /// The variables and files of this process.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct OsSources;
+pub struct ProcessEnvironment;
 
-impl Sources for OsSources {
+impl Environment for ProcessEnvironment {
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
@@ -200,23 +200,25 @@ impl Sources for OsSources {
 
 /// The variables and files of this process. Each file is read once, and noted.
 #[derive(Debug, Default)]
-pub struct Noting(RefCell<Files>);
+pub struct RecordingEnvironment(RefCell<Files>);
 
-impl Noting {
+impl RecordingEnvironment {
     /// The files that were asked for.
     pub fn into_paths(self) -> Vec<PathBuf> {
         self.0.into_inner().into_keys().collect()
     }
 }
 
-impl Sources for Noting {
+impl Environment for RecordingEnvironment {
     fn variable(&self, name: &str) -> Option<String> {
-        OsSources.variable(name)
+        ProcessEnvironment.variable(name)
     }
 
     fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut files = self.0.borrow_mut();
-        let read = files.entry(path.to_owned()).or_insert_with(|| OsSources.file(path));
+        let read = files
+            .entry(path.to_owned())
+            .or_insert_with(|| ProcessEnvironment.file(path));
         match read {
             Ok(bytes) => Ok(bytes.clone()),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),

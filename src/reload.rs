@@ -231,7 +231,7 @@ impl Reloader {
             LoadError::Wrong(problems) => {
                 let (errors, warnings): (Vec<_>, Vec<_>) = problems.iter().partition(|problem| problem.is_error());
                 for problem in errors {
-                    tracing::error!(place = %problem.place(), help = problem.fix(), "{}", problem.message());
+                    tracing::error!(place = %problem.location(), help = problem.fix(), "{}", problem.message());
                 }
                 announce::warnings(warnings);
             }

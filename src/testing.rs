@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::credential::ClientCertificate;
 use crate::decision::{Decision, Evaluator, decide};
-use crate::document::environment::Given;
-use crate::document::problem::{Problem, Source};
+use crate::document::environment::FixedEnvironment;
+use crate::document::problem::{Problem, SourceFile};
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::rejection::Rejection;
 use crate::request::{Body, RequestFacts, RequestLimits};
@@ -25,14 +25,14 @@ pub(crate) const OTHER_TENANT: &str = "11111111-1111-4111-a111-111111111111";
 pub(crate) const NOW: i64 = 1_800_000_000;
 
 /// The variables that test policies name.
-pub(crate) fn sources() -> Given {
+pub(crate) fn environment() -> FixedEnvironment {
     let variables = [
         ("SECRET", SECRET),
         ("JOBS_KEY", JOBS_KEY),
         ("EMPTY", ""),
         ("SHORT", "short"),
     ];
-    Given {
+    FixedEnvironment {
         variables: variables
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
@@ -70,9 +70,9 @@ pub(crate) fn parse(policies: &[&str]) -> Result<PolicySet, Vec<Problem>> {
     let files: Vec<_> = policies
         .iter()
         .enumerate()
-        .map(|(at, text)| Arc::new(Source::new(format!("{at}.yaml"), *text)))
+        .map(|(at, text)| Arc::new(SourceFile::new(format!("{at}.yaml"), *text)))
         .collect();
-    PolicySet::parse(&files, &sources(), ErrorStyle::default())
+    PolicySet::parse(&files, &environment(), ErrorStyle::default())
 }
 
 /// Prepares policies to decide requests.

@@ -155,9 +155,9 @@ fn counted(number: usize, what: &str) -> String {
 fn entry(problem: &Problem) -> Entry<'_> {
     Entry {
         severity: problem.severity().as_str(),
-        file: problem.place().file(),
-        line: problem.place().line(),
-        column: problem.place().column(),
+        file: problem.location().file(),
+        line: problem.location().line(),
+        column: problem.location().column(),
         message: problem.message(),
         help: problem.fix(),
     }

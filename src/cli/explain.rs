@@ -15,10 +15,10 @@ use super::{Exit, Format};
 use crate::config::Limits;
 use crate::credential::ClientCertificate;
 use crate::decision::{Evaluator, decide};
-use crate::document::environment::Sources;
+use crate::document::environment::Environment;
 use crate::document::tls_material::{PemFile, certificates};
 use crate::jwks::KeySources;
-use crate::policy_files::OsSources;
+use crate::policy_files::ProcessEnvironment;
 use crate::proxy::facts::body_of;
 use crate::request::{Body, Downstream, RequestFacts};
 use crate::revocation::Revocations;
@@ -121,7 +121,7 @@ impl Explain {
         if let Some(token) = &self.token {
             let token = match token.strip_prefix('@') {
                 Some(file) => {
-                    let bytes = OsSources.file(Path::new(file));
+                    let bytes = ProcessEnvironment.file(Path::new(file));
                     let bytes = bytes.map_err(|error| format!("`{file}` cannot be read: {error}"))?;
                     String::from_utf8(bytes).map_err(|_| format!("`{file}` is not UTF-8"))?
                 }
@@ -144,7 +144,7 @@ impl Explain {
 
 fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {
     let shown = path.display();
-    let pem = OsSources
+    let pem = ProcessEnvironment
         .file(path)
         .map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
     let name = shown.to_string();

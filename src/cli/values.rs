@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::document::decode::Period;
+use crate::document::decode::HumanDuration;
 
 /// A moment, as in `2026-02-24T12:00:00Z`, or in seconds since the epoch.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
@@ -18,9 +18,9 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
 
 /// A length of time, as in `24h` or `30d`.
 pub(super) fn period(text: &str) -> Result<Duration, String> {
-    let period: Option<Period> = text.parse().ok();
+    let period: Option<HumanDuration> = text.parse().ok();
     period
-        .map(|Period(period)| period)
+        .map(|HumanDuration(period)| period)
         .ok_or_else(|| "write a length of time such as `15m`, `24h` or `30d`".to_owned())
 }
 

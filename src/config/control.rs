@@ -4,7 +4,7 @@ use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::{ListenAddress, placed, take};
-use crate::document::decode::{Placed, Switch};
+use crate::document::decode::{OffOr, Spanned};
 use crate::document::problem::Problems;
 
 /// Where tokens are revoked on this machine.
@@ -39,12 +39,12 @@ impl ControlSocket {
 
 /// The socket of a file, which no listener may have.
 pub(super) fn check(
-    written: Switch<Placed<String>>,
+    written: OffOr<Spanned<String>>,
     base: &Path,
     taken: &mut Vec<ListenAddress>,
     problems: &mut Problems,
 ) -> ControlSocket {
-    let Switch::On(text) = written else {
+    let OffOr::On(text) = written else {
         return ControlSocket::Off;
     };
     let control = placed(ControlSocket::written(&text.value, base), &text, problems).unwrap_or_default();

@@ -1,23 +1,23 @@
 //! `sidegate.yaml` as written. What it means is decided in `config.rs`.
 
 use super::store::document::StoreDocument;
-use crate::document::decode::{List, MaybeEmpty, Period, Placed, Size, Switch, Timeout, document, words};
+use crate::document::decode::{HumanDuration, List, ListOrEmpty, OffOr, Size, Spanned, Timeout, document, string_enum};
 use crate::policy::document::ErrorsDocument;
 
 document! {
     /// The process: where it listens, where its policies are, what it bears.
     pub struct ConfigDocument {
         /// The version of this format: 1.
-        version: Placed<u32>,
+        version: Spanned<u32>,
         /// Where clients connect. Default: `0.0.0.0:8080`.
         listeners: Option<List<ListenerDocument>>,
         /// Address of the admin listener (metrics and health). Default: `127.0.0.1:9090`.
         admin: Option<AdminDocument>,
         /// The unix socket that tokens are revoked by on this machine, or `off`. Default: one in a
         /// private folder, by the admin address.
-        control: Option<Switch<Placed<String>>>,
+        control: Option<OffOr<Spanned<String>>>,
         /// A policy file, or a folder of them. Default: `./policies`.
-        policies: Option<Placed<String>>,
+        policies: Option<Spanned<String>>,
         /// Where state is kept that replicas share. Default: `memory`.
         store: Option<StoreDocument>,
         /// What a request may cost.
@@ -25,11 +25,11 @@ document! {
         /// How the process ends.
         shutdown: Option<ShutdownDocument>,
         /// CIDRs whose `x-forwarded-*` are believed. Default: none.
-        trusted_proxies: Option<MaybeEmpty<Placed<String>>>,
+        trusted_proxies: Option<ListOrEmpty<Spanned<String>>>,
         /// What is logged.
         log: Option<LogDocument>,
         /// The number of threads that serve requests. Default: 1.
-        threads: Option<Placed<u32>>,
+        threads: Option<Spanned<u32>>,
         /// What holds where no policy says otherwise.
         defaults: Option<DefaultsDocument>,
     }
@@ -37,39 +37,39 @@ document! {
     /// Where clients connect.
     pub struct ListenerDocument {
         /// `host:port`, or `unix:/path`.
-        address: Placed<String>,
+        address: Spanned<String>,
         /// Makes it a TLS listener.
         tls: Option<TlsDocument>,
         /// The most connections at a time. Default: `limits.connections`.
-        connections: Option<Placed<u32>>,
+        connections: Option<Spanned<u32>>,
     }
 
     /// The certificates of a listener.
     pub struct TlsDocument {
         /// The certificate chain as PEM, for every name that no other certificate has.
-        certificate: Placed<String>,
+        certificate: Spanned<String>,
         /// Its private key as PEM.
-        key: Placed<String>,
+        key: Spanned<String>,
         /// Further certificates. Clients get the one with the name that they ask for (SNI).
         certificates: Option<List<KeyPairDocument>>,
         /// The CAs of client certificates as PEM. Asks every client for one.
-        client_ca: Option<Placed<String>>,
+        client_ca: Option<Spanned<String>>,
         /// Revoked client certificates as PEM.
-        client_crl: Option<Placed<String>>,
+        client_crl: Option<Spanned<String>>,
     }
 
     /// A certificate for the DNS names in it.
     pub struct KeyPairDocument {
         /// The certificate chain as PEM.
-        certificate: Placed<String>,
+        certificate: Spanned<String>,
         /// Its private key as PEM.
-        key: Placed<String>,
+        key: Spanned<String>,
     }
 
     /// Address of the admin listener (metrics and health).
     pub struct AdminDocument {
         /// `host:port`. Default: `127.0.0.1:9090`.
-        address: Option<Placed<String>>,
+        address: Option<Spanned<String>>,
         /// Makes `/upstream/healthz` ask the service.
         probe: Option<ProbeDocument>,
         /// What `/readyz` waits for at the start. Default `once_had`.
@@ -79,11 +79,11 @@ document! {
     /// The one request that the service gets from a probe. Only the status of the answer is told.
     pub struct ProbeDocument {
         /// The service on this machine: `http://127.0.0.1:PORT`, or `unix:/path`.
-        upstream: Placed<String>,
+        upstream: Spanned<String>,
         /// The path that tells how it is.
-        path: Placed<String>,
+        path: Spanned<String>,
         /// How long it may take to answer. Default 1s, at most 5s.
-        timeout: Option<Placed<Timeout>>,
+        timeout: Option<Spanned<Timeout>>,
     }
 
     /// What a request may cost.
@@ -91,7 +91,7 @@ document! {
         /// The longest head of a request. Default 32KiB.
         header_bytes: Option<Size>,
         /// The most header fields. Default 100, at most 256.
-        headers: Option<Placed<u32>>,
+        headers: Option<Spanned<u32>>,
         /// The longest request target. Default 8KiB.
         uri_bytes: Option<Size>,
         /// The longest body. Default 10MiB.
@@ -101,17 +101,17 @@ document! {
         /// How long the body of a request may pause. Default 30s.
         body_timeout: Option<Timeout>,
         /// The most connections of a listener at a time. Default 4096.
-        connections: Option<Placed<u32>>,
+        connections: Option<Spanned<u32>>,
         /// The most HTTP/2 streams of a connection at a time. Default 100.
-        streams: Option<Placed<u32>>,
+        streams: Option<Spanned<u32>>,
         /// The most requests that are with services at a time. Default 4096.
-        requests: Option<Placed<u32>>,
+        requests: Option<Spanned<u32>>,
         /// The most connections of one client address to a listener at a time. Not for `trusted_proxies`
         /// and unix sockets. Default: three quarters of the connections of the listener.
-        client_connections: Option<Placed<u32>>,
+        client_connections: Option<Spanned<u32>>,
         /// The most requests of one client that are with services at a time, by address and by caller.
         /// Default: three quarters of `requests`.
-        client_requests: Option<Placed<u32>>,
+        client_requests: Option<Spanned<u32>>,
         /// The fewest bytes a second of a body, once `body_timeout` is over, and of what a client is sent,
         /// once it was waited for as long as `idle_timeout`; 0 for any. Default 500.
         body_rate: Option<Size>,
@@ -123,9 +123,9 @@ document! {
     /// How the process ends.
     pub struct ShutdownDocument {
         /// How long connections are still taken after SIGTERM, while nobody is told to come. Default 0s.
-        delay: Option<Period>,
+        delay: Option<HumanDuration>,
         /// How long requests in flight may take after that. Default 20s.
-        grace: Option<Period>,
+        grace: Option<HumanDuration>,
     }
 
     /// What is logged.
@@ -145,7 +145,7 @@ document! {
     }
 }
 
-words! {
+string_enum! {
     /// What `/readyz` waits for at the start.
     pub enum ReadyRule {
         /// Each key set was fetched once, and so was the list of revocations where a policy rejects

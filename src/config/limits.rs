@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::document::LimitsDocument;
-use crate::document::decode::{Placed, Size, Timeout};
+use crate::document::decode::{Size, Spanned, Timeout};
 use crate::document::problem::Problems;
 use crate::request::RequestLimits;
 
@@ -70,7 +70,7 @@ pub(super) fn check(document: Option<LimitsDocument>, problems: &mut Problems) -
     {
         problems.add(&headers.span, "between 1 and 256 header fields are possible");
     }
-    let mut count = |count: Option<Placed<u32>>, default: usize| {
+    let mut count = |count: Option<Spanned<u32>>, default: usize| {
         count.map_or(default, |count| at_least_one(&count, problems) as usize)
     };
     let (connections, requests) = (
@@ -78,7 +78,7 @@ pub(super) fn check(document: Option<LimitsDocument>, problems: &mut Problems) -
         count(document.requests, default.requests),
     );
     let mut of_client =
-        |written: Option<Placed<u32>>, all: (&str, usize)| written.map(|written| at_most(&written, all, problems));
+        |written: Option<Spanned<u32>>, all: (&str, usize)| written.map(|written| at_most(&written, all, problems));
     Limits {
         client_connections: of_client(document.client_connections, ("connections", connections)),
         client_requests: of_client(document.client_requests, ("requests", requests)),
@@ -103,7 +103,7 @@ pub(super) fn check(document: Option<LimitsDocument>, problems: &mut Problems) -
 }
 
 /// A number of some that there are.
-fn at_most(count: &Placed<u32>, (name, all): (&str, usize), problems: &mut Problems) -> usize {
+fn at_most(count: &Spanned<u32>, (name, all): (&str, usize), problems: &mut Problems) -> usize {
     let written = at_least_one(count, problems) as usize;
     if written > all {
         problems.add(&count.span, format!("`{name}` is {all}: one client cannot have more"));
@@ -112,7 +112,7 @@ fn at_most(count: &Placed<u32>, (name, all): (&str, usize), problems: &mut Probl
 }
 
 /// A number of which nothing would work at zero.
-pub(super) fn at_least_one(count: &Placed<u32>, problems: &mut Problems) -> u32 {
+pub(super) fn at_least_one(count: &Spanned<u32>, problems: &mut Problems) -> u32 {
     if count.value == 0 {
         problems.add(&count.span, "at least 1 is needed");
     }
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::config::ServerConfig;
-    use crate::document::problem::Source;
+    use crate::document::problem::SourceFile;
 
     #[test]
     fn a_client_may_have_what_is_written_or_three_quarters_of_all() {
@@ -165,11 +165,11 @@ mod tests {
             ("client_connections: 0", Some("at least 1 is needed")),
         ] {
             let text = format!("version: 1\nlimits:\n  {limits}\n");
-            let found = ServerConfig::parse(Source::new("sidegate.yaml", &text), Path::new(""));
+            let found = ServerConfig::parse(SourceFile::new("sidegate.yaml", &text), Path::new(""));
             let problems: Vec<_> = found.err().into_iter().flatten().collect();
             let said: Vec<_> = problems
                 .iter()
-                .map(|problem| (problem.place().line(), problem.message()))
+                .map(|problem| (problem.location().line(), problem.message()))
                 .collect();
             let last = text.lines().count();
             assert_eq!(

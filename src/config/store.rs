@@ -4,11 +4,11 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::document::decode::Placed;
-use crate::document::environment::Sources;
+use crate::document::decode::Spanned;
+use crate::document::environment::Environment;
 use crate::document::named::{FoundText, Named};
 use crate::document::problem::Problems;
-use crate::document::secret::{SecretDocument, Text};
+use crate::document::secret::{EnvString, SecretDocument};
 use crate::document::tls_material::{CaBundle, TlsIdentity};
 
 pub mod document;
@@ -154,7 +154,7 @@ impl RedisConfig {
 /// Reads what a store is made of; paths begin at a folder.
 pub(super) fn check(
     document: Option<StoreDocument>,
-    (base, sources): (&Path, &dyn Sources),
+    (base, environment): (&Path, &dyn Environment),
     problems: &mut Problems,
 ) -> Option<StoreConfig> {
     match document {
@@ -163,7 +163,7 @@ pub(super) fn check(
         Some(StoreDocument::Redis(redis)) => {
             let mut reader = Reader(Named {
                 folder: base.to_owned(),
-                sources,
+                environment,
                 problems,
             });
             let redis = reader.redis(*redis).map(Box::new);
@@ -219,7 +219,7 @@ impl Reader<'_> {
         Some(config)
     }
 
-    fn url(&mut self, text: &Placed<Text>) -> Option<RedisUrl> {
+    fn url(&mut self, text: &Spanned<EnvString>) -> Option<RedisUrl> {
         let FoundText { text: value, literal } = self.0.text(text)?;
         let url = value.parse::<RedisUrl>();
         let url = url.map_err(|message| self.0.problems.add(&text.span, message)).ok()?;
@@ -232,7 +232,7 @@ impl Reader<'_> {
         Some(url)
     }
 
-    fn said_once<T>(&mut self, twice: bool, at: Option<&Placed<T>>, what: &str) {
+    fn said_once<T>(&mut self, twice: bool, at: Option<&Spanned<T>>, what: &str) {
         if let Some(at) = at.filter(|_| twice) {
             self.0.problems.add(&at.span, format!("the URL has a {what} already"));
         }
@@ -253,7 +253,7 @@ impl Reader<'_> {
         }
     }
 
-    fn prefix(&mut self, prefix: Placed<String>) -> String {
+    fn prefix(&mut self, prefix: Spanned<String>) -> String {
         if let Err(message) = checked_prefix(&prefix.value) {
             self.0.problems.add(&prefix.span, message);
         }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::document::TlsDocument;
-use crate::document::decode::{List, Placed};
-use crate::document::problem::{Place, Problems};
+use crate::document::decode::{List, Spanned};
+use crate::document::problem::{Location, Problems};
 
 /// The files of a TLS listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub struct NamedFile {
     /// Where it is.
     pub path: PathBuf,
     /// The value that names it.
-    pub place: Place,
+    pub location: Location,
 }
 
 impl NamedFile {
     /// A file that no document names.
     pub fn at(path: PathBuf) -> Self {
-        let place = Place::of_file(&path);
-        Self { path, place }
+        let location = Location::of_file(&path);
+        Self { path, location }
     }
 }
 
@@ -60,9 +60,9 @@ pub(super) fn check(document: TlsDocument, base: &Path, problems: &mut Problems)
     if let Some(crl) = document.client_crl.as_ref().filter(|_| document.client_ca.is_none()) {
         problems.add(&crl.span, "`client_crl` needs `client_ca`");
     }
-    let file = |named: Placed<String>| NamedFile {
+    let file = |named: Spanned<String>| NamedFile {
         path: base.join(named.value),
-        place: Place::new(problems.source(), &named.span),
+        location: Location::new(problems.source(), &named.span),
     };
     let pair = |certificate, key| KeyPairFiles {
         certificate: file(certificate),

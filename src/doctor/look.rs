@@ -20,11 +20,11 @@ use crate::config::{ListenAddress, ServerConfig};
 use crate::control::place;
 use crate::decision::Evaluator;
 use crate::descriptors;
-use crate::document::environment::Sources;
+use crate::document::environment::Environment;
 use crate::document::tls_material::{PemFile, certificates, parse};
 use crate::jwks::KeySources;
 use crate::policy::{PolicySet, UpstreamAddress};
-use crate::policy_files::OsSources;
+use crate::policy_files::ProcessEnvironment;
 use crate::policy_files::footprint::Footprint;
 use crate::tls::TlsListener;
 
@@ -96,7 +96,11 @@ fn note(path: &Path, named: bool, files: &mut Vec<File>) {
 /// What cannot be read is told by whoever needs it.
 fn file(path: &Path, named: bool) -> Option<File> {
     let access = access(path)?;
-    let content = if named { OsSources.file(path).ok()? } else { Vec::new() };
+    let content = if named {
+        ProcessEnvironment.file(path).ok()?
+    } else {
+        Vec::new()
+    };
     let name = path.display().to_string();
     let found = certificates(PemFile {
         name: &name,

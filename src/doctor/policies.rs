@@ -37,7 +37,7 @@ fn finding(about: &str, severity: Severity, code: &'static str, found: String, a
 /// Lists what `check` warns of.
 fn warnings(policy: &Policy, surroundings: Surroundings) -> Vec<Finding> {
     let caution = |code, warning: &Problem, advice| {
-        let found = format!("{}: {}", warning.place(), warning.message());
+        let found = format!("{}: {}", warning.location(), warning.message());
         finding(&policy.service, Severity::Caution, code, found, advice)
     };
     let written = policy
@@ -148,14 +148,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::document::environment::Given;
-    use crate::document::problem::Source;
+    use crate::document::environment::FixedEnvironment;
+    use crate::document::problem::SourceFile;
     use crate::policy::{ErrorStyle, PolicySet};
 
     #[test]
     fn what_is_open_is_listed() {
         let secret = "0123456789abcdef0123456789abcdef";
-        let sources = Given {
+        let environment = FixedEnvironment {
             variables: vec![("S".into(), secret.into())],
             files: Vec::new(),
         };
@@ -208,8 +208,8 @@ mod tests {
             ),
         ] {
             let text = format!("version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\n{rest}\n");
-            let source = Arc::new(Source::new("p.yaml", text));
-            let set = PolicySet::parse(&[source], &sources, ErrorStyle::default()).unwrap();
+            let source = Arc::new(SourceFile::new("p.yaml", text));
+            let set = PolicySet::parse(&[source], &environment, ErrorStyle::default()).unwrap();
             let surroundings = Surroundings {
                 asks_for_certificates: false,
                 forgets_revocations: true,

@@ -154,7 +154,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::document::problem::Source;
+    use crate::document::problem::SourceFile;
 
     #[test]
     fn wide_networks() {
@@ -267,7 +267,7 @@ mod tests {
                 ("control_open", Severity::Problem),
             ),
         ] {
-            let source = Source::new("sidegate.yaml", format!("version: 1\n{lines}\n"));
+            let source = SourceFile::new("sidegate.yaml", format!("version: 1\n{lines}\n"));
             let config = ServerConfig::parse(source, Path::new("")).unwrap();
             let found = judge(&config, &process);
             let found: Vec<_> = found.iter().map(|finding| (finding.code, finding.severity)).collect();

@@ -26,14 +26,14 @@ pub trait FromNode: Sized {
 
 /// A value and where it stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed<T> {
+pub struct Spanned<T> {
     /// The value.
     pub value: T,
     /// Its bytes in the file.
     pub span: Range<usize>,
 }
 
-impl<T: FromNode> FromNode for Placed<T> {
+impl<T: FromNode> FromNode for Spanned<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let value = T::from_node(node, problems)?;
         let span = node.span.clone();
@@ -41,7 +41,7 @@ impl<T: FromNode> FromNode for Placed<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Placed<T> {
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
     }
@@ -168,9 +168,9 @@ impl<T: JsonSchema> JsonSchema for List<T> {
 
 /// A list that may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MaybeEmpty<T>(pub Vec<T>);
+pub struct ListOrEmpty<T>(pub Vec<T>);
 
-impl<T: FromNode> FromNode for MaybeEmpty<T> {
+impl<T: FromNode> FromNode for ListOrEmpty<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
             Value::Sequence(items) if items.is_empty() => Ok(Self(Vec::new())),
@@ -179,7 +179,7 @@ impl<T: FromNode> FromNode for MaybeEmpty<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for MaybeEmpty<T> {
+impl<T: JsonSchema> JsonSchema for ListOrEmpty<T> {
     fn inline_schema() -> bool {
         true
     }
@@ -196,14 +196,14 @@ impl<T: JsonSchema> JsonSchema for MaybeEmpty<T> {
 
 /// Something that can be switched off where it would hold otherwise: `off`, or the thing itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Switch<T> {
+pub enum OffOr<T> {
     /// `off`
     Off,
     /// The thing.
     On(T),
 }
 
-impl<T: FromNode> FromNode for Switch<T> {
+impl<T: FromNode> FromNode for OffOr<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
             Value::Text(text) if text == "off" => Ok(Self::Off),
@@ -215,13 +215,13 @@ impl<T: FromNode> FromNode for Switch<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Switch<T> {
+impl<T: JsonSchema> JsonSchema for OffOr<T> {
     fn inline_schema() -> bool {
         true
     }
 
     fn schema_name() -> Cow<'static, str> {
-        format!("SwitchOf{}", T::schema_name()).into()
+        format!("OffOr{}", T::schema_name()).into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
@@ -232,19 +232,19 @@ impl<T: JsonSchema> JsonSchema for Switch<T> {
 
 /// A mapping with keys of the user's choice, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entries<T>(pub Vec<(Placed<String>, T)>);
+pub struct Map<T>(pub Vec<(Spanned<String>, T)>);
 
-impl<T: FromNode> FromNode for Entries<T> {
+impl<T: FromNode> FromNode for Map<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let Value::Mapping(entries) = &node.value else {
             return expected(node, "a mapping", problems);
         };
-        let mut read: Vec<(Placed<String>, T)> = Vec::new();
+        let mut read: Vec<(Spanned<String>, T)> = Vec::new();
         for ((key, span), value) in entries {
             if read.iter().any(|(k, _)| k.value == *key) {
                 problems.add(span, format!("`{key}` is here twice"));
             }
-            let key = Placed {
+            let key = Spanned {
                 value: key.clone(),
                 span: span.clone(),
             };
@@ -254,7 +254,7 @@ impl<T: FromNode> FromNode for Entries<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Entries<T> {
+impl<T: JsonSchema> JsonSchema for Map<T> {
     fn inline_schema() -> bool {
         true
     }
@@ -284,9 +284,9 @@ pub fn one_of<T: Copy>(node: &Node, words: &[(&str, T)], problems: &mut Problems
 
 /// A length of time, as in `500ms`, `30s`, `5m`, `24h` or `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl FromNode for Period {
+impl FromNode for HumanDuration {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let text = scalar(node).and_then(|text| text.parse().ok());
         text.map_or_else(
@@ -296,10 +296,10 @@ impl FromNode for Period {
     }
 }
 
-impl FromStr for Period {
-    type Err = NoPeriod;
+impl FromStr for HumanDuration {
+    type Err = InvalidDuration;
 
-    fn from_str(text: &str) -> Result<Self, NoPeriod> {
+    fn from_str(text: &str) -> Result<Self, InvalidDuration> {
         const UNITS: [(&str, u64); 5] = [
             ("ms", 1),
             ("s", 1000),
@@ -307,16 +307,16 @@ impl FromStr for Period {
             ("h", 3_600_000),
             ("d", 86_400_000),
         ];
-        let millis = measure(text, &UNITS).ok_or(NoPeriod)?;
+        let millis = measure(text, &UNITS).ok_or(InvalidDuration)?;
         Ok(Self(Duration::from_millis(millis)))
     }
 }
 
 /// The text is no length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoPeriod;
+pub struct InvalidDuration;
 
-impl JsonSchema for Period {
+impl JsonSchema for HumanDuration {
     fn schema_name() -> Cow<'static, str> {
         "Period".into()
     }
@@ -337,7 +337,7 @@ pub struct Timeout(pub Duration);
 
 impl FromNode for Timeout {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
-        let Period(period) = Period::from_node(node, problems)?;
+        let HumanDuration(period) = HumanDuration::from_node(node, problems)?;
         if period.is_zero() {
             problems.add(&node.span, "a timeout of zero would end everything at once");
         }
@@ -347,15 +347,15 @@ impl FromNode for Timeout {
 
 impl JsonSchema for Timeout {
     fn inline_schema() -> bool {
-        Period::inline_schema()
+        HumanDuration::inline_schema()
     }
 
     fn schema_name() -> Cow<'static, str> {
-        Period::schema_name()
+        HumanDuration::schema_name()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Period::json_schema(generator)
+        HumanDuration::json_schema(generator)
     }
 }
 
@@ -487,7 +487,7 @@ macro_rules! document {
 }
 
 /// Declares a closed set of words.
-macro_rules! words {
+macro_rules! string_enum {
     ($($(#[$meta:meta])* pub enum $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal,)* })*) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, schemars::JsonSchema)]
@@ -504,13 +504,13 @@ macro_rules! words {
     )*};
 }
 
-pub(crate) use {document, words};
+pub(crate) use {document, string_enum};
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use super::super::problem::Source;
+    use super::super::problem::SourceFile;
     use super::super::yaml;
     use super::*;
 
@@ -523,7 +523,7 @@ mod tests {
         pub struct Thing {
             name: String,
             size: Option<Size>,
-            wait: Option<Period>,
+            wait: Option<HumanDuration>,
             tags: Option<List<String>>,
         }
         }
@@ -532,7 +532,7 @@ mod tests {
     use thing::Thing;
 
     fn read(text: &str) -> (Option<Thing>, Vec<String>) {
-        let source = Source::new("t", text);
+        let source = SourceFile::new("t", text);
         let mut problems = Problems::of(Arc::new(source));
         let thing = yaml::read(&mut problems).and_then(|node| Thing::from_node(&node, &mut problems).ok());
         (
@@ -548,7 +548,7 @@ mod tests {
         let thing = thing.unwrap();
         assert_eq!(thing.name, "007");
         assert_eq!(thing.size, Some(Size(32768)));
-        assert_eq!(thing.wait, Some(Period(Duration::from_millis(500))));
+        assert_eq!(thing.wait, Some(HumanDuration(Duration::from_millis(500))));
         assert_eq!(thing.tags, Some(List(vec!["a".into(), "1".into()])));
     }
 
@@ -559,7 +559,7 @@ mod tests {
             "name: x\npw: MARKER\n",
             "name: x\ncredential: [MARKER, { a: MARKER }]\n",
         ] {
-            let mut problems = Problems::of(Arc::new(Source::new("t", text)));
+            let mut problems = Problems::of(Arc::new(SourceFile::new("t", text)));
             let node = yaml::read(&mut problems).unwrap();
             assert!(Thing::from_node(&node, &mut problems).is_ok());
             let found = problems.into_sorted();
@@ -613,7 +613,7 @@ mod tests {
             ("1", None),
             ("[true]", None),
         ] {
-            let source = Source::new("t", word);
+            let source = SourceFile::new("t", word);
             let mut problems = Problems::of(Arc::new(source));
             let read = yaml::read(&mut problems).and_then(|node| bool::from_node(&node, &mut problems).ok());
             assert_eq!(read, None, "{word}");

@@ -8,7 +8,7 @@ use std::path::Path;
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Variables and files.
-pub trait Sources {
+pub trait Environment {
     /// The value of a variable, if it is set.
     fn variable(&self, name: &str) -> Option<String>;
 
@@ -18,14 +18,14 @@ pub trait Sources {
 
 /// Variables and files by name, for tests and the demo.
 #[derive(Debug, Clone, Default)]
-pub struct Given {
+pub struct FixedEnvironment {
     /// The variables.
     pub variables: Vec<(String, String)>,
     /// The files.
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-impl Sources for Given {
+impl Environment for FixedEnvironment {
     fn variable(&self, name: &str) -> Option<String> {
         self.variables
             .iter()

@@ -4,10 +4,10 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::decode::Placed;
-use super::environment::Sources;
+use super::decode::Spanned;
+use super::environment::Environment;
 use super::problem::Problems;
-use super::secret::{SecretDocument, SecretPlace, Text};
+use super::secret::{EnvString, SecretDocument, SecretSource};
 use super::tls_material::{CaBundle, Fault, PemFile, Side, TlsIdentity};
 
 /// Reads what one document names.
@@ -15,7 +15,7 @@ pub struct Named<'n> {
     /// The folder that relative paths start at.
     pub folder: PathBuf,
     /// Where variables and files come from.
-    pub sources: &'n dyn Sources,
+    pub environment: &'n dyn Environment,
     /// Where problems go.
     pub problems: &'n mut Problems,
 }
@@ -31,11 +31,11 @@ pub struct FoundText {
 
 impl Named<'_> {
     /// Reads a text that may come from the environment.
-    pub fn text(&mut self, text: &Placed<Text>) -> Option<FoundText> {
+    pub fn text(&mut self, text: &Spanned<EnvString>) -> Option<FoundText> {
         let (found, literal) = match &text.value {
-            Text::Literal(text) => (Some(text.clone()), true),
-            Text::Variable { env, default } => {
-                let value = self.sources.variable(env).filter(|value| !value.is_empty());
+            EnvString::Literal(text) => (Some(text.clone()), true),
+            EnvString::Variable { env, default } => {
+                let value = self.environment.variable(env).filter(|value| !value.is_empty());
                 let literal = value.is_none();
                 if literal && default.is_none() {
                     self.problems
@@ -50,8 +50,8 @@ impl Named<'_> {
     /// Reads a secret, without one newline at its end.
     pub fn secret(&mut self, place: &SecretDocument) -> Option<Vec<u8>> {
         let (bytes, what) = match &place.value {
-            SecretPlace::Env { env } => {
-                let value = self.sources.variable(env).map(String::into_bytes);
+            SecretSource::Env { env } => {
+                let value = self.environment.variable(env).map(String::into_bytes);
                 if value.is_none() {
                     let help = format!("set `{env}`, or take the secret from a file");
                     self.problems
@@ -59,7 +59,7 @@ impl Named<'_> {
                 }
                 (value?, format!("the variable `{env}`"))
             }
-            SecretPlace::File { file } => (self.file(file, &place.span)?, format!("the file `{file}`")),
+            SecretSource::File { file } => (self.file(file, &place.span)?, format!("the file `{file}`")),
         };
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
@@ -77,7 +77,7 @@ impl Named<'_> {
 
     /// Reads a file that is not empty.
     pub fn file(&mut self, path: &str, span: &Range<usize>) -> Option<Vec<u8>> {
-        let message = match self.sources.file(&self.place(path)) {
+        let message = match self.environment.file(&self.place(path)) {
             Ok(bytes) if !bytes.is_empty() => return Some(bytes),
             Ok(_) => format!("the file `{path}` is empty"),
             Err(error) => format!("the file `{path}` cannot be read: {error}"),
@@ -87,7 +87,7 @@ impl Named<'_> {
     }
 
     /// Reads the CAs in a file.
-    pub fn authorities(&mut self, file: &Placed<String>) -> Option<CaBundle> {
+    pub fn authorities(&mut self, file: &Spanned<String>) -> Option<CaBundle> {
         let bytes = self.file(&file.value, &file.span)?;
         let parsed = CaBundle::parse(PemFile {
             name: &file.value,
@@ -99,8 +99,8 @@ impl Named<'_> {
     /// Reads `client_certificate` and `client_key`, which need each other.
     pub fn client_identity(
         &mut self,
-        certificate: Option<&Placed<String>>,
-        key: Option<&Placed<String>>,
+        certificate: Option<&Spanned<String>>,
+        key: Option<&Spanned<String>>,
     ) -> Option<TlsIdentity> {
         let (certificate, key) = match (certificate, key) {
             (None, None) => return None,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-mod place;
+mod location;
 
-use place::Excerpt;
-pub use place::{Place, Source};
+use location::Excerpt;
+pub use location::{Location, SourceFile};
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,28 +34,28 @@ impl Severity {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     severity: Severity,
-    place: Place,
+    location: Location,
     message: String,
     help: Option<String>,
 }
 
 impl Problem {
-    /// An error with its place. Lowercase, no full stop, values in backticks. A secret of the file is
+    /// An error with its location. Lowercase, no full stop, values in backticks. A secret of the file is
     /// taken out.
-    pub fn new(place: Place, message: impl Into<String>) -> Self {
+    pub fn new(location: Location, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
-            message: place.clean(&message.into()),
-            place,
+            message: location.clean(&message.into()),
+            location,
             help: None,
         }
     }
 
-    /// A warning with its place.
-    pub fn warning(place: Place, message: impl Into<String>) -> Self {
+    /// A warning with its location.
+    pub fn warning(location: Location, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
-            ..Self::new(place, message)
+            ..Self::new(location, message)
         }
     }
 
@@ -72,13 +72,13 @@ impl Problem {
     /// Adds what would fix it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(self.place.clean(&help.into()));
+        self.help = Some(self.location.clean(&help.into()));
         self
     }
 
     /// Where it is.
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn location(&self) -> &Location {
+        &self.location
     }
 
     /// What is wrong.
@@ -91,7 +91,7 @@ impl Problem {
         self.help.as_deref()
     }
 
-    /// `file:line:column`, the line, a caret under the place, and the fix.
+    /// `file:line:column`, the line, a caret under the location, and the fix.
     pub fn render(&self, styled: bool) -> String {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
         let level = match self.severity {
@@ -99,13 +99,13 @@ impl Problem {
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(self.message.as_str());
-        let excerpt = self.place.excerpt();
+        let excerpt = self.location.excerpt();
         let mut group = match &excerpt {
-            Excerpt::Nothing(why) => title.element(Level::NOTE.message(format!("at {}{why}", self.place))),
+            Excerpt::Nothing(why) => title.element(Level::NOTE.message(format!("at {}{why}", self.location))),
             Excerpt::Line(line, span) => title.element(
                 Snippet::source(line.as_str())
-                    .path(self.place.file())
-                    .line_start(self.place.line())
+                    .path(self.location.file())
+                    .line_start(self.location.line())
                     .annotation(AnnotationKind::Primary.span(span.clone())),
             ),
         };
@@ -118,7 +118,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)?;
+        write!(f, "{}: {}", self.location, self.message)?;
         match &self.help {
             Some(help) => write!(f, " ({help})"),
             None => Ok(()),
@@ -137,16 +137,16 @@ pub struct Reported(());
 /// The problems found so far in one file.
 #[derive(Debug)]
 pub struct Problems {
-    source: Arc<Source>,
+    source: Arc<SourceFile>,
     found: Vec<Problem>,
     /// Where the first one is that was not kept.
-    more: Option<Place>,
+    more: Option<Location>,
     has_errors: bool,
 }
 
 impl Problems {
     /// None yet.
-    pub fn of(source: Arc<Source>) -> Self {
+    pub fn of(source: Arc<SourceFile>) -> Self {
         Self {
             source,
             found: Vec::new(),
@@ -156,13 +156,13 @@ impl Problems {
     }
 
     /// The file that the problems are in.
-    pub fn source(&self) -> &Arc<Source> {
+    pub fn source(&self) -> &Arc<SourceFile> {
         &self.source
     }
 
     /// Reports an error.
     pub fn add(&mut self, span: &Range<usize>, message: impl Into<String>) -> Reported {
-        self.report(Problem::new(self.place(span), message))
+        self.report(Problem::new(self.location(span), message))
     }
 
     /// Reports an error with what would fix it.
@@ -172,16 +172,16 @@ impl Problems {
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Reported {
-        self.report(Problem::new(self.place(span), message).help(help))
+        self.report(Problem::new(self.location(span), message).help(help))
     }
 
     /// Reports what the file is not rejected for.
     pub fn warn(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.keep(Problem::warning(self.place(span), message).help(help));
+        self.keep(Problem::warning(self.location(span), message).help(help));
     }
 
-    fn place(&self, span: &Range<usize>) -> Place {
-        Place::new(&self.source, span)
+    fn location(&self, span: &Range<usize>) -> Location {
+        Location::new(&self.source, span)
     }
 
     fn report(&mut self, error: Problem) -> Reported {
@@ -193,7 +193,7 @@ impl Problems {
     fn keep(&mut self, problem: Problem) {
         match self.found.len() < MAX_PROBLEMS {
             true => self.found.push(problem),
-            false => self.more = self.more.take().or(Some(problem.place)),
+            false => self.more = self.more.take().or(Some(problem.location)),
         }
     }
 
@@ -209,14 +209,14 @@ impl Problems {
 
     /// All problems in the order of the file. Where there are too many, the last one says so.
     pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.found.sort_by_key(|p| p.place.span().start);
+        self.found.sort_by_key(|p| p.location.span().start);
         let severity = match self.has_errors {
             true => Severity::Error,
             false => Severity::Warning,
         };
-        let more = |place| Problem {
+        let more = |location| Problem {
             severity,
-            ..Problem::new(place, "there are more problems than are listed here")
+            ..Problem::new(location, "there are more problems than are listed here")
         };
         self.found.extend(self.more.map(more));
         self.found
@@ -256,10 +256,10 @@ mod tests {
 
     #[test]
     fn a_problem_says_where_it_is_and_what_would_fix_it() {
-        let source = Arc::new(Source::new("a.yaml", "é: 1\nalgoritms: x\n"));
-        let problem = Problem::new(Place::new(&source, &(6..15)), "unknown field `algoritms`")
+        let source = Arc::new(SourceFile::new("a.yaml", "é: 1\nalgoritms: x\n"));
+        let problem = Problem::new(Location::new(&source, &(6..15)), "unknown field `algoritms`")
             .help(suggest("algoritms", ["issuer", "algorithms"]));
-        assert_eq!((problem.place().line(), problem.place().column()), (2, 1));
+        assert_eq!((problem.location().line(), problem.location().column()), (2, 1));
         let text = problem.render(false);
         for part in ["a.yaml:2:1", "algoritms: x", "^^^^^^^^^", "did you mean `algorithms`?"] {
             assert!(text.contains(part), "{part} in {text}");
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_list_of_problems_has_an_end_and_says_so() {
-        let source = Arc::new(Source::new("a.yaml", "a: 1\n"));
+        let source = Arc::new(SourceFile::new("a.yaml", "a: 1\n"));
         let mut problems = Problems::of(source);
         for number in 0..5000 {
             problems.add(&(0..1), format!("problem {number}"));
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn an_error_behind_many_warnings_rejects_the_file() {
-        let source = Arc::new(Source::new("a.yaml", "a: 1\n"));
+        let source = Arc::new(SourceFile::new("a.yaml", "a: 1\n"));
         let mut problems = Problems::of(source);
         for _ in 0..MAX_PROBLEMS {
             problems.warn(&(0..1), "odd", "mend it");
@@ -296,14 +296,17 @@ mod tests {
 
     #[test]
     fn a_line_that_nobody_could_read_is_not_shown() {
-        let source = Arc::new(Source::new("a.yaml", format!("a: 1\nb: [{}]\n", "x, ".repeat(100_000))));
-        let problem = Problem::new(Place::new(&source, &(200_000..200_001)), "wrong").help("mend it");
+        let source = Arc::new(SourceFile::new(
+            "a.yaml",
+            format!("a: 1\nb: [{}]\n", "x, ".repeat(100_000)),
+        ));
+        let problem = Problem::new(Location::new(&source, &(200_000..200_001)), "wrong").help("mend it");
         let text = problem.render(false);
         for part in ["error: wrong", "a.yaml:2:199996", "mend it"] {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(text.len() < 200, "{text}");
-        let first = Problem::new(Place::new(&source, &(0..1)), "wrong").render(false);
+        let first = Problem::new(Location::new(&source, &(0..1)), "wrong").render(false);
         assert!(first.contains("1 | a: 1"), "{first}");
     }
 

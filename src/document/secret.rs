@@ -2,14 +2,14 @@
 
 use schemars::JsonSchema;
 
-use super::decode::{FromNode, Placed, document, expected};
+use super::decode::{FromNode, Spanned, document, expected};
 use super::problem::{Problems, Reported};
 use super::yaml::{Node, Value};
 
 /// A text that may come from the environment: `text`, or `{ env: NAME, default: text }`.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged, deny_unknown_fields)]
-pub enum Text {
+#[schemars(untagged, deny_unknown_fields, rename = "Text")]
+pub enum EnvString {
     /// As it stands.
     Literal(String),
     /// From a variable.
@@ -22,7 +22,7 @@ pub enum Text {
 }
 
 document! {
-    /// The long form of [`Text`].
+    /// The long form of [`EnvString`].
     pub struct VariableDocument [whole] {
         /// The name of the variable.
         env: String,
@@ -31,7 +31,7 @@ document! {
     }
 
     /// The two places that a secret may come from.
-    pub struct SecretPlaceDocument [whole] {
+    pub struct SecretSourceDocument [whole] {
         /// The name of a variable.
         env: Option<String>,
         /// The path of a file; one newline at its end is not part of the secret.
@@ -39,7 +39,7 @@ document! {
     }
 }
 
-impl FromNode for Text {
+impl FromNode for EnvString {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
             Value::Text(text) => Ok(Self::Literal(text.clone())),
@@ -54,8 +54,8 @@ impl FromNode for Text {
 
 /// Where a secret comes from; never the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged, deny_unknown_fields)]
-pub enum SecretPlace {
+#[schemars(untagged, deny_unknown_fields, rename = "SecretSource")]
+pub enum SecretSource {
     /// A variable.
     Env {
         /// Its name.
@@ -69,20 +69,20 @@ pub enum SecretPlace {
 }
 
 /// A secret's place and where that stands in the policy.
-pub type SecretDocument = Placed<SecretPlace>;
+pub type SecretDocument = Spanned<SecretSource>;
 
-impl FromNode for SecretPlace {
+impl FromNode for SecretSource {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         if !matches!(node.value, Value::Mapping(_)) {
             let help = "a secret is `{ env: NAME }` or `{ file: PATH }`, never a literal";
             return Err(problems.add_with_help(&node.span, "a secret does not belong in a policy", help));
         }
-        match SecretPlaceDocument::from_node(node, problems)? {
-            SecretPlaceDocument {
+        match SecretSourceDocument::from_node(node, problems)? {
+            SecretSourceDocument {
                 env: Some(env),
                 file: None,
             } => Ok(Self::Env { env }),
-            SecretPlaceDocument {
+            SecretSourceDocument {
                 env: None,
                 file: Some(file),
             } => Ok(Self::File { file }),

@@ -276,12 +276,12 @@ fn offset(location: &Location, text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::problem::{Problem, Source};
+    use super::super::problem::{Problem, SourceFile};
     use super::*;
     use std::sync::Arc;
 
     fn parse(text: &str) -> (Option<Node>, Vec<Problem>) {
-        let source = Source::new("t.yaml", text);
+        let source = SourceFile::new("t.yaml", text);
         let mut problems = Problems::of(Arc::new(source));
         let node = read(&mut problems);
         (node, problems.into_sorted())
@@ -318,7 +318,7 @@ mod tests {
             assert!(node.is_none(), "{text:?}");
             assert_eq!(problems.len(), 1, "{problems:?}");
             assert!(
-                problems[0].place().line().abs_diff(line) <= 1,
+                problems[0].location().line().abs_diff(line) <= 1,
                 "{text:?}: {}",
                 problems[0]
             );

@@ -14,10 +14,10 @@ use tokio::task::spawn_blocking;
 
 use super::timing::{freshness, server_time};
 use super::{apart, connection, discovery};
-use crate::document::environment::Sources;
+use crate::document::environment::Environment;
 use crate::document::tls_material::CaBundle;
 use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, is_protected, same_origin};
-use crate::policy_files::OsSources;
+use crate::policy_files::ProcessEnvironment;
 use crate::system_roots;
 
 /// How long one fetch may take, the document of the issuer included.
@@ -122,7 +122,7 @@ async fn token(remote: &RemoteKeys) -> Result<Option<HeaderValue>, String> {
         return Ok(None);
     };
     let shown = path.display().to_string();
-    let read = spawn_blocking(move || OsSources.file(&path)).await;
+    let read = spawn_blocking(move || ProcessEnvironment.file(&path)).await;
     let bytes = read.map_err(|error| error.to_string())?;
     let bytes = bytes.map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
     let no_token = || format!("`{shown}` has no bearer token");

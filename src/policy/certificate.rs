@@ -56,14 +56,14 @@ impl Policy {
     pub fn unasked_certificates(&self) -> impl Iterator<Item = Problem> {
         let routes = self.routes.iter();
         let routes = routes.filter(|route| route.authentication.methods().contains(&AuthMethod::Mtls));
-        let routes = routes.map(|route| (&*route.place, "the route takes client certificates"));
+        let routes = routes.map(|route| (&*route.location, "the route takes client certificates"));
         let required = |issuer: &&Issuer| issuer.binding == BindingMode::Required;
         let issuers = self.issuers.iter().filter(required);
-        let issuers = issuers.filter_map(|issuer| issuer.binding_place.as_ref());
-        let issuers = issuers.map(|place| (place, "tokens must be bound to a client certificate"));
-        routes.chain(issuers).map(|(place, what)| {
+        let issuers = issuers.filter_map(|issuer| issuer.binding_location.as_ref());
+        let issuers = issuers.map(|location| (location, "tokens must be bound to a client certificate"));
+        routes.chain(issuers).map(|(location, what)| {
             let message = format!("{what}, and no listener has a `client_ca` to ask for one");
-            Problem::warning(place.clone(), message).help("give a listener in `sidegate.yaml` a `tls.client_ca`")
+            Problem::warning(location.clone(), message).help("give a listener in `sidegate.yaml` a `tls.client_ca`")
         })
     }
 }

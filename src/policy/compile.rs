@@ -18,10 +18,10 @@ use super::origin::Origin;
 use super::route::check_literal;
 use super::router::Router;
 use super::{ErrorFormat, ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy, TenantRule};
-use crate::document::decode::{Entries, FromNode, List, Placed};
-use crate::document::environment::Sources;
+use crate::document::decode::{FromNode, List, Map, Spanned};
+use crate::document::environment::Environment;
 use crate::document::named::Named;
-use crate::document::problem::{Problem, Problems, Source};
+use crate::document::problem::{Problem, Problems, SourceFile};
 use crate::document::yaml::{self, Value};
 use crate::request::is_host;
 use crate::request::path::Allowance;
@@ -41,7 +41,7 @@ mod wildcard_overlap;
 const MAX_ROLES: usize = 256;
 
 /// Reads a policy whole, or reports everything that is wrong with it.
-pub fn parse(source: &Arc<Source>, sources: &dyn Sources) -> Result<Policy, Vec<Problem>> {
+pub fn parse(source: &Arc<SourceFile>, environment: &dyn Environment) -> Result<Policy, Vec<Problem>> {
     let mut problems = Problems::of(Arc::clone(source));
     let policy = yaml::read(&mut problems).and_then(|node| {
         let declared = match &node.value {
@@ -49,9 +49,9 @@ pub fn parse(source: &Arc<Source>, sources: &dyn Sources) -> Result<Policy, Vec<
             _ => BTreeSet::new(),
         };
         let document = PolicyDocument::from_node(&node, &mut problems).ok()?;
-        let mut checker = Checker {
+        let mut checker = Compiler {
             problems: &mut problems,
-            sources,
+            environment,
             declared,
         };
         checker.policy(document)
@@ -75,14 +75,14 @@ const NOT_FOLDED: &str =
     "with `case_insensitive` a path has ASCII letters only: of others, services differ in the case";
 
 /// What all parts of a check share.
-struct Checker<'c> {
+struct Compiler<'c> {
     problems: &'c mut Problems,
-    sources: &'c dyn Sources,
+    environment: &'c dyn Environment,
     /// The keys that the file has, read well or not, so that one fault is reported once.
     declared: BTreeSet<String>,
 }
 
-impl Checker<'_> {
+impl Compiler<'_> {
     fn policy(&mut self, document: PolicyDocument) -> Option<Policy> {
         self.version(&document.version);
         self.service(&document.service);
@@ -156,7 +156,7 @@ impl Checker<'_> {
         })
     }
 
-    fn version(&mut self, version: &Placed<u32>) {
+    fn version(&mut self, version: &Spanned<u32>) {
         if version.value != 1 {
             let found = version.value;
             self.problems
@@ -164,7 +164,7 @@ impl Checker<'_> {
         }
     }
 
-    fn service(&mut self, service: &Placed<String>) {
+    fn service(&mut self, service: &Spanned<String>) {
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if service.value.is_empty() || !service.value.chars().all(fine) {
             let message = "the name of a service has letters, digits, `-`, `_` and `.` only";
@@ -172,7 +172,7 @@ impl Checker<'_> {
         }
     }
 
-    fn prefix(&mut self, prefix: Option<&Placed<String>>) -> String {
+    fn prefix(&mut self, prefix: Option<&Spanned<String>>) -> String {
         let Some(prefix) = prefix else {
             return String::new();
         };
@@ -186,7 +186,7 @@ impl Checker<'_> {
     }
 
     /// Decides how case is read; a service either ignores it or tells it apart.
-    fn case(&mut self, insensitive: bool, exact: Option<&Placed<CaseReading>>) -> PathCase {
+    fn case(&mut self, insensitive: bool, exact: Option<&Spanned<CaseReading>>) -> PathCase {
         match (insensitive, exact) {
             (false, None) => PathCase::Unambiguous,
             (true, None) => PathCase::Insensitive,
@@ -201,14 +201,14 @@ impl Checker<'_> {
     }
 
     /// Only ASCII letters have one other case, whoever folds them.
-    fn prefix_folds(&mut self, prefix: Option<&Placed<String>>, case: PathCase) {
+    fn prefix_folds(&mut self, prefix: Option<&Spanned<String>>, case: PathCase) {
         let folds = case == PathCase::Insensitive;
         if let Some(prefix) = prefix.filter(|prefix| folds && !prefix.value.is_ascii()) {
             self.problems.add(&prefix.span, NOT_FOLDED);
         }
     }
 
-    fn hosts(&mut self, hosts: Option<List<Placed<String>>>) -> Vec<HostPattern> {
+    fn hosts(&mut self, hosts: Option<List<Spanned<String>>>) -> Vec<HostPattern> {
         let mut patterns = Vec::new();
         for host in hosts.map(|List(hosts)| hosts).unwrap_or_default() {
             let written = host.value.to_ascii_lowercase();
@@ -261,9 +261,9 @@ impl Checker<'_> {
         }
     }
 
-    fn roles(&mut self, roles: Option<Entries<List<Placed<String>>>>) -> RoleHierarchy {
+    fn roles(&mut self, roles: Option<Map<List<Spanned<String>>>>) -> RoleHierarchy {
         let names: BTreeSet<String> = role_names(roles.as_ref()).into_iter().collect();
-        let Some(Entries(entries)) = roles else {
+        let Some(Map(entries)) = roles else {
             return RoleHierarchy::default();
         };
         if let Some((first, _)) = entries.first().filter(|_| names.len() > MAX_ROLES) {
@@ -271,7 +271,7 @@ impl Checker<'_> {
             self.problems.add(&first.span, message);
             return RoleHierarchy::default();
         }
-        let names = |List(names): List<Placed<String>>| names.into_iter().map(|name| name.value).collect();
+        let names = |List(names): List<Spanned<String>>| names.into_iter().map(|name| name.value).collect();
         let direct: Vec<_> = entries
             .into_iter()
             .map(|(role, brings)| (role.value, names(brings)))
@@ -319,14 +319,14 @@ impl Checker<'_> {
         let folder = Path::new(&self.problems.source().name).parent();
         Named {
             folder: folder.unwrap_or(Path::new("")).to_owned(),
-            sources: self.sources,
+            environment: self.environment,
             problems: self.problems,
         }
     }
 }
 
-fn role_names(roles: Option<&Entries<List<Placed<String>>>>) -> Vec<String> {
-    let entries = roles.iter().flat_map(|Entries(entries)| entries);
+fn role_names(roles: Option<&Map<List<Spanned<String>>>>) -> Vec<String> {
+    let entries = roles.iter().flat_map(|Map(entries)| entries);
     let names = entries.flat_map(|(role, List(brings))| std::iter::once(role).chain(brings));
     names.map(|name| name.value.clone()).collect()
 }
@@ -341,7 +341,7 @@ fn allowance(allow: Option<List<AllowedAmbiguity>>) -> Allowance {
 }
 
 /// A length of time that may be absent.
-fn period(period: Option<crate::document::decode::Period>, default: Duration) -> Duration {
+fn period(period: Option<crate::document::decode::HumanDuration>, default: Duration) -> Duration {
     period.map_or(default, |period| period.0)
 }
 

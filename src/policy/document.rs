@@ -1,8 +1,10 @@
 //! A policy file as written. What it means is decided in `compile.rs`.
 
-use crate::document::decode::{Entries, List, MaybeEmpty, Period, Placed, Size, Switch, Timeout, document, words};
+use crate::document::decode::{
+    HumanDuration, List, ListOrEmpty, Map, OffOr, Size, Spanned, Timeout, document, string_enum,
+};
 
-use crate::document::secret::{SecretDocument, Text};
+use crate::document::secret::{EnvString, SecretDocument};
 
 pub mod values;
 
@@ -12,13 +14,13 @@ document! {
     /// One service: how it is reached, who may call it, and what it answers when it refuses.
     pub struct PolicyDocument {
         /// The version of this format: 1.
-        version: Placed<u32>,
+        version: Spanned<u32>,
         /// The name of the service, in metrics, logs and `WWW-Authenticate`.
-        service: Placed<String>,
+        service: Spanned<String>,
         /// The path that all routes are below.
-        prefix: Option<Placed<String>>,
+        prefix: Option<Spanned<String>>,
         /// The hosts that the policy is for, as in `api.example.com` or `*.example.com`. Absent: all.
-        hosts: Option<List<Placed<String>>>,
+        hosts: Option<List<Spanned<String>>>,
         /// Where the service is.
         upstream: UpstreamDocument,
         /// How the service writes its errors.
@@ -32,7 +34,7 @@ document! {
         /// The client certificates that the service takes.
         mtls: Option<MtlsDocument>,
         /// What other roles a role brings along.
-        roles: Option<Entries<List<Placed<String>>>>,
+        roles: Option<Map<List<Spanned<String>>>>,
         /// The media types that a POST, PUT or PATCH may have.
         content_types: Option<ContentTypesDocument>,
         /// How paths are read.
@@ -42,37 +44,37 @@ document! {
         /// Whether the credentials themselves reach the service.
         credentials: Option<CredentialsMode>,
         /// The identity headers and what they are set from.
-        identity: Option<Entries<Placed<ClaimPath>>>,
+        identity: Option<Map<Spanned<ClaimPath>>>,
         /// Headers in which other products tell who is calling, and that reach the service as they came.
-        pass: Option<List<Placed<String>>>,
+        pass: Option<List<Spanned<String>>>,
         /// Lets tokens be revoked before they expire.
-        revocation: Option<Placed<RevocationDocument>>,
+        revocation: Option<Spanned<RevocationDocument>>,
         /// Answers writes that come again without asking the service again; for routes that prove who calls.
         idempotency: Option<IdempotencyDocument>,
         /// How often callers may call; for routes that prove who calls, and `per: address` for all.
-        quotas: Option<List<Placed<QuotaDocument>>>,
+        quotas: Option<List<Spanned<QuotaDocument>>>,
         /// Leaves requests with `x-sandbox: true` out of the quotas of routes that prove who calls. Default false.
-        sandbox: Option<Placed<bool>>,
+        sandbox: Option<Spanned<bool>>,
         /// The routes. The most specific one decides, whatever the order.
-        routes: List<Placed<RouteDocument>>,
+        routes: List<Spanned<RouteDocument>>,
     }
 
     /// Where the service is.
     pub struct UpstreamDocument {
         /// `http://`, `https://` or `h2c://` with host and port, or `unix:/path`.
-        url: Placed<Text>,
+        url: Spanned<EnvString>,
         /// How long a connection may take. Default 1s.
         connect_timeout: Option<Timeout>,
         /// How long the service may be silent. Default 30s.
         timeout: Option<Timeout>,
         /// The CAs of an https service, as PEM. Default: those of the system.
-        ca_file: Option<Placed<String>>,
+        ca_file: Option<Spanned<String>>,
         /// The certificate chain that an https service gets to see, as PEM; with `client_key`.
-        client_certificate: Option<Placed<String>>,
+        client_certificate: Option<Spanned<String>>,
         /// The private key of `client_certificate`, as PEM.
-        client_key: Option<Placed<String>>,
+        client_key: Option<Spanned<String>>,
         /// The SPIFFE id that an https service has to prove, in place of its host name; with `ca_file`.
-        spiffe_id: Option<Placed<String>>,
+        spiffe_id: Option<Spanned<String>>,
     }
 
     /// How the service writes its errors.
@@ -80,7 +82,7 @@ document! {
         /// The form of the body.
         format: ErrorFormat,
         /// The start of the code, as in `ERR_WALLET`.
-        code_prefix: Option<Placed<String>>,
+        code_prefix: Option<Spanned<String>>,
         /// Whether a 403 `scope_missing` names the scopes of the route in `WWW-Authenticate` (RFC 6750, 3.1).
         /// Default true, and false for `envelope`.
         scope_challenge: Option<bool>,
@@ -89,27 +91,27 @@ document! {
     /// Who issues the tokens that the service takes.
     pub struct JwtDocument {
         /// The issuers; the token's `iss` picks one.
-        issuers: List<Placed<IssuerDocument>>,
+        issuers: List<Spanned<IssuerDocument>>,
     }
 
     /// One issuer of tokens.
     pub struct IssuerDocument {
         /// The exact `iss`, or `unchecked`.
-        issuer: Placed<String>,
+        issuer: Spanned<String>,
         /// The audiences, one of which the token names; or `unchecked`.
-        audience: Placed<AudienceDocument>,
+        audience: Spanned<AudienceDocument>,
         /// The algorithms that the issuer signs with.
-        algorithms: List<Placed<String>>,
+        algorithms: List<Spanned<String>>,
         /// Where its keys are.
-        keys: Placed<KeysDocument>,
+        keys: Spanned<KeysDocument>,
         /// How far clocks may differ. Default 0s, at most 5m.
-        leeway: Option<Placed<Period>>,
+        leeway: Option<Spanned<HumanDuration>>,
         /// Claims that must be there besides `exp`. Default `[sub]`.
-        required_claims: Option<MaybeEmpty<Placed<String>>>,
+        required_claims: Option<ListOrEmpty<Spanned<String>>>,
         /// The claim with the list of roles. Default `roles`.
-        roles_claim: Option<Placed<ClaimPath>>,
+        roles_claim: Option<Spanned<ClaimPath>>,
         /// Whether a token that its issuer bound to a key (claim `cnf`) is a good one without that key. Default `verify`.
-        binding: Option<Placed<BindingMode>>,
+        binding: Option<Spanned<BindingMode>>,
     }
 
     /// Where an issuer's keys are: exactly one of these.
@@ -119,31 +121,31 @@ document! {
         /// One public key as PEM.
         pem: Option<FileDocument>,
         /// A JSON Web Key Set (RFC 7517).
-        jwks: Option<Placed<JwksDocument>>,
+        jwks: Option<Spanned<JwksDocument>>,
         /// The issuer's own document says where its key set is (OIDC Discovery 1.0).
-        oidc: Option<Placed<OidcDocument>>,
+        oidc: Option<Spanned<OidcDocument>>,
     }
 
     /// A file with something that is no secret.
     pub struct FileDocument {
         /// Its path.
-        file: Placed<String>,
+        file: Spanned<String>,
     }
 
     /// A key set in a file or behind a URL.
     pub struct JwksDocument [whole] {
         /// A file.
-        file: Option<Placed<String>>,
+        file: Option<Spanned<String>>,
         /// A URL; fetched in the background.
-        url: Option<Placed<Text>>,
+        url: Option<Spanned<EnvString>>,
         /// How often the URL is fetched. Default 5m, at least 10s.
-        refresh: Option<Placed<Period>>,
+        refresh: Option<Spanned<HumanDuration>>,
         /// How long keys serve after the last fetch that went well. Default 1h, or twice `refresh` if that is longer.
-        max_stale: Option<Placed<Period>>,
+        max_stale: Option<Spanned<HumanDuration>>,
         /// The CAs of the URL's server, as PEM. Default: those of the system.
-        ca_file: Option<Placed<String>>,
+        ca_file: Option<Spanned<String>>,
         /// A file with a bearer token for the URL's server; read at each fetch.
-        bearer_token_file: Option<Placed<String>>,
+        bearer_token_file: Option<Spanned<String>>,
         /// Lets `http://` be used for a host that is not this machine.
         allow_http: Option<bool>,
     }
@@ -151,7 +153,7 @@ document! {
     /// The rule that a token belongs to the tenant that the request names.
     pub struct TenantDocument {
         /// The header that names the tenant. Default `x-tenant-id`.
-        header: Option<Placed<String>>,
+        header: Option<Spanned<String>>,
         /// The claims that must all equal it.
         claims: List<String>,
     }
@@ -159,37 +161,37 @@ document! {
     /// The internal keys that the service takes.
     pub struct InternalKeyDocument {
         /// The header that carries the key. Default `x-internal-api-key`.
-        header: Option<Placed<String>>,
+        header: Option<Spanned<String>>,
         /// The keys; several at once, for rotation.
-        keys: List<Placed<KeyDocument>>,
+        keys: List<Spanned<KeyDocument>>,
     }
 
     /// One internal key: a secret, or its digest.
     pub struct KeyDocument [whole] {
         /// The name of the caller, for the log and `x-client-id`.
-        name: Placed<String>,
+        name: Spanned<String>,
         /// The key itself, at least 16 bytes.
         secret: Option<SecretDocument>,
         /// The SHA-256 digest of the key, in hex.
-        sha256: Option<Placed<String>>,
+        sha256: Option<Spanned<String>>,
         /// When the key stops working, as in `2027-01-01T00:00:00Z`.
-        expires: Option<Placed<String>>,
+        expires: Option<Spanned<String>>,
     }
 
     /// The client certificates that the service takes.
     pub struct MtlsDocument {
         /// Names, any one of which the certificate must have.
-        allow: List<Placed<CertificateNameDocument>>,
+        allow: List<Spanned<CertificateNameDocument>>,
     }
 
     /// One name in a certificate: exactly one of these.
     pub struct CertificateNameDocument [whole] {
         /// A URI; `*` stands for one segment.
-        uri: Option<Placed<String>>,
+        uri: Option<Spanned<String>>,
         /// A DNS name, exactly.
-        dns: Option<Placed<String>>,
+        dns: Option<Spanned<String>>,
         /// A common name, exactly.
-        cn: Option<Placed<String>>,
+        cn: Option<Spanned<String>>,
     }
 
     /// How paths are read.
@@ -198,7 +200,7 @@ document! {
         case_insensitive: Option<bool>,
         /// `exact` for services that tell `Jobs` from `jobs`. Default: a path that leads to another route in
         /// another case is rejected.
-        case: Option<Placed<CaseReading>>,
+        case: Option<Spanned<CaseReading>>,
         /// Ambiguities to let through; never to a public or internal-key route.
         allow: Option<List<AllowedAmbiguity>>,
     }
@@ -206,7 +208,7 @@ document! {
     /// Tokens are refused by their `jti`, by subject and by tenant.
     pub struct RevocationDocument {
         /// How old what is known may be before nobody can tell. Default 30s, at least 2s.
-        max_stale: Option<Placed<Period>>,
+        max_stale: Option<Spanned<HumanDuration>>,
         /// What becomes of a token when nobody can tell. Default `deny`.
         when_unavailable: Option<Fallback>,
     }
@@ -214,13 +216,13 @@ document! {
     /// Requests with an `Idempotency-Key` are answered once, and again with the same answer.
     pub struct IdempotencyDocument {
         /// The methods. Default `[POST, PUT, PATCH]`.
-        methods: Option<List<Placed<String>>>,
+        methods: Option<List<Spanned<String>>>,
         /// Whether a request without a key is refused. Default false.
         required: Option<bool>,
         /// How long an answer is kept. Default 24h, at most 30d.
-        ttl: Option<Placed<Period>>,
+        ttl: Option<Spanned<HumanDuration>>,
         /// The longest body of an answer that is kept. Default 1MiB, at most 16MiB.
-        max_body: Option<Placed<Size>>,
+        max_body: Option<Spanned<Size>>,
         /// What becomes of a request with a key when the store cannot be asked. Default `deny`.
         when_unavailable: Option<Fallback>,
     }
@@ -228,17 +230,17 @@ document! {
     /// How often callers may call.
     pub struct QuotaDocument [whole] {
         /// The name, in `RateLimit` headers, logs and metrics.
-        name: Placed<String>,
+        name: Spanned<String>,
         /// Who shares it.
-        per: Placed<QuotaScope>,
+        per: Spanned<QuotaScope>,
         /// So many requests at once, and as many again over the window.
-        limit: Placed<u32>,
+        limit: Spanned<u32>,
         /// The time in which all of them come back.
-        window: Placed<Timeout>,
+        window: Spanned<Timeout>,
         /// Other limits, by the plan that the token names.
-        plans: Option<Entries<Placed<u32>>>,
+        plans: Option<Map<Spanned<u32>>>,
         /// The claim with the plan. Default `planTier`.
-        plan_claim: Option<Placed<ClaimPath>>,
+        plan_claim: Option<Spanned<ClaimPath>>,
         /// Whether it is enforced or only counted.
         mode: Option<Mode>,
         /// What becomes of a request when the store cannot be asked. Default `allow`.
@@ -248,32 +250,32 @@ document! {
     /// One route.
     pub struct RouteDocument {
         /// `/x` for that path, `/x/*` for it and all below, `{name}` for one segment.
-        path: Placed<String>,
+        path: Spanned<String>,
         /// The methods. Absent: all but TRACE.
-        methods: Option<List<Placed<String>>>,
+        methods: Option<List<Spanned<String>>>,
         /// How callers prove who they are.
-        auth: Placed<AuthDocument>,
+        auth: Spanned<AuthDocument>,
         /// Roles, one of which is needed.
-        roles: Option<Placed<List<Placed<String>>>>,
+        roles: Option<Spanned<List<Spanned<String>>>>,
         /// Scopes, all of which are needed.
-        scopes: Option<Placed<List<Placed<String>>>>,
+        scopes: Option<Spanned<List<Spanned<String>>>>,
         /// The media types that a POST, PUT or PATCH may have, or `any`.
         content_types: Option<ContentTypesDocument>,
         /// Whether rejections are enforced or only counted.
         mode: Option<Mode>,
         /// Headers that reach the service as they came: the tenant header where no tenant is verified, and headers in
         /// which other products tell who is calling. In place of the policy's.
-        pass: Option<List<Placed<String>>>,
+        pass: Option<List<Spanned<String>>>,
         /// In place of the policy's; `off` for none.
-        idempotency: Option<Placed<Switch<IdempotencyDocument>>>,
+        idempotency: Option<Spanned<OffOr<IdempotencyDocument>>>,
         /// In place of the policy's; `off` for none.
-        quotas: Option<Placed<Switch<List<Placed<QuotaDocument>>>>>,
+        quotas: Option<Spanned<OffOr<List<Spanned<QuotaDocument>>>>>,
         /// Whether a request with `x-sandbox: true` is not counted by quotas. In place of the policy's.
-        sandbox: Option<Placed<bool>>,
+        sandbox: Option<Spanned<bool>>,
     }
 }
 
-words! {
+string_enum! {
     /// The form of an error body.
     pub enum ErrorFormat {
         /// One object, as Integration Hub writes it.

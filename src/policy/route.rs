@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 use super::document::Mode;
 use super::origin::Origin;
 use super::store_rules::{IdempotencyRule, Quota};
-use crate::document::problem::Place;
+use crate::document::problem::Location;
 use crate::principal::AuthMethod;
 
 /// One route of a policy.
@@ -37,7 +37,7 @@ pub struct Route {
     /// Whether quotas leave out a request with `x-sandbox: true`.
     pub sandbox: bool,
     /// Where it stands.
-    pub place: Origin<Place>,
+    pub location: Origin<Location>,
 }
 
 impl Route {

@@ -254,7 +254,7 @@ pub(crate) mod tests {
     use super::super::origin::Origin;
     use super::super::route::{Authentication, Requirement, Rule};
     use super::*;
-    use crate::document::problem::{Place, Source};
+    use crate::document::problem::{Location, SourceFile};
     use crate::principal::AuthMethod;
     use proptest::prelude::*;
     use std::sync::Arc;
@@ -272,7 +272,7 @@ pub(crate) mod tests {
             idempotency: None,
             quotas: Vec::new(),
             sandbox: false,
-            place: Origin(Place::new(&Arc::new(Source::new("", "")), &(0..0))),
+            location: Origin(Location::new(&Arc::new(SourceFile::new("", "")), &(0..0))),
         }
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::route::{Route, Segment};
 use super::{ErrorStyle, PathCase, Policy, compile};
-use crate::document::environment::Sources;
-use crate::document::problem::{Place, Problem, Source};
+use crate::document::environment::Environment;
+use crate::document::problem::{Location, Problem, SourceFile};
 
 mod case;
 mod same_service;
@@ -36,14 +36,14 @@ pub struct RouteIndex {
 impl PolicySet {
     /// Reads all files, or says everything that is wrong with any of them.
     pub fn parse(
-        files: &[Arc<Source>],
-        sources: &dyn Sources,
+        files: &[Arc<SourceFile>],
+        environment: &dyn Environment,
         default_errors: ErrorStyle,
     ) -> Result<Self, Vec<Problem>> {
         let mut policies = Vec::new();
         let mut problems = Vec::new();
         for file in files {
-            match compile::parse(file, sources) {
+            match compile::parse(file, environment) {
                 Ok(policy) => policies.push(policy),
                 Err(found) => problems.extend(found),
             }
@@ -148,7 +148,7 @@ fn contradictions(policies: &[Policy]) -> Vec<Problem> {
     for policy in policies {
         let others = same_prefix.entry(policy.prefix.to_ascii_lowercase()).or_default();
         for earlier in others.iter().filter(|earlier| could_both_win(policy, earlier)) {
-            problems.extend(start(policy).map(|place| {
+            problems.extend(start(policy).map(|location| {
                 let (same, help) = match policy.prefix == earlier.prefix {
                     true => (
                         "the same prefix",
@@ -160,7 +160,7 @@ fn contradictions(policies: &[Policy]) -> Vec<Problem> {
                     "`{}` has {same} and the same hosts: both policies could win",
                     earlier.file
                 );
-                Problem::new(place, message).help(help)
+                Problem::new(location, message).help(help)
             }));
         }
         others.push(policy);
@@ -174,8 +174,8 @@ fn contradictions(policies: &[Policy]) -> Vec<Problem> {
 const ONLY_EXACT: &str = "make them differ, or write `paths: { case: exact }` in both if the service tells them apart";
 
 /// A policy is pointed at by its first route.
-fn start(policy: &Policy) -> Option<Place> {
-    policy.routes.first().map(|route| Place::clone(&route.place))
+fn start(policy: &Policy) -> Option<Location> {
+    policy.routes.first().map(|route| Location::clone(&route.location))
 }
 
 /// Whether two policies, whose prefixes are the same in some case, are for the same requests.
@@ -201,7 +201,7 @@ fn shadowed(policy: &Policy, policies: &[Policy]) -> Vec<Problem> {
                 "the route can never match: `{}` takes all of `{}`",
                 inner.file, inner.prefix
             );
-            problems.push(Problem::new(Place::clone(&route.place), message));
+            problems.push(Problem::new(Location::clone(&route.location), message));
         }
     }
     problems

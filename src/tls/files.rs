@@ -26,8 +26,8 @@ pub struct TlsProblems(pub(super) Vec<Problem>);
 impl TlsProblems {
     /// TLS itself that cannot be set up with files that are fine.
     pub(super) fn of(files: &TlsFiles, error: &dyn fmt::Display) -> Self {
-        let place = files.pair.certificate.place.clone();
-        Self(vec![Problem::new(place, format!("TLS cannot be set up: {error}"))])
+        let location = files.pair.certificate.location.clone();
+        Self(vec![Problem::new(location, format!("TLS cannot be set up: {error}"))])
     }
 
     /// Each of them.
@@ -100,11 +100,11 @@ struct Pair {
 
 impl Reader {
     fn add(&mut self, file: &NamedFile, message: impl Into<String>) {
-        self.problems.push(Problem::new(file.place.clone(), message));
+        self.problems.push(Problem::new(file.location.clone(), message));
     }
 
     fn note(&mut self, file: &NamedFile, fault: Fault) {
-        let problem = Problem::new(file.place.clone(), fault.message);
+        let problem = Problem::new(file.location.clone(), fault.message);
         self.problems.push(problem.help(fault.help));
     }
 

@@ -17,8 +17,8 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sidegate::credential::{ClientCertificate, Thumbprint};
 use sidegate::decision::{Evaluator, decide};
-use sidegate::document::environment::Given;
-use sidegate::document::problem::Source;
+use sidegate::document::environment::FixedEnvironment;
+use sidegate::document::problem::SourceFile;
 use sidegate::policy::{ErrorStyle, PolicySet};
 use sidegate::request::{Body, RequestFacts};
 use sidegate::revocation::{Revocation, RevocationList, Revocations, Target};
@@ -51,14 +51,14 @@ const NOW: i64 = 1_800_000_000;
 const CERTIFICATE: &[u8] = b"a certificate";
 
 fn evaluator() -> Evaluator {
-    let file = Source::new("wallet.yaml", POLICY);
-    let sources = Given {
+    let file = SourceFile::new("wallet.yaml", POLICY);
+    let environment = FixedEnvironment {
         variables: [("SECRET", SECRET), ("KEY", SECRET)]
             .map(|(name, value)| (name.into(), value.into()))
             .to_vec(),
         files: Vec::new(),
     };
-    let policies = PolicySet::parse(&[Arc::new(file)], &sources, ErrorStyle::default()).unwrap();
+    let policies = PolicySet::parse(&[Arc::new(file)], &environment, ErrorStyle::default()).unwrap();
     Evaluator::new(Arc::new(policies))
 }
 

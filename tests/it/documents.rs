@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use sidegate::{
     config::ServerConfig,
     document::{
-        environment::Sources,
-        problem::{Problem, Problems, Source},
+        environment::Environment,
+        problem::{Problem, Problems, SourceFile},
         yaml::{self, Node, Value as Yaml},
     },
     policy::compile,
@@ -29,7 +29,7 @@ use crate::harness::SECRET;
 struct Format {
     schema: Value,
     validator: Validator,
-    check: fn(Source) -> Vec<Problem>,
+    check: fn(SourceFile) -> Vec<Problem>,
 }
 
 impl Format {
@@ -47,7 +47,7 @@ impl Format {
         })
     }
 
-    fn new(name: &str, check: fn(Source) -> Vec<Problem>) -> Self {
+    fn new(name: &str, check: fn(SourceFile) -> Vec<Problem>) -> Self {
         let program = Command::new(env!("CARGO_BIN_EXE_sidegate"))
             .args(["schema", name])
             .output()
@@ -61,7 +61,7 @@ impl Format {
     }
 
     fn check(&self, text: String) -> Vec<Problem> {
-        (self.check)(Source::new("file.yaml", text))
+        (self.check)(SourceFile::new("file.yaml", text))
     }
 
     /// Documents that are valid by the schema and, together, have every field in each of its forms.
@@ -134,7 +134,7 @@ fn text_for(schema: &Value) -> Value {
 /// Files and variables of every name: all that a policy names is there.
 struct Everything;
 
-impl Sources for Everything {
+impl Environment for Everything {
     fn variable(&self, name: &str) -> Option<String> {
         let is_secret = ["SECRET", "KEY", "S"].iter().any(|end| name.ends_with(end));
         is_secret.then(|| SECRET.to_owned())
@@ -324,7 +324,8 @@ fn value_of_a_wrong_type_is_a_problem_at_its_place() {
                         continue;
                     }
                     let problems = format.check(text.clone());
-                    let there = |problem: &Problem| problem.is_error() && place.contains(&problem.place().span().start);
+                    let there =
+                        |problem: &Problem| problem.is_error() && place.contains(&problem.location().span().start);
                     assert!(
                         has_more(&before, &problems) && problems.iter().any(there),
                         "{pointer}: {:?}\n{text}",
@@ -413,7 +414,7 @@ fn seeds(root: &Path, of_config: bool) -> Vec<String> {
 
 /// A YAML file as JSON.
 fn read(text: &str) -> Value {
-    let source = Source::new("file.yaml", text);
+    let source = SourceFile::new("file.yaml", text);
     let mut problems = Problems::of(Arc::new(source));
     let node = yaml::read(&mut problems);
     node.as_ref().map_or(Value::Null, as_json)

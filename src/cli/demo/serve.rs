@@ -13,8 +13,8 @@ use crate::cli::output::{could_not_run, print_line};
 use crate::cli::run::{block_on, told_to_stop};
 use crate::demo::auth_svc::AuthService;
 use crate::demo::echo;
-use crate::document::environment::Sources;
-use crate::policy_files::OsSources;
+use crate::document::environment::Environment;
+use crate::policy_files::ProcessEnvironment;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -37,7 +37,12 @@ enum Service {
 
 impl Serve {
     pub(super) fn execute(self) -> Exit {
-        let secret = match self.wallet_secret.as_ref().map(|path| OsSources.file(path)).transpose() {
+        let secret = match self
+            .wallet_secret
+            .as_ref()
+            .map(|path| ProcessEnvironment.file(path))
+            .transpose()
+        {
             Ok(secret) => String::from_utf8_lossy(&secret.unwrap_or_default()).into_owned(),
             Err(error) => return could_not_run(format!("the secret cannot be read: {error}")),
         };

@@ -93,7 +93,7 @@ impl Report {
                 }),
             service: policy.map(|policy| policy.service.clone()),
             route: route.map(|route| route.pattern.clone()),
-            place: route.map(|route| route.place.to_string()),
+            place: route.map(|route| route.location.to_string()),
             steps: steps.0,
             headers: service_headers(decision, policies, facts),
             response: rejection

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::document::decode::{FromNode, Placed, Size, Timeout, document, one_of};
+use crate::document::decode::{FromNode, Size, Spanned, Timeout, document, one_of};
 use crate::document::problem::{Problems, Reported};
-use crate::document::secret::{SecretDocument, Text};
+use crate::document::secret::{EnvString, SecretDocument};
 use crate::document::yaml::{Node, Value};
 
 /// Where state is kept that replicas share: `memory`, `{ memory: { size: … } }`, or `{ redis: { url: … } }`.
@@ -31,28 +31,28 @@ document! {
     pub struct MemoryDocument {
         /// The most that responses to requests with an idempotency key may take, with 512 bytes for each. Default 256MiB, at
         /// least 1MiB.
-        size: Placed<Size>,
+        size: Spanned<Size>,
     }
 
     /// A Redis.
     pub struct RedisDocument {
         /// `redis://host:6379`, `rediss://…` for TLS, `unix:/path`, `redis+cluster://host:6379,host:6379` or
         /// `redis+sentinel://host:26379,host:26379/NAME`. One with a password comes from a variable.
-        url: Placed<Text>,
+        url: Spanned<EnvString>,
         /// As whom it is spoken to.
-        username: Option<Placed<String>>,
+        username: Option<Spanned<String>>,
         /// What proves it.
         password: Option<SecretDocument>,
         /// The CAs of the server as PEM. Default: those of the system.
-        ca_file: Option<Placed<String>>,
+        ca_file: Option<Spanned<String>>,
         /// The certificate chain that is shown to the server, as PEM.
-        client_certificate: Option<Placed<String>>,
+        client_certificate: Option<Spanned<String>>,
         /// Its private key as PEM.
-        client_key: Option<Placed<String>>,
+        client_key: Option<Spanned<String>>,
         /// How long an operation may take. Default 250ms, at most 10s.
-        timeout: Option<Placed<Timeout>>,
+        timeout: Option<Spanned<Timeout>>,
         /// What the name of every key begins with. Default `sidegate`.
-        prefix: Option<Placed<String>>,
+        prefix: Option<Spanned<String>>,
     }
 }
 

@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use super::*;
 use crate::document::decode::FromNode as _;
-use crate::document::environment::Given;
-use crate::document::problem::Source;
+use crate::document::environment::FixedEnvironment;
+use crate::document::problem::SourceFile;
 use crate::document::yaml;
 
 fn read(text: &str) -> Result<StoreConfig, Vec<String>> {
     let ca = rcgen::generate_simple_self_signed(["h".into()]).unwrap().cert.pem();
-    let sources = Given {
+    let environment = FixedEnvironment {
         variables: [
             ("URL", "rediss://u:hunter2@h/1"),
             ("PASSWORD", "hunter2"),
@@ -22,10 +22,10 @@ fn read(text: &str) -> Result<StoreConfig, Vec<String>> {
             ("/etc/text".into(), b"x".to_vec()),
         ],
     };
-    let source = Source::new("sidegate.yaml", text);
+    let source = SourceFile::new("sidegate.yaml", text);
     let mut problems = Problems::of(Arc::new(source));
     let document = yaml::read(&mut problems).and_then(|node| StoreDocument::from_node(&node, &mut problems).ok());
-    let config = document.and_then(|document| check(Some(document), (Path::new("/etc"), &sources), &mut problems));
+    let config = document.and_then(|document| check(Some(document), (Path::new("/etc"), &environment), &mut problems));
     match config {
         Some(config) if !problems.has_errors() => Ok(config),
         _ => Err(problems.into_sorted().iter().map(|p| p.message().to_owned()).collect()),
@@ -175,7 +175,7 @@ fn a_url_alone_leads_to_where_it_belongs_and_is_not_shown_again() {
         ("disk", "known: memory"),
         ("memroy", "did you mean `memory`?"),
     ] {
-        let source = Source::new("sidegate.yaml", text);
+        let source = SourceFile::new("sidegate.yaml", text);
         let mut problems = Problems::of(Arc::new(source));
         let document = yaml::read(&mut problems).map(|node| StoreDocument::from_node(&node, &mut problems));
         assert!(document.unwrap().is_err(), "{text}");

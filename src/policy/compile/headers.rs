@@ -4,22 +4,22 @@ use std::ops::Range;
 
 use http::HeaderName;
 
-use super::Checker;
-use crate::document::decode::{Entries, Placed};
+use super::Compiler;
+use crate::document::decode::{Map, Spanned};
 use crate::document::problem::suggest;
 use crate::policy::document::ClaimPath;
 use crate::policy::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers};
 use crate::request::listed::ONE_SPELLING;
 use crate::request::names::{fold, is_alias};
 
-impl Checker<'_> {
+impl Compiler<'_> {
     pub(super) fn identity(
         &mut self,
-        identity: Option<Entries<Placed<ClaimPath>>>,
+        identity: Option<Map<Spanned<ClaimPath>>>,
         tenant_header: Option<&HeaderName>,
     ) -> Identity {
         let owned: Vec<_> = tenant_header.cloned().into_iter().collect();
-        let Some(Entries(entries)) = identity else {
+        let Some(Map(entries)) = identity else {
             return Identity::new(default_headers(tenant_header), &owned);
         };
         let mut headers = Vec::new();
@@ -38,7 +38,7 @@ impl Checker<'_> {
     }
 
     /// The names that lead to a claim, or to the one that is meant where nothing is written.
-    pub(super) fn claim_path(&mut self, path: Option<Placed<ClaimPath>>, default: &str) -> Vec<String> {
+    pub(super) fn claim_path(&mut self, path: Option<Spanned<ClaimPath>>, default: &str) -> Vec<String> {
         let Some(path) = path else {
             return vec![default.to_owned()];
         };
@@ -47,7 +47,7 @@ impl Checker<'_> {
     }
 
     /// Warns of a name that other programs read as a path.
-    fn likely_path(&mut self, path: &Placed<ClaimPath>) {
+    fn likely_path(&mut self, path: &Spanned<ClaimPath>) {
         if let [name] = path.value.0.as_slice()
             && let Some(names) = dotted(name)
         {
@@ -68,7 +68,7 @@ impl Checker<'_> {
     }
 
     /// A header that Sidegate may set.
-    fn identity_name(&mut self, name: &Placed<String>, earlier: &[IdentityHeader]) -> Option<HeaderName> {
+    fn identity_name(&mut self, name: &Spanned<String>, earlier: &[IdentityHeader]) -> Option<HeaderName> {
         let header = self.header_name(Some(name.clone()), "")?;
         if earlier
             .iter()
@@ -80,7 +80,7 @@ impl Checker<'_> {
         Some(header)
     }
 
-    pub(super) fn header_name(&mut self, name: Option<Placed<String>>, default: &'static str) -> Option<HeaderName> {
+    pub(super) fn header_name(&mut self, name: Option<Spanned<String>>, default: &'static str) -> Option<HeaderName> {
         let Some(name) = name else {
             return Some(HeaderName::from_static(default));
         };

@@ -1,11 +1,11 @@
 //! The internal keys of a service.
 
-use super::Checker;
-use crate::document::decode::{List, Placed};
+use super::Compiler;
+use crate::document::decode::{List, Spanned};
 use crate::policy::document::{InternalKeyDocument, KeyDocument};
 use crate::policy::internal_key::{InternalKey, InternalKeys, MIN_KEY_BYTES, sha256};
 
-impl Checker<'_> {
+impl Compiler<'_> {
     pub(super) fn internal_keys(&mut self, document: InternalKeyDocument) -> Option<InternalKeys> {
         let header = self.header_name(document.header, "x-internal-api-key");
         let List(documents) = document.keys;
@@ -33,7 +33,7 @@ impl Checker<'_> {
         Some(InternalKeys { header: header?, keys })
     }
 
-    fn digest(&mut self, key: &Placed<KeyDocument>) -> Option<[u8; 32]> {
+    fn digest(&mut self, key: &Spanned<KeyDocument>) -> Option<[u8; 32]> {
         match (&key.value.secret, &key.value.sha256) {
             (Some(place), None) => {
                 let secret = self.named().secret(place)?;
@@ -62,7 +62,7 @@ impl Checker<'_> {
         }
     }
 
-    fn expiry(&mut self, expires: Option<Placed<String>>) -> Option<i64> {
+    fn expiry(&mut self, expires: Option<Spanned<String>>) -> Option<i64> {
         let expires = expires?;
         let time = expires.value.parse::<jiff::Timestamp>().ok();
         if time.is_none() {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 
 use super::headers::dotted;
-use super::{Checker, period};
-use crate::document::decode::{List, MaybeEmpty, Placed};
-use crate::document::problem::{Place, closest, did_you_mean};
+use super::{Compiler, period};
+use crate::document::decode::{List, ListOrEmpty, Spanned};
+use crate::document::problem::{Location, closest, did_you_mean};
 use crate::keys::{self, ALGORITHMS, KeyProblem, KeySet, jwk};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 use crate::policy::origin::Origin;
@@ -18,7 +18,7 @@ use crate::policy::{BindingMode, Issuer, IssuerKeys};
 
 const UNCHECKED: &str = "unchecked";
 
-impl Checker<'_> {
+impl Compiler<'_> {
     pub(super) fn issuers(&mut self, jwt: JwtDocument) -> Vec<Issuer> {
         let List(documents) = jwt.issuers;
         let alone = documents.len() == 1;
@@ -44,7 +44,7 @@ impl Checker<'_> {
     }
 
     /// Notes what no token has as its `iss`.
-    fn issuer_name(&mut self, name: &Placed<String>) {
+    fn issuer_name(&mut self, name: &Spanned<String>) {
         if name.value.contains(['{', '}']) {
             let message = format!(
                 "no issuer has the name `{}`: braces stand for a part that differs",
@@ -61,8 +61,8 @@ impl Checker<'_> {
     }
 
     /// Claims by their names. A name with `=` is meant as a condition, and never there.
-    fn required_claims(&mut self, claims: Option<MaybeEmpty<Placed<String>>>) -> Vec<String> {
-        let Some(MaybeEmpty(claims)) = claims else {
+    fn required_claims(&mut self, claims: Option<ListOrEmpty<Spanned<String>>>) -> Vec<String> {
+        let Some(ListOrEmpty(claims)) = claims else {
             return vec!["sub".to_owned()];
         };
         for claim in &claims {
@@ -93,7 +93,7 @@ impl Checker<'_> {
         let required_claims = self.required_claims(document.required_claims);
         let keys = self.keys(document.keys, &document.issuer.value, &algorithms);
         let leeway = period(document.leeway.map(|leeway| leeway.value), Duration::ZERO);
-        let (binding, binding_place) = self.binding(document.binding);
+        let (binding, binding_location) = self.binding(document.binding);
         Some(Issuer {
             name: Some(document.issuer.value).filter(|name| name != UNCHECKED),
             audiences: match document.audience.value {
@@ -112,13 +112,13 @@ impl Checker<'_> {
             required_claims,
             roles_claim: self.claim_path(document.roles_claim, "roles"),
             binding,
-            binding_place: Origin(binding_place),
+            binding_location: Origin(binding_location),
         })
     }
 
     /// What becomes of bound tokens, and where the file says so.
-    fn binding(&mut self, binding: Option<Placed<BindingMode>>) -> (BindingMode, Option<Place>) {
-        let Some(Placed { value: mode, span }) = binding else {
+    fn binding(&mut self, binding: Option<Spanned<BindingMode>>) -> (BindingMode, Option<Location>) {
+        let Some(Spanned { value: mode, span }) = binding else {
             return (BindingMode::Verify, None);
         };
         if mode == BindingMode::Ignore {
@@ -126,10 +126,10 @@ impl Checker<'_> {
             let help = "leave `binding` out, unless a proxy in front of Sidegate verifies bound tokens";
             self.problems.warn(&span, message, help);
         }
-        (mode, Some(Place::new(self.problems.source(), &span)))
+        (mode, Some(Location::new(self.problems.source(), &span)))
     }
 
-    fn algorithms(&mut self, List(names): List<Placed<String>>) -> Vec<Algorithm> {
+    fn algorithms(&mut self, List(names): List<Spanned<String>>) -> Vec<Algorithm> {
         let mut read = Vec::new();
         for name in names {
             let known = keys::algorithm(&name.value);
@@ -143,7 +143,7 @@ impl Checker<'_> {
         read
     }
 
-    fn keys(&mut self, keys: Placed<KeysDocument>, issuer: &str, algorithms: &[Algorithm]) -> Option<IssuerKeys> {
+    fn keys(&mut self, keys: Spanned<KeysDocument>, issuer: &str, algorithms: &[Algorithm]) -> Option<IssuerKeys> {
         let set = match keys.value {
             KeysDocument {
                 secret: Some(place),
@@ -212,7 +212,7 @@ impl Checker<'_> {
         }
     }
 
-    fn jwks(&mut self, jwks: Placed<JwksDocument>, algorithms: &[Algorithm]) -> Option<IssuerKeys> {
+    fn jwks(&mut self, jwks: Spanned<JwksDocument>, algorithms: &[Algorithm]) -> Option<IssuerKeys> {
         match (&jwks.value.file, &jwks.value.url) {
             (Some(file), None) => {
                 let json = self.named().file(&file.value, &file.span)?;
@@ -240,7 +240,7 @@ impl Checker<'_> {
         }
     }
 
-    fn jwks_file(&mut self, json: &[u8], file: &Placed<String>, algorithms: &[Algorithm]) -> Option<KeySet> {
+    fn jwks_file(&mut self, json: &[u8], file: &Spanned<String>, algorithms: &[Algorithm]) -> Option<KeySet> {
         let loaded = match jwk::parse(json, algorithms, jwk::Secrets::Allow) {
             Ok(loaded) => loaded,
             Err(problem) => {

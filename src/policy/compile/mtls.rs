@@ -1,11 +1,11 @@
 //! The client certificates that a policy takes, by a name in them.
 
-use super::Checker;
-use crate::document::decode::{List, Placed};
+use super::Compiler;
+use crate::document::decode::{List, Spanned};
 use crate::policy::certificate::CertificateName;
 use crate::policy::document::{CertificateNameDocument, MtlsDocument};
 
-impl Checker<'_> {
+impl Compiler<'_> {
     pub(super) fn certificates(&mut self, mtls: MtlsDocument) -> Vec<CertificateName> {
         let List(names) = mtls.allow;
         names
@@ -14,7 +14,7 @@ impl Checker<'_> {
             .collect()
     }
 
-    fn certificate_name(&mut self, name: Placed<CertificateNameDocument>) -> Option<CertificateName> {
+    fn certificate_name(&mut self, name: Spanned<CertificateNameDocument>) -> Option<CertificateName> {
         let found = match name.value {
             CertificateNameDocument {
                 uri: Some(uri),

@@ -2,9 +2,9 @@
 
 use http::HeaderName;
 
-use super::Checker;
+use super::Compiler;
 use super::routes::Context;
-use crate::document::decode::{List, Placed};
+use crate::document::decode::{List, Spanned};
 use crate::document::problem::{closest, did_you_mean};
 use crate::policy::document::Mode;
 use crate::policy::route::{Authentication, Route};
@@ -13,11 +13,11 @@ use crate::request::listed::{Listed, passable};
 use crate::request::names::FoldedName;
 
 /// Names that are passed, each with its place.
-pub(super) type Passed = Vec<Placed<HeaderName>>;
+pub(super) type Passed = Vec<Spanned<HeaderName>>;
 
-impl Checker<'_> {
+impl Compiler<'_> {
     /// The names that a policy passes on all of its routes.
-    pub(super) fn policy_pass(&mut self, names: Option<List<Placed<String>>>, context: &Context<'_>) -> Passed {
+    pub(super) fn policy_pass(&mut self, names: Option<List<Spanned<String>>>, context: &Context<'_>) -> Passed {
         let mut passed = Vec::new();
         for name in names.map(|List(names)| names).unwrap_or_default() {
             if name.value.eq_ignore_ascii_case(context.tenant_header.as_str()) {
@@ -34,7 +34,7 @@ impl Checker<'_> {
     /// The names that a route passes; those of its policy where it says nothing.
     pub(super) fn route_pass(
         &mut self,
-        names: Option<&List<Placed<String>>>,
+        names: Option<&List<Spanned<String>>>,
         authentication: &Authentication,
         mode: Mode,
         context: &Context<'_>,
@@ -74,14 +74,14 @@ impl Checker<'_> {
         }
     }
 
-    fn passes_unproven(&mut self, name: &Placed<HeaderName>, route: &str) {
+    fn passes_unproven(&mut self, name: &Spanned<HeaderName>, route: &str) {
         let message = format!("{route} proves no caller, so any client can set `{}`", name.value);
         let help = "leave it out of `pass`, unless only a proxy that sets it can reach Sidegate";
         self.problems.warn(&name.span, message, help);
     }
 
     /// A name that other products use and that this policy does not.
-    fn passed(&mut self, name: &Placed<String>, context: &Context<'_>) -> Option<Placed<HeaderName>> {
+    fn passed(&mut self, name: &Spanned<String>, context: &Context<'_>) -> Option<Spanned<HeaderName>> {
         let (text, span) = (&name.value, &name.span);
         let Ok(header) = HeaderName::from_bytes(text.as_bytes()) else {
             self.problems.add(span, format!("`{text}` is no header name"));
@@ -98,7 +98,7 @@ impl Checker<'_> {
             let message = format!("`{header}` frames, routes or authenticates a request, and a client's never passes");
             self.problems.add_with_help(span, message, "leave it out of `pass`");
         } else if listed.foreign {
-            return Some(Placed {
+            return Some(Spanned {
                 value: header,
                 span: span.clone(),
             });

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::{Checker, period};
-use crate::document::decode::{Period, Placed};
+use super::{Compiler, period};
+use crate::document::decode::{HumanDuration, Spanned};
 use crate::document::masks::without_user;
-use crate::document::secret::Text;
+use crate::document::secret::EnvString;
 use crate::policy::document::values::OidcOptionsDocument;
 use crate::policy::document::{JwksDocument, OidcDocument};
 use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, discovery_url, is_protected, issuer_of};
@@ -21,14 +21,14 @@ const REFRESH: Duration = Duration::from_mins(5);
 
 /// What the two ways to name a key set have in common.
 struct Options {
-    refresh: Option<Placed<Period>>,
-    max_stale: Option<Placed<Period>>,
-    ca_file: Option<Placed<String>>,
-    bearer_token_file: Option<Placed<String>>,
+    refresh: Option<Spanned<HumanDuration>>,
+    max_stale: Option<Spanned<HumanDuration>>,
+    ca_file: Option<Spanned<String>>,
+    bearer_token_file: Option<Spanned<String>>,
     allow_http: bool,
 }
 
-impl Checker<'_> {
+impl Compiler<'_> {
     /// A key set behind a URL of its own.
     pub(super) fn key_set(&mut self, jwks: JwksDocument) -> Option<RemoteKeys> {
         let place = jwks.url?;
@@ -45,7 +45,7 @@ impl Checker<'_> {
     }
 
     /// A key set where the document of an issuer says.
-    pub(super) fn discovery(&mut self, oidc: Placed<OidcDocument>, tokens_of: &str) -> Option<RemoteKeys> {
+    pub(super) fn discovery(&mut self, oidc: Spanned<OidcDocument>, tokens_of: &str) -> Option<RemoteKeys> {
         let OidcDocument(OidcOptionsDocument {
             issuer,
             url,
@@ -97,7 +97,7 @@ impl Checker<'_> {
     }
 
     /// The name of an issuer, to which discovery appends the path of its document.
-    fn name_of_issuer(&mut self, text: &Placed<Text>) -> Option<String> {
+    fn name_of_issuer(&mut self, text: &Spanned<EnvString>) -> Option<String> {
         let written = self.named().text(text)?.text;
         let Some(issuer) = issuer_of(&written) else {
             return Some(written);
@@ -135,7 +135,11 @@ impl Checker<'_> {
         Some(remote)
     }
 
-    fn periods(&mut self, refresh: Option<Placed<Period>>, max_stale: Option<Placed<Period>>) -> (Duration, Duration) {
+    fn periods(
+        &mut self,
+        refresh: Option<Spanned<HumanDuration>>,
+        max_stale: Option<Spanned<HumanDuration>>,
+    ) -> (Duration, Duration) {
         if let Some(refresh) = refresh.as_ref().filter(|r| r.value.0 < Duration::from_secs(10)) {
             self.problems
                 .add(&refresh.span, "keys are refreshed every `10s` at the most");
@@ -150,7 +154,7 @@ impl Checker<'_> {
     }
 
     /// A token is read by whoever can read what is sent.
-    fn bearer_token(&mut self, uri: &Uri, file: Option<&Placed<String>>) {
+    fn bearer_token(&mut self, uri: &Uri, file: Option<&Spanned<String>>) {
         let Some(file) = file else { return };
         self.named().file(&file.value, &file.span);
         if !is_protected(uri) {

@@ -7,9 +7,9 @@ use http::{HeaderName, Method};
 
 use super::pass::Passed;
 use super::wildcard_overlap::Crossings;
-use super::{Checker, NOT_FOLDED};
-use crate::document::decode::{List, Placed};
-use crate::document::problem::{Place, is_close, suggest};
+use super::{Compiler, NOT_FOLDED};
+use crate::document::decode::{List, Spanned};
+use crate::document::problem::{Location, is_close, suggest};
 use crate::policy::PathCase;
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
 use crate::policy::identity::Identity;
@@ -41,8 +41,12 @@ pub(super) struct Context<'c> {
     pub(super) roles: Vec<String>,
 }
 
-impl Checker<'_> {
-    pub(super) fn routes(&mut self, List(documents): List<Placed<RouteDocument>>, context: &Context<'_>) -> Vec<Route> {
+impl Compiler<'_> {
+    pub(super) fn routes(
+        &mut self,
+        List(documents): List<Spanned<RouteDocument>>,
+        context: &Context<'_>,
+    ) -> Vec<Route> {
         if let Some(first) = documents.get(MAX_ROUTES) {
             let message = format!("a policy has at most {MAX_ROUTES} routes, and this is one more");
             self.problems.add_with_help(
@@ -59,8 +63,8 @@ impl Checker<'_> {
         routes
     }
 
-    fn route(&mut self, document: Placed<RouteDocument>, context: &Context<'_>) -> Option<Route> {
-        let Placed { value: route, .. } = document;
+    fn route(&mut self, document: Spanned<RouteDocument>, context: &Context<'_>) -> Option<Route> {
+        let Spanned { value: route, .. } = document;
         let path = match PathPattern::parse(&route.path.value) {
             Ok(path) => Some(path),
             Err(message) => {
@@ -99,11 +103,11 @@ impl Checker<'_> {
             idempotency,
             quotas,
             sandbox,
-            place: Origin(Place::new(self.problems.source(), &route.path.span)),
+            location: Origin(Location::new(self.problems.source(), &route.path.span)),
         })
     }
 
-    pub(super) fn methods(&mut self, methods: Option<List<Placed<String>>>) -> Vec<Method> {
+    pub(super) fn methods(&mut self, methods: Option<List<Spanned<String>>>) -> Vec<Method> {
         const STANDARD: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
         let mut read = Vec::new();
         for method in methods.map(|List(methods)| methods).unwrap_or_default() {
@@ -126,7 +130,7 @@ impl Checker<'_> {
         read
     }
 
-    fn authentication(&mut self, auth: &Placed<AuthDocument>) -> Authentication {
+    fn authentication(&mut self, auth: &Spanned<AuthDocument>) -> Authentication {
         let (listed, any) = match &auth.value {
             AuthDocument::One(method) => {
                 self.is_set_up(*method, &auth.span);
@@ -177,7 +181,7 @@ impl Checker<'_> {
 
     /// Roles are open, but one that is nearly a name of the hierarchy is a slip.
     fn roles_are_meant(&mut self, route: &RouteDocument, known: &[String]) {
-        let roles = route.roles.iter().flat_map(|Placed { value: List(roles), .. }| roles);
+        let roles = route.roles.iter().flat_map(|Spanned { value: List(roles), .. }| roles);
         for role in roles.filter(|role| !known.contains(&role.value)) {
             if known.iter().any(|known| is_close(&role.value, known)) {
                 let help = suggest(&role.value, known.iter().map(String::as_str));
@@ -224,14 +228,14 @@ impl Checker<'_> {
     }
 
     fn conflict(&mut self, route: &Route, other: &Route, what: &str) {
-        let line = other.place.line();
+        let line = other.location.line();
         let message = format!("{what}: `{}` on line {line} takes the same requests", other.pattern);
         let differ_in_case = route.path != other.path && route.pattern.eq_ignore_ascii_case(&other.pattern);
         let help = match differ_in_case {
             true => "leave one of them out, or write `paths: { case: exact }` if the service tells them apart",
             false => "make the paths or the methods differ, or leave one of them out",
         };
-        self.problems.add_with_help(&route.place.span(), message, help);
+        self.problems.add_with_help(&route.location.span(), message, help);
     }
 }
 
@@ -251,10 +255,10 @@ fn is_method(text: &str, standard: &[&str]) -> bool {
 }
 
 fn starts_before(a: &Route, b: &Route) -> bool {
-    a.place.span().start < b.place.span().start
+    a.location.span().start < b.location.span().start
 }
 
-fn names(list: Option<Placed<List<Placed<String>>>>) -> Vec<String> {
-    let list = list.map(|Placed { value: List(names), .. }| names);
+fn names(list: Option<Spanned<List<Spanned<String>>>>) -> Vec<String> {
+    let list = list.map(|Spanned { value: List(names), .. }| names);
     list.unwrap_or_default().into_iter().map(|name| name.value).collect()
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::Checker;
+use super::Compiler;
 use super::routes::Context;
-use crate::document::decode::{Entries, List, Period, Placed, Size, Switch};
+use crate::document::decode::{HumanDuration, List, Map, OffOr, Size, Spanned};
 use crate::policy::document::{IdempotencyDocument, QuotaDocument, RevocationDocument};
 use crate::policy::route::{Authentication, Route};
 use crate::policy::store_rules::{IdempotencyRule, Quota, RevocationRule};
@@ -26,8 +26,8 @@ const LONGEST_BODY: u64 = 16 * 1024 * 1024;
 /// The most quotas of a policy or route: each is a question to the store.
 const MAX_QUOTAS: usize = 8;
 
-impl Checker<'_> {
-    pub(super) fn revocation(&mut self, revocation: &Placed<RevocationDocument>) -> RevocationRule {
+impl Compiler<'_> {
+    pub(super) fn revocation(&mut self, revocation: &Spanned<RevocationDocument>) -> RevocationRule {
         if !self.declared.contains("jwt") {
             let message = "there are no tokens to revoke: the policy has no `jwt:` block";
             self.problems.add(&revocation.span, message);
@@ -62,14 +62,14 @@ impl Checker<'_> {
         })
     }
 
-    fn ttl(&mut self, ttl: Option<&Placed<Period>>) -> Duration {
+    fn ttl(&mut self, ttl: Option<&Spanned<HumanDuration>>) -> Duration {
         if let Some(ttl) = ttl.filter(|ttl| !(Duration::from_secs(1)..=LONGEST_TTL).contains(&ttl.value.0)) {
             self.problems.add(&ttl.span, "an answer is kept for 1s to 30d");
         }
         ttl.map_or(TTL, |ttl| ttl.value.0)
     }
 
-    fn max_body(&mut self, size: Option<&Placed<Size>>) -> usize {
+    fn max_body(&mut self, size: Option<&Spanned<Size>>) -> usize {
         if let Some(size) = size.filter(|size| size.value.0 > LONGEST_BODY) {
             self.problems.add(&size.span, "an answer of at most 16MiB can be kept");
         }
@@ -77,13 +77,13 @@ impl Checker<'_> {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn quotas(&mut self, List(documents): List<Placed<QuotaDocument>>) -> Vec<Arc<Quota>> {
+    pub(super) fn quotas(&mut self, List(documents): List<Spanned<QuotaDocument>>) -> Vec<Arc<Quota>> {
         if let Some(first) = documents.get(MAX_QUOTAS) {
             let message = format!("there are at most {MAX_QUOTAS} quotas, and this is one more");
             self.problems.add(&first.span, message);
         }
         let mut quotas: Vec<Arc<Quota>> = Vec::new();
-        for Placed { value: document, .. } in documents {
+        for Spanned { value: document, .. } in documents {
             self.quota_name(&document.name, &quotas);
             self.scope_is_known(&document.per);
             quotas.extend(self.quota(document).map(Arc::new));
@@ -94,7 +94,7 @@ impl Checker<'_> {
     fn quota(&mut self, document: QuotaDocument) -> Option<Quota> {
         let window = document.window.value.0;
         let rate = self.rate(&document.limit, window);
-        let plans = document.plans.map(|Entries(plans)| plans).unwrap_or_default();
+        let plans = document.plans.map(|Map(plans)| plans).unwrap_or_default();
         let plans: Vec<_> = plans
             .into_iter()
             .filter_map(|(plan, limit)| Some((plan.value, self.rate(&limit, window)?)))
@@ -111,7 +111,7 @@ impl Checker<'_> {
         })
     }
 
-    fn rate(&mut self, limit: &Placed<u32>, window: Duration) -> Option<Rate> {
+    fn rate(&mut self, limit: &Spanned<u32>, window: Duration) -> Option<Rate> {
         let rate = Rate::new(u64::from(limit.value), window);
         if rate.is_none() && !window.is_zero() {
             let message = "a quota is at least one request, and at most one in a microsecond";
@@ -121,7 +121,7 @@ impl Checker<'_> {
     }
 
     /// The name stands in a header (RFC 9651, 3.3.3) and in metrics.
-    fn quota_name(&mut self, name: &Placed<String>, earlier: &[Arc<Quota>]) {
+    fn quota_name(&mut self, name: &Spanned<String>, earlier: &[Arc<Quota>]) {
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if !name.value.chars().all(fine) || name.value.len() > 64 {
             let message = "the name of a quota has letters, digits, `-`, `_` and `.` only";
@@ -132,7 +132,7 @@ impl Checker<'_> {
         }
     }
 
-    fn scope_is_known(&mut self, per: &Placed<QuotaScope>) {
+    fn scope_is_known(&mut self, per: &Spanned<QuotaScope>) {
         let message = match per.value {
             QuotaScope::Tenant if !self.declared.contains("tenant") => {
                 "no tenant is verified: the policy has no `tenant:` block"
@@ -151,16 +151,16 @@ impl Checker<'_> {
     /// An answer is for one caller only, so the route has to know who calls.
     pub(super) fn route_idempotency(
         &mut self,
-        own: Option<Placed<Switch<IdempotencyDocument>>>,
+        own: Option<Spanned<OffOr<IdempotencyDocument>>>,
         authentication: &Authentication,
         context: &Context<'_>,
     ) -> Option<Arc<IdempotencyRule>> {
         let is_open = authentication.methods().contains(&AuthMethod::Public);
         match own {
             None => context.idempotency.clone().filter(|_| !is_open),
-            Some(Placed { value: Switch::Off, .. }) => None,
-            Some(Placed {
-                value: Switch::On(document),
+            Some(Spanned { value: OffOr::Off, .. }) => None,
+            Some(Spanned {
+                value: OffOr::On(document),
                 span,
             }) => {
                 if is_open {
@@ -174,7 +174,7 @@ impl Checker<'_> {
 
     pub(super) fn route_quotas(
         &mut self,
-        own: Option<Placed<Switch<List<Placed<QuotaDocument>>>>>,
+        own: Option<Spanned<OffOr<List<Spanned<QuotaDocument>>>>>,
         authentication: &Authentication,
         context: &Context<'_>,
     ) -> Vec<Arc<Quota>> {
@@ -182,9 +182,9 @@ impl Checker<'_> {
         let fits = |quota: &Arc<Quota>| !proves_nothing || quota.per == QuotaScope::Address;
         match own {
             None => context.quotas.iter().filter(|quota| fits(quota)).cloned().collect(),
-            Some(Placed { value: Switch::Off, .. }) => Vec::new(),
-            Some(Placed {
-                value: Switch::On(documents),
+            Some(Spanned { value: OffOr::Off, .. }) => Vec::new(),
+            Some(Spanned {
+                value: OffOr::On(documents),
                 span,
             }) => {
                 let quotas = self.quotas(documents);
@@ -206,7 +206,7 @@ impl Checker<'_> {
                 if first != quota {
                     let message = format!("another route has another quota `{}`", quota.name);
                     let help = "quotas of one name are counted together: make them the same, or rename one";
-                    self.problems.add_with_help(&route.place.span(), message, help);
+                    self.problems.add_with_help(&route.location.span(), message, help);
                 }
             }
         }
@@ -216,7 +216,7 @@ impl Checker<'_> {
     /// says holds where callers are proven: an address alone must not opt out of its quota by a header.
     pub(super) fn route_sandbox(
         &mut self,
-        own: Option<&Placed<bool>>,
+        own: Option<&Spanned<bool>>,
         authentication: &Authentication,
         quotas: &[Arc<Quota>],
         context: &Context<'_>,
@@ -232,7 +232,7 @@ impl Checker<'_> {
     }
 
     /// Notes a policy whose `sandbox` changes nothing on any route.
-    pub(super) fn sandbox_has_quotas(&mut self, sandbox: Option<&Placed<bool>>, routes: &[Route]) {
+    pub(super) fn sandbox_has_quotas(&mut self, sandbox: Option<&Spanned<bool>>, routes: &[Route]) {
         let mut routes = routes.iter();
         if let Some(sandbox) = sandbox.filter(|sandbox| sandbox.value)
             && !routes.any(|route| route.sandbox && !route.quotas.is_empty())

@@ -37,7 +37,7 @@ fn said(from: &str, to: &str) -> Vec<(usize, String)> {
     let problems = problems(&GOOD.replacen(from, to, 1));
     problems
         .iter()
-        .map(|p| (p.place().line(), p.message().to_owned()))
+        .map(|p| (p.location().line(), p.message().to_owned()))
         .collect()
 }
 

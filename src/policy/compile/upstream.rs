@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::Checker;
+use super::Compiler;
 use crate::document::masks::without_user;
 use crate::policy::document::UpstreamDocument;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 
-impl Checker<'_> {
+impl Compiler<'_> {
     pub(super) fn upstream(&mut self, upstream: &UpstreamDocument) -> Option<Upstream> {
         let mut named = self.named();
         let url = named.text(&upstream.url);

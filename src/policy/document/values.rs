@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::document::decode::{FromNode, List, Period, Placed, document, expected, one_of};
+use crate::document::decode::{FromNode, HumanDuration, List, Spanned, document, expected, one_of};
 use crate::document::problem::{Problems, Reported};
-use crate::document::secret::Text;
+use crate::document::secret::EnvString;
 use crate::document::yaml::{Node, Value};
 use crate::principal::AuthMethod;
 
@@ -46,7 +46,7 @@ pub enum ContentTypesDocument {
     /// Whatever comes.
     Any,
     /// One of these.
-    OneOf(Vec<Placed<String>>),
+    OneOf(Vec<Spanned<String>>),
 }
 
 impl FromNode for ContentTypesDocument {
@@ -105,18 +105,18 @@ pub enum AuthDocument {
     /// One way.
     One(AuthMethod),
     /// Any of these; what is presented must be good.
-    Any(Vec<Placed<AuthMethod>>),
+    Any(Vec<Spanned<AuthMethod>>),
     /// All of these.
-    All(Vec<Placed<AuthMethod>>),
+    All(Vec<Spanned<AuthMethod>>),
 }
 
 document! {
     /// The long form of [`AuthDocument`].
     pub struct AuthListDocument [whole] {
         /// Any of these.
-        any: Option<List<Placed<AuthMethod>>>,
+        any: Option<List<Spanned<AuthMethod>>>,
         /// All of these.
-        all: Option<List<Placed<AuthMethod>>>,
+        all: Option<List<Spanned<AuthMethod>>>,
     }
 }
 
@@ -179,17 +179,17 @@ document! {
     /// The long form of [`OidcDocument`].
     pub struct OidcOptionsDocument [whole] {
         /// The issuer, which the document names exactly so.
-        issuer: Option<Placed<Text>>,
+        issuer: Option<Spanned<EnvString>>,
         /// Where the issuer is asked, if not under its own name. Alone, it is the issuer.
-        url: Option<Placed<Text>>,
+        url: Option<Spanned<EnvString>>,
         /// How often the document and the key set are fetched. Default 5m, at least 10s.
-        refresh: Option<Placed<Period>>,
+        refresh: Option<Spanned<HumanDuration>>,
         /// How long keys serve after the last fetch that went well. Default 1h, or twice `refresh` if that is longer.
-        max_stale: Option<Placed<Period>>,
+        max_stale: Option<Spanned<HumanDuration>>,
         /// The CAs of the servers of the document and of the key set, as PEM. Default: those of the system.
-        ca_file: Option<Placed<String>>,
+        ca_file: Option<Spanned<String>>,
         /// A file with a bearer token for the document's server, and no other; read at each fetch.
-        bearer_token_file: Option<Placed<String>>,
+        bearer_token_file: Option<Spanned<String>>,
         /// Lets `http://` be used for a host that is not this machine.
         allow_http: Option<bool>,
     }
@@ -201,7 +201,7 @@ impl FromNode for OidcDocument {
         let options = match &node.value {
             Value::Mapping(entries) if !is_variable(entries) => OidcOptionsDocument::from_node(node, problems)?,
             _ => OidcOptionsDocument {
-                issuer: Some(Placed::from_node(node, problems)?),
+                issuer: Some(Spanned::from_node(node, problems)?),
                 url: None,
                 refresh: None,
                 max_stale: None,
@@ -220,7 +220,7 @@ impl JsonSchema for OidcDocument {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let issuer = generator.subschema_for::<Placed<Text>>();
+        let issuer = generator.subschema_for::<Spanned<EnvString>>();
         let options = generator.subschema_for::<OidcOptionsDocument>();
         json_schema!({ "anyOf": [issuer, options] })
     }

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::{PolicySet, share_host};
-use crate::document::problem::{Place, Problem};
+use crate::document::problem::{Location, Problem};
 use crate::policy::route::{Route, Segment};
 use crate::policy::{HostPattern, PathCase, Policy};
 
@@ -33,7 +33,7 @@ pub(super) fn open_in_another_case(set: &PolicySet) -> Vec<(usize, Problem)> {
             by.pattern
         );
         let help = "leave out `case: exact`, unless the service tells them apart";
-        let warning = Problem::warning(Place::clone(&guarded.route.place), message).help(help);
+        let warning = Problem::warning(Location::clone(&guarded.route.location), message).help(help);
         Some((index, warning))
     });
     warnings.collect()

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::HeaderName;
 
 use super::start;
-use crate::document::problem::{Place, Problem};
+use crate::document::problem::{Location, Problem};
 use crate::policy::identity::{IdentityHeader, IdentitySource};
 use crate::policy::{Policy, UpstreamAddress};
 use crate::request::listed::Listed;
@@ -50,7 +50,7 @@ pub(super) fn passed(policies: &[Policy]) -> Vec<Problem> {
                         "`{name}` cannot be passed: `{}` reads or sets it for the same service",
                         other.file
                     );
-                    Problem::new(Place::clone(&route.place), message).help("leave it out of `pass`")
+                    Problem::new(Location::clone(&route.location), message).help("leave it out of `pass`")
                 }));
             }
         }
@@ -80,7 +80,7 @@ pub(super) fn let_through(policies: &[Policy]) -> Vec<(usize, Problem)> {
                 open.extend(taken);
             }
         }
-        let warning = start(owner).filter(|_| !open.is_empty()).map(|place| {
+        let warning = start(owner).filter(|_| !open.is_empty()).map(|location| {
             let message = format!(
                 "{} is removed here and not in {}, whose `upstream.url` may lead to the same service",
                 quoted(open.iter().map(|name| name.as_str())),
@@ -88,7 +88,7 @@ pub(super) fn let_through(policies: &[Policy]) -> Vec<(usize, Problem)> {
             );
             let help =
                 "write `upstream.url` in the same way if it is the same service: then all these policies remove it";
-            Problem::warning(place, message).help(help)
+            Problem::warning(location, message).help(help)
         });
         warnings.extend(warning.map(|warning| (index, warning)));
     }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::testing::{parse, sources};
+use crate::testing::{environment, parse};
 
 const POLICY: &str = "
 version: 1
@@ -81,10 +81,15 @@ fn same_policy_in_another_layout_is_equal() {
 #[test]
 fn policy_with_another_secret_is_not_equal() {
     let compile = |secret: &str| {
-        let mut sources = sources();
-        sources.variables.push(("SECRET".into(), secret.into()));
-        sources.variables.rotate_right(1);
-        PolicySet::parse(&[Arc::new(Source::new("", POLICY))], &sources, ErrorStyle::default()).unwrap()
+        let mut environment = environment();
+        environment.variables.push(("SECRET".into(), secret.into()));
+        environment.variables.rotate_right(1);
+        PolicySet::parse(
+            &[Arc::new(SourceFile::new("", POLICY))],
+            &environment,
+            ErrorStyle::default(),
+        )
+        .unwrap()
     };
     let [one, other] = [
         "one-secret-of-at-least-32-bytes..",

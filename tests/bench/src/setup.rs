@@ -8,8 +8,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use sidegate::decision::Evaluator;
-use sidegate::document::environment::Given;
-use sidegate::document::problem::Source;
+use sidegate::document::environment::FixedEnvironment;
+use sidegate::document::problem::SourceFile;
 use sidegate::policy::{ErrorStyle, PolicySet};
 use sidegate::request::RequestFacts;
 
@@ -81,7 +81,7 @@ impl Service {
     /// Reads the policy anew: nothing has been decided with it.
     pub(crate) fn evaluator(&self) -> Evaluator {
         let variables = [("SECRET", SECRET), ("KEY", KEY)];
-        let given = Given {
+        let given = FixedEnvironment {
             variables: variables
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .to_vec(),
@@ -151,11 +151,11 @@ pub(crate) fn many_routes(count: usize) -> PolicySet {
     for at in 1..count {
         writeln!(text, "  - {{ path: '/v1/resource-{at}/{{id}}/items', auth: public }}").unwrap();
     }
-    parse(text, &Given::default())
+    parse(text, &FixedEnvironment::default())
 }
 
-fn parse(text: String, given: &Given) -> PolicySet {
-    let source = Arc::new(Source::new("policy.yaml", text));
+fn parse(text: String, given: &FixedEnvironment) -> PolicySet {
+    let source = Arc::new(SourceFile::new("policy.yaml", text));
     PolicySet::parse(&[source], given, ErrorStyle::default()).expect("the policy is sound")
 }
 

@@ -9,7 +9,7 @@ use sidegate::app;
 use sidegate::config::{Overrides, ServerConfig};
 use sidegate::decision::Evaluator;
 use sidegate::proxy::client_limit::{ClientConnections, ClientCounts};
-use sidegate::proxy::connection_limit::{ConnectionTracker, ConnectionLimit};
+use sidegate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
 use sidegate::proxy::in_force::PolicyHandle;
 use sidegate::proxy::places::Places;
 use sidegate::proxy::server::Server;

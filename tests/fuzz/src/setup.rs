@@ -7,8 +7,8 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method};
-use sidegate::document::environment::Given;
-use sidegate::document::problem::Source;
+use sidegate::document::environment::FixedEnvironment;
+use sidegate::document::problem::SourceFile;
 use sidegate::policy::{ErrorStyle, PolicySet};
 use sidegate::request::{RequestFacts, RequestLimits};
 
@@ -101,12 +101,12 @@ pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<PolicySet, Vec<sidegate::docu
     PolicySet::parse(&files, &given(), ErrorStyle::default())
 }
 
-fn source(text: &str) -> Arc<Source> {
-    Arc::new(Source::new("policy.yaml", text))
+fn source(text: &str) -> Arc<SourceFile> {
+    Arc::new(SourceFile::new("policy.yaml", text))
 }
 
 /// The variables and files that a policy may name.
-pub fn given() -> Given {
+pub fn given() -> FixedEnvironment {
     let secrets = [
         ("SECRET", SECRET),
         ("KEY", KEY),
@@ -115,7 +115,7 @@ pub fn given() -> Given {
         ("EMPTY", ""),
         ("SHORT", "short"),
     ];
-    Given {
+    FixedEnvironment {
         variables: secrets
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
 use sidegate::config::ServerConfig;
 use sidegate::decision::{Evaluator, decide};
-use sidegate::document::problem::{Problem, Problems, Source};
+use sidegate::document::problem::{Problem, Problems, SourceFile};
 use sidegate::document::yaml::{self, Value};
 use sidegate::policy::Policy;
 use sidegate::policy::route::Route;
@@ -42,7 +42,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn check_config(text: &str) {
-    let source = Source::new("sidegate.yaml", text);
+    let source = SourceFile::new("sidegate.yaml", text);
     if let Err(problems) = ServerConfig::parse(source, Path::new("/etc")) {
         check_problems(&problems, &[text]);
     }
@@ -70,7 +70,7 @@ fn check_routes(policy: &Policy, text: &str) {
 
 /// The number of routes that a file lists, counted without the reader of policies.
 fn written_routes(text: &str) -> usize {
-    let source = Source::new("", text);
+    let source = SourceFile::new("", text);
     let node = yaml::read(&mut Problems::of(Arc::new(source))).expect("an accepted policy is YAML");
     let Value::Mapping(entries) = node.value else {
         panic!("an accepted policy is a mapping")
@@ -98,13 +98,13 @@ fn example_path(policy: &Policy, route: &Route) -> String {
 fn check_problems(problems: &[Problem], texts: &[&str]) {
     assert!(!problems.is_empty(), "refused without a reason");
     for problem in problems {
-        let span = problem.place().span();
+        let span = problem.location().span();
         assert!(
             texts.iter().any(|text| text.get(span.clone()).is_some()),
             "{span:?}: {problem}"
         );
         assert!(!problem.message().is_empty());
-        assert!(problem.place().line() >= 1 && problem.place().column() >= 1);
+        assert!(problem.location().line() >= 1 && problem.location().column() >= 1);
         assert!(!problem.render(false).is_empty() && !problem.render(true).is_empty());
     }
 }

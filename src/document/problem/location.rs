@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::document::masks::{HIDDEN, Masks, without_user};
 
 /// A file that was read, so that problems can show its lines.
-pub struct Source {
+pub struct SourceFile {
     /// The name that the user gave.
     pub name: String,
     /// The whole text.
@@ -21,7 +21,7 @@ pub struct Source {
     unknown: Mutex<Vec<Range<usize>>>,
 }
 
-impl Source {
+impl SourceFile {
     /// A file with its name and its text.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
@@ -60,32 +60,32 @@ impl Source {
 }
 
 /// Without the text, which may hold a secret.
-impl fmt::Debug for Source {
+impl fmt::Debug for SourceFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source")
+        f.debug_struct("SourceFile")
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }
 
-impl PartialEq for Source {
+impl PartialEq for SourceFile {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.text == other.text
     }
 }
 
-impl Eq for Source {}
+impl Eq for SourceFile {}
 
 /// Where something stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    source: Arc<Source>,
+pub struct Location {
+    source: Arc<SourceFile>,
     span: Range<usize>,
 }
 
-impl Place {
+impl Location {
     /// A range of bytes of a file.
-    pub fn new(source: &Arc<Source>, span: &Range<usize>) -> Self {
+    pub fn new(source: &Arc<SourceFile>, span: &Range<usize>) -> Self {
         Self {
             source: Arc::clone(source),
             span: span.clone(),
@@ -95,7 +95,7 @@ impl Place {
     /// A file as a whole, of which no line can be shown.
     pub fn of_file(path: &Path) -> Self {
         let name = path.display().to_string();
-        Self::new(&Arc::new(Source::new(without_user(&name), "")), &(0..0))
+        Self::new(&Arc::new(SourceFile::new(without_user(&name), "")), &(0..0))
     }
 
     /// The name of the file.
@@ -133,7 +133,7 @@ pub(super) enum Excerpt {
     Nothing(&'static str),
 }
 
-impl Place {
+impl Location {
     /// Takes the secrets of the file out of a text about it.
     pub(super) fn clean(&self, text: &str) -> String {
         self.source.masks().clean(text)
@@ -171,7 +171,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file(), self.line(), self.column())
     }
