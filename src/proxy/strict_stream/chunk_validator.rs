@@ -1,5 +1,5 @@
-//! A body in chunks as it comes in, read strictly (RFC 9112, 7.1): the engine takes sizes and
-//! extensions that others read differently. Looks only; the bytes go on as they are.
+//! Validates a chunked body as it is read (RFC 9112, 7.1): pingora accepts sizes and extensions that
+//! other readers take differently. It changes no bytes.
 
 use memchr::memchr;
 
@@ -9,11 +9,11 @@ const LINE_BYTES: usize = 4 * 1024;
 /// The most digits of a chunk's size, so that it fits.
 const SIZE_DIGITS: usize = 15;
 
-/// A body in chunks, as far as it came.
+/// The state of a chunked body, as far as it was read.
 #[derive(Debug)]
 pub(super) struct ChunkValidator {
     next: Next,
-    /// What came of the line that is on its way.
+    /// The part of the current line that was read.
     line: Vec<u8>,
     trailer_bytes: usize,
 }
@@ -28,16 +28,16 @@ enum Next {
     DataEnd,
     /// Trailer fields, up to an empty line.
     Trailers,
-    /// The body has ended; what follows is no part of it.
+    /// The body has ended; what follows does not belong to it.
     Nothing,
 }
 
-/// What came is no body in chunks.
+/// The error of a body that is not validly chunked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
 impl ChunkValidator {
-    /// A body of which nothing has come.
+    /// Starts before the first byte of a body.
     pub(super) fn new() -> Self {
         Self {
             next: Next::Size,
@@ -46,7 +46,7 @@ impl ChunkValidator {
         }
     }
 
-    /// Reads on, or says that a strict reader would not.
+    /// Reads on, up to what a strict reader rejects.
     pub(super) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
         while !bytes.is_empty() {
             bytes = match self.next {
@@ -103,7 +103,7 @@ impl ChunkValidator {
     }
 }
 
-/// The size in the line before a chunk, if that is one.
+/// Parses the line before a chunk: its size, and extensions that are ignored.
 fn size(line: &[u8]) -> Option<u64> {
     let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
     let (size, extensions) = line.split_at_checked(digits)?;
@@ -113,7 +113,7 @@ fn size(line: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(size).ok()?, 16).ok()
 }
 
-/// RFC 9112, 7.1.1, without the white space that only a broken sender writes:
+/// Checks the extensions of a chunk (RFC 9112, 7.1.1), without the white space that only a broken sender writes:
 /// `*( ";" token [ "=" ( token / quoted-string ) ] )`.
 fn are_extensions(mut text: &[u8]) -> bool {
     while let Some(rest) = text.strip_prefix(b";") {
@@ -161,7 +161,7 @@ const fn is_token_byte(byte: u8) -> bool {
         )
 }
 
-/// Neither a control character nor the end of a line.
+/// Returns whether a byte is neither a control character nor the end of a line.
 const fn is_text(byte: u8) -> bool {
     byte == b'\t' || byte == b' ' || byte.is_ascii_graphic() || byte >= 0x80
 }
@@ -170,7 +170,7 @@ const fn is_text(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Reads a body whole, and again byte by byte: both must come to the same.
+    /// Reads a body whole, and again byte by byte: the results must be equal.
     fn read(body: &[u8]) -> Result<Next, Malformed> {
         let mut whole = ChunkValidator::new();
         let result = whole.read(body).map(|()| whole.next);

@@ -1,22 +1,22 @@
-//! The head of a request as it comes in, in whatever pieces: where it ends, how long it is, and
-//! whether it is one that only a lenient reader takes. It keeps no fields and decides nothing else.
+//! Scans the head of a request as it is read, in pieces of any size: where it ends, how long it is, and
+//! whether only a lenient reader accepts it. It stores no fields.
 
 use memchr::memchr_iter;
 
-/// How much of a head is kept, so that its refusal can name the path.
+/// How much of a head is stored, so that its rejection can name the path.
 const KEPT_BYTES: usize = 512;
 
-/// The field that says that a body comes in chunks.
+/// The start of the field that announces a chunked body.
 const CODING: &[u8] = b"transfer-encoding:";
 
-/// A head, as far as it came.
+/// The state of a head, as far as it was read.
 #[derive(Debug, Default)]
 pub(super) struct HeadScanner {
     bytes: usize,
     lines: usize,
     kept: Vec<u8>,
     request_line: RequestLine,
-    /// The first bytes of the line that is on its way, and its length.
+    /// The first bytes of the current line, and its length.
     line: Vec<u8>,
     line_bytes: usize,
     last: u8,
@@ -25,7 +25,7 @@ pub(super) struct HeadScanner {
 }
 
 impl HeadScanner {
-    /// Reads on. Returns where the head ends, if it does in these bytes.
+    /// Reads on. Returns where the head ends, if it ends within these bytes.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut start = 0;
         for end in memchr_iter(b'\n', bytes) {
@@ -41,7 +41,7 @@ impl HeadScanner {
         None
     }
 
-    /// Begins a new one, with the memory of the last.
+    /// Starts a new head, with the memory of the last one.
     pub(super) fn restart(&mut self) {
         let Self { mut kept, mut line, .. } = std::mem::take(self);
         kept.clear();
@@ -71,7 +71,7 @@ impl HeadScanner {
 
     /// Ends a line. Returns whether it was the empty one that ends the head.
     fn end_line(&mut self) -> bool {
-        // RFC 9112, 2.2: a line ends in CRLF; who takes a bare LF may read another head than who does not.
+        // RFC 9112, 2.2: a line ends in CRLF; a reader that accepts a bare LF may see another head.
         self.malformed |= self.last != b'\r';
         let empty = self.line_bytes <= 1;
         let ended = empty && self.request_line.ended;
@@ -83,45 +83,45 @@ impl HeadScanner {
         ended
     }
 
-    /// Its bytes.
+    /// Returns its length in bytes.
     pub(super) fn len(&self) -> usize {
         self.bytes
     }
 
-    /// Whether nothing of it has come.
+    /// Returns whether none of it was read.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// The lines that have ended.
+    /// Returns the number of complete lines.
     pub(super) fn lines(&self) -> usize {
         self.lines
     }
 
-    /// The first bytes.
+    /// Returns its first bytes.
     pub(super) fn kept(&self) -> &[u8] {
         &self.kept
     }
 
-    /// Whether a strict reader refuses what came.
+    /// Returns whether a strict reader rejects the head.
     pub(super) fn is_malformed(&self) -> bool {
         self.malformed || self.request_line.malformed
     }
 
-    /// Whether a field names a transfer coding, so that a body in chunks follows.
+    /// Returns whether a field names a transfer coding, so that a chunked body follows.
     pub(super) fn has_coding(&self) -> bool {
         self.has_coding
     }
 }
 
-/// The request line. The engine encodes what must not stand there and goes on; after that nobody
-/// can tell (RFC 9112, 3.2: refuse, do not repair).
+/// The state of the request line. pingora encodes characters that are not allowed in it, and the result
+/// looks valid (RFC 9112, 3.2: reject, do not repair).
 #[derive(Debug, Default)]
 struct RequestLine {
     begun: bool,
     ended: bool,
     spaces: usize,
-    /// The last byte of the line so far: behind a carriage return, nothing may follow in it.
+    /// The last byte of the line so far: after a carriage return, nothing may follow in it.
     last: u8,
     malformed: bool,
 }
@@ -142,7 +142,7 @@ impl RequestLine {
         }
     }
 
-    /// RFC 9112, 2.2: empty lines before a request line are passed over.
+    /// Ends a line; empty lines before the request line are skipped (RFC 9112, 2.2).
     fn end(&mut self) {
         self.last = 0;
         if self.begun && !self.ended {
@@ -156,7 +156,7 @@ impl RequestLine {
 mod tests {
     use super::*;
 
-    /// Reads a head whole, again byte by byte, and again after another one: all must see the same.
+    /// Reads a head whole, again byte by byte, and again after another one: the results must be equal.
     fn read(bytes: &[u8]) -> (Option<usize>, HeadScanner) {
         let mut whole = HeadScanner::default();
         let end = whole.read(bytes);

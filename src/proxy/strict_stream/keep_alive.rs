@@ -1,5 +1,5 @@
-//! Waits for the first bytes of a connection and of each further request, so that whoever serves
-//! requests is not there while there is none.
+//! Waits for the first bytes of a connection and of each further request, so that an idle connection
+//! needs no session.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,12 +15,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{PREFACE, StrictStream};
 
-/// The most bytes that are read at once: most requests as a whole.
+/// The most bytes that one read takes, enough for most requests as a whole.
 const CHUNK: usize = 16 * 1024;
 
 impl StrictStream {
-    /// Whether the client begins as HTTP/2 does (RFC 9113, 3.4). Reads as long as the bytes match,
-    /// within the time for a head.
+    /// Returns whether the client begins with the preface of HTTP/2 (RFC 9113, 3.4). Reads as long as
+    /// the bytes match, within the time for a head.
     pub async fn begins_with_preface(&mut self) -> io::Result<bool> {
         let deadline = Instant::now() + self.limits.head_time;
         loop {
@@ -37,14 +37,14 @@ impl StrictStream {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
-                    poll_fn(|cx| self.poll_refuse(408, cx)).await;
+                    poll_fn(|cx| self.poll_reject(408, cx)).await;
                     return Err(io::ErrorKind::TimedOut.into());
                 }
             }
         }
     }
 
-    /// Waits for the first bytes of a next request. Whether they came, within a time.
+    /// Waits for the first bytes of a next request. Returns whether they came within a time.
     pub async fn has_next_request(&mut self, within: Duration) -> bool {
         self.bytes_after_head = Bytes::new();
         if !self.peeked.is_empty() {
@@ -64,7 +64,7 @@ impl StrictStream {
         ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf))?;
         let read = buf.filled();
         if !read.is_empty() {
-            self.progress.begun.store(true, Ordering::Release);
+            self.begun.store(true, Ordering::Release);
             self.peeked.extend_from_slice(read);
         }
         Poll::Ready(Ok(read.len()))

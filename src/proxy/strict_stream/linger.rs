@@ -1,4 +1,5 @@
-//! Answers in place of the engine, and what is still read after an answer that ended its connection.
+//! Writes Sidegate's response in place of pingora's, and reads on for a while after a response that
+//! ends its connection.
 
 use std::io;
 use std::pin::Pin;
@@ -12,19 +13,21 @@ use tokio::time::sleep;
 use super::super::facts::peer_of;
 use super::StrictStream;
 
-/// How long, and for how many bytes, a connection is read after an answer that ended it.
+/// How long a connection is read after a response that ends it.
 const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// How many bytes are read then.
 const LINGER_BYTES: usize = 1024 * 1024;
 
 impl StrictStream {
-    /// Writes our own answer; after it the connection is at its end both ways.
-    pub(super) fn poll_refuse(&mut self, status: u16, cx: &mut Context<'_>) -> Poll<()> {
-        let mut answer = match self.answer.take() {
-            Some(answer) => answer,
-            None => (self.refuse)(status, self.head.kept(), peer_of(&self.inner)),
+    /// Writes Sidegate's own response and closes the connection both ways.
+    pub(super) fn poll_reject(&mut self, status: u16, cx: &mut Context<'_>) -> Poll<()> {
+        let mut response = match self.rejection.take() {
+            Some(unwritten) => unwritten,
+            None => (self.write_rejection)(status, self.head.kept(), peer_of(&self.inner)),
         };
-        let written = self.poll_answer(&mut answer, cx);
-        self.answer = Some(answer);
+        let written = self.poll_write_rejection(&mut response, cx);
+        self.rejection = Some(response);
         if ready!(written).is_ok() {
             ready!(self.poll_linger(cx));
         }
@@ -32,12 +35,12 @@ impl StrictStream {
         Poll::Ready(())
     }
 
-    /// Writes what is left of an answer, and says that nothing follows.
-    fn poll_answer(&mut self, answer: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while answer.has_remaining() {
-            match ready!(self.poll_write_inner(cx, |inner, cx| inner.poll_write(cx, answer)))? {
+    /// Writes the rest of a response, and closes the connection for writing.
+    fn poll_write_rejection(&mut self, response: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while response.has_remaining() {
+            match ready!(self.poll_write_inner(cx, |inner, cx| inner.poll_write(cx, response)))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => answer.advance(written),
+                written => response.advance(written),
             }
         }
         match self.lingering {
@@ -46,8 +49,8 @@ impl StrictStream {
         }
     }
 
-    /// RFC 9112, 9.6: closing with bytes unread would reset the connection, and the client might
-    /// lose the answer. So they are read for a while.
+    /// Reads and drops what the client still sends, for a while (RFC 9112, 9.6): closing with unread
+    /// bytes resets the connection, and the client might lose the response.
     pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (left, deadline) = self
             .lingering
@@ -64,8 +67,8 @@ impl StrictStream {
     }
 }
 
-/// The status of an answer that the engine writes while no application owns the request.
-pub(super) fn engine_refusal(buf: &[u8]) -> Option<u16> {
+/// Returns the status of a rejection that pingora writes by itself, before a request is complete.
+pub(super) fn pingora_rejection(buf: &[u8]) -> Option<u16> {
     let status = buf
         .strip_prefix(b"HTTP/1.1 ")
         .or_else(|| buf.strip_prefix(b"HTTP/1.0 "))?

@@ -1,6 +1,5 @@
-use tokio::io::AsyncWriteExt as _;
-
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use super::*;
 
@@ -16,12 +15,12 @@ fn limits() -> StreamLimits {
 }
 
 #[tokio::test]
-async fn what_follows_a_refusal_is_read_so_that_nothing_is_reset() {
+async fn bytes_after_a_rejection_are_read_so_that_the_connection_is_not_reset() {
     let (mut client, server) = tokio::io::duplex(64);
     let limits = limits();
-    let refuse: RejectionWriter = Arc::new(|status, _, _| status.to_string().into());
-    let mut guard = StrictStream::new(Box::new(server), limits, refuse, ReadProgress::default());
-    let serve = async move { while guard.read_u8().await.is_ok() {} };
+    let write: RejectionWriter = Arc::new(|status, _, _| status.to_string().into());
+    let mut stream = StrictStream::new(Box::new(server), limits, write, ReadProgress::default());
+    let serve = async move { while stream.read_u8().await.is_ok() {} };
     let call = async move {
         let mut answer = [0; 3];
         client.write_all(&[b'x'; 100]).await.unwrap();
@@ -32,66 +31,66 @@ async fn what_follows_a_refusal_is_read_so_that_nothing_is_reset() {
     tokio::join!(serve, call);
 }
 
-/// A guard whose client reads nothing, and whose own refusals are long.
+/// Returns a stream whose client reads nothing, and whose rejections are long.
 fn unread() -> (tokio::io::DuplexStream, StrictStream) {
     let (client, server) = tokio::io::duplex(64);
-    let refuse: RejectionWriter = Arc::new(|_, _, _| Bytes::from(vec![b'x'; 1000]));
-    let guard = StrictStream::new(Box::new(server), limits(), refuse, ReadProgress::default());
-    (client, guard)
+    let write: RejectionWriter = Arc::new(|_, _, _| Bytes::from(vec![b'x'; 1000]));
+    let stream = StrictStream::new(Box::new(server), limits(), write, ReadProgress::default());
+    (client, stream)
 }
 
-/// Writes in some way. Whether it failed, where it says so.
+/// Writes in some way. Returns whether that failed, where the way reports it.
 type Write = for<'g> fn(&'g mut StrictStream, &'g [u8]) -> Pin<Box<dyn Future<Output = bool> + 'g>>;
 
 #[tokio::test(start_paused = true)]
 async fn each_way_to_write_to_a_client_that_does_not_read_ends() {
-    // Not a refusal that the engine might have written.
+    // Not a rejection that pingora might have written.
     let long = [b'-'; 1000];
-    let ways: [(&str, u8, Write); 5] = [
-        ("write", APPLICATION, |guard, long| {
-            Box::pin(async move { guard.write_all(long).await.is_err() })
+    let ways: [(&str, Phase, Write); 5] = [
+        ("write", Phase::Body, |stream, long| {
+            Box::pin(async move { stream.write_all(long).await.is_err() })
         }),
-        ("vectored write", FRAMES, |guard, long| {
+        ("vectored write", Phase::Http2, |stream, long| {
             Box::pin(async move {
-                let _ = guard.write_vectored(&[io::IoSlice::new(long)]).await;
-                guard.write_vectored(&[io::IoSlice::new(long)]).await.is_err()
+                let _ = stream.write_vectored(&[io::IoSlice::new(long)]).await;
+                stream.write_vectored(&[io::IoSlice::new(long)]).await.is_err()
             })
         }),
-        ("flush", APPLICATION, |guard, long| {
+        ("flush", Phase::Body, |stream, long| {
             Box::pin(async move {
-                // The pipe holds some, and then nothing more is taken.
-                let _ = guard.write(long).await;
-                let _ = guard.write(long).await;
-                guard.flush().await.is_err()
+                // The pipe holds some, and then takes no more.
+                let _ = stream.write(long).await;
+                let _ = stream.write(long).await;
+                stream.flush().await.is_err()
             })
         }),
-        ("shutdown", APPLICATION, |guard, long| {
+        ("shutdown", Phase::Body, |stream, long| {
             Box::pin(async move {
-                let _ = guard.write_all(long).await;
-                Shutdown::shutdown(guard).await;
+                let _ = stream.write_all(long).await;
+                Shutdown::shutdown(stream).await;
                 true
             })
         }),
-        ("refusal", EXPECTING, |guard, _| {
+        ("rejection", Phase::BeforeHead, |stream, _| {
             Box::pin(async move {
-                poll_fn(|cx| guard.poll_refuse(400, cx)).await;
-                guard.closed
+                poll_fn(|cx| stream.poll_reject(400, cx)).await;
+                stream.closed
             })
         }),
     ];
     for (way, phase, write) in ways {
-        let (_client, mut guard) = unread();
-        *guard.phase.get_mut() = phase;
-        guard.linger();
+        let (_client, mut stream) = unread();
+        stream.phase.enter(phase);
+        stream.linger();
         let begin = Instant::now();
-        assert!(write(&mut guard, &long).await, "{way}");
+        assert!(write(&mut stream, &long).await, "{way}");
         assert_eq!(begin.elapsed().as_secs(), 10, "{way}");
-        assert!(guard.write_deadline.has_expired(), "{way}");
+        assert!(stream.write_deadline.has_expired(), "{way}");
     }
 }
 
 #[test]
-fn only_refusals_of_the_engine_are_replaced() {
+fn only_rejections_of_pingora_are_replaced() {
     for (answer, want) in [
         (&b"HTTP/1.1 400 Bad Request\r\n"[..], Some(400)),
         (b"HTTP/1.1 405 Method Not Allowed\r\n", Some(405)),
@@ -100,6 +99,6 @@ fn only_refusals_of_the_engine_are_replaced() {
         (b"HTTP/1.1", None),
         (b"", None),
     ] {
-        assert_eq!(engine_refusal(answer), want);
+        assert_eq!(pingora_rejection(answer), want);
     }
 }

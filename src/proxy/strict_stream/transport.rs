@@ -1,7 +1,6 @@
-//! What the engine asks of a transport besides its bytes; the guard passes it on.
+//! Passes on what pingora asks of a transport besides its bytes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::{SslDigest, TlsRef};
@@ -9,7 +8,8 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, SocketDigest, Ssl, TimingDigest, UniqueID, UniqueIDType,
 };
 
-use super::{FRAMES, StrictStream};
+use super::StrictStream;
+use super::phase::Phase;
 
 impl UniqueID for StrictStream {
     fn id(&self) -> UniqueIDType {
@@ -29,7 +29,7 @@ impl Ssl for StrictStream {
     fn selected_alpn_proto(&self) -> Option<ALPN> {
         let protocol = self.inner.selected_alpn_proto();
         if protocol == Some(ALPN::H2) {
-            self.phase.store(FRAMES, Ordering::Relaxed);
+            self.phase.enter(Phase::Http2);
         }
         protocol
     }
