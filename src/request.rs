@@ -2,16 +2,23 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::credential::ClientCertificate;
 use crate::rejection::Reason;
 
+mod content_type;
+pub mod forwarded;
+mod framing;
+pub mod head;
 pub mod listed;
 pub mod names;
 pub mod nominated;
 pub mod path;
+
+pub use content_type::{GrpcProtocol, grpc_protocol, grpc_type};
+pub use framing::{InvalidLength, body, content_length};
 
 /// One request as data.
 #[derive(Debug, Clone, Copy)]
@@ -133,10 +140,7 @@ impl<'r> RequestFacts<'r> {
     /// The media type of the body without parameters, in any case; `None` if there is none or more
     /// than one.
     pub fn media_type(&self) -> Option<&'r str> {
-        let mut values = self.headers.get_all(CONTENT_TYPE).iter();
-        let value = values.next()?.to_str().ok()?;
-        let essence = value.split(';').next()?.trim();
-        values.next().is_none().then_some(essence)
+        content_type::media_type(self.headers)
     }
 
     /// What makes the request one that no route should see, whatever the policy; the description
@@ -165,7 +169,7 @@ impl<'r> RequestFacts<'r> {
         if self.repeats(&IDEMPOTENCY_KEY) {
             return Some("`idempotency-key` is there twice");
         }
-        self.malformed_framing()
+        framing::malformed(self.headers, self.double_framing)
     }
 
     /// Whether a header is there more than once.
@@ -187,44 +191,7 @@ impl<'r> RequestFacts<'r> {
             Some(_) => None,
         }
     }
-
-    fn malformed_framing(&self) -> Option<&'static str> {
-        if let Some(coding) = self.headers.get(TRANSFER_ENCODING) {
-            if self.repeats(&TRANSFER_ENCODING) || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                return Some("`transfer-encoding` is not `chunked`");
-            }
-            if self.double_framing || self.headers.contains_key(CONTENT_LENGTH) {
-                return Some("`content-length` stands beside `transfer-encoding`");
-            }
-        }
-        if let Some(length) = self.headers.get(CONTENT_LENGTH) {
-            let digits = length.as_bytes();
-            let canonical = (1..=12).contains(&digits.len())
-                && digits.iter().all(u8::is_ascii_digit)
-                && (digits == b"0" || digits.first() != Some(&b'0'));
-            if self.repeats(&CONTENT_LENGTH) || !canonical {
-                return Some("`content-length` is not one number");
-            }
-        }
-        None
-    }
 }
-
-/// The content type of a client that speaks gRPC or gRPC-Web, and so reads the status from `grpc-status`.
-pub fn grpc_type(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let content_type = headers.get(CONTENT_TYPE)?;
-    let essence = content_type.to_str().ok()?.split(';').next()?.trim();
-    // A suffix names the format of the messages.
-    let protocol = essence.split('+').next()?;
-    let is_known = GRPC.iter().any(|known| known.eq_ignore_ascii_case(protocol));
-    let is_one = essence
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"/+.-_".contains(&b));
-    (is_known && is_one).then_some(content_type)
-}
-
-/// The media types of gRPC and of gRPC-Web.
-const GRPC: [&str; 3] = ["application/grpc", "application/grpc-web", "application/grpc-web-text"];
 
 /// Returns whether a request is for a sandbox: `x-sandbox: true` once, and nothing else.
 pub fn is_sandbox(headers: &HeaderMap) -> bool {
@@ -421,45 +388,6 @@ mod tests {
                 ..facts(&map, Some("a"))
             };
             assert_eq!(facts.malformed().is_none(), fine, "{query:?}");
-        }
-    }
-
-    #[test]
-    fn content_type_of_grpc_is_one_of_its_media_types() {
-        for (kind, is_grpc) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("application/grpc-web", true),
-            ("Application/GRPC-Web+json", true),
-            ("application/grpc-web-text; charset=utf-8", true),
-            ("application/grpcx", false),
-            ("application/grpc-web, text/html", false),
-            ("application/grpc+proto, text/html", false),
-            ("application/grpc+<b>", false),
-            ("application/grpc-websocket", false),
-            ("text/html; application/grpc", false),
-        ] {
-            assert_eq!(
-                grpc_type(&headers(&[("content-type", kind)])).is_some(),
-                is_grpc,
-                "{kind}"
-            );
-        }
-    }
-
-    #[test]
-    fn media_types() {
-        for (pairs, want) in [
-            (&[][..], None),
-            (&[("content-type", "application/json")][..], Some("application/json")),
-            (
-                &[("content-type", "Application/JSON; charset=utf-8")],
-                Some("Application/JSON"),
-            ),
-            (&[("content-type", "a/b"), ("content-type", "a/b")], None),
-        ] {
-            let map = headers(pairs);
-            assert_eq!(facts(&map, Some("a")).media_type(), want);
         }
     }
 }

@@ -19,8 +19,7 @@ use crate::document::environment::Environment;
 use crate::document::tls_material::{PemFile, certificates};
 use crate::jwks::KeySources;
 use crate::policy_files::ProcessEnvironment;
-use crate::proxy::facts::body_of;
-use crate::request::{Body, Downstream, RequestFacts};
+use crate::request::{self, Body, Downstream, RequestFacts};
 use crate::revocation::Revocations;
 use crate::tls::client_certificate;
 
@@ -89,7 +88,7 @@ impl Explain {
                 tls: certificate.is_some(),
                 ..Downstream::default()
             },
-            body: body_of(headers).unwrap_or(Body::None),
+            body: request::body(headers).unwrap_or(Body::None),
             limits: limits.request,
             now: now.as_second(),
             ..RequestFacts::new(&self.method, self.path.as_bytes(), headers)

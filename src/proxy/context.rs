@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method};
 use parking_lot::Mutex;
 use pingora::http::ResponseHeader;
@@ -35,7 +34,7 @@ use crate::policy::route::Route;
 use crate::policy::{Policy, RouteIndex};
 use crate::principal::Principal;
 use crate::rejection::{Reason, Rejection};
-use crate::request::Downstream;
+use crate::request::{Downstream, content_length};
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::{At, Metrics, NONE};
 
@@ -436,8 +435,7 @@ impl RequestContext {
 
 /// Whether nothing follows the head (RFC 9112, 6.3).
 fn has_no_body(response: &ResponseHeader, method: &Method) -> bool {
-    let empty = |length: &HeaderValue| length == "0";
     *method == Method::HEAD
         || matches!(response.status.as_u16(), 204 | 304)
-        || response.headers.get(CONTENT_LENGTH).is_some_and(empty)
+        || content_length(&response.headers) == Ok(Some(0))
 }

@@ -14,7 +14,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr;
 
 use crate::credential::ClientCertificate;
-use crate::request::{Body, Downstream, RequestFacts, nominated};
+use crate::request::{self, Body, Downstream, RequestFacts, head, nominated};
 use crate::tls::PeerCertificate;
 
 /// What was on the wire before the path and the query: for HTTP/1 the request line as it came,
@@ -33,9 +33,11 @@ impl Target {
         let header = session.req_header();
         let (bytes, double_framing) = match session.as_http1() {
             Some(_) => {
-                let head = session.to_h1_raw();
-                let framed = header.headers.contains_key(TRANSFER_ENCODING) && has_content_length(&head);
-                let target = raw_target(&head).map(|target| head.slice_ref(target));
+                let raw = session.to_h1_raw();
+                let framed = header.headers.contains_key(TRANSFER_ENCODING)
+                    && head::values(&raw, "content-length").next().is_some();
+                let line = head::request_line(&raw).filter(|line| line.version.is_some());
+                let target = line.map(|line| raw.slice_ref(line.target));
                 (
                     target.unwrap_or_else(|| Bytes::copy_from_slice(header.raw_path())),
                     framed,
@@ -83,24 +85,6 @@ impl Target {
     pub fn query(&self) -> &[u8] {
         self.bytes.get(self.query_at..).unwrap_or_default()
     }
-}
-
-/// The second word of a request line and all that follows up to the version.
-fn raw_target(head: &[u8]) -> Option<&[u8]> {
-    let start = head.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
-    let head = head.get(start..)?;
-    let line = head.get(..head.iter().position(|b| matches!(b, b'\r' | b'\n'))?)?;
-    let first = line.iter().position(|&b| b == b' ')?;
-    let last = line.iter().rposition(|&b| b == b' ')?;
-    line.get(first + 1..last)
-}
-
-fn has_content_length(head: &[u8]) -> bool {
-    let name = b"content-length";
-    head.split(|&b| b == b'\n').any(|line| {
-        line.get(..name.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(name))
-    })
 }
 
 /// Borrows all that a decision may read, but for what no session knows: the limits and the time.
@@ -167,24 +151,12 @@ fn client_certificate(session: &ServerSession) -> Option<&ClientCertificate> {
 
 /// What the head says of the body.
 pub fn body(session: &ServerSession) -> Body {
-    match body_of(&session.req_header().headers) {
+    match request::body(&session.req_header().headers) {
         Some(body) => body,
         None => match session.as_http2() {
             Some(stream) if !stream.is_body_empty() => Body::Streamed,
             _ => Body::None,
         },
-    }
-}
-
-/// What the fields of a head say of the body; over HTTP/1.1 there is none where they say nothing.
-pub fn body_of(headers: &HeaderMap) -> Option<Body> {
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
-    match length {
-        Some(0) => Some(Body::None),
-        Some(length) => Some(Body::Sized(length)),
-        None => headers.contains_key(TRANSFER_ENCODING).then_some(Body::Streamed),
     }
 }
 
@@ -201,29 +173,4 @@ pub fn peer_of(stream: &Stream) -> Option<IpAddr> {
 /// The one form of an address; a unix socket has none.
 fn ip(address: &SocketAddr) -> Option<IpAddr> {
     Some(address.as_inet()?.ip().to_canonical())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_target_is_what_stands_in_the_request_line() {
-        for (head, want) in [
-            (&b"GET /a?b HTTP/1.1\r\nhost: x\r\n\r\n"[..], Some(&b"/a?b"[..])),
-            (b"\r\nGET /a HTTP/1.1\r\n", Some(b"/a")),
-            (b"GET /a b HTTP/1.1\r\n", Some(b"/a b")),
-            (b"GET  / HTTP/1.1\r\n", Some(b" /")),
-            (b"GET /a#b HTTP/1.1\n", Some(b"/a#b")),
-            (b"GET /a", None),
-        ] {
-            assert_eq!(raw_target(head), want);
-        }
-    }
-
-    #[test]
-    fn a_length_is_seen_whatever_its_case() {
-        assert!(has_content_length(b"POST / HTTP/1.1\r\nCONTENT-LENGTH: 1\r\n\r\n"));
-        assert!(!has_content_length(b"POST / HTTP/1.1\r\nx-content-length: 1\r\n\r\n"));
-    }
 }

@@ -13,13 +13,11 @@ use crate::policy::Policy;
 use crate::policy::route::Route;
 use crate::principal::AuthMethod;
 use crate::proxy::error_response::REQUEST_ID;
+use crate::request::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::request::listed::{FORWARDING, Listed};
 use crate::request::names::FoldedName;
 use crate::request::{Downstream, X_SANDBOX};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 

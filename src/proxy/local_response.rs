@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::EXPECT;
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -12,6 +12,7 @@ use pingora::protocols::http::ServerSession;
 use super::error_response::{ErrorResponse, REQUEST_ID};
 use super::ids::RequestIds;
 use super::strict_stream::StrictStream;
+use crate::request::content_length;
 
 /// How much of an unread body is read before the answer, over HTTP/2, where clients take an early
 /// answer for a broken stream.
@@ -64,9 +65,7 @@ pub(super) async fn write_options_asterisk(session: &mut ServerSession, ids: &Re
 pub(super) async fn drain_request_body(session: &mut ServerSession) {
     let headers = &session.req_header().headers;
     let expects = headers.contains_key(EXPECT);
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
+    let length = content_length(headers).ok().flatten();
     match session {
         // Who expects `100 Continue` has not sent the body, and may send a request next.
         ServerSession::H1(http1) if !expects && length.is_some_and(|length| length <= DRAINED_LENGTH) => {

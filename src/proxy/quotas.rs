@@ -1,11 +1,11 @@
 //! Counts requests in the store and tells clients what is left
 //! (draft-ietf-httpapi-ratelimit-headers).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -20,11 +20,11 @@ use crate::policy::{Fallback, Mode, Policy};
 use crate::principal::Principal;
 use crate::quota::{Rate, Spent};
 use crate::rejection::{Reason, Rejection};
+use crate::request::forwarded::client_address;
 use crate::request::is_sandbox;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// What is left of the quotas of a request.
 #[derive(Debug, Clone, Default)]
@@ -142,65 +142,7 @@ impl Gateway {
 
     /// Where a client calls from: the other end, or what trusted proxies say of their other end.
     pub(super) fn address(&self, session: &ServerSession) -> Option<IpAddr> {
-        let peer = facts::peer_address(session)?;
-        let mut chain = chain(&session.req_header().headers);
-        let mut address = peer;
-        while self.trusts(address) {
-            match chain.next() {
-                Some(Some(earlier)) => address = earlier,
-                _ => return Some(address),
-            }
-        }
-        Some(address)
-    }
-}
-
-/// The addresses of `x-forwarded-for`, the nearest first; `None` for what is none.
-fn chain(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
-    let values = headers.get_all(X_FORWARDED_FOR).iter().rev();
-    let items = values.flat_map(|value| value.as_bytes().rsplit(|&b| b == b','));
-    items.map(|item| {
-        let text = std::str::from_utf8(item).ok()?.trim();
-        let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
-        let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
-        let address = text.parse().ok().or_else(with_port).or_else(in_brackets)?;
-        Some(address.to_canonical())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(name: &'static str, values: &[&'static str]) -> HeaderMap {
-        let name = HeaderName::from_static(name);
-        values
-            .iter()
-            .map(|value| (name.clone(), HeaderValue::from_static(value)))
-            .collect()
-    }
-
-    #[test]
-    fn a_chain_is_read_from_all_its_lines() {
-        let headers = headers(
-            X_FORWARDED_FOR,
-            &[
-                "1.2.3.4, evil",
-                "::ffff:5.6.7.8,  2001:db8::1, 1.1.1.1:80,[::1]:80, [::1]",
-            ],
-        );
-        let found: Vec<_> = chain(&headers)
-            .map(|address| address.map(|address| address.to_string()))
-            .collect();
-        let want = [
-            Some("::1"),
-            Some("::1"),
-            Some("1.1.1.1"),
-            Some("2001:db8::1"),
-            Some("5.6.7.8"),
-            None,
-            Some("1.2.3.4"),
-        ];
-        assert_eq!(found, want.map(|address| address.map(str::to_owned)));
+        let headers = &session.req_header().headers;
+        client_address(facts::peer_address(session), headers, |peer| self.trusts(peer))
     }
 }

@@ -13,7 +13,7 @@ use super::ids::RequestIds;
 use super::in_force::PolicyHandle;
 use super::strict_stream::RejectionWriter;
 use crate::rejection::{Reason, Rejection};
-use crate::request::host_of;
+use crate::request::{head, host_of};
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::{At, NONE};
 
@@ -58,14 +58,10 @@ fn head_rejection(status: u16) -> Rejection {
 
 /// The method and the path of a head that may be cut off anywhere.
 fn first_words(head: &[u8]) -> (Method, String) {
-    let line = head
-        .split(|b| matches!(b, b'\r' | b'\n'))
-        .find(|line| !line.is_empty())
-        .unwrap_or_default();
-    let mut words = line.split(|&b| b == b' ');
-    let method = words.next().and_then(|word| Method::from_bytes(word).ok());
-    let target = words.next().unwrap_or_default();
-    let path = target.split(|&b| b == b'?').next().unwrap_or_default();
+    let line = head::request_line(head);
+    let method = line.and_then(|line| Method::from_bytes(line.method).ok());
+    let target = line.map_or(&b""[..], |line| line.target);
+    let path = target.split(|b| b" ?".contains(b)).next().unwrap_or_default();
     (
         method.unwrap_or_else(unknown),
         String::from_utf8_lossy(path).into_owned(),
@@ -79,12 +75,7 @@ fn unknown() -> Method {
 
 /// The host that a head is for, as far as it came.
 fn host(head: &[u8]) -> Option<&str> {
-    let lines = head.split(|b| matches!(b, b'\r' | b'\n'));
-    let mut hosts = lines.filter_map(|line| {
-        let (name, value) = line.split_at_checked(5)?;
-        name.eq_ignore_ascii_case(b"host:").then_some(value)
-    });
-    let host = std::str::from_utf8(hosts.next()?).ok()?.trim();
+    let host = std::str::from_utf8(head::values(head, "host").next()?).ok()?;
     Some(host_of(host))
 }
 

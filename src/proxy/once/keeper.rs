@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
 use parking_lot::Mutex;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
@@ -19,6 +18,7 @@ use super::claim::Held;
 use crate::fingerprint::{Fingerprint, Running};
 use crate::idempotency::Record;
 use crate::proxy::context::{Presence, Report};
+use crate::request::content_length;
 
 /// The parts of an answer that may be on their way to a client.
 const IN_FLIGHT: usize = 4;
@@ -109,8 +109,8 @@ struct Answer {
 
 impl Answer {
     fn begin(head: &ResponseHeader) -> Self {
-        let length = head.headers.get(CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = content_length(&head.headers).ok().flatten();
+        let length = length.and_then(|length| usize::try_from(length).ok());
         let bodiless = matches!(head.status.as_u16(), 204 | 304);
         Self {
             head: head.clone(),

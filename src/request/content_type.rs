@@ -1,0 +1,100 @@
+//! The content type of a request: its media type, and whether that is one of gRPC.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+
+/// Returns the media type of the body without parameters, in any case; `None` without one and with more
+/// than one.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    Some(value.to_str().ok()?.split(';').next()?.trim())
+}
+
+/// A protocol whose clients read the status of a response from `grpc-status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrpcProtocol {
+    /// gRPC: its status stands in trailers.
+    Grpc,
+    /// gRPC-Web: its status stands in the body.
+    GrpcWeb,
+}
+
+/// Returns the protocol of a request that has the content type of gRPC or of gRPC-Web, once.
+pub fn grpc_protocol(headers: &HeaderMap) -> Option<GrpcProtocol> {
+    let media_type = media_type(headers)?;
+    let is_media_type = |b: u8| b.is_ascii_alphanumeric() || b"/+.-_".contains(&b);
+    // A suffix names the format of the messages.
+    let known = media_type.split('+').next()?;
+    let protocol = PROTOCOLS.iter().find(|(name, _)| name.eq_ignore_ascii_case(known))?.1;
+    media_type.bytes().all(is_media_type).then_some(protocol)
+}
+
+/// Returns the content type of a client that speaks gRPC or gRPC-Web, and so reads the status from `grpc-status`.
+pub fn grpc_type(headers: &HeaderMap) -> Option<&HeaderValue> {
+    grpc_protocol(headers).and(headers.get(CONTENT_TYPE))
+}
+
+const PROTOCOLS: [(&str, GrpcProtocol); 3] = [
+    ("application/grpc", GrpcProtocol::Grpc),
+    ("application/grpc-web", GrpcProtocol::GrpcWeb),
+    ("application/grpc-web-text", GrpcProtocol::GrpcWeb),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(content_types: &[&'static str]) -> HeaderMap {
+        let values = content_types.iter().map(|value| (CONTENT_TYPE, value.parse().unwrap()));
+        values.collect()
+    }
+
+    fn protocol(content_types: &[&'static str]) -> Option<GrpcProtocol> {
+        let headers = headers(content_types);
+        let protocol = grpc_protocol(&headers);
+        assert_eq!(
+            grpc_type(&headers),
+            protocol.and(headers.get(CONTENT_TYPE)),
+            "{content_types:?}"
+        );
+        protocol
+    }
+
+    #[test]
+    fn media_type_has_no_parameters_and_stands_alone() {
+        for (values, want) in [
+            (&[][..], None),
+            (&["application/json"], Some("application/json")),
+            (&["Application/JSON; charset=utf-8"], Some("Application/JSON")),
+            (&["a/b", "a/b"], None),
+        ] {
+            assert_eq!(media_type(&headers(values)), want, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn content_type_of_grpc_is_one_of_its_media_types() {
+        use GrpcProtocol::{Grpc, GrpcWeb};
+        for (content_type, want) in [
+            ("application/grpc", Some(Grpc)),
+            ("Application/GRPC", Some(Grpc)),
+            ("application/grpc+proto", Some(Grpc)),
+            ("application/grpc; charset=utf-8", Some(Grpc)),
+            ("application/grpc-web", Some(GrpcWeb)),
+            ("Application/GRPC-Web+json", Some(GrpcWeb)),
+            ("application/grpc-web-text; charset=utf-8", Some(GrpcWeb)),
+            ("application/grpcx", None),
+            ("application/grpc-web, text/html", None),
+            ("application/grpc+proto, text/html", None),
+            ("application/grpc+<b>", None),
+            ("application/grpc-websocket", None),
+            ("text/html; application/grpc", None),
+            ("application/json", None),
+        ] {
+            assert_eq!(protocol(&[content_type]), want, "{content_type}");
+        }
+        assert_eq!(protocol(&[]), None);
+        assert_eq!(protocol(&["application/grpc", "application/json"]), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! The forwarded addresses of a request: what proxies say of the client in `X-Forwarded-For`, and
+//! whom to believe.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, HeaderName};
+
+/// `X-Forwarded-For`: the addresses that a request came through, that of the client first.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// `X-Forwarded-Proto`: the scheme that the client used.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// `X-Forwarded-Host`: the host that the client asked for.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Returns the address of the client: of the peer, or of what trusted proxies name as their own peer.
+pub fn client_address(peer: Option<IpAddr>, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let mut forwarded = addresses(headers);
+    let mut client = peer?;
+    while trusts(client) {
+        // An item that is not an address hides all that stand before it.
+        match forwarded.next().flatten() {
+            Some(earlier) => client = earlier,
+            None => break,
+        }
+    }
+    Some(client)
+}
+
+/// Iterates over the addresses of `X-Forwarded-For`, the nearest first; `None` stands for an item that
+/// is not an address.
+pub fn addresses(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
+    let values = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let items = values.flat_map(|value| value.as_bytes().rsplit(|&b| b == b','));
+    items.map(address)
+}
+
+/// Parses an address, which may have a port or stand in brackets.
+fn address(item: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(item).ok()?.trim();
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let address = text.parse().ok().or_else(with_port).or_else(in_brackets)?;
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forwarded_for(values: &[&'static str]) -> HeaderMap {
+        values
+            .iter()
+            .map(|value| (X_FORWARDED_FOR, value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn addresses_of_all_fields_are_read_nearest_first() {
+        let headers = forwarded_for(&[
+            "1.2.3.4, evil",
+            "::ffff:5.6.7.8,  2001:db8::1, 1.1.1.1:80,[::1]:80, [::1]",
+        ]);
+        let found: Vec<_> = addresses(&headers)
+            .map(|address| address.map(|address| address.to_string()))
+            .collect();
+        let want = [
+            Some("::1"),
+            Some("::1"),
+            Some("1.1.1.1"),
+            Some("2001:db8::1"),
+            Some("5.6.7.8"),
+            None,
+            Some("1.2.3.4"),
+        ];
+        assert_eq!(found, want.map(|address| address.map(str::to_owned)));
+    }
+
+    #[test]
+    fn client_is_the_nearest_address_that_is_not_trusted() {
+        let peer = "10.0.0.1";
+        let trusts = |address: IpAddr| address.to_string().starts_with("10.");
+        for (peer, values, want) in [
+            (Some("192.0.2.9"), &["198.51.100.1"][..], Some("192.0.2.9")),
+            (Some(peer), &[], Some(peer)),
+            (Some(peer), &["198.51.100.1"], Some("198.51.100.1")),
+            (Some(peer), &["198.51.100.1, 10.0.0.2"], Some("198.51.100.1")),
+            (
+                Some(peer),
+                &["203.0.113.1", "198.51.100.1, 10.0.0.2"],
+                Some("198.51.100.1"),
+            ),
+            (Some(peer), &["10.0.0.3, 10.0.0.2"], Some("10.0.0.3")),
+            (Some(peer), &["198.51.100.1, evil"], Some(peer)),
+            (Some(peer), &["198.51.100.1, evil, 10.0.0.2"], Some("10.0.0.2")),
+            (Some(peer), &["evil, 198.51.100.1"], Some("198.51.100.1")),
+            (None, &["198.51.100.1"], None),
+        ] {
+            let peer = peer.map(|peer| peer.parse().unwrap());
+            let found = client_address(peer, &forwarded_for(values), trusts);
+            assert_eq!(
+                found.map(|found| found.to_string()).as_deref(),
+                want,
+                "{peer:?} {values:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! How the fields of a head frame the body (RFC 9112, 6): `Content-Length` and `Transfer-Encoding`.
+
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+
+use super::Body;
+
+/// The most digits of a request's `Content-Length`.
+const LENGTH_DIGITS: usize = 12;
+
+/// The error of a `Content-Length` that is not one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidLength;
+
+/// Returns the value of `Content-Length`, of requests and responses. Repeated fields must have equal
+/// values (RFC 9110, 8.6).
+pub fn content_length(headers: &HeaderMap) -> Result<Option<u64>, InvalidLength> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    let length = number(first.as_bytes()).ok_or(InvalidLength)?;
+    let agree = values.all(|value| number(value.as_bytes()) == Some(length));
+    agree.then_some(Some(length)).ok_or(InvalidLength)
+}
+
+/// Parses digits alone: the parser of the standard library also accepts a sign.
+fn number(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let is_digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| is_digits)
+}
+
+/// Returns what the fields of a head say of the body. Without such fields, a request over HTTP/1.1
+/// has no body, and one over HTTP/2 may have one.
+pub fn body(headers: &HeaderMap) -> Option<Body> {
+    match content_length(headers) {
+        Ok(Some(0)) => Some(Body::None),
+        Ok(Some(length)) => Some(Body::Sized(length)),
+        _ => headers.contains_key(TRANSFER_ENCODING).then_some(Body::Streamed),
+    }
+}
+
+/// Finds what is wrong with the framing of a request, which is stricter than RFC 9112 allows: it has
+/// one `Transfer-Encoding` that is `chunked`, or one `Content-Length` in its shortest form.
+pub(super) fn malformed(headers: &HeaderMap, double_framing: bool) -> Option<&'static str> {
+    let repeats = |name| headers.get_all(name).iter().nth(1).is_some();
+    if let Some(coding) = headers.get(TRANSFER_ENCODING) {
+        if repeats(TRANSFER_ENCODING) || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Some("`transfer-encoding` is not `chunked`");
+        }
+        if double_framing || headers.contains_key(CONTENT_LENGTH) {
+            return Some("`content-length` stands beside `transfer-encoding`");
+        }
+    }
+    let length = headers.get(CONTENT_LENGTH)?.as_bytes();
+    let is_shortest = length == b"0" || length.first() != Some(&b'0');
+    let is_short = length.len() <= LENGTH_DIGITS && is_shortest;
+    let fine = is_short && !repeats(CONTENT_LENGTH) && content_length(headers).is_ok();
+    (!fine).then_some("`content-length` is not one number")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let field =
+            |&(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), value.parse().unwrap());
+        fields.iter().map(field).collect()
+    }
+
+    #[test]
+    fn length_is_a_number_on_which_all_fields_agree() {
+        for (values, want) in [
+            (&[][..], Ok(None)),
+            (&["0"], Ok(Some(0))),
+            (&["12"], Ok(Some(12))),
+            (&["012"], Ok(Some(12))),
+            (&["12", "12"], Ok(Some(12))),
+            (&["18446744073709551615"], Ok(Some(u64::MAX))),
+            (&["18446744073709551616"], Err(InvalidLength)),
+            (&["12", "13"], Err(InvalidLength)),
+            (&["12", "x"], Err(InvalidLength)),
+            (&["12, 12"], Err(InvalidLength)),
+            (&["+12"], Err(InvalidLength)),
+            (&["-12"], Err(InvalidLength)),
+            (&["1_2"], Err(InvalidLength)),
+            (&["0x12"], Err(InvalidLength)),
+            (&["1 2"], Err(InvalidLength)),
+            (&[""], Err(InvalidLength)),
+        ] {
+            let fields: Vec<_> = values.iter().map(|value| ("content-length", *value)).collect();
+            assert_eq!(content_length(&headers(&fields)), want, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn body_is_what_the_fields_say() {
+        for (fields, want) in [
+            (&[][..], None),
+            (&[("content-length", "0")], Some(Body::None)),
+            (&[("content-length", "7")], Some(Body::Sized(7))),
+            (&[("transfer-encoding", "chunked")], Some(Body::Streamed)),
+            (&[("content-length", "x")], None),
+        ] {
+            assert_eq!(body(&headers(fields)), want, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn framing_is_canonical_or_malformed() {
+        for (fields, double_framing, fine) in [
+            (&[][..], false, true),
+            (&[("content-length", "12")], false, true),
+            (&[("content-length", "0")], false, true),
+            (&[("content-length", "123456789012")], false, true),
+            (&[("content-length", "1234567890123")], false, false),
+            (&[("content-length", "+12")], false, false),
+            (&[("content-length", "012")], false, false),
+            (&[("content-length", "00")], false, false),
+            (&[("content-length", "1, 1")], false, false),
+            (&[("content-length", "")], false, false),
+            (&[("content-length", "1"), ("content-length", "1")], false, false),
+            (&[("transfer-encoding", "chunked")], false, true),
+            (&[("transfer-encoding", "Chunked")], false, true),
+            (&[("transfer-encoding", "chunked")], true, false),
+            (&[("transfer-encoding", "gzip, chunked")], false, false),
+            (
+                &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+                false,
+                false,
+            ),
+            (
+                &[("transfer-encoding", "chunked"), ("content-length", "1")],
+                false,
+                false,
+            ),
+        ] {
+            let problem = malformed(&headers(fields), double_framing);
+            assert_eq!(problem.is_none(), fine, "{fields:?} {double_framing}");
+        }
+    }
+}
