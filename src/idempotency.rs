@@ -13,12 +13,14 @@ use crate::policy::route::Route;
 use crate::policy::store_rules::IdempotencyRule;
 use crate::principal::{Principal, hyphenated_uuid};
 use crate::rejection::{Reason, Rejection};
-use crate::request::{IDEMPOTENCY_KEY, X_SANDBOX};
+use crate::request::{GrpcProtocol, IDEMPOTENCY_KEY, X_SANDBOX, grpc_protocol};
 
 /// The key of a request, if a rule wants one and it has one. It is a UUID, alone or as a string of
 /// a structured field (RFC 9651, 3.3.3), as the draft has it.
 pub fn key(rule: &IdempotencyRule, method: &Method, headers: &HeaderMap) -> Result<Option<Uuid>, Rejection> {
-    if !rule.methods.contains(method) || is_call(headers) {
+    // The status of gRPC stands in trailers, which no record holds.
+    let is_grpc = grpc_protocol(headers) == Some(GrpcProtocol::Grpc);
+    if !rule.methods.contains(method) || is_grpc {
         return Ok(None);
     }
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
@@ -36,13 +38,6 @@ pub fn key(rule: &IdempotencyRule, method: &Method, headers: &HeaderMap) -> Resu
         Some(key) => Ok(Some(key)),
         None => Err(Reason::IdempotencyKeyInvalid.into()),
     }
-}
-
-/// Whether it is a gRPC call: its status stands in trailers, which no record holds.
-fn is_call(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let rest = kind.strip_prefix(b"application/grpc");
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
 }
 
 /// The digest of a request, up to its body: what changes the meaning of that.
@@ -303,10 +298,12 @@ mod tests {
     }
 
     #[test]
-    fn grpc_is_no_way_around_a_key() {
+    fn content_type_of_grpc_alone_needs_no_key() {
         for (kind, is_grpc) in [
             ("application/grpc", true),
             ("application/grpc+proto", true),
+            ("application/GRPC", true),
+            ("application/grpc; charset=utf-8", true),
             ("application/grpcnot", false),
             ("application/grpc-web", false),
             ("application/json", false),

@@ -16,7 +16,7 @@ use crate::proxy::error_response::REQUEST_ID;
 use crate::request::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::request::listed::{FORWARDING, Listed};
 use crate::request::names::FoldedName;
-use crate::request::{Downstream, X_SANDBOX};
+use crate::request::{Downstream, X_SANDBOX, is_sandbox};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -140,15 +140,10 @@ impl Changes {
         self.set.extend(host.map(|host| (X_FORWARDED_HOST, host)));
     }
 
-    /// `x-sandbox: true` passes, any other value does not.
+    /// Removes `x-sandbox` where quotas read none, so that the service reads none either.
     fn sandbox(&mut self, headers: &HeaderMap) {
-        let mut values = headers.get_all(&X_SANDBOX).iter().peekable();
-        if values.peek().is_none() {
-            return;
-        }
-        match values.all(|value| value == "true") {
-            true => self.set.push((X_SANDBOX, HeaderValue::from_static("true"))),
-            false => self.remove.push(X_SANDBOX),
+        if !is_sandbox(headers) && headers.contains_key(&X_SANDBOX) {
+            self.remove.push(X_SANDBOX);
         }
     }
 

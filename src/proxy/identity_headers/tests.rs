@@ -293,6 +293,7 @@ fn only_true_is_a_sandbox() {
         (&["1"], false),
         (&["TRUE"], false),
         (&["true", "false"], false),
+        (&["true", "true"], false),
     ] {
         let call = values
             .iter()
