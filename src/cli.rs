@@ -36,7 +36,7 @@ enum Command {
     Explain(explain::Explain),
     /// Check this host for ways to bypass Sidegate and for unsafe settings
     Doctor(doctor::Doctor),
-    /// Refuse tokens from now on, by their `jti`, their subject or their tenant
+    /// Reject tokens from now on, by their `jti`, their subject or their tenant
     Revoke(revoke::Revoke),
     /// List what is revoked
     Revocations(revocations::Revocations),
@@ -68,7 +68,7 @@ enum Format {
 pub enum Exit {
     /// All is fine.
     Fine,
-    /// The answer is no: a problem was found, a request is rejected.
+    /// A problem was found, or a request is rejected.
     No,
     /// It could not run: usage, an unreadable file, an address in use.
     CouldNotRun,

@@ -239,7 +239,7 @@ impl Reloader {
         tracing::error!(
             hash = self.in_force.hash(),
             changed = changed.join(","),
-            "the changed policies are refused; those in force stay"
+            "the changed policies are rejected; those in force stay"
         );
         // Whoever sees the number finds the lines.
         self.metrics.policies_refused();

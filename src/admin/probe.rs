@@ -75,7 +75,7 @@ impl Probe {
         let stream = self.connect().await;
         let stream = stream.map_err(|error| format!("the service cannot be reached: {error}"))?;
         let status = self.get(stream).await;
-        status.map_err(|error| format!("the service gave no answer: {error}"))
+        status.map_err(|error| format!("the service sent no response: {error}"))
     }
 
     async fn connect(&self) -> io::Result<Stream> {
@@ -101,7 +101,7 @@ impl Probe {
 async fn status(answer: &mut (impl AsyncBufRead + Unpin)) -> io::Result<StatusCode> {
     loop {
         let first = line(answer).await?;
-        let status = status_code(&first).ok_or_else(|| io::Error::other("it is no HTTP"))?;
+        let status = status_code(&first).ok_or_else(|| io::Error::other("the response is not HTTP"))?;
         while !line(answer).await?.is_empty() {}
         match status.as_u16() {
             200..=599 => return Ok(status),

@@ -43,7 +43,7 @@ pub(super) struct Explain {
     #[arg(long, value_name = "PEM")]
     client_cert: Option<PathBuf>,
     /// The configuration of the process, for its policies, limits and default errors
-    /// [default: sidegate.yaml, if it is there]
+    /// [default: sidegate.yaml, if it exists]
     #[arg(long, env = "SIDEGATE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// A policy file, or a folder of them [default: what the configuration says]
@@ -109,12 +109,15 @@ impl Explain {
         for text in &self.headers {
             let (name, value) = text
                 .split_once(':')
-                .ok_or_else(|| format!("`{text}` is no header: write `name: value`"))?;
-            let name: HeaderName = name.trim().parse().map_err(|_| format!("`{name}` is no header name"))?;
+                .ok_or_else(|| format!("`{text}` is not a header: write `name: value`"))?;
+            let name: HeaderName = name
+                .trim()
+                .parse()
+                .map_err(|_| format!("`{name}` is not a header name"))?;
             let value: HeaderValue = value
                 .trim()
                 .parse()
-                .map_err(|_| format!("the value of `{name}` is no header value"))?;
+                .map_err(|_| format!("the value of `{name}` is not a valid header value"))?;
             headers.append(name, value);
         }
         if let Some(token) = &self.token {
@@ -129,7 +132,7 @@ impl Explain {
             let value = format!("Bearer {}", token.trim());
             headers.append(
                 AUTHORIZATION,
-                value.parse().map_err(|_| "the token is no header value")?,
+                value.parse().map_err(|_| "the token is not a valid header value")?,
             );
         }
         headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
@@ -156,8 +159,7 @@ fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {
     first.ok_or_else(|| format!("the certificate in `{shown}` cannot be read"))
 }
 
-/// Fetches the key sets that the proxy would hold by now. One that cannot be had shows in the
-/// decision.
+/// Fetches the key sets that the proxy would hold by now. A failed fetch shows in the decision.
 fn fetch_keys(evaluator: &Evaluator) {
     for issuer in KeySources::once(evaluator).unwrap_or_default() {
         if let Some(Err(error)) = issuer.last {

@@ -10,7 +10,7 @@ use super::Exit;
 use super::output::{could_not_run, print_line};
 use super::run::ServerOptions;
 
-/// How long an answer may take.
+/// How long a response may take.
 const TIME: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]

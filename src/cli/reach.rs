@@ -36,7 +36,7 @@ pub(super) struct Reach {
     /// `sidegate`]
     #[arg(long, value_name = "PREFIX", conflicts_with = "control")]
     prefix: Option<String>,
-    /// The configuration of the process [default: sidegate.yaml, if it is there]
+    /// The configuration of the process [default: sidegate.yaml, if it exists]
     #[arg(long, env = "SIDEGATE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// The admin address of the process, by which its control socket is found
@@ -50,9 +50,9 @@ pub(super) struct Reach {
 /// Why something was not done.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The answer is no.
+    /// The store or the process rejected it.
     No(String),
-    /// Nobody could be asked.
+    /// No process or store could be reached.
     NotReached(String),
     /// What says who to ask is wrong.
     NotRead(LoadError),
@@ -77,7 +77,7 @@ impl From<ControlError> for Failure {
         match error {
             ControlError::No(Fault::Invalid | Fault::Full, cause) => Self::No(cause),
             ControlError::No(Fault::Unavailable, cause) => {
-                Self::NotReached(format!("the store of the process gave no answer: {cause}"))
+                Self::NotReached(format!("the store of the process did not reply: {cause}"))
             }
             error => Self::NotReached(error.to_string()),
         }
@@ -88,7 +88,7 @@ impl From<Unavailable> for Failure {
     fn from(unavailable: Unavailable) -> Self {
         match unavailable.is_full() {
             true => Self::No(unavailable.to_string()),
-            false => Self::NotReached(format!("the store gave no answer: {unavailable}")),
+            false => Self::NotReached(format!("the store did not reply: {unavailable}")),
         }
     }
 }
@@ -159,7 +159,7 @@ fn to_socket(path: &str) -> Result<Ways, Failure> {
             store: None,
         }),
         _ => Err(Failure::NotReached(format!(
-            "`--control {path}` is no path of a socket"
+            "`--control {path}` is not a path of a socket"
         ))),
     }
 }
@@ -190,7 +190,7 @@ impl Ways {
             }
         }
         Err(Failure::NotReached(format!(
-            "nobody could be asked; tried:\n  {}\n\
+            "no process or store could be reached; tried:\n  {}\n\
              is the process running, as this user? `--control PATH` names its socket; `--store redis://…` needs no process",
             tried.join("\n  ")
         )))
@@ -233,7 +233,7 @@ impl Way {
         }
     }
 
-    /// What nobody can tell who writes straight to a store.
+    /// Warns of what a command that writes straight to a store cannot know.
     pub(super) fn caution(&self) -> Option<String> {
         match self {
             Self::Store(_, StoreConfig::Redis(redis)) => Some(format!(

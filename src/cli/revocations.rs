@@ -98,7 +98,7 @@ impl Shown {
     }
 }
 
-/// A time that nobody can write is told as it is.
+/// Returns the text of a time, or its seconds where the calendar ends.
 fn moment(millis: Millis) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())
 }

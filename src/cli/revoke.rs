@@ -15,7 +15,7 @@ use crate::control::message::Asking;
 use crate::principal::TenantId;
 use crate::revocation::{Millis, Revocation, Target};
 
-/// How long a revocation is remembered if nobody says it.
+/// How long a revocation is remembered by default.
 const LASTING: Duration = Duration::from_hours(30 * 24);
 
 #[derive(Debug, Args)]
@@ -133,7 +133,7 @@ impl Revoke {
             Kind::Subject => Ok(Target::Subject(self.id.clone())),
             Kind::Tenant => TenantId::parse(&self.id)
                 .map(Target::Tenant)
-                .ok_or_else(|| format!("`{}` is no tenant: write its UUID, with hyphens", self.id)),
+                .ok_or_else(|| format!("`{}` is not a tenant: write its UUID, with hyphens", self.id)),
         }
     }
 
@@ -159,7 +159,7 @@ impl Revoke {
         match (until > now, self.until) {
             (true, _) => Ok(until.as_millisecond()),
             (false, Some(until)) => Err(format!("`--until {until}` is in the past")),
-            (false, None) => Err("`--for` is no time at all".into()),
+            (false, None) => Err("`--for` is not a length of time".into()),
         }
     }
 }
@@ -271,7 +271,10 @@ mod tests {
             (&["jti", "a", "--issuer", ""], "the issuer is empty or too long"),
             (&["jti", "a", "--before", NOW], "leave out `--before`"),
             (&["jti", "eyJhbGciOiJub25lIn0.e30."], "that is a token"),
-            (&["tenant", "acme"], "`acme` is no tenant: write its UUID, with hyphens"),
+            (
+                &["tenant", "acme"],
+                "`acme` is not a tenant: write its UUID, with hyphens",
+            ),
             (
                 &["subject", "a", "--before", "2026-11-22T10:00:00.251Z"],
                 "is in the future",
@@ -284,7 +287,7 @@ mod tests {
                 &["jti", "a", "--until", NOW],
                 "`--until 2026-11-22T10:00:00.25Z` is in the past",
             ),
-            (&["jti", "a", "--for", "0s"], "`--for` is no time at all"),
+            (&["jti", "a", "--for", "0s"], "`--for` is not a length of time"),
             (&["jti", "a", "--for", "30"], "such as `15m`"),
             (&["jti", "a", "--for", "9999999d"], "longer than time is counted"),
             (&["jti", "a", "--for", "1d", "--until", NOW], "cannot be used with"),

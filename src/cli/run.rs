@@ -23,7 +23,7 @@ pub(super) struct Run {
 /// What flags and environment may say of a process. Flags beat environment beats file.
 #[derive(Debug, Args)]
 pub(super) struct ServerOptions {
-    /// The configuration of the process [default: sidegate.yaml, if it is there]
+    /// The configuration of the process [default: sidegate.yaml, if it exists]
     #[arg(long, env = "SIDEGATE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// A policy file, or a folder of them

@@ -40,7 +40,7 @@ impl fmt::Display for ControlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::No(_, message) => f.write_str(message),
-            Self::Broken(error) => write!(f, "the process gave no answer: {error}"),
+            Self::Broken(error) => write!(f, "the process did not reply: {error}"),
         }
     }
 }
@@ -110,7 +110,7 @@ impl Client {
         let line = match read_line(&mut self.reader, MAX_REPLY, PATIENCE).await? {
             Line::Whole(line) => line,
             Line::End => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-            Line::TooLong => return Err(io::Error::other("the answer is too long").into()),
+            Line::TooLong => return Err(io::Error::other("the reply is too long").into()),
         };
         match serde_json::from_slice(&line).map_err(io::Error::from)? {
             Reply::Error { kind, message } => Err(ControlError::No(kind, message)),
@@ -120,5 +120,5 @@ impl Client {
 }
 
 fn unexpected(reply: &Reply) -> ControlError {
-    io::Error::other(format!("an answer to another question: {reply:?}")).into()
+    io::Error::other(format!("a reply to another request: {reply:?}")).into()
 }

@@ -181,7 +181,7 @@ impl Places<'_> {
                 ],
             ),
             Step(
-                "public: allowed, and a path that is refused",
+                "public: allowed, and a path that is rejected",
                 vec![
                     format!("{CURL} {http}/wallet/v1/_internal/health"),
                     format!("{CURL} --path-as-is {http}/wallet/v1/_internal/../wallets"),

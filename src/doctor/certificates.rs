@@ -54,13 +54,13 @@ fn judge_one(file: &File, now: i64) -> Option<Finding> {
         (
             Severity::Problem,
             "certificate_expired",
-            "replace it: nobody accepts it any more",
+            "replace it: no client accepts it any more",
         )
     } else if first < now {
         (
             Severity::Caution,
             "certificate_expired",
-            "take out the CA that has expired, once its successor is there",
+            "remove the expired CA, once its successor is in the file",
         )
     } else if first - now < SOON {
         (

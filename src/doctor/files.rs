@@ -60,7 +60,7 @@ pub fn judge(files: &[File], user: u32) -> Vec<Finding> {
             area: "files",
             severity: Severity::Ok,
             about: format!("{} files, {secrets} of them secret", files.len()),
-            found: "nobody else can read a secret or change a file".to_owned(),
+            found: "no other user can read a secret or change a file".to_owned(),
             advice: "",
         });
     }

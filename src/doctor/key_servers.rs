@@ -27,7 +27,7 @@ pub fn judge(server: &KeyServer) -> Finding {
         None => (
             Severity::NotChecked,
             "keys_not_fetched",
-            "nobody was asked for the keys".to_owned(),
+            "no key server was asked".to_owned(),
             "look again without `--offline`",
         ),
         Some(Err(cause)) => (
@@ -39,7 +39,7 @@ pub fn judge(server: &KeyServer) -> Finding {
         Some(Ok(None)) => (
             Severity::NotChecked,
             "clock_unknown",
-            "the keys are there; the server tells no time".to_owned(),
+            "the keys were fetched; the server sends no time".to_owned(),
             "see by `timedatectl` that the clock is kept by NTP",
         ),
         Some(Ok(Some(ahead))) => clock(*ahead),
@@ -60,7 +60,7 @@ pub fn judge(server: &KeyServer) -> Finding {
 fn clock(ahead: i64) -> (Severity, &'static str, String, &'static str) {
     let apart = ahead.saturating_abs();
     if apart <= APART {
-        let found = "the keys are there; the clocks agree".to_owned();
+        let found = "the keys were fetched; the clocks agree".to_owned();
         return (Severity::Ok, "clock_agrees", found, "");
     }
     let severity = if apart <= FAR_APART {

@@ -61,7 +61,7 @@ fn routes(policy: &Policy) -> Vec<Finding> {
                 &policy.service,
                 Severity::Problem,
                 "route_shadow",
-                format!("{shown} forwards what it would refuse"),
+                format!("{shown} forwards what it would reject"),
                 "take out `mode: shadow` once the log shows no `shadow_deny`",
             ));
         }
@@ -70,7 +70,7 @@ fn routes(policy: &Policy) -> Vec<Finding> {
                 &policy.service,
                 Severity::Note,
                 "route_public",
-                format!("{shown} lets anybody in ({})", route.auth_label()),
+                format!("{shown} lets every client in ({})", route.auth_label()),
                 "see that this is meant, and all below it",
             ));
         }

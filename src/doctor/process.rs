@@ -57,8 +57,8 @@ fn finding(severity: Severity, code: &'static str, about: &str, found: String, a
 
 fn believed(network: &IpNet) -> Option<Finding> {
     let severity = too_wide(network)?;
-    let found = format!("the forwarding headers of {network} are believed, and so of whoever is in there");
-    let advice = "name the proxies in front, and nobody else";
+    let found = format!("the forwarding headers of every host in {network} are trusted");
+    let advice = "name only the addresses of the proxies in front";
     Some(finding(
         severity,
         "trusted_proxies_wide",
@@ -78,7 +78,7 @@ fn admin(config: &ServerConfig, process: &Process) -> Option<Finding> {
         Severity::Caution
     };
     let found = format!(
-        "{} answers whoever reaches it: names of services, routes and tenants",
+        "{} answers every client that reaches it: names of services, routes and tenants",
         config.admin
     );
     let advice = "listen on 127.0.0.1, or admit Prometheus and probes alone";

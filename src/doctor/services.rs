@@ -33,7 +33,7 @@ pub fn judge(service: &Service, kubernetes: bool) -> Finding {
     let (severity, code, found, advice) = match &service.place {
         Place::Here(port, Some(listening)) => here(*port, listening, kubernetes),
         Place::Socket(Some(access)) => socket(access),
-        Place::Socket(None) => down("no socket is there"),
+        Place::Socket(None) => down("the socket does not exist"),
         Place::Here(_, None) => (
             Severity::NotChecked,
             "upstream_unknown",
@@ -72,7 +72,7 @@ fn here(port: u16, listening: &[IpAddr], kubernetes: bool) -> Judgement {
     (
         Severity::Problem,
         "upstream_exposed",
-        format!("it listens on {address}: whoever reaches this {host} reaches it around Sidegate"),
+        format!("it listens on {address}: a client that reaches this {host} can bypass Sidegate"),
         "let it listen on 127.0.0.1 or a unix socket; where it cannot, only a firewall or a NetworkPolicy keeps others out",
     )
 }

@@ -97,7 +97,7 @@ impl LostLines {
         Ok(Self {
             dropped: IntCounter::new(
                 "sidegate_access_log_dropped_total",
-                "Lines of the log that were dropped, since nobody read them fast enough.",
+                "Lines of the log that were dropped, because the reader was too slow.",
             )?,
             unwritten: IntCounter::new(
                 "sidegate_access_log_write_errors_total",

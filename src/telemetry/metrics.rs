@@ -270,7 +270,7 @@ impl ClientLimit {
 
 /// One counter for each limit, there from the start.
 fn client_limit_refused(registry: &Registry) -> Result<[IntCounter; ClientLimit::ALL.len()], prometheus::Error> {
-    let help = "Connections and requests that were refused because their client had as many as it may have.";
+    let help = "Connections and requests that were rejected because their client had as many as it may have.";
     let options = Opts::new("sidegate_client_limit_refused_total", help);
     let refused = register(registry, IntCounterVec::new(options, &["kind"])?)?;
     Ok(ClientLimit::ALL.map(|kind| refused.with_label_values(&[kind])))

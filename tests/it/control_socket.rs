@@ -93,7 +93,12 @@ fn it_is_for_its_owner_alone() {
     // Without the variable it is looked for elsewhere.
     assert_fails(
         &gateway.sidegate(&["revocations"]),
-        &["nobody could be asked", "sidegate-", "--control", "--store"],
+        &[
+            "no process or store could be reached",
+            "sidegate-",
+            "--control",
+            "--store",
+        ],
     );
     // Nothing is asked of whoever may have put a socket there.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
@@ -357,7 +362,7 @@ fn strangers_are_sent_away() {
         return;
     }
     let output = output(stranger(&["revoke", "jti", "x", "--control", "c.sock"]));
-    assert_fails(&output, &["the process gave no answer"]);
+    assert_fails(&output, &["the process did not reply"]);
     assert_eq!(say(&socket, "{\"revocations\":{}}\n").len(), 1, "nothing was revoked");
     let lines = gateway.log_lines();
     let line = lines

@@ -49,6 +49,7 @@ mod jwt;
 mod jwt_keys;
 mod keep_alive;
 mod kubernetes;
+mod language;
 mod layers;
 mod malformed;
 mod monitoring;

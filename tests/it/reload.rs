@@ -289,7 +289,7 @@ fn files_that_cannot_be_opened_for_want_of_descriptors_have_not_changed() {
     gateway.hang_up();
     opens(&gateway, "two");
     for refusal in [
-        "the changed policies are refused",
+        "the changed policies are rejected",
         "the certificates are wrong",
         "takes a restart",
     ] {

@@ -430,17 +430,17 @@ fn what_a_process_answers_decides_the_exit_code() {
         (
             r#"{"error":{"kind":"unavailable","message":"Redis"}}"#,
             2,
-            "the store of the process gave no answer: Redis",
+            "the store of the process did not reply: Redis",
         ),
         (r#"{"error":{"kind":"busy","message":"later"}}"#, 2, "later"),
         (
             r#"{"error":{"kind":"odd","message":"later"}}"#,
             2,
-            "the process gave no answer",
+            "the process did not reply",
         ),
-        (r#"{"end":{"count":0,"age_ms":0}}"#, 2, "an answer to another question"),
-        ("HTTP/1.1 400 Bad Request", 2, "the process gave no answer"),
-        ("", 2, "the process gave no answer"),
+        (r#"{"end":{"count":0,"age_ms":0}}"#, 2, "a reply to another request"),
+        ("HTTP/1.1 400 Bad Request", 2, "the process did not reply"),
+        ("", 2, "the process did not reply"),
     ] {
         let setup = Setup::new();
         let listening = pretender(&setup.path("c.sock"), answer);
@@ -449,12 +449,12 @@ fn what_a_process_answers_decides_the_exit_code() {
         assert_eq!(output.status.code(), Some(code), "{answer}: {}", text(&output));
         assert!(text(&output).contains(words), "{answer}: {}", text(&output));
     }
-    // Half a list is none.
+    // A list that was cut off is a failure.
     let setup = Setup::new();
     let one = r#"{"revocation":{"target":{"kind":"jti","value":"j"},"expires":4000000000000}}"#;
     let listening = pretender(&setup.path("c.sock"), one);
     let output = setup.run(&["revocations", "--control", "c.sock"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output).contains("gave no answer"), "{}", text(&output));
+    assert!(text(&output).contains("did not reply"), "{}", text(&output));
     listening.join().unwrap();
 }

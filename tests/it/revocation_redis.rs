@@ -89,7 +89,11 @@ fn without_a_process_it_goes_straight_into_redis() {
     let begun = Instant::now();
     let output = gateway.sidegate(&["revoke", "jti", "b"]);
     assert_eq!(output.status.code(), Some(2));
-    for word in ["nobody could be asked", "the control socket `", "the store: "] {
+    for word in [
+        "no process or store could be reached",
+        "the control socket `",
+        "the store: ",
+    ] {
         assert!(text(&output).contains(word), "{}", text(&output));
     }
     assert!(begun.elapsed() < PATIENCE);
@@ -107,7 +111,7 @@ fn a_process_whose_redis_is_gone_says_so() {
     let output = gateway.sidegate(&["revoke", "jti", "b"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(
-        text(&output).contains("the store of the process gave no answer"),
+        text(&output).contains("the store of the process did not reply"),
         "{}",
         text(&output)
     );

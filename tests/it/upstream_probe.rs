@@ -134,9 +134,9 @@ fn a_service_that_does_not_answer_is_told_from_one_that_is_gone() {
         (gone.as_str(), 503, "the service cannot be reached"),
         ("unix:/nobody/is/here", 503, "the service cannot be reached"),
         (&silent.url, 504, "the service did not answer in time"),
-        (&babbling.url, 503, "the service gave no answer"),
-        (&switching.url, 503, "the service gave no answer: its status is 101"),
-        (&endless.url, 503, "the service gave no answer"),
+        (&babbling.url, 503, "the service sent no response"),
+        (&switching.url, 503, "the service sent no response: its status is 101"),
+        (&endless.url, 503, "the service sent no response"),
     ] {
         let setup = Setup::new().probe(&format!("upstream: '{url}', path: /, timeout: 500ms"));
         let gateway = setup.policy("wallet", POLICY).start();

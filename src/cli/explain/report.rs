@@ -61,7 +61,7 @@ pub(super) struct Report {
     steps: Vec<StepReport>,
     /// What the service would get, where it would get anything.
     headers: BTreeMap<String, String>,
-    /// What the client would get, where it would be refused.
+    /// The response that the client would get, if it would be rejected.
     response: Option<Response>,
 }
 

@@ -93,7 +93,7 @@ impl Compiler<'_> {
             Ok(header) => Some(header),
             Err(_) => {
                 self.problems
-                    .add(&name.span, format!("`{}` is no header name", name.value));
+                    .add(&name.span, format!("`{}` is not a header name", name.value));
                 None
             }
         }

@@ -84,7 +84,7 @@ impl Compiler<'_> {
     fn passed(&mut self, name: &Spanned<String>, context: &Context<'_>) -> Option<Spanned<HeaderName>> {
         let (text, span) = (&name.value, &name.span);
         let Ok(header) = HeaderName::from_bytes(text.as_bytes()) else {
-            self.problems.add(span, format!("`{text}` is no header name"));
+            self.problems.add(span, format!("`{text}` is not a header name"));
             return None;
         };
         let (is_own, listed) = FoldedName::look(header.as_str(), |folded| {

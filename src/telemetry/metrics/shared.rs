@@ -31,7 +31,7 @@ impl SharedStateMetrics {
             )?,
             failed_open: counter(
                 "sidegate_fail_open_total",
-                "Requests that went on although the store could not be asked, by service and feature.",
+                "Requests that passed although the store was unavailable, by service and feature.",
                 &["service", "feature"],
             )?,
         })

@@ -65,7 +65,7 @@ fn name_that_cannot_be_passed_is_a_problem_with_a_hint() {
         ("x-real-ip", "from trusted proxies only", "`trusted_proxies`"),
         ("x-userinf", "is not removed", "did you mean `x-userinfo`?"),
         ("x-custom", "is not removed", "leave it out"),
-        ("'a b'", "is no header name", ""),
+        ("'a b'", "is not a header name", ""),
     ] {
         for text in [
             policy(&format!("pass: [{name}]"), [""; 4]),

@@ -50,7 +50,7 @@ impl Position {
             match entry.map.get("r").map(bytes).map(parse) {
                 Some(Ok(revocation)) => revocations.push(revocation),
                 Some(Err(what)) => return Next::Gap(format!("entry {} of the log cannot be read: {what}", entry.id)),
-                None => return Next::Gap(format!("entry {} of the log is no revocation", entry.id)),
+                None => return Next::Gap(format!("entry {} of the log is not a revocation", entry.id)),
             }
             *self = Self::after(Some(entry));
         }
