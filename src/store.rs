@@ -19,13 +19,13 @@ use crate::quota::{Rate, Spent};
 use crate::revocation::{Revocation, Revocations};
 use crate::telemetry::metrics::Metrics;
 
-pub mod ledger;
 mod memory;
 mod redis;
+pub mod revocation_cache;
 
-use ledger::{Ledger, Snapshot};
 use memory::MemoryStore;
 use redis::RedisStore;
+use revocation_cache::{RevocationCache, Snapshot};
 
 /// Why the store gave no answer. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,16 +126,16 @@ pub struct RecordKey {
 pub enum Claim {
     /// Nobody else does, for as long as the lease lasts.
     Granted,
-    /// Somebody else does.
+    /// Another request holds the key.
     Taken,
-    /// It was answered.
-    Answered(Answered),
+    /// The store has a response.
+    Stored(StoredResponse),
 }
 
-/// What is known of a kept answer before it is read.
+/// A stored response, before its bytes are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answered {
-    /// The digest of the request that it answers.
+pub struct StoredResponse {
+    /// The digest of the request that it belongs to.
     pub digest: Fingerprint,
     /// The length of the record, in bytes.
     pub bytes: usize,
@@ -187,10 +187,10 @@ impl Store {
         matches!(self.kind, Kind::Memory(_))
     }
 
-    fn ledger(&self) -> &Ledger {
+    fn revocation_cache(&self) -> &RevocationCache {
         match &self.kind {
-            Kind::Memory(memory) => memory.ledger(),
-            Kind::Redis(redis) => redis.ledger(),
+            Kind::Memory(memory) => memory.revocation_cache(),
+            Kind::Redis(redis) => redis.revocation_cache(),
         }
     }
 
@@ -240,7 +240,7 @@ impl Store {
 
     /// The revocations that are known now. Asks no network.
     pub fn revocations(&self) -> Snapshot {
-        self.ledger().snapshot()
+        self.revocation_cache().snapshot()
     }
 
     /// Adds a revocation for all replicas.
@@ -249,7 +249,9 @@ impl Store {
             Kind::Memory(memory) => memory.revoke(revocation, now()),
             Kind::Redis(redis) => redis.revoke(revocation).await,
         };
-        self.metrics.store().revocations(self.ledger().snapshot().list().len());
+        self.metrics
+            .store()
+            .revocations(self.revocation_cache().snapshot().list().len());
         self.count("revoke", done)
     }
 
@@ -269,11 +271,11 @@ impl Store {
             Kind::Memory(memory) => Ok(memory.renew(key, owner, lease, now())),
             Kind::Redis(redis) => redis.renew(key.name, owner, lease).await,
         };
-        self.count_had("renew", done)
+        self.count_owned("renew", done)
     }
 
     /// Reads a kept answer; nothing if it is not kept any more. Takes longer for a longer one.
-    pub async fn read(&self, key: RecordKey, answered: Answered) -> Result<Option<Bytes>, Unavailable> {
+    pub async fn read(&self, key: RecordKey, answered: StoredResponse) -> Result<Option<Bytes>, Unavailable> {
         let record = match &self.kind {
             Kind::Memory(memory) => Ok(memory.read(key.name, answered, now())),
             Kind::Redis(redis) => redis.read(key.name, answered).await,
@@ -295,7 +297,7 @@ impl Store {
             Kind::Memory(memory) => memory.complete(key, owner, answer, ttl, now()),
             Kind::Redis(redis) => redis.complete(key.name, owner, answer, ttl).await,
         };
-        self.count_had("complete", done)
+        self.count_owned("complete", done)
     }
 
     /// Gives up a claim that was granted, so that another request may have it. If a Redis cannot be
@@ -321,7 +323,7 @@ impl Store {
     }
 
     /// As [`Self::count`], where somebody else may have what was asked about.
-    fn count_had(&self, operation: &'static str, had: Result<bool, Unavailable>) -> Result<bool, Unavailable> {
+    fn count_owned(&self, operation: &'static str, had: Result<bool, Unavailable>) -> Result<bool, Unavailable> {
         match had {
             Ok(false) => {
                 self.metrics.store().operation(operation, "lost");

@@ -25,7 +25,7 @@ use crate::policy::Fallback;
 use crate::policy::route::Route;
 use crate::rejection::{Reason, Rejection};
 use crate::request::host_of;
-use crate::store::{Answered, Claim, RecordKey, Unavailable};
+use crate::store::{Claim, RecordKey, StoredResponse, Unavailable};
 
 mod claim;
 mod handover;
@@ -50,7 +50,7 @@ enum Standing {
     /// The first with its key.
     First(Held),
     /// One that was answered.
-    Answered(RecordKey, Answered),
+    Answered(RecordKey, StoredResponse),
 }
 
 impl Gateway {
@@ -110,7 +110,7 @@ impl Gateway {
                 count("in_progress");
                 Err(Rejection::from(Reason::IdempotencyInProgress).retry_after(claim::RETRY_AFTER))
             }
-            Ok((Claim::Answered(answered), _)) => Ok(Standing::Answered(key, answered)),
+            Ok((Claim::Stored(answered), _)) => Ok(Standing::Answered(key, answered)),
             Err(unavailable) => {
                 count("unavailable");
                 match rule.when_unavailable {
@@ -129,7 +129,7 @@ impl Gateway {
     async fn replay(
         &self,
         session: &mut Session,
-        (key, answered): (RecordKey, Answered),
+        (key, answered): (RecordKey, StoredResponse),
         ctx: &mut RequestContext,
     ) -> Result<bool> {
         if session.req_header().headers.contains_key(EXPECT) {
@@ -166,7 +166,7 @@ impl Gateway {
     async fn record(
         &self,
         key: RecordKey,
-        answered: Answered,
+        answered: StoredResponse,
         request_id: &str,
     ) -> Result<(ResponseHeader, Bytes), Rejection> {
         let kept = self.store.read(key, answered).await;

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::ledger::Ledger;
-use super::{Answered, Claim, RecordKey, Unavailable};
+use super::revocation_cache::RevocationCache;
+use super::{Claim, RecordKey, StoredResponse, Unavailable};
 use crate::fingerprint::Fingerprint;
 use crate::quota::{Micros, Rate, Spent};
 use crate::revocation::{Millis, Revocation};
@@ -29,7 +29,7 @@ use records::Records;
 /// Shared state in this process.
 #[derive(Debug)]
 pub(super) struct MemoryStore {
-    ledger: Ledger,
+    revocation_cache: RevocationCache,
     records: Arc<Mutex<Records>>,
     buckets: [Mutex<HashMap<Fingerprint, Micros>>; PARTS],
 }
@@ -38,7 +38,7 @@ impl MemoryStore {
     /// A store whose responses take so many bytes at the most.
     pub(super) fn new(size: usize) -> Self {
         Self {
-            ledger: Ledger::alone(),
+            revocation_cache: RevocationCache::complete(),
             records: Arc::new(Mutex::new(Records::new(size))),
             buckets: Default::default(),
         }
@@ -50,12 +50,13 @@ impl MemoryStore {
         move || Some(records.upgrade()?.lock().usage(Timestamp::now().as_millisecond()))
     }
 
-    pub(super) fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub(super) fn revocation_cache(&self) -> &RevocationCache {
+        &self.revocation_cache
     }
 
     pub(super) fn revoke(&self, revocation: &Revocation, now: Timestamp) -> Result<(), Unavailable> {
-        self.ledger.add(std::slice::from_ref(revocation), now.as_millisecond())
+        self.revocation_cache
+            .add(std::slice::from_ref(revocation), now.as_millisecond())
     }
 
     pub(super) fn claim(
@@ -75,7 +76,7 @@ impl MemoryStore {
         records.renew(key, owner, after(now, lease), now.as_millisecond())
     }
 
-    pub(super) fn read(&self, name: Fingerprint, answered: Answered, now: Timestamp) -> Option<Bytes> {
+    pub(super) fn read(&self, name: Fingerprint, answered: StoredResponse, now: Timestamp) -> Option<Bytes> {
         self.records.lock().read(name, answered.digest, now.as_millisecond())
     }
 

@@ -1,10 +1,9 @@
-//! Shared state in a Redis, of any number of replicas. Whatever a Redis answers that it should not
-//! is no answer.
+//! Shared state in a Redis, of any number of replicas. An invalid reply counts as a failure.
 //!
-//! Requests share one connection for all that is short, so that it is quick, and one for what is
-//! kept of answers ([`link`]); the revocations come over a third ([`follower`]), and are read from
-//! this process. The process knows its own claims ([`leases`]): a Redis that lost them gets them
-//! again. No key holds anything that a client says.
+//! Requests share one connection for short commands, so that it is quick, and one for stored
+//! responses ([`connection`]). The revocations come over a third ([`follower`]), and requests read them
+//! from memory. The process knows its own claims ([`leases`]), and writes them again to a Redis that lost
+//! them. No key contains data of a client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +14,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::ledger::Ledger;
-use super::{Answered, Claim, Unavailable};
+use super::revocation_cache::RevocationCache;
+use super::{Claim, StoredResponse, Unavailable};
 use crate::config::store::RedisConfig;
 use crate::fingerprint::Fingerprint;
 use crate::quota::{Rate, Spent};
@@ -24,21 +23,21 @@ use crate::revocation::{MAX_REVOCATIONS, Revocation};
 use crate::telemetry::metrics::Metrics;
 
 mod connect;
+mod connection;
+mod failure;
 mod follower;
-mod keys;
+mod health;
+mod key_names;
 mod leases;
-mod link;
 mod scripts;
-mod state;
-mod trouble;
 
 use connect::Connector;
+use connection::{Purpose, RequestConnection};
 use follower::Follower;
-use keys::Keys;
+use health::Health;
+use key_names::KeyNames;
 use leases::{Lease, Leases};
-use link::{Link, Purpose};
 use scripts::{CLAIM, COMPLETE, READ, RELEASE, RENEW, REVOKE, SPEND, Script};
-use state::State;
 
 /// The first byte of what is under a key says what it is.
 const CLAIMED: u8 = b'c';
@@ -70,107 +69,107 @@ const EACH_MEGABYTE: Duration = Duration::from_millis(100);
 const MEGABYTE: usize = 1024 * 1024;
 
 /// The longest that it may take longer: for the longest answer that can be kept.
-const LONGEST_WAY: Duration = Duration::from_secs(2);
+const LARGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many answers are on their way at a time.
-const ON_THEIR_WAY: usize = 4;
+const MAX_LARGE: usize = 4;
 
 /// Shared state in a Redis. Its tasks end when it is dropped.
 #[derive(Debug)]
 pub(super) struct RedisStore {
-    keys: Keys,
+    keys: KeyNames,
     timeout: Duration,
-    link: Arc<Link>,
-    records: Arc<Link>,
+    requests: Arc<RequestConnection>,
+    records: Arc<RequestConnection>,
     leases: Arc<Leases>,
     on_their_way: Semaphore,
     follower: Arc<Follower>,
-    ledger: Arc<Ledger>,
+    revocation_cache: Arc<RevocationCache>,
     tasks: [AbortHandle; 3],
 }
 
 impl RedisStore {
     /// Begins to connect. An error is one of the configuration, not of the network.
     pub(super) fn start(config: RedisConfig, metrics: &Metrics) -> Result<Self, String> {
-        let keys = Keys::of(&config.prefix);
+        let keys = KeyNames::of(&config.prefix);
         let timeout = config.timeout;
         let connector = Arc::new(Connector::new(config)?);
-        let ledger = Arc::new(Ledger::shared());
+        let revocation_cache = Arc::new(RevocationCache::incomplete());
         let leases = Arc::<Leases>::default();
-        let link = |purpose, longest| {
+        let connection = |purpose, longest| {
             let connector = Arc::clone(&connector);
-            Arc::new(Link::new(
+            Arc::new(RequestConnection::new(
                 connector,
                 (keys.clone(), Arc::clone(&leases)),
                 (timeout, longest),
                 (purpose, metrics.clone()),
             ))
         };
-        let (records, link) = (
-            link(Purpose::Records, timeout + LONGEST_WAY),
-            link(Purpose::Requests, timeout),
+        let (records, requests) = (
+            connection(Purpose::Records, timeout + LARGE_TIMEOUT),
+            connection(Purpose::Requests, timeout),
         );
         let follower = Arc::new(Follower::new(
             connector,
             keys.clone(),
-            Arc::clone(&ledger),
+            Arc::clone(&revocation_cache),
             metrics.clone(),
         ));
         let tasks = [
-            for_ever(&link, Link::keep),
-            for_ever(&records, Link::keep),
+            for_ever(&requests, RequestConnection::keep),
+            for_ever(&records, RequestConnection::keep),
             for_ever(&follower, Follower::run),
         ];
         Ok(Self {
             keys,
             timeout,
-            link,
+            requests,
             records,
             leases,
-            on_their_way: Semaphore::new(ON_THEIR_WAY),
+            on_their_way: Semaphore::new(MAX_LARGE),
             follower,
-            ledger,
+            revocation_cache,
             tasks,
         })
     }
 
-    pub(super) fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub(super) fn revocation_cache(&self) -> &RevocationCache {
+        &self.revocation_cache
     }
 
     /// How the connection is.
-    pub(super) fn connection(&self) -> &State {
-        self.link.state()
+    pub(super) fn connection(&self) -> &Health {
+        self.requests.health()
     }
 
     /// How the revocations are.
-    pub(super) fn revocations(&self) -> &State {
-        self.follower.state()
+    pub(super) fn revocations(&self) -> &Health {
+        self.follower.health()
     }
 
     /// How it is, in one line.
     pub(super) fn status(&self) -> String {
-        let said = |state: &State| match state.now() {
+        let said = |health: &Health| match health.now() {
             None => "not asked yet".to_owned(),
             Some(Ok(())) => "ok".to_owned(),
             Some(Err(unavailable)) => unavailable.to_string(),
         };
         let (requests, revocations) = (said(self.connection()), said(self.revocations()));
-        let known = self.ledger.snapshot().list().len();
+        let known = self.revocation_cache.snapshot().list().len();
         format!("store: {requests}; revocations: {revocations}, {known} known")
     }
 
     pub(super) async fn revoke(&self, revocation: &Revocation) -> Result<(), Unavailable> {
-        let known = self.ledger.snapshot().list().same(revocation);
+        let known = self.revocation_cache.snapshot().list().same(revocation);
         // One for each target and issuer, so that many of one do not fill the set.
-        let revocation = &self.ledger.snapshot().list().with(revocation);
+        let revocation = &self.revocation_cache.snapshot().list().with(revocation);
         let arguments = revoke_arguments(std::slice::from_ref(revocation), known.as_ref())?;
         let arguments: Vec<_> = arguments.iter().map(Vec::as_slice).collect();
         let keys = [self.keys.set.as_str(), &self.keys.log, &self.keys.count];
-        let answer: i64 = self.link.run(&REVOKE, &keys, &arguments).await?;
+        let answer: i64 = self.requests.run(&REVOKE, &keys, &arguments).await?;
         revoked(answer)?;
         let now = jiff::Timestamp::now().as_millisecond();
-        self.ledger.add(std::slice::from_ref(revocation), now)
+        self.revocation_cache.add(std::slice::from_ref(revocation), now)
     }
 
     pub(super) async fn claim(&self, key: Fingerprint, owner: Uuid, lease: Duration) -> Result<Claim, Unavailable> {
@@ -191,11 +190,11 @@ impl RedisStore {
         match found.split_first() {
             Some((&CLAIMED, by)) if by.len() == owner.as_bytes().len() => Ok(Claim::Taken),
             Some((&(ANSWERED | ANSWERED_BY_UNKNOWN), digest)) if bytes <= LONGEST_RECORD => {
-                let digest: [u8; 32] = digest.try_into().map_err(|_| lie())?;
+                let digest: [u8; 32] = digest.try_into().map_err(|_| invalid_reply())?;
                 let digest = digest.into();
-                Ok(Claim::Answered(Answered { digest, bytes }))
+                Ok(Claim::Stored(StoredResponse { digest, bytes }))
             }
-            _ => Err(lie()),
+            _ => Err(invalid_reply()),
         }
     }
 
@@ -210,20 +209,20 @@ impl RedisStore {
         Claim::Taken
     }
 
-    pub(super) async fn read(&self, key: Fingerprint, answered: Answered) -> Result<Option<Bytes>, Unavailable> {
-        let found: Option<Vec<u8>> = self.on_its_way(&READ, key, &[], answered.bytes).await?;
+    pub(super) async fn read(&self, key: Fingerprint, answered: StoredResponse) -> Result<Option<Bytes>, Unavailable> {
+        let found: Option<Vec<u8>> = self.run_large(&READ, key, &[], answered.bytes).await?;
         let Some(found) = found else { return Ok(None) };
         let head = match found.first() {
             // Its time was up, and somebody else answers.
             Some(&CLAIMED) => return Ok(None),
             Some(&ANSWERED) => OWNED_HEAD,
             Some(&ANSWERED_BY_UNKNOWN) => DIGEST_HEAD,
-            _ => return Err(lie()),
+            _ => return Err(invalid_reply()),
         };
         let digest = found.get(1..DIGEST_HEAD);
         match digest == Some(answered.digest.as_bytes()) && found.len() >= head {
             true => Ok(Some(Bytes::from(found).slice(head..))),
-            false => Err(lie()),
+            false => Err(invalid_reply()),
         }
     }
 
@@ -231,7 +230,7 @@ impl RedisStore {
         self.leases.prolong(Lease::new(key, owner, lease));
         self.of_record::<i64>(&RENEW, key, &[&claimed(owner), &millis(lease)])
             .await
-            .and_then(had)
+            .and_then(was_owner)
     }
 
     pub(super) async fn complete(
@@ -245,9 +244,9 @@ impl RedisStore {
         let value = [head.as_slice(), record.as_ref()].concat();
         let arguments: [&[u8]; 3] = [&claimed(owner), &millis(ttl), &value];
         let done = self
-            .on_its_way::<i64>(&COMPLETE, key, &arguments, value.len())
+            .run_large::<i64>(&COMPLETE, key, &arguments, value.len())
             .await
-            .and_then(had);
+            .and_then(was_owner);
         if done.is_ok() {
             self.leases.forget(key, owner);
         }
@@ -268,11 +267,11 @@ impl RedisStore {
         let key = self.keys.bucket(bucket);
         let (interval, full) = (rate.interval().to_string(), rate.full().to_string());
         let arguments = [interval.as_bytes(), full.as_bytes()];
-        let (allowed, debt): (i64, i64) = self.link.run(&SPEND, &[&key], &arguments).await?;
+        let (allowed, debt): (i64, i64) = self.requests.run(&SPEND, &[&key], &arguments).await?;
         match (allowed, u64::try_from(debt)) {
             (0, Ok(debt)) => Ok(Spent::of(rate, debt, false)),
             (1, Ok(debt)) if debt <= rate.full() => Ok(Spent::of(rate, debt, true)),
-            _ => Err(lie()),
+            _ => Err(invalid_reply()),
         }
     }
 
@@ -283,11 +282,11 @@ impl RedisStore {
         arguments: &[&[u8]],
     ) -> Result<T, Unavailable> {
         let key = self.keys.record(key);
-        self.link.run(script, &[&key], arguments).await
+        self.requests.run(script, &[&key], arguments).await
     }
 
     /// Has a script run that moves so many bytes, when there is room for them.
-    async fn on_its_way<T: redis::FromRedisValue>(
+    async fn run_large<T: redis::FromRedisValue>(
         &self,
         script: &Script,
         key: Fingerprint,
@@ -295,7 +294,7 @@ impl RedisStore {
         bytes: usize,
     ) -> Result<T, Unavailable> {
         let megabytes = u32::try_from(bytes.div_ceil(MEGABYTE)).unwrap_or(u32::MAX);
-        let patience = self.timeout + EACH_MEGABYTE.saturating_mul(megabytes).min(LONGEST_WAY);
+        let patience = self.timeout + EACH_MEGABYTE.saturating_mul(megabytes).min(LARGE_TIMEOUT);
         let deadline = Instant::now() + patience;
         let Ok(_room) = timeout_at(deadline, self.on_their_way.acquire()).await else {
             return Err(Unavailable::because("timeout", "too many answers are on their way"));
@@ -368,25 +367,25 @@ fn revoked(answer: i64) -> Result<(), Unavailable> {
             "error",
             "by the clock of Redis it is over already: one of the clocks is wrong",
         )),
-        _ => Err(lie()),
+        _ => Err(invalid_reply()),
     }
 }
 
 fn done(answer: i64) -> Result<(), Unavailable> {
     match answer {
         1 => Ok(()),
-        _ => Err(lie()),
+        _ => Err(invalid_reply()),
     }
 }
 
 /// Whether somebody had what was asked about.
-fn had(answer: i64) -> Result<bool, Unavailable> {
+fn was_owner(answer: i64) -> Result<bool, Unavailable> {
     match answer {
         0 => Ok(false),
         answer => done(answer).map(|()| true),
     }
 }
 
-fn lie() -> Unavailable {
+fn invalid_reply() -> Unavailable {
     Unavailable::because("error", "Redis answered what it should not")
 }

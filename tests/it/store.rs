@@ -130,7 +130,7 @@ pub(crate) fn answer(record: impl Into<Bytes>) -> (Fingerprint, Bytes) {
 /// The answer that is kept under a key, if there is one.
 pub(crate) async fn kept(store: &Store, key: RecordKey) -> Option<Bytes> {
     match store.claim(key, Uuid::new_v4(), LEASE).await {
-        Ok(Claim::Answered(answered)) => {
+        Ok(Claim::Stored(answered)) => {
             assert_eq!(answered.digest, answer("").0);
             store.read(key, answered).await.unwrap()
         }

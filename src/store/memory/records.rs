@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::fingerprint::Fingerprint;
 use crate::revocation::Millis;
-use crate::store::{Answered, Claim, RecordKey, Unavailable};
+use crate::store::{Claim, RecordKey, StoredResponse, Unavailable};
 use crate::telemetry::metrics::MemoryUsage;
 
 /// What each record takes besides its response, in bytes.
@@ -44,7 +44,7 @@ struct Slot {
 #[derive(Debug)]
 enum State {
     Claimed(Uuid),
-    Answered {
+    Stored {
         by: Uuid,
         digest: Fingerprint,
         record: Bytes,
@@ -55,7 +55,7 @@ impl Slot {
     fn bytes(&self) -> usize {
         match &self.state {
             State::Claimed(_) => EACH,
-            State::Answered { record, .. } => EACH + record.len(),
+            State::Stored { record, .. } => EACH + record.len(),
         }
     }
 }
@@ -81,9 +81,9 @@ impl Records {
     ) -> Result<Claim, Unavailable> {
         self.remove_over(now, AT_A_TIME);
         match self.get(key.name, now).map(|slot| &slot.state) {
-            Some(State::Answered { digest, record, .. }) => {
+            Some(State::Stored { digest, record, .. }) => {
                 let (digest, bytes) = (*digest, record.len());
-                return Ok(Claim::Answered(Answered { digest, bytes }));
+                return Ok(Claim::Stored(StoredResponse { digest, bytes }));
             }
             Some(State::Claimed(by)) if *by != owner => return Ok(Claim::Taken),
             // The same attempt may ask again.
@@ -109,7 +109,7 @@ impl Records {
 
     pub(super) fn read(&mut self, name: Fingerprint, of: Fingerprint, now: Millis) -> Option<Bytes> {
         match &self.get(name, now)?.state {
-            State::Answered { digest, record, .. } if *digest == of => Some(record.clone()),
+            State::Stored { digest, record, .. } if *digest == of => Some(record.clone()),
             _ => None,
         }
     }
@@ -140,7 +140,7 @@ impl Records {
             return Err(full());
         }
         let by = owner;
-        self.insert(key, State::Answered { by, digest, record }, until);
+        self.insert(key, State::Stored { by, digest, record }, until);
         Ok(true)
     }
 
@@ -186,7 +186,7 @@ impl Records {
 
     fn is_answered_by(&mut self, name: Fingerprint, owner: Uuid, now: Millis) -> bool {
         let slot = self.get(name, now);
-        slot.is_some_and(|slot| matches!(slot.state, State::Answered { by, .. } if by == owner))
+        slot.is_some_and(|slot| matches!(slot.state, State::Stored { by, .. } if by == owner))
     }
 
     /// Whether there is room for so many bytes more, once enough of what is over is gone.

@@ -1,9 +1,9 @@
-//! Hears of revocations, over connections of its own. The log is followed from its end on, while
-//! all that there is beside it is read ([`whole`]); after any trouble, both begin anew. So they do
-//! when Redis has lost what it had, or when some of the log was missed.
+//! Follows the revocations in Redis, over connections of its own: the log from its end on, and beside
+//! it a scan of the whole set ([`full_sync`]). After a failure, a loss of data in Redis or a gap in the
+//! log, both begin again.
 //!
-//! The list is complete at the moment in which a question was asked whose answer says that there is
-//! nothing else. The server has to be one that can be written to: others may be behind.
+//! The list counts as complete from the time of a request whose reply has no further entries. The server
+//! must be writable: replicas may lag behind.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use redis::{Cmd, FromRedisValue};
 use tokio::time::{sleep, timeout};
 
 use super::connect::{Connection, Connector};
-use super::keys::Keys;
-use super::state::State;
-use super::trouble::Trouble;
+use super::failure::Failure;
+use super::health::Health;
+use super::key_names::KeyNames;
 use super::{FIRST_PAUSE, LONGEST_PAUSE};
 use crate::pause::{Pauses, jitter};
 use crate::revocation::Revocation;
 use crate::store::Unavailable;
-use crate::store::ledger::Ledger;
+use crate::store::revocation_cache::RevocationCache;
 use crate::telemetry::metrics::Metrics;
 
-mod position;
-mod read;
-mod whole;
+mod cursor;
+mod full_sync;
+mod scan;
 
-use position::{Next, Position};
+use cursor::{Next, StreamCursor};
 
 /// How long the server waits for the next entry of the log.
 const BLOCK: Duration = Duration::from_millis(500);
@@ -41,7 +41,7 @@ const ANSWER: Duration = Duration::from_millis(1500);
 const SOONEST: Duration = Duration::from_secs(1);
 
 /// How long until the next attempt where another connection would change nothing.
-const UNSOUND: Duration = Duration::from_secs(5);
+const RETRY_AFTER_BAD_DATA: Duration = Duration::from_secs(5);
 
 /// The most entries that are read at a time.
 const PAGE: usize = 1000;
@@ -50,9 +50,9 @@ const PAGE: usize = 1000;
 #[derive(Debug)]
 pub(super) struct Follower {
     connector: Arc<Connector>,
-    keys: Keys,
-    ledger: Arc<Ledger>,
-    state: State,
+    keys: KeyNames,
+    revocation_cache: Arc<RevocationCache>,
+    health: Health,
     metrics: Metrics,
 }
 
@@ -67,19 +67,24 @@ struct Session {
 type Epoch = Option<Vec<u8>>;
 
 impl Follower {
-    pub(super) fn new(connector: Arc<Connector>, keys: Keys, ledger: Arc<Ledger>, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        connector: Arc<Connector>,
+        keys: KeyNames,
+        revocation_cache: Arc<RevocationCache>,
+        metrics: Metrics,
+    ) -> Self {
         Self {
-            state: State::of("the list of revocations", connector.servers()),
+            health: Health::of("the list of revocations", connector.servers()),
             connector,
             keys,
-            ledger,
+            revocation_cache,
             metrics,
         }
     }
 
     /// Whether the list is kept complete: once the first attempt is over, well or not.
-    pub(super) fn state(&self) -> &State {
-        &self.state
+    pub(super) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Follows for ever.
@@ -87,33 +92,33 @@ impl Follower {
         let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let began = Instant::now();
-            let Err(trouble) = self.follow().await;
-            self.metrics.store().operation("follow", trouble.unavailable.result);
-            self.state.set(Err(trouble.unavailable));
+            let Err(failure) = self.follow().await;
+            self.metrics.store().operation("follow", failure.unavailable.result);
+            self.health.set(Err(failure.unavailable));
             // What another connection does not change is not tried so soon: it may be a long list.
-            let pause = match trouble.ends_connection {
+            let pause = match failure.ends_connection {
                 true => pauses.after(began.elapsed(), jitter()),
-                false => UNSOUND,
+                false => RETRY_AFTER_BAD_DATA,
             };
             sleep(pause).await;
         }
     }
 
-    async fn follow(&self) -> Result<Infallible, Trouble> {
+    async fn follow(&self) -> Result<Infallible, Failure> {
         let mut connection = self.connector.connect(BLOCK + ANSWER).await?;
         loop {
             let began = Instant::now();
-            let (session, position) = self.begin(&mut connection).await?;
+            let (session, cursor) = self.begin(&mut connection).await?;
             tokio::select! {
-                ended = self.read_log(&mut connection, position, &session) => ended?,
-                trouble = self.read_whole(&session) => return Err(trouble),
+                ended = self.read_log(&mut connection, cursor, &session) => ended?,
+                failure = self.sync_fully(&session) => return Err(failure),
             }
             sleep(SOONEST.saturating_sub(began.elapsed())).await;
         }
     }
 
     /// Where the log ends, before anything else is read: what comes later is read from there.
-    async fn begin(&self, connection: &mut Connection) -> Result<(Session, Position), Trouble> {
+    async fn begin(&self, connection: &mut Connection) -> Result<(Session, StreamCursor), Failure> {
         // Where this fails, so does what follows; or there is no epoch, and that is one, too.
         let _ = ask::<redis::Value>(connection, &self.new_epoch(), ANSWER).await;
         let session = Session {
@@ -123,20 +128,20 @@ impl Follower {
         let mut command = redis::cmd("XREVRANGE");
         command.arg(&self.keys.log).arg("+").arg("-").arg("COUNT").arg(1);
         let end: StreamRangeReply = ask(connection, &command, ANSWER).await?;
-        Ok((session, Position::after(end.ids.first())))
+        Ok((session, StreamCursor::after(end.ids.first())))
     }
 
     /// Follows the log until all has to begin anew.
     async fn read_log(
         &self,
         connection: &mut Connection,
-        mut position: Position,
+        mut cursor: StreamCursor,
         session: &Session,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Failure> {
         loop {
             let (asked, whole) = (Instant::now(), session.whole.load(Ordering::Acquire));
-            let read: Option<StreamReadReply> = ask(connection, &self.next(&position), BLOCK + ANSWER).await?;
-            let revocations = match position.advance(&read.unwrap_or_default()) {
+            let read: Option<StreamReadReply> = ask(connection, &self.next(&cursor), BLOCK + ANSWER).await?;
+            let revocations = match cursor.advance(&read.unwrap_or_default()) {
                 Next::Revocations(revocations) => revocations,
                 Next::Gap(what) => {
                     tracing::warn!(what, "all revocations are read again");
@@ -154,7 +159,7 @@ impl Follower {
         }
     }
 
-    async fn epoch(&self, connection: &mut Connection) -> Result<Epoch, Trouble> {
+    async fn epoch(&self, connection: &mut Connection) -> Result<Epoch, Failure> {
         ask(connection, &self.keys.touch(), ANSWER).await
     }
 
@@ -165,41 +170,41 @@ impl Follower {
         command
     }
 
-    fn next(&self, position: &Position) -> Cmd {
+    fn next(&self, cursor: &StreamCursor) -> Cmd {
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(PAGE);
         command.arg("BLOCK").arg(BLOCK.as_millis().to_string());
-        command.arg("STREAMS").arg(&self.keys.log).arg(&position.id);
+        command.arg("STREAMS").arg(&self.keys.log).arg(&cursor.id);
         command
     }
 
     fn add(&self, revocations: &[Revocation]) -> Result<(), Unavailable> {
         match revocations.is_empty() {
             true => Ok(()),
-            false => self.ledger.add(revocations, now()),
+            false => self.revocation_cache.add(revocations, now()),
         }
     }
 
     /// The list was complete at a moment.
     fn complete(&self, at: Instant) {
-        self.ledger.complete(at);
+        self.revocation_cache.mark_complete(at);
         self.metrics.store().operation("follow", "ok");
         let ago = jiff::SignedDuration::try_from(at.elapsed()).unwrap_or_default();
         self.metrics.store().revocations(self.known());
         self.metrics.store().complete(jiff::Timestamp::now() - ago);
-        self.state.set(Ok(()));
+        self.health.set(Ok(()));
     }
 
     fn known(&self) -> usize {
-        self.ledger.snapshot().list().len()
+        self.revocation_cache.snapshot().list().len()
     }
 }
 
 /// Asks, and waits no longer than that.
-async fn ask<T: FromRedisValue>(connection: &mut Connection, command: &Cmd, within: Duration) -> Result<T, Trouble> {
+async fn ask<T: FromRedisValue>(connection: &mut Connection, command: &Cmd, within: Duration) -> Result<T, Failure> {
     match timeout(within, connection.query(command)).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(Trouble::late()),
+        Err(_) => Err(Failure::late()),
     }
 }
 

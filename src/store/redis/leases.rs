@@ -1,6 +1,6 @@
 //! The claims of this process in a Redis. A Redis can lose them, and the connection can break before
 //! a reply arrives, so this process remembers what it holds and what it may have left behind. The
-//! task that keeps the connection puts both right ([`super::link`]).
+//! task of the connection puts both right ([`super::connection`]).
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

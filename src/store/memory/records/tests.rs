@@ -28,7 +28,7 @@ fn answer(record: &[u8]) -> (Fingerprint, Bytes) {
 
 fn answered(bytes: usize) -> Claim {
     let digest = digest();
-    Claim::Answered(Answered { digest, bytes })
+    Claim::Stored(StoredResponse { digest, bytes })
 }
 
 fn claim(records: &mut Records, owner: Uuid, now: Millis) -> Result<Claim, Unavailable> {

@@ -20,14 +20,14 @@ struct Known {
     /// When it was complete last; `None` for never.
     complete: Option<Instant>,
     /// Whether it is the whole truth by itself, and does not age.
-    alone: bool,
+    authoritative: bool,
     /// When those that are over were forgotten last.
     purged: Millis,
 }
 
 /// The revocations that are known.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct RevocationCache {
     known: ArcSwap<Known>,
     writing: Mutex<()>,
 }
@@ -39,7 +39,7 @@ pub struct Snapshot(Guard<Arc<Known>>);
 impl Snapshot {
     /// For a decision.
     pub fn view(&self) -> Revocations<'_> {
-        let age = self.0.complete.map(|complete| match self.0.alone {
+        let age = self.0.complete.map(|complete| match self.0.authoritative {
             true => Duration::ZERO,
             false => complete.elapsed(),
         });
@@ -53,23 +53,23 @@ impl Snapshot {
     }
 }
 
-impl Ledger {
+impl RevocationCache {
     /// A list that nobody else adds to: it is complete as it is.
-    pub fn alone() -> Self {
+    pub fn complete() -> Self {
         Self::new(Some(Instant::now()), true)
     }
 
     /// A list that is not complete until it is said to be.
-    pub fn shared() -> Self {
+    pub fn incomplete() -> Self {
         Self::new(None, false)
     }
 
-    fn new(complete: Option<Instant>, alone: bool) -> Self {
+    fn new(complete: Option<Instant>, authoritative: bool) -> Self {
         Self {
             known: ArcSwap::from_pointee(Known {
                 list: RevocationList::default(),
                 complete,
-                alone,
+                authoritative,
                 purged: 0,
             }),
             writing: Mutex::default(),
@@ -100,7 +100,7 @@ impl Ledger {
     }
 
     /// Says that the list was complete at a moment.
-    pub fn complete(&self, at: Instant) {
+    pub fn mark_complete(&self, at: Instant) {
         let _infallible = self.change(|known| {
             known.complete = Some(at);
             Ok(())

@@ -7,43 +7,43 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::read::{Outcome, Read, finish};
-use super::{ANSWER, Follower, PAGE, SOONEST, Session, UNSOUND, ask, now};
+use super::scan::{FullScan, Outcome, finish};
+use super::{ANSWER, Follower, PAGE, RETRY_AFTER_BAD_DATA, SOONEST, Session, ask, now};
 use crate::revocation::Revocation;
 use crate::store::Unavailable;
 use crate::store::redis::connect::Connection;
+use crate::store::redis::failure::Failure;
 use crate::store::redis::scripts::REVOKE;
-use crate::store::redis::trouble::Trouble;
 use crate::store::redis::{revoke_arguments, revoked};
 
 /// How often everything is read.
-const ANEW: Duration = Duration::from_mins(1);
+const FULL_SYNC_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Of so many revocations on, it is less often.
 const MANY: u32 = 50_000;
 
 impl Follower {
     /// Reads everything now and then, until that fails.
-    pub(super) async fn read_whole(&self, session: &Session) -> Trouble {
+    pub(super) async fn sync_fully(&self, session: &Session) -> Failure {
         loop {
             match self.read_once(session).await {
                 Ok(pause) => sleep(pause).await,
-                Err(trouble) => return trouble,
+                Err(failure) => return failure,
             }
         }
     }
 
     /// Reads everything once. Says how long it is until the next time.
-    async fn read_once(&self, session: &Session) -> Result<Duration, Trouble> {
+    async fn read_once(&self, session: &Session) -> Result<Duration, Failure> {
         let asked = Instant::now();
         let mut connection = self.connector.connect(ANSWER).await?;
         let read = self.read_set(&mut connection).await?;
-        let Outcome { lost, unreadable, .. } = finish(read, Arc::clone(&self.ledger)).await?;
+        let Outcome { lost, unreadable, .. } = finish(read, Arc::clone(&self.revocation_cache)).await?;
         // Another server, or the same one in another life: whoever follows the log will see.
         if self.epoch(&mut connection).await? != session.epoch {
             return Ok(SOONEST);
         }
-        let given_back = self.give_back(&mut connection, &lost).await;
+        let restored = self.restore_lost(&mut connection, &lost).await;
         let whole = unreadable.first.is_none();
         let before = session.whole.swap(whole, Ordering::AcqRel);
         match unreadable.first {
@@ -52,17 +52,17 @@ impl Follower {
             Some(what) => self.tell(unreadable.count, &what),
         }
         let many = u32::try_from(self.known()).unwrap_or(u32::MAX) / MANY;
-        Ok(if whole && given_back {
-            ANEW * (1 + many)
+        Ok(if whole && restored {
+            FULL_SYNC_INTERVAL * (1 + many)
         } else {
-            UNSOUND
+            RETRY_AFTER_BAD_DATA
         })
     }
 
     /// Page by page in the order of when they are forgotten. Those that are forgotten meanwhile move
     /// the others only within one moment, of which none is left then.
-    async fn read_set(&self, connection: &mut Connection) -> Result<Read, Trouble> {
-        let mut read = Read::begin(&self.ledger, now());
+    async fn read_set(&self, connection: &mut Connection) -> Result<FullScan, Failure> {
+        let mut read = FullScan::begin(&self.revocation_cache, now());
         let (mut from, mut seen) = ("-inf".to_owned(), 0);
         loop {
             let page = self.page(connection, (&from, "+inf"), 0).await?;
@@ -87,7 +87,7 @@ impl Follower {
         connection: &mut Connection,
         (from, to): (&str, &str),
         skip: usize,
-    ) -> Result<Vec<(Vec<u8>, f64)>, Trouble> {
+    ) -> Result<Vec<(Vec<u8>, f64)>, Failure> {
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(&self.keys.set).arg(from).arg(to).arg("WITHSCORES");
         command.arg("LIMIT").arg(skip).arg(PAGE);
@@ -95,9 +95,9 @@ impl Follower {
     }
 
     /// Writes back what Redis has lost. Says whether that is done.
-    async fn give_back(&self, connection: &mut Connection, lost: &[Revocation]) -> bool {
+    async fn restore_lost(&self, connection: &mut Connection, lost: &[Revocation]) -> bool {
         for batch in lost.chunks(PAGE) {
-            if let Err(Trouble { unavailable, .. }) = self.write(connection, batch).await {
+            if let Err(Failure { unavailable, .. }) = self.write(connection, batch).await {
                 tracing::warn!(cause = %unavailable, "revocations that Redis has lost cannot be written back");
                 self.metrics.store().operation("follow", unavailable.result);
                 return false;
@@ -109,7 +109,7 @@ impl Follower {
         true
     }
 
-    async fn write(&self, connection: &mut Connection, batch: &[Revocation]) -> Result<(), Trouble> {
+    async fn write(&self, connection: &mut Connection, batch: &[Revocation]) -> Result<(), Failure> {
         let arguments = revoke_arguments(batch, None)?;
         let arguments: Vec<_> = arguments.iter().map(Vec::as_slice).collect();
         let keys = [self.keys.set.as_str(), &self.keys.log, &self.keys.count];
@@ -125,6 +125,6 @@ impl Follower {
     fn tell(&self, count: usize, what: &str) {
         self.metrics.store().operation("follow", "error");
         let cause = format!("revocations that cannot be read: {count}, the first for this: {what}");
-        self.state.set(Err(Unavailable::because("error", cause)));
+        self.health.set(Err(Unavailable::because("error", cause)));
     }
 }

@@ -9,13 +9,13 @@ type Now = Option<Result<(), Unavailable>>;
 
 /// How something goes.
 #[derive(Debug)]
-pub(in crate::store) struct State {
+pub(in crate::store) struct Health {
     what: &'static str,
     servers: String,
     now: watch::Sender<Now>,
 }
 
-impl State {
+impl Health {
     /// Of a thing that depends on some servers.
     pub(super) fn of(what: &'static str, servers: String) -> Self {
         Self {

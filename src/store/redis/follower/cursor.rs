@@ -4,12 +4,12 @@
 use redis::Value;
 use redis::streams::{StreamId, StreamReadReply};
 
-use super::read::parse;
+use super::scan::parse;
 use crate::revocation::Revocation;
 
 /// The last entry that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Position {
+pub(super) struct StreamCursor {
     pub(super) id: String,
     /// Its number; `None` if it has none that can be read.
     number: Option<u64>,
@@ -24,7 +24,7 @@ pub(super) enum Next {
     Gap(String),
 }
 
-impl Position {
+impl StreamCursor {
     /// At the end of a log with this last entry.
     pub(super) fn after(last: Option<&StreamId>) -> Self {
         match last {
@@ -87,24 +87,24 @@ mod tests {
         }
     }
 
-    fn advance(position: &mut Position, ids: Vec<StreamId>) -> Next {
+    fn advance(cursor: &mut StreamCursor, ids: Vec<StreamId>) -> Next {
         let key = String::new();
-        position.advance(&StreamReadReply {
+        cursor.advance(&StreamReadReply {
             keys: vec![StreamKey { key, ids }],
         })
     }
 
     #[test]
     fn entries_follow_each_other() {
-        let mut position = Position::after(None);
+        let mut cursor = StreamCursor::after(None);
         let first = entry("1-0", &[("n", "1"), ("r", TEXT)]);
         let second = entry("1-1", &[("n", "2"), ("r", TEXT)]);
-        let Next::Revocations(revocations) = advance(&mut position, vec![first, second.clone()]) else {
+        let Next::Revocations(revocations) = advance(&mut cursor, vec![first, second.clone()]) else {
             panic!("a gap")
         };
         assert_eq!(revocations[1].target, Target::Jti("j".into()));
-        assert_eq!((position.id.as_str(), position.number), ("1-1", Some(2)));
-        assert_eq!(advance(&mut position, Vec::new()), Next::Revocations(Vec::new()));
+        assert_eq!((cursor.id.as_str(), cursor.number), ("1-1", Some(2)));
+        assert_eq!(advance(&mut cursor, Vec::new()), Next::Revocations(Vec::new()));
         for wrong in [
             second.clone(),
             entry("2-0", &[("n", "4"), ("r", TEXT)]),
@@ -113,16 +113,16 @@ mod tests {
             entry("2-0", &[("n", "3")]),
             entry("2-0", &[("n", "3"), ("r", "{}")]),
         ] {
-            let gap = advance(&mut position.clone(), vec![wrong.clone()]);
+            let gap = advance(&mut cursor.clone(), vec![wrong.clone()]);
             assert!(matches!(gap, Next::Gap(_)), "{wrong:?}");
         }
     }
 
     #[test]
     fn whatever_ends_a_log_something_may_follow() {
-        let mut position = Position::after(Some(&entry("1-0", &[])));
-        let next = advance(&mut position, vec![entry("2-0", &[("n", "7"), ("r", TEXT)])]);
+        let mut cursor = StreamCursor::after(Some(&entry("1-0", &[])));
+        let next = advance(&mut cursor, vec![entry("2-0", &[("n", "7"), ("r", TEXT)])]);
         assert!(matches!(next, Next::Revocations(_)));
-        assert_eq!(position.number, Some(7));
+        assert_eq!(cursor.number, Some(7));
     }
 }

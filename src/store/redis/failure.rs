@@ -9,13 +9,13 @@ const LONGEST_CAUSE: usize = 300;
 
 /// No answer.
 #[derive(Debug, Clone)]
-pub(super) struct Trouble {
+pub(super) struct Failure {
     pub(super) unavailable: Unavailable,
     /// Whether another connection may do better.
     pub(super) ends_connection: bool,
 }
 
-impl Trouble {
+impl Failure {
     /// It did not come in time. What comes later belongs to another question.
     pub(super) fn late() -> Self {
         Self {
@@ -25,7 +25,7 @@ impl Trouble {
     }
 }
 
-impl From<Unavailable> for Trouble {
+impl From<Unavailable> for Failure {
     fn from(unavailable: Unavailable) -> Self {
         Self {
             unavailable,
@@ -34,9 +34,9 @@ impl From<Unavailable> for Trouble {
     }
 }
 
-impl From<RedisError> for Trouble {
+impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
-        let (result, ends_connection) = judged(&error);
+        let (result, ends_connection) = classify(&error);
         let cause: String = format!("Redis: {error}").chars().take(LONGEST_CAUSE).collect();
         let unavailable = Unavailable::because(result, cause);
         Self {
@@ -55,7 +55,7 @@ fn is_answer(error: &RedisError) -> bool {
     !error.is_timeout() && !matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
 }
 
-fn judged(error: &RedisError) -> (&'static str, bool) {
+fn classify(error: &RedisError) -> (&'static str, bool) {
     if error.is_timeout() {
         return ("timeout", true);
     }
@@ -126,9 +126,9 @@ mod tests {
             (server("NOAUTH", "Authentication required."), "error", true),
         ] {
             let text = error.to_string();
-            assert_eq!(judged(&error), (result, ends), "{text}");
+            assert_eq!(classify(&error), (result, ends), "{text}");
             let may_be_done = matches!(result, "timeout" | "disconnected");
-            assert_eq!(Trouble::from(error).unavailable.may_be_done(), may_be_done, "{text}");
+            assert_eq!(Failure::from(error).unavailable.may_be_done(), may_be_done, "{text}");
         }
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::revocation::{Millis, Revocation, RevocationList};
 use crate::store::Unavailable;
-use crate::store::ledger::Ledger;
-use crate::store::redis::lie;
+use crate::store::redis::invalid_reply;
+use crate::store::revocation_cache::RevocationCache;
 
 /// What was read, and what of it is new.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct FullScan {
     now: Millis,
     /// What they have, as far as it can matter: where nothing is known, nothing can be lost.
     theirs: Option<RevocationList>,
@@ -18,7 +18,7 @@ pub(super) struct Read {
     unreadable: Unreadable,
 }
 
-/// What cannot be read: a lie, or what a newer version wrote.
+/// Entries that cannot be read: they are invalid, or a newer version wrote them.
 #[derive(Debug, Default)]
 pub(super) struct Unreadable {
     /// How many there are.
@@ -45,10 +45,10 @@ pub(super) struct Outcome {
     pub(super) unreadable: Unreadable,
 }
 
-impl Read {
+impl FullScan {
     /// Nothing read yet.
-    pub(super) fn begin(ledger: &Ledger, now: Millis) -> Self {
-        let known = ledger.snapshot().list().clone();
+    pub(super) fn begin(revocation_cache: &RevocationCache, now: Millis) -> Self {
+        let known = revocation_cache.snapshot().list().clone();
         Self {
             now,
             theirs: (!known.is_empty()).then(RevocationList::default),
@@ -116,14 +116,14 @@ fn millis(score: f64) -> Millis {
 }
 
 /// A reading ends, and what is new is known from then on. Many are not taken in beside requests.
-pub(super) async fn finish(read: Read, ledger: Arc<Ledger>) -> Result<Outcome, Unavailable> {
+pub(super) async fn finish(read: FullScan, revocation_cache: Arc<RevocationCache>) -> Result<Outcome, Unavailable> {
     let finish = move || {
         let now = read.now;
         let outcome = read.end();
-        ledger.add(&outcome.fresh, now).map(|()| outcome)
+        revocation_cache.add(&outcome.fresh, now).map(|()| outcome)
     };
     let finished = tokio::task::spawn_blocking(finish).await;
-    finished.unwrap_or_else(|_| Err(lie()))
+    finished.unwrap_or_else(|_| Err(invalid_reply()))
 }
 
 #[cfg(test)]
@@ -149,14 +149,14 @@ mod tests {
     #[test]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     fn what_is_new_and_what_is_lost() {
-        let ledger = Ledger::shared();
-        ledger
+        let revocation_cache = RevocationCache::incomplete();
+        revocation_cache
             .add(
                 &[of("both", T + 1), of("ours", T + 1), of("over", T), of("longer", T + 9)],
                 T - 1,
             )
             .unwrap();
-        let mut read = Read::begin(&ledger, T);
+        let mut read = FullScan::begin(&revocation_cache, T);
         for revocation in [of("both", T + 1), of("theirs", T + 1), of("longer", T + 5)] {
             read.take(&text(&revocation), revocation.expires as f64);
         }

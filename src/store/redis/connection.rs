@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connect::{Connection, Connector};
-use super::keys::Keys;
+use super::failure::Failure;
+use super::health::Health;
+use super::key_names::KeyNames;
 use super::leases::{Lease, Leases};
 use super::scripts::{PROBE, RELEASE, RENEW, Script};
-use super::state::State;
-use super::trouble::Trouble;
 use super::{FIRST_PAUSE, LONGEST_PAUSE, claimed, millis};
 use crate::fingerprint::Fingerprint;
 use crate::pause::{Pauses, jitter};
@@ -24,7 +24,7 @@ use crate::store::Unavailable;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the connection is tried.
-const BEAT: Duration = Duration::from_secs(1);
+const HEALTH_CHECK: Duration = Duration::from_secs(1);
 
 /// How many leases are written at a time.
 const AT_A_TIME: usize = 256;
@@ -40,17 +40,17 @@ pub(super) enum Purpose {
 
 /// The connection that requests use.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct RequestConnection {
     purpose: Purpose,
     connector: Arc<Connector>,
-    keys: Keys,
+    keys: KeyNames,
     leases: Arc<Leases>,
     timeout: Duration,
     /// The longest that a question may take.
     longest: Duration,
     live: ArcSwapOption<Live>,
-    doubted: Notify,
-    state: State,
+    suspected: Notify,
+    health: Health,
     metrics: Metrics,
 }
 
@@ -63,12 +63,12 @@ impl std::fmt::Debug for Live {
     }
 }
 
-impl Link {
+impl RequestConnection {
     /// A connection on which most questions take no longer than the first of two times, and none
     /// takes longer than the other.
     pub(super) fn new(
         connector: Arc<Connector>,
-        (keys, leases): (Keys, Arc<Leases>),
+        (keys, leases): (KeyNames, Arc<Leases>),
         (timeout, longest): (Duration, Duration),
         (purpose, metrics): (Purpose, Metrics),
     ) -> Self {
@@ -78,21 +78,21 @@ impl Link {
         };
         Self {
             purpose,
-            state: State::of(what, connector.servers()),
+            health: Health::of(what, connector.servers()),
             connector,
             keys,
             leases,
             timeout,
             longest,
             live: ArcSwapOption::empty(),
-            doubted: Notify::new(),
+            suspected: Notify::new(),
             metrics,
         }
     }
 
     /// Whether there is a connection: once the first attempt is over, well or not.
-    pub(super) fn state(&self) -> &State {
-        &self.state
+    pub(super) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Has a script run.
@@ -127,16 +127,16 @@ impl Link {
             }
         };
         let answer = in_time(deadline, answer).await;
-        answer.map_err(|trouble| {
-            if trouble.ends_connection {
-                self.doubt(&live);
+        answer.map_err(|failure| {
+            if failure.ends_connection {
+                self.mark_suspect(&live);
             }
-            trouble.unavailable
+            failure.unavailable
         })
     }
 
     fn disconnected(&self) -> Unavailable {
-        match self.state.now() {
+        match self.health.now() {
             Some(Err(lost)) => Unavailable::because("disconnected", format!("not connected: {lost}")),
             _ => Unavailable::because("disconnected", "not connected"),
         }
@@ -144,11 +144,11 @@ impl Link {
     }
 
     /// Nobody uses the connection from now on. Of a cluster, other nodes may well answer.
-    fn doubt(&self, live: &Arc<Live>) {
+    fn mark_suspect(&self, live: &Arc<Live>) {
         if !live.0.is_cluster() {
             self.withdraw(live);
         }
-        self.doubted.notify_one();
+        self.suspected.notify_one();
     }
 
     fn withdraw(&self, live: &Arc<Live>) {
@@ -165,34 +165,34 @@ impl Link {
                     self.publish(&live);
                     self.watch_over(live).await
                 }
-                Err(trouble) => trouble,
+                Err(failure) => failure,
             };
             self.live.store(None);
             self.shows_up(false);
-            self.state.set(Err(lost.unavailable));
+            self.health.set(Err(lost.unavailable));
             sleep(pauses.after(began.elapsed(), jitter())).await;
         }
     }
 
-    async fn connect(&self) -> Result<Arc<Live>, Trouble> {
-        let connection = self.connector.connect(self.longest).await.map_err(Trouble::from);
+    async fn connect(&self) -> Result<Arc<Live>, Failure> {
+        let connection = self.connector.connect(self.longest).await.map_err(Failure::from);
         let tried = match connection {
             Ok(connection) => {
                 let live = Arc::new(Live(connection));
                 self.prepare(&live).await.map(|()| live)
             }
-            Err(trouble) => Err(trouble),
+            Err(failure) => Err(failure),
         };
         let result = tried
             .as_ref()
-            .map_or_else(|trouble| trouble.unavailable.result, |_| "ok");
+            .map_or_else(|failure| failure.unavailable.result, |_| "ok");
         self.metrics.store().operation("connect", result);
         tried
     }
 
     /// Tries a new connection, and puts the claims of this process right before any request uses it.
-    async fn prepare(&self, live: &Live) -> Result<(), Trouble> {
-        self.beat(live).await?;
+    async fn prepare(&self, live: &Live) -> Result<(), Failure> {
+        self.check_health(live).await?;
         self.probe(live).await?;
         if self.purpose == Purpose::Requests {
             self.write_again(live).await?;
@@ -201,7 +201,7 @@ impl Link {
     }
 
     /// Whether scripts may be run at all: somebody who may not can do nothing here.
-    async fn probe(&self, live: &Live) -> Result<(), Trouble> {
+    async fn probe(&self, live: &Live) -> Result<(), Failure> {
         let deadline = Instant::now() + self.longest;
         let key = self.keys.record(Fingerprint::of(&[b"probe"]));
         let probe = PROBE.by_text(&[&key], &[]);
@@ -219,24 +219,24 @@ impl Link {
         // What was said of the connection before says nothing of this one.
         self.live.store(Some(Arc::clone(live)));
         self.shows_up(true);
-        self.state.set(Ok(()));
+        self.health.set(Ok(()));
     }
 
     /// Tries the connection now and then, and when somebody doubts it, until it is lost.
-    async fn watch_over(&self, mut live: Arc<Live>) -> Trouble {
+    async fn watch_over(&self, mut live: Arc<Live>) -> Failure {
         loop {
-            let doubted = tokio::select! {
-                () = self.doubted.notified() => true,
-                () = sleep(BEAT) => false,
+            let suspected = tokio::select! {
+                () = self.suspected.notified() => true,
+                () = sleep(HEALTH_CHECK) => false,
             };
-            let beat = match self.beat(&live).await {
+            let check_health = match self.check_health(&live).await {
                 Ok(()) if self.purpose == Purpose::Requests => self.release_abandoned(&live).await,
-                beat => beat,
+                check_health => check_health,
             };
-            match beat {
-                Err(trouble) => return trouble,
-                Ok(()) if !doubted => {}
-                // Whoever doubted it has withdrawn it, and it answers again.
+            match check_health {
+                Err(failure) => return failure,
+                Ok(()) if !suspected => {}
+                // Whoever suspected it has withdrawn it, and it answers again.
                 Ok(()) if !live.0.is_cluster() => self.publish(&live),
                 // A node may have gone for good: a new connection knows those that there are.
                 Ok(()) => {
@@ -244,24 +244,24 @@ impl Link {
                         self.publish(&renewed);
                         live = renewed;
                     }
-                    sleep(BEAT).await;
+                    sleep(HEALTH_CHECK).await;
                 }
             }
         }
     }
 
     /// Whether there is somebody who answers and can be written to.
-    async fn beat(&self, live: &Live) -> Result<(), Trouble> {
+    async fn check_health(&self, live: &Live) -> Result<(), Failure> {
         let mut connection = live.0.clone();
         let deadline = Instant::now() + self.longest;
-        let beat = match connection.is_cluster() {
+        let check_health = match connection.is_cluster() {
             true => in_time(deadline, connection.any_answers()).await,
             false => in_time(deadline, connection.query(&self.keys.touch()))
                 .await
                 .map(|_: Value| ()),
         };
-        match beat {
-            Err(trouble) if trouble.ends_connection => Err(trouble),
+        match check_health {
+            Err(failure) if failure.ends_connection => Err(failure),
             // Questions will have the same answer, each by itself.
             _ => Ok(()),
         }
@@ -269,7 +269,7 @@ impl Link {
 
     /// Releases what was claimed and is held by no request, and writes the leases of those that are
     /// held: a Redis that lost them would grant their keys again.
-    async fn write_again(&self, live: &Live) -> Result<(), Trouble> {
+    async fn write_again(&self, live: &Live) -> Result<(), Failure> {
         self.release_abandoned(live).await?;
         let held = self.leases.held();
         if held.is_empty() {
@@ -290,7 +290,7 @@ impl Link {
 
     /// Releases what was claimed and is held by no request. Where the connection breaks, the next one
     /// is used for it; of a cluster, each is tried once.
-    async fn release_abandoned(&self, live: &Live) -> Result<(), Trouble> {
+    async fn release_abandoned(&self, live: &Live) -> Result<(), Failure> {
         if !self.leases.has_abandoned() {
             return Ok(());
         }
@@ -310,7 +310,7 @@ impl Link {
         live: &Live,
         (script, operation): (&'static Script, &str),
         leases: &[Lease],
-    ) -> Result<Vec<Option<i64>>, Trouble> {
+    ) -> Result<Vec<Option<i64>>, Failure> {
         let mut answers = Vec::with_capacity(leases.len());
         for some in leases.chunks(AT_A_TIME) {
             let deadline = Instant::now() + self.longest;
@@ -325,11 +325,11 @@ impl Link {
                 let result = match &answer {
                     Ok(0) => "lost",
                     Ok(_) => "ok",
-                    Err(trouble) => trouble.unavailable.result,
+                    Err(failure) => failure.unavailable.result,
                 };
                 self.metrics.store().operation(operation, result);
                 match answer {
-                    Err(trouble) if trouble.ends_connection && !live.0.is_cluster() => return Err(trouble),
+                    Err(failure) if failure.ends_connection && !live.0.is_cluster() => return Err(failure),
                     answer => answers.push(answer.ok()),
                 }
             }
@@ -338,9 +338,9 @@ impl Link {
     }
 }
 
-async fn in_time<T>(deadline: Instant, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Trouble> {
+async fn in_time<T>(deadline: Instant, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Failure> {
     match timeout_at(deadline, answer).await {
-        Ok(answer) => answer.map_err(Trouble::from),
-        Err(_) => Err(Trouble::late()),
+        Ok(answer) => answer.map_err(Failure::from),
+        Err(_) => Err(Failure::late()),
     }
 }

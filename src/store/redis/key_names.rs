@@ -6,7 +6,7 @@ use crate::fingerprint::Fingerprint;
 
 /// The names, which all begin alike.
 #[derive(Debug, Clone)]
-pub(super) struct Keys {
+pub(super) struct KeyNames {
     prefix: String,
     /// All revocations, by when they are forgotten.
     pub(super) set: String,
@@ -18,7 +18,7 @@ pub(super) struct Keys {
     pub(super) epoch: String,
 }
 
-impl Keys {
+impl KeyNames {
     pub(super) fn of(prefix: &str) -> Self {
         // The braces keep all of them on one node of a cluster.
         let revocations = |name: &str| format!("{prefix}:{{r}}:{name}");
