@@ -188,7 +188,7 @@ impl App {
         let store = Store::start(&config.store, &metrics).map_err(StartError)?;
         let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
         let policies = policies.map_err(StartError)?;
-        metrics.shared().expect(&policies.load().policies);
+        metrics.store_features().preregister(&policies.load().policies);
         metrics.policies_in_force(&loaded.footprint.hash(), None, jiff::Timestamp::now());
         let (stop, stopping) = watch::channel(false);
         let (admin_stop, admin_stopping) = watch::channel(false);

@@ -22,7 +22,7 @@ use crate::decision::decide;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{RequestFacts, grpc_type};
 use crate::store::Store;
-use crate::telemetry::metrics::{At, Metrics};
+use crate::telemetry::metrics::{Metrics, Scope};
 
 pub mod body_rate;
 mod bounds;
@@ -157,7 +157,7 @@ impl Gateway {
             .as_ref()
             .is_some_and(|principal| principal.revocation_unknown)
         {
-            let at = At {
+            let at = Scope {
                 policy: decision.policy,
                 route: decision.route,
             };

@@ -206,7 +206,7 @@ impl Reloader {
         self.metrics
             .policies_in_force(&hash, Some(&before), jiff::Timestamp::now());
         let policies = Arc::clone(&self.policies.load().policies);
-        self.metrics.shared().expect(&policies);
+        self.metrics.store_features().preregister(&policies);
         let services: Vec<_> = policies
             .policies()
             .iter()

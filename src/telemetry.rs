@@ -17,10 +17,10 @@ use crate::config::{LogConfig, LogFormat};
 
 pub mod access_log;
 mod escape;
-pub mod lines;
+pub mod log_writer;
 pub mod metrics;
 
-use lines::{Lines, LostLines, Writing};
+use log_writer::{LogBuffer, LogWriterGuard, LostLines};
 
 /// Where log lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,16 +53,16 @@ impl log::Log for EngineLog {
 }
 
 /// The log of this process, once it is started, and its format.
-static LOG: OnceLock<(Lines, LogFormat)> = OnceLock::new();
+static LOG: OnceLock<(LogBuffer, LogFormat)> = OnceLock::new();
 
-fn log() -> Option<&'static (Lines, LogFormat)> {
+fn log() -> Option<&'static (LogBuffer, LogFormat)> {
     LOG.get()
 }
 
 /// Where one line of `tracing` goes.
 #[derive(Debug)]
 pub struct OneLine<'l> {
-    lines: &'l Lines,
+    lines: &'l LogBuffer,
     is_access: bool,
 }
 
@@ -71,8 +71,8 @@ impl Write for OneLine<'_> {
         let escaped = escape::escaped(line);
         let safe = escaped.as_deref().map_or(line, str::as_bytes);
         match self.is_access {
-            true => self.lines.leave(safe),
-            false => self.lines.leave_at_once(safe),
+            true => self.lines.write_buffered(safe),
+            false => self.lines.write_through(safe),
         }
         Ok(line.len())
     }
@@ -82,7 +82,7 @@ impl Write for OneLine<'_> {
     }
 }
 
-impl<'l> MakeWriter<'l> for Lines {
+impl<'l> MakeWriter<'l> for LogBuffer {
     type Writer = OneLine<'l>;
 
     fn make_writer(&'l self) -> OneLine<'l> {
@@ -128,9 +128,9 @@ fn complain(error: &io::Error) {
 
 /// Starts logging, until what it returns is dropped. Each of so many threads may leave many access
 /// lines without waiting for another.
-pub fn start(config: LogConfig, target: LogTarget, threads: usize) -> io::Result<Writing> {
+pub fn start(config: LogConfig, target: LogTarget, threads: usize) -> io::Result<LogWriterGuard> {
     let lost = LostLines::new().map_err(io::Error::other)?;
-    let (lines, writing) = Lines::start(threads, lost, target.open()?, complain)?;
+    let (lines, writing) = LogBuffer::start(threads, lost, target.open()?, complain)?;
     // A second start finds a log already, and leaves it.
     let _ = LOG.set((lines.clone(), config.format));
     let level: LevelFilter = config.level.as_str().parse().unwrap_or(LevelFilter::INFO);

@@ -36,7 +36,7 @@ use crate::principal::Principal;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{Downstream, content_length};
 use crate::telemetry::access_log::AccessLine;
-use crate::telemetry::metrics::{At, Metrics, NONE};
+use crate::telemetry::metrics::{Metrics, NONE, Scope};
 
 /// One request.
 #[derive(Debug)]
@@ -323,8 +323,8 @@ impl RequestContext {
     }
 
     /// Where the request belongs, as far as that is known.
-    pub fn at(&self) -> At {
-        At {
+    pub fn at(&self) -> Scope {
+        Scope {
             policy: self.policy,
             route: self.route,
         }

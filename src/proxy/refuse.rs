@@ -15,7 +15,7 @@ use super::strict_stream::RejectionWriter;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{head, host_of};
 use crate::telemetry::access_log::AccessLine;
-use crate::telemetry::metrics::{At, NONE};
+use crate::telemetry::metrics::{NONE, Scope};
 
 /// Answers heads that could not be read, with the body of the policy that their first bytes spell.
 pub fn refuse(in_force: Arc<PolicyHandle>, access_log: bool) -> RejectionWriter {
@@ -32,7 +32,7 @@ pub fn refuse(in_force: Arc<PolicyHandle>, access_log: bool) -> RejectionWriter 
         let now = jiff::Timestamp::now();
         let context = ErrorContext::new(policies, (policy, None), &ids, &path, now);
         let answer = render(&rejection, &context);
-        let at = At {
+        let at = Scope {
             policy: spelled,
             route: None,
         };

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use super::lines::Lines;
+use super::log_writer::LogBuffer;
 use crate::config::LogFormat;
 use crate::principal::TenantId;
 
@@ -75,23 +75,23 @@ impl AccessLine<'_> {
     /// Has the line written.
     pub fn write(&self) {
         match super::log() {
-            Some((lines, LogFormat::Json)) => self.leave(lines),
+            Some((lines, LogFormat::Json)) => self.write_buffered(lines),
             // People read no more than this can do.
             Some((_, LogFormat::Text)) | None => self.trace(),
         }
     }
 
     /// Leaves the line where it is made without an allocation, and written with others.
-    fn leave(&self, lines: &Lines) {
+    fn write_buffered(&self, lines: &LogBuffer) {
         thread_local! {
-            static DESK: RefCell<(Vec<u8>, Clock)> = RefCell::default();
+            static LINE_BUFFER: RefCell<(Vec<u8>, Clock)> = RefCell::default();
         }
         // A thread that ends has no desk any more, and serves no requests.
-        let _ = DESK.try_with(|desk| {
+        let _ = LINE_BUFFER.try_with(|desk| {
             let (line, clock) = &mut *desk.borrow_mut();
             line.clear();
             json::write(self, SystemTime::now(), clock, line);
-            lines.leave(line);
+            lines.write_buffered(line);
             line.shrink_to(LONG);
         });
     }

@@ -6,21 +6,21 @@ use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, 
 use crate::authn::token_cache::Lookup;
 
 mod certificates;
-mod children;
 mod keys;
+mod label_cache;
 #[cfg(target_os = "linux")]
 mod process;
 mod requests;
-mod shared;
 mod store;
+mod store_features;
 
 pub use certificates::CertificateEnds;
 pub use keys::{KeyMetrics, KeyRefresh, KeysInForce};
-pub use requests::{At, PolicyMetrics};
-pub use shared::SharedStateMetrics;
+pub use requests::{PolicyMetrics, Scope};
 pub use store::{MemoryUsage, StoreMetrics};
+pub use store_features::StoreFeatureMetrics;
 
-use super::lines::LostLines;
+use super::log_writer::LostLines;
 use certificates::CertificateMetrics;
 use requests::RequestVectors;
 
@@ -48,7 +48,7 @@ pub struct Metrics {
     certificate_reloads: IntCounterVec,
     certificate_last_successful: GaugeVec,
     store: StoreMetrics,
-    shared: SharedStateMetrics,
+    store_features: StoreFeatureMetrics,
 }
 
 impl Metrics {
@@ -127,7 +127,7 @@ impl Metrics {
                 &["listener"],
             )?,
             store: StoreMetrics::new(&registry)?,
-            shared: SharedStateMetrics::new(&registry)?,
+            store_features: StoreFeatureMetrics::new(&registry)?,
             registry,
         };
         metrics.register_constants()?;
@@ -238,8 +238,8 @@ impl Metrics {
     }
 
     /// What is counted of shared state.
-    pub fn shared(&self) -> &SharedStateMetrics {
-        &self.shared
+    pub fn store_features(&self) -> &StoreFeatureMetrics {
+        &self.store_features
     }
 
     /// What is counted of the store.

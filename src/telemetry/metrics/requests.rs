@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::Method;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
-use super::children::Children;
-use super::{Metrics, NONE, SharedStateMetrics, register};
+use super::label_cache::LabelCache;
+use super::{Metrics, NONE, StoreFeatureMetrics, register};
 use crate::policy::route::Route;
 use crate::policy::{PolicySet, RouteIndex};
 use crate::rejection::Reason;
@@ -75,7 +75,7 @@ impl RequestVectors {
 
 /// Where in a policy set a request belongs, as far as that is known.
 #[derive(Debug, Clone, Copy)]
-pub struct At {
+pub struct Scope {
     /// The policy.
     pub policy: Option<usize>,
     /// The route, of that policy.
@@ -87,7 +87,7 @@ pub struct At {
 pub struct PolicyMetrics {
     policies: Arc<PolicySet>,
     vectors: RequestVectors,
-    shared: SharedStateMetrics,
+    store_features: StoreFeatureMetrics,
     services: Vec<ServiceMetrics>,
     no_service: ServiceMetrics,
 }
@@ -98,8 +98,8 @@ struct ServiceMetrics {
     request_duration: OnceLock<Histogram>,
     upstream_duration: OnceLock<Histogram>,
     decision_duration: OnceLock<Histogram>,
-    idempotency: Children<&'static str, IntCounter>,
-    failed_open: Children<&'static str, IntCounter>,
+    idempotency: LabelCache<&'static str, IntCounter>,
+    failed_open: LabelCache<&'static str, IntCounter>,
     /// Most of many routes are never asked for, and take no more than this.
     routes: Vec<OnceLock<Box<RouteMetrics>>>,
     no_route: RouteMetrics,
@@ -108,10 +108,10 @@ struct ServiceMetrics {
 /// Counters of one route, or of requests for none.
 #[derive(Debug, Default)]
 struct RouteMetrics {
-    decisions: Children<(&'static str, Option<Reason>), IntCounter>,
-    failures: Children<Reason, IntCounter>,
-    requests: Children<(&'static str, u16), IntCounter>,
-    quotas: Children<(usize, &'static str), IntCounter>,
+    decisions: LabelCache<(&'static str, Option<Reason>), IntCounter>,
+    failures: LabelCache<Reason, IntCounter>,
+    requests: LabelCache<(&'static str, u16), IntCounter>,
+    quotas: LabelCache<(usize, &'static str), IntCounter>,
 }
 
 impl PolicyMetrics {
@@ -124,7 +124,7 @@ impl PolicyMetrics {
         let routes = policies.policies().iter().map(|policy| policy.routes.len());
         Self {
             vectors: metrics.requests.clone(),
-            shared: metrics.shared.clone(),
+            store_features: metrics.store_features.clone(),
             services: routes.map(of_service).collect(),
             no_service: ServiceMetrics::default(),
             policies,
@@ -132,7 +132,7 @@ impl PolicyMetrics {
     }
 
     /// Counts an answered request.
-    pub fn request(&self, at: At, method: &Method, status: u16, took: Duration) {
+    pub fn request(&self, at: Scope, method: &Method, status: u16, took: Duration) {
         let key = (method_label(method), status_key(status));
         let counter = self.route(at).requests.get(key, || {
             let labels = [
@@ -149,7 +149,7 @@ impl PolicyMetrics {
     }
 
     /// Counts a request that failed after its decision.
-    pub fn failure(&self, at: At, failure: Reason) {
+    pub fn failure(&self, at: Scope, failure: Reason) {
         let counter = self.route(at).failures.get(failure, || {
             let labels = [self.service_label(at), self.route_label(at), failure.code()];
             self.vectors.failures.with_label_values(&labels)
@@ -158,7 +158,7 @@ impl PolicyMetrics {
     }
 
     /// Counts a decision, with its reason unless the request is allowed.
-    pub fn decision(&self, at: At, decision: &'static str, reason: Option<Reason>, took: Duration) {
+    pub fn decision(&self, at: Scope, decision: &'static str, reason: Option<Reason>, took: Duration) {
         let counter = self.route(at).decisions.get((decision, reason), || {
             let auth = self.found(at).map_or(NONE, Route::auth_label);
             let reason = reason.map_or("", Reason::code);
@@ -171,35 +171,35 @@ impl PolicyMetrics {
     }
 
     /// Times the head of a service's response.
-    pub fn upstream(&self, at: At, took: Duration) {
+    pub fn upstream(&self, at: Scope, took: Duration) {
         let histogram = &self.service(at.policy).upstream_duration;
         self.observe(histogram, &self.vectors.upstream_duration, at, took);
     }
 
     /// Counts a request with a key: `first`, `replayed`, `in_progress`, `reused` or `unavailable`.
-    pub fn idempotency(&self, at: At, result: &'static str) {
-        let look_up = || self.shared.idempotency(self.service_label(at), result);
+    pub fn idempotency(&self, at: Scope, result: &'static str) {
+        let look_up = || self.store_features.idempotency(self.service_label(at), result);
         self.service(at.policy).idempotency.get(result, look_up).inc();
     }
 
     /// Counts a request in a quota, by its position among those of the route: `allow`, `deny`,
     /// `shadow_deny`, `sandbox` or `unavailable`.
-    pub fn quota(&self, at: At, position: usize, result: &'static str) {
+    pub fn quota(&self, at: Scope, position: usize, result: &'static str) {
         let look_up = || {
             let quota = self.found(at).and_then(|route| route.quotas.get(position));
             let name = quota.map_or(NONE, |quota| &quota.name);
-            self.shared.quota(self.service_label(at), name, result)
+            self.store_features.quota(self.service_label(at), name, result)
         };
         self.route(at).quotas.get((position, result), look_up).inc();
     }
 
     /// Counts a request that went on without `revocation`, `idempotency` or `quota`.
-    pub fn failed_open(&self, at: At, feature: &'static str) {
-        let look_up = || self.shared.failed_open(self.service_label(at), feature);
+    pub fn failed_open(&self, at: Scope, feature: &'static str) {
+        let look_up = || self.store_features.failed_open(self.service_label(at), feature);
         self.service(at.policy).failed_open.get(feature, look_up).inc();
     }
 
-    fn observe(&self, histogram: &OnceLock<Histogram>, all: &HistogramVec, at: At, took: Duration) {
+    fn observe(&self, histogram: &OnceLock<Histogram>, all: &HistogramVec, at: Scope, took: Duration) {
         let histogram = histogram.get_or_init(|| all.with_label_values(&[self.service_label(at)]));
         histogram.observe(took.as_secs_f64());
     }
@@ -209,22 +209,22 @@ impl PolicyMetrics {
         service.unwrap_or(&self.no_service)
     }
 
-    fn route(&self, at: At) -> &RouteMetrics {
+    fn route(&self, at: Scope) -> &RouteMetrics {
         let service = self.service(at.policy);
         let slot = at.route.and_then(|index| service.routes.get(index.route));
         slot.map_or(&service.no_route, |slot| slot.get_or_init(Box::default))
     }
 
-    fn found(&self, at: At) -> Option<&Route> {
+    fn found(&self, at: Scope) -> Option<&Route> {
         self.policies.found(at.policy, at.route).1
     }
 
-    fn service_label(&self, at: At) -> &str {
+    fn service_label(&self, at: Scope) -> &str {
         let policy = self.policies.found(at.policy, None).0;
         policy.map_or(NONE, |policy| &policy.service)
     }
 
-    fn route_label(&self, at: At) -> &str {
+    fn route_label(&self, at: Scope) -> &str {
         self.found(at).map_or(NONE, |route| &route.pattern)
     }
 }

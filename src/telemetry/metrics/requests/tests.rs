@@ -15,7 +15,7 @@ routes:
   - { path: /open, auth: public }
 ";
 
-const ROUTE: At = At {
+const ROUTE: Scope = Scope {
     policy: Some(0),
     route: Some(RouteIndex { policy: 0, route: 0 }),
 };
@@ -33,8 +33,8 @@ fn the_page_has_what_was_counted_and_nothing_else() {
     let metrics = Metrics::new().unwrap();
     let counted = counters(&metrics);
     assert!(!page(&metrics).contains("service="), "nothing happened yet");
-    let no_route = At { route: None, ..ROUTE };
-    let nowhere = At {
+    let no_route = Scope { route: None, ..ROUTE };
+    let nowhere = Scope {
         policy: None,
         route: None,
     };

@@ -7,29 +7,29 @@ use std::sync::OnceLock;
 ///
 /// A list that only grows: keys are of a small closed set, and the most usual one comes first.
 #[derive(Debug)]
-pub(super) struct Children<K, M>(OnceLock<Box<Child<K, M>>>);
+pub(super) struct LabelCache<K, M>(OnceLock<Box<Entry<K, M>>>);
 
 #[derive(Debug)]
-struct Child<K, M> {
+struct Entry<K, M> {
     key: K,
     metric: M,
-    next: Children<K, M>,
+    next: LabelCache<K, M>,
 }
 
-impl<K, M> Default for Children<K, M> {
+impl<K, M> Default for LabelCache<K, M> {
     fn default() -> Self {
         Self(OnceLock::new())
     }
 }
 
-impl<K: Copy + PartialEq, M> Children<K, M> {
+impl<K: Copy + PartialEq, M> LabelCache<K, M> {
     /// The child for a key. Of threads that look one up at the same time, one makes the entry; the
     /// others find it, or go on behind it.
     pub(super) fn get(&self, key: K, look_up: impl Fn() -> M) -> &M {
         let mut list = self;
         loop {
             let child = list.0.get_or_init(|| {
-                Box::new(Child {
+                Box::new(Entry {
                     key,
                     metric: look_up(),
                     next: Self::default(),
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn each_key_has_one_child_however_many_threads_ask() {
-        let children = Children::<usize, usize>::default();
+        let children = LabelCache::<usize, usize>::default();
         let barrier = Barrier::new(8);
         let asked: Vec<Vec<(usize, usize)>> = thread::scope(|scope| {
             let ask = |first: usize| {

@@ -18,23 +18,23 @@ const GATHER: Duration = Duration::from_millis(20);
 const LARGE: usize = 64 * 1024;
 
 /// What the buffers of all threads hold together, in bytes; a line that finds no room is dropped.
-const ROOM: usize = 4 * 1024 * 1024;
+const CAPACITY: usize = 4 * 1024 * 1024;
 
 /// The least that a buffer holds.
-const LEAST_ROOM: usize = 2 * LARGE;
+const MIN_CAPACITY: usize = 2 * LARGE;
 
 /// What an empty buffer keeps of its memory.
 const KEPT: usize = 2 * LARGE;
 
 /// How long a thread waits to see a line written. Then nobody reads, and others do not wait.
-const MOMENT: Duration = Duration::from_millis(250);
+const SYNC_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How long the end waits for somebody to read the last lines.
-const PATIENCE: Duration = Duration::from_secs(5);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes lines.
 #[derive(Debug, Clone)]
-pub struct Lines {
+pub struct LogBuffer {
     shared: Arc<Shared>,
     writer: Thread,
 }
@@ -76,8 +76,8 @@ struct AtOnce {
 /// Ends the writing when it is dropped, once everything is written.
 #[derive(Debug)]
 #[must_use = "what is not written when it is dropped is lost"]
-pub struct Writing {
-    lines: Lines,
+pub struct LogWriterGuard {
+    lines: LogBuffer,
     /// Hangs up when the writer is done.
     done: Receiver<()>,
 }
@@ -85,9 +85,9 @@ pub struct Writing {
 /// Counts lines that no reader gets.
 #[derive(Debug, Clone)]
 pub struct LostLines {
-    /// Lines for which there was no room.
+    /// Lines that a full buffer dropped.
     pub dropped: IntCounter,
-    /// Lines that standard output refused.
+    /// Lines that could not be written to standard output.
     pub unwritten: IntCounter,
 }
 
@@ -107,7 +107,7 @@ impl LostLines {
     }
 }
 
-impl Lines {
+impl LogBuffer {
     /// Starts to write lines. As many threads as are said have a buffer of their own. `complain` hears
     /// why lines cannot be written, once for each outage.
     pub fn start(
@@ -115,10 +115,10 @@ impl Lines {
         lost: LostLines,
         out: impl Write + Send + 'static,
         complain: impl FnMut(&io::Error) + Send + 'static,
-    ) -> io::Result<(Self, Writing)> {
+    ) -> io::Result<(Self, LogWriterGuard)> {
         let shared = Arc::new(Shared {
             buffers: (0..threads.max(1)).map(|_| Buffer::default()).collect(),
-            room: (ROOM / threads.max(1)).max(LEAST_ROOM),
+            room: (CAPACITY / threads.max(1)).max(MIN_CAPACITY),
             at_once: Mutex::default(),
             progress: Condvar::new(),
             waiting: AtomicBool::new(false),
@@ -144,7 +144,7 @@ impl Lines {
             shared,
             writer: thread.thread().clone(),
         };
-        let writing = Writing {
+        let writing = LogWriterGuard {
             lines: lines.clone(),
             done,
         };
@@ -152,7 +152,7 @@ impl Lines {
     }
 
     /// Leaves a line in the buffer of this thread, to be written in a moment with others.
-    pub fn leave(&self, line: &[u8]) {
+    pub fn write_buffered(&self, line: &[u8]) {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local! {
             static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -178,9 +178,9 @@ impl Lines {
     }
 
     /// Leaves a line that is written when this returns, unless nobody reads.
-    pub fn leave_at_once(&self, line: &[u8]) {
+    pub fn write_through(&self, line: &[u8]) {
         let mut at_once = self.shared.at_once.lock();
-        if at_once.lines.len() + line.len() > LEAST_ROOM {
+        if at_once.lines.len() + line.len() > MIN_CAPACITY {
             self.shared.lost.dropped.inc();
             return;
         }
@@ -191,7 +191,7 @@ impl Lines {
         if thread::current().id() == self.writer.id() {
             return;
         }
-        let until = Instant::now() + MOMENT;
+        let until = Instant::now() + SYNC_TIMEOUT;
         while at_once.written < number && !at_once.stuck {
             let late = self.shared.progress.wait_until(&mut at_once, until).timed_out();
             at_once.stuck = late && at_once.written < number;
@@ -215,12 +215,12 @@ impl Lines {
     }
 }
 
-impl Drop for Writing {
+impl Drop for LogWriterGuard {
     fn drop(&mut self) {
         self.lines.shared.ending.store(true, Ordering::SeqCst);
         self.lines.writer.unpark();
         // An error says that the writer is done, or that nobody reads.
-        let _ = self.done.recv_timeout(PATIENCE);
+        let _ = self.done.recv_timeout(FLUSH_TIMEOUT);
     }
 }
 
@@ -302,7 +302,7 @@ impl<W: Write, C: FnMut(&io::Error)> Writer<W, C> {
         self.taken.shrink_to(KEPT);
     }
 
-    /// Writes what was taken. Lines that cannot be written are counted, and the others go on.
+    /// Writes what was taken. It counts lines that cannot be written, and continues with the others.
     fn write_lines(&mut self, lost: &LostLines) {
         match self
             .end_torn_line()

@@ -17,10 +17,10 @@ impl Write for Pieces {
 }
 
 /// What was written, piece by piece; so many of them before somebody reads.
-fn start(threads: usize, pieces: usize) -> (Lines, Writing, Receiver<Vec<u8>>) {
+fn start(threads: usize, pieces: usize) -> (LogBuffer, LogWriterGuard, Receiver<Vec<u8>>) {
     let (write, read) = sync_channel(pieces);
     let lost = LostLines::new().unwrap();
-    let (lines, writing) = Lines::start(threads, lost, Pieces(write), |_| {}).unwrap();
+    let (lines, writing) = LogBuffer::start(threads, lost, Pieces(write), |_| {}).unwrap();
     (lines, writing, read)
 }
 
@@ -64,7 +64,7 @@ fn lines_that_cannot_be_written_are_counted_and_each_outage_is_said_once() {
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         heard.fetch_add(1, Ordering::SeqCst);
     };
-    let (lines, _writing) = Lines::start(1, lost.clone(), disk.clone(), complain).unwrap();
+    let (lines, _writing) = LogBuffer::start(1, lost.clone(), disk.clone(), complain).unwrap();
     // Room, a line, the lines that were lost until then, and how often it was said.
     for (room, line, unwritten, said) in [
         (100, "first\n", 0, 0),
@@ -76,7 +76,7 @@ fn lines_that_cannot_be_written_are_counted_and_each_outage_is_said_once() {
         (100, "last\n", 5, 2),
     ] {
         disk.has_room_for(room);
-        lines.leave_at_once(line.as_bytes());
+        lines.write_through(line.as_bytes());
         let found = (lost.unwritten.get(), complaints.load(Ordering::SeqCst));
         assert_eq!(found, (unwritten, said), "{line}");
     }
@@ -95,8 +95,8 @@ fn all_lines_of_all_threads_are_written_whole_and_in_their_order() {
                 for at in 0..2_000 {
                     let line = format!("{name} {at}\n");
                     match at % 100 {
-                        0 => lines.leave_at_once(format!("now {line}").as_bytes()),
-                        _ => lines.leave(line.as_bytes()),
+                        0 => lines.write_through(format!("now {line}").as_bytes()),
+                        _ => lines.write_buffered(line.as_bytes()),
                     }
                 }
             });
@@ -120,7 +120,7 @@ fn all_lines_of_all_threads_are_written_whole_and_in_their_order() {
 fn a_line_is_written_without_another_one() {
     let (lines, _writing, read) = start(1, 0);
     for line in ["first\n", "second\n"] {
-        lines.leave(line.as_bytes());
+        lines.write_buffered(line.as_bytes());
         assert_eq!(read.recv().unwrap(), line.as_bytes());
     }
 }
@@ -129,7 +129,7 @@ fn a_line_is_written_without_another_one() {
 fn a_line_at_once_is_written_when_the_call_returns() {
     let (lines, _writing, read) = start(1, 1);
     for line in ["first\n", "second\n"] {
-        lines.leave_at_once(line.as_bytes());
+        lines.write_through(line.as_bytes());
         assert_eq!(read.try_recv().unwrap(), line.as_bytes());
     }
 }
@@ -138,9 +138,9 @@ fn a_line_at_once_is_written_when_the_call_returns() {
 fn nobody_waits_for_a_reader_and_what_is_dropped_is_counted() {
     let (lines, writing, read) = start(4, 0);
     let line = [b'x'; 1024];
-    let many = 4 * ROOM / line.len();
+    let many = 4 * CAPACITY / line.len();
     for _ in 0..many {
-        lines.leave(&line);
+        lines.write_buffered(&line);
     }
     let lost = usize::try_from(lines.lost().dropped.get()).unwrap();
     assert!(lost > 0, "all of {many} lines are kept");
@@ -149,7 +149,7 @@ fn nobody_waits_for_a_reader_and_what_is_dropped_is_counted() {
     let kept = reader.join().unwrap() / line.len();
     assert_eq!(kept + lost, many);
     // What one thread left, and what the writer had taken by then.
-    assert!(kept * line.len() <= 2 * ROOM / 4, "{kept} lines are kept");
+    assert!(kept * line.len() <= 2 * CAPACITY / 4, "{kept} lines are kept");
     // There is room again.
     assert_eq!(usize::try_from(lines.lost().dropped.get()).unwrap(), lost);
 }
@@ -158,11 +158,11 @@ fn nobody_waits_for_a_reader_and_what_is_dropped_is_counted() {
 fn neither_the_end_nor_a_line_at_once_waits_for_ever() {
     let (lines, writing, read) = start(1, 0);
     let line = [b'x'; 1024];
-    for _ in 0..2 * LEAST_ROOM / line.len() {
-        lines.leave_at_once(&line);
+    for _ in 0..2 * MIN_CAPACITY / line.len() {
+        lines.write_through(&line);
     }
     assert!(lines.lost().dropped.get() > 0);
     drop(writing);
-    lines.leave_at_once(b"too late\n");
+    lines.write_through(b"too late\n");
     drop(read);
 }

@@ -7,13 +7,13 @@ use crate::policy::PolicySet;
 
 /// Counters of idempotency, quotas, and what went on without the store.
 #[derive(Debug, Clone)]
-pub struct SharedStateMetrics {
+pub struct StoreFeatureMetrics {
     idempotency: IntCounterVec,
     quotas: IntCounterVec,
     failed_open: IntCounterVec,
 }
 
-impl SharedStateMetrics {
+impl StoreFeatureMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
@@ -50,7 +50,7 @@ impl SharedStateMetrics {
     }
 
     /// Shows from the start what policies may count, so that alerts see the first of it.
-    pub fn expect(&self, policies: &PolicySet) {
+    pub fn preregister(&self, policies: &PolicySet) {
         for policy in policies.policies() {
             let routes = || policy.routes.iter();
             let features = [
