@@ -22,12 +22,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::{Admin, AdminServer, Probe, Readiness};
-use crate::announce;
 use crate::config::{ListenAddress, ServerConfig, StoreConfig, of_client};
 use crate::control::place::Place;
 use crate::control::server::{Control, Served};
 use crate::control::socket::Socket;
-use crate::descriptors;
+use crate::fd_limit;
 use crate::policy_files::Loaded;
 use crate::policy_files::footprint::Footprint;
 use crate::proxy::Gateway;
@@ -42,6 +41,7 @@ use crate::proxy::refuse::refuse;
 use crate::proxy::requests::Requests;
 use crate::proxy::server::{Server, ServerState};
 use crate::reload::{Reloader, restart};
+use crate::startup_log;
 use crate::store::Store;
 use crate::system_roots;
 use crate::telemetry::metrics::Metrics;
@@ -194,11 +194,11 @@ impl App {
         let (admin_stop, admin_stopping) = watch::channel(false);
         let readiness = Arc::new(Readiness::of(config.ready, &policies, &store));
         let connections = Arc::new(ConnectionTracker::new(&metrics));
-        let limit = descriptors::raise();
+        let limit = fd_limit::raise();
         tell_of_shortage(&config, limit);
-        let room = descriptors::room(limit, sockets.listeners.len());
+        let capacity = fd_limit::capacity(limit, sockets.listeners.len());
         let reload = Trigger::default();
-        let requests = config.limits.requests.min(room.requests);
+        let requests = config.limits.requests.min(capacity.requests);
         let places = Places::new(requests);
         metrics.requests_limit(requests);
         let clients = Arc::<ClientCounts>::default();
@@ -210,7 +210,7 @@ impl App {
         let mut services = vec![serve(admin, &sockets.fds, admin_stopping)];
         for (listener, address) in config.listeners.iter().zip(&sockets.listeners) {
             let name = address.to_string();
-            let most = listener.most_connections(&config.limits).min(room.connections);
+            let most = listener.most_connections(&config.limits).min(capacity.connections);
             let of_client = of_client(config.limits.client_connections, most);
             let of_client = ClientConnections::new(of_client, &clients, &metrics);
             let slots = ConnectionLimit::new(&name, (most, of_client), &connections, &metrics);
@@ -269,14 +269,14 @@ impl App {
     /// Logs what is guarded how, so that a start shows what is open.
     pub fn announce(&self) {
         let policies = &self.policies.load().policies;
-        announce::warnings(self.config.warnings.iter().chain(policies.warnings()));
-        policies.policies().iter().for_each(announce::policy);
+        startup_log::warnings(self.config.warnings.iter().chain(policies.warnings()));
+        policies.policies().iter().for_each(startup_log::policy);
         for (at, address) in self.sockets.listeners.iter().enumerate() {
             let listener = self.config.listeners.get(at).and_then(|listener| listener.tls.as_ref());
             let asks = listener.is_some_and(|tls| tls.client_ca.is_some());
             tracing::info!(%address, tls = listener.is_some(), asks_for_certificates = asks, "listening");
         }
-        announce::unmet(policies, self.config.surroundings());
+        startup_log::unmet(policies, self.config.surroundings());
         tracing::info!(address = %self.sockets.admin, "admin listening");
         if let Some(control) = &self.control {
             tracing::info!(path = %control.path().display(), "control listening");

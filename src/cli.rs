@@ -10,12 +10,12 @@ mod doctor;
 mod explain;
 mod healthcheck;
 mod output;
-mod reach;
 mod revocations;
 mod revoke;
 mod run;
 mod schema;
-mod values;
+mod target;
+mod value_parsers;
 
 /// Guards services that it does not change: reads YAML route policies, authenticates requests by
 /// JWT, internal key or client certificate, and forwards the verified identity in headers.

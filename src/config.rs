@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::descriptors::Room;
 use crate::document::decode::{FromNode, List, ListOrEmpty, Spanned};
 use crate::document::problem::{Problem, Problems, SourceFile};
 use crate::document::yaml::{self, Node};
+use crate::fd_limit::Capacity;
 use crate::policy::ErrorStyle;
 use crate::policy_files::footprint::Found;
 use crate::policy_files::{LoadError, RecordingEnvironment};
@@ -231,12 +231,12 @@ impl ServerConfig {
     }
 
     /// The connections of the listener that may have the most, and the requests with services.
-    pub fn wanted(&self) -> Room {
+    pub fn wanted(&self) -> Capacity {
         let connections = self
             .listeners
             .iter()
             .map(|listener| listener.most_connections(&self.limits));
-        Room {
+        Capacity {
             connections: connections.max().unwrap_or_default(),
             requests: self.limits.requests,
         }

@@ -35,16 +35,16 @@ pub mod revocation;
 
 // Edges: whatever touches the outside world.
 pub mod admin;
-pub mod announce;
 pub mod config;
 pub mod control;
-pub mod descriptors;
+pub mod fd_limit;
 pub mod jwks;
 pub mod pause;
 pub mod policy_files;
 pub mod proxy;
 pub mod read_file;
 pub mod reload;
+pub mod startup_log;
 pub mod store;
 pub mod system_roots;
 pub mod telemetry;

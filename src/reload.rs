@@ -12,16 +12,16 @@ use tokio::sync::watch::Receiver;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::announce;
 use crate::config::{ServerConfig, Surroundings};
 use crate::policy::{ErrorStyle, Policy, PolicySet};
 use crate::policy_files::footprint::Footprint;
 use crate::policy_files::{self, LoadError};
 use crate::proxy::in_force::PolicyHandle;
+use crate::startup_log;
 use crate::telemetry::metrics::Metrics;
 use crate::watch_files::folders::Folders;
 use crate::watch_files::watch::FolderWatch;
-use crate::watch_files::{PUT_OFF, QUIET, Trigger, poll};
+use crate::watch_files::{DEBOUNCE, MAX_DEBOUNCE, Trigger, poll};
 
 pub mod restart;
 
@@ -51,7 +51,7 @@ pub struct Reloader {
 /// Why it looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Occasion {
-    /// Something stirred, or it is time.
+    /// Something changed, or it is time.
     Routine,
     /// SIGHUP.
     Asked,
@@ -124,15 +124,15 @@ impl Reloader {
         tokio::select! {
             Ok(()) = self.asked.changed() => return Occasion::Asked,
             () = sleep(poll) => return Occasion::Routine,
-            () = self.watch.stirred() => {}
+            () = self.watch.changed() => {}
         }
-        let end = Instant::now() + PUT_OFF;
+        let end = Instant::now() + MAX_DEBOUNCE;
         loop {
-            let quiet = (Instant::now() + QUIET).min(end);
+            let quiet = (Instant::now() + DEBOUNCE).min(end);
             tokio::select! {
                 Ok(()) = self.asked.changed() => return Occasion::Asked,
                 () = sleep_until(quiet) => return Occasion::Routine,
-                () = self.watch.stirred() => {}
+                () = self.watch.changed() => {}
             }
         }
     }
@@ -176,11 +176,11 @@ impl Reloader {
         loop {
             self.watch.forget().await;
             let (read, footprint) = self.read_once().await;
-            let quiet = timeout(QUIET, self.watch.stirred()).await.is_err();
+            let quiet = timeout(DEBOUNCE, self.watch.changed()).await.is_err();
             if quiet && self.look_after(&footprint).await == footprint {
                 return (read, footprint);
             }
-            sleep(QUIET).await;
+            sleep(DEBOUNCE).await;
             attempts += 1;
             if attempts % ATTEMPTS == 0 {
                 tracing::warn!("the policies, or files that they name, change again and again while they are read");
@@ -233,7 +233,7 @@ impl Reloader {
                 for problem in errors {
                     tracing::error!(place = %problem.location(), help = problem.fix(), "{}", problem.message());
                 }
-                announce::warnings(warnings);
+                startup_log::warnings(warnings);
             }
         }
         tracing::error!(
@@ -247,13 +247,13 @@ impl Reloader {
 }
 
 fn announce_changed(policies: &PolicySet, changed: &[String], surroundings: Surroundings) {
-    announce::warnings(policies.warnings());
+    startup_log::warnings(policies.warnings());
     let changed: HashSet<&str> = changed.iter().map(String::as_str).collect();
     let policy_changed = |policy: &&Policy| changed.contains(policy.file.as_str());
     policies
         .policies()
         .iter()
         .filter(policy_changed)
-        .for_each(announce::policy);
-    announce::unmet(policies, surroundings);
+        .for_each(startup_log::policy);
+    startup_log::unmet(policies, surroundings);
 }

@@ -18,16 +18,16 @@ use crate::read_file::{MAX_PEM_BYTES, read_file};
 pub(crate) mod folders;
 pub(crate) mod watch;
 
-use crate::descriptors::is_lack;
+use crate::fd_limit::is_lack;
 
 use folders::Folders;
 use watch::FolderWatch;
 
 /// How long files have to be quiet, so that those that belong together are read together.
-pub(crate) const QUIET: Duration = Duration::from_millis(100);
+pub(crate) const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// How long events may put off a look.
-pub(crate) const PUT_OFF: Duration = Duration::from_millis(500);
+pub(crate) const MAX_DEBOUNCE: Duration = Duration::from_millis(500);
 
 /// How often contents are compared, whatever the kernel says.
 const POLL: Duration = Duration::from_secs(10);
@@ -98,7 +98,7 @@ impl FileWatch {
         loop {
             let asked = tokio::select! {
                 Ok(()) = self.asked.changed() => true,
-                () = self.folders.stirred() => {
+                () = self.folders.changed() => {
                     self.settle().await;
                     false
                 }
@@ -114,8 +114,8 @@ impl FileWatch {
     }
 
     async fn settle(&self) {
-        let quiet = async { while timeout(QUIET, self.folders.stirred()).await.is_ok() {} };
-        let _ = timeout(PUT_OFF, quiet).await;
+        let quiet = async { while timeout(DEBOUNCE, self.folders.changed()).await.is_ok() {} };
+        let _ = timeout(MAX_DEBOUNCE, quiet).await;
     }
 
     /// Whether the contents are others than at the last look; `None` where that cannot be told. The

@@ -6,7 +6,7 @@ use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners};
 
 use super::StartError;
 use crate::config::{ListenAddress, ServerConfig, TlsFiles};
-use crate::descriptors;
+use crate::fd_limit;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::TlsListener;
 use crate::watch_files::{FileWatch, Trigger};
@@ -19,7 +19,7 @@ const TLS_READ_BUFFER: usize = 16 * 1024;
 
 /// Says in one line what there are too few file descriptors for.
 pub(super) fn tell_of_shortage(config: &ServerConfig, descriptors: u64) {
-    if let Some(shortage) = descriptors::shortage(descriptors, config.listeners.len(), config.wanted()) {
+    if let Some(shortage) = fd_limit::shortage(descriptors, config.listeners.len(), config.wanted()) {
         tracing::warn!(
             "the limit on file descriptors is too low: {shortage}; raise the hard limit (`LimitNOFILE=`, `ulimit -Hn`), or lower `limits.connections` and `limits.requests`"
         );

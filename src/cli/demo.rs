@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use clap::{Args, Subcommand};
 
 use super::Exit;
-use super::output::{complain, print_line};
-use super::run::{block_on, no_threads, told_to_stop};
+use super::output::{print_error, print_line};
+use super::run::{block_on, no_threads, shutdown_signal};
 use crate::app::StartError;
 use crate::config::{LogConfig, LogFormat, Overrides, ServerConfig};
 use crate::telemetry::{self, LogTarget};
@@ -64,7 +64,7 @@ impl Demo {
 }
 
 async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
-    let stopped = told_to_stop()?;
+    let stopped = shutdown_signal()?;
     let demo = crate::demo::Demo::start(config, tls).await.map_err(|error| {
         StartError::because(format!(
             "{error}; `--listen`, `--admin` and `--tls-listen` choose other addresses"
@@ -74,7 +74,7 @@ async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
         "Sidegate guards two services and their issuer. Stop with Ctrl-C.\n\n{}",
         demo.guide
     ));
-    complain("requests:");
+    print_error("requests:");
     stopped.await;
     demo.stop().await;
     Ok(())

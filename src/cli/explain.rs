@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::output::{could_not_run, print, print_json};
 use super::run::{ServerOptions, refuse_to_start};
-use super::values::time;
+use super::value_parsers::time;
 use super::{Exit, Format};
 use crate::config::Limits;
 use crate::credential::ClientCertificate;
@@ -163,7 +163,7 @@ fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {
 fn fetch_keys(evaluator: &Evaluator) {
     for issuer in KeySources::once(evaluator).unwrap_or_default() {
         if let Some(Err(error)) = issuer.last {
-            super::output::complain(format!("failed to fetch the keys of `{}`: {error}", issuer.issuer));
+            super::output::print_error(format!("failed to fetch the keys of `{}`: {error}", issuer.issuer));
         }
     }
 }

@@ -25,12 +25,12 @@ pub(super) fn print_json(value: &impl Serialize) {
 
 /// Says why a command could not run.
 pub(super) fn could_not_run(error: impl Display) -> Exit {
-    complain(format!("sidegate: {error}"));
+    print_error(format!("sidegate: {error}"));
     Exit::CouldNotRun
 }
 
 /// Says something beside the result.
-pub(super) fn complain(text: impl Display) {
+pub(super) fn print_error(text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 

@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::output::{print, print_json};
-use super::reach::{Reach, Via};
+use super::target::{TargetKind, TargetOptions};
 use super::{Exit, Format};
 use crate::revocation::{Millis, Revocation};
 
 #[derive(Debug, Args)]
 pub(super) struct Revocations {
     #[command(flatten)]
-    reach: Reach,
+    target: TargetOptions,
 }
 
 /// A revocation, as reports show it. Times are RFC 3339, in UTC.
@@ -34,13 +34,13 @@ struct Report {
     count: usize,
     /// How long ago the list was complete; absent if it never was.
     age_ms: Option<u128>,
-    via: Via,
+    via: TargetKind,
 }
 
 impl Revocations {
     pub(super) fn execute(self) -> Exit {
-        self.reach.run(async |way| {
-            let mut known = way.revocations(Timestamp::now().as_millisecond()).await?;
+        self.target.run(async |target| {
+            let mut known = target.revocations(Timestamp::now().as_millisecond()).await?;
             known
                 .revocations
                 .sort_by(|a, b| (&a.target, &a.issuer).cmp(&(&b.target, &b.issuer)));
@@ -48,9 +48,9 @@ impl Revocations {
                 count: known.revocations.len(),
                 revocations: known.revocations.iter().map(Shown::of).collect(),
                 age_ms: known.age.map(|age| age.as_millis()),
-                via: way.via(),
+                via: target.via(),
             };
-            match self.reach.output {
+            match self.target.output {
                 Format::Json => print_json(&report),
                 Format::Text => print(&report.text(known.age)),
             }
@@ -160,7 +160,7 @@ mod tests {
         let report = Report {
             count: 1,
             age_ms: None,
-            via: Via::Store("redis"),
+            via: TargetKind::Store("redis"),
             revocations: vec![shown],
         };
         assert_eq!(

@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::output::{complain, could_not_run, print_json, print_line};
-use super::reach::{Reach, Via};
+use super::output::{could_not_run, print_error, print_json, print_line};
 use super::revocations::Shown;
-use super::values::{period, time};
+use super::target::{TargetKind, TargetOptions};
+use super::value_parsers::{period, time};
 use super::{Exit, Format};
 use crate::control::message::Asking;
 use crate::principal::TenantId;
@@ -40,7 +40,7 @@ pub(super) struct Revoke {
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "lasting")]
     until: Option<Timestamp>,
     #[command(flatten)]
-    reach: Reach,
+    target: TargetOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -60,7 +60,7 @@ struct Report {
     policies: Option<usize>,
     /// Which ones.
     asking: Option<Asking>,
-    via: Via,
+    via: TargetKind,
 }
 
 impl Kind {
@@ -79,27 +79,27 @@ impl Revoke {
             Ok(revocation) => revocation,
             Err(problem) => return could_not_run(problem),
         };
-        self.reach.run(async |way| {
-            let (in_force, asking) = way.revoke(&revocation).await?;
+        self.target.run(async |target| {
+            let (in_force, asking) = target.revoke(&revocation).await?;
             let report = Report {
                 revoked: Shown::of(&in_force),
                 policies: asking.as_ref().map(|asking| asking.policies),
                 asking,
-                via: way.via(),
+                via: target.via(),
             };
             if report.policies == Some(0) {
                 let blocks = self.kind.blocks();
-                complain(format!(
+                print_error(format!(
                     "no policy of this process has {blocks}: it rejects none of these tokens"
                 ));
             }
             if self.id.trim() != self.id {
-                complain("the name has white space at its edge: only tokens that have it as well are revoked");
+                print_error("the name has white space at its edge: only tokens that have it as well are revoked");
             }
-            if let Some(caution) = way.caution() {
-                complain(caution);
+            if let Some(warning) = target.warning() {
+                print_error(warning);
             }
-            match self.reach.output {
+            match self.target.output {
                 Format::Json => print_json(&report),
                 Format::Text => {
                     print_line(format!("{}; by {}", report.revoked.sentence(), report.via));
@@ -169,12 +169,12 @@ fn warn(kind: Kind, asking: &Asking) {
     print_line(asking);
     if (1..asking.of).contains(&asking.policies) {
         let (services, blocks) = (asking.not_asking.join(", "), kind.blocks());
-        complain(format!(
+        print_error(format!(
             "these policies still accept the tokens, because they do not have {blocks}: {services}"
         ));
     }
     if asking.policies > 0 && asking.lost_on_restart {
-        complain(
+        print_error(
             "the revocation is lost when this process restarts: its store is `memory`; `store: { redis: … }` keeps it",
         );
     }

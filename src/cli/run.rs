@@ -6,7 +6,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
-use super::output::{complain, could_not_run, is_styled};
+use super::output::{could_not_run, is_styled, print_error};
 use crate::app::{App, Sockets, StartError};
 use crate::config::{Overrides, ReadConfig, ServerConfig, StoreConfig};
 use crate::document::problem::Problem;
@@ -160,7 +160,7 @@ pub(super) fn refuse_to_start(error: LoadError) -> Exit {
     };
     let styled = is_styled(&std::io::stderr());
     for problem in &problems {
-        complain(problem.render(styled));
+        print_error(problem.render(styled));
     }
     could_not_run(format!(
         "{} in the files that say what to do",
@@ -171,7 +171,7 @@ pub(super) fn refuse_to_start(error: LoadError) -> Exit {
 async fn serve(config: ServerConfig, loaded: Loaded) -> Result<(), StartError> {
     // Until they are listened to, signals end the process, or, as the first one of a container, are lost.
     let hangups = signal(SignalKind::hangup()).map_err(StartError::because)?;
-    let stopped = told_to_stop()?;
+    let stopped = shutdown_signal()?;
     ignore(SignalKind::user_defined1(), "SIGUSR1")?;
     ignore(SignalKind::user_defined2(), "SIGUSR2")?;
     let sockets = Sockets::open(&config)?;
@@ -180,14 +180,14 @@ async fn serve(config: ServerConfig, loaded: Loaded) -> Result<(), StartError> {
     app.follow_files();
     tokio::select! {
         () = stopped => {}
-        () = reload_when_told(&app, hangups) => {}
+        () = reload_on_hangup(&app, hangups) => {}
     }
     app.stop().await;
     Ok(())
 }
 
 /// Has files read again on SIGHUP. Never ends.
-async fn reload_when_told(app: &App, mut hangups: Signal) {
+async fn reload_on_hangup(app: &App, mut hangups: Signal) {
     while hangups.recv().await.is_some() {
         tracing::info!("SIGHUP received, reloading files");
         app.reload();
@@ -212,7 +212,7 @@ fn ignore(kind: SignalKind, name: &'static str) -> Result<(), StartError> {
 }
 
 /// Waits for SIGTERM, SIGINT or SIGQUIT, from now on.
-pub(super) fn told_to_stop() -> Result<impl Future<Output = ()>, StartError> {
+pub(super) fn shutdown_signal() -> Result<impl Future<Output = ()>, StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::because)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::because)?;
     let mut quit = signal(SignalKind::quit()).map_err(StartError::because)?;

@@ -19,9 +19,9 @@ use crate::app::null_device;
 use crate::config::{ListenAddress, ServerConfig};
 use crate::control::place;
 use crate::decision::Evaluator;
-use crate::descriptors;
 use crate::document::environment::Environment;
 use crate::document::tls_material::{PemFile, certificates, parse};
+use crate::fd_limit;
 use crate::jwks::KeySources;
 use crate::policy::{PolicySet, UpstreamAddress};
 use crate::policy_files::ProcessEnvironment;
@@ -188,7 +188,7 @@ pub(super) fn process(config: &ServerConfig) -> Process {
     let control = place::Place::of(&config.control, config.admin);
     Process {
         user: geteuid().as_raw(),
-        descriptors: descriptors::hard_limit(),
+        descriptors: fd_limit::hard_limit(),
         no_null_device: null_device::read(Path::new(null_device::PATH)).err(),
         kubernetes: std::env::var_os("KUBERNETES_SERVICE_HOST").is_some(),
         control: control.map(|place| (place.to_string(), access(place.path()))),

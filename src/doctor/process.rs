@@ -8,7 +8,7 @@ use super::files::Access;
 use super::{Finding, Severity};
 use crate::app::null_device;
 use crate::config::ServerConfig;
-use crate::descriptors;
+use crate::fd_limit;
 
 /// What the system says of this process.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ fn too_wide(network: &IpNet) -> Option<Severity> {
 
 /// What the descriptors are not enough for.
 fn too_few(config: &ServerConfig, limit: u64) -> Option<String> {
-    let shortage = descriptors::shortage(limit, config.listeners.len(), config.wanted())?;
+    let shortage = fd_limit::shortage(limit, config.listeners.len(), config.wanted())?;
     Some(format!("there are too few file descriptors: {shortage}"))
 }
 

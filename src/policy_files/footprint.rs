@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
-use crate::descriptors::is_lack;
+use crate::fd_limit::is_lack;
 
 /// How much of a digest tells two sets of policies apart, in bytes.
 const HASH_BYTES: usize = 8;

@@ -17,7 +17,7 @@ use super::folders::Folders;
 pub(crate) struct FolderWatch {
     folders: Arc<Folders>,
     watcher: Option<RecommendedWatcher>,
-    stirred: Arc<Notify>,
+    changed: Arc<Notify>,
     complained: bool,
 }
 
@@ -33,7 +33,7 @@ impl FolderWatch {
         match self.watch() {
             Ok(watcher) => self.watcher = Some(watcher),
             // It has changed already.
-            Err(error) if is_gone(&error) => self.stirred.notify_one(),
+            Err(error) if is_gone(&error) => self.changed.notify_one(),
             Err(error) if !self.complained => {
                 self.complained = true;
                 tracing::warn!(%error, "folders cannot be watched; files are read again and again instead");
@@ -43,10 +43,10 @@ impl FolderWatch {
     }
 
     fn watch(&self) -> notify::Result<RecommendedWatcher> {
-        let (folders, stirred) = (Arc::clone(&self.folders), Arc::clone(&self.stirred));
+        let (folders, changed) = (Arc::clone(&self.folders), Arc::clone(&self.changed));
         let tell = move |event: notify::Result<Event>| {
             if event.map_or(true, |event| matters(&event, &folders)) {
-                stirred.notify_one();
+                changed.notify_one();
             }
         };
         let mut watcher = notify::recommended_watcher(tell)?;
@@ -63,12 +63,12 @@ impl FolderWatch {
 
     /// Forgets what has changed until now.
     pub(crate) async fn forget(&self) {
-        let _ = timeout(Duration::ZERO, self.stirred()).await;
+        let _ = timeout(Duration::ZERO, self.changed()).await;
     }
 
     /// Waits until something may have changed.
-    pub(crate) async fn stirred(&self) {
-        self.stirred.notified().await;
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 }
 
@@ -130,6 +130,6 @@ mod tests {
         let mut watch = FolderWatch::default();
         watch.arm(folders);
         assert!(!watch.works());
-        watch.stirred().await;
+        watch.changed().await;
     }
 }

@@ -55,7 +55,7 @@ fn systemd_understands_the_unit_and_finds_it_confined() {
 fn the_program_fits_the_unit() {
     let config = fs::read_to_string(folder().join("sidegate.yaml")).unwrap();
     assert!(seconds(&unit(), "TimeoutStopSec=") >= seconds(&config, "grace:") + 5);
-    // Two for each connection and request of the limits as they are, and some: see `descriptors`.
+    // Two for each connection and request of the limits as they are, and some: see `fd_limit`.
     assert!(seconds(&unit(), "LimitNOFILE=") >= 2 * 4096 + 384);
     let setup = Setup::new()
         .file("installed.yaml", &config)

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::app::StartError;
 use crate::cli::Exit;
 use crate::cli::output::{could_not_run, print_line};
-use crate::cli::run::{block_on, told_to_stop};
+use crate::cli::run::{block_on, shutdown_signal};
 use crate::demo::auth_svc::AuthService;
 use crate::demo::echo;
 use crate::document::environment::Environment;
@@ -47,7 +47,7 @@ impl Serve {
             Err(error) => return could_not_run(format!("the secret cannot be read: {error}")),
         };
         block_on(1, async move {
-            let stopped = told_to_stop()?;
+            let stopped = shutdown_signal()?;
             let listener = TcpListener::bind(self.listen).await.map_err(StartError::because)?;
             let address = listener.local_addr().map_err(StartError::because)?;
             print_line(format!("listening at {address}"));

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{complain, could_not_run};
+use super::output::{could_not_run, print_error};
 use super::run::{ServerOptions, refuse_to_start};
-use super::values::variable;
+use super::value_parsers::variable;
 use super::{Exit, Format};
 use crate::config::store::checked_prefix;
 use crate::config::{ControlSocket, StoreConfig};
@@ -24,7 +24,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// Where to. A flag beats a variable, and both beat what `sidegate.yaml` says.
 #[derive(Debug, Args)]
-pub(super) struct Reach {
+pub(super) struct TargetOptions {
     /// The control socket of a process on this machine (or `SIDEGATE_CONTROL`)
     /// [default: the one of the process that sidegate.yaml and --admin describe]
     #[arg(long, value_name = "PATH")]
@@ -51,23 +51,23 @@ pub(super) struct Reach {
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The store or the process rejected it.
-    No(String),
+    Rejected(String),
     /// No process or store could be reached.
-    NotReached(String),
+    Unreachable(String),
     /// What says who to ask is wrong.
-    NotRead(LoadError),
+    Config(LoadError),
 }
 
 impl Failure {
     /// Says why.
     pub(super) fn tell(self) -> Exit {
         match self {
-            Self::No(cause) => {
-                complain(format!("sidegate: {cause}"));
+            Self::Rejected(cause) => {
+                print_error(format!("sidegate: {cause}"));
                 Exit::No
             }
-            Self::NotReached(cause) => could_not_run(cause),
-            Self::NotRead(error) => refuse_to_start(error),
+            Self::Unreachable(cause) => could_not_run(cause),
+            Self::Config(error) => refuse_to_start(error),
         }
     }
 }
@@ -75,11 +75,11 @@ impl Failure {
 impl From<ControlError> for Failure {
     fn from(error: ControlError) -> Self {
         match error {
-            ControlError::No(Fault::Invalid | Fault::Full, cause) => Self::No(cause),
+            ControlError::No(Fault::Invalid | Fault::Full, cause) => Self::Rejected(cause),
             ControlError::No(Fault::Unavailable, cause) => {
-                Self::NotReached(format!("the store of the process did not reply: {cause}"))
+                Self::Unreachable(format!("the store of the process did not reply: {cause}"))
             }
-            error => Self::NotReached(error.to_string()),
+            error => Self::Unreachable(error.to_string()),
         }
     }
 }
@@ -87,30 +87,30 @@ impl From<ControlError> for Failure {
 impl From<Unavailable> for Failure {
     fn from(unavailable: Unavailable) -> Self {
         match unavailable.is_full() {
-            true => Self::No(unavailable.to_string()),
-            false => Self::NotReached(format!("the store did not reply: {unavailable}")),
+            true => Self::Rejected(unavailable.to_string()),
+            false => Self::Unreachable(format!("the store did not reply: {unavailable}")),
         }
     }
 }
 
-/// The ways that can be tried, the first one first.
+/// The targets to try, in order.
 #[derive(Debug)]
-struct Ways {
+struct Candidates {
     socket: Option<Place>,
     store: Option<StoreConfig>,
 }
 
-impl Reach {
-    /// Does some work in the way that is found first, and tells what went wrong with it.
-    pub(super) fn run(&self, work: impl AsyncFnOnce(&mut Way) -> Result<(), Failure>) -> Exit {
+impl TargetOptions {
+    /// Runs some work on the first target that can be reached, and reports a failure.
+    pub(super) fn run(&self, work: impl AsyncFnOnce(&mut Target) -> Result<(), Failure>) -> Exit {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(error) => return could_not_run(format!("no thread can be started: {error}")),
         };
         let done = runtime.block_on(async {
-            let mut way = self.ways()?.open().await?;
-            work(&mut way).await
+            let mut target = self.candidates()?.open().await?;
+            work(&mut target).await
         });
         runtime.shutdown_background();
         match done {
@@ -119,7 +119,7 @@ impl Reach {
         }
     }
 
-    fn ways(&self) -> Result<Ways, Failure> {
+    fn candidates(&self) -> Result<Candidates, Failure> {
         if let Some(path) = self.control.as_deref().filter(|path| !path.is_empty()) {
             return to_socket(path);
         }
@@ -131,19 +131,19 @@ impl Reach {
             variable("SIDEGATE_CONTROL"),
             said.clone(),
         );
-        let config = options.load().map_err(Failure::NotRead)?;
+        let config = options.load().map_err(Failure::Config)?;
         let socket = Place::of(&config.control, config.admin);
         match config.store {
             // State in the memory of a process is reached by its socket.
-            StoreConfig::Memory(_) if flag.is_some() => Err(Failure::NotReached(
+            StoreConfig::Memory(_) if flag.is_some() => Err(Failure::Unreachable(
                 "`memory` is the store of one process, and reached by its `--control`".into(),
             )),
-            StoreConfig::Memory(_) => Ok(Ways { socket, store: None }),
+            StoreConfig::Memory(_) => Ok(Candidates { socket, store: None }),
             StoreConfig::Redis(mut redis) => {
                 if let Some(prefix) = &self.prefix {
-                    redis.prefix = checked_prefix(prefix).map_err(Failure::NotReached)?;
+                    redis.prefix = checked_prefix(prefix).map_err(Failure::Unreachable)?;
                 }
-                Ok(Ways {
+                Ok(Candidates {
                     socket: socket.filter(|_| said.is_none() && self.prefix.is_none()),
                     store: Some(StoreConfig::Redis(redis)),
                 })
@@ -152,13 +152,13 @@ impl Reach {
     }
 }
 
-fn to_socket(path: &str) -> Result<Ways, Failure> {
-    match ControlSocket::written(path, "".as_ref()).map_err(Failure::NotReached)? {
-        ControlSocket::At(path) => Ok(Ways {
+fn to_socket(path: &str) -> Result<Candidates, Failure> {
+    match ControlSocket::written(path, "".as_ref()).map_err(Failure::Unreachable)? {
+        ControlSocket::At(path) => Ok(Candidates {
             socket: Some(Place::Configured(path)),
             store: None,
         }),
-        _ => Err(Failure::NotReached(format!(
+        _ => Err(Failure::Unreachable(format!(
             "`--control {path}` is not a path of a socket"
         ))),
     }
@@ -172,12 +172,12 @@ async fn store_at(config: &StoreConfig) -> Result<Arc<Store>, String> {
     Ok(store)
 }
 
-impl Ways {
-    async fn open(self) -> Result<Way, Failure> {
+impl Candidates {
+    async fn open(self) -> Result<Target, Failure> {
         let mut tried = Vec::new();
         if let Some(place) = self.socket {
             match Client::connect(&place).await {
-                Ok(client) => return Ok(Way::Process(place, client)),
+                Ok(client) => return Ok(Target::Process(place, client)),
                 Err(error) => tried.push(format!("the control socket `{place}`: {error}")),
             }
         } else if self.store.is_none() {
@@ -185,11 +185,11 @@ impl Ways {
         }
         if let Some(config) = self.store {
             match store_at(&config).await {
-                Ok(store) => return Ok(Way::Store(store, config)),
+                Ok(store) => return Ok(Target::Store(store, config)),
                 Err(error) => tried.push(format!("the store: {error}")),
             }
         }
-        Err(Failure::NotReached(format!(
+        Err(Failure::Unreachable(format!(
             "no process or store could be reached; tried:\n  {}\n\
              is the process running, as this user? `--control PATH` names its socket; `--store redis://…` needs no process",
             tried.join("\n  ")
@@ -199,24 +199,24 @@ impl Ways {
 
 /// An open way to what is revoked.
 #[derive(Debug)]
-pub(super) enum Way {
+pub(super) enum Target {
     /// By a process on this machine.
     Process(Place, Client),
     /// Straight in the store that replicas share.
     Store(Arc<Store>, StoreConfig),
 }
 
-/// The way, as reports show it.
+/// The target, as reports show it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Via {
+pub(super) enum TargetKind {
     /// The path of a control socket.
     Control(String),
     /// The kind of a store.
     Store(&'static str),
 }
 
-impl Display for Via {
+impl Display for TargetKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Control(path) => write!(f, "the process at `{path}`"),
@@ -225,16 +225,16 @@ impl Display for Via {
     }
 }
 
-impl Way {
-    pub(super) fn via(&self) -> Via {
+impl Target {
+    pub(super) fn via(&self) -> TargetKind {
         match self {
-            Self::Process(place, _) => Via::Control(place.to_string()),
-            Self::Store(..) => Via::Store("redis"),
+            Self::Process(place, _) => TargetKind::Control(place.to_string()),
+            Self::Store(..) => TargetKind::Store("redis"),
         }
     }
 
     /// Warns of what a command that writes straight to a store cannot know.
-    pub(super) fn caution(&self) -> Option<String> {
+    pub(super) fn warning(&self) -> Option<String> {
         match self {
             Self::Store(_, StoreConfig::Redis(redis)) => Some(format!(
                 "only processes hear of it that have this Redis, this database, and `store.redis.prefix: {}`",
@@ -268,7 +268,7 @@ impl Way {
                 let known = store.loaded().await?;
                 let revocations = known.list().iter().filter(|each| each.expires > now).collect();
                 let Revocations::Known { age, .. } = known.view() else {
-                    return Err(Failure::NotReached("the store has no list".into()));
+                    return Err(Failure::Unreachable("the store has no list".into()));
                 };
                 Ok(Known { revocations, age })
             }

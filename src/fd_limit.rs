@@ -34,7 +34,7 @@ pub fn hard_limit() -> u64 {
 
 /// What fits into some descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct Capacity {
     /// The connections of each listener.
     pub connections: usize,
     /// The requests that are with services, each over a connection of its own.
@@ -42,18 +42,18 @@ pub struct Room {
 }
 
 /// Shares descriptors between clients' connections and those to services.
-pub fn room(descriptors: u64, listeners: usize) -> Room {
+pub fn capacity(descriptors: u64, listeners: usize) -> Capacity {
     let half = descriptors.saturating_sub(RESERVED) / 2;
     let half = usize::try_from(half).unwrap_or(usize::MAX);
-    Room {
+    Capacity {
         connections: (half / listeners.max(1)).max(1),
         requests: half.max(1),
     }
 }
 
 /// Says what does not fit into so many descriptors, and how many it takes.
-pub fn shortage(descriptors: u64, listeners: usize, wanted: Room) -> Option<String> {
-    let possible = room(descriptors, listeners);
+pub fn shortage(descriptors: u64, listeners: usize, wanted: Capacity) -> Option<String> {
+    let possible = capacity(descriptors, listeners);
     if possible.connections >= wanted.connections && possible.requests >= wanted.requests {
         return None;
     }
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_shortage_says_what_is_possible_and_what_it_takes() {
-        let wanted = |connections, requests| Room { connections, requests };
+        let wanted = |connections, requests| Capacity { connections, requests };
         for (descriptors, listeners, wanted, said) in [
             (1 << 20, 2, wanted(4096, 4096), None),
             (384 + 2 * 4096, 1, wanted(4096, 4096), None),
@@ -137,12 +137,12 @@ mod tests {
     #[test]
     fn clients_and_services_share_the_descriptors() {
         let check = |descriptors, listeners, connections, requests| {
-            let expected = Room { connections, requests };
-            assert_eq!(room(descriptors, listeners), expected, "{descriptors}, {listeners}");
+            let expected = Capacity { connections, requests };
+            assert_eq!(capacity(descriptors, listeners), expected, "{descriptors}, {listeners}");
         };
         check(1024, 1, 320, 320);
         check(1024, 2, 160, 320);
         check(10, 3, 1, 1);
-        assert!(room(u64::MAX, 0).connections > 1 << 40);
+        assert!(capacity(u64::MAX, 0).connections > 1 << 40);
     }
 }
