@@ -119,7 +119,7 @@ impl LogTarget {
 }
 
 /// Says on standard error that the log has an outage. If that fails as well, the metric says it.
-fn complain(error: &io::Error) {
+fn print_error(error: &io::Error) {
     let _ = writeln!(
         io::stderr().lock(),
         "sidegate: the log cannot be written: {error}; requests are served, and lines that are lost are counted in `sidegate_access_log_write_errors_total`"
@@ -130,7 +130,7 @@ fn complain(error: &io::Error) {
 /// lines without waiting for another.
 pub fn start(config: LogConfig, target: LogTarget, threads: usize) -> io::Result<LogWriterGuard> {
     let lost = LostLines::new().map_err(io::Error::other)?;
-    let (lines, writing) = LogBuffer::start(threads, lost, target.open()?, complain)?;
+    let (lines, writing) = LogBuffer::start(threads, lost, target.open()?, print_error)?;
     // A second start finds a log already, and leaves it.
     let _ = LOG.set((lines.clone(), config.format));
     let level: LevelFilter = config.level.as_str().parse().unwrap_or(LevelFilter::INFO);
