@@ -5,14 +5,16 @@
 
 use std::fmt;
 
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use jsonwebtoken::{DecodingKey, DecodingKeyKind};
 
 use crate::fingerprint::Fingerprint;
 
+pub mod algorithm;
 pub mod jwk;
 pub mod pem;
 mod verifier;
 
+pub use algorithm::{Algorithm, Material};
 use verifier::Verifier;
 
 /// The shortest shared secret that is taken, in bytes (RFC 7518, 3.2 for HS256).
@@ -20,56 +22,6 @@ pub const MIN_SECRET_BYTES: usize = 32;
 
 /// The most keys that a set may have.
 pub const MAX_KEYS: usize = 64;
-
-/// The algorithms that Sidegate verifies, by their name (RFC 7518, 3.1 and RFC 8037).
-pub const ALGORITHMS: [(&str, Algorithm); 12] = [
-    ("HS256", Algorithm::HS256),
-    ("HS384", Algorithm::HS384),
-    ("HS512", Algorithm::HS512),
-    ("RS256", Algorithm::RS256),
-    ("RS384", Algorithm::RS384),
-    ("RS512", Algorithm::RS512),
-    ("PS256", Algorithm::PS256),
-    ("PS384", Algorithm::PS384),
-    ("PS512", Algorithm::PS512),
-    ("ES256", Algorithm::ES256),
-    ("ES384", Algorithm::ES384),
-    ("EdDSA", Algorithm::EdDSA),
-];
-
-/// The algorithm with a name, exactly as written.
-pub fn algorithm(name: &str) -> Option<Algorithm> {
-    ALGORITHMS.iter().find(|(n, _)| *n == name).map(|(_, a)| *a)
-}
-
-/// What a key is made of; it decides which algorithms the key may be used with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Material {
-    /// A shared secret.
-    Secret,
-    /// An RSA public key.
-    Rsa,
-    /// A point on P-256.
-    P256,
-    /// A point on P-384.
-    P384,
-    /// An Ed25519 public key.
-    Ed25519,
-}
-
-impl Material {
-    /// Whether a key of this material is made for an algorithm.
-    pub const fn fits(self, algorithm: Algorithm) -> bool {
-        use Algorithm::{ES256, ES384, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512};
-        match self {
-            Self::Secret => matches!(algorithm, HS256 | HS384 | HS512),
-            Self::Rsa => matches!(algorithm, RS256 | RS384 | RS512 | PS256 | PS384 | PS512),
-            Self::P256 => matches!(algorithm, ES256),
-            Self::P384 => matches!(algorithm, ES384),
-            Self::Ed25519 => matches!(algorithm, EdDSA),
-        }
-    }
-}
 
 /// Why a key cannot be used. Never holds the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,14 +65,10 @@ fn mark(id: Option<&str>, algorithm: Algorithm, key: &DecodingKey) -> Fingerprin
         DecodingKeyKind::SecretOrDer(bytes) => (bytes, &Vec::new()),
         DecodingKeyKind::RsaModulusExponent { n, e } => (n, e),
     };
-    let name = ALGORITHMS
-        .iter()
-        .find(|(_, a)| *a == algorithm)
-        .map_or("", |(name, _)| name);
     Fingerprint::of(&[
         has_id,
         id.unwrap_or_default().as_bytes(),
-        name.as_bytes(),
+        algorithm.name().as_bytes(),
         first,
         second,
     ])
@@ -173,11 +121,9 @@ impl KeySet {
     pub fn single(material: Material, key: &DecodingKey, algorithms: &[Algorithm]) -> Result<Self, KeyProblem> {
         let mut set = Self::default();
         set.bind(None, material, key, algorithms)?;
-        if let Some((name, _)) = ALGORITHMS
-            .iter()
-            .find(|(_, a)| algorithms.contains(a) && !material.fits(*a))
-        {
-            return Err(KeyProblem::new(format!("the key does not fit {name}")));
+        let unfit = |algorithm: &Algorithm| algorithms.contains(algorithm) && !material.fits(*algorithm);
+        if let Some(algorithm) = Algorithm::ALL.into_iter().find(unfit) {
+            return Err(KeyProblem::new(format!("the key does not fit {}", algorithm.name())));
         }
         Ok(set)
     }

@@ -6,6 +6,7 @@
 //! * Only the edges and the wiring do I/O, look at a clock, or name pingora.
 //! * Only `document/yaml.rs` names the YAML library.
 //! * Only `store/redis.rs` and what is below it name the Redis library.
+//! * Only `keys` and `demo` name the library for tokens.
 //! * Only `authz.rs` can make a [`authz::Permit`], and nothing is forwarded without one.
 //! * Only `proxy/error_response.rs` writes an error body.
 //! * Time enters the engine as an argument.

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
-use jsonwebtoken::Algorithm;
 
 use crate::document::problem::{Location, Problem};
 use crate::document::tls_material::{CaBundle, TlsIdentity};
-use crate::keys::KeySet;
+use crate::keys::{Algorithm, KeySet};
 use crate::request::names::FoldedName;
 use crate::request::path::Allowance;
 

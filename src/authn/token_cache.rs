@@ -142,12 +142,12 @@ impl TokenCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::KeySet;
+    use crate::keys::{Algorithm, KeySet};
 
     /// A token with one claim.
     fn known(claim: Value) -> KnownToken {
-        let secret = KeySet::from_secret(&[7; 32], &[jsonwebtoken::Algorithm::HS256]).unwrap();
-        let key = secret.candidates(None, jsonwebtoken::Algorithm::HS256).unwrap();
+        let secret = KeySet::from_secret(&[7; 32], &[Algorithm::HS256]).unwrap();
+        let key = secret.candidates(None, Algorithm::HS256).unwrap();
         KnownToken {
             token: Arc::new(VerifiedToken {
                 claims: std::iter::once(("c".to_owned(), claim)).collect(),

@@ -5,11 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
-use jsonwebtoken::Algorithm;
 
 use super::fetch::Fetched;
 use crate::authn::key_rings::KeyRing;
-use crate::keys::jwk;
+use crate::keys::{Algorithm, jwk};
 use crate::policy::Issuer;
 use crate::policy::remote::RemoteKeys;
 

@@ -1,13 +1,13 @@
 //! One public key as PEM: `PUBLIC KEY` (RFC 5280, 4.1) or `RSA PUBLIC KEY` (RFC 8017, A.1.1).
 
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::DecodingKey;
 use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, OID_SIG_ED25519};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::{PublicKey, RSAPublicKey};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::{KeyProblem, KeySet, Material, rsa_key};
+use super::{Algorithm, KeyProblem, KeySet, Material, rsa_key};
 
 /// Reads exactly one public key. A private key is refused: it has no business here.
 pub fn parse(text: &[u8], algorithms: &[Algorithm]) -> Result<KeySet, KeyProblem> {

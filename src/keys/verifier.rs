@@ -7,9 +7,9 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
     RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use jsonwebtoken::{DecodingKey, DecodingKeyKind};
 
-use super::KeyProblem;
+use super::{Algorithm, KeyProblem};
 
 /// A key for one algorithm, ready to verify.
 #[derive(Clone)]
@@ -27,8 +27,8 @@ enum Known {
     Curve(&'static dyn VerificationAlgorithm),
 }
 
-fn known(algorithm: Algorithm) -> Option<Known> {
-    Some(match algorithm {
+fn known(algorithm: Algorithm) -> Known {
+    match algorithm {
         Algorithm::HS256 => Known::Hmac(hmac::HMAC_SHA256),
         Algorithm::HS384 => Known::Hmac(hmac::HMAC_SHA384),
         Algorithm::HS512 => Known::Hmac(hmac::HMAC_SHA512),
@@ -41,8 +41,7 @@ fn known(algorithm: Algorithm) -> Option<Known> {
         Algorithm::ES256 => Known::Curve(&ECDSA_P256_SHA256_FIXED),
         Algorithm::ES384 => Known::Curve(&ECDSA_P384_SHA384_FIXED),
         Algorithm::EdDSA => Known::Curve(&ED25519),
-        _ => return None,
-    })
+    }
 }
 
 impl Verifier {
@@ -50,14 +49,14 @@ impl Verifier {
     pub(super) fn new(key: &DecodingKey, algorithm: Algorithm) -> Result<Self, KeyProblem> {
         use DecodingKeyKind::{RsaModulusExponent, SecretOrDer};
         let public = match (known(algorithm), key.kind()) {
-            (Some(Known::Hmac(algorithm)), SecretOrDer(secret)) => {
+            (Known::Hmac(algorithm), SecretOrDer(secret)) => {
                 return Ok(Self::Secret(Box::new(hmac::Key::new(algorithm, secret))));
             }
-            (Some(Known::Rsa(algorithm)), RsaModulusExponent { n, e }) => {
+            (Known::Rsa(algorithm), RsaModulusExponent { n, e }) => {
                 RsaPublicKeyComponents { n, e }.to_parsed_public_key(algorithm).ok()
             }
-            (Some(Known::Rsa(algorithm)), SecretOrDer(der)) => ParsedPublicKey::new(algorithm, der).ok(),
-            (Some(Known::Curve(algorithm)), SecretOrDer(bytes)) => ParsedPublicKey::new(algorithm, bytes).ok(),
+            (Known::Rsa(algorithm), SecretOrDer(der)) => ParsedPublicKey::new(algorithm, der).ok(),
+            (Known::Curve(algorithm), SecretOrDer(bytes)) => ParsedPublicKey::new(algorithm, bytes).ok(),
             _ => None,
         };
         let unusable = || KeyProblem::new("the public key is not one of its kind");

@@ -174,6 +174,12 @@ fn only_the_store_names_the_redis_library() {
 }
 
 #[test]
+fn only_keys_and_demo_name_the_token_library() {
+    let may = |file: &str| file == "keys.rs" || file.starts_with("keys/") || file.starts_with("demo");
+    assert_only("jsonwebtoken", "only keys and demo may", may);
+}
+
+#[test]
 fn only_the_authorizer_makes_a_permit() {
     let makes = |line: &str| {
         line.contains("Permit {")

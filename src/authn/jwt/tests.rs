@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::authn::token_cache::Lookup;
 use crate::decision::{Evaluator, decide};
+use crate::keys::Algorithm;
 use crate::keys::jwk::{self, Secrets};
 use crate::request::RequestFacts;
 use crate::revocation::Revocations;
@@ -250,7 +251,7 @@ fn a_token_is_known_as_long_as_its_key_is_in_force() {
             key.as_object_mut().unwrap().retain(|_, value| value != "");
         }
         let text = json!({ "keys": keys }).to_string();
-        jwk::parse(text.as_bytes(), &[jsonwebtoken::Algorithm::HS256], Secrets::Allow)
+        jwk::parse(text.as_bytes(), &[Algorithm::HS256], Secrets::Allow)
             .unwrap()
             .set
     };

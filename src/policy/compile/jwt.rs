@@ -4,13 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::Algorithm;
-
 use super::headers::dotted;
 use super::{Compiler, period};
 use crate::document::decode::{List, ListOrEmpty, Spanned};
 use crate::document::problem::{Location, closest, did_you_mean};
-use crate::keys::{self, ALGORITHMS, KeyProblem, KeySet, jwk};
+use crate::keys::{self, Algorithm, KeyProblem, KeySet, Material, jwk};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 use crate::policy::origin::Origin;
 use crate::policy::remote::issuer_of;
@@ -132,8 +130,8 @@ impl Compiler<'_> {
     fn algorithms(&mut self, List(names): List<Spanned<String>>) -> Vec<Algorithm> {
         let mut read = Vec::new();
         for name in names {
-            let known = keys::algorithm(&name.value);
-            if known.is_none() {
+            let known: Result<Algorithm, _> = name.value.parse();
+            if known.is_err() {
                 let message = format!("unknown algorithm `{}`", name.value);
                 self.problems
                     .add_with_help(&name.span, message, suggest_algorithm(&name.value));
@@ -233,9 +231,12 @@ impl Compiler<'_> {
 
     /// Whatever comes over a network is no secret.
     fn no_shared_secret(&mut self, algorithms: &[Algorithm], span: &Range<usize>) {
-        let hmac = |(name, algorithm): &&(&str, Algorithm)| name.starts_with("HS") && algorithms.contains(algorithm);
-        if let Some((name, _)) = ALGORITHMS.iter().find(hmac) {
-            let message = format!("{name} needs a shared secret, which cannot come from a URL");
+        let hmac = |algorithm: &Algorithm| algorithm.material() == Material::Secret && algorithms.contains(algorithm);
+        if let Some(algorithm) = Algorithm::ALL.into_iter().find(hmac) {
+            let message = format!(
+                "{} needs a shared secret, which cannot come from a URL",
+                algorithm.name()
+            );
             self.problems.add_with_help(span, message, "use `keys: { secret: … }`");
         }
     }
@@ -264,7 +265,7 @@ impl Compiler<'_> {
 /// shared secret lets anybody sign.
 fn suggest_algorithm(word: &str) -> String {
     const UNSUPPORTED: [&str; 3] = ["ES512", "ES256K", "none"];
-    let names = ALGORITHMS.iter().map(|(name, _)| *name);
+    let names = Algorithm::ALL.into_iter().map(Algorithm::name);
     let family = |name: &str| name.get(..2).map(str::to_ascii_uppercase);
     let mut candidates: Vec<_> = names.clone().filter(|name| family(name) == family(word)).collect();
     if let Some(name) = closest(word, candidates.iter().copied()).filter(|_| !UNSUPPORTED.contains(&word)) {
