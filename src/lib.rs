@@ -36,11 +36,11 @@ pub mod revocation;
 
 // Edges: whatever touches the outside world.
 pub mod admin;
+pub mod backoff;
 pub mod config;
 pub mod control;
 pub mod fd_limit;
 pub mod jwks;
-pub mod pause;
 pub mod policy_files;
 pub mod proxy;
 pub mod read_file;

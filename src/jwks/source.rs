@@ -13,7 +13,6 @@ use super::fetch::{FETCH_TIME, Fetched, Fetcher};
 use super::progress::{Hope, Progress};
 use super::subscriber::{FetchError, IssuerStatus, Subscriber};
 use super::timing::{Outcome, Timing};
-use crate::pause::jitter;
 use crate::policy::remote::RemoteKeys;
 use crate::rejection::Reason;
 use crate::telemetry::metrics::{KeyRefresh, Metrics};
@@ -155,7 +154,7 @@ impl Shared {
                 client.forget();
             }
             let freshness = fetched.ok().and_then(|fetched| fetched.freshness);
-            timing.fetched(outcome, freshness, (began, over), jitter());
+            timing.fetched(outcome, freshness, (began, over));
             if timing.stale() <= over {
                 self.withdraw();
             }

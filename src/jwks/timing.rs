@@ -1,5 +1,4 @@
-//! When a key set is fetched, and until when its keys serve. Rules only: the time and the
-//! randomness are arguments.
+//! When a key set is fetched, and until when its keys serve. Rules only: the time is an argument.
 
 use std::time::Duration;
 
@@ -9,14 +8,18 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
+use crate::backoff::{Backoff, Jitter};
 use crate::policy::remote::RemoteKeys;
 
 /// The shortest time between two fetches that go well, whatever a server says.
 const SHORTEST: Duration = Duration::from_secs(10);
 
-/// The pause after a fetch that failed: doubled each time, up to the longest.
+/// The bounds of the pauses after fetches that failed.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The largest part of a period that jitter takes away: it only ever makes the next fetch earlier.
+const JITTER: f64 = 0.1;
 
 /// What became of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +37,8 @@ pub enum Outcome {
 pub struct Timing {
     refresh: Duration,
     max_stale: Duration,
-    pause: Duration,
+    backoff: Backoff,
+    jitter: Jitter,
     fresh: Instant,
     next: Instant,
 }
@@ -45,32 +49,25 @@ impl Timing {
         Self {
             refresh: remote.refresh,
             max_stale: remote.max_stale,
-            pause: FIRST_PAUSE,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE.min(remote.refresh)),
+            jitter: Jitter::RANDOM,
             fresh: now,
             next: now,
         }
     }
 
-    /// A fetch that was begun at one moment is over at another. `jitter`, from 0 to 1, keeps many
-    /// processes from asking at the same moment; it only ever makes the next fetch earlier.
-    pub fn fetched(
-        &mut self,
-        outcome: Outcome,
-        freshness: Option<Duration>,
-        (began, over): (Instant, Instant),
-        jitter: f64,
-    ) {
+    /// Notes that a fetch which began at one moment is over at another.
+    pub fn fetched(&mut self, outcome: Outcome, freshness: Option<Duration>, (began, over): (Instant, Instant)) {
         // An answer without keys is an answer, too.
         if outcome != Outcome::Failed {
             self.fresh = began;
         }
         if outcome == Outcome::Keys {
             let period = freshness.map_or(self.refresh, |fresh| fresh.clamp(SHORTEST, self.refresh.max(SHORTEST)));
-            self.next = (began + earlier(period, 0.1, jitter)).max(over);
-            self.pause = FIRST_PAUSE;
+            self.next = (began + self.jitter.shorten(period, JITTER)).max(over);
+            self.backoff.reset();
         } else {
-            self.next = over + earlier(self.pause, 0.5, jitter);
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE).min(self.refresh);
+            self.next = over + self.backoff.pause();
         }
     }
 
@@ -83,10 +80,6 @@ impl Timing {
     pub fn stale(&self) -> Instant {
         self.fresh + self.max_stale
     }
-}
-
-fn earlier(period: Duration, at_most: f64, jitter: f64) -> Duration {
-    period.mul_f64(1.0 - at_most * jitter.clamp(0.0, 1.0))
 }
 
 /// How long an answer is fresh (RFC 9111, 4.2.1, without its heuristics). Servers that forbid all
@@ -152,7 +145,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn timing(now: Instant) -> Timing {
+    fn timing(now: Instant, number: fn() -> f64) -> Timing {
         let remote = RemoteKeys {
             place: KeyPlace::Set { url: String::new() },
             refresh: SECOND * 300,
@@ -161,57 +154,66 @@ mod tests {
             bearer_token_file: None,
             allow_http: false,
         };
-        Timing::new(&remote, now)
+        let timing = Timing::new(&remote, now);
+        let jitter = Jitter::fixed(number);
+        Timing {
+            backoff: timing.backoff.with(jitter),
+            jitter,
+            ..timing
+        }
     }
 
     #[test]
     fn the_server_shortens_the_period_within_bounds() {
         let now = Instant::now();
         for (freshness, jitter, want) in [
-            (None, 0.0, 300.0),
-            (None, 1.0, 270.0),
-            (Some(60), 0.0, 60.0),
-            (Some(60), 0.5, 57.0),
-            (Some(0), 0.0, 10.0),
-            (Some(1), 1.0, 9.0),
-            (Some(86_400), 0.0, 300.0),
+            (None, (|| 0.0) as fn() -> f64, 300.0),
+            (None, || 1.0, 270.0),
+            (Some(60), || 0.0, 60.0),
+            (Some(60), || 0.5, 57.0),
+            (Some(0), || 0.0, 10.0),
+            (Some(1), || 1.0, 9.0),
+            (Some(86_400), || 0.0, 300.0),
         ] {
-            let mut timing = timing(now);
-            timing.fetched(
-                Outcome::Keys,
-                freshness.map(Duration::from_secs),
-                (now, now + SECOND),
-                jitter,
-            );
+            let mut timing = timing(now, jitter);
+            timing.fetched(Outcome::Keys, freshness.map(Duration::from_secs), (now, now + SECOND));
             let wait = (timing.next() - now).as_secs_f64();
-            assert!((wait - want).abs() < 1e-6, "{freshness:?} {jitter}: {wait}");
+            assert!((wait - want).abs() < 1e-6, "{freshness:?}: {wait} for {want}");
         }
     }
 
     #[test]
     fn failures_are_followed_by_longer_and_longer_pauses() {
         let now = Instant::now();
-        let mut timing = timing(now);
-        let mut pause_after = |outcome, jitter| {
-            timing.fetched(outcome, None, (now, now), jitter);
+        let mut timing = timing(now, || 0.0);
+        let mut pause_after = |outcome| {
+            timing.fetched(outcome, None, (now, now));
             (timing.next() - now).as_secs()
         };
-        let pauses = [0.0; 7].map(|jitter| pause_after(Outcome::Failed, jitter));
+        let pauses = [Outcome::Failed; 7].map(&mut pause_after);
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(pause_after(Outcome::NoKeys, 1.0), 15);
-        assert_eq!(pause_after(Outcome::Keys, 0.0), 300);
-        assert_eq!(pause_after(Outcome::Failed, 0.0), 1);
+        assert_eq!(pause_after(Outcome::NoKeys), 30);
+        assert_eq!(pause_after(Outcome::Keys), 300);
+        assert_eq!(pause_after(Outcome::Failed), 1);
+    }
+
+    #[test]
+    fn pause_after_a_failure_is_shortened_by_half_at_most() {
+        let now = Instant::now();
+        let mut timing = timing(now, || 1.0);
+        timing.fetched(Outcome::NoKeys, None, (now, now));
+        assert_eq!(timing.next() - now, FIRST_PAUSE / 2);
     }
 
     #[test]
     fn keys_age_from_the_last_answer_on() {
         let now = Instant::now();
         let later = now + SECOND * 100;
-        let mut timing = timing(now);
-        timing.fetched(Outcome::Keys, None, (now, now + SECOND), 0.0);
-        timing.fetched(Outcome::Failed, None, (later, later), 0.0);
+        let mut timing = timing(now, || 0.0);
+        timing.fetched(Outcome::Keys, None, (now, now + SECOND));
+        timing.fetched(Outcome::Failed, None, (later, later));
         assert_eq!(timing.stale(), now + SECOND * 3600);
-        timing.fetched(Outcome::NoKeys, None, (later, later), 0.0);
+        timing.fetched(Outcome::NoKeys, None, (later, later));
         assert_eq!(timing.stale(), later + SECOND * 3600);
     }
 

@@ -9,8 +9,8 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::claim::Held;
+use crate::backoff::Backoff;
 use crate::fingerprint::Fingerprint;
-use crate::pause::{Pauses, jitter};
 use crate::store::Unavailable;
 
 /// How long it is tried to store a response, and the pauses in between.
@@ -88,11 +88,11 @@ pub fn give_up() -> usize {
 
 /// Tries until nothing waits.
 async fn try_all() {
-    let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
-        let _ = timeout(pauses.next(jitter()), HURRY.notified()).await;
+        let _ = timeout(backoff.pause(), HURRY.notified()).await;
         let responses = std::mem::take(&mut WAITING.lock().responses);
-        let left = round(responses, &mut pauses).await;
+        let left = round(responses, &mut backoff).await;
         let mut waiting = WAITING.lock();
         waiting.responses.extend(left);
         if waiting.responses.is_empty() {
@@ -104,7 +104,7 @@ async fn try_all() {
 
 /// Tries each once, and returns those that are left. A store that cannot be asked is not asked again
 /// in the same round.
-async fn round(responses: Vec<Response>, pauses: &mut Pauses) -> Vec<Response> {
+async fn round(responses: Vec<Response>, backoff: &mut Backoff) -> Vec<Response> {
     let mut left = Vec::new();
     let mut is_away = false;
     for mut response in responses {
@@ -112,7 +112,7 @@ async fn round(responses: Vec<Response>, pauses: &mut Pauses) -> Vec<Response> {
             match response.held.try_keep(response.digest, &response.record).await {
                 Ok(()) => {
                     tracing::info!("an answer is kept after all");
-                    pauses.reset();
+                    backoff.reset();
                     continue;
                 }
                 Err(unavailable) if unavailable.is_final() => {

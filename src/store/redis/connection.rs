@@ -18,8 +18,8 @@ use super::key_names::KeyNames;
 use super::leases::{Lease, Leases};
 use super::scripts::{PROBE, RELEASE, RENEW, Script};
 use super::{FIRST_PAUSE, LONGEST_PAUSE, claimed, millis};
+use crate::backoff::Backoff;
 use crate::fingerprint::Fingerprint;
-use crate::pause::{Pauses, jitter};
 use crate::store::Unavailable;
 use crate::telemetry::metrics::Metrics;
 
@@ -157,7 +157,7 @@ impl RequestConnection {
 
     /// Keeps a connection for ever.
     pub(super) async fn keep(self: Arc<Self>) {
-        let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let began = Instant::now();
             let lost = match self.connect().await {
@@ -170,7 +170,7 @@ impl RequestConnection {
             self.live.store(None);
             self.shows_up(false);
             self.health.set(Err(lost.unavailable));
-            sleep(pauses.after(began.elapsed(), jitter())).await;
+            sleep(backoff.pause_after(began.elapsed())).await;
         }
     }
 

@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::health::Health;
 use super::key_names::KeyNames;
 use super::{FIRST_PAUSE, LONGEST_PAUSE};
-use crate::pause::{Pauses, jitter};
+use crate::backoff::Backoff;
 use crate::revocation::Revocation;
 use crate::store::Unavailable;
 use crate::store::revocation_cache::RevocationCache;
@@ -89,7 +89,7 @@ impl Follower {
 
     /// Follows for ever.
     pub(super) async fn run(self: Arc<Self>) {
-        let mut pauses = Pauses::between(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let began = Instant::now();
             let Err(failure) = self.follow().await;
@@ -97,7 +97,7 @@ impl Follower {
             self.health.set(Err(failure.unavailable));
             // What another connection does not change is not tried so soon: it may be a long list.
             let pause = match failure.ends_connection {
-                true => pauses.after(began.elapsed(), jitter()),
+                true => backoff.pause_after(began.elapsed()),
                 false => RETRY_AFTER_BAD_DATA,
             };
             sleep(pause).await;
