@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::authn::claims;
 use crate::policy::identity::InvalidClaim;
-use crate::policy::route::{Requirement, Route};
+use crate::policy::route::Requirement;
 use crate::policy::{Policy, TenantRule};
 use crate::principal::{AuthMethod, IdentityFields, Methods, Principal, TenantId};
 use crate::rejection::{Reason, Rejection};
@@ -41,53 +41,97 @@ impl Permit {
     }
 }
 
-/// The tenant that the header and all listed claims agree on. A principal without a token has
-/// none to agree with.
+/// The proof that a request is for the tenant of its token, or that no tenant is asked for.
+#[derive(Debug)]
+#[must_use]
+pub struct TenantProof(Option<TenantId>);
+
+impl TenantProof {
+    /// The proof of a request by a caller whose policy, or whose method, knows no tenants.
+    fn without_tenant() -> Self {
+        Self(None)
+    }
+
+    /// The tenant.
+    pub const fn tenant(&self) -> Option<TenantId> {
+        self.0
+    }
+}
+
+/// The proof that a caller has one of the roles that a route requires.
+#[derive(Debug)]
+#[must_use]
+pub struct RoleProof<'r>(&'r Requirement);
+
+/// The proof that a caller has all of the scopes that a route requires.
+#[derive(Debug)]
+#[must_use]
+pub struct ScopeProof<'r>(&'r Requirement);
+
+/// Verifies that the header and all listed claims name one tenant. Only tokens name tenants.
 pub fn verify_tenant(
-    rule: &TenantRule,
+    policy: &Policy,
     principal: &Principal,
     request: &RequestFacts<'_>,
-) -> Result<TenantId, Rejection> {
+) -> Result<TenantProof, Rejection> {
+    let Some(rule) = policy
+        .tenant
+        .as_ref()
+        .filter(|_| principal.methods.contains(AuthMethod::Jwt))
+    else {
+        return Ok(TenantProof::without_tenant());
+    };
     let header = request.headers.get(&rule.header).ok_or(Reason::TenantHeaderMissing)?;
     let named = header
         .to_str()
         .ok()
         .and_then(TenantId::parse)
         .ok_or(Reason::TenantHeaderInvalid)?;
-    let claim = |name: &str| principal.token.as_ref().and_then(|token| token.claims.get(name));
-    for name in &rule.claims {
-        let claim = claim(name).ok_or_else(|| claims::missing(name))?;
-        let tenant = claim
-            .as_str()
-            .and_then(TenantId::parse)
-            .ok_or_else(|| claims::invalid(name))?;
-        if tenant != named {
-            let cause = format!("the claim `{name}` names another tenant than the header");
-            return Err(Rejection::because(Reason::TenantMismatch, cause));
-        }
+    let claimed = principal.token.as_ref().map_or(&[][..], |token| &token.tenants);
+    if claimed.len() == rule.claims.len() && claimed.iter().all(|tenant| *tenant == named) {
+        return Ok(TenantProof(Some(named)));
     }
-    Ok(named)
+    Err(first_fault(rule, principal, named))
 }
 
-/// Whether the principal has one of the roles, itself or by the hierarchy.
-pub fn check_roles(requirement: &Requirement, principal: &Principal, policy: &Policy) -> Result<(), Rejection> {
+/// Returns why the first claim at fault does not name a tenant.
+fn first_fault(rule: &TenantRule, principal: &Principal, named: TenantId) -> Rejection {
+    let claim = |name: &str| principal.token.as_ref().and_then(|token| token.claims.get(name));
+    let fault = |name: &String| match claim(name) {
+        None => Some(claims::missing(name)),
+        Some(claim) => match claim.as_str().and_then(TenantId::parse) {
+            None => Some(claims::invalid(name)),
+            Some(tenant) if tenant != named => {
+                let cause = format!("the claim `{name}` names another tenant than the header");
+                Some(Rejection::because(Reason::TenantMismatch, cause))
+            }
+            Some(_) => None,
+        },
+    };
+    let first = rule.claims.iter().find_map(fault);
+    first.unwrap_or_else(|| Reason::InternalError.into())
+}
+
+/// Checks that the principal has one of the roles, itself or by the hierarchy.
+pub fn check_roles<'r>(
+    requirement: &'r Requirement,
+    principal: &Principal,
+    policy: &Policy,
+) -> Result<RoleProof<'r>, Rejection> {
     let wanted = &requirement.roles;
     let has = |role: &String| principal.roles().iter().any(|own| policy.roles.covers(own, role));
     if wanted.is_empty() || wanted.iter().any(has) {
-        return Ok(());
+        return Ok(RoleProof(requirement));
     }
     let cause = format!("one of these roles is needed: {}", wanted.join(", "));
     Err(Rejection::because(Reason::RoleMissing, cause))
 }
 
-/// Whether the principal has all of the scopes.
-pub fn check_scopes(requirement: &Requirement, principal: &Principal) -> Result<(), Rejection> {
-    match requirement
-        .scopes
-        .iter()
-        .find(|scope| !principal.scopes().contains(scope))
-    {
-        None => Ok(()),
+/// Checks that the principal has all of the scopes.
+pub fn check_scopes<'r>(requirement: &'r Requirement, principal: &Principal) -> Result<ScopeProof<'r>, Rejection> {
+    let missing = |scope: &&String| !principal.scopes().contains(scope);
+    match requirement.scopes.iter().find(missing) {
+        None => Ok(ScopeProof(requirement)),
         Some(scope) => {
             let cause = format!("the scope `{scope}` is missing");
             Err(Rejection::because(Reason::ScopeMissing, cause))
@@ -95,11 +139,16 @@ pub fn check_scopes(requirement: &Requirement, principal: &Principal) -> Result<
     }
 }
 
-/// Makes the permit of a principal that meets the requirement of a route. It looks at the
-/// requirement itself, whatever its caller has seen to already.
-pub fn permit(principal: &Principal, policy: &Policy, route: &Route) -> Result<Permit, Rejection> {
-    check_roles(&route.requirement, principal, policy)?;
-    check_scopes(&route.requirement, principal)?;
+/// Makes the permit of a principal, of the proofs that it meets the requirement of its route.
+pub fn authorize(
+    principal: &Principal,
+    policy: &Policy,
+    (tenant, roles, scopes): (TenantProof, RoleProof<'_>, ScopeProof<'_>),
+) -> Result<Permit, Rejection> {
+    // Proofs of one request and one route.
+    if principal.tenant != tenant.0 || !std::ptr::eq(roles.0, scopes.0) {
+        return Err(Reason::InternalError.into());
+    }
     let prepared = principal.told.as_ref().filter(|told| told.tenant == principal.tenant);
     let identity = match prepared {
         Some(told) => Arc::clone(&told.fields),

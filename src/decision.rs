@@ -1,21 +1,17 @@
 //! One request in, one decision out: a pure function that the proxy, `explain` and the tests share.
 //!
-//! malformed → path → host and route → method → credentials → tenant → roles and scopes → content →
-//! idempotency key. The first no ends it. What only the store can tell comes after.
-
-use std::sync::Arc;
+//! head → path → host and route → method → credentials → tenant → roles and scopes → content →
+//! idempotency key. The first no ends it. What only the store knows is left to [`StoreChecks`].
 
 use http::{HeaderName, Method};
-use uuid::Uuid;
 
 use crate::authn::token_cache::Lookup;
 use crate::authn::{self, Context};
 use crate::authz::{self, Permit};
 use crate::idempotency;
 use crate::policy::route::Route;
-use crate::policy::store_rules::Quota;
-use crate::policy::{Mode, Policy, PolicySet, RouteIndex};
-use crate::principal::{AuthMethod, Principal};
+use crate::policy::{Matched, Mode, Policy, PolicySet, Scope};
+use crate::principal::Principal;
 use crate::rejection::{Reason, Rejection};
 use crate::request::names::FoldedName;
 use crate::request::path::NormalizedPath;
@@ -24,22 +20,26 @@ use crate::revocation::Revocations;
 
 mod evaluator;
 mod lookup;
+mod steps;
+mod store_checks;
 
 pub use evaluator::Evaluator;
+pub use steps::{Observer, Step};
+pub use store_checks::StoreChecks;
 
-/// The outcome and the route that led to it.
+/// The outcome, and what led to it: `'p` is the life of the policies, `'r` that of the request.
 #[derive(Debug)]
-pub struct Decision<'r> {
-    /// The policy that the request is for; it says how errors are written.
-    pub policy: Option<usize>,
-    /// The route that matched.
-    pub route: Option<RouteIndex>,
+pub struct Decision<'p, 'r> {
+    /// The policy that the request is for, which says how errors are written, and the route that matched.
+    pub matched: Matched<'p>,
     /// The one reading of the path; absent if it has none.
     pub path: Option<NormalizedPath<'r>>,
-    /// The caller, as far as it was proven: also where it is refused in the end.
+    /// The caller, as far as it was proven: also where it is rejected in the end.
     pub principal: Option<Principal>,
     /// Whether the token was known, where one was looked at.
     pub lookup: Option<Lookup>,
+    /// What the store has to be asked before an allowed request is forwarded.
+    pub checks: StoreChecks<'p>,
     /// What is to be done.
     pub outcome: Outcome,
 }
@@ -49,11 +49,11 @@ pub struct Decision<'r> {
 pub enum Outcome {
     /// Forward it with the identity of the permit.
     Allow(Permit),
-    /// Answer it.
+    /// Reject it.
     Deny(Rejection),
-    /// Say that the server is there: `OPTIONS *` (RFC 9110, 9.3.7), which is for no service.
-    Ping,
-    /// Forward it without an identity, and count what would have been the answer.
+    /// Respond to `OPTIONS *` (RFC 9110, 9.3.7), which asks about the server and no service.
+    ServerOptions,
+    /// Forward it without an identity, and count the rejection that `enforce` would make of it.
     ShadowDeny(Permit, Rejection),
 }
 
@@ -61,7 +61,7 @@ impl Outcome {
     /// The word in metrics and logs.
     pub const fn label(&self) -> &'static str {
         match self {
-            Self::Allow(_) | Self::Ping => "allow",
+            Self::Allow(_) | Self::ServerOptions => "allow",
             Self::Deny(_) => "deny",
             Self::ShadowDeny(..) => "shadow_deny",
         }
@@ -70,214 +70,153 @@ impl Outcome {
     /// Why not, even where it is not enforced.
     pub const fn rejection(&self) -> Option<&Rejection> {
         match self {
-            Self::Allow(_) | Self::Ping => None,
+            Self::Allow(_) | Self::ServerOptions => None,
             Self::Deny(rejection) | Self::ShadowDeny(_, rejection) => Some(rejection),
         }
     }
 
-    /// Whether the request is answered here, and asks no service.
-    pub const fn is_ping(&self) -> bool {
-        matches!(self, Self::Ping)
+    /// Whether Sidegate itself responds, and asks no service.
+    pub const fn is_server_options(&self) -> bool {
+        matches!(self, Self::ServerOptions)
     }
 
     /// What the request may be forwarded with.
     pub const fn permit(&self) -> Option<&Permit> {
         match self {
             Self::Allow(permit) | Self::ShadowDeny(permit, _) => Some(permit),
-            Self::Deny(_) | Self::Ping => None,
+            Self::Deny(_) | Self::ServerOptions => None,
         }
     }
-}
-
-/// A step of a decision, for `explain`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Is it a request at all?
-    Request,
-    /// Has the path one reading?
-    Path,
-    /// Which policy and route?
-    Route,
-    /// Who is calling?
-    Credentials,
-    /// Has the client the key that its token is bound to?
-    Binding,
-    /// For which tenant?
-    Tenant,
-    /// With which roles?
-    Roles,
-    /// With which scopes?
-    Scopes,
-    /// With which content?
-    Content,
-    /// Is it one that may come again?
-    Idempotency,
-    /// How often may it come?
-    Quota,
-}
-
-impl Step {
-    /// The word in `explain`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Path => "path",
-            Self::Route => "route",
-            Self::Credentials => "credentials",
-            Self::Binding => "binding",
-            Self::Tenant => "tenant",
-            Self::Roles => "roles",
-            Self::Scopes => "scopes",
-            Self::Content => "content",
-            Self::Idempotency => "idempotency",
-            Self::Quota => "quota",
-        }
-    }
-}
-
-/// Whoever wants to see the steps of a decision. The proxy does not, and pays nothing for it.
-pub trait Observer {
-    /// A step was passed; the words are made only if somebody listens.
-    fn passed(&mut self, step: Step, how: impl FnOnce() -> String);
-    /// A step ended the decision.
-    fn failed(&mut self, step: Step, rejection: &Rejection);
-}
-
-impl Observer for () {
-    fn passed(&mut self, _: Step, _: impl FnOnce() -> String) {}
-    fn failed(&mut self, _: Step, _: &Rejection) {}
 }
 
 /// Decides a request.
-pub fn decide<'r>(
-    evaluator: &Evaluator,
+pub fn decide<'p, 'r>(
+    evaluator: &'p Evaluator,
     request: &RequestFacts<'r>,
     revocations: Revocations<'_>,
     observer: &mut impl Observer,
-) -> Decision<'r> {
-    let policies = evaluator.policies();
-    let spelled = policies.spelled(request.host(), request.path);
-    if let Some(over) = request.limits.exceeded_by(request) {
-        let malformed = request.malformed().map(malformed);
-        return deny(Step::Request, spelled, None, malformed.unwrap_or(over.into()), observer);
-    }
-    if *request.method == Method::CONNECT {
-        let rejection = Rejection::method_not_allowed(Vec::new());
-        return deny(Step::Request, spelled, None, rejection, observer);
-    }
-    let cause = request.malformed().map(malformed);
-    if let Some(rejection) = cause.or_else(|| malformed_for(policies, spelled, request)) {
-        return deny(Step::Request, spelled, None, rejection, observer);
-    }
-    observer.passed(Step::Request, || "well-formed".into());
-    if request.is_ping() {
-        observer.passed(Step::Path, || "no service is asked; Sidegate answers".into());
-        return Decision {
-            policy: None,
-            route: None,
-            path: None,
-            principal: None,
-            lookup: None,
-            outcome: Outcome::Ping,
-        };
-    }
-    let (path, policy) = match lookup::resolve(policies, spelled, request) {
-        Ok(resolved) => resolved,
-        Err(rejection) => return deny(Step::Path, spelled, None, rejection, observer),
+) -> Decision<'p, 'r> {
+    let mut decision = Decision {
+        matched: Matched::default(),
+        path: None,
+        principal: None,
+        lookup: None,
+        checks: StoreChecks::default(),
+        outcome: Outcome::ServerOptions,
     };
-    observer.passed(Step::Path, || path.as_str().to_owned());
-    if let Some(rejection) = malformed_for(policies, policy, request).filter(|_| policy != spelled) {
-        return deny(Step::Request, policy, Some(path), rejection, observer);
-    }
-    let route = match lookup::find(policies, policy, &path, request) {
-        Ok(route) => route,
-        Err(rejection) => return deny(Step::Route, policy, Some(path), rejection, observer),
-    };
-    let mut caller = Caller::default();
-    let outcome = match policies.route(route) {
-        Some((policy, matched)) => {
-            if let Some(name) = repeated_tenant(policy, matched, request) {
-                let rejection = Rejection::because(Reason::TenantHeaderInvalid, format!("`{name}` is there twice"));
-                return deny(Step::Request, Some(route.policy), Some(path), rejection, observer);
-            }
-            observer.passed(Step::Route, || format!("{} ({})", matched.pattern, matched.location));
+    let found = find_route(evaluator.policies(), request, &mut decision, observer);
+    decision.outcome = match found {
+        Ok(Some((index, policy, route))) => {
             let context = Context {
-                policy: (policy, route.policy),
-                keys: evaluator.keys().of_policy(route.policy),
+                policy: (policy, index),
+                keys: evaluator.keys().of_policy(index),
                 tokens: evaluator.tokens(),
                 revocations,
             };
-            judge((context, matched), request, &mut caller, observer)
+            decide_route((context, route), request, &mut decision, observer)
         }
-        None => Outcome::Deny(Reason::InternalError.into()),
+        Ok(None) => Outcome::ServerOptions,
+        Err(rejection) => Outcome::Deny(rejection),
     };
-    Decision {
-        policy: Some(route.policy),
-        route: Some(route),
-        path: Some(path),
-        principal: caller.principal,
-        lookup: caller.lookup,
-        outcome,
-    }
+    decision
 }
 
-/// The tenant header that a route passes, if it is there twice.
-fn repeated_tenant<'r>(policy: &Policy, route: &'r Route, request: &RequestFacts<'_>) -> Option<&'r HeaderName> {
-    let is_tenant = |name: &HeaderName| FoldedName::look(name.as_str(), |name| policy.owns(&name));
-    let mut repeated = route.pass.iter().filter(|name| request.repeats(name));
-    repeated.find(|name| is_tenant(name))
-}
-
-fn deny<'r>(
-    step: Step,
-    policy: Option<usize>,
-    path: Option<NormalizedPath<'r>>,
-    rejection: Rejection,
+/// Finds the policy and the route of a request; `None` where it is for the server itself.
+fn find_route<'p, 'r>(
+    policies: &'p PolicySet,
+    request: &RequestFacts<'r>,
+    decision: &mut Decision<'p, 'r>,
     observer: &mut impl Observer,
-) -> Decision<'r> {
-    observer.failed(step, &rejection);
-    Decision {
-        policy,
-        route: None,
-        path,
-        principal: None,
-        lookup: None,
-        outcome: Outcome::Deny(rejection),
+) -> Result<Option<(usize, &'p Policy, &'p Route)>, Rejection> {
+    let spelled = policies.spelled(request.host(), request.path);
+    decision.matched = of_policy(policies, spelled);
+    step(Step::Request, observer, |observer| {
+        check_head(request)?;
+        check_headers(decision.matched.policy(), request)?;
+        observer.passed(Step::Request, || "well-formed".into());
+        Ok(())
+    })?;
+    if request.is_server_options() {
+        decision.matched = Matched::default();
+        observer.passed(Step::Path, || "no service is asked; Sidegate answers".into());
+        return Ok(None);
     }
+    let (path, index) = step(Step::Path, observer, |_| lookup::resolve(policies, spelled, request))?;
+    observer.passed(Step::Path, || path.as_str().to_owned());
+    let path = &*decision.path.insert(path);
+    if index != spelled {
+        decision.matched = of_policy(policies, index);
+        step(Step::Request, observer, |_| {
+            check_headers(decision.matched.policy(), request)
+        })?;
+    }
+    let route = step(Step::Route, observer, |_| lookup::find(policies, index, path, request))?;
+    let (policy, matched) = policies.route(route).ok_or(Reason::InternalError)?;
+    step(Step::Request, observer, |_| {
+        check_tenant_header(policy, matched, request)
+    })?;
+    decision.matched = policies.matched(route.into());
+    observer.passed(Step::Route, || format!("{} ({})", matched.pattern, matched.location));
+    Ok(Some((route.policy, policy, matched)))
+}
+
+fn of_policy(policies: &PolicySet, policy: Option<usize>) -> Matched<'_> {
+    policies.matched(Scope { policy, route: None })
+}
+
+/// Checks what makes a request one that no route should see, whatever the policy.
+fn check_head(request: &RequestFacts<'_>) -> Result<(), Rejection> {
+    let malformed = request.malformed().map(malformed);
+    if let Some(too_large) = request.limits.exceeded_by(request) {
+        return Err(malformed.unwrap_or_else(|| too_large.into()));
+    }
+    if *request.method == Method::CONNECT {
+        return Err(Rejection::method_not_allowed(Vec::new()));
+    }
+    malformed.map_or(Ok(()), Err)
 }
 
 fn malformed(cause: &'static str) -> Rejection {
     Rejection::because(Reason::RequestMalformed, cause)
 }
 
-/// What makes a request malformed for a policy: a header that the policy reads is there twice, or ends
-/// with this hop. A client's identity headers are not read, so they may end here as well.
-fn malformed_for(policies: &PolicySet, policy: Option<usize>, request: &RequestFacts<'_>) -> Option<Rejection> {
-    let policy = policy.and_then(|index| policies.get(index))?;
+/// Checks that each header that a policy reads is there once, and does not end with this hop. A client's
+/// identity headers are not read, so they may end here as well.
+fn check_headers(policy: Option<&Policy>, request: &RequestFacts<'_>) -> Result<(), Rejection> {
+    let Some(policy) = policy else { return Ok(()) };
     if let Some((name, reason)) = authn::single_headers(policy).find(|(name, _)| request.repeats(name)) {
-        return Some(Rejection::because(reason, format!("`{name}` is there twice")));
+        return Err(Rejection::because(reason, format!("`{name}` is there twice")));
     }
-    nominated::has(request.headers, |name| {
+    let is_nominated = nominated::has(request.headers, |name| {
         authn::single_headers(policy).any(|(read, _)| name.spells(read))
-    })
-    .then(|| Rejection::because(Reason::RequestMalformed, nominated::NOMINATED))
+    });
+    match is_nominated {
+        true => Err(malformed(nominated::NOMINATED)),
+        false => Ok(()),
+    }
 }
 
-/// What was found out of the caller.
-#[derive(Debug, Default)]
-struct Caller {
-    principal: Option<Principal>,
-    lookup: Option<Lookup>,
+/// Checks that a tenant header that a route passes is not there twice.
+fn check_tenant_header(policy: &Policy, route: &Route, request: &RequestFacts<'_>) -> Result<(), Rejection> {
+    let is_tenant = |name: &HeaderName| FoldedName::look(name.as_str(), |name| policy.owns(&name));
+    let mut repeated = route.pass.iter().filter(|name| request.repeats(name));
+    match repeated.find(|name| is_tenant(name)) {
+        Some(name) => Err(Rejection::because(
+            Reason::TenantHeaderInvalid,
+            format!("`{name}` is there twice"),
+        )),
+        None => Ok(()),
+    }
 }
 
-/// What a route makes of a request.
-fn judge(
-    (context, route): (Context<'_>, &Route),
+/// Decides a request by its route.
+fn decide_route<'p>(
+    (context, route): (Context<'_>, &'p Route),
     request: &RequestFacts<'_>,
-    caller: &mut Caller,
+    decision: &mut Decision<'p, '_>,
     observer: &mut impl Observer,
 ) -> Outcome {
-    match authorize((context, route), request, caller, observer) {
+    match authorize((context, route), request, decision, observer) {
         Ok(permit) => Outcome::Allow(permit),
         // A limit is no matter of policy, and holds in shadow mode too.
         Err(rejection) if route.mode == Mode::Shadow && rejection.reason() != Reason::BodyTooLarge => {
@@ -287,60 +226,76 @@ fn judge(
     }
 }
 
-fn authorize(
-    (context, route): (Context<'_>, &Route),
+fn authorize<'p>(
+    (context, route): (Context<'_>, &'p Route),
     request: &RequestFacts<'_>,
-    caller: &mut Caller,
+    decision: &mut Decision<'p, '_>,
     observer: &mut impl Observer,
 ) -> Result<Permit, Rejection> {
     let (policy, _) = context.policy;
     let principal = step(Step::Credentials, observer, |observer| {
-        let principal = authn::authenticate(&route.authentication, context, request, &mut caller.lookup)?;
-        observer.passed(Step::Credentials, || describe(&principal, context));
+        let principal = authn::authenticate(&route.authentication, context, request, &mut decision.lookup)?;
+        observer.passed(Step::Credentials, || steps::describe(&principal, context));
         if let Some(token) = &principal.token {
             observer.passed(Step::Binding, || token.binding.passed().to_owned());
         }
         Ok(principal)
     })?;
-    let principal = caller.principal.insert(principal);
-    if let Some(rule) = policy
-        .tenant
-        .as_ref()
-        .filter(|_| principal.methods.contains(AuthMethod::Jwt))
-    {
-        principal.tenant = step(Step::Tenant, observer, |observer| {
-            let tenant = authz::verify_tenant(rule, principal, request)?;
+    let principal = decision.principal.insert(principal);
+    let tenant = step(Step::Tenant, observer, |observer| {
+        let proof = authz::verify_tenant(policy, principal, request)?;
+        if let Some(tenant) = proof.tenant() {
             observer.passed(Step::Tenant, || tenant.to_string());
-            Ok(Some(tenant))
-        })?;
-    }
-    step(Step::Roles, observer, |observer| {
-        authz::check_roles(&route.requirement, principal, policy)?;
-        observer.passed(Step::Roles, || needed(&route.requirement.roles, "one of"));
-        Ok(())
+        }
+        Ok(proof)
     })?;
-    step(Step::Scopes, observer, |observer| {
-        authz::check_scopes(&route.requirement, principal)?;
-        observer.passed(Step::Scopes, || needed(&route.requirement.scopes, "all of"));
-        Ok(())
+    principal.tenant = tenant.tenant();
+    let roles = step(Step::Roles, observer, |observer| {
+        let proof = authz::check_roles(&route.requirement, principal, policy)?;
+        observer.passed(Step::Roles, || steps::needed(&route.requirement.roles, "one of"));
+        Ok(proof)
     })?;
-    let permit = step(Step::Credentials, observer, |_| authz::permit(principal, policy, route))?;
+    let scopes = step(Step::Scopes, observer, |observer| {
+        let proof = authz::check_scopes(&route.requirement, principal)?;
+        observer.passed(Step::Scopes, || steps::needed(&route.requirement.scopes, "all of"));
+        Ok(proof)
+    })?;
+    let proofs = (tenant, roles, scopes);
+    let permit = step(Step::Credentials, observer, |_| {
+        authz::authorize(principal, policy, proofs)
+    })?;
     step(Step::Content, observer, |observer| {
         check_content(route, request)?;
-        observer.passed(Step::Content, || describe_content(route, request));
+        observer.passed(Step::Content, || steps::describe_content(route, request));
         Ok(())
     })?;
+    decision.checks = store_checks(route, request, principal, observer)?;
+    Ok(permit)
+}
+
+/// Names what the store has to be asked. A key that cannot be one is rejected.
+fn store_checks<'p>(
+    route: &'p Route,
+    request: &RequestFacts<'_>,
+    principal: &Principal,
+    observer: &mut impl Observer,
+) -> Result<StoreChecks<'p>, Rejection> {
+    let mut checks = StoreChecks {
+        idempotency: None,
+        quotas: &route.quotas,
+        sandbox: route.sandbox && is_sandbox(request.headers),
+    };
     if let Some(rule) = &route.idempotency {
-        step(Step::Idempotency, observer, |observer| {
+        checks.idempotency = step(Step::Idempotency, observer, |observer| {
             let key = idempotency::key(rule, request.method, request.headers)?;
-            observer.passed(Step::Idempotency, || describe_key(key));
-            Ok(())
+            observer.passed(Step::Idempotency, || steps::describe_key(key));
+            Ok(key.map(|key| (&**rule, key)))
         })?;
     }
-    if !route.quotas.is_empty() {
-        observer.passed(Step::Quota, || describe_quotas(route, principal, request));
+    if !checks.quotas.is_empty() {
+        observer.passed(Step::Quota, || steps::describe_quotas(&checks, principal));
     }
-    Ok(permit)
+    Ok(checks)
 }
 
 /// Runs a step and reports how it failed, if it did.
@@ -355,56 +310,6 @@ fn step<T, O: Observer>(
         observer.failed(if binding { Step::Binding } else { step }, rejection);
     }
     result
-}
-
-fn describe(principal: &Principal, context: Context<'_>) -> String {
-    let who = [principal.subject(), principal.client.as_deref()];
-    let who: Vec<_> = who.into_iter().flatten().collect();
-    let mut text = match who.is_empty() {
-        true => principal.methods.text().into_owned(),
-        false => format!("{}: {}", principal.methods.text(), who.join(", ")),
-    };
-    let unasked = matches!(context.revocations, Revocations::Unasked) && context.policy.0.revocation.is_some();
-    if unasked && principal.methods.contains(AuthMethod::Jwt) {
-        text.push_str("; the running Sidegate knows whether the token is revoked");
-    }
-    text
-}
-
-fn needed(names: &[String], how: &str) -> String {
-    match names.is_empty() {
-        true => "none needed".into(),
-        false => format!("has {how} {}", names.join(", ")),
-    }
-}
-
-fn describe_content(route: &Route, request: &RequestFacts<'_>) -> String {
-    let types = route.content_types.join(", ");
-    match (is_bodiless(request), types.is_empty()) {
-        (true, true) => "no body".into(),
-        (true, false) => format!("no body; one that is written would have to be {types}"),
-        (false, _) => "accepted".into(),
-    }
-}
-
-fn describe_key(key: Option<Uuid>) -> String {
-    match key {
-        Some(key) => format!("{key}; the running Sidegate knows whether it was answered"),
-        None => "without a key".into(),
-    }
-}
-
-fn describe_quotas(route: &Route, principal: &Principal, request: &RequestFacts<'_>) -> String {
-    if route.sandbox && is_sandbox(request.headers) {
-        return "not counted, for a sandbox".into();
-    }
-    let rate = |quota: &Arc<Quota>| {
-        let plan = quota.plan(principal);
-        let limit = quota.rate_of(plan).limit();
-        format!("{}: {limit} in {}s", quota.name, quota.window.as_secs_f64())
-    };
-    let rates: Vec<_> = route.quotas.iter().map(rate).collect();
-    format!("{}; the running Sidegate counts", rates.join(", "))
 }
 
 /// Without a body and without a type there is nothing that could be of the wrong one.

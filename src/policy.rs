@@ -27,7 +27,7 @@ pub mod set;
 pub mod store_rules;
 
 pub use document::{BindingMode, ErrorFormat, Fallback, Mode, QuotaScope};
-pub use set::{PolicySet, RouteIndex};
+pub use set::{Matched, PolicySet, RouteIndex, Scope};
 
 use certificate::CertificateName;
 use identity::{INTERNAL_KEY, Identity};

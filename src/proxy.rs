@@ -22,7 +22,7 @@ use crate::decision::decide;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{RequestFacts, grpc_type};
 use crate::store::Store;
-use crate::telemetry::metrics::{Metrics, Scope};
+use crate::telemetry::metrics::Metrics;
 
 pub mod body_rate;
 mod bounds;
@@ -142,7 +142,10 @@ impl Gateway {
         let mut decision = decide();
         let rejection = decision.outcome.rejection();
         let keys = self.policies.keys();
-        if keys.hope(&in_force.policies, decision.policy, rejection).await {
+        if keys
+            .hope(&in_force.policies, decision.matched.scope().policy, rejection)
+            .await
+        {
             started = Instant::now();
             decision = decide();
         }
@@ -157,11 +160,7 @@ impl Gateway {
             .as_ref()
             .is_some_and(|principal| principal.revocation_unknown)
         {
-            let at = Scope {
-                policy: decision.policy,
-                route: decision.route,
-            };
-            in_force.metrics.failed_open(at, "revocation");
+            in_force.metrics.failed_open(decision.matched.scope(), "revocation");
         }
         ctx.decided(decision, target);
     }
@@ -173,7 +172,8 @@ impl Gateway {
 
     /// Makes of the head of a request the one that the service gets, with what the permit proves.
     fn prepare(&self, session: &ServerSession, upstream: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
-        let (Some(permit), (Some(policy), Some(route))) = (&ctx.permit, ctx.matched()) else {
+        let matched = ctx.matched();
+        let (Some(permit), Some(policy), Some(route)) = (&ctx.permit, matched.policy(), matched.route()) else {
             return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
         };
         if !upstream.headers.contains_key(HOST)
@@ -184,7 +184,7 @@ impl Gateway {
         }
         let changes = identity_headers::changes(&upstream.headers, policy, route, permit, ctx.downstream, &ctx.ids);
         header_case::edit_headers(upstream, |fields| forwarding::apply(fields, changes));
-        let once = ctx.policy.is_some_and(|policy| ctx.in_force.serves_once(policy));
+        let once = ctx.scope.policy.is_some_and(|policy| ctx.in_force.serves_once(policy));
         if once && !facts::is_websocket(session.req_header()) {
             upstream.insert_header(CONNECTION, "close")?;
         }
@@ -197,7 +197,7 @@ impl Gateway {
 
     /// Answers a request that has no permit.
     async fn refuse(&self, session: &mut ServerSession, ctx: &mut RequestContext) -> Result<()> {
-        if ctx.ping {
+        if ctx.is_server_options {
             ctx.count_decision();
             return local_response::write_options_asterisk(session, &ctx.ids)
                 .await

@@ -133,7 +133,7 @@ impl<'r> RequestFacts<'r> {
     }
 
     /// Whether the request asks for no resource, but whether the server is there.
-    pub fn is_ping(&self) -> bool {
+    pub fn is_server_options(&self) -> bool {
         *self.method == Method::OPTIONS && self.path == b"*" && self.query.is_empty()
     }
 

@@ -200,11 +200,11 @@ impl TestRequest {
     }
 
     /// Decides twice: a token that is known is as good as it was, and no better.
-    pub(crate) fn decide(&self, policies: &PolicySet) -> Decision<'_> {
-        let evaluator = Evaluator::new(Arc::new(policies.clone()));
-        let decide = || decide(&evaluator, &self.facts(), Revocations::Unasked, &mut ());
+    pub(crate) fn decide(&self, policies: &PolicySet) -> Decision<'static, '_> {
+        let evaluator = Box::leak(Box::new(Evaluator::new(Arc::new(policies.clone()))));
+        let decide = || decide(evaluator, &self.facts(), Revocations::Unasked, &mut ());
         let (first, again) = (decide(), decide());
-        let told = |decision: &Decision<'_>| {
+        let told = |decision: &Decision<'_, '_>| {
             let reason = decision.outcome.rejection().map(Rejection::reason);
             (decision.outcome.permit().cloned(), reason, decision.principal.clone())
         };

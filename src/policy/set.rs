@@ -33,6 +33,49 @@ pub struct RouteIndex {
     pub route: usize,
 }
 
+/// What a request is for, by the places in a set, as far as it was found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The policy.
+    pub policy: Option<usize>,
+    /// The route.
+    pub route: Option<RouteIndex>,
+}
+
+impl From<RouteIndex> for Scope {
+    fn from(route: RouteIndex) -> Self {
+        Self {
+            policy: Some(route.policy),
+            route: Some(route),
+        }
+    }
+}
+
+/// The policy and the route of a request, as far as they were found.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Matched<'p> {
+    policy: Option<&'p Policy>,
+    route: Option<&'p Route>,
+    scope: Scope,
+}
+
+impl<'p> Matched<'p> {
+    /// The policy.
+    pub const fn policy(&self) -> Option<&'p Policy> {
+        self.policy
+    }
+
+    /// The route.
+    pub const fn route(&self) -> Option<&'p Route> {
+        self.route
+    }
+
+    /// The places of both in their set.
+    pub const fn scope(&self) -> Scope {
+        self.scope
+    }
+}
+
 impl PolicySet {
     /// Reads all files, or says everything that is wrong with any of them.
     pub fn parse(
@@ -118,11 +161,13 @@ impl PolicySet {
         Some((policy, policy.routes.get(index.route)?))
     }
 
-    /// A policy and a route, as far as a decision found them.
-    pub fn found(&self, policy: Option<usize>, route: Option<RouteIndex>) -> (Option<&Policy>, Option<&Route>) {
-        let policy = policy.and_then(|index| self.get(index));
-        let route = route.and_then(|index| self.route(index)).map(|(_, route)| route);
-        (policy, route)
+    /// A policy and a route by their places, as far as they were found.
+    pub fn matched(&self, scope: Scope) -> Matched<'_> {
+        Matched {
+            policy: scope.policy.and_then(|index| self.get(index)),
+            route: scope.route.and_then(|index| Some(self.route(index)?.1)),
+            scope,
+        }
     }
 
     /// All policies, in the order of their files.

@@ -130,7 +130,7 @@ impl Gateway {
             self.client_requests.by_address.inc();
             return Err("the address of the client has as many requests as it may have");
         }
-        let service = ctx.matched().0.map_or(NONE, |policy| policy.service.as_str());
+        let service = ctx.matched().policy().map_or(NONE, |policy| policy.service.as_str());
         let principal = ctx.principal.as_ref();
         let identity = principal.and_then(|principal| caller::identity(principal, service));
         let by_caller = identity.map(|identity| counts.add((ClientLimit::Caller, identity), *most));

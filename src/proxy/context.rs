@@ -31,12 +31,12 @@ use crate::authz::Permit;
 use crate::config::Limits;
 use crate::decision::{Decision, Outcome};
 use crate::policy::route::Route;
-use crate::policy::{Policy, RouteIndex};
+use crate::policy::{Matched, Scope};
 use crate::principal::Principal;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{Downstream, content_length};
 use crate::telemetry::access_log::AccessLine;
-use crate::telemetry::metrics::{Metrics, NONE, Scope};
+use crate::telemetry::metrics::{Metrics, NONE};
 
 /// One request.
 #[derive(Debug)]
@@ -55,10 +55,8 @@ pub struct RequestContext {
     pub downstream: Downstream,
     /// The target as the client sent it.
     pub target: Target,
-    /// The policy that the request is for.
-    pub policy: Option<usize>,
-    /// The route that matched.
-    pub route: Option<RouteIndex>,
+    /// The policy that the request is for, and the route that matched.
+    pub scope: Scope,
     /// The path and query that are forwarded.
     pub forward: Bytes,
     /// The caller, as far as it was proven.
@@ -66,7 +64,7 @@ pub struct RequestContext {
     /// The proof that the request may be forwarded.
     pub permit: Option<Permit>,
     /// Whether it is for no service, and is answered here.
-    pub ping: bool,
+    pub is_server_options: bool,
     /// Why the decision rejects it, or would in `enforce`.
     pub rejection: Option<Rejection>,
     /// What went wrong after the decision.
@@ -171,12 +169,11 @@ impl RequestContext {
             ids: RequestIds::default(),
             downstream: Downstream::default(),
             target: Target::default(),
-            policy: None,
-            route: None,
+            scope: Scope::default(),
             forward: Bytes::new(),
             principal: None,
             permit: None,
-            ping: false,
+            is_server_options: false,
             rejection: None,
             failure: None,
             decision: "deny",
@@ -216,8 +213,7 @@ impl RequestContext {
             ids: self.ids.clone(),
             downstream: self.downstream,
             target: self.target.clone(),
-            policy: self.policy,
-            route: self.route,
+            scope: self.scope,
             forward: self.forward.clone(),
             permit: self.permit.take(),
             decision: self.decision,
@@ -277,24 +273,23 @@ impl RequestContext {
             return;
         }
         if !self.is_handed_over() {
-            self.in_force.metrics.failure(self.at(), failure.reason());
+            self.in_force.metrics.failure(self.scope, failure.reason());
         }
         self.failure = Some(failure);
     }
 
     /// Keeps what was decided.
-    pub fn decided(&mut self, decision: Decision<'_>, target: &Target) {
-        self.policy = decision.policy;
-        self.route = decision.route;
+    pub fn decided(&mut self, decision: Decision<'_, '_>, target: &Target) {
+        self.scope = decision.matched.scope();
         self.decision = decision.outcome.label();
-        self.ping = decision.outcome.is_ping();
+        self.is_server_options = decision.outcome.is_server_options();
         self.principal = decision.principal;
         if let Some(path) = &decision.path {
             self.forward = target.with_path(path.as_str().as_bytes());
         }
         (self.permit, self.rejection) = match decision.outcome {
             Outcome::Allow(permit) => (Some(permit), None),
-            Outcome::Ping => (None, None),
+            Outcome::ServerOptions => (None, None),
             Outcome::Deny(rejection) => (None, Some(rejection)),
             Outcome::ShadowDeny(permit, rejection) => (Some(permit), Some(rejection)),
         };
@@ -309,24 +304,22 @@ impl RequestContext {
     }
 
     /// The policy and route of the request.
-    pub fn matched(&self) -> (Option<&Policy>, Option<&Route>) {
-        self.in_force.policies.found(self.policy, self.route)
+    pub fn matched(&self) -> Matched<'_> {
+        self.in_force.policies.matched(self.scope)
     }
 
     /// How an error of this request is written.
     pub fn error_context(&self) -> ErrorContext<'_> {
-        let (found, now) = (self.matched(), jiff::Timestamp::now());
+        let (matched, now) = (self.matched(), jiff::Timestamp::now());
         ErrorContext {
             grpc: self.grpc.as_ref(),
-            ..ErrorContext::new(&self.in_force.policies, found, &self.ids, self.target.shown_path(), now)
-        }
-    }
-
-    /// Where the request belongs, as far as that is known.
-    pub fn at(&self) -> Scope {
-        Scope {
-            policy: self.policy,
-            route: self.route,
+            ..ErrorContext::new(
+                &self.in_force.policies,
+                matched,
+                &self.ids,
+                self.target.shown_path(),
+                now,
+            )
         }
     }
 
@@ -337,7 +330,7 @@ impl RequestContext {
         }
         let reason = self.rejection.as_ref().map(Rejection::reason);
         let metrics = &self.in_force.metrics;
-        metrics.decision(self.at(), self.decision, reason, self.decision_duration);
+        metrics.decision(self.scope, self.decision, reason, self.decision_duration);
     }
 
     /// A part of the body came. Whether the body is as fast as it has to be: not while the service
@@ -356,7 +349,7 @@ impl RequestContext {
     /// Something moved. The next step may take as long as all bounds of the engine together.
     pub fn moved(&self, limits: &Limits) {
         let Some(watch) = &self.watch else { return };
-        let upstream = match self.matched().0 {
+        let upstream = match self.matched().policy() {
             Some(policy) if !self.response_over => policy.upstream.connect_timeout + policy.upstream.timeout,
             _ => Duration::ZERO,
         };
@@ -392,14 +385,14 @@ impl RequestContext {
         let method = &session.req_header().method;
         let duration = self.started.elapsed();
         let metrics = &self.in_force.metrics;
-        metrics.request(self.at(), method, status, duration);
+        metrics.request(self.scope, method, status, duration);
         if let Some(upstream) = self.upstream_duration {
-            metrics.upstream(self.at(), upstream);
+            metrics.upstream(self.scope, upstream);
         }
         if !access_log {
             return;
         }
-        let (policy, route) = self.matched();
+        let (policy, route) = (self.matched().policy(), self.matched().route());
         let (rejection, failure) = (self.rejection.as_ref(), self.failure.as_ref());
         let principal = self.principal.as_ref();
         let sent = session.body_bytes_sent() + unsent;

@@ -84,7 +84,7 @@ impl ProxyHttp for Engine {
             return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
         }
         ctx.upstream_started.get_or_insert_with(Instant::now);
-        match ctx.policy.and_then(|policy| ctx.in_force.peer(policy)) {
+        match ctx.scope.policy.and_then(|policy| ctx.in_force.peer(policy)) {
             Some(mut peer) => {
                 if facts::is_websocket(session.req_header()) {
                     peer.options.read_timeout = Some(WEBSOCKET_SILENCE);

@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ids::RequestIds;
-use crate::policy::route::Route;
-use crate::policy::{ErrorFormat, ErrorStyle, Policy, PolicySet};
+use crate::policy::{ErrorFormat, ErrorStyle, Matched, PolicySet};
 use crate::principal::AuthMethod;
 use crate::rejection::{Reason, Rejection};
 
@@ -48,12 +47,12 @@ impl<'c> ErrorContext<'c> {
     /// What is known of a request: its policy and route as far as they were found.
     pub fn new(
         policies: &'c PolicySet,
-        found: (Option<&'c Policy>, Option<&'c Route>),
+        matched: Matched<'c>,
         ids: &'c RequestIds,
         path: impl Into<Cow<'c, str>>,
         now: Timestamp,
     ) -> Self {
-        let (policy, route) = found;
+        let (policy, route) = (matched.policy(), matched.route());
         Self {
             style: policy.map_or(policies.default_errors(), |policy| &policy.errors),
             realm: policy.map_or("sidegate", |policy| &policy.service),

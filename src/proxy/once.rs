@@ -58,7 +58,7 @@ impl Gateway {
     /// been refused.
     pub(super) async fn ask_store(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
         let asks = |route: &Route| route.idempotency.is_some() || !route.quotas.is_empty();
-        if !ctx.matched().1.is_some_and(asks) {
+        if !ctx.matched().route().is_some_and(asks) {
             return Ok(false);
         }
         // What the store takes is not the service's time.
@@ -83,7 +83,8 @@ impl Gateway {
 
     async fn standing(&self, session: &Session, ctx: &mut RequestContext) -> Result<Standing, Rejection> {
         let in_force = ctx.in_force.clone();
-        let (Some(policy), Some(route)) = in_force.policies.found(ctx.policy, ctx.route) else {
+        let matched = in_force.policies.matched(ctx.scope);
+        let (Some(policy), Some(route)) = (matched.policy(), matched.route()) else {
             return Ok(Standing::Ordinary);
         };
         let header = session.req_header();
@@ -96,7 +97,7 @@ impl Gateway {
         let host = facts::authority(session).map_or("", host_of);
         let request = (&header.method, host, &*ctx.forward);
         let name = idempotency::bound((policy, route), principal, request, &header.headers, key)?;
-        let at = ctx.at();
+        let at = ctx.scope;
         let count = |result| in_force.metrics.idempotency(at, result);
         let share = caller::share(principal);
         let key = RecordKey { name, share };
@@ -136,7 +137,7 @@ impl Gateway {
             session.as_downstream_mut().write_continue_response().await?;
         }
         let digest = self.digest_body(session, ctx).await?;
-        let (in_force, at) = (Arc::clone(&ctx.in_force), ctx.at());
+        let (in_force, at) = (Arc::clone(&ctx.in_force), ctx.scope);
         let count = |result| in_force.metrics.idempotency(at, result);
         if answered.digest != digest {
             count("reused");

@@ -71,7 +71,8 @@ impl Gateway {
     /// Whether it may go on; if not, it is refused.
     pub(super) async fn is_within_quotas(&self, session: &ServerSession, ctx: &mut RequestContext) -> bool {
         let in_force = Arc::clone(&ctx.in_force);
-        let (Some(policy), Some(route)) = in_force.policies.found(ctx.policy, ctx.route) else {
+        let matched = in_force.policies.matched(ctx.scope);
+        let (Some(policy), Some(route)) = (matched.policy(), matched.route()) else {
             return true;
         };
         if route.quotas.is_empty() {
@@ -100,7 +101,7 @@ impl Gateway {
     ) -> Result<(), Rejection> {
         let headers = &session.req_header().headers;
         let is_free = route.sandbox && is_sandbox(headers);
-        let (in_force, at) = (Arc::clone(&ctx.in_force), ctx.at());
+        let (in_force, at) = (Arc::clone(&ctx.in_force), ctx.scope);
         for (position, quota) in route.quotas.iter().enumerate() {
             let count = |result| in_force.metrics.quota(at, position, result);
             if is_free {

@@ -12,10 +12,11 @@ use super::error_response::{ErrorContext, ErrorResponse, render};
 use super::ids::RequestIds;
 use super::in_force::PolicyHandle;
 use super::strict_stream::RejectionWriter;
+use crate::policy::Scope;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{head, host_of};
 use crate::telemetry::access_log::AccessLine;
-use crate::telemetry::metrics::{NONE, Scope};
+use crate::telemetry::metrics::NONE;
 
 /// Answers heads that could not be read, with the body of the policy that their first bytes spell.
 pub fn refuse(in_force: Arc<PolicyHandle>, access_log: bool) -> RejectionWriter {
@@ -26,19 +27,19 @@ pub fn refuse(in_force: Arc<PolicyHandle>, access_log: bool) -> RejectionWriter 
         let in_force = in_force.load();
         let policies = &in_force.policies;
         let spelled = policies.spelled(host(head), path.as_bytes());
-        let policy = spelled.and_then(|index| policies.get(index));
-        let service = policy.map_or(NONE, |policy| policy.service.as_str());
-        let rejection = head_rejection(status);
-        let now = jiff::Timestamp::now();
-        let context = ErrorContext::new(policies, (policy, None), &ids, &path, now);
-        let answer = render(&rejection, &context);
-        let at = Scope {
+        let scope = Scope {
             policy: spelled,
             route: None,
         };
+        let matched = policies.matched(scope);
+        let service = matched.policy().map_or(NONE, |policy| policy.service.as_str());
+        let rejection = head_rejection(status);
+        let now = jiff::Timestamp::now();
+        let context = ErrorContext::new(policies, matched, &ids, &path, now);
+        let answer = render(&rejection, &context);
         let took = started.elapsed();
-        in_force.metrics.decision(at, "deny", Some(rejection.reason()), took);
-        in_force.metrics.request(at, &method, answer.status, took);
+        in_force.metrics.decision(scope, "deny", Some(rejection.reason()), took);
+        in_force.metrics.request(scope, &method, answer.status, took);
         if access_log {
             log((&rejection, answer.status), (service, &ids), (&method, &path, client));
         }

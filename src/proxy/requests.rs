@@ -234,10 +234,10 @@ async fn read_head(session: &mut ServerSession) -> bool {
 /// The way of a request that was admitted.
 fn way<'p>(in_force: &'p InForce, session: &ServerSession, ctx: &RequestContext) -> Way<'p> {
     let header = session.req_header();
-    let rule = ctx.matched().1.and_then(|route| route.idempotency.as_ref());
+    let rule = ctx.matched().route().and_then(|route| route.idempotency.as_ref());
     let is_keyed =
         rule.is_some_and(|rule| !matches!(idempotency::key(rule, &header.method, &header.headers), Ok(None)));
-    let peer = ctx.policy.and_then(|policy| in_force.service(policy));
+    let peer = ctx.scope.policy.and_then(|policy| in_force.service(policy));
     match peer.and_then(|peer| Some((peer, peer.plain()?))) {
         Some((peer, plain)) if !is_keyed && !session.is_upgrade_req() => Way::Here(peer, plain),
         _ => Way::Engine,

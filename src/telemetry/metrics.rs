@@ -16,7 +16,7 @@ mod store_features;
 
 pub use certificates::CertificateEnds;
 pub use keys::{KeyMetrics, KeyRefresh, KeysInForce};
-pub use requests::{PolicyMetrics, Scope};
+pub use requests::PolicyMetrics;
 pub use store::{MemoryUsage, StoreMetrics};
 pub use store_features::StoreFeatureMetrics;
 

@@ -74,28 +74,27 @@ struct Response {
 
 impl Report {
     pub(super) fn of(
-        decision: &Decision<'_>,
+        decision: &Decision<'_, '_>,
         steps: Steps,
         policies: &PolicySet,
         facts: &RequestFacts<'_>,
         now: Timestamp,
     ) -> Self {
-        let (policy, route) = policies.found(decision.policy, decision.route);
+        let (policy, route) = (decision.matched.policy(), decision.matched.route());
         let rejection = decision.outcome.rejection();
         let forwarded = decision.outcome.permit().is_some();
         Self {
             decision: decision.outcome.label(),
             reason: rejection.map(|rejection| rejection.reason().code()),
-            status: rejection
-                .filter(|_| !forwarded)
-                .map_or(if decision.outcome.is_ping() { 204 } else { 200 }, |rejection| {
-                    rejection.reason().status()
-                }),
+            status: rejection.filter(|_| !forwarded).map_or(
+                if decision.outcome.is_server_options() { 204 } else { 200 },
+                |rejection| rejection.reason().status(),
+            ),
             service: policy.map(|policy| policy.service.clone()),
             route: route.map(|route| route.pattern.clone()),
             place: route.map(|route| route.location.to_string()),
             steps: steps.0,
-            headers: service_headers(decision, policies, facts),
+            headers: service_headers(decision, facts),
             response: rejection
                 .filter(|_| !forwarded)
                 .map(|r| response(r, decision, policies, facts, now)),
@@ -132,15 +131,10 @@ fn list(text: &mut String, headers: &BTreeMap<String, String>) {
     }
 }
 
-fn service_headers(
-    decision: &Decision<'_>,
-    policies: &PolicySet,
-    facts: &RequestFacts<'_>,
-) -> BTreeMap<String, String> {
-    let (Some(permit), Some((policy, route))) = (
-        decision.outcome.permit(),
-        decision.route.and_then(|index| policies.route(index)),
-    ) else {
+fn service_headers(decision: &Decision<'_, '_>, facts: &RequestFacts<'_>) -> BTreeMap<String, String> {
+    let matched = decision.matched;
+    let (Some(permit), Some(policy), Some(route)) = (decision.outcome.permit(), matched.policy(), matched.route())
+    else {
         return BTreeMap::new();
     };
     let headers = forwarded(facts, policy, route, permit);
@@ -183,19 +177,18 @@ fn is_credential(name: &HeaderName) -> bool {
 
 fn response(
     rejection: &Rejection,
-    decision: &Decision<'_>,
+    decision: &Decision<'_, '_>,
     policies: &PolicySet,
     facts: &RequestFacts<'_>,
     now: Timestamp,
 ) -> Response {
-    let found = policies.found(decision.policy, decision.route);
     let ids = RequestIds::shown(facts.headers, false);
     let path = String::from_utf8_lossy(facts.path);
     let answer = render(
         rejection,
         &ErrorContext {
             grpc: grpc_type(facts.headers),
-            ..ErrorContext::new(policies, found, &ids, path, now)
+            ..ErrorContext::new(policies, decision.matched, &ids, path, now)
         },
     );
     let headers = answer

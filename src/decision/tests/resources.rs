@@ -31,10 +31,7 @@ fn a_policy_is_chosen_by_host_and_prefix() {
     ] {
         let line = request(&format!("GET {path}")).host(host);
         let decision = line.decide(&policies);
-        let service = decision
-            .policy
-            .and_then(|index| policies.get(index))
-            .map(|policy| policy.service.as_str());
+        let service = decision.matched.policy().map(|policy| policy.service.as_str());
         assert_eq!(service, want, "{host}{path}");
     }
 }

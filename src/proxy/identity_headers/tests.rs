@@ -29,7 +29,7 @@ fn forwarded(policies: &PolicySet, request: &TestRequest, downstream: Downstream
     let Outcome::Allow(permit) = &decision.outcome else {
         panic!("{:?}", decision.outcome);
     };
-    let (policy, route) = policies.route(decision.route.unwrap()).unwrap();
+    let (policy, route) = policies.route(decision.matched.scope().route.unwrap()).unwrap();
     let ids = RequestIds::of(&request.headers, downstream.trusted);
     let changes = changes(&request.headers, policy, route, permit, downstream, &ids);
     let mut headers = request.headers.clone();
@@ -241,7 +241,7 @@ fn credentials_pass_or_do_not() {
         let policies = parse(&[&POLICY.replace("routes:", &format!("{credentials}routes:"))]).unwrap();
         let call = request("GET /x").bearer(&claims()).tenant(TENANT);
         let decision = call.decide(&policies);
-        let (policy, route) = policies.route(decision.route.unwrap()).unwrap();
+        let (policy, route) = policies.route(decision.matched.scope().route.unwrap()).unwrap();
         let permit = decision.outcome.permit().unwrap();
         let removed = |name: HeaderName| is_removed(&name, policy, route, permit, PEER);
         assert_eq!(!removed(AUTHORIZATION), token, "{mode}");

@@ -10,7 +10,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 use super::label_cache::LabelCache;
 use super::{Metrics, NONE, StoreFeatureMetrics, register};
 use crate::policy::route::Route;
-use crate::policy::{PolicySet, RouteIndex};
+use crate::policy::{PolicySet, Scope};
 use crate::rejection::Reason;
 
 /// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
@@ -73,15 +73,6 @@ impl RequestVectors {
     }
 }
 
-/// Where in a policy set a request belongs, as far as that is known.
-#[derive(Debug, Clone, Copy)]
-pub struct Scope {
-    /// The policy.
-    pub policy: Option<usize>,
-    /// The route, of that policy.
-    pub route: Option<RouteIndex>,
-}
-
 /// Counts the requests to a policy set. What was counted for the same labels before stays.
 #[derive(Debug)]
 pub struct PolicyMetrics {
@@ -132,75 +123,81 @@ impl PolicyMetrics {
     }
 
     /// Counts an answered request.
-    pub fn request(&self, at: Scope, method: &Method, status: u16, took: Duration) {
+    pub fn request(&self, scope: Scope, method: &Method, status: u16, took: Duration) {
         let key = (method_label(method), status_key(status));
-        let counter = self.route(at).requests.get(key, || {
+        let counter = self.route(scope).requests.get(key, || {
             let labels = [
-                self.service_label(at),
-                self.route_label(at),
+                self.service_label(scope),
+                self.route_label(scope),
                 key.0,
                 &status_label(key.1),
             ];
             self.vectors.requests.with_label_values(&labels)
         });
         counter.inc();
-        let histogram = &self.service(at.policy).request_duration;
-        self.observe(histogram, &self.vectors.request_duration, at, took);
+        let histogram = &self.service(scope.policy).request_duration;
+        self.observe(histogram, &self.vectors.request_duration, scope, took);
     }
 
     /// Counts a request that failed after its decision.
-    pub fn failure(&self, at: Scope, failure: Reason) {
-        let counter = self.route(at).failures.get(failure, || {
-            let labels = [self.service_label(at), self.route_label(at), failure.code()];
+    pub fn failure(&self, scope: Scope, failure: Reason) {
+        let counter = self.route(scope).failures.get(failure, || {
+            let labels = [self.service_label(scope), self.route_label(scope), failure.code()];
             self.vectors.failures.with_label_values(&labels)
         });
         counter.inc();
     }
 
     /// Counts a decision, with its reason unless the request is allowed.
-    pub fn decision(&self, at: Scope, decision: &'static str, reason: Option<Reason>, took: Duration) {
-        let counter = self.route(at).decisions.get((decision, reason), || {
-            let auth = self.found(at).map_or(NONE, Route::auth_label);
+    pub fn decision(&self, scope: Scope, decision: &'static str, reason: Option<Reason>, took: Duration) {
+        let counter = self.route(scope).decisions.get((decision, reason), || {
+            let auth = self.found(scope).map_or(NONE, Route::auth_label);
             let reason = reason.map_or("", Reason::code);
-            let labels = [self.service_label(at), self.route_label(at), auth, decision, reason];
+            let labels = [
+                self.service_label(scope),
+                self.route_label(scope),
+                auth,
+                decision,
+                reason,
+            ];
             self.vectors.decisions.with_label_values(&labels)
         });
         counter.inc();
-        let histogram = &self.service(at.policy).decision_duration;
-        self.observe(histogram, &self.vectors.decision_duration, at, took);
+        let histogram = &self.service(scope.policy).decision_duration;
+        self.observe(histogram, &self.vectors.decision_duration, scope, took);
     }
 
     /// Times the head of a service's response.
-    pub fn upstream(&self, at: Scope, took: Duration) {
-        let histogram = &self.service(at.policy).upstream_duration;
-        self.observe(histogram, &self.vectors.upstream_duration, at, took);
+    pub fn upstream(&self, scope: Scope, took: Duration) {
+        let histogram = &self.service(scope.policy).upstream_duration;
+        self.observe(histogram, &self.vectors.upstream_duration, scope, took);
     }
 
     /// Counts a request with a key: `first`, `replayed`, `in_progress`, `reused` or `unavailable`.
-    pub fn idempotency(&self, at: Scope, result: &'static str) {
-        let look_up = || self.store_features.idempotency(self.service_label(at), result);
-        self.service(at.policy).idempotency.get(result, look_up).inc();
+    pub fn idempotency(&self, scope: Scope, result: &'static str) {
+        let look_up = || self.store_features.idempotency(self.service_label(scope), result);
+        self.service(scope.policy).idempotency.get(result, look_up).inc();
     }
 
     /// Counts a request in a quota, by its position among those of the route: `allow`, `deny`,
     /// `shadow_deny`, `sandbox` or `unavailable`.
-    pub fn quota(&self, at: Scope, position: usize, result: &'static str) {
+    pub fn quota(&self, scope: Scope, position: usize, result: &'static str) {
         let look_up = || {
-            let quota = self.found(at).and_then(|route| route.quotas.get(position));
+            let quota = self.found(scope).and_then(|route| route.quotas.get(position));
             let name = quota.map_or(NONE, |quota| &quota.name);
-            self.store_features.quota(self.service_label(at), name, result)
+            self.store_features.quota(self.service_label(scope), name, result)
         };
-        self.route(at).quotas.get((position, result), look_up).inc();
+        self.route(scope).quotas.get((position, result), look_up).inc();
     }
 
     /// Counts a request that went on without `revocation`, `idempotency` or `quota`.
-    pub fn failed_open(&self, at: Scope, feature: &'static str) {
-        let look_up = || self.store_features.failed_open(self.service_label(at), feature);
-        self.service(at.policy).failed_open.get(feature, look_up).inc();
+    pub fn failed_open(&self, scope: Scope, feature: &'static str) {
+        let look_up = || self.store_features.failed_open(self.service_label(scope), feature);
+        self.service(scope.policy).failed_open.get(feature, look_up).inc();
     }
 
-    fn observe(&self, histogram: &OnceLock<Histogram>, all: &HistogramVec, at: Scope, took: Duration) {
-        let histogram = histogram.get_or_init(|| all.with_label_values(&[self.service_label(at)]));
+    fn observe(&self, histogram: &OnceLock<Histogram>, all: &HistogramVec, scope: Scope, took: Duration) {
+        let histogram = histogram.get_or_init(|| all.with_label_values(&[self.service_label(scope)]));
         histogram.observe(took.as_secs_f64());
     }
 
@@ -209,23 +206,23 @@ impl PolicyMetrics {
         service.unwrap_or(&self.no_service)
     }
 
-    fn route(&self, at: Scope) -> &RouteMetrics {
-        let service = self.service(at.policy);
-        let slot = at.route.and_then(|index| service.routes.get(index.route));
+    fn route(&self, scope: Scope) -> &RouteMetrics {
+        let service = self.service(scope.policy);
+        let slot = scope.route.and_then(|index| service.routes.get(index.route));
         slot.map_or(&service.no_route, |slot| slot.get_or_init(Box::default))
     }
 
-    fn found(&self, at: Scope) -> Option<&Route> {
-        self.policies.found(at.policy, at.route).1
+    fn found(&self, scope: Scope) -> Option<&Route> {
+        self.policies.matched(scope).route()
     }
 
-    fn service_label(&self, at: Scope) -> &str {
-        let policy = self.policies.found(at.policy, None).0;
+    fn service_label(&self, scope: Scope) -> &str {
+        let policy = self.policies.matched(scope).policy();
         policy.map_or(NONE, |policy| &policy.service)
     }
 
-    fn route_label(&self, at: Scope) -> &str {
-        self.found(at).map_or(NONE, |route| &route.pattern)
+    fn route_label(&self, scope: Scope) -> &str {
+        self.found(scope).map_or(NONE, |route| &route.pattern)
     }
 }
 

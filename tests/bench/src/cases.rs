@@ -116,7 +116,6 @@ fn decisions(service: &Service, path: &'static str, headers: Vec<HeaderMap>, all
 fn identity_headers() -> Turn {
     let service = Service::new();
     let evaluator = leaked(service.evaluator());
-    let policies = evaluator.policies();
     let headers = leaked(service.token(Algorithm::HS256, 0));
     let facts = setup::request(ITEMS, headers);
     let decision = decide(evaluator, &facts, Revocations::Unasked, &mut ());
@@ -127,16 +126,9 @@ fn identity_headers() -> Turn {
         trusted: false,
     };
     Box::new(move |_| {
-        let (policy, route) = policies.found(decision.policy, decision.route);
+        let (policy, route) = (decision.matched.policy().unwrap(), decision.matched.route().unwrap());
         let permit = decision.outcome.permit().unwrap();
-        black_box(changes(
-            headers,
-            policy.unwrap(),
-            route.unwrap(),
-            permit,
-            downstream,
-            &ids,
-        ));
+        black_box(changes(headers, policy, route, permit, downstream, &ids));
     })
 }
 
@@ -146,13 +138,12 @@ fn error_body() -> Turn {
     let headers = setup::plain();
     let ids = RequestIds::of(&headers, false);
     let now = Timestamp::from_second(NOW).unwrap();
-    let found = {
+    let matched = {
         let facts = setup::request(ITEMS, &headers);
-        let decision = decide(evaluator, &facts, Revocations::Unasked, &mut ());
-        policies.found(decision.policy, decision.route)
+        decide(evaluator, &facts, Revocations::Unasked, &mut ()).matched
     };
     Box::new(move |_| {
-        let context = ErrorContext::new(policies, found, &ids, ITEMS, now);
+        let context = ErrorContext::new(policies, matched, &ids, ITEMS, now);
         black_box(render(&Reason::CredentialMissing.into(), &context));
     })
 }

@@ -93,8 +93,9 @@ fn check_route(evaluator: &Evaluator, request: &Request) -> (String, String) {
     let decision = decide(evaluator, &facts, Revocations::Unasked, &mut ());
     let (Some(path), (Some(policy), Some(route))) = (
         &decision.path,
-        evaluator.policies().found(decision.policy, decision.route),
-    ) else {
+        (decision.matched.policy(), decision.matched.route()),
+    )
+    else {
         panic!(
             "what was forwarded is no request for any route: {request:?} {:?}",
             decision.outcome
@@ -196,7 +197,7 @@ fn identity(evaluator: &Evaluator, request: &Request, token: bool, key: bool) ->
 }
 
 /// The identity headers of a permit, sorted.
-pub fn permitted(decision: &Decision<'_>) -> Option<Identity> {
+pub fn permitted(decision: &Decision<'_, '_>) -> Option<Identity> {
     let headers = decision.outcome.permit()?.identity();
     let mut identity: Vec<_> = headers
         .iter()

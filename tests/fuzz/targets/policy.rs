@@ -117,7 +117,7 @@ fn ask(evaluator: &Evaluator) {
                 for headers in [HeaderMap::new(), credentials(policy)] {
                     let facts = setup::request(&method, path.as_bytes(), Some("a.example"), &headers);
                     let decision = decide(evaluator, &facts, Revocations::Unasked, &mut ());
-                    assert!(decision.outcome.permit().is_none() || decision.route.is_some());
+                    assert!(decision.outcome.permit().is_none() || decision.matched.route().is_some());
                 }
             }
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::policy::RouteIndex;
 use crate::testing::parse;
 
 const POLICY: &str = "

@@ -1,0 +1,123 @@
+//! The steps of a decision, and what `explain` says of each.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::StoreChecks;
+use crate::authn::Context;
+use crate::policy::route::Route;
+use crate::policy::store_rules::Quota;
+use crate::principal::{AuthMethod, Principal};
+use crate::rejection::Rejection;
+use crate::request::RequestFacts;
+use crate::revocation::Revocations;
+
+/// A step of a decision, for `explain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Is it a request at all?
+    Request,
+    /// Has the path one reading?
+    Path,
+    /// Which policy and route?
+    Route,
+    /// Who is calling?
+    Credentials,
+    /// Has the client the key that its token is bound to?
+    Binding,
+    /// For which tenant?
+    Tenant,
+    /// With which roles?
+    Roles,
+    /// With which scopes?
+    Scopes,
+    /// With which content?
+    Content,
+    /// Is it one that may come again?
+    Idempotency,
+    /// How often may it come?
+    Quota,
+}
+
+impl Step {
+    /// The word in `explain`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Path => "path",
+            Self::Route => "route",
+            Self::Credentials => "credentials",
+            Self::Binding => "binding",
+            Self::Tenant => "tenant",
+            Self::Roles => "roles",
+            Self::Scopes => "scopes",
+            Self::Content => "content",
+            Self::Idempotency => "idempotency",
+            Self::Quota => "quota",
+        }
+    }
+}
+
+/// What sees the steps of a decision. The proxy has no observer, and pays nothing for it.
+pub trait Observer {
+    /// A step was passed; the words are made only if they are wanted.
+    fn passed(&mut self, step: Step, how: impl FnOnce() -> String);
+    /// A step ended the decision.
+    fn failed(&mut self, step: Step, rejection: &Rejection);
+}
+
+impl Observer for () {
+    fn passed(&mut self, _: Step, _: impl FnOnce() -> String) {}
+    fn failed(&mut self, _: Step, _: &Rejection) {}
+}
+
+pub(super) fn describe(principal: &Principal, context: Context<'_>) -> String {
+    let who = [principal.subject(), principal.client.as_deref()];
+    let who: Vec<_> = who.into_iter().flatten().collect();
+    let mut text = match who.is_empty() {
+        true => principal.methods.text().into_owned(),
+        false => format!("{}: {}", principal.methods.text(), who.join(", ")),
+    };
+    let unasked = matches!(context.revocations, Revocations::Unasked) && context.policy.0.revocation.is_some();
+    if unasked && principal.methods.contains(AuthMethod::Jwt) {
+        text.push_str("; the running Sidegate knows whether the token is revoked");
+    }
+    text
+}
+
+pub(super) fn needed(names: &[String], how: &str) -> String {
+    match names.is_empty() {
+        true => "none needed".into(),
+        false => format!("has {how} {}", names.join(", ")),
+    }
+}
+
+pub(super) fn describe_content(route: &Route, request: &RequestFacts<'_>) -> String {
+    let types = route.content_types.join(", ");
+    match (super::is_bodiless(request), types.is_empty()) {
+        (true, true) => "no body".into(),
+        (true, false) => format!("no body; one that is written would have to be {types}"),
+        (false, _) => "accepted".into(),
+    }
+}
+
+pub(super) fn describe_key(key: Option<Uuid>) -> String {
+    match key {
+        Some(key) => format!("{key}; the running Sidegate knows whether it was answered"),
+        None => "without a key".into(),
+    }
+}
+
+pub(super) fn describe_quotas(checks: &StoreChecks<'_>, principal: &Principal) -> String {
+    if checks.sandbox {
+        return "not counted, for a sandbox".into();
+    }
+    let rate = |quota: &Arc<Quota>| {
+        let plan = quota.plan(principal);
+        let limit = quota.rate_of(plan).limit();
+        format!("{}: {limit} in {}s", quota.name, quota.window.as_secs_f64())
+    };
+    let rates: Vec<_> = checks.quotas.iter().map(rate).collect();
+    format!("{}; the running Sidegate counts", rates.join(", "))
+}
