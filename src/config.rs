@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::document::decode::{FromNode, List, ListOrEmpty, Spanned};
+use crate::document::collections::{List, ListOrEmpty};
+use crate::document::decode::{FromNode, Spanned};
 use crate::document::problem::{Problem, Problems, SourceFile};
-use crate::document::yaml::{self, Node};
+use crate::document::yaml::Node;
 use crate::fd_limit::Capacity;
 use crate::policy::ErrorStyle;
 use crate::policy_files::footprint::Found;
@@ -245,7 +246,7 @@ impl ServerConfig {
     /// Reads the text of a file.
     pub fn parse(source: SourceFile, base: &Path) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::of(Arc::new(source));
-        let node = yaml::read(&mut problems);
+        let node = crate::document::read(&mut problems);
         match node.and_then(|node| Self::from_node(&node, &mut problems, base)) {
             Some(config) if !problems.has_errors() => Ok(config),
             _ => Err(problems.into_sorted()),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::document::decode::HumanDuration;
+use crate::document::scalars::HumanDuration;
 
 /// A moment, as in `2026-02-24T12:00:00Z`, or in seconds since the epoch.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {

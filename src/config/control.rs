@@ -4,7 +4,8 @@ use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::{ListenAddress, placed, take};
-use crate::document::decode::{OffOr, Spanned};
+use crate::document::collections::OffOr;
+use crate::document::decode::Spanned;
 use crate::document::problem::Problems;
 
 /// Where tokens are revoked on this machine.

@@ -1,7 +1,9 @@
 //! `sidegate.yaml` as written. What it means is decided in `config.rs`.
 
 use super::store::document::StoreDocument;
-use crate::document::decode::{HumanDuration, List, ListOrEmpty, OffOr, Size, Spanned, Timeout, document, string_enum};
+use crate::document::collections::{List, ListOrEmpty, OffOr};
+use crate::document::decode::{Spanned, document, string_enum};
+use crate::document::scalars::{HumanDuration, Size, Timeout};
 use crate::policy::document::ErrorsDocument;
 
 document! {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::document::LimitsDocument;
-use crate::document::decode::{Size, Spanned, Timeout};
+use crate::document::decode::Spanned;
 use crate::document::problem::Problems;
+use crate::document::scalars::{Size, Timeout};
 use crate::request::RequestLimits;
 
 /// What a request may cost.

@@ -63,7 +63,7 @@ impl ServerConfig {
             found: Found::of(source.text.as_bytes()),
         };
         let mut problems = Problems::of(source);
-        let node = yaml::read(&mut problems);
+        let node = crate::document::read(&mut problems);
         let config = node
             .as_ref()
             .and_then(|node| Self::from_node(node, &mut problems, &base));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::document::decode::Spanned;
 use crate::document::environment::Environment;
-use crate::document::named::{FoundText, Named};
 use crate::document::problem::Problems;
+use crate::document::references::{References, ResolvedText};
 use crate::document::secret::{EnvString, SecretDocument};
 use crate::document::tls_material::{CaBundle, TlsIdentity};
 
@@ -161,7 +161,7 @@ pub(super) fn check(
         None | Some(StoreDocument::Memory(None)) => Some(StoreConfig::default()),
         Some(StoreDocument::Memory(Some(memory))) => Some(StoreConfig::Memory(size(&memory, problems))),
         Some(StoreDocument::Redis(redis)) => {
-            let mut reader = Reader(Named {
+            let mut reader = Reader(References {
                 folder: base.to_owned(),
                 environment,
                 problems,
@@ -182,7 +182,7 @@ fn size(document: &MemoryDocument, problems: &mut Problems) -> MemoryConfig {
     }
 }
 
-struct Reader<'r>(Named<'r>);
+struct Reader<'r>(References<'r>);
 
 impl Reader<'_> {
     fn redis(&mut self, document: RedisDocument) -> Option<RedisConfig> {
@@ -220,7 +220,7 @@ impl Reader<'_> {
     }
 
     fn url(&mut self, text: &Spanned<EnvString>) -> Option<RedisUrl> {
-        let FoundText { text: value, literal } = self.0.text(text)?;
+        let ResolvedText { text: value, literal } = self.0.text(text)?;
         let url = value.parse::<RedisUrl>();
         let url = url.map_err(|message| self.0.problems.add(&text.span, message)).ok()?;
         if literal && url.password.is_some() {
@@ -248,7 +248,7 @@ impl Reader<'_> {
     fn tls(&mut self, document: &RedisDocument) -> RedisTls {
         let (certificate, key) = (document.client_certificate.as_ref(), document.client_key.as_ref());
         RedisTls {
-            ca: document.ca_file.as_ref().and_then(|file| self.0.authorities(file)),
+            ca: document.ca_file.as_ref().and_then(|file| self.0.ca_bundle(file)),
             client: self.0.client_identity(certificate, key),
         }
     }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::document::TlsDocument;
-use crate::document::decode::{List, Spanned};
+use crate::document::collections::List;
+use crate::document::decode::Spanned;
 use crate::document::problem::{Location, Problems};
 
 /// The files of a TLS listener.

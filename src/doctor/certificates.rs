@@ -2,20 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::files::File;
+use super::files::{Certificate, File};
 use super::{Finding, Severity};
 
 /// Less than this is soon, in seconds.
 const SOON: i64 = 14 * 24 * 3600;
-
-/// One certificate of a file.
-#[derive(Debug, Clone, Copy)]
-pub struct Certificate {
-    /// Whether it vouches for others.
-    pub authority: bool,
-    /// When it ends, in seconds since the epoch.
-    pub ends: i64,
-}
 
 /// A listener, and what is wrong with its files.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::certificates::Certificate;
 use super::{Finding, Severity};
 
 /// One file that Sidegate goes by.
@@ -16,6 +15,15 @@ pub struct File {
     pub access: Access,
     /// The certificates in it.
     pub certificates: Vec<Certificate>,
+}
+
+/// One certificate of a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Certificate {
+    /// Whether it vouches for others.
+    pub authority: bool,
+    /// When it ends, in seconds since the epoch.
+    pub ends: i64,
 }
 
 /// Who can do what with a file or a socket.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rustix::process::geteuid;
 use rustls::pki_types::CertificateDer;
 
-use super::certificates::{Certificate, Listener};
-use super::files::{Access, File, is_public};
+use super::certificates::Listener;
+use super::files::{Access, Certificate, File, is_public};
 use super::key_servers::KeyServer;
 use super::listening;
 use super::process::Process;

@@ -1,5 +1,5 @@
 //! YAML text to a tree of values that know their place. The only module that names the YAML
-//! library. Nothing is lost on the way: duplicate keys are kept for the reader to refuse.
+//! library. Nothing is lost on the way: duplicate keys are kept for the reader to reject.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,13 +7,14 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Location, MergeKeyPolicy, Spanned, Tagged};
 
-use super::problem::{Problems, Reported};
-
 /// The longest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The most values that one file may have, aliases expanded.
 const MAX_NODES: usize = 50_000;
+
+/// What is wrong with a file over the limits.
+const TOO_MUCH: &str = "the file has too many values, or values that are nested too deeply";
 
 /// What most syntax errors come from.
 const QUOTES: &str = "text that starts with `@`, or has `{`, `}`, `: ` or ` #` in it, needs quotes";
@@ -63,79 +64,74 @@ impl Value {
     }
 }
 
-/// Reads a file with one document. What cannot be read as YAML is one problem.
-pub fn read(problems: &mut Problems) -> Option<Node> {
-    let source = std::sync::Arc::clone(problems.source());
-    let text = source.text.as_str();
+/// A document, and where it has tags.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// The document.
+    pub node: Node,
+    /// The values that have a tag, which is not read.
+    pub tags: Vec<Range<usize>>,
+}
+
+/// Why a text cannot be read as YAML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct YamlError {
+    /// The bytes where reading failed.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What would fix it, where that is known.
+    pub help: Option<&'static str>,
+}
+
+/// Parses a text with one document. Merge keys are an error: programs differ in what they merge, and
+/// a duplicate key would not show.
+pub fn parse(text: &str) -> Result<Parsed, YamlError> {
     if text.len() > MAX_FILE_BYTES {
         let limit = MAX_FILE_BYTES / 1024 / 1024;
-        problems.add(&(0..0), format!("the file is longer than {limit} MiB"));
-        return None;
+        return Err(YamlError {
+            span: 0..0,
+            message: format!("the file is longer than {limit} MiB"),
+            help: None,
+        });
     }
-    match parse(text) {
-        Ok((node, tags)) => {
-            for at in tags {
-                let message = "this has a tag, a word that begins with `!`, and tags are not read";
-                problems.add_with_help(&at, message, "leave the tag out");
-            }
-            Some(node)
-        }
-        Err(error) => {
-            let error = error.without_snippet();
-            let at = error.location().map_or(0..0, |location| bytes(&location, text));
-            match error.to_string().contains("budget") {
-                true => problems.add(
-                    &at,
-                    "the file has too many values, or values that are nested too deeply",
-                ),
-                false => syntax_error(error, &at, problems),
-            };
-            None
-        }
-    }
-}
-
-/// The values of a text, if it is YAML.
-pub fn tree(text: &str) -> Option<Node> {
-    let short = text.len() <= MAX_FILE_BYTES;
-    short.then(|| parse(text).ok()).flatten().map(|(node, _)| node)
-}
-
-/// Reads values, and where tags are. Merge keys are an error: programs differ in what they merge, and a key that
-/// is there twice would not show.
-fn parse(text: &str) -> Result<(Node, Vec<Range<usize>>), serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Error,
         strict_booleans: true,
         budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_events: 2 * MAX_NODES, max_depth: 32 },
     };
-    let raw = serde_saphyr::from_str_with_options::<Spanned<Tagged<Raw>>>(text, options)?;
+    let raw = serde_saphyr::from_str_with_options::<Spanned<Tagged<Raw>>>(text, options);
+    let raw = raw.map_err(|error| syntax_error(error.without_snippet(), text))?;
     let mut tags = Vec::new();
     let node = place(raw, text, &mut tags);
-    Ok((node, tags))
+    Ok(Parsed { node, tags })
 }
 
-fn syntax_error(error: &serde_saphyr::Error, at: &Range<usize>, problems: &mut Problems) -> Reported {
-    let message = explain(error);
-    if matches!(error, serde_saphyr::Error::MultipleDocuments { .. }) {
-        problems.add_with_help(at, "the file has more than one document", "write one policy a file")
-    } else if matches!(error, serde_saphyr::Error::MergeKeyNotAllowed { .. }) {
-        let help = "write the fields out; `*name` stands for a whole value";
-        problems.add_with_help(at, "the merge key `<<` is not read", help)
-    } else if message.contains("tab") {
-        problems.add_with_help(at, message, "indent with spaces")
-    } else if message.contains("flow") || message.contains("unexpected character") {
-        problems.add_with_help(at, message, QUOTES)
-    } else {
-        problems.add(at, message)
+/// Puts an error of the library into words of a problem.
+fn syntax_error(error: &serde_saphyr::Error, text: &str) -> YamlError {
+    let whole = error.to_string();
+    let first = whole.lines().next().unwrap_or("unreadable");
+    let plain = format!("this is not YAML: {}", first.trim_start_matches("error: "));
+    let (message, help) = match error {
+        _ if whole.contains("budget") => (TOO_MUCH.into(), None),
+        serde_saphyr::Error::MultipleDocuments { .. } => (
+            "the file has more than one document".into(),
+            Some("write one policy a file"),
+        ),
+        serde_saphyr::Error::MergeKeyNotAllowed { .. } => (
+            "the merge key `<<` is not read".into(),
+            Some("write the fields out; `*name` stands for a whole value"),
+        ),
+        _ if plain.contains("tab") => (plain, Some("indent with spaces")),
+        _ if plain.contains("flow") || plain.contains("unexpected character") => (plain, Some(QUOTES)),
+        _ => (plain, None),
+    };
+    YamlError {
+        span: error.location().map_or(0..0, |location| bytes(&location, text)),
+        message,
+        help,
     }
-}
-
-fn explain(error: &serde_saphyr::Error) -> String {
-    let text = error.to_string();
-    let text = text.lines().next().unwrap_or("unreadable");
-    format!("this is not YAML: {}", text.trim_start_matches("error: "))
 }
 
 /// An entry of a mapping as the library hands it over.
@@ -276,9 +272,11 @@ fn offset(location: &Location, text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::problem::{Problem, SourceFile};
-    use super::*;
     use std::sync::Arc;
+
+    use super::super::problem::{Problem, Problems, SourceFile};
+    use super::super::read;
+    use super::*;
 
     fn parse(text: &str) -> (Option<Node>, Vec<Problem>) {
         let source = SourceFile::new("t.yaml", text);

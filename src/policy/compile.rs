@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderName;
 
@@ -18,24 +16,29 @@ use super::origin::Origin;
 use super::route::check_literal;
 use super::router::Router;
 use super::{ErrorFormat, ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy, TenantRule};
-use crate::document::decode::{FromNode, List, Map, Spanned};
+use crate::document::collections::{List, Map};
+use crate::document::decode::{FromNode, Spanned};
 use crate::document::environment::Environment;
-use crate::document::named::Named;
 use crate::document::problem::{Problem, Problems, SourceFile};
-use crate::document::yaml::{self, Value};
+use crate::document::yaml::Value;
 use crate::request::is_host;
 use crate::request::path::Allowance;
 
+mod compiler;
 mod headers;
 mod internal_key;
 mod jwt;
 mod mtls;
 mod pass;
 mod remote;
+mod route_defaults;
 mod routes;
 mod store_rules;
 mod upstream;
 mod wildcard_overlap;
+
+use compiler::{Compiler, NOT_FOLDED};
+use route_defaults::RouteDefaults;
 
 /// The most roles in a hierarchy: each is kept with all that it brings along.
 const MAX_ROLES: usize = 256;
@@ -43,18 +46,18 @@ const MAX_ROLES: usize = 256;
 /// Reads a policy whole, or reports everything that is wrong with it.
 pub fn parse(source: &Arc<SourceFile>, environment: &dyn Environment) -> Result<Policy, Vec<Problem>> {
     let mut problems = Problems::of(Arc::clone(source));
-    let policy = yaml::read(&mut problems).and_then(|node| {
+    let policy = crate::document::read(&mut problems).and_then(|node| {
         let declared = match &node.value {
             Value::Mapping(entries) => entries.iter().map(|((key, _), _)| key.clone()).collect(),
             _ => BTreeSet::new(),
         };
         let document = PolicyDocument::from_node(&node, &mut problems).ok()?;
-        let mut checker = Compiler {
+        let mut compiler = Compiler {
             problems: &mut problems,
             environment,
             declared,
         };
-        checker.policy(document)
+        compiler.policy(document)
     });
     match policy {
         Some(policy) if !problems.has_errors() => Ok(Policy {
@@ -68,18 +71,6 @@ pub fn parse(source: &Arc<SourceFile>, environment: &dyn Environment) -> Result<
             Err(problems.into_sorted())
         }
     }
-}
-
-/// What is wrong with a path whose case cannot be ignored.
-const NOT_FOLDED: &str =
-    "with `case_insensitive` a path has ASCII letters only: of others, services differ in the case";
-
-/// What all parts of a check share.
-struct Compiler<'c> {
-    problems: &'c mut Problems,
-    environment: &'c dyn Environment,
-    /// The keys that the file has, read well or not, so that one fault is reported once.
-    declared: BTreeSet<String>,
 }
 
 impl Compiler<'_> {
@@ -109,7 +100,7 @@ impl Compiler<'_> {
         let revocation = document.revocation.map(|revocation| self.revocation(&revocation));
         let idempotency = document.idempotency.map(|idempotency| self.idempotency(idempotency));
         let quotas = document.quotas.map(|quotas| self.quotas(quotas)).unwrap_or_default();
-        let mut context = routes::Context {
+        let mut defaults = RouteDefaults {
             prefix: &prefix,
             has_tenant: tenant.is_some(),
             tenant_header: tenant_header.unwrap_or(HeaderName::from_static("x-tenant-id")),
@@ -124,9 +115,9 @@ impl Compiler<'_> {
             sandbox: document.sandbox.as_ref().is_some_and(|sandbox| sandbox.value),
             roles: role_names(document.roles.as_ref()),
         };
-        context.pass = self.policy_pass(document.pass, &context);
+        defaults.pass = self.policy_pass(document.pass, &defaults);
         self.prefix_folds(document.prefix.as_ref(), case);
-        let routes = self.routes(document.routes, &context);
+        let routes = self.routes(document.routes, &defaults);
         self.sandbox_has_quotas(document.sandbox.as_ref(), &routes);
         let upstream = self.upstream(&document.upstream);
         let hosts = self.hosts(document.hosts);
@@ -313,16 +304,6 @@ impl Compiler<'_> {
         }
         read
     }
-
-    /// Reads what the policy names. A relative path starts at the folder of the policy.
-    fn named(&mut self) -> Named<'_> {
-        let folder = Path::new(&self.problems.source().name).parent();
-        Named {
-            folder: folder.unwrap_or(Path::new("")).to_owned(),
-            environment: self.environment,
-            problems: self.problems,
-        }
-    }
 }
 
 fn role_names(roles: Option<&Map<List<Spanned<String>>>>) -> Vec<String> {
@@ -338,11 +319,6 @@ fn allowance(allow: Option<List<AllowedAmbiguity>>) -> Allowance {
         semicolon: allow.contains(&AllowedAmbiguity::Semicolon),
         encoded_slash: allow.contains(&AllowedAmbiguity::EncodedSlash),
     }
-}
-
-/// A length of time that may be absent.
-fn period(period: Option<crate::document::decode::HumanDuration>, default: Duration) -> Duration {
-    period.map_or(default, |period| period.0)
 }
 
 #[cfg(test)]

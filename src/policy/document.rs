@@ -1,8 +1,8 @@
 //! A policy file as written. What it means is decided in `compile.rs`.
 
-use crate::document::decode::{
-    HumanDuration, List, ListOrEmpty, Map, OffOr, Size, Spanned, Timeout, document, string_enum,
-};
+use crate::document::collections::{List, ListOrEmpty, Map, OffOr};
+use crate::document::decode::{Spanned, document, string_enum};
+use crate::document::scalars::{HumanDuration, Size, Timeout};
 
 use crate::document::secret::{EnvString, SecretDocument};
 

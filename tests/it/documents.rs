@@ -18,7 +18,7 @@ use sidegate::{
     document::{
         environment::Environment,
         problem::{Problem, Problems, SourceFile},
-        yaml::{self, Node, Value as Yaml},
+        yaml::{Node, Value as Yaml},
     },
     policy::compile,
 };
@@ -416,7 +416,7 @@ fn seeds(root: &Path, of_config: bool) -> Vec<String> {
 fn read(text: &str) -> Value {
     let source = SourceFile::new("file.yaml", text);
     let mut problems = Problems::of(Arc::new(source));
-    let node = yaml::read(&mut problems);
+    let node = sidegate::document::read(&mut problems);
     node.as_ref().map_or(Value::Null, as_json)
 }
 

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::document::decode::{FromNode, Size, Spanned, Timeout, document, one_of};
+use crate::document::decode::{FromNode, Spanned, document, one_of};
 use crate::document::problem::{Problems, Reported};
+use crate::document::scalars::{Size, Timeout};
 use crate::document::secret::{EnvString, SecretDocument};
 use crate::document::yaml::{Node, Value};
 

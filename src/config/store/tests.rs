@@ -4,7 +4,6 @@ use super::*;
 use crate::document::decode::FromNode as _;
 use crate::document::environment::FixedEnvironment;
 use crate::document::problem::SourceFile;
-use crate::document::yaml;
 
 fn read(text: &str) -> Result<StoreConfig, Vec<String>> {
     let ca = rcgen::generate_simple_self_signed(["h".into()]).unwrap().cert.pem();
@@ -24,7 +23,8 @@ fn read(text: &str) -> Result<StoreConfig, Vec<String>> {
     };
     let source = SourceFile::new("sidegate.yaml", text);
     let mut problems = Problems::of(Arc::new(source));
-    let document = yaml::read(&mut problems).and_then(|node| StoreDocument::from_node(&node, &mut problems).ok());
+    let document =
+        crate::document::read(&mut problems).and_then(|node| StoreDocument::from_node(&node, &mut problems).ok());
     let config = document.and_then(|document| check(Some(document), (Path::new("/etc"), &environment), &mut problems));
     match config {
         Some(config) if !problems.has_errors() => Ok(config),
@@ -177,7 +177,7 @@ fn a_url_alone_leads_to_where_it_belongs_and_is_not_shown_again() {
     ] {
         let source = SourceFile::new("sidegate.yaml", text);
         let mut problems = Problems::of(Arc::new(source));
-        let document = yaml::read(&mut problems).map(|node| StoreDocument::from_node(&node, &mut problems));
+        let document = crate::document::read(&mut problems).map(|node| StoreDocument::from_node(&node, &mut problems));
         assert!(document.unwrap().is_err(), "{text}");
         let found = problems.into_sorted();
         assert_eq!(found.len(), 1, "{text}: {found:?}");

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{CONTAINERS, EXPLAINED, is_secret_key};
+use super::words::{CONTAINERS, EXPLAINED, is_secret_key};
 
 /// A part of the text that a line has opened.
 #[derive(Debug, Clone, Copy)]

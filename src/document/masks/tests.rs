@@ -185,7 +185,7 @@ routes:
 ";
     assert_eq!(shown(text), text);
     let broken = format!("{text}  - {{ path: /x/*, auth: [ }}\n");
-    assert!(yaml::tree(&broken).is_none());
+    assert!(yaml::parse(&broken).is_err());
     let left = shown(&broken);
     for line in ["secret: { env: SECRET }", "auth: [ }", "secret: { file: secrets/a }"] {
         assert!(left.contains(line), "{line} in {left}");

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use http::HeaderName;
 
-use super::Compiler;
-use crate::document::decode::{Map, Spanned};
-use crate::document::problem::suggest;
+use super::compiler::Compiler;
+use crate::document::collections::Map;
+use crate::document::decode::Spanned;
+use crate::document::suggestion::suggest;
 use crate::policy::document::ClaimPath;
 use crate::policy::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers};
 use crate::request::listed::ONE_SPELLING;

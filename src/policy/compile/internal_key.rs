@@ -1,7 +1,8 @@
 //! The internal keys of a service.
 
-use super::Compiler;
-use crate::document::decode::{List, Spanned};
+use super::compiler::Compiler;
+use crate::document::collections::List;
+use crate::document::decode::Spanned;
 use crate::policy::document::{InternalKeyDocument, KeyDocument};
 use crate::policy::internal_key::{InternalKey, InternalKeys, MIN_KEY_BYTES, sha256};
 
@@ -36,7 +37,7 @@ impl Compiler<'_> {
     fn digest(&mut self, key: &Spanned<KeyDocument>) -> Option<[u8; 32]> {
         match (&key.value.secret, &key.value.sha256) {
             (Some(place), None) => {
-                let secret = self.named().secret(place)?;
+                let secret = self.references().secret(place)?;
                 if secret.len() < MIN_KEY_BYTES {
                     let found = secret.len();
                     let message = format!("the key has {found} bytes; at least {MIN_KEY_BYTES} are needed");

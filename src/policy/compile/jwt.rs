@@ -4,10 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compiler::{Compiler, period};
 use super::headers::dotted;
-use super::{Compiler, period};
-use crate::document::decode::{List, ListOrEmpty, Spanned};
-use crate::document::problem::{Location, closest, did_you_mean};
+use crate::document::collections::{List, ListOrEmpty};
+use crate::document::decode::Spanned;
+use crate::document::problem::Location;
+use crate::document::suggestion::{closest, did_you_mean};
 use crate::keys::{self, Algorithm, KeyProblem, KeySet, Material, jwk};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 use crate::policy::origin::Origin;
@@ -149,7 +151,7 @@ impl Compiler<'_> {
                 jwks: None,
                 oidc: None,
             } => {
-                let secret = self.named().secret(&place)?;
+                let secret = self.references().secret(&place)?;
                 if secret.starts_with(b"-----BEGIN") {
                     let message = "the secret is a PEM file, whose key may be known to all";
                     self.problems
@@ -164,7 +166,7 @@ impl Compiler<'_> {
                 jwks: None,
                 oidc: None,
             } => {
-                let text = self.named().file(&pem.file.value, &pem.file.span)?;
+                let text = self.references().file(&pem.file.value, &pem.file.span)?;
                 let set = keys::pem::parse(&text, algorithms);
                 self.key(set, &pem.file.span, algorithms)?
             }
@@ -213,7 +215,7 @@ impl Compiler<'_> {
     fn jwks(&mut self, jwks: Spanned<JwksDocument>, algorithms: &[Algorithm]) -> Option<IssuerKeys> {
         match (&jwks.value.file, &jwks.value.url) {
             (Some(file), None) => {
-                let json = self.named().file(&file.value, &file.span)?;
+                let json = self.references().file(&file.value, &file.span)?;
                 let set = self.jwks_file(&json, file, algorithms)?;
                 Some(IssuerKeys::Local(Arc::new(set)))
             }

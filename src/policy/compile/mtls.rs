@@ -1,7 +1,8 @@
 //! The client certificates that a policy takes, by a name in them.
 
-use super::Compiler;
-use crate::document::decode::{List, Spanned};
+use super::compiler::Compiler;
+use crate::document::collections::List;
+use crate::document::decode::Spanned;
 use crate::policy::certificate::CertificateName;
 use crate::policy::document::{CertificateNameDocument, MtlsDocument};
 

@@ -2,30 +2,32 @@
 
 use http::HeaderName;
 
-use super::Compiler;
-use super::routes::Context;
-use crate::document::decode::{List, Spanned};
-use crate::document::problem::{closest, did_you_mean};
+use super::compiler::Compiler;
+use super::route_defaults::RouteDefaults;
+use crate::document::collections::List;
+use crate::document::decode::Spanned;
+use crate::document::suggestion::{closest, did_you_mean};
 use crate::policy::document::Mode;
 use crate::policy::route::{Authentication, Route};
 use crate::principal::AuthMethod;
 use crate::request::listed::{Listed, passable};
 use crate::request::names::FoldedName;
 
-/// Names that are passed, each with its place.
-pub(super) type Passed = Vec<Spanned<HeaderName>>;
-
 impl Compiler<'_> {
     /// The names that a policy passes on all of its routes.
-    pub(super) fn policy_pass(&mut self, names: Option<List<Spanned<String>>>, context: &Context<'_>) -> Passed {
+    pub(super) fn policy_pass(
+        &mut self,
+        names: Option<List<Spanned<String>>>,
+        defaults: &RouteDefaults<'_>,
+    ) -> Vec<Spanned<HeaderName>> {
         let mut passed = Vec::new();
         for name in names.map(|List(names)| names).unwrap_or_default() {
-            if name.value.eq_ignore_ascii_case(context.tenant_header.as_str()) {
-                let message = format!("`{}` is passed by a route, not by a policy", context.tenant_header);
+            if name.value.eq_ignore_ascii_case(defaults.tenant_header.as_str()) {
+                let message = format!("`{}` is passed by a route, not by a policy", defaults.tenant_header);
                 let help = "write `pass` on each route that verifies no tenant and needs it, such as a login";
                 self.problems.add_with_help(&name.span, message, help);
             } else {
-                passed.extend(self.passed(&name, context));
+                passed.extend(self.passed(&name, defaults));
             }
         }
         passed
@@ -37,16 +39,16 @@ impl Compiler<'_> {
         names: Option<&List<Spanned<String>>>,
         authentication: &Authentication,
         mode: Mode,
-        context: &Context<'_>,
+        defaults: &RouteDefaults<'_>,
     ) -> Vec<HeaderName> {
         let Some(List(names)) = names else {
-            return context.pass.iter().map(|name| name.value.clone()).collect();
+            return defaults.pass.iter().map(|name| name.value.clone()).collect();
         };
         let mut read = Vec::new();
-        let verified = context.has_tenant && authentication.methods().contains(&AuthMethod::Jwt);
+        let verified = defaults.has_tenant && authentication.methods().contains(&AuthMethod::Jwt);
         for name in names {
-            if !name.value.eq_ignore_ascii_case(context.tenant_header.as_str()) {
-                if let Some(passed) = self.passed(name, context) {
+            if !name.value.eq_ignore_ascii_case(defaults.tenant_header.as_str()) {
+                if let Some(passed) = self.passed(name, defaults) {
                     if proves_nobody(authentication, mode) {
                         self.passes_unproven(&passed, "the route");
                     }
@@ -55,17 +57,17 @@ impl Compiler<'_> {
                 continue;
             }
             if verified {
-                let message = format!("`{}` is verified on this route, and set then", context.tenant_header);
+                let message = format!("`{}` is verified on this route, and set then", defaults.tenant_header);
                 self.problems.add(&name.span, message);
             }
-            read.push(context.tenant_header.clone());
+            read.push(defaults.tenant_header.clone());
         }
         read
     }
 
     /// Warns, once for each name, where a policy passes names on a route that proves no caller.
-    pub(super) fn passes_on_open_routes(&mut self, routes: &[Route], context: &Context<'_>) {
-        for name in &context.pass {
+    pub(super) fn passes_on_open_routes(&mut self, routes: &[Route], defaults: &RouteDefaults<'_>) {
+        for name in &defaults.pass {
             let inherits = |route: &&Route| route.pass.contains(&name.value);
             let mut open = routes.iter().filter(inherits);
             if let Some(route) = open.find(|route| proves_nobody(&route.authentication, route.mode)) {
@@ -81,15 +83,15 @@ impl Compiler<'_> {
     }
 
     /// A name that other products use and that this policy does not.
-    fn passed(&mut self, name: &Spanned<String>, context: &Context<'_>) -> Option<Spanned<HeaderName>> {
+    fn passed(&mut self, name: &Spanned<String>, defaults: &RouteDefaults<'_>) -> Option<Spanned<HeaderName>> {
         let (text, span) = (&name.value, &name.span);
         let Ok(header) = HeaderName::from_bytes(text.as_bytes()) else {
             self.problems.add(span, format!("`{text}` is not a header name"));
             return None;
         };
         let (is_own, listed) = FoldedName::look(header.as_str(), |folded| {
-            let is_key = context.key_header.is_some_and(|key| folded.spells(key));
-            (is_key || context.identity.owns(&folded), Listed::of(&folded))
+            let is_key = defaults.key_header.is_some_and(|key| folded.spells(key));
+            (is_key || defaults.identity.owns(&folded), Listed::of(&folded))
         });
         if is_own {
             let message = format!("`{header}` is read or set by Sidegate, and a client's never passes");
@@ -108,7 +110,7 @@ impl Compiler<'_> {
             self.problems.add_with_help(span, message, help);
         } else {
             let mut known: Vec<&str> = passable().collect();
-            known.push(context.tenant_header.as_str());
+            known.push(defaults.tenant_header.as_str());
             let meant = closest(text, known).map(did_you_mean);
             let message = format!("`{header}` is not removed, so there is nothing to pass");
             let help = meant.unwrap_or_else(|| "leave it out of `pass`".into());

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::{Compiler, period};
-use crate::document::decode::{HumanDuration, Spanned};
+use super::compiler::{Compiler, period};
+use crate::document::decode::Spanned;
 use crate::document::masks::without_user;
+use crate::document::scalars::HumanDuration;
 use crate::document::secret::EnvString;
 use crate::policy::document::values::OidcOptionsDocument;
 use crate::policy::document::{JwksDocument, OidcDocument};
@@ -39,7 +40,7 @@ impl Compiler<'_> {
             bearer_token_file: jwks.bearer_token_file,
             allow_http: jwks.allow_http.unwrap_or(false),
         };
-        let url = self.named().text(&place);
+        let url = self.references().text(&place);
         let place = url.map(|url| (KeyPlace::Set { url: url.text }, place.span));
         self.remote(place, options)
     }
@@ -98,7 +99,7 @@ impl Compiler<'_> {
 
     /// The name of an issuer, to which discovery appends the path of its document.
     fn name_of_issuer(&mut self, text: &Spanned<EnvString>) -> Option<String> {
-        let written = self.named().text(text)?.text;
+        let written = self.references().text(text)?.text;
         let Some(issuer) = issuer_of(&written) else {
             return Some(written);
         };
@@ -112,10 +113,13 @@ impl Compiler<'_> {
     }
 
     fn remote(&mut self, place: Option<(KeyPlace, Range<usize>)>, options: Options) -> Option<RemoteKeys> {
-        let ca = options.ca_file.as_ref().and_then(|file| self.named().authorities(file));
+        let ca = options
+            .ca_file
+            .as_ref()
+            .and_then(|file| self.references().ca_bundle(file));
         let (refresh, max_stale) = self.periods(options.refresh, options.max_stale);
         let bearer_token_file = options.bearer_token_file.as_ref();
-        let token_place = bearer_token_file.map(|file| self.named().place(&file.value));
+        let token_place = bearer_token_file.map(|file| self.references().path(&file.value));
         let (place, span) = place?;
         let remote = RemoteKeys {
             place,
@@ -156,7 +160,7 @@ impl Compiler<'_> {
     /// A token is read by whoever can read what is sent.
     fn bearer_token(&mut self, uri: &Uri, file: Option<&Spanned<String>>) {
         let Some(file) = file else { return };
-        self.named().file(&file.value, &file.span);
+        self.references().file(&file.value, &file.span);
         if !is_protected(uri) {
             self.problems.add(
                 &file.span,

@@ -1,51 +1,30 @@
 //! The routes of a policy: what each asks for, and whether each can ever match.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use http::{HeaderName, Method};
+use http::Method;
 
-use super::pass::Passed;
+use super::compiler::{Compiler, NOT_FOLDED};
+use super::route_defaults::RouteDefaults;
 use super::wildcard_overlap::Crossings;
-use super::{Compiler, NOT_FOLDED};
-use crate::document::decode::{List, Spanned};
-use crate::document::problem::{Location, is_close, suggest};
+use crate::document::collections::List;
+use crate::document::decode::Spanned;
+use crate::document::problem::Location;
+use crate::document::suggestion::{is_close, suggest};
 use crate::policy::PathCase;
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
-use crate::policy::identity::Identity;
 use crate::policy::origin::Origin;
 use crate::policy::route::{Authentication, PathPattern, Requirement, Route, Rule, Segment};
-use crate::policy::store_rules::{IdempotencyRule, Quota};
 use crate::principal::AuthMethod;
 
 /// The most routes of a policy: each is compared with the others.
 const MAX_ROUTES: usize = 5000;
 
-/// What the policy says for all of its routes.
-pub(super) struct Context<'c> {
-    pub(super) prefix: &'c str,
-    pub(super) has_tenant: bool,
-    pub(super) tenant_header: HeaderName,
-    pub(super) key_header: Option<&'c HeaderName>,
-    pub(super) identity: &'c Identity,
-    /// The headers of other products that reach the service.
-    pub(super) pass: Passed,
-    pub(super) mode: Option<Mode>,
-    pub(super) content_types: Vec<String>,
-    pub(super) idempotency: Option<Arc<IdempotencyRule>>,
-    pub(super) quotas: Vec<Arc<Quota>>,
-    pub(super) case: PathCase,
-    /// Whether requests for a sandbox are left out of quotas.
-    pub(super) sandbox: bool,
-    /// The roles that the hierarchy names.
-    pub(super) roles: Vec<String>,
-}
-
 impl Compiler<'_> {
     pub(super) fn routes(
         &mut self,
         List(documents): List<Spanned<RouteDocument>>,
-        context: &Context<'_>,
+        defaults: &RouteDefaults<'_>,
     ) -> Vec<Route> {
         if let Some(first) = documents.get(MAX_ROUTES) {
             let message = format!("a policy has at most {MAX_ROUTES} routes, and this is one more");
@@ -56,14 +35,14 @@ impl Compiler<'_> {
             );
             return Vec::new();
         }
-        let routes: Vec<_> = documents.into_iter().filter_map(|d| self.route(d, context)).collect();
-        self.conflicts(&routes, context.case);
+        let routes: Vec<_> = documents.into_iter().filter_map(|d| self.route(d, defaults)).collect();
+        self.conflicts(&routes, defaults.case);
         self.quotas_agree(&routes);
-        self.passes_on_open_routes(&routes, context);
+        self.passes_on_open_routes(&routes, defaults);
         routes
     }
 
-    fn route(&mut self, document: Spanned<RouteDocument>, context: &Context<'_>) -> Option<Route> {
+    fn route(&mut self, document: Spanned<RouteDocument>, defaults: &RouteDefaults<'_>) -> Option<Route> {
         let Spanned { value: route, .. } = document;
         let path = match PathPattern::parse(&route.path.value) {
             Ok(path) => Some(path),
@@ -72,24 +51,24 @@ impl Compiler<'_> {
                 None
             }
         };
-        if context.case == PathCase::Insensitive && !route.path.value.is_ascii() {
+        if defaults.case == PathCase::Insensitive && !route.path.value.is_ascii() {
             self.problems.add(&route.path.span, NOT_FOLDED);
         }
         let authentication = self.authentication(&route.auth);
         self.requirement_fits(&route, &authentication);
-        self.roles_are_meant(&route, &context.roles);
+        self.roles_are_meant(&route, &defaults.roles);
         let methods = self.methods(route.methods.clone());
-        let mode = route.mode.or(context.mode).unwrap_or(Mode::Enforce);
-        let pass = self.route_pass(route.pass.as_ref(), &authentication, mode, context);
+        let mode = route.mode.or(defaults.mode).unwrap_or(Mode::Enforce);
+        let pass = self.route_pass(route.pass.as_ref(), &authentication, mode, defaults);
         let content_types = match route.content_types {
-            None => context.content_types.clone(),
+            None => defaults.content_types.clone(),
             own => self.content_types(own),
         };
-        let idempotency = self.route_idempotency(route.idempotency, &authentication, context);
-        let quotas = self.route_quotas(route.quotas, &authentication, context);
-        let sandbox = self.route_sandbox(route.sandbox.as_ref(), &authentication, &quotas, context);
+        let idempotency = self.route_idempotency(route.idempotency, &authentication, defaults);
+        let quotas = self.route_quotas(route.quotas, &authentication, defaults);
+        let sandbox = self.route_sandbox(route.sandbox.as_ref(), &authentication, &quotas, defaults);
         Some(Route {
-            pattern: format!("{}{}", context.prefix, route.path.value),
+            pattern: format!("{}{}", defaults.prefix, route.path.value),
             path: path?,
             methods,
             authentication,

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::Compiler;
-use super::routes::Context;
-use crate::document::decode::{HumanDuration, List, Map, OffOr, Size, Spanned};
+use super::compiler::Compiler;
+use super::route_defaults::RouteDefaults;
+use crate::document::collections::{List, Map, OffOr};
+use crate::document::decode::Spanned;
+use crate::document::scalars::{HumanDuration, Size};
 use crate::policy::document::{IdempotencyDocument, QuotaDocument, RevocationDocument};
 use crate::policy::route::{Authentication, Route};
 use crate::policy::store_rules::{IdempotencyRule, Quota, RevocationRule};
@@ -153,11 +155,11 @@ impl Compiler<'_> {
         &mut self,
         own: Option<Spanned<OffOr<IdempotencyDocument>>>,
         authentication: &Authentication,
-        context: &Context<'_>,
+        defaults: &RouteDefaults<'_>,
     ) -> Option<Arc<IdempotencyRule>> {
         let is_open = authentication.methods().contains(&AuthMethod::Public);
         match own {
-            None => context.idempotency.clone().filter(|_| !is_open),
+            None => defaults.idempotency.clone().filter(|_| !is_open),
             Some(Spanned { value: OffOr::Off, .. }) => None,
             Some(Spanned {
                 value: OffOr::On(document),
@@ -176,12 +178,12 @@ impl Compiler<'_> {
         &mut self,
         own: Option<Spanned<OffOr<List<Spanned<QuotaDocument>>>>>,
         authentication: &Authentication,
-        context: &Context<'_>,
+        defaults: &RouteDefaults<'_>,
     ) -> Vec<Arc<Quota>> {
         let proves_nothing = authentication.methods() == [AuthMethod::Public];
         let fits = |quota: &Arc<Quota>| !proves_nothing || quota.per == QuotaScope::Address;
         match own {
-            None => context.quotas.iter().filter(|quota| fits(quota)).cloned().collect(),
+            None => defaults.quotas.iter().filter(|quota| fits(quota)).cloned().collect(),
             Some(Spanned { value: OffOr::Off, .. }) => Vec::new(),
             Some(Spanned {
                 value: OffOr::On(documents),
@@ -219,10 +221,10 @@ impl Compiler<'_> {
         own: Option<&Spanned<bool>>,
         authentication: &Authentication,
         quotas: &[Arc<Quota>],
-        context: &Context<'_>,
+        defaults: &RouteDefaults<'_>,
     ) -> bool {
         let Some(own) = own else {
-            return context.sandbox && !authentication.methods().contains(&AuthMethod::Public);
+            return defaults.sandbox && !authentication.methods().contains(&AuthMethod::Public);
         };
         if own.value && quotas.is_empty() {
             self.problems

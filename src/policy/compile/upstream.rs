@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use crate::document::masks::without_user;
 use crate::policy::document::UpstreamDocument;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 
 impl Compiler<'_> {
     pub(super) fn upstream(&mut self, upstream: &UpstreamDocument) -> Option<Upstream> {
-        let mut named = self.named();
-        let url = named.text(&upstream.url);
-        let ca = upstream.ca_file.as_ref().and_then(|file| named.authorities(file));
-        let client = named.client_identity(upstream.client_certificate.as_ref(), upstream.client_key.as_ref());
+        let mut references = self.references();
+        let url = references.text(&upstream.url);
+        let ca = upstream.ca_file.as_ref().and_then(|file| references.ca_bundle(file));
+        let client = references.client_identity(upstream.client_certificate.as_ref(), upstream.client_key.as_ref());
         let address = match address(&url?.text) {
             Ok(address) => address,
             Err(message) => {

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::document::decode::{FromNode, HumanDuration, List, Spanned, document, expected, one_of};
+use crate::document::collections::List;
+use crate::document::decode::{FromNode, Spanned, document, expected, one_of};
 use crate::document::problem::{Problems, Reported};
+use crate::document::scalars::HumanDuration;
 use crate::document::secret::EnvString;
 use crate::document::yaml::{Node, Value};
 use crate::principal::AuthMethod;

@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 use sidegate::config::ServerConfig;
 use sidegate::decision::{Evaluator, decide};
 use sidegate::document::problem::{Problem, Problems, SourceFile};
-use sidegate::document::yaml::{self, Value};
+use sidegate::document::yaml::Value;
 use sidegate::policy::Policy;
 use sidegate::policy::route::Route;
 use sidegate::policy::router::Found;
@@ -71,7 +71,7 @@ fn check_routes(policy: &Policy, text: &str) {
 /// The number of routes that a file lists, counted without the reader of policies.
 fn written_routes(text: &str) -> usize {
     let source = SourceFile::new("", text);
-    let node = yaml::read(&mut Problems::of(Arc::new(source))).expect("an accepted policy is YAML");
+    let node = sidegate::document::read(&mut Problems::of(Arc::new(source))).expect("an accepted policy is YAML");
     let Value::Mapping(entries) = node.value else {
         panic!("an accepted policy is a mapping")
     };

@@ -216,7 +216,7 @@ fn no_hint_leads_from_a_public_key_to_a_shared_secret_or_back() {
         if names.any(|name| name.to_ascii_uppercase().starts_with(&family)) {
             assert_eq!(shared(word), shared(meant), "{word}: {fix}");
         }
-        assert!(crate::document::problem::is_close(word, meant), "{word}: {fix}");
+        assert!(crate::document::suggestion::is_close(word, meant), "{word}: {fix}");
     }
     for (word, fix) in [
         ("ES512", "known: ES256, ES384"),

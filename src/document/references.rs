@@ -11,7 +11,7 @@ use super::secret::{EnvString, SecretDocument, SecretSource};
 use super::tls_material::{CaBundle, Fault, PemFile, Side, TlsIdentity};
 
 /// Reads what one document names.
-pub struct Named<'n> {
+pub struct References<'n> {
     /// The folder that relative paths start at.
     pub folder: PathBuf,
     /// Where variables and files come from.
@@ -22,16 +22,16 @@ pub struct Named<'n> {
 
 /// A text, and where it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundText {
+pub struct ResolvedText {
     /// The text.
     pub text: String,
     /// Whether it stands in the document itself.
     pub literal: bool,
 }
 
-impl Named<'_> {
+impl References<'_> {
     /// Reads a text that may come from the environment.
-    pub fn text(&mut self, text: &Spanned<EnvString>) -> Option<FoundText> {
+    pub fn text(&mut self, text: &Spanned<EnvString>) -> Option<ResolvedText> {
         let (found, literal) = match &text.value {
             EnvString::Literal(text) => (Some(text.clone()), true),
             EnvString::Variable { env, default } => {
@@ -44,7 +44,7 @@ impl Named<'_> {
                 (value.or_else(|| default.clone()), literal)
             }
         };
-        found.map(|text| FoundText { text, literal })
+        found.map(|text| ResolvedText { text, literal })
     }
 
     /// Reads a secret, without one newline at its end.
@@ -71,13 +71,13 @@ impl Named<'_> {
     }
 
     /// Where a path leads.
-    pub fn place(&self, path: &str) -> PathBuf {
+    pub fn path(&self, path: &str) -> PathBuf {
         self.folder.join(path)
     }
 
     /// Reads a file that is not empty.
     pub fn file(&mut self, path: &str, span: &Range<usize>) -> Option<Vec<u8>> {
-        let message = match self.environment.file(&self.place(path)) {
+        let message = match self.environment.file(&self.path(path)) {
             Ok(bytes) if !bytes.is_empty() => return Some(bytes),
             Ok(_) => format!("the file `{path}` is empty"),
             Err(error) => format!("the file `{path}` cannot be read: {error}"),
@@ -87,7 +87,7 @@ impl Named<'_> {
     }
 
     /// Reads the CAs in a file.
-    pub fn authorities(&mut self, file: &Spanned<String>) -> Option<CaBundle> {
+    pub fn ca_bundle(&mut self, file: &Spanned<String>) -> Option<CaBundle> {
         let bytes = self.file(&file.value, &file.span)?;
         let parsed = CaBundle::parse(PemFile {
             name: &file.value,
@@ -146,9 +146,9 @@ impl Named<'_> {
     }
 }
 
-impl std::fmt::Debug for Named<'_> {
+impl std::fmt::Debug for References<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Named")
+        f.debug_struct("References")
             .field("folder", &self.folder)
             .finish_non_exhaustive()
     }

@@ -1,0 +1,149 @@
+//! Lists and maps of a document, and `off`.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::decode::{FromNode, Spanned, expected};
+use super::problem::{Problems, Reported};
+use super::yaml::{Node, Value};
+
+/// A list. After an item that cannot be read and was reported, the others are still read, to report
+/// their problems too. An empty list is a problem: it reads as "all" to some and as "none" to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T: FromNode> FromNode for List<T> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        let Value::Sequence(items) = &node.value else {
+            return expected(node, "a list", problems);
+        };
+        if items.is_empty() {
+            problems.add_with_help(
+                &node.span,
+                "the list is empty",
+                "name at least one, or leave the key out",
+            );
+        }
+        let read = items.iter().filter_map(|item| T::from_node(item, problems).ok());
+        Ok(Self(read.collect()))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for List<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("ListOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let items = generator.subschema_for::<T>();
+        json_schema!({ "type": "array", "items": items, "minItems": 1 })
+    }
+}
+
+/// A list that may be empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListOrEmpty<T>(pub Vec<T>);
+
+impl<T: FromNode> FromNode for ListOrEmpty<T> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        match &node.value {
+            Value::Sequence(items) if items.is_empty() => Ok(Self(Vec::new())),
+            _ => List::from_node(node, problems).map(|List(items)| Self(items)),
+        }
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for ListOrEmpty<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("ArrayOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let items = generator.subschema_for::<T>();
+        json_schema!({ "type": "array", "items": items })
+    }
+}
+
+/// Something that can be switched off where it would hold otherwise: `off`, or the thing itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OffOr<T> {
+    /// `off`
+    Off,
+    /// The thing.
+    On(T),
+}
+
+impl<T: FromNode> FromNode for OffOr<T> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        match &node.value {
+            Value::Text(text) if text == "off" => Ok(Self::Off),
+            Value::Text(text) if text.eq_ignore_ascii_case("off") => {
+                Err(problems.add_with_help(&node.span, format!("unknown word `{text}`"), "write `off`"))
+            }
+            _ => T::from_node(node, problems).map(Self::On),
+        }
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OffOr<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("OffOr{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let thing = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [{ "const": "off" }, thing] })
+    }
+}
+
+/// A mapping with keys of the user's choice, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Map<T>(pub Vec<(Spanned<String>, T)>);
+
+impl<T: FromNode> FromNode for Map<T> {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        let Value::Mapping(entries) = &node.value else {
+            return expected(node, "a mapping", problems);
+        };
+        let mut read: Vec<(Spanned<String>, T)> = Vec::new();
+        for ((key, span), value) in entries {
+            if read.iter().any(|(k, _)| k.value == *key) {
+                problems.add(span, format!("`{key}` is here twice"));
+            }
+            let key = Spanned {
+                value: key.clone(),
+                span: span.clone(),
+            };
+            read.extend(T::from_node(value, problems).map(|value| (key, value)));
+        }
+        Ok(Self(read))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Map<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("MapOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let values = generator.subschema_for::<T>();
+        json_schema!({ "type": "object", "additionalProperties": values })
+    }
+}

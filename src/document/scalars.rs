@@ -1,0 +1,220 @@
+//! Scalars of a document: text, numbers, lengths of time, sizes.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::decode::{FromNode, expected};
+use super::problem::{Problems, Reported};
+use super::yaml::{Node, Value};
+
+impl FromNode for String {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        match &node.value {
+            Value::Text(text) => {
+                if text.trim().is_empty() {
+                    problems.add(&node.span, "the text is empty");
+                } else if text.trim().len() != text.len() || text.chars().any(is_invisible) {
+                    problems.add(&node.span, "the text has characters that cannot be seen");
+                }
+                Ok(text.clone())
+            }
+            Value::Number(number) => {
+                let help = format!("write it in quotes: `\"{number}\"`");
+                Err(problems.add_with_help(&node.span, "expected text, found a number", help))
+            }
+            _ => expected(node, "text", problems),
+        }
+    }
+}
+
+/// Control characters, and those that take no room or turn the direction of writing: two texts
+/// that look alike would not be equal.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+impl FromNode for bool {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        let text = match &node.value {
+            Value::Bool(value) => return Ok(*value),
+            Value::Text(text) => text.to_ascii_lowercase(),
+            _ => return expected(node, "`true` or `false`", problems),
+        };
+        // What YAML 1.1 and other programs read as such.
+        let help = match text.as_str() {
+            "true" | "yes" | "on" | "y" => "write `true`",
+            "false" | "no" | "off" | "n" => "write `false`",
+            _ => return expected(node, "`true` or `false`", problems),
+        };
+        Err(problems.add_with_help(&node.span, "expected `true` or `false`, found text", help))
+    }
+}
+
+impl FromNode for u32 {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        match &node.value {
+            // Programs differ in what `0571` and `1_000` are.
+            Value::Number(text) if text == "0" || !text.starts_with(['0', '+']) => {
+                text.parse().or_else(|_| expected(node, "a whole number", problems))
+            }
+            _ => expected(node, "a whole number", problems),
+        }
+    }
+}
+
+/// A length of time, as in `500ms`, `30s`, `5m`, `24h` or `7d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HumanDuration(pub Duration);
+
+impl FromNode for HumanDuration {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        let text = scalar(node).and_then(|text| text.parse().ok());
+        text.map_or_else(
+            || expected(node, "a length of time such as `500ms`, `30s` or `5m`", problems),
+            Ok,
+        )
+    }
+}
+
+impl FromStr for HumanDuration {
+    type Err = InvalidDuration;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDuration> {
+        const UNITS: [(&str, u64); 5] = [
+            ("ms", 1),
+            ("s", 1000),
+            ("m", 60_000),
+            ("h", 3_600_000),
+            ("d", 86_400_000),
+        ];
+        let millis = measure(text, &UNITS).ok_or(InvalidDuration)?;
+        Ok(Self(Duration::from_millis(millis)))
+    }
+}
+
+/// The text is no length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidDuration;
+
+impl JsonSchema for HumanDuration {
+    fn schema_name() -> Cow<'static, str> {
+        "Period".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A length of time, as in `500ms`, `30s`, `5m`, `24h` or `7d`.",
+            "type": "string",
+            "pattern": "^[0-9]+(ms|s|m|h|d)$"
+        })
+    }
+}
+
+/// A length of time after which something is given up; never zero, for that reads as "at once" to
+/// some and as "never" to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout(pub Duration);
+
+impl FromNode for Timeout {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        let HumanDuration(period) = HumanDuration::from_node(node, problems)?;
+        if period.is_zero() {
+            problems.add(&node.span, "a timeout of zero would end everything at once");
+        }
+        Ok(Self(period))
+    }
+}
+
+impl JsonSchema for Timeout {
+    fn inline_schema() -> bool {
+        HumanDuration::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        HumanDuration::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        HumanDuration::json_schema(generator)
+    }
+}
+
+/// A number of bytes, as in `8KiB`, `10MiB` or `512`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromNode for Size {
+    fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        const UNITS: [(&str, u64); 5] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1), ("", 1)];
+        match scalar(node).and_then(|text| measure(text, &UNITS)) {
+            Some(bytes) => Ok(Self(bytes)),
+            None => expected(node, "a number of bytes such as `32KiB` or `10MiB`", problems),
+        }
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A number of bytes, as in `512`, `8KiB`, `10MiB` or `1GiB`.",
+            "type": ["string", "integer"],
+            "pattern": "^[0-9]+(B|KiB|MiB|GiB)?$"
+        })
+    }
+}
+
+/// A text or a number, as it stands in the file.
+fn scalar(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Text(text) | Value::Number(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Reads a whole number followed by a unit.
+fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::problem::SourceFile;
+    use super::super::read;
+    use super::*;
+
+    #[test]
+    fn a_word_that_others_read_as_true_or_false_gets_the_right_word() {
+        for (word, help) in [
+            ("yes", Some("write `true`")),
+            ("ON", Some("write `true`")),
+            ("'true'", Some("write `true`")),
+            ("no", Some("write `false`")),
+            ("Off", Some("write `false`")),
+            ("maybe", None),
+            ("1", None),
+            ("[true]", None),
+        ] {
+            let source = SourceFile::new("t", word);
+            let mut problems = Problems::of(Arc::new(source));
+            let value = read(&mut problems).and_then(|node| bool::from_node(&node, &mut problems).ok());
+            assert_eq!(value, None, "{word}");
+            let problems = problems.into_sorted();
+            assert_eq!(problems.len(), 1, "{word}");
+            assert!(problems[0].message().starts_with("expected `true` or `false`, found "));
+            assert_eq!(problems[0].fix(), help, "{word}");
+        }
+    }
+}

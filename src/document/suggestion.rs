@@ -1,0 +1,44 @@
+//! Suggests the word that was likely meant.
+
+/// `did you mean …?` for a word that is close to one of those known, else a list of them.
+pub fn suggest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+    let known: Vec<_> = known.into_iter().collect();
+    match closest(word, known.iter().copied()) {
+        Some(k) => did_you_mean(k),
+        None => format!("known: {}", known.join(", ")),
+    }
+}
+
+/// Asks whether another word was meant.
+pub fn did_you_mean(word: &str) -> String {
+    format!("did you mean `{word}`?")
+}
+
+/// The known word that is closest to another, if one is close.
+pub fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let lower = word.to_lowercase();
+    let close = known.into_iter().filter(|k| is_close(word, k));
+    close.min_by_key(|k| strsim::damerau_levenshtein(&lower, &k.to_lowercase()))
+}
+
+/// Whether a word is likely meant to be another: a slip in short words, two or three in long ones.
+pub fn is_close(word: &str, known: &str) -> bool {
+    let distance = strsim::damerau_levenshtein(&word.to_lowercase(), &known.to_lowercase());
+    distance <= 1 + known.len().min(word.len()) / 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestion_for_a_slip_is_the_closest_word_else_all_words() {
+        for (word, want) in [
+            ("pubic", "did you mean `public`?"),
+            ("JWT", "did you mean `jwt`?"),
+            ("zzz", "known: public, jwt"),
+        ] {
+            assert_eq!(suggest(word, ["public", "jwt"]), want);
+        }
+    }
+}

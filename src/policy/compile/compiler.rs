@@ -1,0 +1,39 @@
+//! What all parts of the compiler share.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::document::environment::Environment;
+use crate::document::problem::Problems;
+use crate::document::references::References;
+use crate::document::scalars::HumanDuration;
+
+/// What is wrong with a path whose case cannot be ignored.
+pub(super) const NOT_FOLDED: &str =
+    "with `case_insensitive` a path has ASCII letters only: of others, services differ in the case";
+
+/// Compiles one document: what all parts share.
+pub(super) struct Compiler<'c> {
+    pub(super) problems: &'c mut Problems,
+    pub(super) environment: &'c dyn Environment,
+    /// The keys that the file has, read well or not, so that one fault is reported once.
+    pub(super) declared: BTreeSet<String>,
+}
+
+impl Compiler<'_> {
+    /// Reads what the policy refers to. A relative path starts at the folder of the policy.
+    pub(super) fn references(&mut self) -> References<'_> {
+        let folder = Path::new(&self.problems.source().name).parent();
+        References {
+            folder: folder.unwrap_or(Path::new("")).to_owned(),
+            environment: self.environment,
+            problems: self.problems,
+        }
+    }
+}
+
+/// A length of time that may be absent.
+pub(super) fn period(period: Option<HumanDuration>, default: Duration) -> Duration {
+    period.map_or(default, |period| period.0)
+}
