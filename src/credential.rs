@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 
-use crate::fingerprint::Running;
+use crate::digest::Hasher;
 
 /// The most that a bearer token may have, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -44,7 +44,7 @@ pub struct Thumbprint([u8; 32]);
 impl Thumbprint {
     /// Computes the thumbprint of a certificate in DER.
     pub fn of(der: &[u8]) -> Self {
-        let mut digest = Running::default();
+        let mut digest = Hasher::default();
         digest.add(der);
         Self(*digest.end().as_bytes())
     }

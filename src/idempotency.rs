@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::caller;
-use crate::fingerprint::{Fingerprint, Running};
+use crate::caller_key;
+use crate::digest::{Fingerprint, Hasher};
 use crate::policy::Policy;
 use crate::policy::route::Route;
 use crate::policy::store_rules::IdempotencyRule;
@@ -41,8 +41,8 @@ pub fn key(rule: &IdempotencyRule, method: &Method, headers: &HeaderMap) -> Resu
 }
 
 /// The digest of a request, up to its body: what changes the meaning of that.
-pub fn digest(headers: &HeaderMap) -> Running {
-    let mut running = Running::default();
+pub fn digest(headers: &HeaderMap) -> Hasher {
+    let mut running = Hasher::default();
     for name in MEANING {
         let values = headers.get_all(name);
         running.add(&(values.iter().count() as u64).to_be_bytes());
@@ -76,7 +76,7 @@ pub fn bound(
         let cause = "the token names no subject that the answer could belong to";
         return Err(Rejection::because(Reason::TokenClaimMissing, cause));
     }
-    let caller = caller::fingerprint(principal);
+    let caller = caller_key::fingerprint(principal);
     let host = host.to_ascii_lowercase();
     let mut parts: Vec<&[u8]> = vec![
         policy.service.as_bytes(),

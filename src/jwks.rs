@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::decision::Evaluator;
-use crate::policy::remote::RemoteKeys;
+use crate::policy::remote_keys::RemoteKeys;
 use crate::policy::{Issuer, PolicySet};
 use crate::rejection::Rejection;
 use crate::telemetry::metrics::{KeysInForce, Metrics};
@@ -90,9 +90,14 @@ impl KeySources {
         self.sources.store(Arc::new(sources));
     }
 
-    /// Waits, within bounds, for the keys without which a request was refused, if it was. Says
-    /// whether it is worth deciding once more.
-    pub async fn hope(&self, policies: &PolicySet, policy: Option<usize>, rejection: Option<&Rejection>) -> bool {
+    /// Waits, within bounds, for the keys without which a request was rejected, if it was. Tells
+    /// whether to decide once more.
+    pub async fn wait_for_keys(
+        &self,
+        policies: &PolicySet,
+        policy: Option<usize>,
+        rejection: Option<&Rejection>,
+    ) -> bool {
         let wanted = rejection.and_then(|rejection| Some((rejection.reason(), rejection.wants_keys_of()?)));
         let Some((reason, index)) = wanted else { return false };
         let policy = policy.and_then(|policy| policies.get(policy));
@@ -100,7 +105,7 @@ impl KeySources {
             return false;
         };
         match self.source(issuer) {
-            Some(source) => source.hope(reason).await,
+            Some(source) => source.wait_for_keys(reason).await,
             None => false,
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use jsonwebtoken::{DecodingKey, DecodingKeyKind};
 
-use crate::fingerprint::Fingerprint;
+use crate::digest::Fingerprint;
 
 pub mod algorithm;
 pub mod jwk;
@@ -48,18 +48,18 @@ pub struct VerificationKey {
     id: Option<String>,
     algorithm: Algorithm,
     verifier: Verifier,
-    mark: Fingerprint,
+    fingerprint: Fingerprint,
 }
 
 /// Which key verified a token, and how it was picked; the same for the same key in another set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyMark {
+pub struct KeyFingerprint {
     key: Fingerprint,
     by_id: bool,
 }
 
-/// The digest of all that a key is.
-fn mark(id: Option<&str>, algorithm: Algorithm, key: &DecodingKey) -> Fingerprint {
+/// Returns the digest of all that a key consists of.
+fn fingerprint(id: Option<&str>, algorithm: Algorithm, key: &DecodingKey) -> Fingerprint {
     let has_id: &[u8] = if id.is_some() { b"+" } else { b"" };
     let (first, second) = match key.kind() {
         DecodingKeyKind::SecretOrDer(bytes) => (bytes, &Vec::new()),
@@ -93,7 +93,7 @@ impl VerificationKey {
 /// Compares keys by their digests, never by what they are made of.
 impl PartialEq for VerificationKey {
     fn eq(&self, other: &Self) -> bool {
-        self.mark == other.mark
+        self.fingerprint == other.fingerprint
     }
 }
 
@@ -155,7 +155,7 @@ impl KeySet {
             Ok(VerificationKey {
                 id: id.map(ToOwned::to_owned),
                 algorithm,
-                mark: mark(id, algorithm, key),
+                fingerprint: fingerprint(id, algorithm, key),
                 verifier: Verifier::new(key, algorithm)?,
             })
         });
@@ -171,17 +171,17 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// What tells a key of this set from all others.
-    pub fn mark(&self, key: &VerificationKey) -> KeyMark {
-        KeyMark {
-            key: key.mark,
+    /// Returns what identifies a key of this set.
+    pub fn fingerprint(&self, key: &VerificationKey) -> KeyFingerprint {
+        KeyFingerprint {
+            key: key.fingerprint,
             by_id: self.named,
         }
     }
 
-    /// Whether the key with a mark is in this set, and is still picked in the same way.
-    pub fn has(&self, mark: &KeyMark) -> bool {
-        self.named == mark.by_id && self.keys.iter().any(|key| key.mark == mark.key)
+    /// Tells whether the key with a fingerprint is in this set, and is still picked in the same way.
+    pub fn has(&self, fingerprint: &KeyFingerprint) -> bool {
+        self.named == fingerprint.by_id && self.keys.iter().any(|key| key.fingerprint == fingerprint.key)
     }
 
     /// The number of keys, each counted once.

@@ -13,7 +13,7 @@
 
 // Words: plain values.
 pub mod credential;
-pub mod fingerprint;
+pub mod digest;
 pub mod principal;
 pub mod quota;
 pub mod rejection;
@@ -29,7 +29,7 @@ pub mod policy;
 // Engine: one request in, one decision out.
 pub mod authn;
 pub mod authz;
-pub mod caller;
+pub mod caller_key;
 pub mod decision;
 pub mod idempotency;
 pub mod revocation;

@@ -143,7 +143,7 @@ impl Gateway {
         let rejection = decision.outcome.rejection();
         let keys = self.policies.keys();
         if keys
-            .hope(&in_force.policies, decision.matched.scope().policy, rejection)
+            .wait_for_keys(&in_force.policies, decision.matched.scope().policy, rejection)
             .await
         {
             started = Instant::now();

@@ -2,7 +2,7 @@
 
 use crate::config::Surroundings;
 use crate::document::problem::Problem;
-use crate::policy::remote::RemoteKeys;
+use crate::policy::remote_keys::RemoteKeys;
 use crate::policy::{Mode, Policy, PolicySet};
 
 /// Logs what `check` warns of.

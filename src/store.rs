@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::config::StoreConfig;
 use crate::config::store::{MemoryConfig, RedisConfig};
-use crate::fingerprint::Fingerprint;
+use crate::digest::Fingerprint;
 use crate::quota::{Rate, Spent};
 use crate::revocation::{Revocation, Revocations};
 use crate::telemetry::metrics::Metrics;

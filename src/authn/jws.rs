@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::json;
-use crate::keys::{Algorithm, KeyMark, KeySet, NoKey, VerificationKey};
+use crate::keys::{Algorithm, KeyFingerprint, KeySet, NoKey, VerificationKey};
 use crate::rejection::{Reason, Rejection};
 
 /// A token taken apart; nothing in it is verified yet.
@@ -66,10 +66,10 @@ impl<'t> Jws<'t> {
 
     /// Verifies the signature with one of some keys, by an algorithm of
     /// [`Jws::algorithm_among`]. Answers which key it was.
-    pub fn verify(&self, keys: &KeySet, algorithm: Algorithm) -> Result<KeyMark, Rejection> {
+    pub fn verify(&self, keys: &KeySet, algorithm: Algorithm) -> Result<KeyFingerprint, Rejection> {
         match keys.candidates(self.key_id.as_deref(), algorithm) {
             Ok(candidates) => match candidates.into_iter().find(|key| self.is_signed_with(key)) {
-                Some(key) => Ok(keys.mark(key)),
+                Some(key) => Ok(keys.fingerprint(key)),
                 None => Err(Reason::TokenSignatureInvalid.into()),
             },
             Err(NoKey::OtherAlgorithm) => Err(Rejection::because(

@@ -13,8 +13,8 @@ use quick_cache::unsync::Cache;
 use serde_json::Value;
 use thread_local::ThreadLocal;
 
-use crate::fingerprint::Fingerprint;
-use crate::keys::KeyMark;
+use crate::digest::Fingerprint;
+use crate::keys::KeyFingerprint;
 use crate::principal::{Told, VerifiedToken};
 
 /// The most bytes that the tokens of a thread take, about.
@@ -48,7 +48,7 @@ pub struct KnownToken {
     /// The issuer, by its place in the policy.
     pub issuer: usize,
     /// The key that verified it.
-    pub key: KeyMark,
+    pub key: KeyFingerprint,
 }
 
 impl KnownToken {
@@ -155,7 +155,7 @@ mod tests {
             }),
             told: None,
             issuer: 0,
-            key: secret.mark(key.first().unwrap()),
+            key: secret.fingerprint(key.first().unwrap()),
         }
     }
 

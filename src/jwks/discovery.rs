@@ -5,7 +5,7 @@ use http::Uri;
 use serde_json::Value;
 
 use crate::authn::json;
-use crate::policy::remote::check_url;
+use crate::policy::remote_keys::check_url;
 
 /// The URL of the key set in a document that names exactly this issuer.
 pub fn key_set_url(document: &[u8], issuer: &str, allow_http: bool) -> Result<Uri, String> {

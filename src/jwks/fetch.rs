@@ -16,7 +16,7 @@ use super::timing::{freshness, server_time};
 use super::{apart, connection, discovery};
 use crate::document::environment::Environment;
 use crate::document::tls_material::CaBundle;
-use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, is_protected, same_origin};
+use crate::policy::remote_keys::{KeySource, RemoteKeys, check_url, is_protected, same_origin};
 use crate::policy_files::ProcessEnvironment;
 use crate::system_roots;
 
@@ -97,9 +97,9 @@ impl Known {
         };
         let uri = check_url(remote.url(), remote.allow_http)?;
         let token = token(remote).await?;
-        let uri = match &remote.place {
-            KeyPlace::Set { .. } => uri,
-            KeyPlace::Discovery { issuer, .. } => {
+        let uri = match &remote.source {
+            KeySource::Set { .. } => uri,
+            KeySource::Discovery { issuer, .. } => {
                 let token = for_server(remote, token.as_ref(), &uri);
                 let document = get(&tls, &uri, token, &mut self.document).await?;
                 discovery::key_set_url(&document.json, issuer, remote.allow_http)?

@@ -1,4 +1,4 @@
-//! How far the fetches of one source are, and what a request that misses a key may hope for.
+//! How far the fetches of one source are, and what a request that misses a key waits for.
 //! Rules only: the time is an argument.
 
 use std::time::Duration;
@@ -11,17 +11,17 @@ pub const COOLDOWN: Duration = Duration::from_secs(10);
 /// A request may have looked at the keys just before a fetch was over.
 const JUST_NOW: Duration = Duration::from_secs(1);
 
-/// What a request that misses a key may hope for.
+/// What a request that misses a key waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hope {
-    /// Nothing: it is refused.
-    None,
-    /// The keys may have come while it looked.
-    LookAgain,
+pub enum Wait {
+    /// Nothing: the request is rejected.
+    Nothing,
+    /// Nothing, but a fetch has just ended: the keys are checked once more.
+    CheckAgain,
     /// The end of the fetch under way.
-    Wait,
-    /// The end of a fetch that begins for its sake.
-    FetchAndWait,
+    CurrentFetch,
+    /// The end of a fetch that begins because of it.
+    RequestFetch,
 }
 
 /// How far the fetches of one source are.
@@ -52,32 +52,32 @@ impl Progress {
     }
 
     /// There are no keys at all. Only the very first fetch is waited for.
-    pub fn first_keys(&self, now: Instant) -> Hope {
+    pub fn first_keys(&self, now: Instant) -> Wait {
         match self.over {
-            0 => Hope::Wait,
-            _ => self.look_again(now),
+            0 => Wait::CurrentFetch,
+            _ => self.check_again(now),
         }
     }
 
     /// There are keys, and not the one of a token. The fetch under way is waited for; else one is
     /// asked for, unless one was, well or not, within the cooldown.
-    pub fn another_key(&mut self, now: Instant) -> Hope {
+    pub fn another_key(&mut self, now: Instant) -> Wait {
         if self.under_way {
-            return Hope::Wait;
+            return Wait::CurrentFetch;
         }
         if self.asked.is_some_and(|asked| now < asked + COOLDOWN) {
-            return self.look_again(now);
+            return self.check_again(now);
         }
         self.asked = Some(now);
         // Until it begins, others wait for it too.
         self.under_way = true;
-        Hope::FetchAndWait
+        Wait::RequestFetch
     }
 
-    fn look_again(&self, now: Instant) -> Hope {
+    fn check_again(&self, now: Instant) -> Wait {
         match self.ended.is_some_and(|ended| now < ended + JUST_NOW) {
-            true => Hope::LookAgain,
-            false => Hope::None,
+            true => Wait::CheckAgain,
+            false => Wait::Nothing,
         }
     }
 }
@@ -90,14 +90,14 @@ mod tests {
     fn the_first_fetch_is_waited_for_and_no_other() {
         let now = Instant::now();
         let mut progress = Progress::default();
-        assert_eq!(progress.first_keys(now), Hope::Wait);
+        assert_eq!(progress.first_keys(now), Wait::CurrentFetch);
         progress.begin();
-        assert_eq!(progress.first_keys(now), Hope::Wait);
+        assert_eq!(progress.first_keys(now), Wait::CurrentFetch);
         progress.end(now);
-        assert_eq!(progress.first_keys(now), Hope::LookAgain);
-        assert_eq!(progress.first_keys(now + JUST_NOW), Hope::None);
+        assert_eq!(progress.first_keys(now), Wait::CheckAgain);
+        assert_eq!(progress.first_keys(now + JUST_NOW), Wait::Nothing);
         progress.begin();
-        assert_eq!(progress.first_keys(now + JUST_NOW), Hope::None);
+        assert_eq!(progress.first_keys(now + JUST_NOW), Wait::Nothing);
     }
 
     #[test]
@@ -105,16 +105,16 @@ mod tests {
         let now = Instant::now();
         let mut progress = Progress::default();
         progress.begin();
-        assert_eq!(progress.another_key(now), Hope::Wait, "a fetch is under way");
+        assert_eq!(progress.another_key(now), Wait::CurrentFetch, "a fetch is under way");
         progress.end(now);
-        assert_eq!(progress.another_key(now), Hope::FetchAndWait);
-        assert_eq!(progress.another_key(now), Hope::Wait, "the same fetch for all");
+        assert_eq!(progress.another_key(now), Wait::RequestFetch);
+        assert_eq!(progress.another_key(now), Wait::CurrentFetch, "the same fetch for all");
         progress.begin();
-        assert_eq!(progress.another_key(now), Hope::Wait);
+        assert_eq!(progress.another_key(now), Wait::CurrentFetch);
         progress.end(now);
-        assert_eq!(progress.another_key(now), Hope::LookAgain);
+        assert_eq!(progress.another_key(now), Wait::CheckAgain);
         let later = now + JUST_NOW;
-        assert_eq!(progress.another_key(later), Hope::None, "it is remembered");
-        assert_eq!(progress.another_key(now + COOLDOWN), Hope::FetchAndWait);
+        assert_eq!(progress.another_key(later), Wait::Nothing, "it is remembered");
+        assert_eq!(progress.another_key(now + COOLDOWN), Wait::RequestFetch);
     }
 }

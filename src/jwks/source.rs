@@ -10,10 +10,10 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::fetch::{FETCH_TIME, Fetched, Fetcher};
-use super::progress::{Hope, Progress};
+use super::progress::{Progress, Wait};
 use super::subscriber::{FetchError, IssuerStatus, Subscriber};
 use super::timing::{Outcome, Timing};
-use crate::policy::remote::RemoteKeys;
+use crate::policy::remote_keys::RemoteKeys;
 use crate::rejection::Reason;
 use crate::telemetry::metrics::{KeyRefresh, Metrics};
 
@@ -87,16 +87,16 @@ impl Source {
         }
     }
 
-    /// Waits, within bounds, for keys that a request misses: for the reason that it is refused
-    /// for. Says whether it is worth looking at the keys again.
-    pub async fn hope(&self, reason: Reason) -> bool {
+    /// Waits, within bounds, for keys that a request misses, by the reason of its rejection. Tells
+    /// whether to check the keys again.
+    pub async fn wait_for_keys(&self, reason: Reason) -> bool {
         let mut progress = self.shared.progress.subscribe();
-        let (hope, over) = self.ask(reason);
-        match hope {
-            Hope::None => return false,
-            Hope::LookAgain => return true,
-            Hope::Wait => {}
-            Hope::FetchAndWait => self.shared.wanted.notify_one(),
+        let (wait, over) = self.ask(reason);
+        match wait {
+            Wait::Nothing => return false,
+            Wait::CheckAgain => return true,
+            Wait::CurrentFetch => {}
+            Wait::RequestFetch => self.shared.wanted.notify_one(),
         }
         let Ok(_place) = self.shared.places.try_acquire() else {
             return false;
@@ -105,16 +105,16 @@ impl Source {
         matches!(ended, Ok(Ok(_)))
     }
 
-    /// What there is to hope for, and how many fetches are over.
-    fn ask(&self, reason: Reason) -> (Hope, u64) {
+    /// Returns what to wait for, and how many fetches are over.
+    fn ask(&self, reason: Reason) -> (Wait, u64) {
         let now = Instant::now();
-        let mut asked = (Hope::None, 0);
+        let mut asked = (Wait::Nothing, 0);
         self.shared.progress.send_if_modified(|progress| {
-            let hope = match reason {
+            let wait = match reason {
                 Reason::KeysUnavailable => progress.first_keys(now),
                 _ => progress.another_key(now),
             };
-            asked = (hope, progress.over());
+            asked = (wait, progress.over());
             false
         });
         asked
@@ -233,14 +233,14 @@ fn result(fetched: &Result<Fetched, String>, taken: &Result<(), FetchError>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::remote::KeyPlace;
+    use crate::policy::remote_keys::KeySource;
 
     #[tokio::test]
     async fn so_many_requests_wait_and_no_more() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/keys", silent.local_addr().unwrap());
         let remote = RemoteKeys {
-            place: KeyPlace::Set { url },
+            source: KeySource::Set { url },
             refresh: FETCH_TIME,
             max_stale: FETCH_TIME,
             ca: None,
@@ -251,13 +251,13 @@ mod tests {
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..WAITING {
             let source = Arc::clone(&source);
-            waiting.spawn(async move { source.hope(Reason::KeysUnavailable).await });
+            waiting.spawn(async move { source.wait_for_keys(Reason::KeysUnavailable).await });
         }
         while source.shared.places.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        assert!(!source.hope(Reason::KeysUnavailable).await);
-        assert!(!source.hope(Reason::TokenKeyUnknown).await);
+        assert!(!source.wait_for_keys(Reason::KeysUnavailable).await);
+        assert!(!source.wait_for_keys(Reason::TokenKeyUnknown).await);
         waiting.abort_all();
         while waiting.join_next().await.is_some() {}
         assert_eq!(source.shared.places.available_permits(), WAITING);

@@ -10,7 +10,7 @@ use super::fetch::Fetched;
 use crate::authn::key_rings::KeyRing;
 use crate::keys::{Algorithm, jwk};
 use crate::policy::Issuer;
-use crate::policy::remote::RemoteKeys;
+use crate::policy::remote_keys::RemoteKeys;
 
 /// Why an issuer has no keys from a fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
 use crate::backoff::{Backoff, Jitter};
-use crate::policy::remote::RemoteKeys;
+use crate::policy::remote_keys::RemoteKeys;
 
 /// The shortest time between two fetches that go well, whatever a server says.
 const SHORTEST: Duration = Duration::from_secs(10);
@@ -141,13 +141,13 @@ fn forbids_caching(directive: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::remote::KeyPlace;
+    use crate::policy::remote_keys::KeySource;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn timing(now: Instant, number: fn() -> f64) -> Timing {
         let remote = RemoteKeys {
-            place: KeyPlace::Set { url: String::new() },
+            source: KeySource::Set { url: String::new() },
             refresh: SECOND * 300,
             max_stale: SECOND * 3600,
             ca: None,

@@ -16,7 +16,7 @@ use prometheus::IntCounter;
 
 use super::Gateway;
 use super::context::RequestContext;
-use crate::caller;
+use crate::caller_key;
 use crate::rejection::{Reason, Rejection};
 use crate::telemetry::metrics::{ClientLimit, Metrics, NONE};
 
@@ -124,7 +124,7 @@ impl Gateway {
     /// no address.
     fn count_client(&self, session: &ServerSession, ctx: &RequestContext) -> Result<CountedRequest, &'static str> {
         let ClientRequests { counts, most, .. } = &self.client_requests;
-        let address = self.address(session).map(caller::network);
+        let address = self.address(session).map(caller_key::network);
         let by_address = address.map(|address| counts.add((ClientLimit::Address, address), *most));
         if matches!(by_address, Some(None)) {
             self.client_requests.by_address.inc();
@@ -132,7 +132,7 @@ impl Gateway {
         }
         let service = ctx.matched().policy().map_or(NONE, |policy| policy.service.as_str());
         let principal = ctx.principal.as_ref();
-        let identity = principal.and_then(|principal| caller::identity(principal, service));
+        let identity = principal.and_then(|principal| caller_key::identity(principal, service));
         let by_caller = identity.map(|identity| counts.add((ClientLimit::Caller, identity), *most));
         if matches!(by_caller, Some(None)) {
             self.client_requests.by_caller.inc();
@@ -167,7 +167,7 @@ impl ClientConnections {
 
     /// Counts a connection to a listener; `None`, which is counted as well, if its client has as many as it may.
     pub fn add(&self, listener: &str, peer: IpAddr) -> Option<Counted> {
-        let client = (ClientLimit::Connection, listener, caller::network(peer));
+        let client = (ClientLimit::Connection, listener, caller_key::network(peer));
         let counted = self.counts.add(client, self.most);
         if counted.is_none() {
             self.refused.inc();

@@ -18,8 +18,8 @@ use super::context::RequestContext;
 use super::deadline::ReusableTimer;
 use super::error_response::REQUEST_ID;
 use super::{Gateway, facts, local_response};
-use crate::caller;
-use crate::fingerprint::Fingerprint;
+use crate::caller_key;
+use crate::digest::Fingerprint;
 use crate::idempotency::{self, Record};
 use crate::policy::Fallback;
 use crate::policy::route::Route;
@@ -99,7 +99,7 @@ impl Gateway {
         let name = idempotency::bound((policy, route), principal, request, &header.headers, key)?;
         let at = ctx.scope;
         let count = |result| in_force.metrics.idempotency(at, result);
-        let share = caller::share(principal);
+        let share = caller_key::share(principal);
         let key = RecordKey { name, share };
         match Held::take(&self.store, key, rule).await {
             Ok((Claim::Granted, held)) => {

@@ -13,7 +13,7 @@ use pingora::protocols::http::ServerSession;
 use super::context::RequestContext;
 use super::once::no_store;
 use super::{Gateway, facts};
-use crate::caller;
+use crate::caller_key;
 use crate::policy::route::Route;
 use crate::policy::store_rules::Quota;
 use crate::policy::{Fallback, Mode, Policy};
@@ -109,7 +109,7 @@ impl Gateway {
                 continue;
             }
             let enforced = quota.mode == Mode::Enforce && route.mode == Mode::Enforce;
-            let (bucket, rate) = caller::bucket(policy, quota, principal, self.address(session));
+            let (bucket, rate) = caller_key::bucket(policy, quota, principal, self.address(session));
             match self.store.spend(bucket, rate).await {
                 Ok(spent) => {
                     if enforced {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::revocation_cache::RevocationCache;
 use super::{Claim, RecordKey, StoredResponse, Unavailable};
-use crate::fingerprint::Fingerprint;
+use crate::digest::Fingerprint;
 use crate::quota::{Micros, Rate, Spent};
 use crate::revocation::{Millis, Revocation};
 use crate::telemetry::metrics::MemoryUsage;

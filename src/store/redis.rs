@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::revocation_cache::RevocationCache;
 use super::{Claim, StoredResponse, Unavailable};
 use crate::config::store::RedisConfig;
-use crate::fingerprint::Fingerprint;
+use crate::digest::Fingerprint;
 use crate::quota::{Rate, Spent};
 use crate::revocation::{MAX_REVOCATIONS, Revocation};
 use crate::telemetry::metrics::Metrics;

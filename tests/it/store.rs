@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use sidegate::{
     config::{StoreConfig, store::RedisConfig},
+    digest::Fingerprint,
     document::tls_material::{CaBundle, PemFile},
-    fingerprint::Fingerprint,
     quota::Rate,
     revocation::{Revocation, Target, Token},
     store::{Claim, RecordKey, Store},

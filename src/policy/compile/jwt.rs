@@ -13,7 +13,7 @@ use crate::document::suggestion::{closest, did_you_mean};
 use crate::keys::{self, Algorithm, KeyProblem, KeySet, Material, jwk};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 use crate::policy::origin::Origin;
-use crate::policy::remote::issuer_of;
+use crate::policy::remote_keys::issuer_of;
 use crate::policy::{BindingMode, Issuer, IssuerKeys};
 
 const UNCHECKED: &str = "unchecked";

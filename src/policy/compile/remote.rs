@@ -12,7 +12,7 @@ use crate::document::scalars::HumanDuration;
 use crate::document::secret::EnvString;
 use crate::policy::document::values::OidcOptionsDocument;
 use crate::policy::document::{JwksDocument, OidcDocument};
-use crate::policy::remote::{KeyPlace, RemoteKeys, check_url, discovery_url, is_protected, issuer_of};
+use crate::policy::remote_keys::{KeySource, RemoteKeys, check_url, discovery_url, is_protected, issuer_of};
 
 /// How long keys serve after the last fetch that went well.
 const MAX_STALE: Duration = Duration::from_hours(1);
@@ -41,8 +41,8 @@ impl Compiler<'_> {
             allow_http: jwks.allow_http.unwrap_or(false),
         };
         let url = self.references().text(&place);
-        let place = url.map(|url| (KeyPlace::Set { url: url.text }, place.span));
-        self.remote(place, options)
+        let source = url.map(|url| (KeySource::Set { url: url.text }, place.span));
+        self.remote(source, options)
     }
 
     /// A key set where the document of an issuer says.
@@ -90,11 +90,11 @@ impl Compiler<'_> {
         if text.as_ref().is_some_and(|text| text.contains(['?', '#'])) {
             self.problems.add(&base.span, "an issuer has no query and no fragment");
         }
-        let place = name.zip(text).map(|(issuer, text)| {
+        let source = name.zip(text).map(|(issuer, text)| {
             let url = discovery_url(&text);
-            (KeyPlace::Discovery { issuer, url }, base.span.clone())
+            (KeySource::Discovery { issuer, url }, base.span.clone())
         });
-        self.remote(place, options)
+        self.remote(source, options)
     }
 
     /// The name of an issuer, to which discovery appends the path of its document.
@@ -112,7 +112,7 @@ impl Compiler<'_> {
         Some(issuer.to_owned())
     }
 
-    fn remote(&mut self, place: Option<(KeyPlace, Range<usize>)>, options: Options) -> Option<RemoteKeys> {
+    fn remote(&mut self, source: Option<(KeySource, Range<usize>)>, options: Options) -> Option<RemoteKeys> {
         let ca = options
             .ca_file
             .as_ref()
@@ -120,9 +120,9 @@ impl Compiler<'_> {
         let (refresh, max_stale) = self.periods(options.refresh, options.max_stale);
         let bearer_token_file = options.bearer_token_file.as_ref();
         let token_place = bearer_token_file.map(|file| self.references().path(&file.value));
-        let (place, span) = place?;
+        let (source, span) = source?;
         let remote = RemoteKeys {
-            place,
+            source,
             refresh,
             max_stale,
             ca,

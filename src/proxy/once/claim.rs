@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use uuid::Uuid;
 
 use super::later;
-use crate::fingerprint::Fingerprint;
+use crate::digest::Fingerprint;
 use crate::policy::store_rules::IdempotencyRule;
 use crate::store::{Claim, RecordKey, Store, Unavailable};
 

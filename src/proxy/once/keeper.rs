@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::claim::Held;
-use crate::fingerprint::{Fingerprint, Running};
+use crate::digest::{Fingerprint, Hasher};
 use crate::idempotency::Record;
 use crate::proxy::context::{Presence, Report};
 use crate::request::content_length;
@@ -39,7 +39,7 @@ pub(super) struct Child {
 /// was broken off, and never takes a part for the whole.
 pub(super) struct Upload {
     pub(super) input: mpsc::Sender<HttpTask>,
-    running: Running,
+    running: Hasher,
     digest: Option<oneshot::Sender<Fingerprint>>,
 }
 
@@ -146,7 +146,7 @@ impl Keeper {
     }
 
     /// Starts the request. Where its body goes, and where the answer comes from.
-    pub(super) fn start(self, child: Child, digest: Running) -> (Upload, mpsc::Receiver<HttpTask>) {
+    pub(super) fn start(self, child: Child, digest: Hasher) -> (Upload, mpsc::Receiver<HttpTask>) {
         let Child { prepared, handle } = child;
         tokio::spawn(prepared.run());
         let (ended, digested) = oneshot::channel();

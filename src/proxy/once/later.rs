@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::claim::Held;
 use crate::backoff::Backoff;
-use crate::fingerprint::Fingerprint;
+use crate::digest::Fingerprint;
 use crate::store::Unavailable;
 
 /// How long it is tried to store a response, and the pauses in between.

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::fingerprint::Fingerprint;
+use crate::digest::Fingerprint;
 use crate::revocation::Millis;
 use crate::store::{Claim, RecordKey, StoredResponse, Unavailable};
 use crate::telemetry::metrics::MemoryUsage;

@@ -19,7 +19,7 @@ use super::leases::{Lease, Leases};
 use super::scripts::{PROBE, RELEASE, RENEW, Script};
 use super::{FIRST_PAUSE, LONGEST_PAUSE, claimed, millis};
 use crate::backoff::Backoff;
-use crate::fingerprint::Fingerprint;
+use crate::digest::Fingerprint;
 use crate::store::Unavailable;
 use crate::telemetry::metrics::Metrics;
 

@@ -2,7 +2,7 @@
 
 use redis::Cmd;
 
-use crate::fingerprint::Fingerprint;
+use crate::digest::Fingerprint;
 
 /// The names, which all begin alike.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::fingerprint::Fingerprint;
+use crate::digest::Fingerprint;
 
 /// The most claims that are remembered for their release. Each of the rest ends with its lease.
 const MOST_ABANDONED: usize = 4096;

@@ -16,7 +16,7 @@ const DISCOVERY: &str = "/.well-known/openid-configuration";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RemoteKeys {
     /// Where it is.
-    pub place: KeyPlace,
+    pub source: KeySource,
     /// How often it is fetched.
     pub refresh: Duration,
     /// How long its keys serve after the last fetch that went well.
@@ -31,7 +31,7 @@ pub struct RemoteKeys {
 
 /// Where a key set is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum KeyPlace {
+pub enum KeySource {
     /// Behind a URL.
     Set {
         /// The URL.
@@ -49,8 +49,8 @@ pub enum KeyPlace {
 impl RemoteKeys {
     /// The URL that the policy names: the set itself, or the document that leads to it.
     pub fn url(&self) -> &str {
-        match &self.place {
-            KeyPlace::Set { url } | KeyPlace::Discovery { url, .. } => url,
+        match &self.source {
+            KeySource::Set { url } | KeySource::Discovery { url, .. } => url,
         }
     }
 }
@@ -68,7 +68,7 @@ pub fn issuer_of(document: &str) -> Option<&str> {
 impl RemoteKeys {
     /// Whether the keys come from the same place, proven in the same way.
     pub fn is_same_place(&self, other: &Self) -> bool {
-        self.place == other.place && self.ca == other.ca
+        self.source == other.source && self.ca == other.ca
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::fingerprint::Fingerprint;
+use crate::digest::Fingerprint;
 use crate::policy::store_rules::Quota;
 use crate::policy::{Policy, QuotaScope};
 use crate::principal::{AuthMethod, Principal};

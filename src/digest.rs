@@ -12,11 +12,11 @@ pub struct Fingerprint([u8; 32]);
 impl Fingerprint {
     /// The name of these parts in this order.
     pub fn of(parts: &[&[u8]]) -> Self {
-        let mut running = Running::default();
+        let mut hasher = Hasher::default();
         for part in parts {
-            running.add_part(part);
+            hasher.add_part(part);
         }
-        running.end()
+        hasher.end()
     }
 
     /// The bytes.
@@ -46,21 +46,21 @@ impl fmt::Debug for Fingerprint {
 
 /// The digest of bytes that come one after the other, without lengths.
 #[derive(Clone)]
-pub struct Running(Context);
+pub struct Hasher(Context);
 
-impl Default for Running {
+impl Default for Hasher {
     fn default() -> Self {
         Self(Context::new(&SHA256))
     }
 }
 
-impl fmt::Debug for Running {
+impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Running")
+        f.write_str("Hasher")
     }
 }
 
-impl Running {
+impl Hasher {
     /// A part, with its length, so that it is not taken for others.
     pub fn add_part(&mut self, part: &[u8]) {
         self.add(&(part.len() as u64).to_be_bytes());
@@ -104,12 +104,12 @@ mod tests {
 
     #[test]
     fn a_body_has_the_digest_that_others_compute() {
-        let mut running = Running::default();
-        running.add(b"a");
-        running.add(b"");
-        running.add(b"bc");
+        let mut hasher = Hasher::default();
+        hasher.add(b"a");
+        hasher.add(b"");
+        hasher.add(b"bc");
         // FIPS 180-4, the example of one block.
         let want = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(running.end().to_string(), want);
+        assert_eq!(hasher.end().to_string(), want);
     }
 }
