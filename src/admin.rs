@@ -26,7 +26,7 @@ pub use readiness::Readiness;
 /// The most connections at a time; others are closed.
 const CONNECTIONS: usize = 128;
 
-/// How long a connection may take for its request and the answer.
+/// How long a connection may take for its request and the response.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
 /// The admin listener's pages.

@@ -112,7 +112,7 @@ impl fmt::Debug for Sockets {
 }
 
 impl Sockets {
-    /// Opens all sockets, so that an address in use is told at once.
+    /// Opens all sockets, so that an address in use is reported at once.
     pub fn open(config: &ServerConfig) -> Result<Self, StartError> {
         let mut fds = Fds::new();
         let listeners: Result<Vec<_>, _> = config.listeners.iter().map(|l| open(&l.address, &mut fds)).collect();
@@ -147,7 +147,7 @@ fn open_tcp(address: SocketAddr, fds: &mut Fds) -> Result<SocketAddr, StartError
     Ok(bound)
 }
 
-/// A socket that nobody listens on any more is left over from an earlier process.
+/// Binds a unix socket. Replaces one on which no process listens any more.
 fn open_unix(path: &Path, fds: &mut Fds) -> Result<(), StartError> {
     let shown = path.display();
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
@@ -163,7 +163,8 @@ fn open_unix(path: &Path, fds: &mut Fds) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A socket that nobody asked for is missed by nobody: there may be no place to write to.
+/// Opens the control socket. A default one that cannot be created is only a warning: the file system may be
+/// read-only.
 fn open_control(config: &ServerConfig) -> Result<Option<Socket>, StartError> {
     let Some(place) = Place::of(&config.control, config.admin) else {
         return Ok(None);
@@ -360,7 +361,7 @@ fn engine(config: &ServerConfig, gateway: Arc<Gateway>) -> HttpProxy<Engine> {
     let mut options = HttpServerOptions::default();
     // The guard looks for the preface, and cannot hang.
     options.h2c = true;
-    // Refused by our own answer, not by the engine's.
+    // Sidegate itself rejects it, and not pingora.
     options.allow_connect_method_proxying = true;
     options.h2_idle_timeout = Some(config.limits.idle_timeout);
     proxy.server_options = Some(options);

@@ -128,7 +128,7 @@ fn bearer(context: Context<'_>, request: &RequestFacts<'_>, lookup: &mut Option<
         Bearer::Absent => Ok(Attempt::Absent),
         Bearer::Malformed => Err(Rejection::because(
             Reason::TokenMalformed,
-            "what follows `Bearer` is no token of at most 8 KiB",
+            "what follows `Bearer` is not a token of at most 8 KiB",
         )),
         Bearer::Token(token) => {
             let (looked_up, principal) = jwt::authenticate(token, context, request.now);

@@ -1,7 +1,7 @@
-//! The control socket: revokes tokens, and tells which are revoked, for the owner of the process on
-//! this machine. It does nothing else, and nobody else gets in.
+//! The control socket: revokes tokens and lists what is revoked, for the owner of the process on this machine.
+//! It does nothing else, and rejects other users.
 //!
-//! A request is one JSON object on a line, and so is each answer.
+//! A request is one JSON object on a line, and so is each reply.
 
 use std::io;
 use std::time::Duration;

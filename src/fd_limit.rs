@@ -6,8 +6,8 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for the connections of operators, idle ones to services, and all that is no
-/// connection: listeners, files, the log, key sets.
+/// Descriptors for the connections of operators, idle ones to services, and for listeners, files, the log and
+/// key sets.
 const RESERVED: u64 = 384;
 
 /// Raises the soft limit to the hard one, and returns what holds then.

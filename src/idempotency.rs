@@ -73,7 +73,7 @@ pub fn bound(
     key: Uuid,
 ) -> Result<Fingerprint, Rejection> {
     if principal.subject().is_none() && principal.client.is_none() {
-        let cause = "the token names no subject that the answer could belong to";
+        let cause = "the token names no subject that the response could belong to";
         return Err(Rejection::because(Reason::TokenClaimMissing, cause));
     }
     let caller = caller_key::fingerprint(principal);

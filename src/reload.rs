@@ -1,7 +1,6 @@
-//! Puts changed policies in force, with the files that they name: all of them or none. Files that do
-//! not check out leave in force what is, and are told of once.
-//!
-//! A folder that stirs, SIGHUP and a slow clock only make it look; what it does depends on what it
+//! Puts changed policies in force, with the files that they name: all of them or none. Files that do not check
+//! out leave the old policies in force, and are reported once.
+//! A change in a folder, SIGHUP and a slow clock only make it look; what it does depends on what it
 //! finds (see [`Footprint`]).
 
 use std::collections::HashSet;
@@ -111,7 +110,7 @@ impl Reloader {
         self.watch.arm(folders.unwrap_or_default());
     }
 
-    /// What is there now, of what there was.
+    /// Returns the files that exist now, of those before.
     async fn look_after(&self, earlier: &Footprint) -> Footprint {
         let (roots, earlier) = (self.roots.clone(), earlier.clone());
         let found = spawn_blocking(move || policy_files::look(&roots, &earlier)).await;
@@ -241,7 +240,7 @@ impl Reloader {
             changed = changed.join(","),
             "the changed policies are rejected; those in force stay"
         );
-        // Whoever sees the number finds the lines.
+        // The log lines exist before the number that leads an operator to them.
         self.metrics.policies_refused();
     }
 }

@@ -1,4 +1,4 @@
-//! What is guarded how, as log lines. Decides nothing.
+//! The log lines of a start or reload: services, routes and warnings. Decides nothing.
 
 use crate::config::Surroundings;
 use crate::document::problem::Problem;
@@ -12,7 +12,7 @@ pub fn warnings<'p>(problems: impl IntoIterator<Item = &'p Problem>) {
     }
 }
 
-/// Says where the service of a policy is, who may vouch for its callers, and what each route asks.
+/// Logs where the service of a policy is, who issues its credentials, and what each route requires.
 pub fn policy(policy: &Policy) {
     guarding(policy);
     for route in &policy.routes {

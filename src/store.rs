@@ -1,8 +1,8 @@
 //! What all replicas know together, kept in this process or in Redis: revoked tokens, answers to
 //! requests that may come again, how often callers called.
 //!
-//! Every answer comes within the deadline of the store. One that does not come is [`Unavailable`],
-//! and what that means is the policy's to say.
+//! Every operation ends within the deadline of the store. One without a reply is [`Unavailable`]; the policy
+//! decides what that means for the request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,7 +27,7 @@ use memory::MemoryStore;
 use redis::RedisStore;
 use revocation_cache::{RevocationCache, Snapshot};
 
-/// Why the store gave no answer. Holds no secret.
+/// Why the store is unavailable. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unavailable {
     result: &'static str,
@@ -40,14 +40,14 @@ pub struct Unavailable {
 enum Reached {
     /// It was not sent: nothing has changed.
     Nothing,
-    /// It was sent, and its answer is not known: it may have been done.
+    /// It was sent, and the reply is unknown: it may have been done.
     Perhaps,
     /// It was answered: it was not done.
     Answer,
 }
 
 impl Unavailable {
-    /// No answer: the word of the metric, and what was found.
+    /// Creates one from the word of the metric and the cause.
     pub fn because(result: &'static str, cause: impl Into<Cow<'static, str>>) -> Self {
         Self {
             result,
@@ -63,7 +63,7 @@ impl Unavailable {
         Self { reached, ..self }
     }
 
-    /// The same, of a question whose answer was lost.
+    /// The same, for an operation whose reply was lost.
     #[must_use]
     fn unanswered(self) -> Self {
         let reached = Reached::Perhaps;
@@ -112,7 +112,7 @@ impl fmt::Display for Unavailable {
     }
 }
 
-/// What an answer is kept under.
+/// The key under which a response is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordKey {
     /// The request that it answers.
@@ -124,7 +124,7 @@ pub struct RecordKey {
 /// What became of a wish to be the one who answers a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// Nobody else does, for as long as the lease lasts.
+    /// The claim is granted, for as long as the lease lasts.
     Granted,
     /// Another request holds the key.
     Taken,
@@ -155,7 +155,7 @@ enum Kind {
 }
 
 impl Store {
-    /// State that is shared with nobody, and ends with the process.
+    /// Creates a store in memory, which no other process shares and which ends with this one.
     pub fn memory(metrics: &Metrics) -> Arc<Self> {
         Self::in_memory(MemoryConfig::default(), metrics)
     }
@@ -265,7 +265,7 @@ impl Store {
         self.count("claim", claim)
     }
 
-    /// Prolongs the lease of a claim that was granted. Not if somebody else has it now.
+    /// Renews the lease of a claim that was granted. Returns `false` if another owner has it now.
     pub async fn renew(&self, key: RecordKey, owner: Uuid, lease: Duration) -> Result<bool, Unavailable> {
         let done = match &self.kind {
             Kind::Memory(memory) => Ok(memory.renew(key, owner, lease, now())),
@@ -322,7 +322,7 @@ impl Store {
         self.count("spend", spent)
     }
 
-    /// As [`Self::count`], where somebody else may have what was asked about.
+    /// Counts like [`Self::count`], with a word of its own if another owner has the key.
     fn count_owned(&self, operation: &'static str, had: Result<bool, Unavailable>) -> Result<bool, Unavailable> {
         match had {
             Ok(false) => {

@@ -34,8 +34,8 @@ pub enum LogTarget {
 /// Where the engine tells about connections.
 const ENGINE: &str = "pingora_core::services::listening";
 
-/// What the engine says. Most of it is left out: it tells about every connection that a client
-/// breaks off. Handshakes that fail are told by nobody else.
+/// The log of pingora. Most of it is left out, such as a line for every connection that a client breaks off.
+/// Failed handshakes are logged only here.
 struct EngineLog;
 
 impl log::Log for EngineLog {

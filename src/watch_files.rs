@@ -35,7 +35,7 @@ const POLL: Duration = Duration::from_secs(10);
 /// How often they are where the kernel tells nothing.
 const FAST_POLL: Duration = Duration::from_secs(1);
 
-/// How long to wait at the most before files are looked at in case that a change was not told of.
+/// Returns how often the files are read, in case a change was not reported.
 pub(crate) fn poll(folders: &FolderWatch) -> Duration {
     if folders.works() { POLL } else { FAST_POLL }
 }
@@ -67,7 +67,7 @@ impl Trigger {
 pub enum Change {
     /// Their contents are others.
     Contents,
-    /// Somebody asked for it.
+    /// It was requested, by SIGHUP.
     Asked,
 }
 
@@ -81,7 +81,7 @@ pub struct FileWatch {
 }
 
 impl FileWatch {
-    /// Watches these files from now on, whether or not they are there.
+    /// Watches these files from now on, whether or not they exist.
     pub fn new(paths: Vec<PathBuf>, trigger: &Trigger) -> Self {
         let mut folders = FolderWatch::default();
         folders.arm(folders_of(&paths));
@@ -118,7 +118,7 @@ impl FileWatch {
         let _ = timeout(MAX_DEBOUNCE, quiet).await;
     }
 
-    /// Whether the contents are others than at the last look; `None` where that cannot be told. The
+    /// Whether the contents are others than at the last look; `None` if that is unknown. The
     /// files may be on a file system that takes its time.
     async fn look(&mut self) -> Option<bool> {
         let paths = Arc::clone(&self.paths);

@@ -1,6 +1,6 @@
 //! Asks the service how it is, for those who cannot reach it: a kubelet, where the service listens
-//! on loopback. It asks for one path that the configuration names, and nothing of who asks gets
-//! there; of the answer, nothing but its status gets out.
+//! on loopback. It sends a GET for the configured path, without anything from the request of the client, and
+//! returns only the status of the response.
 
 use std::io;
 
@@ -16,14 +16,14 @@ use crate::config::{ListenAddress, ProbeConfig};
 /// Where the service is asked for.
 pub(super) const PATH: &str = "/upstream/healthz";
 
-/// The longest head of an answer, in bytes.
+/// The longest head of a response, in bytes.
 const HEAD_BYTES: u64 = 16 * 1024;
 
 /// Asks one service, once at a time.
 #[derive(Debug)]
 pub struct Probe {
     config: ProbeConfig,
-    /// The last answer, and when it was there.
+    /// The last result, and when it arrived.
     last: Mutex<Option<(Instant, Health)>>,
 }
 
@@ -49,8 +49,8 @@ impl Probe {
         Self { config, last }
     }
 
-    /// Asks the service. Who comes while it is being asked gets the same answer, so that however
-    /// many come, the service has one connection, and nobody waits longer than for one answer.
+    /// Asks the service. Requests that arrive meanwhile share the result, so the service has one connection at
+    /// a time, and no request waits for more than one response.
     pub(super) async fn ask(&self) -> Health {
         let came = Instant::now();
         let mut last = self.last.lock().await;
@@ -97,7 +97,7 @@ impl Probe {
     }
 }
 
-/// The status of an answer with a complete head, once those are over that announce another (RFC 9110, 15.2).
+/// Reads the status of the final response, with a complete head. Skips interim responses (RFC 9110, 15.2).
 async fn status(answer: &mut (impl AsyncBufRead + Unpin)) -> io::Result<StatusCode> {
     loop {
         let first = line(answer).await?;
@@ -128,7 +128,7 @@ fn status_code(line: &[u8]) -> Option<StatusCode> {
     }
 }
 
-/// Tells operators when a service falls ill or recovers, but not each time that somebody asks.
+/// Logs when the health of the service changes, but not each request.
 fn tell(before: Option<&Health>, now: &Health) {
     let status = now.status.as_u16();
     match (before.is_none_or(Health::is_fine), now.is_fine()) {

@@ -11,8 +11,8 @@ use crate::policy::{Fallback, Policy};
 use crate::proxy::in_force::PolicyHandle;
 use crate::store::Store;
 
-/// Whether the process wants requests: from when it listens and has what its policies need, until it
-/// is told to stop.
+/// Whether the process wants requests: from when it listens and has what its policies need, until its shutdown
+/// begins.
 ///
 /// What it has to have is decided by [`ReadyRule`], for the policies in force, up to the first time
 /// that `/readyz` finds all of it. From then on it stays ready: neither what is lost later nor an issuer that a

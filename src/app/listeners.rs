@@ -14,7 +14,7 @@ use crate::watch_files::{FileWatch, Trigger};
 /// What is written of a response at a time, in bytes.
 const WRITE_BUFFER: usize = 4 * 1024;
 
-/// What is read of TLS records at a time. In clear text, whoever reads has a buffer already.
+/// The buffer for TLS records. In clear text, the reader above has a buffer of its own.
 const TLS_READ_BUFFER: usize = 16 * 1024;
 
 /// Says in one line what there are too few file descriptors for.
@@ -26,8 +26,8 @@ pub(super) fn tell_of_shortage(config: &ServerConfig, descriptors: u64) {
     }
 }
 
-/// Where connections come in. The handshake is no business of the engine, which would not count
-/// the connection until it is over.
+/// Returns the endpoint that accepts connections. The handshake happens here and not in pingora, which would
+/// count the connection only after it.
 pub(super) fn endpoint(address: &ListenAddress, has_tls: bool) -> Listeners {
     let config = match address {
         ListenAddress::Tcp(address) => ListenerConfig::tcp(address.to_string()),

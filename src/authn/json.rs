@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
         let mut object = Map::new();
         while let Some(name) = access.next_key::<String>()? {
             if object.contains_key(&name) {
-                return Err(A::Error::custom("a name is there twice"));
+                return Err(A::Error::custom("a name comes twice"));
             }
             object.insert(name, access.next_value_seed(self)?);
         }

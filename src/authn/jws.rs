@@ -35,7 +35,7 @@ impl<'t> Jws<'t> {
         if payload.contains('.') {
             return Err(malformed("the token has more than three segments"));
         }
-        let header = json::object(&decode(header)?).ok_or_else(|| malformed("the header is no object"))?;
+        let header = json::object(&decode(header)?).ok_or_else(|| malformed("the header is not an object"))?;
         let algorithm = check_header(&header)?;
         let signature = decode(signature)?;
         if signature.is_empty() && algorithm.is_some() {
@@ -105,14 +105,14 @@ fn decode(segment: &str) -> Result<Vec<u8>, Rejection> {
 fn check_header(header: &Map<String, Value>) -> Result<Option<Algorithm>, Rejection> {
     const REFUSED: [&str; 9] = ["crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c", "epk"];
     if REFUSED.iter().any(|name| header.contains_key(*name)) {
-        return Err(malformed("the header has a parameter that is refused"));
+        return Err(malformed("the header has a parameter that is not allowed"));
     }
     // RFC 7519, 5.2: `cty` says that a token is nested in this one.
     if header.contains_key("cty") {
-        return Err(malformed("the header has `cty`: nested tokens are refused"));
+        return Err(malformed("the header has `cty`: nested tokens are rejected"));
     }
     if header.get("typ").is_some_and(|typ| !is_jwt(typ)) {
-        return Err(malformed("`typ` is no type of a JWT"));
+        return Err(malformed("`typ` is not a type of a JWT"));
     }
     match header.get("alg") {
         Some(Value::String(name)) => Ok(name.parse().ok()),
@@ -133,7 +133,7 @@ fn key_id(header: &Map<String, Value>) -> Result<Option<String>, Rejection> {
     match header.get("kid") {
         None => Ok(None),
         Some(Value::String(id)) if !id.is_empty() => Ok(Some(id.clone())),
-        Some(_) => Err(malformed("`kid` is no text")),
+        Some(_) => Err(malformed("`kid` is not text")),
     }
 }
 

@@ -56,13 +56,13 @@ fn principal(known: KnownToken) -> Principal {
 fn verify(token: &str, policy: &Policy, keys: &[Arc<KeyRing>], now: i64) -> Result<KnownToken, Rejection> {
     let jws = Jws::parse(token)?;
     let claims = json::object(jws.payload())
-        .ok_or_else(|| Rejection::because(Reason::TokenMalformed, "the claims are no object with unique names"))?;
+        .ok_or_else(|| Rejection::because(Reason::TokenMalformed, "the claims are not an object with unique names"))?;
     let (index, issuer) = pick(&policy.issuers, &claims)?;
     // Before any key is looked for: only what the issuer may have signed is worth that.
     let algorithm = jws.algorithm_among(&issuer.algorithms)?;
     let set = keys.get(index).map(|ring| ring.load());
     let Some(set) = set.as_ref().and_then(|set| set.as_deref()) else {
-        let cause = format!("no key set of `{}` could be had", issuer.label());
+        let cause = format!("no key set of `{}` was fetched", issuer.label());
         return Err(Rejection::because(Reason::KeysUnavailable, cause).for_want_of_keys(index));
     };
     let key = jws

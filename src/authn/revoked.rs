@@ -41,7 +41,7 @@ fn unknown(rule: &RevocationRule) -> Result<(), Rejection> {
         Fallback::Allow => Ok(()),
         Fallback::Deny => Err(Rejection::because(
             Reason::StoreUnavailable,
-            "nobody can tell whether the token was revoked",
+            "the list of revocations is unavailable or too old",
         )),
     }
 }

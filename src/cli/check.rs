@@ -47,7 +47,7 @@ impl Check {
         self.report(&problems, accepted.then_some(policies));
         match accepted {
             true => Exit::Fine,
-            // Nothing was there to be checked.
+            // None of the paths exists.
             false if self.paths.iter().all(|path| path.metadata().is_err()) => Exit::CouldNotRun,
             false => Exit::No,
         }

@@ -134,7 +134,7 @@ impl ServerOptions {
     /// The file that is read, if there is one.
     pub(super) fn file(&self) -> Option<PathBuf> {
         let named = self.config.clone().filter(|path| !path.as_os_str().is_empty());
-        // A link that leads nowhere is there, and cannot be read.
+        // A link that leads nowhere counts as a file, which cannot be read.
         named.or_else(|| Some(PathBuf::from(CONFIG_NAME)).filter(|default| default.symlink_metadata().is_ok()))
     }
 }
@@ -229,7 +229,7 @@ pub(super) fn shutdown_signal() -> Result<impl Future<Output = ()>, StartError> 
 pub(super) fn block_on(threads: usize, run: impl Future<Output = Result<(), StartError>>) -> Exit {
     let mut builder = match threads {
         // It takes its tasks in turn: a connection of many streams is written to once all of them
-        // had theirs. One of several threads would go on with what a task just woke.
+        // had theirs. One of several threads would continue with what a task just woke.
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };

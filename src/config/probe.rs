@@ -64,7 +64,7 @@ fn service(text: &str) -> Result<(ListenAddress, String), String> {
         Ok(_) => Err(format!(
             "`{authority}` is not on this machine: only such services are probed"
         )),
-        Err(_) => Err(format!("`{text}` is no URL such as `http://127.0.0.1:3000`")),
+        Err(_) => Err(format!("`{text}` is not a URL such as `http://127.0.0.1:3000`")),
     }
 }
 
@@ -75,7 +75,7 @@ fn is_here(address: SocketAddr) -> bool {
 fn target(text: &str) -> Result<PathAndQuery, String> {
     let is_plain = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     let path = text.parse().ok().filter(|_| is_plain);
-    path.ok_or_else(|| format!("`{text}` is no path such as `/health`"))
+    path.ok_or_else(|| format!("`{text}` is not a path such as `/health`"))
 }
 
 #[cfg(test)]

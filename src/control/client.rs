@@ -17,7 +17,7 @@ use crate::revocation::Revocation;
 /// The longest answer: names have their own bound, and each byte of one may be written as six.
 const MAX_REPLY: usize = 256 * 1024;
 
-/// How long an answer may take: the process may have to ask a Redis that is slow.
+/// How long a reply may take: the process may have to ask a slow Redis.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection to a process.
@@ -95,8 +95,8 @@ impl Client {
         }
     }
 
-    /// A process that has no room answers before it is asked, and reads nothing: the answer says more
-    /// than the broken connection.
+    /// A process that is at capacity replies before it reads the request: its reply says more than the broken
+    /// connection.
     async fn ask(&mut self, request: &Request) -> Result<(), ControlError> {
         let mut line = Vec::new();
         gather(request, &mut line)?;

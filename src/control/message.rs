@@ -109,7 +109,7 @@ impl fmt::Display for Asking {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// It is no request, or one that makes no sense.
+    /// The line is not a request, or its request is invalid.
     Invalid,
     /// There is no room for more revocations.
     Full,

@@ -14,9 +14,9 @@ use crate::config::ControlSocket;
 /// The path of a control socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// As somebody said.
+    /// The configured path.
     Configured(PathBuf),
-    /// As nobody said: in a folder that nobody else writes to.
+    /// The default path, in a private directory.
     Default(PathBuf),
 }
 
@@ -57,7 +57,7 @@ impl Place {
         self.check()
     }
 
-    /// Refuses the folder of a default place if somebody else could have put something there.
+    /// Rejects the directory of the default path if another user could have written to it.
     pub(super) fn check(&self) -> io::Result<()> {
         match self {
             Self::Default(path) => path.parent().map_or(Ok(()), check_private),

@@ -19,7 +19,7 @@ use crate::proxy::in_force::PolicyHandle;
 use crate::revocation::{Revocation, Revocations, Target};
 use crate::store::Store;
 
-/// The most connections at a time; others are told to come again.
+/// The most connections at a time; others are rejected, and may retry.
 const CONNECTIONS: usize = 16;
 
 /// How long a connection may be silent, or take for a line.
@@ -33,7 +33,7 @@ const PIECE: usize = 32 * 1024;
 pub struct Control {
     /// Keeps what is revoked.
     pub store: Arc<Store>,
-    /// Say whether anybody looks for it.
+    /// Says which policies look up revocations.
     pub policies: Arc<PolicyHandle>,
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::place::Place;
 
-/// An open control socket. Nobody is served yet.
+/// An open control socket, before the server accepts connections.
 #[derive(Debug)]
 pub struct Socket {
     pub(super) listener: UnixListener,
@@ -67,7 +67,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((found.dev(), found.ino()))
 }
 
-/// Refuses a path where there is something else than a socket that nobody listens on.
+/// Rejects a path that has anything but a socket on which no process listens.
 fn check_free(path: &Path) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -89,7 +89,7 @@ fn check_free(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A folder that nobody else can enter, for the time until the socket is only ours.
+/// A private directory, for the time until only the owner may use the socket.
 struct PrivateFolder(PathBuf);
 
 impl PrivateFolder {
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
         drop(socket);
         assert_eq!(names(), 0);
-        // What nobody listens on is replaced, and then not removed by who had it before.
+        // A socket without a listener is replaced, and its earlier owner does not remove the new one.
         drop(UnixListener::bind(place.path()).unwrap());
         let left_over = Socket::open(&place).unwrap();
         fs::remove_file(place.path()).unwrap();

@@ -167,7 +167,7 @@ fn check_lenient(
     if same_policy && policy.find(lenient, request.method) == found && !permissive {
         return Ok(());
     }
-    let cause = "the path could lead to another route, or to one that lets anybody in";
+    let cause = "the path could lead to another route, or to a public one";
     Err(Rejection::because(Reason::PathAmbiguous, cause))
 }
 

@@ -21,7 +21,7 @@ pub struct Listener {
 pub fn judge(files: &[File], listeners: &[Listener], now: i64) -> Vec<Finding> {
     let mut findings: Vec<_> = files.iter().filter_map(|file| judge_one(file, now)).collect();
     for listener in listeners {
-        // What has expired is told by the file.
+        // The finding on the file reports what has expired.
         let problems = listener.problems.iter().filter(|problem| !problem.ends_with("expired"));
         findings.extend(problems.map(|problem| Finding {
             code: "listener_unusable",
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_listener_cannot_use_is_told_once() {
+    fn certificate_that_a_listener_cannot_use_is_reported_once() {
         let listener = Listener {
             address: "a".into(),
             problems: vec![

@@ -1,4 +1,4 @@
-//! Whether anybody else can read secrets, or change what Sidegate goes by.
+//! Whether other users can read secrets, or change the files that Sidegate reads.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::{Finding, Severity};
 pub struct File {
     /// Its name.
     pub path: PathBuf,
-    /// Whether nobody else may read it.
+    /// Whether other users must not read it.
     pub secret: bool,
     /// Who can do what with it.
     pub access: Access,
@@ -20,7 +20,7 @@ pub struct File {
 /// One certificate of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Certificate {
-    /// Whether it vouches for others.
+    /// Whether it may sign other certificates.
     pub authority: bool,
     /// When it ends, in seconds since the epoch.
     pub ends: i64,

@@ -1,4 +1,4 @@
-//! Whether the servers of keys can be had, and agree on the time.
+//! Whether the key servers can be reached, and agree on the time.
 
 use super::{Finding, Severity};
 
@@ -13,7 +13,7 @@ pub struct KeyServer {
     pub issuer: String,
     /// What is asked for.
     pub url: String,
-    /// What became of asking; `None` where nobody asked.
+    /// The result of the request; `None` if none was sent.
     pub answer: Option<Answer>,
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clocks_that_differ_are_told() {
+    fn clocks_that_differ_are_reported() {
         use Severity::{Caution, NotChecked, Ok as Fine, Problem};
         for (answer, code, severity) in [
             (None, "keys_not_fetched", NotChecked),

@@ -93,7 +93,7 @@ fn note(path: &Path, named: bool, files: &mut Vec<File>) {
     }
 }
 
-/// What cannot be read is told by whoever needs it.
+/// Looks at a file. The check that needs the file reports that it cannot be read.
 fn file(path: &Path, named: bool) -> Option<File> {
     let access = access(path)?;
     let content = if named {

@@ -78,7 +78,7 @@ fn routes(policy: &Policy) -> Vec<Finding> {
     findings
 }
 
-/// Judges whether tokens can be refused before they expire.
+/// Checks whether tokens can be revoked before they expire.
 fn revocation(policy: &Policy, surroundings: Surroundings) -> Option<Finding> {
     let (severity, code, found, advice) = match &policy.revocation {
         None if !policy.issuers.is_empty() => (

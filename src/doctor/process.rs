@@ -21,7 +21,7 @@ pub struct Process {
     pub kubernetes: bool,
     /// What is wrong with `/dev/null`, if anything is.
     pub no_null_device: Option<String>,
-    /// Its control socket, if it has one; without access where nobody listens.
+    /// Its control socket, if it has one; without access if no process listens.
     pub control: Option<(String, Option<Access>)>,
 }
 

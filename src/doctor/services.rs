@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_reach_is_a_problem_and_what_nobody_knows_is_said() {
+    fn service_that_others_reach_is_a_problem_and_an_unknown_one_is_reported() {
         let access = |mode, sheltered| Access {
             mode,
             owner: 7,

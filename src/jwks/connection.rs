@@ -62,7 +62,7 @@ pub(super) async fn ask(request: Request<Empty<Bytes>>, tls: &Arc<ClientConfig>)
         }
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, MAX_BYTES).collect().await;
-        let body = body.map_err(|_| format!("the answer is longer than {} KiB, or was cut off", MAX_BYTES / 1024))?;
+        let body = body.map_err(|_| format!("the response is longer than {} KiB, or was cut off", MAX_BYTES / 1024))?;
         Ok(Response::from_parts(head, body.to_bytes()))
     });
     tokio::select! {

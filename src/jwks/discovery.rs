@@ -9,7 +9,7 @@ use crate::policy::remote_keys::check_url;
 
 /// The URL of the key set in a document that names exactly this issuer.
 pub fn key_set_url(document: &[u8], issuer: &str, allow_http: bool) -> Result<Uri, String> {
-    let document = json::object(document).ok_or("the document of the issuer is no JSON object with unique names")?;
+    let document = json::object(document).ok_or("the document of the issuer is not a JSON object with unique names")?;
     let text = |name: &str| match document.get(name) {
         Some(Value::String(text)) => Ok(text),
         _ => Err(format!("the document of the issuer has no `{name}`")),
@@ -56,7 +56,7 @@ mod tests {
             Err("not of `https://a.example`"),
         );
         check(&of("https://a.example", "http://b.example/k"), Err("plain http"));
-        check(&of("https://a.example", "/k"), Err("is no URL"));
+        check(&of("https://a.example", "/k"), Err("is not a URL"));
         check(&of("https://a.example", "file:///etc/passwd"), Err("`jwks_uri`"));
         check(r#"{"issuer":"https://a.example"}"#, Err("has no `jwks_uri`"));
         check(
@@ -67,7 +67,7 @@ mod tests {
             r#"{"issuer":"x","issuer":"https://a.example","jwks_uri":"https://b/k"}"#,
             Err("unique"),
         );
-        check("[]", Err("no JSON object"));
-        check("", Err("no JSON object"));
+        check("[]", Err("not a JSON object"));
+        check("", Err("not a JSON object"));
     }
 }

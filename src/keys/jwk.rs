@@ -53,7 +53,7 @@ pub struct Loaded {
 /// are passed over; keys that are weak or contradict themselves are refused one by one.
 pub fn parse(json: &[u8], algorithms: &[Algorithm], secrets: Secrets) -> Result<Loaded, KeyProblem> {
     let document: Document = serde_json::from_slice(json)
-        .map_err(|error| KeyProblem::new(format!("this is no JWKS: {}", describe(&error))))?;
+        .map_err(|error| KeyProblem::new(format!("this is not a JWKS: {}", describe(&error))))?;
     if document.keys.len() > MAX_KEYS {
         return Err(KeyProblem::new(format!("the set has more than {MAX_KEYS} keys")));
     }
@@ -103,7 +103,7 @@ impl Jwk {
         secrets: Secrets,
     ) -> Result<(), KeyProblem> {
         if self.kid.is_some() && all.iter().filter(|other| other.kid == self.kid).count() > 1 {
-            return Err(KeyProblem::new("the id is there twice"));
+            return Err(KeyProblem::new("the id comes twice"));
         }
         let (material, key) = self.read()?;
         if material == Material::Secret {

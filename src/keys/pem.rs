@@ -12,7 +12,7 @@ use super::{Algorithm, KeyProblem, KeySet, Material, rsa_key};
 /// Reads exactly one public key. A private key is refused: it has no business here.
 pub fn parse(text: &[u8], algorithms: &[Algorithm]) -> Result<KeySet, KeyProblem> {
     let blocks: Result<Vec<_>, _> = Pem::iter_from_buffer(text).collect();
-    let blocks = blocks.map_err(|_| KeyProblem::new("this is no PEM"))?;
+    let blocks = blocks.map_err(|_| KeyProblem::new("this is not PEM"))?;
     let [block] = blocks.as_slice() else {
         return Err(KeyProblem::new("exactly one PEM block is needed"));
     };
@@ -27,7 +27,7 @@ pub fn parse(text: &[u8], algorithms: &[Algorithm]) -> Result<KeySet, KeyProblem
         }
         label => {
             let label = label.escape_debug();
-            return Err(KeyProblem::new(format!("`{label}` is no `PUBLIC KEY`")));
+            return Err(KeyProblem::new(format!("`{label}` is not a `PUBLIC KEY`")));
         }
     };
     KeySet::single(material, &key, algorithms)

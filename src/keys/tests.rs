@@ -134,7 +134,7 @@ fn secrets_of_a_set_stand_alone_in_a_file() {
 #[test]
 fn a_set_has_each_id_once_and_a_bounded_number_of_keys() {
     let (found, problem) = load(&[ec("P-256", 32), ec("P-256", 32)], Secrets::Refuse);
-    assert_eq!((found, problem.matches("the id is there twice").count()), (0, 2));
+    assert_eq!((found, problem.matches("the id comes twice").count()), (0, 2));
     let many: Vec<_> = (0..=MAX_KEYS)
         .map(|at| with(ec("P-256", 32), &json!({ "kid": at.to_string() })))
         .collect();
@@ -200,7 +200,7 @@ fn a_pem_is_one_public_key() {
         (
             public.replace("PUBLIC KEY", "CERTIFICATE"),
             vec![Algorithm::ES256],
-            "is no `PUBLIC KEY`",
+            "is not a `PUBLIC KEY`",
         ),
     ] {
         let said = pem::parse(text.as_bytes(), &algorithms)

@@ -74,7 +74,7 @@ impl RemoteKeys {
 
 /// Keys come over TLS, or from this machine, or where the policy says aloud that they may not.
 pub fn check_url(url: &str, allow_http: bool) -> Result<Uri, String> {
-    let unreadable = || format!("`{}` is no URL", without_user(url).escape_debug());
+    let unreadable = || format!("`{}` is not a URL", without_user(url).escape_debug());
     let uri: Uri = url.parse().map_err(|_| unreadable())?;
     let authority = uri.authority().ok_or_else(unreadable)?;
     if authority.as_str().contains('@') {

@@ -214,7 +214,7 @@ fn segment(text: &str) -> Result<Segment, String> {
     }
     match text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
         Some(name) if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') => Ok(Segment::Any),
-        Some(_) => Err(format!("`{text}` is no name: use letters, digits and `_`")),
+        Some(_) => Err(format!("`{text}` is not a name: use letters, digits and `_`")),
         None if text == "*" => Err("`*` stands at the end only; write `{name}` for one segment in between".into()),
         None if text.contains(['{', '}', '*']) => Err(format!(
             "`{text}` mixes a literal with a wildcard; a wildcard is a whole segment"
@@ -236,11 +236,11 @@ pub fn check_literal(text: &str) -> Result<(), String> {
         }
     }
     if text.split('/').any(|s| s == "." || s == "..") {
-        return Err("`.` and `..` segments are refused in requests, so this never matches".into());
+        return Err("`.` and `..` segments are rejected in requests, so this never matches".into());
     }
     if let Some(bad) = text.chars().find(|c| "[]|^<>`".contains(*c)) {
         return Err(format!(
-            "`{bad}` cannot stand in a path here, which is no regular expression"
+            "`{bad}` cannot stand in a path here, which is not a regular expression"
         ));
     }
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {

@@ -130,7 +130,7 @@ impl ConnectionLimit {
         let counted = self.of_client.add(&self.listener, peer);
         if counted.is_none() && self.reminded_of_client.is_due() {
             let (listener, connections) = (&self.listener, self.of_client.most());
-            tracing::warn!(listener, client = %peer, connections, "a client has as many connections as it may have; more are refused");
+            tracing::warn!(listener, client = %peer, connections, "a client has as many connections as it may have; more are rejected");
         }
         counted
     }
@@ -138,7 +138,7 @@ impl ConnectionLimit {
     fn remind(&self) {
         if self.reminded.is_due() {
             let (listener, connections) = (&self.listener, self.most);
-            tracing::warn!(listener, connections, "the listener is full; connections are refused");
+            tracing::warn!(listener, connections, "the listener is full; connections are rejected");
         }
     }
 }

@@ -44,7 +44,7 @@ impl MemoryStore {
         }
     }
 
-    /// Tells at any time how much of its room is used, while it is there.
+    /// Returns a function that reports how much of the room is used, as long as the store exists.
     pub(super) fn usage(&self) -> impl Fn() -> Option<MemoryUsage> + Send + Sync + 'static {
         let records = Arc::downgrade(&self.records);
         move || Some(records.upgrade()?.lock().usage(Timestamp::now().as_millisecond()))

@@ -55,7 +55,7 @@ const OWNED_HEAD: usize = DIGEST_HEAD + 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// How many revocations the log holds at least. Whoever misses some reads them all.
+/// How many revocations the log holds at least. A replica that misses some reads all of them.
 const LOG: usize = 10_000;
 
 /// The longest that a key is kept. Redis counts in milliseconds since the epoch.
@@ -213,7 +213,7 @@ impl RedisStore {
         let found: Option<Vec<u8>> = self.run_large(&READ, key, &[], answered.bytes).await?;
         let Some(found) = found else { return Ok(None) };
         let head = match found.first() {
-            // Its time was up, and somebody else answers.
+            // The response has expired, and another request holds the key.
             Some(&CLAIMED) => return Ok(None),
             Some(&ANSWERED) => OWNED_HEAD,
             Some(&ANSWERED_BY_UNKNOWN) => DIGEST_HEAD,
@@ -331,7 +331,7 @@ impl Drop for RedisStore {
     }
 }
 
-/// What is under the key of a request that somebody answers.
+/// Returns the value of a key that a request in flight holds.
 fn claimed(owner: Uuid) -> Vec<u8> {
     [&[CLAIMED], owner.as_bytes().as_slice()].concat()
 }
@@ -378,7 +378,7 @@ fn done(answer: i64) -> Result<(), Unavailable> {
     }
 }
 
-/// Whether somebody had what was asked about.
+/// Whether this owner had the key.
 fn was_owner(answer: i64) -> Result<bool, Unavailable> {
     match answer {
         0 => Ok(false),

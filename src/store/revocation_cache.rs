@@ -1,5 +1,4 @@
-//! The revocations that this replica knows, read without a lock. How it hears of them is the
-//! store's.
+//! The revocations that this replica knows, read without a lock. The store adds to them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use parking_lot::Mutex;
 use super::Unavailable;
 use crate::revocation::{MAX_REVOCATIONS, Millis, Revocation, RevocationList, Revocations};
 
-/// How often those that are over are looked for, in milliseconds. They refuse nothing any more.
+/// How often expired revocations are removed, in milliseconds.
 const PURGE_EVERY: Millis = 60_000;
 
 /// What is known at a moment.
@@ -54,12 +53,12 @@ impl Snapshot {
 }
 
 impl RevocationCache {
-    /// A list that nobody else adds to: it is complete as it is.
+    /// Creates a list that only this process adds to: it is complete from the start.
     pub fn complete() -> Self {
         Self::new(Some(Instant::now()), true)
     }
 
-    /// A list that is not complete until it is said to be.
+    /// Creates a list that is incomplete until [`Self::mark_complete`] is called.
     pub fn incomplete() -> Self {
         Self::new(None, false)
     }

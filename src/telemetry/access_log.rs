@@ -18,7 +18,7 @@ pub const TARGET: &str = "sidegate::access";
 /// A line that is longer than most.
 const LONG: usize = 4096;
 
-/// What is told about a request.
+/// The fields of a log line about a request.
 #[derive(Debug, Clone, Copy)]
 pub struct AccessLine<'l> {
     /// The id of the request.

@@ -29,7 +29,7 @@ pub(super) fn escaped(line: &[u8]) -> Option<String> {
     (out.as_bytes() != line).then_some(out)
 }
 
-/// Controls (C0, DEL, C1), ends of line that are none in a file, and marks that change the direction
+/// Controls (C0, DEL, C1), line separators that do not end a line of a file, and marks that change the direction
 /// of the text behind them.
 fn is_acted_on(c: char) -> bool {
     match c {

@@ -1,5 +1,5 @@
-//! Lines on their way to standard output. Threads leave them in buffers, and one thread writes
-//! them, whole and in large pieces. Whoever leaves a line does not depend on whoever reads it.
+//! Buffers log lines and writes them to standard output. Threads append lines to buffers, and one thread writes
+//! them, whole and in large pieces. A slow reader of the log delays no request.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -26,10 +26,10 @@ const MIN_CAPACITY: usize = 2 * LARGE;
 /// What an empty buffer keeps of its memory.
 const KEPT: usize = 2 * LARGE;
 
-/// How long a thread waits to see a line written. Then nobody reads, and others do not wait.
+/// How long a thread waits for a line to be written. After that, other threads do not wait until the reader is back.
 const SYNC_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How long the end waits for somebody to read the last lines.
+/// How long the shutdown waits for the last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes lines.
@@ -69,7 +69,7 @@ struct AtOnce {
     left: u64,
     /// How many of them are written.
     written: u64,
-    /// Whether the last one that somebody waited for was not written in time.
+    /// Whether the last line with a waiting thread was not written in time.
     stuck: bool,
 }
 
@@ -177,7 +177,7 @@ impl LogBuffer {
         }
     }
 
-    /// Leaves a line that is written when this returns, unless nobody reads.
+    /// Appends a line, and waits until it is written, or for [`SYNC_TIMEOUT`].
     pub fn write_through(&self, line: &[u8]) {
         let mut at_once = self.shared.at_once.lock();
         if at_once.lines.len() + line.len() > MIN_CAPACITY {
@@ -219,7 +219,7 @@ impl Drop for LogWriterGuard {
     fn drop(&mut self) {
         self.lines.shared.ending.store(true, Ordering::SeqCst);
         self.lines.writer.unpark();
-        // An error says that the writer is done, or that nobody reads.
+        // An error says that the writer is done, or that the output is stuck.
         let _ = self.done.recv_timeout(FLUSH_TIMEOUT);
     }
 }
@@ -250,7 +250,7 @@ struct Writer<W, C> {
     complain: C,
     /// What is being written. Empty, it takes the place of a buffer that is not.
     taken: Vec<u8>,
-    /// Whether it was told that lines were dropped.
+    /// Whether the log has the line about dropped lines.
     told: bool,
     /// How many lines could not be written since the last one that could.
     outage: Option<u64>,
@@ -264,7 +264,7 @@ impl<W: Write, C: FnMut(&io::Error)> Writer<W, C> {
             shared.sleep();
             shared.gather();
             let ending = shared.ending.load(Ordering::SeqCst);
-            // Before the buffers are looked at: whoever comes later wakes the writer again.
+            // Before the buffers are looked at: a later line wakes the writer again.
             shared.hurry.store(false, Ordering::SeqCst);
             shared.waiting.store(false, Ordering::SeqCst);
             self.write_at_once(shared);

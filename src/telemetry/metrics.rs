@@ -169,12 +169,12 @@ impl Metrics {
         &self.connections
     }
 
-    /// The connections that a listener refused.
+    /// Counts the connections that a listener rejected.
     pub fn connections_refused(&self, listener: &str) -> IntCounter {
         self.connections_refused.with_label_values(&[listener])
     }
 
-    /// The connections and requests that were refused because their client had its share.
+    /// Counts the connections and requests that were rejected because their client had its share.
     pub fn client_limit_refused(&self, limit: ClientLimit) -> IntCounter {
         let [connection, address, caller] = &self.client_limit_refused;
         let counter = match limit {
@@ -228,7 +228,7 @@ impl Metrics {
 
     /// Counts a time that the certificates of a listener were read.
     pub fn certificates_read(&self, listener: &str, success: bool) {
-        // Both are there from the start, so that the first failure is an increase.
+        // Both exist from the start, so that the first failure is an increase.
         let [good, bad] =
             ["success", "failure"].map(|result| self.certificate_reloads.with_label_values(&[listener, result]));
         let last = self.certificate_last_successful.with_label_values(&[listener]);

@@ -56,7 +56,7 @@ impl FolderWatch {
         Ok(watcher)
     }
 
-    /// Whether changes will be told at all.
+    /// Whether changes are reported at all.
     pub(crate) fn works(&self) -> bool {
         self.watcher.is_some()
     }
@@ -81,7 +81,7 @@ fn is_gone(error: &notify::Error) -> bool {
     }
 }
 
-/// Reading is no change, or every look would lead to another one. An event without a path says that
+/// Reading does not count as a change, or every look would lead to another one. An event without a path says that
 /// some were lost.
 fn matters(event: &Event, folders: &Folders) -> bool {
     let reading = match event.kind {

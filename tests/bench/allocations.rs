@@ -154,7 +154,7 @@ fn a_decision_without_a_token_allocates_nothing() {
 }
 
 #[test]
-fn a_decision_on_a_certificate_allocates_what_is_told_of_it() {
+fn decision_on_a_certificate_allocates_only_its_identity() {
     let count = allocations(&Method::GET, "/wallet/v1/mesh/x", &[]);
     assert!(count <= 5, "{count}");
 }

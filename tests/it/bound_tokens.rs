@@ -133,7 +133,7 @@ fn a_listener_that_asks_for_no_certificate_takes_no_bound_token() {
 }
 
 #[test]
-fn a_header_that_speaks_of_the_certificate_is_no_evidence() {
+fn header_about_a_certificate_does_not_prove_a_binding() {
     let trusting = Setup::new().config("trusted_proxies: [127.0.0.1]").tls();
     let gateway = trusting.policy("wallet", POLICY).start();
     let scheduler = &pki().scheduler;

@@ -50,7 +50,7 @@ pub(crate) fn check(policy: &str) -> Said {
     said(&Setup::new().policy("bad", policy).run(&["check", "policies/bad.yaml"]))
 }
 
-/// This in place of that is refused, on the line where it says so, with these words.
+/// This in place of that is a problem on the line of the change, with these words.
 pub(crate) type Fault<'a> = (&'a str, &'a str, &'a [&'a str]);
 
 /// Each of these makes the good policy a bad one. All of them are tried before any is reported.
@@ -261,7 +261,7 @@ fn two_policies_for_the_same_requests() {
 }
 
 #[test]
-fn files_that_are_no_policy_are_a_clear_error() {
+fn file_that_is_not_a_policy_is_a_clear_error() {
     let bomb: String = (1..40).fold("version: 1\na0: &a0 [x, x]\n".to_owned(), |text, n| {
         format!(
             "{text}a{n}: &a{n} [*a{p}, *a{p}, *a{p}, *a{p}, *a{p}, *a{p}, *a{p}, *a{p}]\n",

@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[test]
-fn secrets_that_are_none() {
+fn invalid_secrets_are_problems() {
     let key = "{ env: IT_SECRET }";
     each_is_refused(&[
         (key, "a-literal-secret-that-is-long-enough-0123456789", &["secret"]),
@@ -55,7 +55,7 @@ fn secrets_that_are_none() {
 }
 
 #[test]
-fn keys_that_are_none() {
+fn invalid_keys_are_problems() {
     let with = |algorithm: &str, source: &str, content: &str| {
         let keys = format!("{{ {source}: {{ file: $folder/keys }} }}");
         let policy = GOOD
@@ -101,7 +101,7 @@ fn keys_that_are_none() {
     assert_eq!(with("RS256", "jwks", &key_set(&[&good])).code, Some(0));
 }
 
-/// A public key of 1024 bits, as nobody makes them any more.
+/// A public key of 1024 bits, which is too short.
 const WEAK_RSA: &str = "\
 -----BEGIN PUBLIC KEY-----
 MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDDpBJGNCD80QYuj7cMg7g88G7Y

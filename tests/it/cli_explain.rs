@@ -236,7 +236,7 @@ fn what_cannot_be_explained() {
 }
 
 #[test]
-fn what_only_the_running_process_knows_is_said_to_be_so() {
+fn facts_that_only_the_process_knows_are_marked() {
     let policy = "
 $wallet
 prefix: /w
@@ -337,7 +337,7 @@ defaults: { errors: { format: problem, code_prefix: ERR_GATE } }
         &[],
     );
     assert_eq!(reason, Value::Null, "a flag beats the file");
-    // As `run`, it refuses what it cannot read whole.
+    // As `run`, it fails on a file that it cannot read whole.
     let broken = Setup::new()
         .policy("wallet", POLICY)
         .file("gate.yaml", "version: 1\nthreads: 0\n");

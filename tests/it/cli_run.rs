@@ -26,7 +26,7 @@ fn setup() -> Setup {
 }
 
 #[test]
-fn usage_that_is_none_exits_with_two() {
+fn wrong_usage_exits_with_two() {
     for arguments in [
         &["frobnicate"][..],
         &[],
@@ -62,7 +62,7 @@ fn usage_that_is_none_exits_with_two() {
 }
 
 #[test]
-fn schemas_are_json_and_completions_are_there() {
+fn schemas_are_json_and_completions_are_printed() {
     for (name, member) in [("policy", "routes"), ("config", "listeners")] {
         let output = setup().run(&["schema", name]);
         assert_eq!(output.status.code(), Some(0));
@@ -165,7 +165,7 @@ fn what_cannot_be_read_ends_it_with_two() {
 }
 
 #[test]
-fn it_refuses_to_start_on_what_check_refuses() {
+fn run_does_not_start_on_a_policy_that_check_rejects() {
     let broken = POLICY
         .replace("auth: public", "auth: pubic")
         .replace("auth: jwt }", "auth: jvt }");
@@ -244,7 +244,7 @@ fn healthcheck_answers_by_its_exit_code() {
 }
 
 #[test]
-fn a_service_of_the_demo_runs_alone_until_it_is_told_to_stop() {
+fn demo_service_runs_alone_until_sigterm() {
     let setup = setup().file("secret", "0123456789abcdef0123456789abcdef\n");
     let auth_svc = ["demo", "serve", "auth-svc", "--listen", "127.0.0.1:0"];
     assert_eq!(setup.run(&auth_svc).status.code(), Some(2), "it has no secret");

@@ -51,7 +51,7 @@ impl Project {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// Whether the CAs of one file vouch for the certificate in another.
+    /// Whether a CA of one file signed the certificate in another.
     fn vouches(&self, authorities: &str, certificate: &str) -> bool {
         let mut verify = Command::new("openssl");
         verify.args(["verify", "-no-CApath", "-no-CAstore", "-CAfile"]);

@@ -70,7 +70,7 @@ fn one_too_many_is_a_503_until_another_one_ends() {
     assert_eq!(answer.code(), "ERR_WALLET_SERVICE_UNAVAILABLE");
     assert_eq!((answer.keeps_alive(), answer.header("retry-after")), (false, Some("1")));
     assert_eq!(refused(&gateway, gateway.port), Some(1.0));
-    assert!(gateway.log_text().contains("connections are refused"));
+    assert!(gateway.log_text().contains("connections are rejected"));
     // Those that have a place keep it.
     assert!(kept.iter_mut().all(|wire| wire.exchange(&get()).status == 200));
     drop(kept);
@@ -79,7 +79,7 @@ fn one_too_many_is_a_503_until_another_one_ends() {
 }
 
 #[test]
-fn the_answer_arrives_however_much_is_sent() {
+fn response_arrives_however_much_is_sent() {
     let gateway = gateway("connections: 1");
     let _kept = kept(&gateway, 1);
     let mut wire = gateway.connect();
@@ -110,12 +110,12 @@ fn over_http2_it_is_a_goaway_that_says_nothing_was_processed() {
 }
 
 #[test]
-fn a_flood_of_refused_connections_ends_and_the_next_ordinary_one_is_served() {
+fn flood_of_rejected_connections_ends_and_the_next_ordinary_one_is_served() {
     let gateway = gateway("connections: 2");
     let kept = kept(&gateway, 2);
     let mut flood = silent(gateway.port, 300);
     for socket in &mut flood {
-        // An answer or none, and the end.
+        // A response or nothing, and the end.
         let mut answer = Vec::new();
         _ = socket.write_all(b"GET /w/open/x HTTP/1.1\r\nhost: a\r\n\r\n");
         _ = socket.read_to_end(&mut answer);
@@ -139,7 +139,7 @@ fn a_listener_can_have_its_own_number_and_counts_before_the_handshake() {
     let gateway = gateway.tls_with(listeners).policy("wallet", POLICY).start();
     let _silent = silent(gateway.tls_port, 4);
     eventually("they are counted", || open(&gateway) == Some(4.0));
-    // Refused before the handshake, so it only ends.
+    // Rejected before the handshake, so it only ends.
     assert!(Wire::tls(gateway.tls_port, client(None, &["http/1.1"])).is_err());
     assert_eq!(refused(&gateway, gateway.tls_port), Some(1.0));
     // The other listener has places of its own.

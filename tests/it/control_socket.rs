@@ -100,7 +100,7 @@ fn it_is_for_its_owner_alone() {
             "--store",
         ],
     );
-    // Nothing is asked of whoever may have put a socket there.
+    // Another user may have put the socket there, so the command sends nothing to it.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
     let unsure = gateway.sidegate_with(&["revocations"], &[("XDG_RUNTIME_DIR", place)]);
     assert_fails(&unsure, &["not a folder that only this user writes to"]);
@@ -205,7 +205,7 @@ fn a_default_place_that_is_not_usable_is_done_without() {
     let long = long.path().join("x".repeat(100));
     fs::create_dir_all(&long).unwrap();
     for (folder, word) in [
-        // Nobody makes a folder there, not even root.
+        // Not even root can create a folder there.
         (Path::new("/proc/self"), "No such file"),
         (open.path(), "only this user writes to"),
         (&long, "too long"),
@@ -231,7 +231,7 @@ fn a_default_place_that_is_not_usable_is_done_without() {
 }
 
 #[test]
-fn what_is_no_request_is_answered_and_does_no_harm() {
+fn invalid_control_request_gets_a_reply_and_does_no_harm() {
     let gateway = configured().start();
     let path = gateway.path("c.sock");
     let past = jti("x").replace("4000000000000", "1");
@@ -292,7 +292,7 @@ fn a_long_list_comes_line_by_line() {
     let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(listed["count"], names.len());
     assert_eq!(listed["revocations"][7]["value"], format!("{:0>100}", 7));
-    // Nobody has to hear it to its end.
+    // Clients need not read all of it.
     for _ in 0..40 {
         connect(&path).write_all(b"{\"revocations\":{}}\n").unwrap();
     }
@@ -348,7 +348,7 @@ fn a_process_is_found_by_its_admin_address() {
 fn strangers_are_sent_away() {
     let gateway = configured().start();
     let socket = gateway.path("c.sock");
-    // As if somebody had opened the door for all.
+    // As if an operator had opened it for all users.
     for (path, mode) in [(gateway.folder.path(), 0o755), (&socket, 0o666)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -357,7 +357,7 @@ fn strangers_are_sent_away() {
         command.uid(65_534).gid(65_534);
         command
     };
-    // Only root can be somebody else, and only where others may run the program.
+    // Only root can act as another user, and only where others may run the program.
     if stranger(&["--version"]).output().is_err() {
         return;
     }

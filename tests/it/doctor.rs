@@ -111,7 +111,7 @@ fn a_service_that_others_reach_is_found() {
 }
 
 #[test]
-fn a_service_elsewhere_is_not_checked_and_one_that_is_down_is_told() {
+fn service_elsewhere_is_not_checked_and_one_that_is_down_is_reported() {
     let at = |url: &str| {
         let policy = POLICY.replace("$wallet", &crate::harness::setup::WALLET.replace("$upstream", url));
         private().policy("wallet", &policy)

@@ -1,7 +1,7 @@
 //! Files as they are written: what the JSON Schema rejects, `check` rejects, and says where.
 //!
-//! All cases are made from the schemas and from policies that are shipped, so a new field is tested
-//! as soon as it is there.
+//! All cases are made from the schemas and from policies that are shipped, so a new field is tested as soon as
+//! it exists.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -131,7 +131,7 @@ fn text_for(schema: &Value) -> Value {
     texts.into_iter().find(|text| validator.is_valid(text)).unwrap()
 }
 
-/// Files and variables of every name: all that a policy names is there.
+/// Files and variables of every name: all that a policy names exists.
 struct Everything;
 
 impl Environment for Everything {

@@ -51,7 +51,7 @@ fn start() -> Gateway {
 }
 
 #[test]
-fn every_answer_ends_where_the_service_ended_it() {
+fn every_response_ends_where_the_service_ended_it() {
     let gateway = gateway();
     for (name, status, body) in [
         ("old", 200, "until the end"),
@@ -80,7 +80,7 @@ fn a_reason_in_the_words_of_the_service_stays() {
 }
 
 #[test]
-fn hints_come_before_the_answer() {
+fn hints_come_before_the_response() {
     let gateway = gateway();
     let mut wire = gateway.connect();
     wire.write(Request::get("/w/hints").bytes());
@@ -90,7 +90,7 @@ fn hints_come_before_the_answer() {
 }
 
 #[test]
-fn what_nobody_asked_for_is_the_answer_to_nobody() {
+fn unsolicited_response_reaches_no_client() {
     let gateway = start();
     for _ in 0..4 {
         let answer = gateway.send(&Request::get("/w/more"));

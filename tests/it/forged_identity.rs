@@ -1,5 +1,5 @@
-//! Ways to be somebody else that leave the header section alone, or come at a bad moment: trailers,
-//! upgrades, shadow mode, a request that waits to be asked for its body, a service that fails.
+//! Ways to take the identity of another caller that leave the header section alone, or come at a bad moment:
+//! trailers, upgrades, shadow mode, a request that waits to be asked for its body, a service that fails.
 
 use std::sync::Arc;
 

@@ -66,7 +66,7 @@ fn a_trace_is_kept_or_begun() {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let given = format!("00-{trace}-00f067aa0ba902b7-01");
     let seen = gateway.allowed(&get().header("traceparent", &given).header("tracestate", "a=1"));
-    // Whoever records traces decides which, and not the client.
+    // The operator decides which traces are recorded, and not the client.
     assert_eq!(seen.values("traceparent"), [format!("00-{trace}-00f067aa0ba902b7-00")]);
     assert_eq!(seen.values("tracestate"), ["a=1"]);
     for bad in [
@@ -149,7 +149,7 @@ fn forwarded() -> Request {
 }
 
 #[test]
-fn nobody_is_believed_about_where_a_request_came_from() {
+fn untrusted_client_is_not_believed_about_where_a_request_came_from() {
     let seen = gateway().allowed(&forwarded());
     assert_eq!(seen.values("x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(seen.values("x-forwarded-proto"), ["http"]);

@@ -123,7 +123,7 @@ fn a_front_that_is_not_trusted_is_a_client() {
 }
 
 #[test]
-fn nobody_is_who_it_says_it_is() {
+fn claimed_identity_is_removed_behind_every_front() {
     let gateway = gateway();
     for front in fronts(&gateway) {
         let request = with(Request::get("/w/open/x"), &CLAIMS);
@@ -140,7 +140,7 @@ fn nobody_is_who_it_says_it_is() {
         );
         let seen = gateway.reached(&request, &exchange(&front, &request));
         assert_eq!(seen.values("x-user-id"), ["user-7"], "{}", front.name);
-        // A certificate that the front saw, or a client made up, is none.
+        // Headers about a certificate prove nothing, whether a front or a client wrote them.
         let request = with(Request::get("/w/_internal/x"), &[LIES[17], CLAIMS[6]]);
         let answer = exchange(&front, &request);
         gateway.rejected(&request, &answer, 401, "client_certificate_missing");
@@ -261,7 +261,7 @@ fn haproxy_may_speak_http2_to_sidegate() {
 
 /// nginx asks Sidegate with `auth_request`, and sends the request to the service itself.
 #[test]
-fn nginx_may_ask_and_go_on_itself() {
+fn nginx_may_ask_and_forward_by_itself() {
     let answers = format!("127.0.0.1:{}", free_port());
     let policy = POLICY.replace("$wallet", &WALLET.replace("$upstream", &format!("http://{answers}")));
     let setup = Setup::new().config("trusted_proxies: [127.0.0.1]");

@@ -1,5 +1,5 @@
 //! What the tests stand on: a running Sidegate, the service behind it, the callers in front of it,
-//! and whoever issues their tokens and certificates.
+//! and the issuers of their tokens and certificates.
 
 pub(crate) mod certificates;
 pub(crate) mod client;

@@ -21,7 +21,7 @@ fn gateway() -> Gateway {
     Setup::new().config(limits).policy("everything", POLICY).start()
 }
 
-/// Sends these bytes and nothing more; the answer, or none.
+/// Sends these bytes and nothing more; returns the response, if one came.
 fn answer_to(gateway: &Gateway, bytes: &[u8]) -> Option<Answer> {
     let mut wire = gateway.connect();
     wire.try_write(bytes).ok()?;
@@ -30,7 +30,7 @@ fn answer_to(gateway: &Gateway, bytes: &[u8]) -> Option<Answer> {
 }
 
 /// The folder of public test vectors is named by a variable. Without it these tests are reported
-/// as skipped; with it the vectors must be there.
+/// as skipped; with it the vectors must exist.
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn vectors_folder() -> Option<PathBuf> {
     let folder = std::env::var_os("SIDEGATE_VECTORS");
@@ -64,7 +64,7 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_must_be_refused_is_and_nothing_else() {
+fn vectors_to_reject_are_rejected_and_no_others() {
     let gateway = gateway();
     let Some(text) = vectors("http11probe/cases.json") else {
         return;
@@ -75,7 +75,7 @@ fn what_must_be_refused_is_and_nothing_else() {
         let answer = answer_to(&gateway, &bytes);
         let status = answer.as_ref().map_or(0, |answer| answer.status);
         let fine = match case["expected_status"].as_str() {
-            // A connection that is closed without an answer refuses, too.
+            // A connection that is closed without a response is a rejection, too.
             Some("Exact(400)") => status == 400 || status == 0 && case["close_ok"] == true,
             Some("Range2xx") => (200..300).contains(&status),
             _ => status < 500,
@@ -90,14 +90,14 @@ fn what_must_be_refused_is_and_nothing_else() {
 }
 
 #[test]
-fn what_a_strict_parser_refuses_never_reaches_the_service_as_more_than_was_sent() {
+fn bytes_that_a_strict_parser_rejects_never_reach_the_service_as_more_than_was_sent() {
     let gateway = gateway();
     let Some(text) = vectors("llhttp/requests.json") else {
         return;
     };
     for (name, bytes, case) in cases(&text, "request_b64") {
         let before = gateway.upstream.all().len();
-        // Many of them name no host, which alone would be reason enough to refuse them.
+        // Many of them name no host, which alone would be reason enough to reject them.
         let host = format!("HTTP/1.1\r\nHost: localhost\r\nx-case: {}\r\n", unique());
         let named = if bytes.to_ascii_lowercase().windows(5).any(|window| window == b"host:") {
             bytes.clone()
@@ -119,7 +119,7 @@ fn what_a_strict_parser_refuses_never_reaches_the_service_as_more_than_was_sent(
 }
 
 #[test]
-fn what_is_no_json_is_no_token() {
+fn token_whose_claims_are_not_json_is_rejected() {
     let gateway = Setup::new()
         .policy("wallet", "$wallet\nprefix: /w\nroutes: [{ path: /*, auth: jwt }]\n")
         .start();

@@ -1,5 +1,5 @@
-//! HTTP/2 against the rules, or within them and without end: it ends or costs little, the service
-//! hears of no more than was asked, and whoever comes next is served.
+//! HTTP/2 against the rules, or within them and without end: it ends or costs little, the service hears of no
+//! more than was asked, and the next client is served.
 
 use crate::harness::{
     Gateway, Latch, Reply, Request, Setup, Upstream, eventually,
@@ -91,7 +91,7 @@ fn settings_and_pings_without_end() {
         check(Upstream::recording(), "", |_, frames| {
             let payload: &[u8] = if kind == PING { &[0; 8] } else { &[] };
             frames.flood(50_000, |_| frame(kind, NO_FLAGS, 0, payload));
-            // It answers each, and is none the worse for it; or has had enough.
+            // It replies to each and takes no harm, or it ends the connection.
             frames.is_alive();
         });
     }
@@ -103,7 +103,7 @@ fn a_body_of_nothing_without_end() {
         frames.send(&head(1, NO_FLAGS, "POST", PATH));
         frames.flood(50_000, |_| frame(DATA, NO_FLAGS, 1, b""));
         frames.send(&frame(DATA, END_STREAM, 1, b"x"));
-        // An answer, a reset or the end.
+        // A response, a reset or the end.
         frames.until(|frame| matches!(frame.kind, HEADERS | RST_STREAM | GOAWAY));
     });
     for seen in gateway.upstream.all() {
@@ -114,7 +114,7 @@ fn a_body_of_nothing_without_end() {
 #[test]
 fn one_large_header_that_is_named_thousands_of_times() {
     let gateway = check(Upstream::recording(), "", |_, frames| {
-        // A literal that enters the dynamic table, then the index under which it is there.
+        // A literal that enters the dynamic table, then the index of its entry.
         let mut bomb = block("GET", PATH);
         bomb.extend([0x40, 1, b'x', 0x7f, 0xa1, 0x1e]);
         bomb.extend([b'x'; 4000]);

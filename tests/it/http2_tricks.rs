@@ -1,5 +1,5 @@
-//! HTTP/2 heads and trailers that no library would send: what is not HTTP is refused, and nothing
-//! of it becomes another path, another framing or somebody's identity.
+//! HTTP/2 heads and trailers that no library would send: what is not HTTP is rejected, and nothing of it
+//! becomes another path, another framing or an identity.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ fn block(fields: &[(String, String)], case: &str) -> Vec<u8> {
     block
 }
 
-/// Sends the frames of one stream, and waits for its answer or its end.
+/// Sends the frames of one stream, and waits for its response or its end.
 fn exchange(gateway: &Gateway, bytes: &[u8]) {
     let mut frames = Frames::open(gateway.port, &[]);
     frames.send(bytes);
@@ -63,7 +63,7 @@ fn exchange(gateway: &Gateway, bytes: &[u8]) {
 }
 
 #[test]
-fn a_head_that_is_none_reaches_no_service() {
+fn malformed_head_reaches_no_service() {
     let gateway = gateway();
     for fields in [
         with(":path", None),

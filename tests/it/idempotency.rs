@@ -173,7 +173,7 @@ fn a_body_is_whole_however_much_of_it_comes_with_the_head() {
 }
 
 #[test]
-fn http2_is_no_different() {
+fn http2_requests_are_idempotent_too() {
     let gateway = setup(counting(), "").start();
     let http2 = Http2::plain(gateway.port);
     let request = post(&key(), "{\"a\":1}");
@@ -196,7 +196,7 @@ fn http2_is_no_different() {
 }
 
 #[test]
-fn a_key_is_bound_to_whoever_asks_for_what() {
+fn key_is_bound_to_caller_and_request() {
     let gateway = setup(counting(), "").start();
     let key = key();
     let first = post(&key, "{}");
@@ -280,7 +280,7 @@ fn what_changes_the_meaning_of_a_body_makes_it_another() {
 }
 
 #[test]
-fn whoever_names_another_tenant_is_another_caller() {
+fn request_for_another_tenant_has_another_key() {
     let policy = POLICY.replace(
         "{ path: /jobs, auth: internal_key }",
         "{ path: /jobs, auth: internal_key, pass: [x-tenant-id] }",
@@ -509,7 +509,7 @@ fn answers_that_are_too_long_are_not_kept() {
 }
 
 #[test]
-fn an_answer_for_nobody_that_cannot_be_kept_is_cut() {
+fn response_without_a_client_that_cannot_be_stored_is_cut() {
     let cut = AtomicUsize::new(0);
     let cut = std::sync::Arc::new(cut);
     let counted = cut.clone();
@@ -564,7 +564,7 @@ fn a_service_that_breaks_off_is_not_asked_again_behind_the_back_of_the_client() 
 }
 
 #[test]
-fn an_answer_is_kept_for_its_time() {
+fn response_is_stored_for_its_ttl() {
     let gateway = setup(counting(), "ttl: 1s").start();
     let request = post(&key(), "{}");
     gateway.send(&request);
@@ -572,7 +572,7 @@ fn an_answer_is_kept_for_its_time() {
 }
 
 #[test]
-fn the_answer_is_kept_for_a_client_that_went() {
+fn response_is_stored_for_a_client_that_went() {
     let (latch, upstream) = Latch::before(200, "{\"done\":true}");
     let gateway = setup(upstream, "").start();
     let (closed, cancelled) = (post(&key(), "{}"), post(&key(), "{}"));
@@ -624,7 +624,7 @@ fn the_process_ends_no_sooner_than_the_request_of_a_client_that_went() {
 }
 
 #[test]
-fn a_request_that_was_broken_off_is_no_request() {
+fn request_that_was_broken_off_is_not_stored() {
     let gateway = setup(counting(), "").start();
     let key = key();
     for chunked in [true, false] {
@@ -648,7 +648,7 @@ fn a_request_that_was_broken_off_is_no_request() {
 }
 
 #[test]
-fn an_answer_that_was_broken_off_is_no_answer() {
+fn response_that_was_broken_off_is_not_stored() {
     let count = AtomicUsize::new(0);
     let upstream = Upstream::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
         0 => Reply::bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"),
@@ -842,7 +842,7 @@ fn response_that_can_never_be_stored_leaves_its_key_free() {
 }
 
 #[test]
-fn whoever_expects_to_be_told_to_continue_is() {
+fn client_that_expects_100_continue_gets_it() {
     let gateway = setup(counting(), "").start();
     let request = post(&key(), "")
         .header("expect", "100-continue")
@@ -880,7 +880,7 @@ fn limits_hold_for_these_requests_too() {
 }
 
 #[test]
-fn an_answer_streams() {
+fn response_with_a_key_streams() {
     let latch = Latch::default();
     let opened = latch.clone();
     let upstream = Upstream::start(move |_| {

@@ -1,5 +1,4 @@
-//! Who the service is told the caller is: what was verified, exactly once, and nothing that a
-//! client wrote.
+//! The identity that the service receives: what was verified, exactly once, and nothing that a client wrote.
 
 use std::sync::Arc;
 
@@ -131,7 +130,7 @@ fn what_connection_names_is_gone_before_the_identity_is_set() {
             .tenant()
             .header("Connection", nominated);
         let answer = gateway.send(&request);
-        // Refusing is as good as ignoring; being obeyed is not.
+        // Sidegate may reject or ignore it, but not obey it.
         if answer.status == 200 {
             assert_identity(&gateway.reached(&request, &answer), &OF_THE_TOKEN);
         } else {
@@ -189,7 +188,7 @@ fn http2_changes_nothing_about_it() {
 }
 
 #[test]
-fn credentials_go_on_or_stay_here_as_the_policy_says() {
+fn credentials_are_forwarded_or_removed_as_the_policy_says() {
     let gateway = gateway();
     let good = token(json!({}));
     let seen = gateway.allowed(&Request::get("/w/x").bearer(&good).tenant().jobs_key());
@@ -203,7 +202,7 @@ fn credentials_go_on_or_stay_here_as_the_policy_says() {
         .header("x_internal_api_key", "a")
         .header("X.Internal.Api.Key", "b");
     assert_eq!(gateway.allowed(&aliases).values("x-internal-api-key"), [""; 0]);
-    // An alias is no key.
+    // An alias does not count as a key.
     gateway.refused(
         &Request::get("/w/jobs/x").header("x_internal_api_key", crate::harness::JOBS_KEY),
         401,

@@ -64,7 +64,7 @@ fn each_key_has_its_name() {
 }
 
 #[test]
-fn anything_else_is_no_key() {
+fn malformed_internal_key_is_rejected() {
     let gateway = gateway();
     for wrong in [
         OLD_KEY,

@@ -39,7 +39,7 @@ jwt: { issuers: [{ issuer: $name, audience: unchecked, algorithms: [ES256], keys
 routes: [{ path: /*, auth: jwt }]
 ";
 
-/// A key server that begins its answer with some text and goes on with another one for ever.
+/// A key server that begins its response with some text and continues with another one for ever.
 struct Endless {
     server: Upstream,
     /// The connections that ended.

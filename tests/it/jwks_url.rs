@@ -119,7 +119,7 @@ fn a_key_server_that_never_answers_is_not_waited_for_for_ever() {
 }
 
 #[test]
-fn answers_that_are_no_key_set_are_no_keys() {
+fn response_that_is_not_a_key_set_leaves_no_keys() {
     let key = Key::new("ES256", "one");
     let set = key_set(&[&key]);
     let padded = format!("{{\"padding\":\"{}\",{}", "x".repeat(8 << 20), &set[1..]);
@@ -195,7 +195,7 @@ fn keys_that_were_withdrawn_or_are_too_old_stop_working() {
 }
 
 #[test]
-fn a_token_that_points_to_a_key_makes_nobody_fetch_it() {
+fn token_that_points_to_a_key_causes_no_fetch() {
     let key = Key::new("ES256", "one");
     let (server, bait) = (KeyServer::publishing(&[&key]), KeyServer::publishing(&[&key]));
     let gateway = trusting(&server.url).start();
@@ -235,7 +235,7 @@ fn a_new_key_is_fetched_once_for_all_who_wait_for_it() {
     thread::scope(|scope| {
         let first = scope.spawn(|| gateway.send(&get(&new)).status);
         eventually("a fetch for its sake", || server.fetches() == 2);
-        // Others go on meanwhile.
+        // Others continue meanwhile.
         gateway.allowed(&get(&old));
         gateway.allowed(&Request::get("/w/open"));
         release.open();
@@ -264,7 +264,7 @@ fn only_tokens_that_the_issuer_may_have_signed_are_worth_a_fetch() {
 }
 
 #[test]
-fn an_issuer_that_hangs_keeps_nobody_else_waiting() {
+fn issuer_that_hangs_delays_no_other_issuer() {
     let key = Key::new("ES256", "one");
     let (good, release) = (KeyServer::publishing(&[&key]), Latch::default());
     let held = release.clone();
@@ -295,7 +295,7 @@ routes: [{ path: /*, auth: jwt }]
         let waiting = scope.spawn(|| gateway.send(&of("slow")));
         eventually("the slow one is asked", || slow.fetches() == 1);
         gateway.allowed(&of("good"));
-        // Not while somebody may still be helped by a little patience; but not for ever.
+        // Not while a request may still wait for the keys; but not for ever.
         eventually("it is ready", || gateway.probe("/readyz") == Some(200));
         let answer = waiting.join().unwrap();
         assert_eq!((answer.status, answer.reason().as_str()), (503, "keys_unavailable"));

@@ -76,7 +76,7 @@ fn claims_that_are_not() {
 }
 
 #[test]
-fn claims_of_a_wrong_type_are_refused_whatever_the_name_for_it() {
+fn claim_of_a_wrong_type_is_rejected() {
     let gateway = gateway();
     let good = claims(json!({}));
     for (name, value) in [

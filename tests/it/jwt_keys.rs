@@ -128,14 +128,14 @@ fn an_unknown_key_and_a_bad_signature_look_alike() {
     };
     for format in formats {
         assert_eq!(said(format, 401, &unknown, TENANT), said(format, 401, &forged, TENANT));
-        // Nor does a tenant that does not exist look other than one that is somebody else's.
+        // Nor does a tenant that does not exist look other than one of another user.
         let good = key.sign(claims(json!({})));
         let nobody = "99999999-9999-4999-a999-999999999999";
         assert_eq!(said(format, 403, &good, nobody), said(format, 403, &good, OTHER_TENANT));
     }
 }
 
-/// A body without what differs from one answer to the next, and without the reason, where its
+/// A body without what differs from one response to the next, and without the reason, where its
 /// format has one.
 fn without_what_differs(mut body: Value) -> Value {
     let members = body.as_object_mut().into_iter().flatten();

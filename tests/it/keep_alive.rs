@@ -49,7 +49,7 @@ fn a_rejection_with_an_unread_body_leaves_the_connection_usable() {
 }
 
 #[test]
-fn what_the_answer_says_about_the_connection_is_so_however_the_body_comes() {
+fn connection_header_of_a_response_is_true_however_the_body_comes() {
     let gateway = gateway();
     let sized = ("content-length", "5", "hello");
     let chunked = ("transfer-encoding", "chunked", "5\r\nhello\r\n0\r\n\r\n");
@@ -136,7 +136,7 @@ fn a_client_that_asks_first_is_answered_first() {
 }
 
 #[test]
-fn too_large_a_body_is_refused_before_or_while_it_passes() {
+fn too_large_a_body_is_rejected_before_or_while_it_passes() {
     let gateway = gateway();
     let good = token(json!({}));
     let post = || {
@@ -211,7 +211,7 @@ fn asking_for_an_upgrade_does_not_stop_the_clock() {
 }
 
 #[test]
-fn a_client_that_stopped_sending_still_gets_its_answer() {
+fn client_that_stopped_sending_still_gets_its_response() {
     let gateway = gateway();
     let mut wire = gateway.connect();
     let request = Request::get("/w/open/x");

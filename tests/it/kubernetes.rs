@@ -43,7 +43,7 @@ identity:
 routes: [{ path: /*, auth: jwt }]
 ";
 
-/// What an API server answers to a service account, and to nobody else.
+/// The response of an API server, which only a service account gets.
 fn api_server(request: &Recorded, set: &str) -> Reply {
     let known = |token: &&str| token.starts_with("Bearer projected-");
     if !request.values("authorization").iter().any(known) {
@@ -146,7 +146,7 @@ fn where_the_document_names_another_host_the_key_set_is_named_itself() {
 }
 
 #[test]
-fn an_api_server_that_knows_nobody_leaves_no_keys() {
+fn api_server_that_rejects_the_account_leaves_no_keys() {
     for (what, token, ca) in [
         ("another token", "stranger", &pki().ca),
         ("another CA", "projected-1", &pki().rogue.chain),

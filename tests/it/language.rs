@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 /// Lines that users read: documents, `--help`, the descriptions in the JSON Schemas, and every string of
 /// the program, which are its messages, log lines and bodies.
-const LINES_THAT_USERS_READ: usize = 72;
+const LINES_THAT_USERS_READ: usize = 37;
 
 /// Lines that developers read: other comments, the documents of the tests, and names of tests.
-const LINES_THAT_DEVELOPERS_READ: usize = 648;
+const LINES_THAT_DEVELOPERS_READ: usize = 258;
 
 /// What not to write, and what to write. `{a|b}` is one of these words.
 const NEVER: [(&str, &str); 16] = [
@@ -41,11 +41,12 @@ const NEVER: [(&str, &str); 16] = [
 ];
 
 /// Phrases of the field that look like one of [`NEVER`]: they are not counted.
-const ALLOWED: [&str; 6] = [
+const ALLOWED: [&str; 7] = [
     "{is|are|was|were} no longer",
     "there {is|are|was|were} no",
     "there {is|are|was|were} none",
     "there {is|are|was|were} no longer",
+    "told apart",
     "connection refused",
     "connections refused",
 ];
@@ -206,7 +207,8 @@ fn pieces(text: &str) -> Vec<(String, String)> {
             let line = found.last_mut().unwrap();
             match kind {
                 Kind::Comment => line.0.push_str(part),
-                Kind::String => line.1.push_str(part),
+                // A space before each, so that two strings have no word in common.
+                Kind::String => line.1.extend([" ", part]),
                 Kind::Code => {}
             }
         }

@@ -1,4 +1,4 @@
-//! What is no HTTP, or too much of it: the standard body, and a service that never hears of it.
+//! Bytes that are not HTTP, or too much of it: the standard body, and a service that never hears of it.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -24,7 +24,7 @@ fn gateway() -> Arc<Gateway> {
     })
 }
 
-/// Writes these bytes, and reads the one answer before the connection ends.
+/// Writes these bytes, and reads the one response before the connection ends.
 fn answer_to(gateway: &Gateway, bytes: impl AsRef<[u8]>) -> Answer {
     let mut wire = gateway.connect();
     _ = wire.try_write(bytes.as_ref());
@@ -204,7 +204,7 @@ fn chunks_that_everybody_reads_alike_pass() {
 }
 
 #[test]
-fn what_follows_a_body_is_no_second_request() {
+fn bytes_after_a_body_are_not_a_second_request() {
     let gateway = gateway();
     for (name, value, body) in [
         ("transfer-encoding", "chunked", "0\r\n\r\n"),

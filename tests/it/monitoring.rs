@@ -247,7 +247,7 @@ fn event_that_happens_once_is_in_every_panel_and_rule_that_counts_it() {
     let keys = KeyServer::publishing(&[&key]);
     let gateway = start(&redis, &keys);
     let prometheus = Prometheus::scraping(&gateway);
-    // The replica is no new one: not all that it counted is new.
+    // The replica is not new: not all that it counted is new.
     eventually("it was scraped a window ago", || {
         has_number(&prometheus.query("sidegate_build_info offset 4s"))
     });

@@ -113,7 +113,7 @@ fn a_certificate_that_does_not_verify_ends_the_handshake() {
 }
 
 #[test]
-fn a_header_that_speaks_of_a_certificate_is_no_certificate() {
+fn header_about_a_certificate_proves_nothing() {
     let gateway = gateway();
     let headers = [
         ("x-forwarded-client-cert", format!("By=spiffe://x;URI={SCHEDULER}")),

@@ -33,7 +33,7 @@ fn good() -> Request {
 }
 
 #[test]
-fn probes_answer_and_nothing_else_is_there() {
+fn admin_port_serves_probes_and_nothing_else() {
     let gateway = gateway();
     assert_eq!(
         (
@@ -81,7 +81,7 @@ fn the_metrics_page_is_what_prometheus_expects() {
 }
 
 #[test]
-fn every_metric_of_the_contract_is_there() {
+fn every_metric_of_the_contract_exists() {
     let gateway = gateway();
     gateway.allowed(&good());
     let page = gateway.metrics();
@@ -348,7 +348,7 @@ fn the_access_log_can_be_turned_off() {
     assert!(!gateway.log_text().contains(&id));
 }
 
-/// The ids in the access lines of a log, each as often as it is there.
+/// The ids in the access lines of a log, with repetitions.
 fn logged_ids(gateway: &Gateway) -> Vec<String> {
     let lines = gateway.log_lines().into_iter();
     let access = lines.filter(|line| line["message"] == "request");
@@ -385,7 +385,7 @@ fn the_end_of_the_process_loses_no_line() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_stops_nothing() {
+fn unread_log_delays_no_request() {
     let gateway = Setup::new()
         .unread_log()
         .config("threads: 16")
@@ -404,7 +404,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
         sent += 50;
     }
     gateway.allowed(&good());
-    // Once somebody reads, lines are written again, and it is told that some are missing.
+    // Once the log is read, lines are written again, and one says that some are missing.
     gateway.read_log();
     eventually("it says that lines were dropped", || {
         gateway.log_text().contains("log lines dropped")

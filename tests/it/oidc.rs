@@ -90,7 +90,7 @@ fn the_keys_may_be_on_another_host_that_never_sees_the_bearer_token() {
 type Answer = dyn Fn(&str) -> Reply + Send + Sync;
 
 #[test]
-fn a_document_that_is_no_good_leads_to_no_keys() {
+fn invalid_discovery_document_leads_to_no_keys() {
     let key = Key::new("ES256", "one");
     let set = key_set(&[&key]);
     let long = format!("{{\"padding\":\"{}\",", "x".repeat(8 << 20));

@@ -69,7 +69,7 @@ fn setup(change: impl Fn(&str) -> String) -> Setup {
         .policy("s", &change(POLICY))
 }
 
-/// Each command refuses the files with this problem, at the value that names `bad`.
+/// Each command rejects the files with this problem, at the value that names `bad`.
 #[track_caller]
 fn refused(setup: &Setup, file: &str, message: &str) {
     setup.write();

@@ -65,7 +65,7 @@ fn the_service_is_timed_without_the_store() {
 }
 
 #[test]
-fn so_many_pass_and_the_next_is_told_when_to_come_again() {
+fn request_over_the_quota_gets_retry_after() {
     let gateway = gateway("{ name: calls, per: tenant, limit: 3, window: 1h }");
     for left in [2, 1, 0] {
         let answer = gateway.send(&of("a", TENANT));
@@ -206,7 +206,7 @@ fn a_sandbox_is_free_only_where_the_route_says_so() {
 }
 
 #[test]
-fn sandbox_of_a_policy_opens_no_quota_by_address_on_routes_that_let_anybody_in() {
+fn sandbox_of_a_policy_opens_no_quota_by_address_on_public_routes() {
     let policy = POLICY.replace("quotas: [$quotas]", "sandbox: true\nquotas: [$quotas]");
     let quotas = "{ name: q, per: tenant, limit: 1, window: 1h }, { name: a, per: address, limit: 1, window: 1h }";
     let gateway = Setup::new().set("quotas", quotas).policy("wallet", &policy).start();
@@ -242,7 +242,7 @@ fn sandbox_in_a_trailer_is_counted() {
 }
 
 #[test]
-fn shadow_counts_and_refuses_nobody() {
+fn shadow_quota_counts_and_rejects_no_request() {
     for (quotas, path) in [
         ("{ name: q, per: tenant, limit: 1, window: 1h, mode: shadow }", "/w/x"),
         ("{ name: q, per: tenant, limit: 1, window: 1h }", "/w/shadow"),
@@ -258,7 +258,7 @@ fn shadow_counts_and_refuses_nobody() {
 }
 
 #[test]
-fn a_request_that_is_refused_for_another_reason_is_not_counted() {
+fn request_that_is_rejected_for_another_reason_is_not_counted() {
     let gateway = gateway("{ name: q, per: tenant, limit: 1, window: 1h }");
     for _ in 0..3 {
         let expired = Request::get("/w/x")
@@ -301,7 +301,7 @@ fn many_at_once_are_counted_one_by_one() {
 }
 
 #[test]
-fn whoever_waits_gets_in() {
+fn client_that_waits_gets_in() {
     let gateway = gateway("{ name: q, per: tenant, limit: 2, window: 2s }");
     gateway.allowed(&of("a", TENANT));
     gateway.allowed(&of("a", TENANT));

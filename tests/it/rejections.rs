@@ -150,7 +150,7 @@ fn each_status_has_its_word_in_every_format() {
 }
 
 #[test]
-fn the_path_of_an_answer_is_the_one_that_was_sent() {
+fn path_in_an_error_body_is_the_one_that_was_sent() {
     let gateway = gateway();
     for path in ["/flat/x/%2e%2e/secret", "/flat/%78/y", "/flat/x/../y", "/flat/x/%C3%BC"] {
         assert_eq!(gateway.send(&Request::get(&format!("{path}?q=1"))).json()["path"], path);

@@ -34,7 +34,7 @@ fn start(route: &str) -> Gateway {
     setup.policy("wallet", &text).start()
 }
 
-/// Waits for less time than passes between two looks at files that nobody said had changed.
+/// Waits for less time than passes between two reads of files without a reported change.
 #[track_caller]
 pub(crate) fn promptly(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(6);
@@ -48,7 +48,7 @@ fn is_open(gateway: &Gateway, route: &str) -> bool {
     gateway.send(&Request::get(&format!("/w/{route}"))).status == 200
 }
 
-/// The route is there soon, and is the only one.
+/// The route works soon, and is the only one.
 #[track_caller]
 pub(crate) fn opens(gateway: &Gateway, route: &str) {
     promptly(route, || is_open(gateway, route));
@@ -200,14 +200,14 @@ fn what_does_not_check_out_leaves_the_last_good_one() {
         });
         assert!(told, "{word} is not in {errors:#?}");
     }
-    // The same once more is not told once more.
+    // The same once more is not logged once more.
     put(&bad);
     put(&good);
     opens(&gateway, "two");
     assert_eq!((reloads(&gateway, "success"), reloads(&gateway, "failure")), (2, 1));
     assert_ne!(hash(&gateway), before);
     assert!(last("sidegate_policy_last_reload_success_timestamp_seconds") >= read);
-    // What was refused may also be taken back.
+    // What was rejected may also be taken back.
     put(&bad);
     promptly("it is refused again", || reloads(&gateway, "failure") == 2);
     assert!(last("sidegate_policy_last_reload_successful") < 1.0);
@@ -311,7 +311,7 @@ fn sighup_looks_at_once() {
         gateway.log_text().contains("no policy file has changed")
     });
     assert_eq!(reloads(&gateway, "success"), 3);
-    // Who asks is told again.
+    // A SIGHUP logs it again.
     fs::write(gateway.path("another-name"), "version: 7").unwrap();
     gateway.hang_up();
     promptly("it is refused", || reloads(&gateway, "failure") == 1);
@@ -321,7 +321,7 @@ fn sighup_looks_at_once() {
 }
 
 #[test]
-fn what_was_not_told_is_found_later() {
+fn change_that_was_not_reported_is_found_later() {
     let gateway = start_with_another_name("one");
     change(&gateway, "another-name", "two");
     eventually("two", || is_open(&gateway, "two"));
@@ -404,7 +404,7 @@ fn a_request_keeps_the_policy_that_it_began_with() {
     eventually("the service has it", || {
         !gateway.upstream.seen(&request.case).is_empty()
     });
-    // Another policy in the place of the old one, with another service that nobody can reach.
+    // Another policy in the place of the old one, with another service that cannot be reached.
     fs::remove_file(gateway.path("policies/wallet.yaml")).unwrap();
     let other = policy("http://127.0.0.1:1", "two").replace("wallet-svc", "other-svc");
     fs::write(gateway.path("policies/other.yaml"), other).unwrap();

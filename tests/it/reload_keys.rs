@@ -61,7 +61,7 @@ fn secrets_follow_their_files() {
         fs::write(gateway.path("keys/next"), format!("{SECRET}\n")).unwrap();
         fs::rename(gateway.path("keys/next"), &file).unwrap();
     });
-    // A secret that is too short is refused, as is none at all.
+    // A secret that is too short is rejected, and so is an empty one.
     fs::write(&file, "short").unwrap();
     promptly("it is refused", || reloads(&gateway, "failure") == 1);
     assert!(gateway.log_text().contains("at least 32 are needed"));
@@ -192,7 +192,7 @@ fn first_keys_that_are_waited_for_survive_a_reload() {
     let token = key.sign(claims(json!({})));
     let server = KeyServer::publishing(&[&key]);
     let gateway = taking(&format!("{{ jwks: {{ url: '{nobody}' }} }}"), "ES256").start_unready();
-    // Nobody answers there, and what comes instead does not wait for it.
+    // No server replies there, and its successor does not wait for it.
     let path = gateway.path("policies/wallet.yaml");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace(&nobody, &server.url)).unwrap();

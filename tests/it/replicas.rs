@@ -32,7 +32,7 @@ routes:
   - { path: /*, auth: jwt }
 ";
 
-/// A policy that goes on without the store.
+/// A policy that lets requests pass without the store.
 const LENIENT: &str = "
 $wallet
 prefix: /l
@@ -58,7 +58,7 @@ fn setup(url: &str, upstream: &Upstream) -> Setup {
 
 fn replicas(url: &str) -> [Gateway; 2] {
     let upstream = counting();
-    // A thousand requests at once may be slow, but are not meant to be refused for that.
+    // A thousand requests at once may be slow, but are not meant to be rejected for that.
     let patient = format!("store: {{ redis: {{ url: '{url}', timeout: 10s }} }}");
     [(); 2].map(|()| setup(url, &upstream).config(&patient).start())
 }
@@ -77,7 +77,7 @@ fn paid(key: &str, body: &str) -> Request {
     }
 }
 
-/// The request is refused because the store does not answer, and soon.
+/// The request is rejected because the store does not reply, and soon.
 #[track_caller]
 fn assert_no_store(gateway: &Gateway, request: &Request) {
     let began = Instant::now();
@@ -180,12 +180,12 @@ fn without_a_redis_the_policy_says_what_becomes_of_requests() {
     eventually("it is there again", || gateway.send(&get("/w/strict")).status == 201);
     let request = paid(&key(), "{}");
     eventually("keys are taken again", || gateway.send(&again(&request)).status == 201);
-    // An answer that cannot be kept yet is tried to be kept later.
+    // A response that cannot be stored yet is stored later.
     eventually("it is kept", || is_replayed(&gateway.send(&again(&request))));
 }
 
 #[test]
-fn quotas_go_on_without_a_redis_unless_they_must_not() {
+fn quotas_let_requests_pass_without_a_redis_unless_the_policy_denies() {
     let policy = POLICY.replace("revocation: { max_stale: 2s }", "revocation: { max_stale: 1h }");
     let redis = Redis::start();
     let gateway = Setup::new()
@@ -252,7 +252,7 @@ fn no_request_waits_for_a_redis_that_does_not_answer() {
 }
 
 #[test]
-fn what_a_redis_says_that_it_cannot_mean_is_no_answer() {
+fn nonsense_from_a_redis_counts_as_a_failure() {
     let redis = Redis::start();
     let gateway = setup(&redis.url(), &counting()).start();
     let request = paid(&key(), "{}");
@@ -303,12 +303,12 @@ fn a_key_that_was_granted_without_a_word_is_given_up() {
     redis.freeze();
     assert_no_store(&gateway, &request);
     redis.thaw();
-    // What was asked is done now; nobody works on it.
+    // The work is done now, and no request is in flight.
     eventually("the key is free", || gateway.send(&again(&request)).status == 201);
 }
 
 #[test]
-fn a_key_that_another_replica_took_over_is_told_of() {
+fn key_that_another_replica_took_over_is_logged() {
     let redis = Redis::start();
     let (latch, upstream) = Latch::before(201, "{}");
     let gateway = setup(&redis.url(), &upstream).start();
@@ -341,7 +341,7 @@ fn key_in_flight_is_executed_once_though_redis_restarts_empty() {
             one.metric("sidegate_store_up", &[]) == Some(0.0)
         });
         redis.run();
-        // At every moment, whether Redis is there or not.
+        // At every moment, with or without Redis.
         eventually("the store is back", || {
             let answer = one.send(&again(&request));
             assert!(matches!(answer.status, 409 | 503), "{answer:?}");
@@ -365,7 +365,7 @@ fn key_in_flight_is_executed_once_though_redis_restarts_empty() {
 }
 
 #[test]
-fn requests_that_a_redis_away_refuses_leave_nothing_to_do() {
+fn requests_rejected_without_a_redis_leave_no_work() {
     let redis = Redis::start();
     let gateway = setup(&redis.url(), &counting()).start();
     let counted = |operation: &str, result: &str| {
@@ -429,7 +429,7 @@ fn response_whose_confirmation_was_lost_raises_no_alarm() {
     });
     toxic.set(Fault::Nothing);
     toxic.cut();
-    eventually("it is told", || gateway.log_text().contains("kept after all"));
+    eventually("it is told", || gateway.log_text().contains("stored after all"));
     assert!(is_replayed(&gateway.send(&again(&request))));
     assert!(
         !gateway.log_text().contains("may have been done twice"),
@@ -448,7 +448,7 @@ fn response_whose_confirmation_was_lost_raises_no_alarm() {
 }
 
 #[test]
-fn an_answer_that_a_redis_missed_is_kept_when_it_is_back() {
+fn response_that_a_redis_missed_is_stored_when_it_is_back() {
     let redis = Redis::durable();
     let (latch, upstream) = Latch::before(201, "{\"done\":true}");
     let gateway = setup(&redis.url(), &upstream).start();
@@ -486,13 +486,17 @@ fn response_that_waits_for_redis_is_stored_before_the_process_ends() {
         assert_eq!(first.join().unwrap().status, 201);
     });
     eventually("it waits", || {
-        gateway.log_text().contains("could not be kept; trying again")
+        gateway.log_text().contains("could not be stored; trying again")
     });
     gateway.terminate();
     toxic.set(Fault::Nothing);
     toxic.cut();
     assert!(gateway.ended().success());
-    assert!(gateway.log_text().contains("kept after all"), "{}", gateway.log_text());
+    assert!(
+        gateway.log_text().contains("stored after all"),
+        "{}",
+        gateway.log_text()
+    );
     let other = setup(&redis.url(), &upstream).start();
     assert!(is_replayed(&other.send(&again(&request))));
     assert_eq!(upstream.all().len(), 1);

@@ -80,7 +80,7 @@ fn a_token_by_its_jti() {
     open.target = "/w/open/x".into();
     open.case = Request::get("/").case;
     gateway.allowed(&open);
-    // Of a `jti` that is no text nobody can tell.
+    // A `jti` that is not text cannot be looked up.
     gateway.refused(&with(json!({ "jti": 1 })), 401, "token_claim_invalid");
 }
 

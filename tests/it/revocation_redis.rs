@@ -36,7 +36,7 @@ fn revoke(gateway: &Gateway, jti: &str, arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn what_is_revoked_anywhere_is_refused_everywhere() {
+fn token_revoked_on_one_replica_is_rejected_by_all() {
     let redis = Redis::start();
     let (one, other) = (replica(&redis.url()), replica(&redis.url()));
     assert!(!refuses(&one, "a") && !refuses(&other, "a"));
@@ -82,7 +82,7 @@ fn without_a_process_it_goes_straight_into_redis() {
     let straight = revoke(&gateway, "a", &[]);
     assert_eq!(straight["via"], json!({ "store": "redis" }));
     assert!(refuses(&replica(&redis.url()), "a"));
-    // Who is told to ask a process asks nobody else.
+    // A command that names a socket tries nothing else.
     let output = gateway.sidegate(&["revoke", "jti", "b", "--control", "c.sock"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     redis.kill();

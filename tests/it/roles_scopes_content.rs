@@ -100,7 +100,7 @@ fn all_scopes_are_needed_from_a_list_or_a_string() {
 }
 
 #[test]
-fn a_403_is_no_401() {
+fn missing_role_is_a_403_and_not_a_401() {
     let gateway = gateway();
     gateway.refused(&get("both", json!({ "roles": ["user"] })), 403, "role_missing");
     gateway.refused(&get("both", json!({ "scopes": ["read"] })), 403, "scope_missing");
@@ -214,7 +214,7 @@ fn a_route_has_its_own_types_or_any() {
 }
 
 #[test]
-fn the_first_no_is_the_answer() {
+fn first_rejection_wins() {
     let gateway = gateway();
     let everything_wrong = |changes: Value| get("both", changes).header("content-type", "text/plain").body("x");
     let posted = |mut request: Request| {

@@ -1,4 +1,4 @@
-//! Which policy and which route a request belongs to, and in what one spelling its path goes on.
+//! Which policy and which route a request belongs to, and in what one spelling its path is forwarded.
 
 use std::sync::Arc;
 
@@ -110,13 +110,13 @@ fn the_most_specific_route_wins_whatever_the_order() {
     // The key is not asked for where the token is.
     gateway.allowed(&Request::get("/wallet/v1/wallets/settings").jobs_key());
     gateway.refused(&with_token("/wallet/v1/wallets/settings"), 401, "credential_missing");
-    // A segment's name is no empty segment.
+    // A parameter does not match an empty segment.
     gateway.refused(&Request::get("/wallet/v1/wallets//entries"), 400, "path_ambiguous");
 }
 
 #[test]
 fn a_method_that_only_others_have_is_not_allowed() {
-    // `/*` takes every method but one, which would show what the service is told.
+    // `/*` takes every method but one, which would show what the service receives.
     gateway().refused(&Request::new("PATCH", "/wallet/v1/wallets"), 401, "credential_missing");
     gateway().refused(&Request::new("TRACE", "/wallet/v1/wallets"), 405, "method_not_allowed");
     gateway().refused(
@@ -238,7 +238,7 @@ fn a_policy_may_open_one_ambiguity_at_a_time() {
 }
 
 #[test]
-fn a_path_with_more_than_one_reading_is_refused_wherever_it_leads() {
+fn path_with_more_than_one_reading_is_rejected_wherever_it_leads() {
     let gateway = gateway();
     for end in [
         "/..",

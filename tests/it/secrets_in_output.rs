@@ -43,7 +43,7 @@ const URLS: [&str; 6] = [
     "'SCHEME://u:$@h",
 ];
 
-/// Another fault beside the value: nothing, a field that is unknown, one that is there twice, one of
+/// Another fault beside the value: nothing, a field that is unknown, one that comes twice, one of
 /// a wrong type, and a text that is not YAML.
 const BESIDE: [&str; 5] = [
     "",

@@ -195,7 +195,7 @@ fn wallet_wants_both_claims_and_keeps_jobs_for_the_key() {
 }
 
 #[test]
-fn auth_svc_is_open_and_told_the_tenant_that_was_asked_for() {
+fn auth_svc_is_public_and_receives_the_requested_tenant() {
     let seen = stage().gateway.allowed(
         &Request::post("/auth/v1/login", "{}")
             .tenant()
@@ -206,7 +206,7 @@ fn auth_svc_is_open_and_told_the_tenant_that_was_asked_for() {
 }
 
 #[test]
-fn a_write_of_anything_but_json_is_refused_at_both_services() {
+fn write_of_anything_but_json_is_rejected_at_both_services() {
     let stage = stage();
     let hub = |method: &str| {
         Request::new(method, "/integrationhub/v1/executions/7")

@@ -172,14 +172,14 @@ fn so_does_one_over_http2() {
 }
 
 #[test]
-fn http2_clients_are_told_and_lose_nothing() {
+fn http2_clients_get_a_goaway_and_lose_nothing() {
     let (gateway, release) = holding();
     let mut frames = Frames::open(gateway.port, &[]);
     frames.send(&head(1, END_STREAM, "GET", "/w/open/held"));
     eventually("the service has it", || !gateway.upstream.all().is_empty());
     gateway.terminate();
     assert!(frames.until(|frame| frame.kind == GOAWAY).is_some());
-    // The server waits for this answer: what was sent before it may still be on its way.
+    // The server waits for this reply: what was sent before it may still be on its way.
     let ping = frames.until(|frame| frame.kind == PING).unwrap();
     frames.send(&frame(PING, ACK, 0, &ping.payload));
     release.open();
@@ -239,7 +239,7 @@ fn until_the_delay_is_over_it_serves_as_ever() {
         .start();
     gateway.terminate();
     eventually("/readyz is 503", || gateway.probe("/readyz") == Some(503));
-    // Whoever has not heard of it yet comes with a new connection.
+    // A client that has not heard of it yet comes with a new connection.
     gateway.allowed(&Request::get("/w/open/x"));
     assert!(gateway.ended().success());
 }

@@ -126,7 +126,7 @@ fn a_body_that_is_slow_but_moves_arrives() {
 }
 
 #[test]
-fn a_response_that_nobody_reads_is_given_up_and_not_kept_in_memory() {
+fn unread_response_is_given_up_and_not_buffered() {
     let gateway = gateway("idle_timeout: 500ms");
     gateway.allowed(&get());
     let before = gateway.resident_bytes();

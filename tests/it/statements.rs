@@ -1,4 +1,4 @@
-//! `tests/statements.md`: every statement about attacks has tests, and they are there.
+//! `tests/statements.md`: every statement about attacks has tests, and they exist.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -29,7 +29,7 @@ fn exists(name: &str) -> bool {
 }
 
 #[test]
-fn every_statement_has_tests_that_are_there() {
+fn every_statement_has_tests_that_exist() {
     let table = read("tests/statements.md").unwrap();
     let mut stated = BTreeSet::new();
     for row in table.lines().filter(|line| line.starts_with("| T-")) {

@@ -39,7 +39,7 @@ impl Replica {
         Self::with(url, |_| {})
     }
 
-    /// As [`Self::of`], with the deadline that there is if nobody says otherwise.
+    /// As [`Self::of`], with the default deadline.
     pub(crate) fn impatient(url: &str) -> Self {
         Self::with(url, |config| config.timeout = Duration::from_millis(250))
     }
@@ -110,24 +110,24 @@ impl Replica {
     }
 }
 
-/// A bucket that nobody else has.
+/// A bucket of its own.
 pub(crate) fn bucket() -> Fingerprint {
     Fingerprint::of(&[b"it", &unique().to_be_bytes()])
 }
 
-/// A key that nobody else has.
+/// A key of its own.
 pub(crate) fn key() -> RecordKey {
     let share = Fingerprint::of(&[b"share"]);
     let name = bucket();
     RecordKey { name, share }
 }
 
-/// An answer to the one request of these tests.
+/// A response to the one request of these tests.
 pub(crate) fn answer(record: impl Into<Bytes>) -> (Fingerprint, Bytes) {
     (Fingerprint::of(&[b"request"]), record.into())
 }
 
-/// The answer that is kept under a key, if there is one.
+/// Returns the response that is stored under a key, if there is one.
 pub(crate) async fn kept(store: &Store, key: RecordKey) -> Option<Bytes> {
     match store.claim(key, Uuid::new_v4(), LEASE).await {
         Ok(Claim::Stored(answered)) => {
@@ -160,7 +160,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut conditi
 /// All that a store promises, with a second replica of it.
 fn check(one: &Replica, other: &Replica) {
     runtime().block_on(async {
-        one_answers_and_others_get_the_answer(&one.store, &other.store).await;
+        one_request_is_granted_and_repeats_get_its_response(&one.store, &other.store).await;
         leases_and_answers_end(&one.store).await;
         only_the_owner_has_a_say(&one.store).await;
         records_are_any_bytes(&one.store).await;
@@ -169,7 +169,7 @@ fn check(one: &Replica, other: &Replica) {
     });
 }
 
-async fn one_answers_and_others_get_the_answer(one: &Store, other: &Store) {
+async fn one_request_is_granted_and_repeats_get_its_response(one: &Store, other: &Store) {
     let (key, owner, late) = (key(), Uuid::new_v4(), Uuid::new_v4());
     assert_eq!(one.claim(key, owner, LEASE).await, Ok(Claim::Granted));
     assert_eq!(
@@ -428,8 +428,8 @@ fn of_two_with_different_prefixes_none_knows_the_other() {
     assert!(third.refuses("mine") && !third.refuses("theirs") && !other.refuses("theirs"));
 }
 
-/// The script says the same as `Rate::spend`. The bucket says when it is full, and the answer how
-/// long that is from now; so the time by the clock of the server follows.
+/// The script says the same as `Rate::spend`. The bucket says when it is full, and the reply how long that is
+/// from now; so the time by the clock of the server follows.
 #[test]
 fn a_bucket_in_redis_is_the_one_that_is_specified() {
     let redis = Redis::start();

@@ -1,4 +1,4 @@
-//! Where the store is, as files, variables and flags say; and that no password is ever told.
+//! Where the store is, as files, variables and flags say; and that no password is ever shown.
 
 use std::process::Output;
 
@@ -35,7 +35,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn what_is_wrong_with_a_store_is_told_with_its_place() {
+fn problem_of_a_store_is_reported_with_its_place() {
     let url = format!("redis+cluster://:{WRITTEN}@h/1");
     for (store, problem) in [
         ("disk", "sidegate.yaml:6:8"),

@@ -1,6 +1,5 @@
-//! A Redis that is slow, gone, stopped, full, a replica, or that lies. Whoever asks is told so, in
-//! time; whoever asks later is told at once; and once it is well, so is everything, without a
-//! restart.
+//! A Redis that is slow, gone, stopped, full, a replica, or that lies. The first caller hears of it in time,
+//! later ones at once; and once it is well, so is everything, without a restart.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,7 @@ use super::{
 
 const LEASE: Duration = Duration::from_secs(30);
 
-/// What nobody waits longer for: the deadline of a store is 250 ms.
+/// The longest that a caller waits: the deadline of a store is 250 ms.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 fn rate() -> Rate {
@@ -61,7 +60,7 @@ async fn assert_recovers(replica: &Replica, what: &str) {
     eventually(what, async || replica.metric("sidegate_store_up") > 0.5).await;
 }
 
-/// Nobody has a connection, and whoever asks is told at once.
+/// Without a connection, every operation fails at once.
 async fn assert_gives_up(replica: &Replica, what: &str) {
     let store = &replica.store;
     eventually(what, async || {
@@ -149,7 +148,7 @@ fn a_connection_that_ends_is_replaced() {
 }
 
 #[test]
-fn a_server_that_is_stopped_and_goes_on() {
+fn stopped_server_that_continues_is_used_again() {
     let redis = Redis::start();
     let replica = Replica::impatient(&redis.url());
     runtime().block_on(async {
@@ -168,7 +167,7 @@ fn releases(replica: &Replica) -> f64 {
 }
 
 #[test]
-fn claims_without_an_answer_are_released_once_redis_is_back_and_others_never() {
+fn claims_without_a_reply_are_released_once_redis_is_back_and_others_never() {
     let redis = Redis::start();
     let replica = Replica::impatient(&redis.url());
     let keys: Vec<_> = (0..300).map(|_| key()).collect();
@@ -465,7 +464,7 @@ fn a_server_that_is_full() {
 }
 
 #[test]
-fn what_is_no_answer_is_never_a_pass() {
+fn invalid_reply_never_lets_a_request_pass() {
     let redis = Redis::start();
     let replica = Replica::of(&redis.url());
     let store = &replica.store;
@@ -503,7 +502,7 @@ fn what_is_no_answer_is_never_a_pass() {
 }
 
 #[test]
-fn scripts_that_a_server_forgets_are_told_again() {
+fn scripts_that_a_server_forgets_are_sent_again() {
     let redis = Redis::start();
     let replica = Replica::of(&redis.url());
     runtime().block_on(async {

@@ -42,7 +42,7 @@ fn a_reader_that_misses_some_of_the_log_reads_everything() {
         one.store.revoke(&revocation("first")).await.unwrap();
         eventually("the log is followed", async || other.refuses("first")).await;
         let text = serde_json::to_string(&revocation("unlogged")).unwrap();
-        // As one whose entry was trimmed before anybody could read it.
+        // As one whose entry was trimmed before any replica read it.
         redis.ask::<()>(&["ZADD", SET, "9000000000000", &text]);
         redis.ask::<()>(&["INCR", "sidegate:{r}:count"]);
         one.store.revoke(&revocation("third")).await.unwrap();
@@ -75,7 +75,7 @@ fn many_are_read_in_pages() {
 }
 
 #[test]
-fn a_list_with_something_that_nobody_understands_is_not_complete() {
+fn list_with_an_unreadable_entry_is_incomplete() {
     let redis = Redis::start();
     let text = serde_json::to_string(&revocation("fine")).unwrap();
     redis.ask::<()>(&[
@@ -205,7 +205,7 @@ fn what_is_over_by_the_clock_of_redis_is_not_acknowledged() {
 }
 
 #[test]
-fn a_user_who_may_not_run_scripts_is_no_store() {
+fn user_who_may_not_run_scripts_leaves_the_store_unavailable() {
     let redis = Redis::start();
     redis.ask::<()>(&[
         "ACL", "SETUSER", "poor", "on", ">pw", "~*", "+@all", "-eval", "-evalsha",

@@ -52,7 +52,7 @@ fn the_header_and_every_claim_are_the_same_tenant() {
 }
 
 #[test]
-fn the_header_is_there_once_and_a_uuid() {
+fn tenant_header_comes_once_and_is_a_uuid() {
     let gateway = gateway();
     gateway.refused(&get(), 400, "tenant_header_missing");
     let twice = get().tenant().tenant();
@@ -82,7 +82,7 @@ fn the_header_is_there_once_and_a_uuid() {
 }
 
 #[test]
-fn a_tenant_that_nobody_verified_does_not_reach_the_service() {
+fn unverified_tenant_does_not_reach_the_service() {
     let gateway = gateway();
     for (path, tenants) in [("/w/open", &[][..]), ("/w/login", &[TENANT])] {
         assert_eq!(

@@ -199,7 +199,7 @@ fn gauges_for_client_cas_and_revocation_lists_follow_changed_files() {
 }
 
 #[test]
-fn what_does_not_check_out_leaves_the_old_one_in_force_and_every_problem_is_told() {
+fn invalid_certificate_leaves_the_old_one_in_force_and_every_problem_is_logged() {
     let it = changing();
     let other = leaf(&it.ca, 12, dns("localhost"), |_| {});
     let expired = leaf(&it.ca, 13, dns("localhost"), |params| {
@@ -268,7 +268,7 @@ fn a_connection_keeps_its_identity_only_as_long_as_its_certificate_is_good() {
             it.gateway
                 .rejected(&request, &answer, 403, "client_certificate_not_allowed");
         }
-        // Where nobody needs one, the connection is as good as ever.
+        // On a route that needs no certificate, the connection is as good as ever.
         let request = Request::get("/w/health");
         it.gateway.reached(&request, &http1.exchange(&request));
         let cause = "the client certificate is no longer good";
@@ -279,7 +279,7 @@ fn a_connection_keeps_its_identity_only_as_long_as_its_certificate_is_good() {
 }
 
 #[test]
-fn a_resumed_session_lets_nobody_in_who_is_no_longer_good() {
+fn resumed_session_lets_no_client_in_that_is_no_longer_good() {
     let versions: [(&str, &'static SupportedProtocolVersion); 2] =
         [("TLS 1.2", &version::TLS12), ("TLS 1.3", &version::TLS13)];
     let other = authority("Second CA");

@@ -1,4 +1,4 @@
-//! A service that is down, breaks off, is late, or answers what is no HTTP.
+//! A service that is down, breaks off, is late, or sends what is not HTTP.
 
 use std::{net::TcpListener, sync::Arc, thread};
 
@@ -107,7 +107,7 @@ fn what_may_have_been_done_is_not_done_twice() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_does_not_look_whole() {
+fn response_that_breaks_off_does_not_look_whole() {
     let gateway = gateway();
     for how in ["half-a-body", "half-a-chunk"] {
         let mut wire = gateway.connect();
@@ -146,7 +146,7 @@ fn a_service_that_is_late_times_out() {
         for target in ["/late/late", "/silent/x"] {
             scope.spawn(|| gateway.refused(&Request::get(target), 504, "upstream_timeout"));
         }
-        // Nobody else waits with it.
+        // No other request waits with it.
         assert_eq!(gateway.send(&Request::get("/late/fine")).status, 200);
     });
     release.open();
@@ -154,7 +154,7 @@ fn a_service_that_is_late_times_out() {
 }
 
 #[test]
-fn a_service_with_a_certificate_of_somebody_else_is_not_talked_to() {
+fn service_with_a_foreign_certificate_gets_no_request() {
     let rogue = Upstream::tls(server(&pki().rogue, &[]), |_| Reply::ok("rogue"));
     let misnamed = Upstream::tls(server(&pki().by_dns, &[]), |_| Reply::ok("misnamed"));
     let with_ca =

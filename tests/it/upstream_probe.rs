@@ -30,7 +30,7 @@ fn it_is_not_there_unless_it_is_configured() {
 }
 
 #[test]
-fn of_the_answer_only_the_status_is_told() {
+fn probe_returns_only_the_status_of_the_response() {
     for status in [200, 204, 302, 304, 404, 500, 503] {
         let upstream = Upstream::start(move |request| match request.target.as_str() {
             "/w/health?deep=1" => Reply::status(status, if matches!(status, 204 | 304) { "" } else { "password" })
@@ -107,7 +107,7 @@ fn of_the_request_nothing_reaches_the_service() {
 }
 
 #[test]
-fn a_service_that_does_not_answer_is_told_from_one_that_is_gone() {
+fn service_that_is_silent_differs_from_one_that_is_gone() {
     let gone = format!("http://127.0.0.1:{}", crate::harness::free_port());
     let silent = Upstream::raw(|stream| {
         loop {
@@ -179,10 +179,10 @@ fn a_service_on_a_socket_is_asked_as_well() {
 }
 
 #[test]
-fn a_probe_of_another_machine_is_refused() {
+fn probe_of_another_machine_is_a_problem() {
     for (probe, words) in [
         ("upstream: 'http://10.0.0.1:80', path: /", "is not on this machine"),
-        ("upstream: 'http://127.0.0.1:3002', path: health", "is no path"),
+        ("upstream: 'http://127.0.0.1:3002', path: health", "is not a path"),
         ("upstream: 'http://127.0.0.1:3002', path: /, timeout: 6s", "at the most"),
         ("upstream: 'http://127.0.0.1:3002'", "`path` is missing"),
     ] {

@@ -59,7 +59,7 @@ fn a_service_that_asks_for_a_certificate_sees_the_one_of_its_policy() {
 }
 
 #[test]
-fn files_that_are_no_identity_are_found_before_the_start() {
+fn files_without_an_identity_are_problems_before_the_start() {
     let ca = authority("CA");
     let [one, two] = [1, 2].map(|serial| leaf(&ca, serial, dns("sidegate"), |_| {}));
     for (url, files, problem) in [

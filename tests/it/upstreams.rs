@@ -219,7 +219,7 @@ fn half_a_handshake_opens_nothing() {
 }
 
 #[test]
-fn an_upgrade_to_anything_else_is_no_upgrade() {
+fn upgrade_to_anything_but_websocket_is_removed() {
     let gateway = in_front_of(Upstream::start(echo));
     for protocol in ["h2c", "tls/1.0", "foo"] {
         let request = Request::get("/w/open/x")

@@ -137,7 +137,7 @@ fn claims_that_are_no_object_with_unique_names_are_refused() {
 
 /// `JSONTestSuite` as claims: what is no JSON is refused, and nothing else happens.
 #[test]
-fn what_is_no_json_is_no_token() {
+fn token_whose_claims_are_not_json_is_rejected() {
     let Some(folder) = vectors_folder() else { return };
     let mut run = 0;
     for entry in std::fs::read_dir(folder.join("json-test-suite/test_parsing")).unwrap() {

@@ -141,12 +141,12 @@ impl FromStr for RedisUrl {
 }
 
 fn unknown() -> String {
-    format!("this is no URL of a Redis: {FORMS}")
+    format!("this is not a URL of a Redis: {FORMS}")
 }
 
 fn unix(path: &str) -> Result<RedisUrl, String> {
     if !path.starts_with('/') || path.contains(['?', '#']) {
-        return Err("this is no absolute path of a socket: write `unix:/run/redis/redis.sock`".into());
+        return Err("this is not an absolute path of a socket: write `unix:/run/redis/redis.sock`".into());
     }
     Ok(RedisUrl {
         servers: Servers::One {
@@ -195,7 +195,7 @@ fn database(path: &str) -> Result<u16, String> {
         "" => Ok(0),
         _ => path
             .parse()
-            .map_err(|_| format!("the path of the URL is the number of a database, and `{path}` is none")),
+            .map_err(|_| format!("the path of the URL must be the number of a database, and `{path}` is not")),
     }
 }
 
@@ -209,7 +209,7 @@ fn host_port(text: &str, default: u16) -> Result<HostPort, String> {
         _ => (text, None),
     };
     if !is_host(host) {
-        return Err(format!("`{host}` is no host"));
+        return Err(format!("`{host}` is not a host"));
     }
     let port = port.map_or(Ok(default), str::parse);
     let port = port.ok().filter(|port| *port > 0);

@@ -191,7 +191,7 @@ impl WalletClaims {
     }
 }
 
-/// What a refresh token says. All that an access token of its tenant must have is there but `roles`.
+/// What a refresh token says. It has all claims that an access token of its tenant must have, except `roles`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RefreshClaims {
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_secret_is_refused() {
+    fn short_secret_is_rejected() {
         let refused = SigningKeys::generate("0123456789abcdef0123456789abcde");
         assert!(matches!(refused, Err(KeyError::SecretTooShort)));
     }

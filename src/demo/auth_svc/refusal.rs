@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::demo::http::{self, Answer, BodyError};
 
-/// Why a request is refused.
+/// Why a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// The body is not the JSON that the endpoint asks for, which is named here.
@@ -37,7 +37,7 @@ struct RefusalBody<'a> {
 }
 
 impl Refusal {
-    /// The answer to a request for `path`.
+    /// Returns the response to a request for `path`.
     pub(super) fn answer(self, path: &str, now: Timestamp) -> Answer {
         let body = RefusalBody {
             status_code: self.status().as_u16(),

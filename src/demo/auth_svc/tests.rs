@@ -78,7 +78,7 @@ async fn a_login_is_answered_with_tokens_of_its_tenant() {
 }
 
 #[tokio::test]
-async fn a_bad_login_is_refused() {
+async fn bad_login_is_rejected() {
     const BAD: &str = "ERR_AUTH_SVC_BAD_REQUEST";
     const NO: &str = "ERR_AUTH_SVC_UNAUTHORIZED";
     for (tenants, body, status, code) in [
@@ -111,7 +111,7 @@ async fn a_bad_login_is_refused() {
 }
 
 #[tokio::test]
-async fn a_long_body_is_refused() {
+async fn long_body_is_rejected() {
     let body = vec![b' '; http::MAX_BODY_BYTES + 1];
     let (status, _, answer) = ask(request("POST", "/auth/v1/login", &[], body)).await;
     assert_eq!(
@@ -167,7 +167,7 @@ async fn a_refresh_token_is_rotated() {
 }
 
 #[tokio::test]
-async fn a_malformed_refresh_is_refused() {
+async fn malformed_refresh_is_rejected() {
     for body in ["", "{}", r#"{"refreshToken":null}"#, r#"{"refresh_token":"x"}"#] {
         let (status, _, _) = ask(request("POST", "/auth/v1/refresh", &[], body)).await;
         assert_eq!(status, 400, "{body}");

@@ -181,7 +181,7 @@ fn each_fault_is_one_problem_in_its_line() {
             "/open",
             "/a|b",
             16,
-            "`|` cannot stand in a path here, which is no regular expression",
+            "`|` cannot stand in a path here, which is not a regular expression",
         ),
         (
             "/open",

@@ -63,7 +63,7 @@ where
     S: AsyncRead + AsyncWrite + AsRawFd + Debug + Unpin + Send + Sync + 'static,
 {
     /// The engine knows a transport by its traits.
-    #[expect(clippy::new_ret_no_self, reason = "nobody needs to know more of it")]
+    #[expect(clippy::new_ret_no_self, reason = "callers need only its traits")]
     fn new(socket: S) -> Stream {
         Box::new(Self(BufWriter::with_capacity(WRITE_BUFFER, socket)))
     }

@@ -30,7 +30,7 @@ static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
 /// Ends a pause.
 static HURRY: Notify = Notify::const_new();
 
-const LOST: &str = "an answer could not be kept; the same request may be done twice";
+const LOST: &str = "a response could not be stored; the same request may be done twice";
 
 /// Responses that wait, and whether there is a task that tries to store them.
 struct Waiting {
@@ -57,7 +57,7 @@ pub(super) fn keep(held: Held, digest: Fingerprint, record: Bytes, unavailable: 
         tracing::error!(%unavailable, "{LOST}");
         return;
     };
-    tracing::warn!(%unavailable, "an answer could not be kept; trying again");
+    tracing::warn!(%unavailable, "a response could not be stored; trying again");
     let response = Response {
         held,
         digest,
@@ -111,7 +111,7 @@ async fn round(responses: Vec<Response>, backoff: &mut Backoff) -> Vec<Response>
         if !is_away {
             match response.held.try_keep(response.digest, &response.record).await {
                 Ok(()) => {
-                    tracing::info!("an answer is kept after all");
+                    tracing::info!("a response is stored after all");
                     backoff.reset();
                     continue;
                 }

@@ -144,7 +144,7 @@ impl Records {
         Ok(true)
     }
 
-    /// Whether a response of this length fits once nothing else is there.
+    /// Whether a response of this length fits into an empty store.
     const fn can_hold(&self, length: usize) -> bool {
         EACH + length <= self.size / 2
     }
@@ -166,7 +166,7 @@ impl Records {
         }
     }
 
-    /// What is there, unless it is over.
+    /// Returns the slot of a key, unless it has expired.
     fn get(&mut self, name: Fingerprint, now: Millis) -> Option<&Slot> {
         if self.slots.get(&name).is_some_and(|slot| slot.until <= now) {
             self.remove(name);
@@ -174,7 +174,7 @@ impl Records {
         self.slots.get(&name)
     }
 
-    /// Whether nobody else has it, nor had it.
+    /// Whether no other owner has or had the key.
     fn is_open_to(&mut self, name: Fingerprint, owner: Uuid, now: Millis) -> bool {
         self.get(name, now).is_none() || self.is_owned(name, owner, now)
     }

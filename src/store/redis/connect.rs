@@ -42,7 +42,7 @@ impl Connection {
         matches!(self, Self::Cluster(_))
     }
 
-    /// Asks, and reads the answer.
+    /// Sends a command and reads the reply.
     pub(super) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
         command.query_async(self).await
     }
@@ -127,7 +127,7 @@ impl Connector {
         self.config.servers.to_string()
     }
 
-    /// Opens a connection, on which an answer may take so long.
+    /// Opens a connection, on which a reply may take so long.
     pub(super) async fn connect(&self, answer: Duration) -> RedisResult<Connection> {
         tokio::time::timeout(CONNECT_ALL, self.open(answer))
             .await

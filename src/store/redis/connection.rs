@@ -1,5 +1,5 @@
-//! The connection that requests use, and the task that keeps it. A request takes the connection as
-//! it is, and waits for nothing but its answer: where there is none, it fails at once.
+//! The connection that requests use, and the task that maintains it. A request waits only for its reply:
+//! without a connection, it fails at once.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -32,9 +32,9 @@ const AT_A_TIME: usize = 256;
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// All that is short. Whether the store is there, this one knows.
+    /// Short commands. Its health is that of the store.
     Requests,
-    /// What is kept of answers.
+    /// Stored responses.
     Records,
 }
 
@@ -143,7 +143,7 @@ impl RequestConnection {
         .unsent()
     }
 
-    /// Nobody uses the connection from now on. Of a cluster, other nodes may well answer.
+    /// Withdraws a connection, so that no request uses it. That to a cluster stays: other nodes may reply.
     fn mark_suspect(&self, live: &Arc<Live>) {
         if !live.0.is_cluster() {
             self.withdraw(live);
@@ -200,7 +200,7 @@ impl RequestConnection {
         Ok(())
     }
 
-    /// Whether scripts may be run at all: somebody who may not can do nothing here.
+    /// Runs a script, to see whether the user of this connection may.
     async fn probe(&self, live: &Live) -> Result<(), Failure> {
         let deadline = Instant::now() + self.longest;
         let key = self.keys.record(Fingerprint::of(&[b"probe"]));
@@ -222,7 +222,7 @@ impl RequestConnection {
         self.health.set(Ok(()));
     }
 
-    /// Tries the connection now and then, and when somebody doubts it, until it is lost.
+    /// Checks the connection every second, and when a request suspects it, until it is lost.
     async fn watch_over(&self, mut live: Arc<Live>) -> Failure {
         loop {
             let suspected = tokio::select! {
@@ -236,7 +236,7 @@ impl RequestConnection {
             match check_health {
                 Err(failure) => return failure,
                 Ok(()) if !suspected => {}
-                // Whoever suspected it has withdrawn it, and it answers again.
+                // A request had withdrawn it, and it works again.
                 Ok(()) if !live.0.is_cluster() => self.publish(&live),
                 // A node may have gone for good: a new connection knows those that there are.
                 Ok(()) => {
@@ -250,7 +250,7 @@ impl RequestConnection {
         }
     }
 
-    /// Whether there is somebody who answers and can be written to.
+    /// Checks that the server replies and is writable.
     async fn check_health(&self, live: &Live) -> Result<(), Failure> {
         let mut connection = live.0.clone();
         let deadline = Instant::now() + self.longest;
@@ -303,8 +303,8 @@ impl RequestConnection {
         released.map(drop)
     }
 
-    /// Has a script run for each of some leases, many at a time, and returns the answers. An error
-    /// means that the connection is of no use any more; nodes of a cluster may be missing.
+    /// Runs a script for each of some leases, many at a time, and returns the replies. An error means that the
+    /// connection is lost; single nodes of a cluster may be missing.
     async fn of_each(
         &self,
         live: &Live,

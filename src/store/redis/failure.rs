@@ -1,13 +1,13 @@
-//! Why a Redis gave no answer, and whether its connection is worth keeping.
+//! Why a Redis operation failed, and whether its connection can be used again.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::store::Unavailable;
 
-/// The longest cause that is told, in characters.
+/// The longest cause in messages, in characters.
 const LONGEST_CAUSE: usize = 300;
 
-/// No answer.
+/// A failed operation.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     pub(super) unavailable: Unavailable,

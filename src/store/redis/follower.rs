@@ -34,7 +34,7 @@ use cursor::{Next, StreamCursor};
 /// How long the server waits for the next entry of the log.
 const BLOCK: Duration = Duration::from_millis(500);
 
-/// How long an answer may take, besides.
+/// How long a reply may take, besides.
 const ANSWER: Duration = Duration::from_millis(1500);
 
 /// How long it takes at least from one beginning to the next.

@@ -1,4 +1,4 @@
-//! How something goes that goes on for ever. Changes are told to operators, once each.
+//! Health of a background task; logs each transition once.
 
 use tokio::sync::watch;
 
@@ -7,7 +7,7 @@ use crate::store::Unavailable;
 /// `None` until the first attempt is over.
 type Now = Option<Result<(), Unavailable>>;
 
-/// How something goes.
+/// The health of a background task.
 #[derive(Debug)]
 pub(in crate::store) struct Health {
     what: &'static str,
@@ -16,7 +16,7 @@ pub(in crate::store) struct Health {
 }
 
 impl Health {
-    /// Of a thing that depends on some servers.
+    /// Creates the health of a task that depends on some servers.
     pub(super) fn of(what: &'static str, servers: String) -> Self {
         Self {
             what,
@@ -25,19 +25,19 @@ impl Health {
         }
     }
 
-    /// How it goes; `None` until the first attempt is over.
+    /// Returns the health; `None` until the first attempt is over.
     pub(in crate::store) fn now(&self) -> Now {
         self.now.borrow().clone()
     }
 
-    /// How it goes, once the first attempt is over.
+    /// Waits for the end of the first attempt, and returns the health.
     pub(in crate::store) async fn settled(&self) -> Result<(), Unavailable> {
         let mut now = self.now.subscribe();
         let settled = now.wait_for(Option::is_some).await;
         settled.map_or(Ok(()), |now| now.clone().unwrap_or(Ok(())))
     }
 
-    /// Notes how it goes from now on.
+    /// Sets the health, and logs a transition.
     pub(super) fn set(&self, next: Result<(), Unavailable>) {
         let (what, redis) = (self.what, &self.servers);
         let before = self.now.send_replace(Some(next.clone()));

@@ -38,7 +38,7 @@ impl KeyNames {
         command
     }
 
-    /// The answer to a request that may come again.
+    /// Returns the key of a stored response.
     pub(super) fn record(&self, key: Fingerprint) -> String {
         format!("{}:i:{key}", self.prefix)
     }

@@ -72,7 +72,7 @@ impl Leases {
         Some(*held)
     }
 
-    /// The request of a claim is still there, whether or not Redis can be told so.
+    /// Prolongs a claim whose request is still in flight, whether or not Redis can be reached.
     pub(super) fn prolong(&self, claim: Lease) {
         let mut inner = self.0.lock();
         let held = inner.held.get_mut(&claim.key);

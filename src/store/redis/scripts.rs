@@ -1,5 +1,5 @@
-//! What a Redis does in one step. A server that is asked twice, because an answer was lost on its
-//! way, does the same as if it were asked once; only `spend` takes one more.
+//! What a Redis does in one step. A script that runs twice, because a reply was lost, has the same effect as
+//! one run; only `spend` takes one more.
 
 use std::sync::LazyLock;
 
@@ -35,9 +35,8 @@ fn command(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd 
     command
 }
 
-/// What is under the key, if it is not the claim of the same attempt; else the claim is there from
-/// now on, and nothing is answered. Arguments: claim, milliseconds. Answers the beginning, which
-/// is all that a claim has, and the length.
+/// Claims a key. Returns nothing if the claim is granted, now or to the same attempt before. Otherwise returns
+/// the beginning of the value, which is all of a claim, and its length. Arguments: claim, milliseconds.
 pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('EXISTS', KEYS[1]) == 1 then
@@ -49,8 +48,8 @@ return false",
     )
 });
 
-/// Sets the key where nothing is, since a server may have lost it, or in place of the claim. Answers
-/// 1, also if the response of the same owner is there, and 0 if another owner has the key.
+/// Sets the key where nothing is, since a server may have lost it, or in place of the claim. Returns 1, also if
+/// the response of the same owner is stored, and 0 if another owner has the key.
 macro_rules! set_unless_of_another {
     ($value:literal) => {
         concat!(
@@ -105,11 +104,11 @@ return {1, after}",
     )
 });
 
-/// Adds revocations, and forgets those that are over. Keys: set, log, count. Arguments: the most
-/// that there may be, the length of the log, one that is there and that they take the place of, and
-/// for each when it is forgotten and what it is. Answers 1 if there was room for all, and 2 if some
-/// are over by the clock of the server. The first step takes no memory, and Redis lets a script go
-/// on that has begun: one that is full still takes revocations.
+/// Adds revocations, and forgets those that are over. Keys: set, log, count. Arguments: the most revocations
+/// that the set may have, the length of the log, an existing revocation that they replace, and for each its
+/// expiry and its text. Returns 1 if there was room for all, and 2 if some have expired by the clock of the
+/// server. The first step takes no memory, and Redis does not stop a script that has begun: a full Redis still
+/// takes revocations.
 pub(super) static REVOKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local time = redis.call('TIME')

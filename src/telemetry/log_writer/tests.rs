@@ -16,7 +16,7 @@ impl Write for Pieces {
     }
 }
 
-/// What was written, piece by piece; so many of them before somebody reads.
+/// Starts a writer. Returns what it writes, piece by piece; it writes so many pieces without a reader.
 fn start(threads: usize, pieces: usize) -> (LogBuffer, LogWriterGuard, Receiver<Vec<u8>>) {
     let (write, read) = sync_channel(pieces);
     let lost = LostLines::new().unwrap();
@@ -135,7 +135,7 @@ fn a_line_at_once_is_written_when_the_call_returns() {
 }
 
 #[test]
-fn nobody_waits_for_a_reader_and_what_is_dropped_is_counted() {
+fn slow_reader_delays_no_line_and_dropped_lines_are_counted() {
     let (lines, writing, read) = start(4, 0);
     let line = [b'x'; 1024];
     let many = 4 * CAPACITY / line.len();

@@ -23,8 +23,8 @@ impl<K, M> Default for LabelCache<K, M> {
 }
 
 impl<K: Copy + PartialEq, M> LabelCache<K, M> {
-    /// The child for a key. Of threads that look one up at the same time, one makes the entry; the
-    /// others find it, or go on behind it.
+    /// Returns the metric for a key. If threads look up a key at the same time, one adds the entry, and the
+    /// others find it or add theirs behind it.
     pub(super) fn get(&self, key: K, look_up: impl Fn() -> M) -> &M {
         let mut list = self;
         loop {

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_metric_of_a_process_is_there_once() {
+    fn every_other_metric_of_a_process_exists_once() {
         let process = Process::new();
         let families = process.collect();
         for desc in process.desc() {

@@ -190,7 +190,7 @@ impl PolicyMetrics {
         self.route(scope).quotas.get((position, result), look_up).inc();
     }
 
-    /// Counts a request that went on without `revocation`, `idempotency` or `quota`.
+    /// Counts a request that passed without `revocation`, `idempotency` or `quota`.
     pub fn failed_open(&self, scope: Scope, feature: &'static str) {
         let look_up = || self.store_features.failed_open(self.service_label(scope), feature);
         self.service(scope.policy).failed_open.get(feature, look_up).inc();
@@ -242,7 +242,7 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// The status, or its class: a service may answer with statuses that nobody registered.
+/// The status, or its class: a service may send unregistered statuses.
 fn status_key(status: u16) -> u16 {
     match status {
         100

@@ -103,7 +103,7 @@ pub struct MemoryUsage {
     pub largest_share: usize,
 }
 
-/// Tells how much a store in memory uses, as long as it is there.
+/// Reports how much a store in memory uses, as long as it exists.
 type Usage = Box<dyn Fn() -> Option<MemoryUsage> + Send + Sync>;
 
 /// The gauges of a store in memory, which are set when they are asked for; 0 without one.

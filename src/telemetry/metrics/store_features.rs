@@ -5,7 +5,7 @@ use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use super::register;
 use crate::policy::PolicySet;
 
-/// Counters of idempotency, quotas, and what went on without the store.
+/// Counters of idempotency, quotas, and requests that passed without the store.
 #[derive(Debug, Clone)]
 pub struct StoreFeatureMetrics {
     idempotency: IntCounterVec,

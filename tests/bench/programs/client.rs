@@ -4,9 +4,10 @@
 //! client ADDRESS CONNECTIONS SECONDS|COUNTx RATE STATUS REQUESTS [CA CERTIFICATE KEY]
 //! ```
 //!
-//! It sends for so many seconds, or so many requests and waits for the last answer. Each connection has a thread, and its own times to send at. An answer that is late delays the
-//! next request and not the time from which that one is measured: what a client would have waited
-//! is what is told (no coordinated omission). Rate 0 sends as fast as answers come.
+//! It sends for so many seconds, or so many requests and waits for the last response. Each connection has a
+//! thread, and its own times to send at. A late response delays the next request and not the time from which
+//! that one is measured, so the figures are what a client would have waited (no coordinated omission). Rate 0
+//! sends as fast as responses come.
 //!
 //! REQUESTS is a file with a JSON list of whole requests, which are sent in turn. Answers need a
 //! `content-length`. One that has another status, or does not come, ends the run.
@@ -197,7 +198,7 @@ fn read_answer(transport: &mut dyn Transport, buffer: &mut [u8], status: &str) {
     assert_eq!(expected, Some(filled), "more came than was asked for");
 }
 
-/// The length of an answer, once its head is there.
+/// Returns the length of a response, once its head is complete.
 fn length_of(answer: &[u8], status: &str) -> Option<usize> {
     let head = memchr::memmem::find(answer, b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&answer[..head]).expect("a head is ASCII");

@@ -1,5 +1,5 @@
-//! A strict reader of JSON (RFC 8259), from nothing but the standard library. A name that is there
-//! twice in one object is refused, at any depth.
+//! A strict reader of JSON (RFC 8259), from nothing but the standard library. A name that comes twice in one
+//! object is an error, at any depth.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_refused() {
+    fn invalid_json_is_an_error() {
         for text in [
             "",
             "{",

@@ -45,7 +45,7 @@ const LINES: [&str; 40] = [
     "0\r\n",
 ];
 
-/// Changes one line of an input, behind the two bytes that are no part of the request.
+/// Changes one line of an input, behind the two bytes that are not part of the request.
 pub fn lines(input: &[u8], seed: u32) -> Vec<u8> {
     let mut dice = Dice(seed | 1);
     let (manners, bytes) = input.split_at(input.len().min(2));

@@ -179,7 +179,7 @@ fn check_identity(evaluator: &Evaluator, request: &Request) {
 
 type Identity = Vec<(String, Vec<u8>)>;
 
-/// The identity that a request with these credentials is given; `None` if it is refused.
+/// The identity that a request with these credentials is given; `None` if it is rejected.
 fn identity(evaluator: &Evaluator, request: &Request, token: bool, key: bool) -> Option<Identity> {
     let mut credentials = HeaderMap::new();
     let mut set = |name: &'static str, value: &str| credentials.insert(name, value.parse().unwrap());

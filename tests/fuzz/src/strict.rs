@@ -16,7 +16,7 @@ pub struct Request {
     pub framing: Framing,
 }
 
-/// How the end of a body is told.
+/// How the end of a body is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// There is no body.
@@ -38,7 +38,7 @@ pub enum Reading {
     Whole(Request, usize),
 }
 
-/// Why some bytes are no request that every service reads alike.
+/// Why services may read some bytes as different requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation(pub String);
 
@@ -185,7 +185,7 @@ fn check_host(request: &Request) -> Result<(), Violation> {
     }
 }
 
-/// RFC 9112, 6.3, in the one spelling that nobody misreads.
+/// RFC 9112, 6.3, in the one spelling that every service reads alike.
 fn read_framing(request: &Request) -> Result<Framing, Violation> {
     let lengths = request.values("content-length");
     let codings = request.values("transfer-encoding");
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_come_yet_is_no_violation() {
+    fn incomplete_request_is_not_a_violation() {
         let whole = framed("transfer-encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n");
         let head = whole.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         for length in 0..whole.len() {

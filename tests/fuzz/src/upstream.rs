@@ -1,5 +1,4 @@
-//! The service behind the gateway: it reads strictly, keeps every request, and answers in the
-//! manner that it is told.
+//! The service behind the gateway: it reads strictly, keeps every request, and responds as the input says.
 
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixListener as StdListener;
@@ -17,7 +16,7 @@ use crate::strict::{self, Reading, Request, Violation};
 pub struct Manner {
     /// It answers before it has the body.
     pub early: bool,
-    /// It closes the connection after its answer.
+    /// It closes the connection after its response.
     pub close: bool,
     /// It takes a WebSocket that it is asked for.
     pub switch: bool,
@@ -28,7 +27,7 @@ pub struct Manner {
 pub struct Record {
     /// The requests whose head is whole.
     pub requests: Vec<Request>,
-    /// What is no request.
+    /// Bytes that are not a request.
     pub violations: Vec<Violation>,
 }
 
@@ -123,11 +122,11 @@ struct Connection {
     round: watch::Receiver<u64>,
     shared: Arc<Shared>,
     bytes: Vec<u8>,
-    /// The request that is being read has its answer.
+    /// The request that is being read has its response.
     answered: bool,
     /// No request may follow.
     last: bool,
-    /// What follows is no HTTP.
+    /// What follows is not HTTP.
     switched: bool,
 }
 
@@ -141,7 +140,7 @@ impl Connection {
                     _ => break,
                 },
                 _ = self.round.changed() => {
-                    // What is there by now is read without waiting for more.
+                    // What has arrived is read without waiting for more.
                     if let Ok(mut stream) = stream.into_std() {
                         let _ = stream.read_to_end(&mut self.bytes);
                     }

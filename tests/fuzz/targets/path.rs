@@ -31,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
     check_lenient(&path, allowance);
 });
 
-/// RFC 3986, 3.3, without what nobody allowed.
+/// RFC 3986, 3.3, within the allowance.
 fn check_wire(wire: &str, allowance: Allowance) {
     assert!(wire.starts_with('/'));
     let in_path = |b: u8| b.is_ascii_alphanumeric() || b"/-._~:@!$&'()*+,;=%".contains(&b);
@@ -93,7 +93,7 @@ fn check_decoding_further(path: &NormalizedPath<'_>, allowance: Allowance) {
     }
 }
 
-/// Other readings are told wherever there are some, and one of them is without the ambiguities.
+/// Other readings are reported wherever there are some, and one of them is without the ambiguities.
 fn check_lenient(path: &NormalizedPath<'_>, allowance: Allowance) {
     let strict = path.decoded();
     let ambiguous = strict.contains("//") || strict.contains(';') || path.as_str().contains("%2F");

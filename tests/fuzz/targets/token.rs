@@ -1,6 +1,6 @@
-//! A token that is accepted says, to an independent reader of JSON, what the service is told: who,
-//! for which tenant, from whom and until when, and that it is bound to no key but that of the
-//! connection's certificate. Nothing but the one true spelling of a token is taken.
+//! A token that is accepted says, to an independent reader of JSON, what the service receives: who, for which
+//! tenant, from whom and until when, and that it is bound to no key but that of the connection's certificate.
+//! Nothing but the one true spelling of a token is taken.
 //!
 //! The first byte of an input says what the rest is: a value of `Authorization`, claims to be
 //! signed, or a header to be signed, a newline and claims.
@@ -60,7 +60,7 @@ fn identity(authorization: &[u8]) -> Option<Identity> {
     permitted(&decide(&EVALUATOR, &facts, Revocations::Unasked, &mut ()))
 }
 
-/// Nobody forges a signature, so whatever is taken is the token itself.
+/// No input forges a signature, so an accepted value is the token itself.
 fn check_value(value: &[u8]) {
     if identity(value).is_some() {
         let text = std::str::from_utf8(value).expect("it is text");

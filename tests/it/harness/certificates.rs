@@ -24,7 +24,7 @@ pub(crate) struct Identity {
 
 pub(crate) struct Pki {
     pub(crate) ca: String,
-    /// Revokes `revoked`, and nobody else.
+    /// Revokes only the certificate `revoked`.
     pub(crate) crl: String,
     pub(crate) server: Identity,
     pub(crate) scheduler: Identity,
@@ -86,7 +86,7 @@ pub(crate) fn authority_until(name: &str, year: i32) -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A CA that another one vouches for.
+/// A CA that another one signed.
 pub(crate) fn intermediate(above: &Authority, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Authority {
     let mut params = authority_params(name);
     change(&mut params);
@@ -228,7 +228,7 @@ pub(crate) fn mutual(identity: &Identity, clients: &str) -> Arc<ServerConfig> {
 }
 
 impl Identity {
-    /// Itself, with what vouches for it.
+    /// Itself, with the chain that signed it.
     pub(crate) fn through(mut self, chain: &[&Authority]) -> Self {
         self.chain.extend(chain.iter().map(|ca| ca.pem()));
         self

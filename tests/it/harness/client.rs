@@ -32,7 +32,7 @@ pub(crate) struct Wire {
 pub(crate) struct SocketOptions {
     /// The address of this machine that it connects from.
     pub(crate) from: Option<Ipv4Addr>,
-    /// The bytes that it takes without anybody reading them.
+    /// The bytes that it takes before they are read.
     pub(crate) receive_buffer: Option<u32>,
 }
 
@@ -66,7 +66,7 @@ impl Wire {
         Self::of(open(port))
     }
 
-    /// As [`Self::connect`], where it may be that nobody listens.
+    /// As [`Self::connect`], where there may be no listener.
     pub(crate) fn try_connect(port: u16) -> Option<Self> {
         let socket = TcpStream::connect(("127.0.0.1", port)).ok()?;
         Some(Self::of(prepared(socket)))
@@ -88,13 +88,13 @@ impl Wire {
         }
     }
 
-    /// A TLS connection whose handshake is done, as far as the client can tell: with TLS 1.3 a
-    /// refused client certificate shows on the first read.
+    /// A TLS connection whose handshake is done, as far as the client can tell: with TLS 1.3 a rejected client
+    /// certificate shows on the first read.
     pub(crate) fn tls(port: u16, config: Arc<ClientConfig>) -> io::Result<Self> {
         Self::tls_to(port, config, "localhost").map(|(wire, _)| wire)
     }
 
-    /// As [`Self::tls`], over a connection that is there.
+    /// As [`Self::tls`], over an open connection.
     pub(crate) fn tls_over(socket: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
         Self::handshake(socket, config, "localhost").map(|(wire, _)| wire)
     }
@@ -201,7 +201,7 @@ impl Wire {
         }
     }
 
-    /// Sends one request and reads its answer.
+    /// Sends one request and reads its response.
     pub(crate) fn exchange(&mut self, request: &Request) -> Answer {
         self.write(request.bytes());
         self.answer(&request.method)

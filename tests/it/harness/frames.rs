@@ -83,7 +83,7 @@ pub(crate) fn field(block: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 fn text(block: &mut Vec<u8>, text: &str) {
-    // RFC 7541, 5.1: a number that does not fit goes on in groups of seven bits.
+    // RFC 7541, 5.1: a number that does not fit continues in groups of seven bits.
     let mut rest = text.len().saturating_sub(127);
     block.push(u8::try_from(text.len().min(127)).unwrap());
     while text.len() >= 127 && rest >= 128 {

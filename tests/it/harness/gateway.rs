@@ -44,7 +44,7 @@ impl Gateway {
         self.reached(request, &answer)
     }
 
-    /// As [`Self::allowed`], for an answer that came some other way.
+    /// As [`Self::allowed`], for a response that came some other way.
     #[track_caller]
     pub(crate) fn reached(&self, request: &Request, answer: &Answer) -> Recorded {
         assert_eq!(answer.status, 200, "{request}: {answer:?}");
@@ -61,7 +61,7 @@ impl Gateway {
         answer
     }
 
-    /// As [`Self::refused`], for an answer that came some other way.
+    /// As [`Self::refused`], for a response that came some other way.
     #[track_caller]
     pub(crate) fn rejected(&self, request: &Request, answer: &Answer, status: u16, reason: &str) {
         assert_eq!(answer.status, status, "{request}, expected {reason}: {answer:?}");
@@ -149,14 +149,14 @@ impl Gateway {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Begins to read a log that nobody read until now.
+    /// Begins to read a log that was unread until now.
     pub(crate) fn read_log(&self) {
         let mut log = self.child.lock().stdout.take().unwrap();
         let mut file = fs::File::options().append(true).open(&self.log).unwrap();
         thread::spawn(move || std::io::copy(&mut log, &mut file).unwrap());
     }
 
-    /// Closes the pipe of a log that nobody read until now.
+    /// Closes the pipe of a log that was unread until now.
     pub(crate) fn close_log(&self) {
         drop(self.child.lock().stdout.take());
     }

@@ -29,7 +29,7 @@ use super::{Answer, PATIENCE, Request, runtime, upstream::Recorded};
 /// One HTTP/2 connection to Sidegate.
 pub(crate) struct Http2(SendRequest<Payload>);
 
-/// A body whose length is told beforehand, or not: then an empty frame ends it.
+/// A body whose length is announced, or not: then an empty frame ends it.
 pub(crate) struct Payload {
     body: Full<Bytes>,
     sized: bool,
@@ -88,7 +88,7 @@ impl Http2 {
             .unwrap_or_else(|error| panic!("{request}: {error:?}"))
     }
 
-    /// As [`Self::exchange`], with a body whose length nobody knows beforehand.
+    /// As [`Self::exchange`], with a body without an announced length.
     pub(crate) fn exchange_unsized(&self, request: &Request) -> Answer {
         let mut message = message(request);
         message.body_mut().sized = false;
@@ -96,7 +96,7 @@ impl Http2 {
             .unwrap_or_else(|error| panic!("{request}: {error:?}"))
     }
 
-    /// Whether the head of the answer ends the stream, without an empty frame after it.
+    /// Whether the head of the response ends the stream, without an empty frame after it.
     pub(crate) fn ends_with_head(&self, request: &Request) -> bool {
         let mut sender = self.0.clone();
         let message = message(request);
@@ -155,7 +155,7 @@ fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A service that speaks h2c and ends each answer with trailers, as gRPC does. It answers with
+/// A service that speaks h2c and ends each response with trailers, as gRPC does. It answers with
 /// the body that it got.
 pub(crate) struct H2Upstream {
     pub(crate) url: String,

@@ -186,7 +186,7 @@ pub(crate) fn key_set(keys: &[&Key]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
-/// A place where keys are published, that can be told what to answer.
+/// A key server whose responses the test sets.
 pub(crate) struct KeyServer {
     pub(crate) url: String,
     upstream: Upstream,

@@ -111,7 +111,7 @@ pub(crate) fn latin1(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// One answer, with its headers in order; `trailers` only ever come over HTTP/2.
+/// One response, with its headers in order; `trailers` only ever come over HTTP/2.
 #[derive(Clone, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

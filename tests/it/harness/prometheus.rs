@@ -110,7 +110,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// Whether there is a number in an answer: nothing, and nothing divided by nothing, are none.
+/// Whether a result has a number: an empty result and NaN have none.
 pub(crate) fn has_number(data: &Value) -> bool {
     let is_number = |point: &Value| point[1].as_str().is_some_and(|value| value != "NaN");
     data["result"].as_array().unwrap().iter().any(|series| {
@@ -119,7 +119,7 @@ pub(crate) fn has_number(data: &Value) -> bool {
     })
 }
 
-/// Whether a number in an answer is greater than zero.
+/// Whether a result has a number greater than zero.
 pub(crate) fn has_positive(data: &Value) -> bool {
     let is_positive = |point: &Value| {
         let number = point[1].as_str().and_then(|value| value.parse::<f64>().ok());

@@ -164,7 +164,7 @@ impl Redis {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Lets it continue.
     pub(crate) fn thaw(&self) {
         self.signal(Signal::CONT);
     }

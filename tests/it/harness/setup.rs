@@ -164,7 +164,7 @@ impl Setup {
         self
     }
 
-    /// Its log goes into a pipe that nobody reads before [`Gateway::read_log`].
+    /// Its log goes into a pipe that is unread before [`Gateway::read_log`].
     pub(crate) fn unread_log(mut self) -> Self {
         self.unread = true;
         self

@@ -174,7 +174,7 @@ impl Upstream {
         *self.state.connections.lock()
     }
 
-    /// Fails when anything arrived that a strict reader refuses.
+    /// Fails when anything arrived that a strict reader rejects.
     pub(crate) fn assert_strict(&self) {
         let violations = self.state.violations.lock();
         assert!(

@@ -36,7 +36,7 @@ fn claim(records: &mut Records, owner: Uuid, now: Millis) -> Result<Claim, Unava
 }
 
 #[test]
-fn one_answers_and_others_get_the_answer() {
+fn one_request_is_granted_and_repeats_get_its_response() {
     let mut records = Records::new(SIZE);
     assert_eq!(claim(&mut records, ONE, 0), Ok(Claim::Granted));
     assert_eq!(claim(&mut records, ONE, 0), Ok(Claim::Granted), "the same attempt");
@@ -69,7 +69,7 @@ fn one_answers_and_others_get_the_answer() {
 }
 
 #[test]
-fn a_lease_that_was_lost_is_had_again_if_nobody_else_has_begun() {
+fn lost_lease_is_renewed_unless_another_owner_has_begun() {
     let mut records = Records::new(SIZE);
     records.renew(key("k"), ONE, LEASE, 0);
     assert_eq!(claim(&mut records, OTHER, 29), Ok(Claim::Taken));
@@ -81,7 +81,7 @@ fn a_lease_that_was_lost_is_had_again_if_nobody_else_has_begun() {
 }
 
 #[test]
-fn an_answer_that_comes_after_the_lease_is_kept_if_nobody_else_has_begun() {
+fn response_after_the_lease_is_stored_unless_another_owner_has_begun() {
     let mut records = Records::new(SIZE);
     claim(&mut records, ONE, 0).unwrap();
     records.complete(key("k"), ONE, answer(b"r"), 40 + TTL, 40).unwrap();
@@ -126,7 +126,7 @@ fn share_gets_as_much_as_it_leaves_free() {
     assert_eq!(alone, all / 2);
     assert_eq!(fill(&mut records, "b", 0), all / 4, "half of the rest");
     assert_eq!(fill(&mut records, "a", 1), 0, "it has more than is left");
-    // Whoever comes later finds some room, however many came before.
+    // A later tenant finds some room, however many came before.
     for share in 0..8 {
         assert!(
             fill(&mut records, &share.to_string(), 0) > 0 || all >> (share + 3) == 0,

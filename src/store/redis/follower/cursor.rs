@@ -39,7 +39,7 @@ impl StreamCursor {
         }
     }
 
-    /// Goes on to the end of what was read.
+    /// Advances to the end of what was read.
     pub(super) fn advance(&mut self, read: &StreamReadReply) -> Next {
         let mut revocations = Vec::new();
         for entry in read.keys.iter().flat_map(|key| &key.ids) {

@@ -39,7 +39,7 @@ impl Follower {
         let mut connection = self.connector.connect(ANSWER).await?;
         let read = self.read_set(&mut connection).await?;
         let Outcome { lost, unreadable, .. } = finish(read, Arc::clone(&self.revocation_cache)).await?;
-        // Another server, or the same one in another life: whoever follows the log will see.
+        // Another server, or the same one after a loss of its data: the follower of the log will see it.
         if self.epoch(&mut connection).await? != session.epoch {
             return Ok(SOONEST);
         }
@@ -121,7 +121,7 @@ impl Follower {
         }
     }
 
-    /// Some revocations cannot be read: nobody knows whom they concern.
+    /// Logs that some revocations cannot be read. Their subjects are unknown.
     fn tell(&self, count: usize, what: &str) {
         self.metrics.store().operation("follow", "error");
         let cause = format!("revocations that cannot be read: {count}, the first for this: {what}");

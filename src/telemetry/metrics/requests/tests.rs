@@ -74,7 +74,7 @@ fn the_page_has_what_was_counted_and_nothing_else() {
 }
 
 #[test]
-fn a_route_that_nobody_asks_for_takes_next_to_nothing() {
+fn unused_route_takes_next_to_nothing() {
     assert!(size_of::<OnceLock<Box<RouteMetrics>>>() <= 16);
 }
 
