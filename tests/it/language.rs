@@ -66,6 +66,15 @@ fn phrases_of_the_language_rule_only_become_fewer() {
     assert_count("LINES_THAT_DEVELOPERS_READ", &developers, LINES_THAT_DEVELOPERS_READ);
 }
 
+#[test]
+fn table_in_contributing_has_every_phrase() {
+    let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    for (phrase, rather) in NEVER {
+        let row = format!("| `{}` | {rather} |", phrase.replace('|', "\\|"));
+        assert!(text.contains(&row), "CONTRIBUTING.md has no row {row}");
+    }
+}
+
 /// Fails above the written number, and below it, so that the commit that lowers it is the one that says so.
 fn assert_count(constant: &str, faults: &[(Line, &(&str, &str))], written: usize) {
     let found = faults.len();
