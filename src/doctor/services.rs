@@ -155,7 +155,7 @@ mod tests {
         };
         let found = |kubernetes| judge(&exposed, kubernetes).found;
         assert!(
-            found(false).contains("0.0.0.0:3000: whoever reaches this host"),
+            found(false).contains("0.0.0.0:3000: a client that reaches this host"),
             "{}",
             found(false)
         );

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const LINES_THAT_USERS_READ: usize = 37;
 
 /// Lines that developers read: other comments, the documents of the tests, and names of tests.
-const LINES_THAT_DEVELOPERS_READ: usize = 258;
+const LINES_THAT_DEVELOPERS_READ: usize = 249;
 
 /// What not to write, and what to write. `{a|b}` is one of these words.
 const NEVER: [(&str, &str); 16] = [
@@ -338,7 +338,7 @@ fn a_phrase_is_found_in_any_form_and_not_within_an_allowed_one() {
 }
 
 #[test]
-fn comments_and_strings_of_a_source_are_told_apart() {
+fn pieces_of_a_source_are_its_comments_and_strings() {
     let text = "let a = \"x // y\"; // c\nlet b = '\"'; let c = r#\"z \" w\"#;\n\"one\ntwo\";";
     let found = pieces(text);
     let pairs: Vec<_> = found
@@ -348,10 +348,10 @@ fn comments_and_strings_of_a_source_are_told_apart() {
     assert_eq!(
         pairs,
         [
-            ("// c", "\"x // y\""),
-            ("", "r#\"z \" w\"#"),
-            ("", "\"one"),
-            ("", "two\"")
+            ("// c", " \"x // y\""),
+            ("", " r#\"z \" w\"#"),
+            ("", " \"one"),
+            ("", " two\"")
         ]
     );
 }

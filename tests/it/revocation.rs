@@ -252,7 +252,7 @@ fn arguments_that_make_no_sense_are_usage() {
         (&["subject", "x", "--before", "soon"], "seconds since the epoch"),
         (&["tenant", "acme"], "UUID"),
         (&["jti", "x", "--until", "2026-01-01T00:00:00Z"], "in the past"),
-        (&["jti", "x", "--for", "0d"], "no time at all"),
+        (&["jti", "x", "--for", "0d"], "is not a length of time"),
         (&["jti", "x", "--for", "1 day"], "`24h` or `30d`"),
         (
             &["jti", "x", "--for", "1d", "--until", "4000000000"],
@@ -260,7 +260,7 @@ fn arguments_that_make_no_sense_are_usage() {
         ),
         (&["jti", "x", "--store", "memory"], "reached by its `--control`"),
         (&["jti", "x", "--store", "http://:secret@x"], "the store cannot be read"),
-        (&["jti", "x", "--control", "off"], "no path of a socket"),
+        (&["jti", "x", "--control", "off"], "is not a path of a socket"),
         (
             &["jti", "x", "--control", "not-there.sock"],
             "control socket `not-there.sock`: No such file",
