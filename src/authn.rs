@@ -9,7 +9,7 @@ use crate::authn::token_cache::{Lookup, TokenCache};
 use crate::credential::{Bearer, internal_key};
 use crate::policy::Policy;
 use crate::policy::internal_key::KeyMatch;
-use crate::policy::route::{Authentication, Rule};
+use crate::policy::route::{AuthRule, Authentication};
 use crate::principal::{AuthMethod, Principal};
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
@@ -55,8 +55,8 @@ pub fn authenticate(
 ) -> Result<Principal, Rejection> {
     let attempt = |method| attempt(method, context, request, lookup);
     match authentication.rule() {
-        Rule::All(methods) => all(methods, attempt),
-        Rule::Any(methods) => any(methods, attempt),
+        AuthRule::All(methods) => all(methods, attempt),
+        AuthRule::Any(methods) => any(methods, attempt),
     }
 }
 

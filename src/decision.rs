@@ -128,7 +128,7 @@ fn find_route<'p, 'r>(
     decision: &mut Decision<'p, 'r>,
     observer: &mut impl Observer,
 ) -> Result<Option<(usize, &'p Policy, &'p Route)>, Rejection> {
-    let spelled = policies.spelled(request.host(), request.path);
+    let spelled = policies.by_raw_prefix(request.host(), request.path);
     decision.matched = of_policy(policies, spelled);
     step(Step::Request, observer, |observer| {
         check_head(request)?;
@@ -198,8 +198,8 @@ fn check_headers(policy: Option<&Policy>, request: &RequestFacts<'_>) -> Result<
 
 /// Checks that a tenant header that a route passes is not there twice.
 fn check_tenant_header(policy: &Policy, route: &Route, request: &RequestFacts<'_>) -> Result<(), Rejection> {
-    let is_tenant = |name: &HeaderName| FoldedName::look(name.as_str(), |name| policy.owns(&name));
-    let mut repeated = route.pass.iter().filter(|name| request.repeats(name));
+    let is_tenant = |name: &HeaderName| FoldedName::with(name.as_str(), |name| policy.is_reserved(&name));
+    let mut repeated = route.pass_through.iter().filter(|name| request.repeats(name));
     match repeated.find(|name| is_tenant(name)) {
         Some(name) => Err(Rejection::because(
             Reason::TenantHeaderInvalid,

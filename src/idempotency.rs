@@ -88,7 +88,7 @@ pub fn bound(
         key.as_bytes(),
     ];
     let passed = route
-        .pass
+        .pass_through
         .iter()
         .flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
     // A name has no NUL.

@@ -35,7 +35,7 @@ use internal_key::InternalKeys;
 use origin::Origin;
 use remote_keys::RemoteKeys;
 use route::Route;
-use router::{Found, Router};
+use router::{RouteMatch, Router};
 use store_rules::RevocationRule;
 
 /// One service as it is enforced.
@@ -100,26 +100,26 @@ impl Policy {
     }
 
     /// The most specific route for a path and method.
-    pub fn find(&self, path: &str, method: &Method) -> Found {
+    pub fn find(&self, path: &str, method: &Method) -> RouteMatch {
         match self.below_prefix(path) {
             Some(rest) => self.router.find(&self.routes, rest, method),
-            None => Found::Nothing,
+            None => RouteMatch::NotFound,
         }
     }
 
     /// The same as a route.
     pub fn route_for(&self, path: &str, method: &Method) -> Option<&Route> {
         match self.find(path, method) {
-            Found::Route(index) => self.routes.get(index),
-            Found::OtherMethods | Found::Nothing => None,
+            RouteMatch::Found(index) => self.routes.get(index),
+            RouteMatch::MethodMismatch | RouteMatch::NotFound => None,
         }
     }
 
     /// The route that a service whose router ignores case comes to.
-    pub fn find_in_any_case(&self, path: &str, method: &Method) -> Found {
+    pub fn find_in_any_case(&self, path: &str, method: &Method) -> RouteMatch {
         match self.below_prefix_in_any_case(path) {
             Some(rest) => self.router.find_in_any_case(&self.routes, rest, method),
-            None => Found::Nothing,
+            None => RouteMatch::NotFound,
         }
     }
 
@@ -136,8 +136,8 @@ impl Policy {
     }
 
     /// Whether a header name is one that the policy reads or sets, or another policy for the same service.
-    pub fn owns(&self, name: &FoldedName<'_>) -> bool {
-        self.identity.owns(name) || name.spells(self.key_header())
+    pub fn is_reserved(&self, name: &FoldedName<'_>) -> bool {
+        self.identity.is_reserved(name) || name.spells(self.key_header())
     }
 
     /// The methods that the routes of a path take.

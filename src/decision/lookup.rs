@@ -1,7 +1,7 @@
 //! From a path to the policy and the route that it is for, whichever way the service reads it.
 
 use crate::policy::route::Route;
-use crate::policy::router::Found;
+use crate::policy::router::RouteMatch;
 use crate::policy::{PathCase, Policy, PolicySet, RouteIndex};
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
@@ -73,9 +73,9 @@ pub(super) fn find(
         check_case(policies, (index, policy), reading, found, request)?;
     }
     match found {
-        Found::Route(route) => Ok(RouteIndex { policy: index, route }),
-        Found::OtherMethods => Err(Rejection::method_not_allowed(policy.methods(path.decoded()))),
-        Found::Nothing => Err(Rejection::because(
+        RouteMatch::Found(route) => Ok(RouteIndex { policy: index, route }),
+        RouteMatch::MethodMismatch => Err(Rejection::method_not_allowed(policy.methods(path.decoded()))),
+        RouteMatch::NotFound => Err(Rejection::because(
             Reason::RouteNotFound,
             "no route of the policy takes this path",
         )),
@@ -88,7 +88,7 @@ fn check_case(
     policies: &PolicySet,
     (index, policy): (usize, &Policy),
     reading: &str,
-    found: Found,
+    found: RouteMatch,
     request: &RequestFacts<'_>,
 ) -> Result<(), Rejection> {
     let is_lower = reading.is_ascii() && !reading.bytes().any(|byte| byte.is_ascii_uppercase());
@@ -118,10 +118,10 @@ fn check_case(
         .ok_or_else(|| Rejection::because(Reason::PathAmbiguous, cause))
 }
 
-fn is_open(policy: &Policy, found: Found) -> bool {
+fn is_open(policy: &Policy, found: RouteMatch) -> bool {
     match found {
-        Found::Route(route) => policy.routes.get(route).is_none_or(Route::is_open),
-        Found::OtherMethods | Found::Nothing => false,
+        RouteMatch::Found(route) => policy.routes.get(route).is_none_or(Route::is_open),
+        RouteMatch::MethodMismatch | RouteMatch::NotFound => false,
     }
 }
 
@@ -136,7 +136,7 @@ fn check_literal(
     policies: &PolicySet,
     index: usize,
     literal: &str,
-    found: Found,
+    found: RouteMatch,
     request: &RequestFacts<'_>,
 ) -> Result<(), Rejection> {
     let other = policies.select(request.host(), literal);
@@ -153,7 +153,7 @@ fn check_lenient(
     policies: &PolicySet,
     policy: &Policy,
     lenient: &str,
-    found: Found,
+    found: RouteMatch,
     request: &RequestFacts<'_>,
 ) -> Result<(), Rejection> {
     let other = policies
@@ -161,7 +161,7 @@ fn check_lenient(
         .and_then(|index| policies.get(index));
     let same_policy = other.is_some_and(|other| std::ptr::eq(other, policy));
     let permissive = match found {
-        Found::Route(route) => policy.routes.get(route).is_none_or(Route::is_permissive),
+        RouteMatch::Found(route) => policy.routes.get(route).is_none_or(Route::is_permissive),
         _ => false,
     };
     if same_policy && policy.find(lenient, request.method) == found && !permissive {

@@ -147,7 +147,7 @@ impl Identity {
 
     /// Whether a header name of the client could be taken for one of Sidegate's: in any case,
     /// with `_`, `.` or another character for `-`, with or without `http-` before it.
-    pub fn owns(&self, name: &FoldedName<'_>) -> bool {
+    pub fn is_reserved(&self, name: &FoldedName<'_>) -> bool {
         self.owned.iter().any(|owned| name.is(owned))
     }
 }
@@ -222,7 +222,11 @@ mod tests {
             ("https-x-user-id", false),
             ("user-agent", false),
         ] {
-            assert_eq!(FoldedName::look(name, |name| identity.owns(&name)), want, "{name}");
+            assert_eq!(
+                FoldedName::with(name, |name| identity.is_reserved(&name)),
+                want,
+                "{name}"
+            );
         }
         let long = format!("http-{}", "x".repeat(70));
         assert!(is_alias(&long.replace('-', "_"), &"x".repeat(70)));
@@ -233,7 +237,7 @@ mod tests {
             ("ssl-client", "ssl-client-", false),
             ("x-ssl-client-", "ssl-client-", false),
         ] {
-            assert_eq!(FoldedName::look(name, |name| name.begins(start)), want, "{name}");
+            assert_eq!(FoldedName::with(name, |name| name.begins(start)), want, "{name}");
         }
     }
 }

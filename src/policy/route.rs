@@ -29,7 +29,7 @@ pub struct Route {
     /// Whether rejections are enforced.
     pub mode: Mode,
     /// Identity headers of the client that reach the service.
-    pub pass: Vec<HeaderName>,
+    pub pass_through: Vec<HeaderName>,
     /// How requests are answered that may come again.
     pub idempotency: Option<Arc<IdempotencyRule>>,
     /// How often callers may call.
@@ -41,10 +41,10 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether the route takes a method by itself. HEAD is GET without a body (RFC 9110, 9.3.2),
+    /// Tells whether the route accepts a method by itself. HEAD is GET without a body (RFC 9110, 9.3.2),
     /// and services answer it with the code for GET. TRACE has to be named: a service that answers
     /// it would show the identity headers (RFC 9110, 9.3.8).
-    pub fn takes(&self, method: &Method) -> bool {
+    pub fn accepts(&self, method: &Method) -> bool {
         (self.methods.is_empty() && *method != Method::TRACE)
             || self.methods.contains(method)
             || (*method == Method::HEAD && self.methods.contains(&Method::GET))
@@ -70,13 +70,13 @@ impl Route {
 /// How callers prove who they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authentication {
-    rule: Rule,
+    rule: AuthRule,
     label: String,
 }
 
 /// How the methods of a route combine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rule {
+pub enum AuthRule {
     /// Any one; whatever is presented must be good.
     Any(Vec<AuthMethod>),
     /// All of them.
@@ -85,10 +85,10 @@ pub enum Rule {
 
 impl Authentication {
     /// One method is an `all` of one.
-    pub fn new(rule: Rule) -> Self {
+    pub fn new(rule: AuthRule) -> Self {
         let (methods, separator) = match &rule {
-            Rule::Any(methods) => (methods, "|"),
-            Rule::All(methods) => (methods, "+"),
+            AuthRule::Any(methods) => (methods, "|"),
+            AuthRule::All(methods) => (methods, "+"),
         };
         let words: Vec<_> = methods.iter().map(|m| m.as_str()).collect();
         let label = words.join(separator);
@@ -96,14 +96,14 @@ impl Authentication {
     }
 
     /// How the methods combine.
-    pub fn rule(&self) -> &Rule {
+    pub fn rule(&self) -> &AuthRule {
         &self.rule
     }
 
     /// The methods, in the order of the file.
     pub fn methods(&self) -> &[AuthMethod] {
         match &self.rule {
-            Rule::Any(methods) | Rule::All(methods) => methods,
+            AuthRule::Any(methods) | AuthRule::All(methods) => methods,
         }
     }
 }
@@ -143,7 +143,7 @@ pub struct PathPattern {
     /// The segments before `/*`.
     pub segments: Vec<Segment>,
     /// Whether it ends in `/*`.
-    pub below: bool,
+    pub is_prefix: bool,
 }
 
 /// The most segments of a pattern. The router goes as deep, on a stack that has an end.
@@ -154,7 +154,7 @@ impl PathPattern {
     pub fn parse(text: &str) -> Result<Self, String> {
         check_literal(text)?;
         let trimmed = text.strip_prefix('/').unwrap_or(text);
-        let (trimmed, below) = match trimmed.strip_suffix('*') {
+        let (trimmed, is_prefix) = match trimmed.strip_suffix('*') {
             Some(rest) if rest.is_empty() || rest.ends_with('/') => (rest, true),
             Some(_) => return Err("`*` stands for whole segments, as in `/x/*`".into()),
             None => (trimmed, false),
@@ -170,7 +170,7 @@ impl PathPattern {
         };
         Ok(Self {
             segments: segments?,
-            below,
+            is_prefix,
         })
     }
 
@@ -196,7 +196,7 @@ impl PathPattern {
         } else {
             (other, self)
         };
-        if !short.below && short.segments.len() != long.segments.len() {
+        if !short.is_prefix && short.segments.len() != long.segments.len() {
             return false;
         }
         short.segments.iter().zip(&long.segments).all(|(a, b)| match (a, b) {
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn patterns() {
         let literal = |s: &str| Segment::Literal(s.into());
-        for (text, segments, below) in [
+        for (text, segments, is_prefix) in [
             ("/", vec![], false),
             ("/*", vec![], true),
             ("/x", vec![literal("x")], false),
@@ -265,7 +265,11 @@ mod tests {
             ("/x/{id}/y", vec![literal("x"), Segment::Any, literal("y")], false),
             ("/wallets:batch", vec![literal("wallets:batch")], false),
         ] {
-            assert_eq!(PathPattern::parse(text), Ok(PathPattern { segments, below }), "{text}");
+            assert_eq!(
+                PathPattern::parse(text),
+                Ok(PathPattern { segments, is_prefix }),
+                "{text}"
+            );
         }
         for text in [
             "/:id", "/x/:id/y", "/[a-z]+", "/^x", "/a|b", "x", "", "/x*", "/x/*/y", "/{}", "/{a-b}", "/x{id}", "//x",

@@ -25,13 +25,13 @@ const STANDARD: [Method; 8] = [
 
 /// What a search found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum RouteMatch {
     /// The route with this index.
-    Route(usize),
+    Found(usize),
     /// Routes take the path, with other methods.
-    OtherMethods,
+    MethodMismatch,
     /// No route takes the path.
-    Nothing,
+    NotFound,
 }
 
 /// The routes of one policy as a tree of segments.
@@ -57,7 +57,7 @@ struct Node {
 
 /// How specific a pattern is: what sorts first wins.
 fn specificity(pattern: &PathPattern) -> impl Ord + use<'_> {
-    (pattern.below, Reverse(pattern.segments.len()), &pattern.segments)
+    (pattern.is_prefix, Reverse(pattern.segments.len()), &pattern.segments)
 }
 
 impl Router {
@@ -94,7 +94,7 @@ impl Router {
     }
 
     /// Finds the most specific route for a path below the policy's prefix.
-    pub fn find(&self, routes: &[Route], path: &str, method: &Method) -> Found {
+    pub fn find(&self, routes: &[Route], path: &str, method: &Method) -> RouteMatch {
         let mut best = Search::default();
         self.visit_matching(routes, path, &mut |rank, route| best.consider(route, rank, method));
         self.found(&best)
@@ -119,7 +119,7 @@ impl Router {
     }
 
     /// Finds the route that a service comes to whose router ignores case.
-    pub fn find_in_any_case(&self, routes: &[Route], path: &str, method: &Method) -> Found {
+    pub fn find_in_any_case(&self, routes: &[Route], path: &str, method: &Method) -> RouteMatch {
         let mut best = Search::default();
         in_lower_case(path, |folded| {
             visit(self.folded.as_ref().unwrap_or(&self.root), folded, &mut |rank| {
@@ -131,11 +131,14 @@ impl Router {
         self.found(&best)
     }
 
-    fn found(&self, best: &Search) -> Found {
+    fn found(&self, best: &Search) -> RouteMatch {
         match best {
-            Search { rank: Some(rank), .. } => self.ranked.get(*rank).map_or(Found::Nothing, |&i| Found::Route(i)),
-            Search { path_matched: true, .. } => Found::OtherMethods,
-            Search { .. } => Found::Nothing,
+            Search { rank: Some(rank), .. } => self
+                .ranked
+                .get(*rank)
+                .map_or(RouteMatch::NotFound, |&i| RouteMatch::Found(i)),
+            Search { path_matched: true, .. } => RouteMatch::MethodMismatch,
+            Search { .. } => RouteMatch::NotFound,
         }
     }
 
@@ -145,7 +148,7 @@ impl Router {
         let mut methods: Vec<Method> = Vec::new();
         self.visit_matching(routes, path, &mut |_, route| {
             methods.extend(route.methods.iter().cloned());
-            methods.extend(STANDARD.into_iter().filter(|method| route.takes(method)));
+            methods.extend(STANDARD.into_iter().filter(|method| route.accepts(method)));
         });
         methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         methods.dedup();
@@ -195,7 +198,7 @@ struct Search {
 impl Search {
     fn consider(&mut self, route: &Route, rank: usize, method: &Method) {
         self.path_matched = true;
-        if route.takes(method) && self.rank.is_none_or(|found| rank < found) {
+        if route.accepts(method) && self.rank.is_none_or(|found| rank < found) {
             self.rank = Some(rank);
         }
     }
@@ -211,7 +214,7 @@ impl Node {
                 Segment::Any => node.any.get_or_insert_default(),
             };
         }
-        let ranks = if pattern.below {
+        let ranks = if pattern.is_prefix {
             &mut node.below
         } else {
             &mut node.exact
@@ -252,7 +255,7 @@ fn matches_exactly(pattern: &PathPattern, path: &str) -> bool {
 pub(crate) mod tests {
     use super::super::document::Mode;
     use super::super::origin::Origin;
-    use super::super::route::{Authentication, Requirement, Rule};
+    use super::super::route::{AuthRule, Authentication, Requirement};
     use super::*;
     use crate::document::problem::{Location, SourceFile};
     use crate::principal::AuthMethod;
@@ -264,11 +267,11 @@ pub(crate) mod tests {
             pattern: path.into(),
             path: PathPattern::parse(path).unwrap(),
             methods: methods.to_vec(),
-            authentication: Authentication::new(Rule::All(vec![auth])),
+            authentication: Authentication::new(AuthRule::All(vec![auth])),
             requirement: Requirement::default(),
             content_types: Vec::new(),
             mode: Mode::Enforce,
-            pass: Vec::new(),
+            pass_through: Vec::new(),
             idempotency: None,
             quotas: Vec::new(),
             sandbox: false,
@@ -284,9 +287,9 @@ pub(crate) mod tests {
         shown(routes, Router::new(routes, case).find(routes, path, method))
     }
 
-    fn shown(routes: &[Route], found: Found) -> String {
+    fn shown(routes: &[Route], found: RouteMatch) -> String {
         match found {
-            Found::Route(index) => format!("{} {:?}", routes[index].pattern, routes[index].methods),
+            RouteMatch::Found(index) => format!("{} {:?}", routes[index].pattern, routes[index].methods),
             other => format!("{other:?}"),
         }
     }
@@ -326,8 +329,8 @@ pub(crate) mod tests {
             route("/x", &[Method::GET], AuthMethod::Jwt),
             route("/x", &[Method::POST], AuthMethod::Jwt),
         ];
-        assert_eq!(found(&routes, "/x", &Method::DELETE, false), "OtherMethods");
-        assert_eq!(found(&routes, "/y", &Method::GET, false), "Nothing");
+        assert_eq!(found(&routes, "/x", &Method::DELETE, false), "MethodMismatch");
+        assert_eq!(found(&routes, "/y", &Method::GET, false), "NotFound");
         let index = Router::new(&routes, PathCase::Unambiguous);
         assert_eq!(index.methods(&routes, "/x"), [Method::GET, Method::HEAD, Method::POST]);
     }

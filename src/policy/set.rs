@@ -10,17 +10,17 @@ use crate::document::environment::Environment;
 use crate::document::problem::{Location, Problem, SourceFile};
 
 mod case;
+mod host_prefix_index;
 mod same_service;
-mod table;
 
-use table::Table;
+use host_prefix_index::HostPrefixIndex;
 
 /// All policies of a process, compiled: immutable, and compared as values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicySet {
     policies: Vec<Policy>,
     default_errors: ErrorStyle,
-    table: Table,
+    index: HostPrefixIndex,
     has_capitals: bool,
 }
 
@@ -109,7 +109,7 @@ impl PolicySet {
     fn new(mut policies: Vec<Policy>, default_errors: ErrorStyle) -> Self {
         same_service::share_names(&mut policies);
         Self {
-            table: Table::new(&policies),
+            index: HostPrefixIndex::new(&policies),
             has_capitals: policies.iter().any(Policy::has_capitals),
             policies,
             default_errors,
@@ -133,9 +133,9 @@ impl PolicySet {
         self.has_capitals
     }
 
-    /// The policy whose prefix the first bytes of a path spell, whatever follows them: it says how
-    /// the refusal of an unreadable path is written.
-    pub fn spelled(&self, host: Option<&str>, raw: &[u8]) -> Option<usize> {
+    /// Finds the policy whose prefix equals the first bytes of a path, whatever follows them. It says how
+    /// the rejection of an unreadable path is written.
+    pub fn by_raw_prefix(&self, host: Option<&str>, raw: &[u8]) -> Option<usize> {
         self.first(host, raw, |policy| {
             let head = raw.get(..policy.prefix.len());
             head.is_some_and(|head| match policy.case {
@@ -146,7 +146,7 @@ impl PolicySet {
     }
 
     fn first(&self, host: Option<&str>, path: &[u8], matches: impl Fn(&Policy) -> bool) -> Option<usize> {
-        self.table
+        self.index
             .first(host, path, |index| self.policies.get(index).is_some_and(&matches))
     }
 

@@ -66,9 +66,9 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
     if *name == AUTHORIZATION {
         return !policy.forward_authorization;
     }
-    FoldedName::look(name.as_str(), |folded| {
-        if policy.identity.owns(&folded) {
-            return !route.pass.contains(name);
+    FoldedName::with(name.as_str(), |folded| {
+        if policy.identity.is_reserved(&folded) {
+            return !route.pass_through.contains(name);
         }
         let key = policy.key_header();
         if folded.spells(key) {
@@ -76,11 +76,11 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
             return !(policy.forward_internal_key && permit.proves(AuthMethod::InternalKey) && name == key);
         }
         let listed = Listed::of(&folded);
-        if listed.one_spelling.is_some_and(|one| one != name.as_str()) || listed.never {
+        if listed.exact_only.is_some_and(|one| one != name.as_str()) || listed.never {
             return true;
         }
         if listed.foreign {
-            return !route.pass.contains(name);
+            return !route.pass_through.contains(name);
         }
         listed.forwarding && !(downstream.trusted && FORWARDING.contains(&name.as_str()))
     })

@@ -26,7 +26,7 @@ pub fn refuse(in_force: Arc<PolicyHandle>, access_log: bool) -> RejectionWriter 
         let ids = RequestIds::new();
         let in_force = in_force.load();
         let policies = &in_force.policies;
-        let spelled = policies.spelled(host(head), path.as_bytes());
+        let spelled = policies.by_raw_prefix(host(head), path.as_bytes());
         let scope = Scope {
             policy: spelled,
             route: None,

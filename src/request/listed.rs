@@ -8,7 +8,7 @@ use super::names::FoldedName;
 
 /// Headers with a meaning of their own. They pass in this one spelling only, for others could be
 /// taken for them, and a policy cannot give them another meaning.
-pub const ONE_SPELLING: [&str; 18] = [
+pub const EXACT_ONLY: [&str; 18] = [
     "authorization",
     "connection",
     "content-encoding",
@@ -151,7 +151,7 @@ const FIRST_LETTERS: &[u8] = b"ciostx";
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Listed {
     /// The one spelling that passes, of a name that has one.
-    pub one_spelling: Option<&'static str>,
+    pub exact_only: Option<&'static str>,
     /// Never passes.
     pub never: bool,
     /// Passes from trusted proxies, if it is one of [`FORWARDING`].
@@ -165,11 +165,11 @@ type Entry = (&'static str, fn(&mut Listed, &'static str));
 
 /// All whole names of the lists.
 static LISTED: LazyLock<HashMap<&'static [u8], Entry>> = LazyLock::new(|| {
-    let one_spelling = ONE_SPELLING.map(|name| -> Entry { (name, |listed, name| listed.one_spelling = Some(name)) });
+    let exact_only = EXACT_ONLY.map(|name| -> Entry { (name, |listed, name| listed.exact_only = Some(name)) });
     let never = NEVER.map(|name| -> Entry { (name, |listed, _| listed.never = true) });
     let forwarding = FORWARDING.map(|name| -> Entry { (name, |listed, _| listed.forwarding = true) });
     let foreign = FOREIGN.map(|name| -> Entry { (name, |listed, _| listed.foreign = true) });
-    let all = one_spelling.into_iter().chain(never).chain(forwarding).chain(foreign);
+    let all = exact_only.into_iter().chain(never).chain(forwarding).chain(foreign);
     all.map(|entry| (entry.0.as_bytes(), entry)).collect()
 });
 
@@ -195,7 +195,7 @@ impl Listed {
 
     /// Whether it is on none of them.
     pub fn is_nowhere(&self) -> bool {
-        !(self.one_spelling.is_some() || self.never || self.forwarding || self.foreign)
+        !(self.exact_only.is_some() || self.never || self.forwarding || self.foreign)
     }
 }
 
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     fn listed(name: &str) -> Listed {
-        FoldedName::look(name, |name| Listed::of(&name))
+        FoldedName::with(name, |name| Listed::of(&name))
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub struct FoldedName<'n> {
 }
 
 impl FoldedName<'_> {
-    /// Folds a name, and looks at it.
-    pub fn look<T>(name: &str, look: impl FnOnce(FoldedName<'_>) -> T) -> T {
+    /// Folds a name, and calls a function with it.
+    pub fn with<T>(name: &str, call: impl FnOnce(FoldedName<'_>) -> T) -> T {
         let mut short = [0; 64];
         let long: Vec<u8>;
         let whole = if let Some(short) = short.get_mut(..name.len()) {
@@ -24,7 +24,7 @@ impl FoldedName<'_> {
             long = name.bytes().map(fold_byte).collect();
             &long
         };
-        look(FoldedName {
+        call(FoldedName {
             whole,
             behind_http: whole.strip_prefix(b"http-"),
         })
@@ -56,7 +56,7 @@ impl FoldedName<'_> {
 
 /// Whether a header name is another spelling of a lower-case name with hyphens.
 pub fn is_alias(name: &str, of: &str) -> bool {
-    FoldedName::look(name, |name| name.is(of))
+    FoldedName::with(name, |name| name.is(of))
 }
 
 /// A name in lower case with hyphens.

@@ -53,7 +53,7 @@ pub fn malformed(headers: &HeaderMap) -> Option<&'static str> {
         let listed = Listed::of(name);
         DECIDING.iter().any(|known| name.is(known))
             || DECIDING_BEGINS.iter().any(|start| name.begins(start))
-            || listed.one_spelling.is_some_and(|known| !OF_THE_HOP.contains(&known))
+            || listed.exact_only.is_some_and(|known| !OF_THE_HOP.contains(&known))
             || listed.forwarding
             || listed.foreign
     };
@@ -64,7 +64,7 @@ pub fn malformed(headers: &HeaderMap) -> Option<&'static str> {
 pub fn has(headers: &HeaderMap, is_one: impl Fn(&FoldedName<'_>) -> bool) -> bool {
     let unusual = names(headers).filter(|name| !is_usual(name));
     let mut texts = unusual.filter_map(|name| std::str::from_utf8(name).ok());
-    texts.any(|name| FoldedName::look(name, |name| is_one(&name)))
+    texts.any(|name| FoldedName::with(name, |name| is_one(&name)))
 }
 
 /// What nearly every `Connection` has, if there is one.

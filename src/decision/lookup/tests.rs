@@ -58,7 +58,7 @@ fn accepted(policies: &PolicySet, raw: &[u8]) -> Option<(String, RouteIndex)> {
         now: NOW,
         ..RequestFacts::new(&Method::GET, b"", &headers)
     };
-    let (path, policy) = resolve(policies, policies.spelled(None, raw), &facts).ok()?;
+    let (path, policy) = resolve(policies, policies.by_raw_prefix(None, raw), &facts).ok()?;
     let route = find(policies, policy, &path, &facts).ok()?;
     Some((path.as_str().to_owned(), route))
 }
@@ -195,7 +195,7 @@ fn check(policies: &PolicySet, raw: &[u8]) -> bool {
         let other = policy.map(|policy| policy.find(&reading, &Method::GET));
         assert_eq!(
             other,
-            Some(Found::Route(found.route)),
+            Some(RouteMatch::Found(found.route)),
             "{raw} is {wire} on the wire and {reading} to {who}"
         );
     }

@@ -10,7 +10,7 @@ use crate::document::decode::Spanned;
 use crate::document::suggestion::suggest;
 use crate::policy::document::ClaimPath;
 use crate::policy::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers};
-use crate::request::listed::ONE_SPELLING;
+use crate::request::listed::EXACT_ONLY;
 use crate::request::names::{fold, is_alias};
 
 impl Compiler<'_> {
@@ -131,5 +131,5 @@ fn is_reserved(name: &str) -> bool {
     let begins = ["x-forwarded-", "sec-websocket-"]
         .iter()
         .any(|start| folded.starts_with(start));
-    begins || ONE_SPELLING.iter().chain(&ALSO).any(|known| is_alias(name, known))
+    begins || EXACT_ONLY.iter().chain(&ALSO).any(|known| is_alias(name, known))
 }

@@ -68,7 +68,7 @@ impl Compiler<'_> {
     /// Warns, once for each name, where a policy passes names on a route that proves no caller.
     pub(super) fn passes_on_open_routes(&mut self, routes: &[Route], defaults: &RouteDefaults<'_>) {
         for name in &defaults.pass {
-            let inherits = |route: &&Route| route.pass.contains(&name.value);
+            let inherits = |route: &&Route| route.pass_through.contains(&name.value);
             let mut open = routes.iter().filter(inherits);
             if let Some(route) = open.find(|route| proves_nobody(&route.authentication, route.mode)) {
                 self.passes_unproven(name, &format!("`{}`", route.pattern));
@@ -89,14 +89,14 @@ impl Compiler<'_> {
             self.problems.add(span, format!("`{text}` is not a header name"));
             return None;
         };
-        let (is_own, listed) = FoldedName::look(header.as_str(), |folded| {
+        let (is_own, listed) = FoldedName::with(header.as_str(), |folded| {
             let is_key = defaults.key_header.is_some_and(|key| folded.spells(key));
-            (is_key || defaults.identity.owns(&folded), Listed::of(&folded))
+            (is_key || defaults.identity.is_reserved(&folded), Listed::of(&folded))
         });
         if is_own {
             let message = format!("`{header}` is read or set by Sidegate, and a client's never passes");
             self.problems.add_with_help(span, message, "leave it out of `pass`");
-        } else if listed.never || listed.one_spelling.is_some() {
+        } else if listed.never || listed.exact_only.is_some() {
             let message = format!("`{header}` frames, routes or authenticates a request, and a client's never passes");
             self.problems.add_with_help(span, message, "leave it out of `pass`");
         } else if listed.foreign {

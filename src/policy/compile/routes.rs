@@ -14,7 +14,7 @@ use crate::document::suggestion::{is_close, suggest};
 use crate::policy::PathCase;
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
 use crate::policy::origin::Origin;
-use crate::policy::route::{Authentication, PathPattern, Requirement, Route, Rule, Segment};
+use crate::policy::route::{AuthRule, Authentication, PathPattern, Requirement, Route, Segment};
 use crate::principal::AuthMethod;
 
 /// The most routes of a policy: each is compared with the others.
@@ -78,7 +78,7 @@ impl Compiler<'_> {
             },
             content_types,
             mode,
-            pass,
+            pass_through: pass,
             idempotency,
             quotas,
             sandbox,
@@ -113,7 +113,7 @@ impl Compiler<'_> {
         let (listed, any) = match &auth.value {
             AuthDocument::One(method) => {
                 self.is_set_up(*method, &auth.span);
-                return Authentication::new(Rule::All(vec![*method]));
+                return Authentication::new(AuthRule::All(vec![*method]));
             }
             AuthDocument::Any(listed) => (listed, true),
             AuthDocument::All(listed) => (listed, false),
@@ -132,7 +132,11 @@ impl Compiler<'_> {
             }
             methods.push(method.value);
         }
-        Authentication::new(if any { Rule::Any(methods) } else { Rule::All(methods) })
+        Authentication::new(if any {
+            AuthRule::Any(methods)
+        } else {
+            AuthRule::All(methods)
+        })
     }
 
     /// A method that a route uses needs its block in the policy.
@@ -146,8 +150,8 @@ impl Compiler<'_> {
     /// Roles and scopes come from tokens: every way into the route must bring one.
     fn requirement_fits(&mut self, route: &RouteDocument, authentication: &Authentication) {
         let bring_token = match authentication.rule() {
-            Rule::All(methods) => methods.contains(&AuthMethod::Jwt),
-            Rule::Any(methods) => methods.iter().all(|method| *method == AuthMethod::Jwt),
+            AuthRule::All(methods) => methods.contains(&AuthMethod::Jwt),
+            AuthRule::Any(methods) => methods.iter().all(|method| *method == AuthMethod::Jwt),
         };
         for (name, list) in [("roles", &route.roles), ("scopes", &route.scopes)] {
             if let Some(list) = list.as_ref().filter(|_| !bring_token) {
@@ -176,13 +180,13 @@ impl Compiler<'_> {
             PathCase::Exact => path.clone(),
             PathCase::Unambiguous | PathCase::Insensitive => PathPattern {
                 segments: path.segments.iter().map(Segment::folded).collect(),
-                below: path.below,
+                is_prefix: path.is_prefix,
             },
         };
         let mut groups: HashMap<(bool, usize), Vec<(PathPattern, &Route)>> = HashMap::new();
         for route in routes {
             let path = fold(&route.path);
-            let group = groups.entry((path.below, path.segments.len())).or_default();
+            let group = groups.entry((path.is_prefix, path.segments.len())).or_default();
             group.push((path, route));
         }
         for group in groups.values() {
@@ -223,7 +227,7 @@ impl Compiler<'_> {
 fn take_the_same(a: &Route, b: &Route, ranked: bool) -> bool {
     match (a.methods.is_empty(), b.methods.is_empty()) {
         (true, true) => true,
-        (false, false) => a.methods.iter().any(|m| b.takes(m)) || b.methods.iter().any(|m| a.takes(m)),
+        (false, false) => a.methods.iter().any(|m| b.accepts(m)) || b.methods.iter().any(|m| a.accepts(m)),
         _ => !ranked,
     }
 }

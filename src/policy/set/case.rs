@@ -102,7 +102,7 @@ impl Located<'_> {
         match self.segments.get(at) {
             Some(Segment::Literal(text)) => Some(Part::Literal(text)),
             Some(Segment::Any) => Some(Part::Any),
-            None => self.route.path.below.then_some(Part::Any),
+            None => self.route.path.is_prefix.then_some(Part::Any),
         }
     }
 }
@@ -113,7 +113,7 @@ fn shared_methods<'r>(a: &'r Route, b: &'r Route) -> impl Iterator<Item = &'r Me
     let named = a.methods.iter().chain(&b.methods);
     any.into_iter()
         .chain(named)
-        .filter(|method| a.takes(method) && b.takes(method))
+        .filter(|method| a.accepts(method) && b.accepts(method))
 }
 
 /// A host that both policies are for; `None` where they are for all.

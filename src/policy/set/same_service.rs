@@ -42,7 +42,7 @@ pub(super) fn passed(policies: &[Policy]) -> Vec<Problem> {
             let passed = policy
                 .routes
                 .iter()
-                .flat_map(|route| route.pass.iter().map(move |name| (route, name)));
+                .flat_map(|route| route.pass_through.iter().map(move |name| (route, name)));
             for (route, name) in passed.filter(|(_, name)| seen.insert(*name)) {
                 let setter = members.iter().find(|other| sets(other, name));
                 problems.extend(setter.map(|other| {
@@ -152,7 +152,7 @@ fn own_names(policy: &Policy) -> impl Iterator<Item = String> {
 /// Whether a policy reads or sets a header. A client's tenant header proves nothing, and a login needs
 /// it: only one that is called as a header of another product counts.
 fn sets(policy: &Policy, name: &HeaderName) -> bool {
-    FoldedName::look(name.as_str(), |folded| {
+    FoldedName::with(name.as_str(), |folded| {
         let tenant = policy.tenant.as_ref().map(|rule| &rule.header);
         let names_tenant = tenant.is_some_and(|header| folded.spells(header));
         let mut headers = policy.identity.headers().iter();
@@ -173,15 +173,15 @@ fn sets(policy: &Policy, name: &HeaderName) -> bool {
 
 /// Whether a policy takes a name from no client.
 fn removes(policy: &Policy, name: &str) -> bool {
-    FoldedName::look(name, |name| {
+    FoldedName::with(name, |name| {
         let listed = Listed::of(&name);
         let is_passed = || {
             policy
                 .routes
                 .iter()
-                .any(|route| route.pass.iter().any(|passed| name.spells(passed)))
+                .any(|route| route.pass_through.iter().any(|passed| name.spells(passed)))
         };
-        policy.owns(&name) || listed.never || listed.forwarding || (listed.foreign && !is_passed())
+        policy.is_reserved(&name) || listed.never || listed.forwarding || (listed.foreign && !is_passed())
     })
 }
 
@@ -230,10 +230,10 @@ routes: [{ path: /*, auth: jwt }]";
         ] {
             let policies = parse(&[&policy("a", url, OWNER), &policy("b", other, OPEN)]).unwrap();
             for name in ["x-account", "X_Account", "x-group", "x-org", "x-job-key", "x.job.key"] {
-                let owns = FoldedName::look(name, |name| policies.get(1).unwrap().owns(&name));
+                let owns = FoldedName::with(name, |name| policies.get(1).unwrap().is_reserved(&name));
                 assert_eq!(owns, shared, "{name} at {url} and {other}");
             }
-            let key = FoldedName::look("x-job-key", |name| policies.get(0).unwrap().identity.owns(&name));
+            let key = FoldedName::with("x-job-key", |name| policies.get(0).unwrap().identity.is_reserved(&name));
             assert!(!key, "whether its own key goes on is for the policy to say");
         }
     }

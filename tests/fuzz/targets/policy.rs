@@ -17,7 +17,7 @@ use sidegate::document::problem::{Problem, Problems, SourceFile};
 use sidegate::document::yaml::Value;
 use sidegate::policy::Policy;
 use sidegate::policy::route::Route;
-use sidegate::policy::router::Found;
+use sidegate::policy::router::RouteMatch;
 use sidegate::revocation::Revocations;
 use sidegate_fuzz::setup::{self, KEY, TENANT, TOKEN};
 
@@ -54,7 +54,7 @@ fn check_routes(policy: &Policy, text: &str) {
     for (index, route) in policy.routes.iter().enumerate() {
         let method = route.methods.first().cloned().unwrap_or(Method::GET);
         let found = policy.find(&example_path(policy, route), &method);
-        let Found::Route(at) = found else {
+        let RouteMatch::Found(at) = found else {
             panic!("{} is not in the router: {found:?}", route.pattern)
         };
         let other = &policy.routes[at];

@@ -126,7 +126,7 @@ fn route_passes_its_own_names_in_place_of_those_of_its_policy() {
     let policies = parse(&[&text]).unwrap();
     let passed = |at: usize| -> Vec<String> {
         let route = &policies.get(0).unwrap().routes[at];
-        route.pass.iter().map(ToString::to_string).collect()
+        route.pass_through.iter().map(ToString::to_string).collect()
     };
     assert_eq!(passed(0), ["x-userinfo", "x-ms-client-principal-name"]);
     assert_eq!(passed(3), ["x-amzn-oidc-data"]);

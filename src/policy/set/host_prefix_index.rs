@@ -8,7 +8,7 @@ use super::super::{HostPattern, Policy};
 
 /// The policies by their hosts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Table {
+pub(super) struct HostPrefixIndex {
     /// Ascending by their names.
     exact: Vec<(Folded, Prefixes)>,
     /// Ascending by what hosts end in, as in `.example.com`.
@@ -41,7 +41,7 @@ impl Folded {
     }
 }
 
-impl Table {
+impl HostPrefixIndex {
     pub(super) fn new(policies: &[Policy]) -> Self {
         let mut table = Self::default();
         for (index, policy) in policies.iter().enumerate() {
