@@ -18,7 +18,7 @@ pub mod nominated;
 pub mod path;
 
 pub use content_type::{GrpcProtocol, grpc_protocol, grpc_type};
-pub use framing::{InvalidLength, body, content_length};
+pub use framing::{Body, InvalidLength, body, content_length};
 
 /// One request as data.
 #[derive(Debug, Clone, Copy)]
@@ -93,17 +93,6 @@ impl RequestLimits {
         let too_large = request.headers.len() > self.headers || bytes > self.header_bytes;
         too_large.then_some(Reason::HeadersTooLarge)
     }
-}
-
-/// What the head says of the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Body {
-    /// There is none.
-    None,
-    /// A body of this many bytes.
-    Sized(u64),
-    /// A body that ends when it ends.
-    Streamed,
 }
 
 impl<'r> RequestFacts<'r> {

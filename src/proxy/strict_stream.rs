@@ -24,14 +24,16 @@ mod head_scanner;
 mod keep_alive;
 mod linger;
 mod phase;
+mod pingora_rejection;
 mod reading;
 mod transport;
 mod write_deadline;
+mod writing;
 
 use chunk_validator::ChunkValidator;
 use head_scanner::HeadScanner;
-use linger::pingora_rejection;
 use phase::{CurrentPhase, Phase};
+use pingora_rejection::pingora_rejection;
 use write_deadline::WriteDeadline;
 
 use super::body_rate::BodyRateLimits;

@@ -3,10 +3,19 @@
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
-use super::Body;
-
 /// The most digits of a request's `Content-Length`.
 const LENGTH_DIGITS: usize = 12;
+
+/// What the head says of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// No body.
+    None,
+    /// A body of this many bytes.
+    Sized(u64),
+    /// A body of unknown length.
+    Streamed,
+}
 
 /// The error of a `Content-Length` that is not one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

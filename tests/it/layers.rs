@@ -1,87 +1,186 @@
-//! The order of the layers: words, document, policy, engine, edges, wiring. They are the groups of `lib.rs`
-//! between blank lines. A module uses its own layer and those above it, never one below; and a few
-//! names appear in one place only.
+//! The order of the code. The layers are the groups of `lib.rs` between blank lines: words, document,
+//! policy, engine, edges, wiring. A module uses its own layer and those above it, never one below. The
+//! files of a large folder stand on floors in the same way, and no files use each other in a circle.
+//! A few names appear in one place only.
 
 use std::{fs, path::Path};
+
+use graph::Graph;
+use source::Source;
+
+mod graph;
+mod source;
 
 /// One module of each layer, from the top.
 const ANCHORS: [&str; 6] = ["principal", "document", "policy", "decision", "proxy", "app"];
 
-/// Every source file: its path below `src`, its module, and its text without its tests.
-fn sources() -> Vec<(String, String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    collect(&root, &root, &mut found);
-    found.sort();
-    found
-}
+/// Circles of files that still have to be opened. The list only gets shorter.
+const KNOWN_CIRCLES: &[&[&str]] = &[
+    &["app.rs", "app/listeners.rs"],
+    &["authn.rs", "authn/jwt.rs"],
+    &[
+        "cli.rs",
+        "cli/check.rs",
+        "cli/demo.rs",
+        "cli/demo/serve.rs",
+        "cli/doctor.rs",
+        "cli/explain.rs",
+        "cli/healthcheck.rs",
+        "cli/output.rs",
+        "cli/revocations.rs",
+        "cli/revoke.rs",
+        "cli/run.rs",
+        "cli/schema.rs",
+        "cli/target.rs",
+    ],
+    &["config.rs", "config/control.rs", "config/probe.rs"],
+    &["config/store.rs", "config/store/url.rs"],
+    &["demo.rs", "demo/certificates.rs", "demo/guide.rs"],
+    &[
+        "doctor.rs",
+        "doctor/certificates.rs",
+        "doctor/files.rs",
+        "doctor/key_servers.rs",
+        "doctor/listening.rs",
+        "doctor/look.rs",
+        "doctor/policies.rs",
+        "doctor/process.rs",
+        "doctor/services.rs",
+    ],
+    &[
+        "document/masks.rs",
+        "document/masks/lines.rs",
+        "document/problem.rs",
+        "document/problem/location.rs",
+        "document/yaml.rs",
+    ],
+    &["jwks/connection.rs", "jwks/fetch.rs"],
+    &["keys.rs", "keys/verifier.rs"],
+    &["policy.rs", "policy/certificate.rs", "policy/router.rs"],
+    &[
+        "policy/compile.rs",
+        "policy/compile/pass.rs",
+        "policy/compile/routes.rs",
+    ],
+    &["policy/set.rs", "policy/set/case.rs", "policy/set/same_service.rs"],
+    &[
+        "proxy.rs",
+        "proxy/client_limit.rs",
+        "proxy/context.rs",
+        "proxy/exchange.rs",
+        "proxy/in_force.rs",
+        "proxy/once.rs",
+        "proxy/once/handover.rs",
+        "proxy/once/keeper.rs",
+        "proxy/once/open_end.rs",
+        "proxy/once/relay.rs",
+        "proxy/quotas.rs",
+        "proxy/upstream.rs",
+    ],
+    &["proxy/engine.rs", "proxy/requests.rs"],
+    &["proxy/once/claim.rs", "proxy/once/later.rs"],
+    &[
+        "store.rs",
+        "store/memory.rs",
+        "store/memory/records.rs",
+        "store/redis.rs",
+        "store/redis/connection.rs",
+        "store/redis/failure.rs",
+        "store/redis/follower.rs",
+        "store/redis/follower/cursor.rs",
+        "store/redis/follower/scan.rs",
+        "store/redis/health.rs",
+        "store/revocation_cache.rs",
+    ],
+    &[
+        "telemetry.rs",
+        "telemetry/access_log.rs",
+        "telemetry/access_log/json.rs",
+    ],
+    &[
+        "telemetry/metrics.rs",
+        "telemetry/metrics/certificates.rs",
+        "telemetry/metrics/keys.rs",
+        "telemetry/metrics/requests.rs",
+        "telemetry/metrics/store.rs",
+        "telemetry/metrics/store_features.rs",
+    ],
+];
 
-fn collect(root: &Path, folder: &Path, found: &mut Vec<(String, String, String)>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(root, &path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            if name.split(['/', '.']).any(|part| part == "tests" || part == "testing") {
-                continue;
-            }
-            let module = name.trim_end_matches(".rs").split('/').next().unwrap().to_owned();
-            let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
-            found.push((name, module, code));
-        }
-    }
-}
+/// The floors of large folders, from the top. A file uses its own floor and those above it. A floor has
+/// the names of files in the folder, each with all that is below it; the folder's own file is `self`.
+const FLOORS: &[(&str, &[&[&str]])] = &[
+    (
+        "proxy",
+        &[
+            // Words: what needs no connection and no policy in force.
+            &[
+                "body_rate",
+                "deadline",
+                "error_mapping",
+                "error_response",
+                "facts",
+                "forwarding",
+                "header_case",
+                "http2_limits",
+                "identity_headers",
+                "ids",
+                "places",
+                "spiffe",
+                "stall_watchdog",
+            ],
+            // Streams of clients.
+            &["strict_stream", "local_response", "overload"],
+            // Requests, and exchanges with upstreams.
+            &[
+                "self",
+                "bounds",
+                "client_limit",
+                "context",
+                "engine",
+                "exchange",
+                "in_force",
+                "once",
+                "quotas",
+                "requests",
+                "upstream",
+            ],
+            // The server.
+            &["connection_limit", "refuse", "server"],
+        ],
+    ),
+    (
+        "request",
+        &[
+            &["content_type", "forwarded", "framing", "head", "names", "path"],
+            &["listed"],
+            &["nominated"],
+            &["self"],
+        ],
+    ),
+];
 
-/// The lines that are code: neither documentation nor a comment.
-fn code_lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.trim_start().starts_with("//"))
-}
-
-/// The modules that a file names as `crate::…`, or the binary as `sidegate::…`.
-fn used(text: &str) -> Vec<String> {
-    let code: String = code_lines(text).collect::<Vec<_>>().join("\n");
-    let mut names = Vec::new();
-    for prefix in ["crate::", "sidegate::"] {
-        for rest in code.split(prefix).skip(1) {
-            match rest.strip_prefix('{') {
-                Some(list) => names.extend(top_level(list)),
-                None => names.push(identifier(rest)),
-            }
-        }
-    }
-    names.retain(|name| !name.is_empty());
-    names
-}
-
-/// The first names in `a::b, c::{d, e}}`.
-fn top_level(list: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    let (mut depth, mut start) = (1, true);
-    for (at, character) in list.char_indices() {
-        match character {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 1 => start = true,
-            character if start && !character.is_whitespace() => {
-                names.push(identifier(&list[at..]));
-                start = false;
-            }
-            _ => {}
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    names
-}
-
-fn identifier(text: &str) -> String {
-    text.chars()
-        .take_while(|character| character.is_alphanumeric() || *character == '_')
-        .collect()
-}
+/// The files that name a session of pingora, and in how many functions at most. The numbers only get
+/// smaller.
+const SESSIONS: &[(&str, usize)] = &[
+    ("admin.rs", 1),
+    ("proxy.rs", 10),
+    ("proxy/bounds.rs", 1),
+    ("proxy/client_limit.rs", 2),
+    ("proxy/context.rs", 1),
+    ("proxy/engine.rs", 14),
+    ("proxy/error_mapping.rs", 1),
+    ("proxy/exchange.rs", 1),
+    ("proxy/exchange/request_head.rs", 1),
+    ("proxy/exchange/upstream_session.rs", 2),
+    ("proxy/facts.rs", 7),
+    ("proxy/local_response.rs", 6),
+    ("proxy/once.rs", 6),
+    ("proxy/once/handover.rs", 3),
+    ("proxy/once/relay.rs", 4),
+    ("proxy/quotas.rs", 3),
+    ("proxy/requests.rs", 10),
+];
 
 /// The modules of `lib.rs`, one list for each group.
 fn layers() -> Vec<Vec<String>> {
@@ -124,81 +223,148 @@ fn the_layers_stand_in_their_order() {
 
 #[test]
 fn no_module_uses_a_layer_below_its_own() {
-    let sources = sources();
-    let modules: Vec<&str> = sources.iter().map(|(_, module, _)| module.as_str()).collect();
-    for (file, module, text) in sources.iter().filter(|(_, module, _)| module != "lib") {
-        for name in used(text).iter().filter(|name| modules.contains(&name.as_str())) {
-            assert!(
-                layer_of(name) <= layer_of(module),
-                "{file} uses `{name}`, which is below it"
-            );
-        }
-    }
-}
-
-fn assert_only(word: &str, why: &str, may: impl Fn(&str) -> bool) {
-    for (file, _, text) in sources() {
-        let names_it = code_lines(&text).any(|line| line.contains(word));
-        assert!(!names_it || may(&file), "{file} names `{word}`: {why}");
-    }
-}
-
-#[test]
-fn only_the_edges_name_the_proxy_library() {
-    let may = |file: &str| {
-        ["proxy", "tls", "admin", "app"]
-            .iter()
-            .any(|module| file.starts_with(&format!("{module}.rs")) || file.starts_with(&format!("{module}/")))
-    };
-    assert_only("pingora::", "only proxy, tls, admin and app may", may);
-}
-
-#[test]
-fn only_one_file_names_the_yaml_library() {
-    assert_only("serde_saphyr", "only document/yaml.rs may", |file| {
-        file == "document/yaml.rs"
-    });
-}
-
-#[test]
-fn only_the_store_names_the_redis_library() {
-    let may = |file: &str| file == "store/redis.rs" || file.starts_with("store/redis/");
-    for word in ["redis::", "use redis"] {
-        for (file, _, text) in sources() {
-            // Modules of ours have the same name.
-            let ours = ["mod redis;", "use redis::RedisStore;"];
-            let names_it = code_lines(&text).any(|line| line.contains(word) && !ours.contains(&line));
-            assert!(!names_it || may(&file), "{file} names `{word}`: only store/redis may");
-        }
-    }
-}
-
-#[test]
-fn only_keys_and_demo_name_the_token_library() {
-    let may = |file: &str| file == "keys.rs" || file.starts_with("keys/") || file.starts_with("demo");
-    assert_only("jsonwebtoken", "only keys and demo may", may);
-}
-
-#[test]
-fn only_the_authorizer_makes_a_permit() {
-    let makes = |line: &str| {
-        line.contains("Permit {")
-            && !["struct ", "impl ", "-> ", "for "]
-                .iter()
-                .any(|word| line.contains(word))
-    };
-    for (file, _, text) in sources() {
+    let graph = Graph::read();
+    for (file, used) in &graph.named {
+        let Some(module) = graph.sources[*file].module.first() else {
+            continue;
+        };
         assert!(
-            file == "authz.rs" || !code_lines(&text).any(makes),
-            "{file} makes a permit"
+            layer_of(used) <= layer_of(module),
+            "{} uses `{used}`, which is below it",
+            graph.path(*file)
         );
     }
 }
 
 #[test]
+fn no_files_use_each_other_in_a_circle() {
+    let graph = Graph::read();
+    let circles = graph.circles();
+    for circle in &circles {
+        let is_known = |known: &&[&str]| circle.iter().all(|&file| known.contains(&graph.path(file)));
+        assert!(
+            KNOWN_CIRCLES.iter().any(|known| is_known(known)),
+            "files use each other in a circle:\n{}",
+            graph.ties(circle)
+        );
+    }
+    for known in KNOWN_CIRCLES {
+        let is_left = |circle: &Vec<usize>| circle.iter().any(|&file| known.contains(&graph.path(file)));
+        assert!(
+            circles.iter().any(is_left),
+            "{known:?} is open: take it out of the list"
+        );
+    }
+}
+
+#[test]
+fn no_file_uses_a_floor_below_its_own() {
+    let graph = Graph::read();
+    for (folder, floors) in FLOORS.iter().copied() {
+        let floor_of = |file: usize| {
+            let (first, parts) = graph.sources[file].module.split_first()?;
+            let name = parts.first().map_or("self", String::as_str);
+            let floor = floors.iter().position(|floor| floor.contains(&name));
+            (first == folder).then(|| floor.unwrap_or_else(|| panic!("`{folder}/{name}` is on no floor")))
+        };
+        for (&(from, to), names) in &graph.uses {
+            if let (Some(own), Some(used)) = (floor_of(from), floor_of(to)) {
+                let (from, to) = (graph.path(from), graph.path(to));
+                assert!(
+                    used <= own,
+                    "{from} uses {names:?} of {to}, which is on a floor below it"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn functions_that_name_a_session_of_pingora_get_fewer() {
+    let mut all = 0;
+    for source in &Graph::read().sources {
+        let count = functions_with_session(source);
+        let listed = SESSIONS.iter().find(|(file, _)| *file == source.path);
+        let most = listed.map_or(0, |(_, most)| *most);
+        assert!(
+            count <= most,
+            "{count} functions of {} name a session of pingora, {most} may",
+            source.path
+        );
+        all += count;
+    }
+    eprintln!("{all} functions name a session of pingora");
+}
+
+/// Counts the functions whose signature or body names a type of session.
+fn functions_with_session(source: &Source) -> usize {
+    let is_session = |path: &[String]| {
+        let types = ["ServerSession", "Session", "HttpSession"];
+        path[0] == "pingora" && path.last().is_some_and(|last| types.contains(&last.as_str()))
+    };
+    let imports = source.imports.iter();
+    let names: Vec<_> = imports.filter(|(_, import)| is_session(&import.path)).collect();
+    let names_it = |function: &&[String]| {
+        function
+            .iter()
+            .any(|token| names.iter().any(|(name, _)| *name == token))
+    };
+    source.functions().filter(names_it).count()
+}
+
+/// Says that only some files use a crate.
+fn assert_only(name: &str, may: impl Fn(&str) -> bool) {
+    let graph = Graph::read();
+    for (file, source) in graph
+        .sources
+        .iter()
+        .enumerate()
+        .filter(|(_, source)| !may(&source.path))
+    {
+        let mut paths = graph.foreign(file);
+        assert!(!paths.any(|path| path[0] == name), "{} uses `{name}`", source.path);
+    }
+}
+
+#[test]
+fn only_some_edges_use_the_proxy_library() {
+    let modules = ["proxy", "tls", "admin", "app"];
+    assert_only("pingora", |file| {
+        modules.contains(&file.split(['/', '.']).next().unwrap())
+    });
+}
+
+#[test]
+fn only_one_file_uses_the_yaml_library() {
+    assert_only("serde_saphyr", |file| file == "document/yaml.rs");
+}
+
+#[test]
+fn only_the_store_uses_the_redis_library() {
+    assert_only("redis", |file| {
+        file == "store/redis.rs" || file.starts_with("store/redis/")
+    });
+}
+
+#[test]
+fn only_the_authorizer_makes_a_permit() {
+    for source in Graph::read().sources.iter().filter(|source| source.path != "authz.rs") {
+        for tokens in source.tokens.windows(3) {
+            let makes = tokens[1] == "Permit" && tokens[2] == "{";
+            let names = ["struct", "impl", "for", ">"].contains(&tokens[0].as_str());
+            assert!(!makes || names, "{} makes a permit", source.path);
+        }
+    }
+}
+
+#[test]
 fn the_pure_layers_have_no_clock_and_no_socket() {
-    for (file, module, text) in sources() {
-        if module != "lib" && layer_of(&module) <= 2 {
+    let graph = Graph::read();
+    for (file, source) in graph.sources.iter().enumerate() {
+        if source.module.first().is_none_or(|module| layer_of(module) > 2) {
+            continue;
+        }
+        for path in graph.foreign(file).map(|path| path.join("::")) {
             for word in [
                 "SystemTime::now",
                 "Timestamp::now",
@@ -207,10 +373,7 @@ fn the_pure_layers_have_no_clock_and_no_socket() {
                 "std::net::Tcp",
                 "hyper",
             ] {
-                assert!(
-                    !code_lines(&text).any(|line| line.contains(word)),
-                    "{file} uses `{word}`"
-                );
+                assert!(!path.contains(word), "{} uses `{word}`", source.path);
             }
         }
     }

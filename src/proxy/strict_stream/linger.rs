@@ -66,13 +66,3 @@ impl StrictStream {
         Poll::Ready(())
     }
 }
-
-/// Returns the status of a rejection that pingora writes by itself, before a request is complete.
-pub(super) fn pingora_rejection(buf: &[u8]) -> Option<u16> {
-    let status = buf
-        .strip_prefix(b"HTTP/1.1 ")
-        .or_else(|| buf.strip_prefix(b"HTTP/1.0 "))?
-        .get(..3)?;
-    let status = std::str::from_utf8(status).ok()?.parse().ok()?;
-    (400..500).contains(&status).then_some(status)
-}

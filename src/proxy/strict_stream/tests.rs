@@ -88,17 +88,3 @@ async fn each_way_to_write_to_a_client_that_does_not_read_ends() {
         assert!(stream.write_deadline.has_expired(), "{way}");
     }
 }
-
-#[test]
-fn only_rejections_of_pingora_are_replaced() {
-    for (answer, want) in [
-        (&b"HTTP/1.1 400 Bad Request\r\n"[..], Some(400)),
-        (b"HTTP/1.1 405 Method Not Allowed\r\n", Some(405)),
-        (b"HTTP/1.1 100 Continue\r\n", None),
-        (b"HTTP/1.1 200 OK\r\n", None),
-        (b"HTTP/1.1", None),
-        (b"", None),
-    ] {
-        assert_eq!(pingora_rejection(answer), want);
-    }
-}

@@ -7,16 +7,11 @@
 //! can wait for long although the client reads: what counts is what the client acknowledges.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pingora::protocols::Stream;
-use pingora::protocols::l4::ext::get_tcp_info;
-use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
-use super::StrictStream;
 use crate::proxy::body_rate::BodyRateLimits;
 use crate::proxy::deadline::ReusableTimer;
 
@@ -85,31 +80,6 @@ impl WriteDeadline {
         self.debt = paid.map_or(Duration::ZERO, |paid| {
             self.debt.saturating_sub(Duration::from_micros(paid))
         });
-    }
-}
-
-impl StrictStream {
-    /// Writes to the client in some way. Everything that a client is sent passes here.
-    pub(super) fn poll_write_inner(
-        &mut self,
-        cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if self.write_deadline.has_expired() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        let written = write(Pin::new(&mut self.inner), cx);
-        let inner = &self.inner;
-        // Only TCP counts what the client takes; elsewhere, what is written counts alone.
-        let acknowledged = || get_tcp_info(inner.id()).map_or(0, |info| info.tcpi_bytes_acked);
-        self.write_deadline
-            .bound(written, self.limits.reading, acknowledged, cx)
-    }
-
-    /// Writes what is left, and says that nothing follows.
-    pub(super) fn poll_shutdown_inner(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shutdown = self.poll_write_inner(cx, |inner, cx| inner.poll_shutdown(cx).map_ok(|()| 0));
-        shutdown.map_ok(|_| ())
     }
 }
 

@@ -1,0 +1,36 @@
+//! Writes to the client within the write deadline. Every byte to a client passes here.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pingora::protocols::Stream;
+use pingora::protocols::l4::ext::get_tcp_info;
+use tokio::io::AsyncWrite as _;
+
+use super::StrictStream;
+
+impl StrictStream {
+    /// Writes to the client in some way.
+    pub(super) fn poll_write_inner(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.write_deadline.has_expired() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let written = write(Pin::new(&mut self.inner), cx);
+        let inner = &self.inner;
+        // Only TCP counts what the client acknowledges; elsewhere, written bytes alone count.
+        let acknowledged = || get_tcp_info(inner.id()).map_or(0, |info| info.tcpi_bytes_acked);
+        self.write_deadline
+            .bound(written, self.limits.reading, acknowledged, cx)
+    }
+
+    /// Writes what is left, and closes the connection for writing.
+    pub(super) fn poll_shutdown_inner(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shutdown = self.poll_write_inner(cx, |inner, cx| inner.poll_shutdown(cx).map_ok(|()| 0));
+        shutdown.map_ok(|_| ())
+    }
+}
