@@ -5,6 +5,7 @@ pub mod collections;
 pub mod decode;
 pub mod environment;
 pub mod masks;
+pub mod pem;
 pub mod problem;
 pub mod references;
 pub mod scalars;

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use super::decode::Spanned;
 use super::environment::Environment;
+use super::pem::{Fault, PemBlock, PemFile};
 use super::problem::Problems;
 use super::secret::{EnvString, SecretDocument, SecretSource};
-use super::tls_material::{CaBundle, Fault, PemFile, Side, TlsIdentity};
+use super::tls_material::{CaBundle, Side, TlsIdentity};
 
 /// Reads what one document names.
 pub struct References<'n> {
@@ -84,6 +85,16 @@ impl References<'_> {
         };
         self.problems.add(span, message);
         None
+    }
+
+    /// Reads a file with one PEM block.
+    pub fn pem_block(&mut self, file: &Spanned<String>) -> Option<PemBlock> {
+        let bytes = self.file(&file.value, &file.span)?;
+        let pem = PemFile {
+            name: &file.value,
+            bytes: &bytes,
+        };
+        pem.only_block().map_err(|fault| self.note(&file.span, fault)).ok()
     }
 
     /// Reads the CAs in a file.

@@ -1,37 +1,18 @@
-//! Reads PEM: certificates of CAs, a certificate with its key, revocation lists. Pure: bytes in,
-//! values or what is wrong with them out. Everything that uses TLS gets its values from here, so
-//! that what one part takes no other part refuses later.
+//! Reads CAs, a certificate with its key, and revocation lists from PEM. Pure: bytes in, values or
+//! what is wrong with them out. Everything that uses TLS gets its values from here, so that what one
+//! part accepts no other part rejects later.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use memchr::memmem;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 
-/// A file with PEM in it, and the name that messages have for it.
-#[derive(Debug, Clone, Copy)]
-pub struct PemFile<'f> {
-    /// The name that the user gave.
-    pub name: &'f str,
-    /// What is in it.
-    pub bytes: &'f [u8],
-}
-
-/// What is wrong with a file, and what would fix it. Never quotes what is in a block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// What is wrong.
-    pub message: String,
-    /// What would fix it.
-    pub help: &'static str,
-}
+use super::pem::{Fault, PemFile, REPLACE, encode};
 
 /// CAs, at least one. Each is one that rustls takes as an anchor and that the engine can parse.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,14 +32,6 @@ pub enum Side {
     Certificate,
     /// The one with the private key.
     Key,
-}
-
-/// A block that was begun in a file, and read to its end.
-struct Block {
-    number: usize,
-    label: String,
-    /// Its kind and content; `None` where TLS has no use for its label.
-    content: Option<(SectionKind, Vec<u8>)>,
 }
 
 impl CaBundle {
@@ -93,7 +66,7 @@ impl CaBundle {
 
     /// The CAs as PEM, without anything that stood between them.
     pub fn pem(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|der| block("CERTIFICATE", der)).collect()
+        self.0.iter().flat_map(|der| encode("CERTIFICATE", der)).collect()
     }
 }
 
@@ -152,7 +125,7 @@ impl TlsIdentity {
 
     /// The chain as PEM.
     pub fn chain_pem(&self) -> Vec<u8> {
-        self.chain().iter().flat_map(|der| block("CERTIFICATE", der)).collect()
+        self.chain().iter().flat_map(|der| encode("CERTIFICATE", der)).collect()
     }
 
     /// The private key as PEM. Never for a log.
@@ -162,7 +135,7 @@ impl TlsIdentity {
             PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
             _ => "PRIVATE KEY",
         };
-        block(label, self.key.secret_der())
+        encode(label, self.key.secret_der())
     }
 }
 
@@ -268,100 +241,6 @@ fn private_key(file: PemFile<'_>) -> Result<SigningKey, Fault> {
         "has no private key as PEM",
         "name a file with `-----BEGIN PRIVATE KEY-----`",
     ))
-}
-
-/// What mends most broken blocks.
-const REPLACE: &str = "write the file again, or take the block out";
-
-impl PemFile<'_> {
-    fn fault(&self, what: &str, help: &'static str) -> Fault {
-        Fault {
-            message: format!("the file `{}` {what}", self.name),
-            help,
-        }
-    }
-
-    fn block(&self, number: usize, what: &str, help: &'static str) -> Fault {
-        Fault {
-            message: format!("block {number} of the file `{}` {what}", self.name),
-            help,
-        }
-    }
-
-    /// All blocks that are begun. One that is not read to its end is a fault: what it holds would
-    /// be left out without a word.
-    fn blocks(&self) -> Result<Vec<Block>, Fault> {
-        const BEGIN: &[u8] = b"-----BEGIN ";
-        let starts: Vec<usize> = memmem::find_iter(self.bytes, BEGIN).collect();
-        let ends = starts.iter().skip(1).copied().chain([self.bytes.len()]);
-        let spans = starts.iter().copied().zip(ends).enumerate();
-        let blocks: Result<Vec<Block>, Fault> = spans
-            .map(|(at, (start, end))| {
-                let number = at + 1;
-                let text = self.bytes.get(start..end).unwrap_or_default();
-                let own_line = start == 0 || self.bytes.get(start - 1).is_some_and(|b| matches!(b, b'\n' | b'\r'));
-                if !own_line {
-                    let help = "begin each block at the start of a line: was a line end or an indentation lost?";
-                    return Err(self.block(number, "does not begin on a line of its own", help));
-                }
-                let label = label(text.get(BEGIN.len()..).unwrap_or_default());
-                let broken = || self.block(number, "is cut off, or is not base64", REPLACE);
-                let content = match <(SectionKind, Vec<u8>)>::from_pem_slice(text) {
-                    Ok(content) => Some(content),
-                    Err(rustls::pki_types::pem::Error::NoItemsFound) => None,
-                    Err(_) => return Err(broken()),
-                };
-                let label = label.ok_or_else(broken)?;
-                Ok(Block { number, label, content })
-            })
-            .collect();
-        let blocks = blocks?;
-        self.only_blocks()?;
-        Ok(blocks)
-    }
-
-    /// Checks that nothing between blocks looks like a part of one: a damaged line would drop a block.
-    fn only_blocks(&self) -> Result<(), Fault> {
-        let mut inside = false;
-        for (at, line) in self.bytes.split(|byte| matches!(byte, b'\n' | b'\r')).enumerate() {
-            let begins = line.starts_with(b"-----BEGIN ");
-            let ends = line.starts_with(b"-----END ");
-            if begins || (inside && ends) {
-                inside = begins;
-            } else if !inside && is_part_of_block(line) {
-                let what = format!("has a part of a block on line {} that belongs to none", at + 1);
-                return Err(self.fault(&what, REPLACE));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a line looks like a part of a block: a boundary, or base64 of the usual length.
-fn is_part_of_block(line: &[u8]) -> bool {
-    const USUAL: usize = 48;
-    let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    let line = line.trim_ascii();
-    let names = |word| memmem::find(&line.to_ascii_uppercase(), word).is_some();
-    let boundary = memmem::find(line, b"--").is_some() && (names(b"BEGIN") || names(b"END"));
-    boundary || (line.len() >= USUAL && line.iter().all(base64))
-}
-
-fn label(text: &[u8]) -> Option<String> {
-    let end = memmem::find(text, b"-----")?;
-    let label = std::str::from_utf8(text.get(..end)?).ok()?;
-    let plain = label.len() <= 64 && label.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
-    plain.then(|| label.to_owned())
-}
-
-fn block(label: &str, der: &[u8]) -> Vec<u8> {
-    let mut text = format!("-----BEGIN {label}-----\n").into_bytes();
-    for line in STANDARD.encode(der).as_bytes().chunks(64) {
-        text.extend_from_slice(line);
-        text.push(b'\n');
-    }
-    text.extend(format!("-----END {label}-----\n").bytes());
-    text
 }
 
 #[cfg(test)]

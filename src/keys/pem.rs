@@ -2,24 +2,19 @@
 
 use jsonwebtoken::DecodingKey;
 use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, OID_SIG_ED25519};
-use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::{PublicKey, RSAPublicKey};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::{Algorithm, KeyProblem, KeySet, Material, rsa_key};
+use crate::document::pem::PemBlock;
 
-/// Reads exactly one public key. A private key is refused: it has no business here.
-pub fn parse(text: &[u8], algorithms: &[Algorithm]) -> Result<KeySet, KeyProblem> {
-    let blocks: Result<Vec<_>, _> = Pem::iter_from_buffer(text).collect();
-    let blocks = blocks.map_err(|_| KeyProblem::new("this is not PEM"))?;
-    let [block] = blocks.as_slice() else {
-        return Err(KeyProblem::new("exactly one PEM block is needed"));
-    };
+/// Reads a public key. A private key is rejected: it does not belong here.
+pub fn parse(block: &PemBlock, algorithms: &[Algorithm]) -> Result<KeySet, KeyProblem> {
     let (material, key) = match block.label.as_str() {
-        "PUBLIC KEY" => public_key(&block.contents)?,
+        "PUBLIC KEY" => public_key(&block.der)?,
         "RSA PUBLIC KEY" => {
-            let (_, key) = RSAPublicKey::from_der(&block.contents).map_err(|_| unreadable())?;
+            let (_, key) = RSAPublicKey::from_der(&block.der).map_err(|_| unreadable())?;
             (Material::Rsa, rsa_key(key.modulus, key.exponent)?)
         }
         label if label.contains("PRIVATE") => {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::jwk::{Secrets, parse};
 use super::*;
+use crate::document::pem::PemFile;
 
 fn encoded(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -203,9 +204,14 @@ fn a_pem_is_one_public_key() {
             "is not a `PUBLIC KEY`",
         ),
     ] {
-        let said = pem::parse(text.as_bytes(), &algorithms)
-            .err()
-            .map(|problem| problem.to_string());
+        let file = PemFile {
+            name: "f",
+            bytes: text.as_bytes(),
+        };
+        let said = match file.only_block() {
+            Ok(block) => pem::parse(&block, &algorithms).err().map(|problem| problem.to_string()),
+            Err(fault) => Some(fault.message),
+        };
         let said = said.unwrap_or_default();
         assert!(
             said.contains(want) && said.is_empty() == want.is_empty(),

@@ -14,8 +14,9 @@ use x509_parser::extensions::GeneralName;
 use super::ends;
 use super::names::ByName;
 use crate::config::{KeyPairFiles, NamedFile, TlsFiles};
+use crate::document::pem::{Fault, PemFile};
 use crate::document::problem::Problem;
-use crate::document::tls_material::{CaBundle, Fault, PemFile, Side, TlsIdentity, certificates, parse, revocations};
+use crate::document::tls_material::{CaBundle, Side, TlsIdentity, certificates, parse, revocations};
 use crate::read_file::{MAX_PEM_BYTES, read_file};
 use crate::telemetry::metrics::CertificateEnds;
 

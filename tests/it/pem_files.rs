@@ -4,6 +4,7 @@ use crate::harness::{
     Setup,
     certificates::{Identity, authority, dns, leaf, pki},
     gateway::text,
+    issuer::Key,
 };
 
 /// A policy whose upstream and keys name files.
@@ -20,6 +21,10 @@ jwt:
       audience: [a]
       algorithms: [RS256]
       keys: { oidc: { issuer: https://b, ca_file: '$folder/ca.crt' } }
+    - issuer: https://c
+      audience: [a]
+      algorithms: [RS256]
+      keys: { pem: { file: '$folder/key.pem' } }
 routes: [{ path: /*, auth: jwt }]
 ";
 
@@ -36,12 +41,13 @@ const LISTENER: &str = "
 const STORE: &str = "store: { redis: { url: 'rediss://localhost:1', ca_file: ca.crt, client_certificate: server.crt, client_key: server.key } }";
 
 /// Where files are named: the text before the name, the name, and what kind of file it is.
-const FIELDS: [(&str, &str, Kind); 13] = [
+const FIELDS: [(&str, &str, Kind); 14] = [
     ("localhost:1', ca_file: '$folder/", "ca.crt", Kind::Certificate),
     ("client_certificate: '$folder/", "server.crt", Kind::Certificate),
     ("client_key: '$folder/", "server.key", Kind::Key),
     ("1/keys', ca_file: '$folder/", "ca.crt", Kind::Certificate),
     ("https://b, ca_file: '$folder/", "ca.crt", Kind::Certificate),
+    ("pem: { file: '$folder/", "key.pem", Kind::PublicKey),
     ("      certificate: ", "server.crt", Kind::Certificate),
     ("      key: ", "server.key", Kind::Key),
     ("[{ certificate: ", "other.crt", Kind::Certificate),
@@ -56,6 +62,7 @@ const FIELDS: [(&str, &str, Kind); 13] = [
 enum Kind {
     Certificate,
     Key,
+    PublicKey,
     List,
 }
 
@@ -66,6 +73,7 @@ fn setup(change: impl Fn(&str) -> String) -> Setup {
         .config(&change(STORE))
         .file("other.crt", &other.chain)
         .file("other.key", &other.key)
+        .file("key.pem", &Key::new("RS256", "c").public_pem)
         .policy("s", &change(POLICY))
 }
 
@@ -112,15 +120,16 @@ fn a_broken_block_is_the_same_problem_wherever_its_file_is_named() {
             Kind::Certificate if name == "ca.crt" => (&pki.ca, "CERTIFICATE", "is not a readable certificate"),
             Kind::Certificate => (&pki.server.chain, "CERTIFICATE", "is not a readable certificate"),
             Kind::Key => (&pki.server.key, "PRIVATE KEY", ""),
+            Kind::PublicKey => (&pki.server.key, "PUBLIC KEY", ""),
             Kind::List => (&pki.crl, "X509 CRL", "is not a readable revocation list"),
         };
         let text = match kind {
             // The first key counts, and this one is cut off.
-            Kind::Key => block(broken).replace("-----END", "----END"),
+            Kind::Key | Kind::PublicKey => block(broken).replace("-----END", "----END"),
             _ => format!("{good}{}", block(broken)),
         };
         let message = match kind {
-            Kind::Key => "bad.pem` is cut off, or is not base64".to_owned(),
+            Kind::Key | Kind::PublicKey => "bad.pem` is cut off, or is not base64".to_owned(),
             _ => format!("bad.pem` {message}"),
         };
         let that = format!("{before}{name}");

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sidegate::{
     config::{StoreConfig, store::RedisConfig},
     digest::Fingerprint,
-    document::tls_material::{CaBundle, PemFile},
+    document::{pem::PemFile, tls_material::CaBundle},
     quota::Rate,
     revocation::{Revocation, Target, Token},
     store::{Claim, RecordKey, Store},

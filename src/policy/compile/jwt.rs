@@ -166,8 +166,8 @@ impl Compiler<'_> {
                 jwks: None,
                 oidc: None,
             } => {
-                let text = self.references().file(&pem.file.value, &pem.file.span)?;
-                let set = keys::pem::parse(&text, algorithms);
+                let block = self.references().pem_block(&pem.file)?;
+                let set = keys::pem::parse(&block, algorithms);
                 self.key(set, &pem.file.span, algorithms)?
             }
             KeysDocument {

@@ -16,6 +16,7 @@ use redis::{
 use crate::config::store::RedisConfig;
 use crate::config::store::url::{Address, HostPort, Servers};
 use crate::document::tls_material::CaBundle;
+use crate::system_roots;
 
 /// How long one server may take to be connected to. Requests do not wait for that.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -253,7 +254,11 @@ impl Connector {
                 client_cert: client.chain_pem(),
                 client_key: client.key_pem(),
             }),
-            root_cert: tls.ca.as_ref().map(CaBundle::pem),
+            root_cert: Some(
+                tls.ca
+                    .as_ref()
+                    .map_or_else(|| system_roots::authorities().pem(), CaBundle::pem),
+            ),
         })
     }
 }
