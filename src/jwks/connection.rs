@@ -20,7 +20,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::fetch::FETCH_TIME;
+use super::timing::FETCH_TIMEOUT;
 
 /// The longest body of an answer, in bytes.
 pub(super) const MAX_BYTES: usize = 256 * 1024;
@@ -87,7 +87,7 @@ async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut addresses = lookup_host((host, port)).await?.peekable();
     let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
     while let Some(address) = addresses.next() {
-        let within = addresses.peek().map_or(FETCH_TIME, |_| ADDRESS_TIME);
+        let within = addresses.peek().map_or(FETCH_TIMEOUT, |_| ADDRESS_TIME);
         match timeout(within, TcpStream::connect(address)).await {
             Ok(Ok(socket)) => return Ok(socket),
             Ok(Err(error)) => failed = error,

@@ -12,16 +12,13 @@ use jiff::Timestamp;
 use rustls::ClientConfig;
 use tokio::task::spawn_blocking;
 
-use super::timing::{freshness, server_time};
+use super::timing::{FETCH_TIMEOUT, freshness, server_time};
 use super::{apart, connection, discovery};
 use crate::document::environment::Environment;
 use crate::document::tls_material::CaBundle;
 use crate::policy::remote_keys::{KeySource, RemoteKeys, check_url, is_protected, same_origin};
 use crate::policy_files::ProcessEnvironment;
 use crate::system_roots;
-
-/// How long one fetch may take, the document of the issuer included.
-pub const FETCH_TIME: Duration = Duration::from_secs(5);
 
 /// A key set as it came.
 #[derive(Debug, Clone)]
@@ -77,7 +74,7 @@ impl Fetcher {
             let fetched = known.fetch(&remote).await;
             (known, fetched)
         };
-        let (known, fetched) = apart::run(fetch, FETCH_TIME).await?;
+        let (known, fetched) = apart::run(fetch, FETCH_TIMEOUT).await?;
         self.known = known;
         fetched
     }

@@ -9,10 +9,10 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::fetch::{FETCH_TIME, Fetched, Fetcher};
+use super::fetch::{Fetched, Fetcher};
 use super::progress::{Progress, Wait};
 use super::subscriber::{FetchError, IssuerStatus, Subscriber};
-use super::timing::{Outcome, Timing};
+use super::timing::{FETCH_TIMEOUT, Outcome, Timing};
 use crate::policy::remote_keys::RemoteKeys;
 use crate::rejection::Reason;
 use crate::telemetry::metrics::{KeyRefresh, Metrics};
@@ -101,7 +101,7 @@ impl Source {
         let Ok(_place) = self.shared.places.try_acquire() else {
             return false;
         };
-        let ended = tokio::time::timeout(FETCH_TIME, progress.wait_for(|progress| progress.over() > over)).await;
+        let ended = tokio::time::timeout(FETCH_TIMEOUT, progress.wait_for(|progress| progress.over() > over)).await;
         matches!(ended, Ok(Ok(_)))
     }
 
@@ -241,8 +241,8 @@ mod tests {
         let url = format!("http://{}/keys", silent.local_addr().unwrap());
         let remote = RemoteKeys {
             source: KeySource::Set { url },
-            refresh: FETCH_TIME,
-            max_stale: FETCH_TIME,
+            refresh: FETCH_TIMEOUT,
+            max_stale: FETCH_TIMEOUT,
             ca: None,
             bearer_token_file: None,
             allow_http: false,

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 use crate::backoff::{Backoff, Jitter};
 use crate::policy::remote_keys::RemoteKeys;
 
+/// How long one fetch may take, the document of the issuer included.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The shortest time between two fetches that go well, whatever a server says.
 const SHORTEST: Duration = Duration::from_secs(10);
 
