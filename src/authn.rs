@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use self::key_rings::KeyRing;
-use crate::authn::token_cache::{Lookup, TokenCache};
+use crate::authn::token_cache::{CacheResult, TokenCache};
 use crate::credential::{Bearer, internal_key};
 use crate::policy::Policy;
 use crate::policy::internal_key::KeyMatch;
@@ -51,7 +51,7 @@ pub fn authenticate(
     authentication: &Authentication,
     context: Context<'_>,
     request: &RequestFacts<'_>,
-    lookup: &mut Option<Lookup>,
+    lookup: &mut Option<CacheResult>,
 ) -> Result<Principal, Rejection> {
     let attempt = |method| attempt(method, context, request, lookup);
     match authentication.rule() {
@@ -109,12 +109,12 @@ fn attempt(
     method: AuthMethod,
     context: Context<'_>,
     request: &RequestFacts<'_>,
-    lookup: &mut Option<Lookup>,
+    lookup: &mut Option<CacheResult>,
 ) -> Result<Attempt, Rejection> {
     let (policy, _) = context.policy;
     match method {
         AuthMethod::Public => Ok(Attempt::Proven(Principal {
-            told: policy.identity.public(),
+            identity: policy.identity.public(),
             ..Principal::by(AuthMethod::Public)
         })),
         AuthMethod::Jwt => bearer(context, request, lookup),
@@ -123,7 +123,11 @@ fn attempt(
     }
 }
 
-fn bearer(context: Context<'_>, request: &RequestFacts<'_>, lookup: &mut Option<Lookup>) -> Result<Attempt, Rejection> {
+fn bearer(
+    context: Context<'_>,
+    request: &RequestFacts<'_>,
+    lookup: &mut Option<CacheResult>,
+) -> Result<Attempt, Rejection> {
     match Bearer::of(request.headers) {
         Bearer::Absent => Ok(Attempt::Absent),
         Bearer::Malformed => Err(Rejection::because(

@@ -149,9 +149,12 @@ pub fn authorize(
     if principal.tenant != tenant.0 || !std::ptr::eq(roles.0, scopes.0) {
         return Err(Reason::InternalError.into());
     }
-    let prepared = principal.told.as_ref().filter(|told| told.tenant == principal.tenant);
+    let prepared = principal
+        .identity
+        .as_ref()
+        .filter(|identity| identity.tenant == principal.tenant);
     let identity = match prepared {
-        Some(told) => Arc::clone(&told.fields),
+        Some(identity) => Arc::clone(&identity.fields),
         None => policy
             .identity
             .fields(principal)

@@ -5,7 +5,7 @@
 
 use http::{HeaderName, Method};
 
-use crate::authn::token_cache::Lookup;
+use crate::authn::token_cache::CacheResult;
 use crate::authn::{self, Context};
 use crate::authz::{self, Permit};
 use crate::idempotency;
@@ -37,7 +37,7 @@ pub struct Decision<'p, 'r> {
     /// The caller, as far as it was proven: also where it is rejected in the end.
     pub principal: Option<Principal>,
     /// Whether the token was known, where one was looked at.
-    pub lookup: Option<Lookup>,
+    pub lookup: Option<CacheResult>,
     /// What the store has to be asked before an allowed request is forwarded.
     pub checks: StoreChecks<'p>,
     /// What is to be done.

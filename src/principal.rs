@@ -143,7 +143,7 @@ pub fn claim_at<'c>(claims: &'c Claims, path: &[String]) -> Option<&'c Value> {
         .try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
 }
 
-/// What a service is told of a caller: header fields, each once.
+/// The identity of a caller as header fields, each once.
 pub type IdentityFields = Arc<[(HeaderName, HeaderValue)]>;
 
 /// What follows from the claims of a token whose signature, issuer and audience were verified. It is
@@ -205,14 +205,14 @@ pub struct Principal {
     pub tenant: Option<TenantId>,
     /// Whether nobody could tell if the token was revoked, and the policy lets it pass.
     pub revocation_unknown: bool,
-    /// What the service is told of it, where that is known beforehand.
-    pub told: Option<Told>,
+    /// Its identity headers, where they were rendered beforehand.
+    pub identity: Option<RenderedIdentity>,
 }
 
-/// What a service is told of a principal that one method proved, made before it is asked for.
+/// The identity headers of a principal that one method proved, rendered before a request needs them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// The tenant that is told of.
+pub struct RenderedIdentity {
+    /// The tenant in them.
     pub tenant: Option<TenantId>,
     /// The header fields.
     pub fields: IdentityFields,
@@ -238,7 +238,7 @@ impl Principal {
         self.client = self.client.take().or(other.client);
         self.tenant = self.tenant.or(other.tenant);
         self.revocation_unknown |= other.revocation_unknown;
-        self.told = None;
+        self.identity = None;
     }
 
     /// The `sub` of the token.

@@ -10,14 +10,14 @@ use super::claims;
 use super::json;
 use super::jws::Jws;
 use super::key_rings::KeyRing;
-use crate::authn::token_cache::{KnownToken, Lookup, TokenKey};
+use crate::authn::token_cache::{CacheResult, KnownToken, TokenKey};
 use crate::policy::{Issuer, Policy};
 use crate::principal::{AuthMethod, Claims, Principal, TenantId, VerifiedToken};
 use crate::rejection::{Reason, Rejection};
 
 /// Verifies a token for a policy at a time in seconds since the epoch, unless it is known to be good
 /// but for the time. Says whether it was known.
-pub fn authenticate(token: &str, context: Context<'_>, now: i64) -> (Lookup, Result<Principal, Rejection>) {
+pub fn authenticate(token: &str, context: Context<'_>, now: i64) -> (CacheResult, Result<Principal, Rejection>) {
     let Context {
         policy, keys, tokens, ..
     } = context;
@@ -28,13 +28,13 @@ pub fn authenticate(token: &str, context: Context<'_>, now: i64) -> (Lookup, Res
         if result.is_err() {
             tokens.remove(&key);
         }
-        return (Lookup::Hit, result.map(|()| principal(found)));
+        return (CacheResult::Hit, result.map(|()| principal(found)));
     }
     let verified = verify(token, policy, keys, now).map(|found| {
         tokens.insert(key, found.clone());
         principal(found)
     });
-    (Lookup::Miss, verified)
+    (CacheResult::Miss, verified)
 }
 
 /// What is known of a token, as long as its key is in force.
@@ -47,7 +47,7 @@ fn in_force<'p>(found: KnownToken, policy: &'p Policy, keys: &[Arc<KeyRing>]) ->
 fn principal(known: KnownToken) -> Principal {
     Principal {
         token: Some(known.token),
-        told: known.told,
+        identity: known.identity,
         ..Principal::by(AuthMethod::Jwt)
     }
 }
@@ -85,7 +85,7 @@ fn verify(token: &str, policy: &Policy, keys: &[Arc<KeyRing>], now: i64) -> Resu
         ..Principal::by(AuthMethod::Jwt)
     };
     Ok(KnownToken {
-        told: policy.identity.told(&bearer),
+        identity: policy.identity.render(&bearer),
         token: verified,
         issuer: index,
         key,

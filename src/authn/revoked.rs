@@ -9,8 +9,8 @@ use crate::principal::{Principal, VerifiedToken};
 use crate::rejection::{Reason, Rejection};
 use crate::revocation::{Millis, Revocations, Token};
 
-/// Refuses a token that was revoked, or of which nobody can tell. Where the policy lets that pass,
-/// the principal says so.
+/// Rejects a token that was revoked, or whose revocation is unknown. Where the policy allows the
+/// latter, the principal says so.
 pub(super) fn check(
     policy: &Policy,
     principal: &mut Principal,
@@ -23,7 +23,7 @@ pub(super) fn check(
     let Some(token) = principal.token.as_deref() else {
         return Ok(());
     };
-    let token = said(token)?;
+    let token = token_view(token)?;
     // What is known counts, however old it is.
     if let Some(target) = list.find(&token, now.saturating_mul(1000)) {
         let cause = format!("the token is revoked by its {target}");
@@ -46,7 +46,8 @@ fn unknown(rule: &RevocationRule) -> Result<(), Rejection> {
     }
 }
 
-fn said(token: &VerifiedToken) -> Result<Token<'_>, Rejection> {
+/// Returns what revocations look at in a token.
+fn token_view(token: &VerifiedToken) -> Result<Token<'_>, Rejection> {
     // RFC 7519, 4.1.7: a text. Another value would not be found among the revoked.
     if token.claims.get("jti").is_some_and(|jti| !jti.is_string()) {
         return Err(claims::invalid("jti"));

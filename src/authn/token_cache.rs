@@ -15,7 +15,7 @@ use thread_local::ThreadLocal;
 
 use crate::digest::Fingerprint;
 use crate::keys::KeyFingerprint;
-use crate::principal::{Told, VerifiedToken};
+use crate::principal::{RenderedIdentity, VerifiedToken};
 
 /// The most bytes that the tokens of a thread take, about.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
@@ -43,8 +43,8 @@ impl TokenKey {
 pub struct KnownToken {
     /// What follows from its claims.
     pub token: Arc<VerifiedToken>,
-    /// What the service is told of its bearer, if nothing else is proven.
-    pub told: Option<Told>,
+    /// The identity headers of its bearer, unless the request proves more.
+    pub identity: Option<RenderedIdentity>,
     /// The issuer, by its place in the policy.
     pub issuer: usize,
     /// The key that verified it.
@@ -57,9 +57,9 @@ impl KnownToken {
         let token = &self.token;
         let claims = token.claims.iter().map(|(name, value)| name.len() + bytes_of(value));
         let lists = token.roles.iter().chain(&token.scopes).map(|text| text.len() + ITEM);
-        let told = self.told.iter().flat_map(|told| told.fields.iter());
-        let told = told.map(|(name, value)| name.as_str().len() + value.len() + ITEM);
-        claims.chain(lists).chain(told).sum::<usize>() + TOKEN
+        let identity = self.identity.iter().flat_map(|identity| identity.fields.iter());
+        let identity = identity.map(|(name, value)| name.as_str().len() + value.len() + ITEM);
+        claims.chain(lists).chain(identity).sum::<usize>() + TOKEN
     }
 }
 
@@ -73,16 +73,16 @@ fn bytes_of(value: &Value) -> usize {
     content + ITEM
 }
 
-/// Whether a token was known.
+/// What looking for a token in the cache led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lookup {
-    /// It was, and its key is in force.
+pub enum CacheResult {
+    /// It was known, and its key is in force.
     Hit,
-    /// It was verified, well or not.
+    /// It was not: it was verified, or rejected.
     Miss,
 }
 
-impl Lookup {
+impl CacheResult {
     /// Both of them.
     pub const ALL: [Self; 2] = [Self::Hit, Self::Miss];
 
@@ -153,7 +153,7 @@ mod tests {
                 claims: std::iter::once(("c".to_owned(), claim)).collect(),
                 ..VerifiedToken::default()
             }),
-            told: None,
+            identity: None,
             issuer: 0,
             key: secret.fingerprint(key.first().unwrap()),
         }

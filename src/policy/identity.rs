@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::principal::{AuthMethod, IdentityFields, Principal, Told};
+use crate::principal::{AuthMethod, IdentityFields, Principal, RenderedIdentity};
 use crate::request::names::{FoldedName, fold};
 
 /// Where the value of an identity header comes from.
@@ -46,7 +46,7 @@ pub struct IdentityHeader {
 pub struct Identity {
     headers: Vec<IdentityHeader>,
     owned: Vec<String>,
-    public: Option<Told>,
+    public: Option<RenderedIdentity>,
 }
 
 /// The name of a claim that cannot be a header value.
@@ -101,7 +101,7 @@ impl Identity {
             owned,
             public: None,
         };
-        identity.public = identity.told(&Principal::by(AuthMethod::Public));
+        identity.public = identity.render(&Principal::by(AuthMethod::Public));
         identity
     }
 
@@ -117,12 +117,12 @@ impl Identity {
         self.owned.dedup();
     }
 
-    /// What the service is told of anybody.
-    pub fn public(&self) -> Option<Told> {
+    /// Returns the headers of a request to a public route.
+    pub fn public(&self) -> Option<RenderedIdentity> {
         self.public.clone()
     }
 
-    /// What the service is told of a principal.
+    /// Returns the headers of a principal.
     pub fn fields(&self, principal: &Principal) -> Result<IdentityFields, InvalidClaim> {
         let mut fields = Vec::with_capacity(self.headers.len());
         for header in &self.headers {
@@ -134,12 +134,12 @@ impl Identity {
         Ok(fields.into())
     }
 
-    /// [`Self::fields`], made before they are asked for; `None` where a claim is invalid.
-    pub fn told(&self, principal: &Principal) -> Option<Told> {
+    /// Renders [`Self::fields`] before a request needs them; `None` where a claim is invalid.
+    pub fn render(&self, principal: &Principal) -> Option<RenderedIdentity> {
         let fields = self.fields(principal).ok()?;
         // The first clone of a value allocates: now, rather than for a request.
         fields.iter().for_each(|(_, value)| drop(value.clone()));
-        Some(Told {
+        Some(RenderedIdentity {
             tenant: principal.tenant,
             fields,
         })

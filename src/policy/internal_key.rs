@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderName;
 
 use super::identity::Identity;
-use crate::principal::{AuthMethod, Principal, Told};
+use crate::principal::{AuthMethod, Principal, RenderedIdentity};
 
 /// The shortest internal key that is taken, in bytes.
 pub const MIN_KEY_BYTES: usize = 16;
@@ -28,7 +28,7 @@ pub struct InternalKey {
     name: Arc<str>,
     digest: [u8; 32],
     expires: Option<i64>,
-    told: Option<Told>,
+    rendered: Option<RenderedIdentity>,
 }
 
 impl fmt::Debug for InternalKey {
@@ -47,7 +47,7 @@ impl InternalKey {
             name: name.into(),
             digest,
             expires,
-            told: None,
+            rendered: None,
         }
     }
 
@@ -55,7 +55,7 @@ impl InternalKey {
     pub fn principal(&self) -> Principal {
         Principal {
             client: Some(Arc::clone(&self.name)),
-            told: self.told.clone(),
+            identity: self.rendered.clone(),
             ..Principal::by(AuthMethod::InternalKey)
         }
     }
@@ -83,10 +83,10 @@ pub enum KeyMatch<'k> {
 }
 
 impl InternalKeys {
-    /// Makes what a service is told of whoever has a key.
+    /// Renders the identity headers of each key.
     pub fn prepare(&mut self, identity: &Identity) {
         for key in &mut self.keys {
-            key.told = identity.told(&key.principal());
+            key.rendered = identity.render(&key.principal());
         }
     }
 

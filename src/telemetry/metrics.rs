@@ -3,7 +3,7 @@
 use prometheus::core::Collector;
 use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
-use crate::authn::token_cache::Lookup;
+use crate::authn::token_cache::CacheResult;
 
 mod certificates;
 mod keys;
@@ -38,7 +38,7 @@ pub struct Metrics {
     client_limit_refused: [IntCounter; ClientLimit::ALL.len()],
     requests_limit: Gauge,
     connections_limit: GaugeVec,
-    token_cache: [IntCounter; Lookup::ALL.len()],
+    token_cache: [IntCounter; CacheResult::ALL.len()],
     jwks: KeyMetrics,
     policy_reloads: IntCounterVec,
     policy_last_success: Gauge,
@@ -196,11 +196,11 @@ impl Metrics {
     }
 
     /// Counts a token that was looked for among those that are known.
-    pub fn token_lookup(&self, lookup: Lookup) {
+    pub fn token_lookup(&self, lookup: CacheResult) {
         let [hit, miss] = &self.token_cache;
         match lookup {
-            Lookup::Hit => hit.inc(),
-            Lookup::Miss => miss.inc(),
+            CacheResult::Hit => hit.inc(),
+            CacheResult::Miss => miss.inc(),
         }
     }
 
@@ -277,11 +277,11 @@ fn client_limit_refused(registry: &Registry) -> Result<[IntCounter; ClientLimit:
 }
 
 /// One counter for each result.
-fn token_cache(registry: &Registry) -> Result<[IntCounter; Lookup::ALL.len()], prometheus::Error> {
+fn token_cache(registry: &Registry) -> Result<[IntCounter; CacheResult::ALL.len()], prometheus::Error> {
     let help = "Bearer tokens, by whether they were known from an earlier request.";
     let options = Opts::new("sidegate_token_cache_total", help);
     let lookups = register(registry, IntCounterVec::new(options, &["result"])?)?;
-    Ok(Lookup::ALL.map(|lookup| lookups.with_label_values(&[lookup.label()])))
+    Ok(CacheResult::ALL.map(|lookup| lookups.with_label_values(&[lookup.label()])))
 }
 
 fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {

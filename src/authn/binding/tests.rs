@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::authn::token_cache::Lookup;
+use crate::authn::token_cache::CacheResult;
 use crate::credential::{ClientCertificate, Thumbprint};
 use crate::decision::{Evaluator, decide};
 use crate::policy::PolicySet;
@@ -193,7 +193,7 @@ fn a_known_token_is_held_against_the_certificate_of_each_request() {
         };
         let decision = decide(&evaluator, &request.facts(), Revocations::Unasked, &mut ());
         let reason = decision.outcome.rejection().map_or("allow", |no| no.reason().code());
-        let lookup = if at == 0 { Lookup::Miss } else { Lookup::Hit };
+        let lookup = if at == 0 { CacheResult::Miss } else { CacheResult::Hit };
         assert_eq!((reason, decision.lookup), (want, Some(lookup)), "{at}");
     }
 }

@@ -2,7 +2,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::authn::token_cache::Lookup;
+use crate::authn::token_cache::CacheResult;
 use crate::decision::{Evaluator, decide};
 use crate::keys::Algorithm;
 use crate::keys::jwk::{self, Secrets};
@@ -190,7 +190,7 @@ routes: [{ path: /*, auth: jwt }]
 }
 
 /// What became of a request with a token, and whether the token was known.
-fn looked_up(evaluator: &Evaluator, path: &str, token: &str, now: i64) -> (&'static str, Lookup) {
+fn looked_up(evaluator: &Evaluator, path: &str, token: &str, now: i64) -> (&'static str, CacheResult) {
     let request = request(&format!("GET {path}")).header("authorization", &format!("Bearer {token}"));
     let facts = RequestFacts { now, ..request.facts() };
     let decision = decide(evaluator, &facts, Revocations::Unasked, &mut ());
@@ -202,17 +202,20 @@ fn looked_up(evaluator: &Evaluator, path: &str, token: &str, now: i64) -> (&'sta
 fn a_good_token_is_verified_once() {
     let known = evaluator(&[POLICY]);
     let good = token(&claims());
-    assert_eq!(looked_up(&known, "/x", &good, NOW), ("allow", Lookup::Miss));
-    assert_eq!(looked_up(&known, "/x", &good, NOW + 1), ("allow", Lookup::Hit));
-    assert_eq!(looked_up(&known, "/x", &good, NOW + 60), ("token_expired", Lookup::Hit));
+    assert_eq!(looked_up(&known, "/x", &good, NOW), ("allow", CacheResult::Miss));
+    assert_eq!(looked_up(&known, "/x", &good, NOW + 1), ("allow", CacheResult::Hit));
     assert_eq!(
         looked_up(&known, "/x", &good, NOW + 60),
-        ("token_expired", Lookup::Miss)
+        ("token_expired", CacheResult::Hit)
+    );
+    assert_eq!(
+        looked_up(&known, "/x", &good, NOW + 60),
+        ("token_expired", CacheResult::Miss)
     );
     let other = evaluator(&[POLICY]);
     assert_eq!(
         looked_up(&other, "/x", &good, NOW),
-        ("allow", Lookup::Miss),
+        ("allow", CacheResult::Miss),
         "other policies"
     );
     for bad in [
@@ -222,7 +225,7 @@ fn a_good_token_is_verified_once() {
     ] {
         for _ in 0..2 {
             let (reason, lookup) = looked_up(&known, "/x", &bad, NOW);
-            assert_eq!(lookup, Lookup::Miss, "{reason}");
+            assert_eq!(lookup, CacheResult::Miss, "{reason}");
             assert_ne!(reason, "allow");
         }
     }
@@ -233,9 +236,9 @@ fn a_token_that_is_known_has_to_meet_what_each_route_asks_for() {
     let routes = "routes: [{ path: /x, auth: jwt }, { path: /y, auth: jwt, roles: [admin] }]";
     let known = evaluator(&[&POLICY.replace("routes: [{ path: /*, auth: jwt }]", routes)]);
     let token = token(&claims());
-    assert_eq!(looked_up(&known, "/x", &token, NOW), ("allow", Lookup::Miss));
-    assert_eq!(looked_up(&known, "/y", &token, NOW), ("role_missing", Lookup::Hit));
-    assert_eq!(looked_up(&known, "/x", &token, NOW), ("allow", Lookup::Hit));
+    assert_eq!(looked_up(&known, "/x", &token, NOW), ("allow", CacheResult::Miss));
+    assert_eq!(looked_up(&known, "/y", &token, NOW), ("role_missing", CacheResult::Hit));
+    assert_eq!(looked_up(&known, "/x", &token, NOW), ("allow", CacheResult::Hit));
 }
 
 #[test]
@@ -256,18 +259,18 @@ fn a_token_is_known_as_long_as_its_key_is_in_force() {
             .set
     };
     let (mine, other) = (SECRET, "another-secret-of-at-least-32-bytes");
-    assert_eq!(look(), ("allow", Lookup::Miss));
+    assert_eq!(look(), ("allow", CacheResult::Miss));
     ring.replace(set(&[("", mine)]));
-    assert_eq!(look(), ("allow", Lookup::Hit), "the same key, read again");
+    assert_eq!(look(), ("allow", CacheResult::Hit), "the same key, read again");
     ring.replace(set(&[("", mine), ("new", other)]));
-    assert_eq!(look(), ("allow", Lookup::Miss), "keys are picked by id now");
+    assert_eq!(look(), ("allow", CacheResult::Miss), "keys are picked by id now");
     ring.replace(set(&[("", mine), ("new", mine)]));
-    assert_eq!(look(), ("allow", Lookup::Hit), "a key more");
+    assert_eq!(look(), ("allow", CacheResult::Hit), "a key more");
     ring.replace(set(&[("new", other)]));
-    assert_eq!(look(), ("token_signature_invalid", Lookup::Miss));
+    assert_eq!(look(), ("token_signature_invalid", CacheResult::Miss));
     ring.clear();
-    assert_eq!(look(), ("keys_unavailable", Lookup::Miss));
+    assert_eq!(look(), ("keys_unavailable", CacheResult::Miss));
     ring.replace(set(&[("a", mine)]));
-    assert_eq!(look(), ("allow", Lookup::Miss));
-    assert_eq!(look(), ("allow", Lookup::Hit));
+    assert_eq!(look(), ("allow", CacheResult::Miss));
+    assert_eq!(look(), ("allow", CacheResult::Hit));
 }
