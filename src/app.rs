@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::{Admin, AdminServer, Probe, Readiness};
+use crate::admission::concurrency_limit::Places;
+use crate::admission::idempotency::deferred;
 use crate::config::{ListenAddress, ServerConfig, StoreConfig, of_client};
 use crate::control::place::Place;
 use crate::control::server::{Control, Served};
@@ -35,8 +37,6 @@ use crate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
 use crate::proxy::engine::Engine;
 use crate::proxy::http2_limits;
 use crate::proxy::in_force::PolicyHandle;
-use crate::proxy::once::later;
-use crate::proxy::places::Places;
 use crate::proxy::refuse::refuse;
 use crate::proxy::requests::Requests;
 use crate::proxy::server::{Server, ServerState};
@@ -308,8 +308,8 @@ impl App {
         }
         // What is stored in memory is gone with the process in any case.
         let outlives = matches!(self.config.store, StoreConfig::Redis(_));
-        if outlives && timeout_at(over, later::all_stored()).await.is_err() {
-            let responses = later::give_up();
+        if outlives && timeout_at(over, deferred::all_stored()).await.is_err() {
+            let responses = deferred::give_up();
             tracing::error!(
                 responses,
                 "the grace is over; responses are not stored, and their requests may be done twice"

@@ -1,14 +1,14 @@
 //! Sidegate, a sidecar authorization proxy.
 //!
-//! The modules stand in layers: words ← document ← policy ← engine ← edges ← wiring, the blank-line
-//! groups below. A module uses its own layer and those above it. `tests/it/layers.rs` keeps that, and:
+//! The modules stand in layers: words ← document ← policy ← engine ← resources ← admission ← edges ←
+//! wiring, the blank-line groups below. A module uses its own layer and those above it. `tests/it/layers.rs` keeps that, and:
 //!
-//! * Only the edges and the wiring do I/O, look at a clock, or name pingora.
+//! * Only resources and what is below do I/O or look at a clock; only edges and wiring name pingora.
 //! * Only `document/yaml.rs` names the YAML library.
 //! * Only `store/redis.rs` and what is below it name the Redis library.
 //! * Only `keys` and `demo` name the library for tokens.
 //! * Only `authz.rs` can make a [`authz::Permit`], and nothing is forwarded without one.
-//! * Only `proxy/error_response.rs` writes an error body.
+//! * Only `admission/rejection_response.rs` writes an error body.
 //! * Time enters the engine as an argument.
 
 // Words: plain values.
@@ -34,23 +34,28 @@ pub mod decision;
 pub mod idempotency;
 pub mod revocation;
 
-// Edges: whatever touches the outside world.
-pub mod admin;
+// Resources: what is read, asked and written besides requests.
 pub mod backoff;
 pub mod config;
-pub mod control;
 pub mod fd_limit;
 pub mod jwks;
 pub mod policy_files;
-pub mod proxy;
 pub mod read_file;
-pub mod reload;
-pub mod startup_log;
 pub mod store;
 pub mod system_roots;
 pub mod telemetry;
 pub mod tls;
 pub mod watch_files;
+
+// Admission: one request in, and what becomes of it out, for every front end.
+pub mod admission;
+
+// Edges: what serves clients and operators.
+pub mod admin;
+pub mod control;
+pub mod proxy;
+pub mod reload;
+pub mod startup_log;
 
 // Wiring: edges put together, and the command line.
 pub mod app;

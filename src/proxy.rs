@@ -17,9 +17,11 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType, Result};
 
+use crate::admission::{forwarding, header_edits};
 use crate::config::Limits;
 use crate::decision::decide;
 use crate::rejection::{Reason, Rejection};
+use crate::request::target::RequestTarget;
 use crate::request::{RequestFacts, grpc_type};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -32,19 +34,14 @@ pub mod context;
 pub mod deadline;
 pub mod engine;
 mod error_mapping;
-pub mod error_response;
 pub mod exchange;
 pub mod facts;
-pub mod forwarding;
 mod header_case;
 pub mod http2_limits;
-pub mod identity_headers;
-pub mod ids;
 pub mod in_force;
 pub mod local_response;
 pub mod once;
 pub mod overload;
-pub mod places;
 mod quotas;
 pub mod refuse;
 pub mod requests;
@@ -54,14 +51,13 @@ pub mod stall_watchdog;
 pub mod strict_stream;
 pub mod upstream;
 
+use crate::admission::concurrency_limit::Places;
+use crate::admission::rejection_response::{REQUEST_ID_NAME, render};
+use crate::admission::trace_context::RequestIds;
 use client_limit::ClientRequests;
 use context::RequestContext;
 use error_mapping::{failure_of, reattribute_timeout};
-use error_response::{REQUEST_ID_NAME, render};
-use facts::Target;
-use ids::RequestIds;
 use in_force::PolicyHandle;
-use places::Places;
 use strict_stream::StrictStream;
 
 /// How long either side of a WebSocket may be silent.
@@ -118,12 +114,12 @@ impl Gateway {
 
     /// Decides whether a request may go on, and whether there is a place for it: then it has a permit.
     async fn admit(&self, session: &ServerSession, ctx: &mut RequestContext) {
-        let target = Target::of(session);
+        let (target, double_framing) = facts::target(session);
         let headers = &session.req_header().headers;
         let facts = RequestFacts {
             limits: self.limits.request,
             now: Timestamp::now().as_second(),
-            ..facts::of(session, &target, |peer| self.trusts(peer))
+            ..facts::of(session, (&target, double_framing), |peer| self.trusts(peer))
         };
         ctx.downstream = facts.downstream;
         ctx.ids = RequestIds::of(headers, facts.downstream.trusted);
@@ -135,7 +131,7 @@ impl Gateway {
 
     /// Decides. Where only a key is missing that may come, waits for it within a bound and decides
     /// once more.
-    async fn decide(&self, facts: &RequestFacts<'_>, target: &Target, ctx: &mut RequestContext) {
+    async fn decide(&self, facts: &RequestFacts<'_>, target: &RequestTarget, ctx: &mut RequestContext) {
         let in_force = Arc::clone(&ctx.in_force);
         let decide = || decide(&in_force.evaluator, facts, self.store.revocations().view(), &mut ());
         let mut started = ctx.started;
@@ -182,7 +178,7 @@ impl Gateway {
             // HTTP/2 names the host in the target, which is set anew.
             upstream.insert_header(HOST, authority.as_str())?;
         }
-        let changes = identity_headers::changes(&upstream.headers, policy, route, permit, ctx.downstream, &ctx.ids);
+        let changes = header_edits::changes(&upstream.headers, policy, route, permit, ctx.downstream, &ctx.ids);
         header_case::edit_headers(upstream, |fields| forwarding::apply(fields, changes));
         let once = ctx.scope.policy.is_some_and(|policy| ctx.in_force.serves_once(policy));
         if once && !facts::is_websocket(session.req_header()) {

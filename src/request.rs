@@ -16,6 +16,8 @@ pub mod listed;
 pub mod names;
 pub mod nominated;
 pub mod path;
+pub mod target;
+pub mod websocket;
 
 pub use content_type::{GrpcProtocol, grpc_protocol, grpc_type};
 pub use framing::{Body, InvalidLength, body, content_length};

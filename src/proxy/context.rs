@@ -20,13 +20,12 @@ use prometheus::IntGauge;
 
 use super::body_rate::{BodyRate, BodyRateLimits};
 use super::client_limit::CountedRequest;
-use super::error_response::ErrorContext;
-use super::facts::Target;
-use super::ids::RequestIds;
 use super::in_force::InForce;
-use super::places::{Place, Places};
 use super::quotas::RateLimits;
 use super::stall_watchdog::StallWatchdog;
+use crate::admission::concurrency_limit::{Place, Places};
+use crate::admission::rejection_response::ErrorContext;
+use crate::admission::trace_context::RequestIds;
 use crate::authz::Permit;
 use crate::config::Limits;
 use crate::decision::{Decision, Outcome};
@@ -34,6 +33,7 @@ use crate::policy::route::Route;
 use crate::policy::{Matched, Scope};
 use crate::principal::Principal;
 use crate::rejection::{Reason, Rejection};
+use crate::request::target::RequestTarget;
 use crate::request::{Downstream, content_length};
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::{Metrics, NONE};
@@ -54,7 +54,7 @@ pub struct RequestContext {
     /// The connection that it came by.
     pub downstream: Downstream,
     /// The target as the client sent it.
-    pub target: Target,
+    pub target: RequestTarget,
     /// The policy that the request is for, and the route that matched.
     pub scope: Scope,
     /// The path and query that are forwarded.
@@ -168,7 +168,7 @@ impl RequestContext {
             in_force,
             ids: RequestIds::default(),
             downstream: Downstream::default(),
-            target: Target::default(),
+            target: RequestTarget::default(),
             scope: Scope::default(),
             forward: Bytes::new(),
             principal: None,
@@ -279,7 +279,7 @@ impl RequestContext {
     }
 
     /// Keeps what was decided.
-    pub fn decided(&mut self, decision: Decision<'_, '_>, target: &Target) {
+    pub fn decided(&mut self, decision: Decision<'_, '_>, target: &RequestTarget) {
         self.scope = decision.matched.scope();
         self.decision = decision.outcome.label();
         self.is_server_options = decision.outcome.is_server_options();

@@ -1,94 +1,43 @@
 //! The engine's session to [`RequestFacts`].
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, Method, Version};
+use http::Version;
+use http::header::TRANSFER_ENCODING;
 use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr;
 
 use crate::credential::ClientCertificate;
-use crate::request::{self, Body, Downstream, RequestFacts, head, nominated};
+use crate::request::target::RequestTarget;
+use crate::request::websocket::is_handshake;
+use crate::request::{self, Body, Downstream, RequestFacts, head};
 use crate::tls::PeerCertificate;
 
-/// What was on the wire before the path and the query: for HTTP/1 the request line as it came,
-/// for the engine repairs some of what must be refused.
-#[derive(Debug, Clone, Default)]
-pub struct Target {
-    bytes: Bytes,
-    query_at: usize,
-    /// Whether `Content-Length` stood beside `Transfer-Encoding`: the engine drops the one.
-    pub double_framing: bool,
-}
-
-impl Target {
-    /// Reads the target of a session's request.
-    pub fn of(session: &ServerSession) -> Self {
-        let header = session.req_header();
-        let (bytes, double_framing) = match session.as_http1() {
-            Some(_) => {
-                let raw = session.to_h1_raw();
-                let framed = header.headers.contains_key(TRANSFER_ENCODING)
-                    && head::values(&raw, "content-length").next().is_some();
-                let line = head::request_line(&raw).filter(|line| line.version.is_some());
-                let target = line.map(|line| raw.slice_ref(line.target));
-                (
-                    target.unwrap_or_else(|| Bytes::copy_from_slice(header.raw_path())),
-                    framed,
-                )
-            }
-            None => (Bytes::copy_from_slice(header.raw_path()), false),
-        };
-        let query_at = bytes.iter().position(|&b| b == b'?').unwrap_or(bytes.len());
-        Self {
-            bytes,
-            query_at,
-            double_framing,
-        }
+/// Reads the target of a request, and whether `Content-Length` stood beside `Transfer-Encoding`:
+/// pingora repairs a part of both.
+pub fn target(session: &ServerSession) -> (RequestTarget, bool) {
+    let header = session.req_header();
+    if session.as_http1().is_none() {
+        return (RequestTarget::new(Bytes::copy_from_slice(header.raw_path())), false);
     }
-
-    /// The length in bytes.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Whether there is none, as in the authority-form of CONNECT over HTTP/2.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// The path.
-    pub fn path(&self) -> &[u8] {
-        self.bytes.get(..self.query_at).unwrap_or_default()
-    }
-
-    /// The path as it can be shown.
-    pub fn shown_path(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.path())
-    }
-
-    /// The target with another path and the same query.
-    pub fn with_path(&self, path: &[u8]) -> Bytes {
-        match path == self.path() {
-            true => self.bytes.clone(),
-            false => [path, self.query()].concat().into(),
-        }
-    }
-
-    /// The query with its `?`, or nothing.
-    pub fn query(&self) -> &[u8] {
-        self.bytes.get(self.query_at..).unwrap_or_default()
-    }
+    let raw = session.to_h1_raw();
+    let double_framing =
+        header.headers.contains_key(TRANSFER_ENCODING) && head::values(&raw, "content-length").next().is_some();
+    let line = head::request_line(&raw).filter(|line| line.version.is_some());
+    let target = line.map(|line| raw.slice_ref(line.target));
+    let target = target.unwrap_or_else(|| Bytes::copy_from_slice(header.raw_path()));
+    (RequestTarget::new(target), double_framing)
 }
 
 /// Borrows all that a decision may read, but for what no session knows: the limits and the time.
-pub fn of<'s>(session: &'s ServerSession, target: &'s Target, trusts: impl Fn(IpAddr) -> bool) -> RequestFacts<'s> {
+pub fn of<'s>(
+    session: &'s ServerSession,
+    (target, double_framing): (&'s RequestTarget, bool),
+    trusts: impl Fn(IpAddr) -> bool,
+) -> RequestFacts<'s> {
     let header = session.req_header();
     RequestFacts {
         path: target.path(),
@@ -97,7 +46,7 @@ pub fn of<'s>(session: &'s ServerSession, target: &'s Target, trusts: impl Fn(Ip
         downstream: downstream(session, trusts),
         client_certificate: client_certificate(session),
         body: body(session),
-        double_framing: target.double_framing,
+        double_framing,
         ..RequestFacts::new(&header.method, b"", &header.headers)
     }
 }
@@ -122,26 +71,9 @@ pub fn authority(session: &ServerSession) -> Option<&str> {
     }
 }
 
-/// Whether a request opens a WebSocket: the handshake of RFC 6455, 4.2.1, and nothing but it.
+/// Whether a request opens a WebSocket.
 pub fn is_websocket(request: &RequestHeader) -> bool {
     request.version == Version::HTTP_11 && is_handshake(&request.method, &request.headers)
-}
-
-/// The same of a request over HTTP/1.1.
-pub(super) fn is_handshake(method: &Method, headers: &HeaderMap) -> bool {
-    let only = |name| {
-        let mut values = headers.get_all(name).iter();
-        let value = values.next()?.as_bytes();
-        values.next().is_none().then_some(value)
-    };
-    let mut tokens = nominated::names(headers);
-    *method == Method::GET
-        && only(UPGRADE).is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
-        && tokens.any(|token| token.eq_ignore_ascii_case(b"upgrade"))
-        && only(SEC_WEBSOCKET_VERSION) == Some(b"13")
-        && only(SEC_WEBSOCKET_KEY).is_some_and(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16))
-        && !headers.contains_key(CONTENT_LENGTH)
-        && !headers.contains_key(TRANSFER_ENCODING)
 }
 
 fn client_certificate(session: &ServerSession) -> Option<&ClientCertificate> {

@@ -9,9 +9,9 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
-use super::error_response::{ErrorResponse, REQUEST_ID};
-use super::ids::RequestIds;
 use super::strict_stream::StrictStream;
+use crate::admission::rejection_response::{ErrorResponse, REQUEST_ID};
+use crate::admission::trace_context::RequestIds;
 use crate::request::content_length;
 
 /// How much of an unread body is read before the answer, over HTTP/2, where clients take an early

@@ -16,8 +16,9 @@ use pingora::proxy::Session;
 
 use super::context::RequestContext;
 use super::deadline::ReusableTimer;
-use super::error_response::REQUEST_ID;
 use super::{Gateway, facts, local_response};
+use crate::admission::idempotency::{Held, RETRY_AFTER};
+use crate::admission::rejection_response::REQUEST_ID;
 use crate::caller_key;
 use crate::digest::Fingerprint;
 use crate::idempotency::{self, Record};
@@ -27,14 +28,11 @@ use crate::rejection::{Reason, Rejection};
 use crate::request::host_of;
 use crate::store::{Claim, RecordKey, StoredResponse, Unavailable};
 
-mod claim;
 mod handover;
 mod keeper;
-pub mod later;
 mod open_end;
 mod relay;
 
-use claim::Held;
 use keeper::Keeper;
 
 pub(super) use handover::take as take_handed_over;
@@ -109,7 +107,7 @@ impl Gateway {
             }
             Ok((Claim::Taken, _)) => {
                 count("in_progress");
-                Err(Rejection::from(Reason::IdempotencyInProgress).retry_after(claim::RETRY_AFTER))
+                Err(Rejection::from(Reason::IdempotencyInProgress).retry_after(RETRY_AFTER))
             }
             Ok((Claim::Stored(answered), _)) => Ok(Standing::Answered(key, answered)),
             Err(unavailable) => {
@@ -173,7 +171,7 @@ impl Gateway {
         let kept = self.store.read(key, answered).await;
         let Some(kept) = kept.map_err(|unavailable| no_store(&unavailable))? else {
             // Its time was up a moment ago; another request may have the key by now.
-            return Err(Rejection::from(Reason::IdempotencyInProgress).retry_after(claim::RETRY_AFTER));
+            return Err(Rejection::from(Reason::IdempotencyInProgress).retry_after(RETRY_AFTER));
         };
         let record = Record::decode(&kept);
         let header = record.as_ref().and_then(|record| replayed(record, request_id));

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Method;
 
-use super::error_response::{ErrorContext, ErrorResponse, render};
-use super::ids::RequestIds;
 use super::in_force::PolicyHandle;
 use super::strict_stream::RejectionWriter;
+use crate::admission::rejection_response::{ErrorContext, ErrorResponse, render};
+use crate::admission::trace_context::RequestIds;
 use crate::policy::Scope;
 use crate::rejection::{Reason, Rejection};
 use crate::request::{head, host_of};

@@ -12,7 +12,16 @@ mod graph;
 mod source;
 
 /// One module of each layer, from the top.
-const ANCHORS: [&str; 6] = ["principal", "document", "policy", "decision", "proxy", "app"];
+const ANCHORS: [&str; 8] = [
+    "principal",
+    "document",
+    "policy",
+    "decision",
+    "store",
+    "admission",
+    "proxy",
+    "app",
+];
 
 /// Circles of files that still have to be opened. The list only gets shorter.
 const KNOWN_CIRCLES: &[&[&str]] = &[

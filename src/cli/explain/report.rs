@@ -8,13 +8,13 @@ use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::admission::forwarding::forwarded;
+use crate::admission::rejection_response::{ErrorContext, render};
+use crate::admission::trace_context::RequestIds;
 use crate::decision::{Decision, Observer, Step};
 use crate::document::masks::{is_secret_key, is_secret_text};
 use crate::policy::PolicySet;
 use crate::policy::identity::INTERNAL_KEY;
-use crate::proxy::error_response::{ErrorContext, render};
-use crate::proxy::forwarding::forwarded;
-use crate::proxy::ids::RequestIds;
 use crate::rejection::Rejection;
 use crate::request::{RequestFacts, grpc_type};
 

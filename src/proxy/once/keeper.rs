@@ -14,7 +14,7 @@ use pingora::{Error, ErrorType};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::claim::Held;
+use crate::admission::idempotency::Held;
 use crate::digest::{Fingerprint, Hasher};
 use crate::idempotency::Record;
 use crate::proxy::context::{Presence, Report};

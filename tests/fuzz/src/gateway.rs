@@ -11,7 +11,7 @@ use sidegate::decision::Evaluator;
 use sidegate::proxy::client_limit::{ClientConnections, ClientCounts};
 use sidegate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
 use sidegate::proxy::in_force::PolicyHandle;
-use sidegate::proxy::places::Places;
+use sidegate::admission::concurrency_limit::Places;
 use sidegate::proxy::server::Server;
 use sidegate::store::Store;
 use sidegate::telemetry::metrics::Metrics;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::claim::Held;
+use super::Held;
 use crate::backoff::Backoff;
 use crate::digest::Fingerprint;
 use crate::store::Unavailable;

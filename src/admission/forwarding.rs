@@ -6,12 +6,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::facts;
-use super::identity_headers::{Changes, changes};
-use super::ids::RequestIds;
+use super::header_edits::{Changes, changes};
+use super::trace_context::RequestIds;
 use crate::authz::Permit;
 use crate::policy::route::Route;
 use crate::policy::{Policy, UpstreamAddress, UpstreamScheme};
+use crate::request::websocket::is_handshake;
 use crate::request::{Body, RequestFacts, nominated};
 
 /// What a hop keeps to itself (RFC 9110, 7.6.1; 11.7.1 for the credentials of a proxy).
@@ -29,7 +29,7 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 ];
 
 /// Removes what ends with this hop, and frames the body for the next one.
-pub(super) fn start_hop(fields: &mut HeaderMap, has_body: bool) {
+pub fn start_hop(fields: &mut HeaderMap, has_body: bool) {
     // A request whose `Connection` names something else than names was rejected.
     let nominated = nominated::names(fields).filter_map(|name| HeaderName::from_bytes(name).ok());
     let own = fields.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned();
@@ -43,7 +43,7 @@ pub(super) fn start_hop(fields: &mut HeaderMap, has_body: bool) {
 }
 
 /// Makes the changes, those of the identity among them.
-pub(super) fn apply(fields: &mut HeaderMap, changes: Changes) {
+pub fn apply(fields: &mut HeaderMap, changes: Changes) {
     for name in &changes.remove {
         fields.remove(name);
     }
@@ -56,7 +56,7 @@ pub(super) fn apply(fields: &mut HeaderMap, changes: Changes) {
 /// The fields that the service gets over HTTP/1.1, of a request that may be forwarded.
 pub fn forwarded(request: &RequestFacts<'_>, policy: &Policy, route: &Route, permit: &Permit) -> HeaderMap {
     let mut fields = request.headers.clone();
-    let is_websocket = facts::is_handshake(request.method, request.headers);
+    let is_websocket = is_handshake(request.method, request.headers);
     start_hop(&mut fields, request.body != Body::None && is_http1(policy));
     let ids = RequestIds::shown(request.headers, request.downstream.trusted);
     let changes = changes(&fields, policy, route, permit, request.downstream, &ids);

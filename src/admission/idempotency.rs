@@ -9,10 +9,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use uuid::Uuid;
 
-use super::later;
 use crate::digest::Fingerprint;
 use crate::policy::store_rules::IdempotencyRule;
 use crate::store::{Claim, RecordKey, Store, Unavailable};
+
+pub mod deferred;
 
 /// How long a key stays taken after a process that held it ended.
 const LEASE: Duration = Duration::from_secs(30);
@@ -21,25 +22,25 @@ const LEASE: Duration = Duration::from_secs(30);
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 
 /// When it is worth asking again for a key that another request holds.
-pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 const TAKEN: &str = "a key was lost while its request was under way; the same request may have been done twice";
 
 /// A key that is held.
 #[derive(Debug)]
-pub(super) struct Held {
+pub struct Held {
     store: Arc<Store>,
     key: RecordKey,
     owner: Uuid,
     ttl: Duration,
     /// The longest body that is kept.
-    pub(super) max_body: usize,
+    pub max_body: usize,
     renewing: Option<JoinHandle<()>>,
 }
 
 impl Held {
     /// Asks for a key. What is held is worth something only if it was granted.
-    pub(super) async fn take(
+    pub async fn take(
         store: &Arc<Store>,
         key: RecordKey,
         rule: &IdempotencyRule,
@@ -61,15 +62,15 @@ impl Held {
 
     /// Stores the response. Where the store does not take it now, it is tried again for a while, for
     /// the service did what it was asked to do.
-    pub(super) async fn keep(mut self, digest: Fingerprint, record: Vec<u8>) {
+    pub async fn keep(mut self, digest: Fingerprint, record: Vec<u8>) {
         let record = Bytes::from(record.into_boxed_slice());
         if let Err(unavailable) = self.try_keep(digest, &record).await {
-            later::keep(self, digest, record, &unavailable);
+            deferred::keep(self, digest, record, &unavailable);
         }
     }
 
     /// Stores the response, if the store takes it now.
-    pub(super) async fn try_keep(&mut self, digest: Fingerprint, record: &Bytes) -> Result<(), Unavailable> {
+    pub async fn try_keep(&mut self, digest: Fingerprint, record: &Bytes) -> Result<(), Unavailable> {
         let record = (digest, record.clone());
         if !self.store.complete(self.key, self.owner, record, self.ttl).await? {
             tracing::error!("{TAKEN}");

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::ids::RequestIds;
+use super::trace_context::RequestIds;
+use crate::admission::rejection_response::REQUEST_ID;
 use crate::authz::Permit;
 use crate::policy::Policy;
 use crate::policy::route::Route;
 use crate::principal::AuthMethod;
-use crate::proxy::error_response::REQUEST_ID;
 use crate::request::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::request::listed::{FORWARDING, Listed};
 use crate::request::names::FoldedName;

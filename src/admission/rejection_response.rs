@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::ids::RequestIds;
+use super::trace_context::RequestIds;
 use crate::policy::{ErrorFormat, ErrorStyle, Matched, PolicySet};
 use crate::principal::AuthMethod;
 use crate::rejection::{Reason, Rejection};
