@@ -374,7 +374,7 @@ fn placed<T>(result: Result<T, String>, at: &Spanned<String>, problems: &mut Pro
 pub fn listen_address(text: &str) -> Result<ListenAddress, String> {
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') => Ok(ListenAddress::Unix(path.into())),
-        Some(_) => Err(format!("`{text}` is no absolute path of a socket")),
+        Some(_) => Err(format!("`{text}` is not an absolute path of a socket")),
         None => socket_address(text).map(ListenAddress::Tcp),
     }
 }
@@ -385,7 +385,7 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
         None => text.to_owned(),
     };
     text.parse()
-        .map_err(|_| format!("`{text}` is no address: write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`"))
+        .map_err(|_| format!("`{text}` is not an address: write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`"))
 }
 
 /// A network such as `10.0.0.0/8`; an address alone is a network of one.
@@ -394,7 +394,7 @@ fn network(text: &str) -> Result<IpNet, String> {
     text.parse()
         .or(address)
         .map(canonical)
-        .map_err(|_| format!("`{text}` is no CIDR such as `10.0.0.0/8`"))
+        .map_err(|_| format!("`{text}` is not a CIDR such as `10.0.0.0/8`"))
 }
 
 /// A network of IPv4 addresses that are written as IPv6 (RFC 4291, 2.5.5.2), as peers are compared with it.
@@ -484,6 +484,6 @@ mod tests {
         assert_eq!(parse(twice).unwrap_err(), ["`unix:/run/s.sock` is here twice"]);
         assert_eq!(parse("version: 1\ncontrol: off\n").unwrap().control, ControlSocket::Off);
         let url = parse("version: 1\ncontrol: unix:/run/s.sock\n").unwrap_err();
-        assert_eq!(url, ["`unix:/run/s.sock` is no path: leave out `unix:`"]);
+        assert_eq!(url, ["`unix:/run/s.sock` is not a path: leave out `unix:`"]);
     }
 }

@@ -305,7 +305,7 @@ pub struct Issuer {
     pub keys: IssuerKeys,
     /// How far clocks may differ, in seconds.
     pub leeway: i64,
-    /// Claims that must be there besides `exp`.
+    /// Claims that a token must have besides `exp`.
     pub required_claims: Vec<String>,
     /// The claim with the list of roles.
     pub roles_claim: Vec<String>,

@@ -27,7 +27,7 @@ impl ControlSocket {
             return Ok(Self::Off);
         }
         if text.starts_with("unix:") {
-            return Err(format!("`{text}` is no path: leave out `unix:`"));
+            return Err(format!("`{text}` is not a path: leave out `unix:`"));
         }
         let path = base.join(text);
         // The system has room for about 100 bytes.

@@ -78,7 +78,7 @@ document! {
         ready: Option<ReadyRule>,
     }
 
-    /// The one request that the service gets from a probe. Only the status of the answer is told.
+    /// The one request that the service gets from a probe. Only the status of the response is returned.
     pub struct ProbeDocument {
         /// The service on this machine: `http://127.0.0.1:PORT`, or `unix:/path`.
         upstream: Spanned<String>,
@@ -124,7 +124,7 @@ document! {
 
     /// How the process ends.
     pub struct ShutdownDocument {
-        /// How long connections are still taken after SIGTERM, while nobody is told to come. Default 0s.
+        /// How long connections are still accepted after SIGTERM, while `/readyz` is 503. Default 0s.
         delay: Option<HumanDuration>,
         /// How long requests in flight may take after that. Default 20s.
         grace: Option<HumanDuration>,

@@ -209,7 +209,7 @@ impl Compiler<'_> {
             };
             if !is_host(name) || name.ends_with('.') {
                 let message = format!(
-                    "`{}` is no host: write `api.example.com` or `*.example.com`",
+                    "`{}` is not a host: write `api.example.com` or `*.example.com`",
                     host.value
                 );
                 self.problems
@@ -297,7 +297,7 @@ impl Compiler<'_> {
                         .add_with_help(&media.span, message, format!("write `{bare}`"));
                 }
                 _ => {
-                    let message = format!("`{}` is no media type", media.value);
+                    let message = format!("`{}` is not a media type", media.value);
                     self.problems.add(&media.span, message);
                 }
             }

@@ -11,7 +11,7 @@ pub mod values;
 pub use values::{AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument, OidcDocument};
 
 document! {
-    /// One service: how it is reached, who may call it, and what it answers when it refuses.
+    /// One service: how it is reached, who may call it, and how it rejects.
     pub struct PolicyDocument {
         /// The version of this format: 1.
         version: Spanned<u32>,
@@ -106,7 +106,7 @@ document! {
         keys: Spanned<KeysDocument>,
         /// How far clocks may differ. Default 0s, at most 5m.
         leeway: Option<Spanned<HumanDuration>>,
-        /// Claims that must be there besides `exp`. Default `[sub]`.
+        /// Claims that a token must have besides `exp`. Default `[sub]`.
         required_claims: Option<ListOrEmpty<Spanned<String>>>,
         /// The claim with the list of roles. Default `roles`.
         roles_claim: Option<Spanned<ClaimPath>>,
@@ -126,7 +126,7 @@ document! {
         oidc: Option<Spanned<OidcDocument>>,
     }
 
-    /// A file with something that is no secret.
+    /// A file without secrets.
     pub struct FileDocument {
         /// Its path.
         file: Spanned<String>,
@@ -205,11 +205,11 @@ document! {
         allow: Option<List<AllowedAmbiguity>>,
     }
 
-    /// Tokens are refused by their `jti`, by subject and by tenant.
+    /// Tokens are rejected by their `jti`, by subject and by tenant.
     pub struct RevocationDocument {
-        /// How old what is known may be before nobody can tell. Default 30s, at least 2s.
+        /// How old the list of revocations may be. Default 30s, at least 2s.
         max_stale: Option<Spanned<HumanDuration>>,
-        /// What becomes of a token when nobody can tell. Default `deny`.
+        /// What becomes of a token when the list is older or missing. Default `deny`.
         when_unavailable: Option<Fallback>,
     }
 
@@ -217,11 +217,11 @@ document! {
     pub struct IdempotencyDocument {
         /// The methods. Default `[POST, PUT, PATCH]`.
         methods: Option<List<Spanned<String>>>,
-        /// Whether a request without a key is refused. Default false.
+        /// Whether a request without a key is rejected. Default false.
         required: Option<bool>,
-        /// How long an answer is kept. Default 24h, at most 30d.
+        /// How long a response is stored. Default 24h, at most 30d.
         ttl: Option<Spanned<HumanDuration>>,
-        /// The longest body of an answer that is kept. Default 1MiB, at most 16MiB.
+        /// The longest body of a response that is stored. Default 1MiB, at most 16MiB.
         max_body: Option<Spanned<Size>>,
         /// What becomes of a request with a key when the store cannot be asked. Default `deny`.
         when_unavailable: Option<Fallback>,
@@ -288,7 +288,7 @@ string_enum! {
 
     /// Whether rejections are enforced or only counted.
     pub enum Mode {
-        /// A rejection is an answer.
+        /// Rejections are enforced.
         Enforce = "enforce",
         /// A rejection is logged and counted, and the request is forwarded without an identity.
         Shadow = "shadow",
@@ -314,9 +314,9 @@ string_enum! {
 
     /// What is done without the store.
     pub enum Fallback {
-        /// The request is refused: 503 `store_unavailable`.
+        /// The request is rejected: 503 `store_unavailable`.
         Deny = "deny",
-        /// The request goes on as if the store had no objection; it is counted.
+        /// The request passes as if the store had no objection; it is counted.
         Allow = "allow",
     }
 

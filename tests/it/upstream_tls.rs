@@ -97,7 +97,7 @@ fn files_without_an_identity_are_problems_before_the_start() {
         (
             "https://x",
             "ca_file: one.crt, spiffe_id: 'spiffe://e/*'",
-            "is no SPIFFE id such as",
+            "is not a SPIFFE id such as",
         ),
         (
             "http://x",

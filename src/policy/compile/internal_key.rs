@@ -69,7 +69,7 @@ impl Compiler<'_> {
         if time.is_none() {
             let help = "as in `2027-01-01T00:00:00Z`";
             self.problems
-                .add_with_help(&expires.span, format!("`{}` is no time", expires.value), help);
+                .add_with_help(&expires.span, format!("`{}` is not a time", expires.value), help);
         }
         time.map(jiff::Timestamp::as_second)
     }

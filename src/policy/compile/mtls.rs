@@ -24,7 +24,7 @@ impl Compiler<'_> {
             } => {
                 let parts = uri.value.split('/').any(|part| part.contains('*') && part != "*");
                 if !uri.value.contains(':') || parts || uri.value.starts_with("spiffe://*") {
-                    let message = "this is no URI in which `*` stands for whole segments of the path";
+                    let message = "this is not a URI in which `*` stands for whole segments of the path";
                     self.problems
                         .add_with_help(&uri.span, message, "as in `spiffe://example.org/ns/*/sa/jobs`");
                 }

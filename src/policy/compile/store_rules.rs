@@ -66,14 +66,15 @@ impl Compiler<'_> {
 
     fn ttl(&mut self, ttl: Option<&Spanned<HumanDuration>>) -> Duration {
         if let Some(ttl) = ttl.filter(|ttl| !(Duration::from_secs(1)..=LONGEST_TTL).contains(&ttl.value.0)) {
-            self.problems.add(&ttl.span, "an answer is kept for 1s to 30d");
+            self.problems.add(&ttl.span, "a response is stored for 1s to 30d");
         }
         ttl.map_or(TTL, |ttl| ttl.value.0)
     }
 
     fn max_body(&mut self, size: Option<&Spanned<Size>>) -> usize {
         if let Some(size) = size.filter(|size| size.value.0 > LONGEST_BODY) {
-            self.problems.add(&size.span, "an answer of at most 16MiB can be kept");
+            self.problems
+                .add(&size.span, "a response of at most 16MiB can be stored");
         }
         let bytes = size.map_or(MAX_BODY, |size| size.value.0);
         usize::try_from(bytes).unwrap_or(usize::MAX)

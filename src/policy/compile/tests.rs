@@ -63,7 +63,7 @@ fn each_fault_is_one_problem_in_its_line() {
             "http://127.0.0.1:1",
             "127.0.0.1:1",
             4,
-            "`127.0.0.1:1` is no URL of a service",
+            "`127.0.0.1:1` is not a URL of a service",
         ),
         (
             "http://127.0.0.1:1",
@@ -119,7 +119,7 @@ fn each_fault_is_one_problem_in_its_line() {
             "{ env: JOBS_KEY }",
             "{ env: JOBS_KEY }, expires: soon",
             12,
-            "`soon` is no time",
+            "`soon` is not a time",
         ),
         (
             "{ dns: a.b }",
@@ -193,13 +193,13 @@ fn each_fault_is_one_problem_in_its_line() {
             "prefix: /p",
             "prefix: /p\nhosts: [a..b]",
             4,
-            "`a..b` is no host: write `api.example.com` or `*.example.com`",
+            "`a..b` is not a host: write `api.example.com` or `*.example.com`",
         ),
         (
             "prefix: /p",
             "prefix: /p\nhosts: [a.b.]",
             4,
-            "`a.b.` is no host: write `api.example.com` or `*.example.com`",
+            "`a.b.` is not a host: write `api.example.com` or `*.example.com`",
         ),
         (
             "prefix: /p",

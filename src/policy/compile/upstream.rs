@@ -43,7 +43,10 @@ impl Compiler<'_> {
     fn spiffe_id(&mut self, upstream: &UpstreamDocument, address: &UpstreamAddress) {
         let Some(id) = &upstream.spiffe_id else { return };
         if !is_spiffe_id(&id.value) {
-            let message = format!("`{}` is no SPIFFE id such as `spiffe://example.org/orders`", id.value);
+            let message = format!(
+                "`{}` is not a SPIFFE id such as `spiffe://example.org/orders`",
+                id.value
+            );
             self.problems.add(&id.span, message);
         }
         if !is_https(address) {
@@ -76,10 +79,10 @@ fn address(url: &str) -> Result<UpstreamAddress, String> {
     if let Some(path) = url.strip_prefix("unix:") {
         return match path.starts_with('/') {
             true => Ok(UpstreamAddress::Unix(path.into())),
-            false => Err(format!("`{}` is no absolute path of a socket", without_user(url))),
+            false => Err(format!("`{}` is not an absolute path of a socket", without_user(url))),
         };
     }
-    let unreadable = || format!("`{}` is no URL of a service", without_user(url));
+    let unreadable = || format!("`{}` is not a URL of a service", without_user(url));
     let uri: Uri = url.parse().map_err(|_| unreadable())?;
     let (scheme, default_port) = match uri.scheme_str() {
         Some("http") => (UpstreamScheme::Http, 80),

@@ -129,10 +129,10 @@ fn each_fault_is_one_problem() {
             "`GET` changes nothing, and needs no key",
         ),
         (lines("idempotency: { methods: [PSOT] }"), "unknown method `PSOT`"),
-        (lines("idempotency: { ttl: 31d }"), "an answer is kept for 1s to 30d"),
+        (lines("idempotency: { ttl: 31d }"), "a response is stored for 1s to 30d"),
         (
             lines("idempotency: { max_body: 17MiB }"),
-            "an answer of at most 16MiB can be kept",
+            "a response of at most 16MiB can be stored",
         ),
         (
             lines("idempotency: { required: yes }"),
