@@ -74,7 +74,7 @@ fn all(
     Ok(principal)
 }
 
-/// The first method whose credential is there. The others are looked at too: one that is there and
+/// Takes the first method whose credential is present. The others are checked too: one that is present and
 /// bad is a rejection, never a reason to fall through to a weaker one.
 fn any(
     methods: &[AuthMethod],

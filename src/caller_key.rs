@@ -174,7 +174,7 @@ mod tests {
         let policy = policies.get(0).unwrap();
         let here: Option<IpAddr> = Some("192.0.2.1".parse().unwrap());
         let there: Option<IpAddr> = Some("192.0.2.2".parse().unwrap());
-        let nobody = || principal(None, None, None, None);
+        let no_caller = || principal(None, None, None, None);
         let user = |tenant, subject| principal(Some(tenant), Some("i"), Some(subject), None);
         let job = |name| principal(None, None, None, Some(name));
         for (per, (one, from), (other, to), same) in [
@@ -224,9 +224,9 @@ mod tests {
                 (user(TENANT, "a"), there),
                 false,
             ),
-            (QuotaScope::Subject, (nobody(), here), (nobody(), here), true),
-            (QuotaScope::Subject, (nobody(), here), (nobody(), there), false),
-            (QuotaScope::Address, (nobody(), None), (nobody(), None), true),
+            (QuotaScope::Subject, (no_caller(), here), (no_caller(), here), true),
+            (QuotaScope::Subject, (no_caller(), here), (no_caller(), there), false),
+            (QuotaScope::Address, (no_caller(), None), (no_caller(), None), true),
         ] {
             let quota = Quota {
                 name: "q".into(),
@@ -265,7 +265,7 @@ mod tests {
                 by(key, principal(None, Some("i"), Some("a"), Some("k"))),
                 Some(Identity::Subject("i", "a")),
             ),
-            // Another service may call somebody else by the same name.
+            // Another service may give another caller the same name.
             (
                 by(jwt, principal(Some(TENANT), None, Some("a"), None)),
                 Some(Identity::SubjectOf("s", "a")),

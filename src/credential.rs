@@ -92,7 +92,7 @@ impl<'r> Bearer<'r> {
                 false => Self::Absent,
             };
         }
-        // RFC 9110, 11.4: one or more spaces; a tab is no separator to some.
+        // RFC 9110, 11.4: one or more spaces; some do not take a tab for a separator.
         let token = rest.trim_ascii_start();
         if rest.contains(&b'\t') {
             return Self::Malformed;
@@ -115,7 +115,7 @@ fn is_almost_bearer(scheme: &[u8]) -> bool {
     name.is_some_and(|name| name.eq_ignore_ascii_case(b"bearer"))
 }
 
-/// The bytes of an internal key's header, if it is there.
+/// Returns the bytes of an internal key's header, if the request has one.
 pub fn internal_key<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Option<&'r [u8]> {
     headers.get(name).map(http::HeaderValue::as_bytes)
 }

@@ -60,7 +60,7 @@ impl KeySources {
     }
 
     /// Fetches what these policies need from now on, in place of others. Where nothing changes,
-    /// the issuers have the keys that are in force at once; what nobody needs any more is no
+    /// the issuers have the keys that are in force at once; sets that are not needed any more are no
     /// longer fetched.
     pub fn follow(&self, evaluator: &Evaluator) {
         let mut wanted: HashMap<&RemoteKeys, Vec<Subscriber>> = HashMap::new();

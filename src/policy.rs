@@ -83,7 +83,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The part of a path below the prefix, if the path is there.
+    /// Returns the part of a path below the prefix, if the path begins with it.
     pub fn below_prefix<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = match self.case {
             PathCase::Insensitive => return self.below_prefix_in_any_case(path),

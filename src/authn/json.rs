@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Reads an object in which no name is there twice, at any depth. `None` if it is anything else.
+/// Reads an object whose names are unique, at any depth. `None` if it is anything else.
 pub fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     match serde_json::from_slice(bytes) {
         Ok(Unique(Value::Object(object))) => Some(object),

@@ -52,7 +52,7 @@ fn principal(known: KnownToken) -> Principal {
     }
 }
 
-/// Verifies a token as if nobody had seen it before.
+/// Verifies a token that is not in the cache.
 fn verify(token: &str, policy: &Policy, keys: &[Arc<KeyRing>], now: i64) -> Result<KnownToken, Rejection> {
     let jws = Jws::parse(token)?;
     let claims = json::object(jws.payload())

@@ -90,7 +90,7 @@ routes: [{ path: /*, auth: jwt }]
         evaluator(&[&POLICY.replace("$revocation", revocation)])
     }
 
-    /// The reason and whether nobody could tell, for a request with these claims.
+    /// Returns the reason, and whether the revocation is unknown, for a request with these claims.
     fn outcome(evaluator: &Evaluator, changes: &Value, revocations: Revocations<'_>) -> (String, bool) {
         let request = request("GET /x").bearer(&claims_with(changes)).tenant(TENANT);
         let decision = decide(evaluator, &request.facts(), revocations, &mut ());

@@ -79,7 +79,7 @@ impl Fetcher {
         fetched
     }
 
-    /// The last answer was no good: it is not to be had again as one that has not changed.
+    /// Forgets the last response, which was not usable, so that the next one is fetched whole.
     pub fn forget(&mut self) {
         self.known.document = None;
         self.known.set = None;

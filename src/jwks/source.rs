@@ -37,7 +37,7 @@ struct Shared {
     metrics: Metrics,
 }
 
-/// Who takes keys from a source, and the newest set that somebody has keys of.
+/// The issuers that take keys from a source, and the newest set that has keys for one of them.
 #[derive(Debug, Default)]
 struct Issuers {
     subscribers: Vec<Subscriber>,

@@ -45,7 +45,7 @@ pub struct IssuerStatus {
     pub keys: usize,
     /// What became of the last fetch; `None` while the first one is under way.
     pub last: Option<Result<(), FetchError>>,
-    /// By how many seconds the clock here was ahead of the server's at the last fetch, if the server told.
+    /// By how many seconds the clock here was ahead of the server's at the last fetch, if the server sends its time.
     pub clock_ahead: Option<i64>,
     /// When the keys were last fetched, and until when they serve without another fetch.
     pub fetched: Option<(Timestamp, Timestamp)>,
@@ -88,7 +88,7 @@ impl fmt::Display for IssuerStatus {
     }
 }
 
-/// One issuer that takes its keys from a source, for as long as its policy is there.
+/// One issuer that takes its keys from a source, for as long as its policy exists.
 #[derive(Debug)]
 pub struct Subscriber {
     label: String,

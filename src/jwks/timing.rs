@@ -105,7 +105,7 @@ pub fn freshness(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds.saturating_sub(age.unwrap_or(0))))
 }
 
-/// What time it is for a server: its `Date`, and how long a cache has had the answer since
+/// What time it is for a server: its `Date`, and how long a cache has held the response since
 /// (RFC 9110, 6.6.1; RFC 9111, 5.1).
 pub fn server_time(headers: &HeaderMap) -> Option<i64> {
     let date = fixed_date(headers.get(DATE)?.to_str().ok()?)?;

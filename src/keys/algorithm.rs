@@ -21,7 +21,7 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// A name that is no algorithm, or one that Sidegate does not verify.
+/// The error for a name that is not an algorithm, or is one that Sidegate does not verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownAlgorithm;
 

@@ -118,7 +118,7 @@ impl Jwk {
             .copied()
             .filter(|a| bound.is_none_or(|b| b == *a))
             .collect();
-        // A key for an algorithm that the issuer does not use here is no fault.
+        // A key for an algorithm that the issuer does not use here is not a fault.
         match wanted.iter().any(|a| material.fits(*a)) {
             true => set.bind(self.kid.as_deref(), material, &key, &wanted),
             false => Ok(()),

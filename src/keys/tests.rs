@@ -13,7 +13,7 @@ fn encoded(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// An RSA key of some bits; nobody has its private half.
+/// An RSA public key of some bits, made without a private key.
 fn rsa(bits: usize) -> Value {
     let mut modulus: Vec<u8> = (0..bits / 8).map(|i| u8::try_from(i * 37 % 251).unwrap()).collect();
     modulus[0] = 0xc5;

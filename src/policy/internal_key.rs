@@ -93,7 +93,7 @@ impl InternalKeys {
     /// Compares a presented key with all keys, in the same time whatever it is: digests of one
     /// length, each compared in full, none left out.
     pub fn find(&self, presented: &[u8], now: i64) -> KeyMatch<'_> {
-        // The digest in a policy might be that of a text that is no key.
+        // The digest in a policy might be that of a text that is not a key.
         let long_enough = presented.len() >= MIN_KEY_BYTES;
         let presented = sha256(presented);
         let mut found = KeyMatch::Unknown;

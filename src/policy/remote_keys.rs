@@ -93,7 +93,7 @@ pub fn check_url(url: &str, allow_http: bool) -> Result<Uri, String> {
     }
 }
 
-/// Whether nobody on the way can read or replace what is sent: over TLS, or on this machine.
+/// Tells whether what is sent cannot be read or replaced on the way: over TLS, or on this machine.
 pub fn is_protected(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');

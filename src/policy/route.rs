@@ -50,7 +50,7 @@ impl Route {
             || (*method == Method::HEAD && self.methods.contains(&Method::GET))
     }
 
-    /// Whether the route lets anybody in without a credential.
+    /// Tells whether the route is public: it accepts requests without a credential.
     pub fn is_open(&self) -> bool {
         self.authentication.methods().contains(&AuthMethod::Public)
     }

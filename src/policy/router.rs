@@ -108,7 +108,7 @@ impl Router {
             }
         };
         if self.case == PathCase::Insensitive {
-            // A route that lets anybody through matches as it is written.
+            // A public route matches as it is written.
             let takes = |route: &Route| !route.is_open() || matches_exactly(&route.path, path);
             in_lower_case(path, |folded| {
                 visit(&self.root, folded, &mut |rank| matching(rank, &takes));
@@ -163,7 +163,7 @@ impl Router {
 /// Calls back with the rank of every route whose pattern matches the path.
 fn visit(root: &Node, path: &str, found: &mut impl FnMut(usize)) {
     let path = path.strip_prefix('/').unwrap_or(path);
-    // `/x/` is `/x`: one trailing slash is no segment.
+    // `/x/` is `/x`: one trailing slash is not a segment.
     let path = path.strip_suffix('/').unwrap_or(path);
     root.visit(Some(path).filter(|p| !p.is_empty()), found);
 }

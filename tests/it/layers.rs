@@ -57,7 +57,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "doctor/process.rs",
         "doctor/services.rs",
     ],
-    &["jwks/connection.rs", "jwks/fetch.rs"],
     &["keys.rs", "keys/verifier.rs"],
     &["policy.rs", "policy/certificate.rs", "policy/router.rs"],
     &["policy/set.rs", "policy/set/case.rs", "policy/set/same_service.rs"],
