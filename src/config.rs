@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use crate::document::collections::{List, ListOrEmpty};
-use crate::document::decode::{FromNode, Spanned};
+use crate::document::decode::FromNode;
 use crate::document::problem::{Problem, Problems, SourceFile};
 use crate::document::yaml::Node;
 use crate::fd_limit::Capacity;
@@ -17,6 +17,7 @@ use crate::policy::ErrorStyle;
 use crate::policy_files::footprint::Found;
 use crate::policy_files::{LoadError, RecordingEnvironment};
 
+mod address;
 mod control;
 pub mod document;
 mod limits;
@@ -25,6 +26,7 @@ mod read;
 pub mod store;
 mod tls;
 
+pub use address::{ListenAddress, listen_address};
 pub use control::ControlSocket;
 pub use document::{LogFormat, LogLevel, ReadyRule};
 pub use limits::{Limits, of_client};
@@ -33,6 +35,7 @@ pub use read::ReadConfig;
 pub use store::StoreConfig;
 pub use tls::{KeyPairFiles, NamedFile, TlsFiles};
 
+use address::{network, or_report, reserve, socket_address};
 use document::{ConfigDocument, ListenerDocument};
 
 /// What flags and environment say; it beats the file.
@@ -121,24 +124,6 @@ impl Listener {
             address,
             tls: None,
             connections: None,
-        }
-    }
-}
-
-/// An address to listen on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddress {
-    /// A TCP port.
-    Tcp(SocketAddr),
-    /// A unix socket.
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -275,8 +260,8 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         .map_or((None, None, None), |admin| (admin.address, admin.probe, admin.ready));
     let admin = match admin {
         Some(address) => {
-            let found = placed(socket_address(&address.value), &address, problems);
-            take(found.map(ListenAddress::Tcp).as_ref(), &address, &mut taken, problems);
+            let found = or_report(socket_address(&address.value), &address, problems);
+            reserve(found.map(ListenAddress::Tcp).as_ref(), &address, &mut taken, problems);
             found
         }
         None => socket_address("127.0.0.1:9090").ok(),
@@ -290,7 +275,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         .unwrap_or_default();
     let trusted_proxies = networks
         .iter()
-        .filter_map(|net| placed(network(&net.value), net, problems))
+        .filter_map(|net| or_report(network(&net.value), net, problems))
         .collect();
     let log = document.log.map_or_else(LogConfig::default, |log| LogConfig {
         format: log.format.unwrap_or(LogFormat::Json),
@@ -339,8 +324,8 @@ fn listener(
     taken: &mut Vec<ListenAddress>,
     problems: &mut Problems,
 ) -> Option<Listener> {
-    let address = placed(listen_address(&document.address.value), &document.address, problems);
-    take(address.as_ref(), &document.address, taken, problems);
+    let address = or_report(listen_address(&document.address.value), &document.address, problems);
+    reserve(address.as_ref(), &document.address, taken, problems);
     let tls = document.tls.map(|tls| tls::check(tls, base, problems));
     Some(Listener {
         address: address?,
@@ -351,139 +336,5 @@ fn listener(
     })
 }
 
-/// An address is listened on once; port 0 is another one each time.
-fn take(
-    address: Option<&ListenAddress>,
-    at: &Spanned<String>,
-    taken: &mut Vec<ListenAddress>,
-    problems: &mut Problems,
-) {
-    let Some(address) = address else { return };
-    let any_port = matches!(address, ListenAddress::Tcp(address) if address.port() == 0);
-    if taken.contains(address) && !any_port {
-        problems.add(&at.span, format!("`{address}` is here twice"));
-    }
-    taken.push(address.clone());
-}
-
-fn placed<T>(result: Result<T, String>, at: &Spanned<String>, problems: &mut Problems) -> Option<T> {
-    result.map_err(|message| problems.add(&at.span, message)).ok()
-}
-
-/// `host:port` with an IP address, or `unix:/path`.
-pub fn listen_address(text: &str) -> Result<ListenAddress, String> {
-    match text.strip_prefix("unix:") {
-        Some(path) if path.starts_with('/') => Ok(ListenAddress::Unix(path.into())),
-        Some(_) => Err(format!("`{text}` is not an absolute path of a socket")),
-        None => socket_address(text).map(ListenAddress::Tcp),
-    }
-}
-
-fn socket_address(text: &str) -> Result<SocketAddr, String> {
-    let text = match text.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => text.to_owned(),
-    };
-    text.parse()
-        .map_err(|_| format!("`{text}` is not an address: write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`"))
-}
-
-/// A network such as `10.0.0.0/8`; an address alone is a network of one.
-fn network(text: &str) -> Result<IpNet, String> {
-    let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
-    text.parse()
-        .or(address)
-        .map(canonical)
-        .map_err(|_| format!("`{text}` is not a CIDR such as `10.0.0.0/8`"))
-}
-
-/// A network of IPv4 addresses that are written as IPv6 (RFC 4291, 2.5.5.2), as peers are compared with it.
-fn canonical(network: IpNet) -> IpNet {
-    let IpNet::V6(mapped) = network else {
-        return network;
-    };
-    let v4 = mapped.addr().to_ipv4_mapped();
-    let length = mapped.prefix_len().checked_sub(96);
-    let canonical = v4
-        .zip(length)
-        .and_then(|(address, length)| Ipv4Net::new(address, length).ok());
-    canonical.map_or(network, IpNet::V4)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<ServerConfig, Vec<String>> {
-        let source = SourceFile::new("sidegate.yaml", text);
-        let config = ServerConfig::parse(source, Path::new("/etc/sidegate"));
-        config.map_err(|problems| problems.iter().map(|p| p.message().to_owned()).collect())
-    }
-
-    #[test]
-    fn defaults() {
-        let config = parse("version: 1\n").unwrap();
-        assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:8080");
-        assert_eq!(config.admin.to_string(), "127.0.0.1:9090");
-        assert_eq!(config.control, ControlSocket::Default);
-        assert_eq!(config.policies, Path::new("/etc/sidegate/policies"));
-        assert_eq!(config.limits, Limits::default());
-        assert_eq!((config.threads, config.probe), (1, None));
-        assert_eq!(config.ready, ReadyRule::OnceHad);
-        assert_eq!((config.delay, config.grace), (Duration::ZERO, Duration::from_secs(20)));
-        assert!(config.trusted_proxies.is_empty());
-    }
-
-    #[test]
-    fn everything_can_be_said() {
-        let config = parse(
-            "version: 1\nlisteners:\n  - address: unix:/run/s.sock\n  - address: 127.0.0.1:8443\n    tls: { certificate: t.crt, key: /t.key, certificates: [{ certificate: u.crt, key: /u.key }], client_ca: ca.crt }\nadmin: { address: localhost:1, ready: always, probe: { upstream: 'unix:/run/app.sock', path: /up, timeout: 2s } }\nlimits: { header_bytes: 1KiB, headers: 7, body_bytes: 2GiB, idle_timeout: 5s }\nshutdown: { delay: 1s, grace: 5s }\ntrusted_proxies: [10.0.0.0/8, '::1']\nlog: { format: text, level: debug, access: false }\nthreads: 2\ncontrol: c.sock\nstore: memory\ndefaults: { errors: { format: problem, code_prefix: ERR_X } }\n",
-        )
-        .unwrap();
-        let tls = config.listeners[1].tls.clone().unwrap();
-        assert_eq!(tls.pair.certificate.path, Path::new("/etc/sidegate/t.crt"));
-        assert_eq!(tls.pair.key.path, Path::new("/t.key"));
-        let paths = [
-            "/etc/sidegate/t.crt",
-            "/t.key",
-            "/etc/sidegate/u.crt",
-            "/u.key",
-            "/etc/sidegate/ca.crt",
-        ];
-        assert_eq!(tls.paths(), paths.map(PathBuf::from));
-        assert_eq!(config.control, ControlSocket::At("/etc/sidegate/c.sock".into()));
-        assert_eq!(config.ready, ReadyRule::Always);
-        let mapped = ["::ffff:10.0.0.0/104", "::ffff:192.0.2.1", "::/0", "2001:db8::/32"];
-        let networks = mapped.map(|text| network(text).unwrap().to_string());
-        assert_eq!(networks, ["10.0.0.0/8", "192.0.2.1/32", "::/0", "2001:db8::/32"]);
-        let probe = config.probe.unwrap();
-        assert_eq!(
-            (probe.upstream.to_string(), probe.path.as_str()),
-            ("unix:/run/app.sock".into(), "/up")
-        );
-        assert_eq!(
-            [probe.timeout, config.delay, config.grace],
-            [2, 1, 5].map(Duration::from_secs)
-        );
-        assert_eq!(config.limits.request.body_bytes, 2 << 30);
-        assert_eq!(config.trusted_proxies.len(), 2);
-        assert_eq!(config.log.format, LogFormat::Text);
-        assert_eq!(config.default_errors.code_prefix, "ERR_X");
-    }
-
-    #[test]
-    fn every_problem_is_told() {
-        let problems = parse(
-            "version: 2\nlisteners: [{ address: x }]\nthreads: 0\nlimits: { headers: 300 }\ntrusted_proxies: [all]\nstore: disk\nadmn: {}\n",
-        )
-        .unwrap_err();
-        assert_eq!(problems.len(), 7, "{problems:#?}");
-        let twice = "version: 1\nlisteners: [{ address: '127.0.0.1:1' }, { address: '127.0.0.1:0' }, { address: '127.0.0.1:0' }]\nadmin: { address: '127.0.0.1:1' }\n";
-        assert_eq!(parse(twice).unwrap_err(), ["`127.0.0.1:1` is here twice"]);
-        let twice = "version: 1\nlisteners: [{ address: 'unix:/run/s.sock' }]\ncontrol: /run/s.sock\n";
-        assert_eq!(parse(twice).unwrap_err(), ["`unix:/run/s.sock` is here twice"]);
-        assert_eq!(parse("version: 1\ncontrol: off\n").unwrap().control, ControlSocket::Off);
-        let url = parse("version: 1\ncontrol: unix:/run/s.sock\n").unwrap_err();
-        assert_eq!(url, ["`unix:/run/s.sock` is not a path: leave out `unix:`"]);
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::{ListenAddress, placed, take};
+use super::address::{ListenAddress, or_report, reserve};
 use crate::document::collections::OffOr;
 use crate::document::decode::Spanned;
 use crate::document::problem::Problems;
@@ -48,9 +48,9 @@ pub(super) fn check(
     let OffOr::On(text) = written else {
         return ControlSocket::Off;
     };
-    let control = placed(ControlSocket::written(&text.value, base), &text, problems).unwrap_or_default();
+    let control = or_report(ControlSocket::written(&text.value, base), &text, problems).unwrap_or_default();
     if let ControlSocket::At(path) = &control {
-        take(Some(&ListenAddress::Unix(path.clone())), &text, taken, problems);
+        reserve(Some(&ListenAddress::Unix(path.clone())), &text, taken, problems);
     }
     control
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 
+use super::address::{ListenAddress, listen_address, or_report, socket_address};
 use super::document::ProbeDocument;
-use super::{ListenAddress, listen_address, placed, socket_address};
 use crate::document::problem::Problems;
 
 /// How long an answer may take where nothing is said: less than what a kubelet is usually told.
@@ -38,8 +38,8 @@ pub(super) fn check(document: ProbeDocument, problems: &mut Problems) -> Option<
     if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.value.0 > MAX_TIMEOUT) {
         problems.add(&timeout.span, "a probe has `5s` at the most");
     }
-    let service = placed(service(&upstream.value), &upstream, problems);
-    let path = placed(target(&path.value), &path, problems);
+    let service = or_report(service(&upstream.value), &upstream, problems);
+    let path = or_report(target(&path.value), &path, problems);
     let (upstream, host) = service?;
     Some(ProbeConfig {
         upstream,
