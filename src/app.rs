@@ -30,7 +30,7 @@ use crate::control::server::{Control, Served};
 use crate::control::socket::Socket;
 use crate::fd_limit;
 use crate::policy_files::Loaded;
-use crate::policy_files::footprint::Footprint;
+use crate::policy_files::loaded_files::LoadedFiles;
 use crate::proxy::Gateway;
 use crate::proxy::client_limit::{ClientConnections, ClientCounts, ClientRequests};
 use crate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
@@ -76,7 +76,7 @@ impl std::error::Error for StartError {}
 pub struct App {
     config: ServerConfig,
     policies: Arc<PolicyHandle>,
-    footprint: Footprint,
+    loaded_files: LoadedFiles,
     metrics: Metrics,
     sockets: Sockets,
     stop: watch::Sender<bool>,
@@ -190,7 +190,7 @@ impl App {
         let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
         let policies = policies.map_err(StartError)?;
         metrics.store_features().preregister(&policies.load().policies);
-        metrics.policies_in_force(&loaded.footprint.hash(), None, jiff::Timestamp::now());
+        metrics.policies_in_force(&loaded.loaded_files.hash(), None, jiff::Timestamp::now());
         let (stop, stopping) = watch::channel(false);
         let (admin_stop, admin_stopping) = watch::channel(false);
         let readiness = Arc::new(Readiness::of(config.ready, &policies, &store));
@@ -232,7 +232,7 @@ impl App {
         Ok(Self {
             config,
             policies,
-            footprint: loaded.footprint,
+            loaded_files: loaded.loaded_files,
             metrics,
             sockets,
             stop,
@@ -248,7 +248,7 @@ impl App {
 
     /// Puts changed policies in force from now on, with the files that they name.
     pub fn follow_files(&mut self) {
-        let start = (&self.policies, std::mem::take(&mut self.footprint));
+        let start = (&self.policies, std::mem::take(&mut self.loaded_files));
         let reloader = Reloader::new(&self.config, start, &self.reload, &self.metrics);
         self.services.push(tokio::spawn(reloader.run()));
         if let Some(file) = self.config.file.clone() {

@@ -14,7 +14,7 @@ use crate::document::problem::{Problem, Problems, SourceFile};
 use crate::document::yaml::Node;
 use crate::fd_limit::Capacity;
 use crate::policy::ErrorStyle;
-use crate::policy_files::footprint::Found;
+use crate::policy_files::loaded_files::FileState;
 use crate::policy_files::{LoadError, RecordingEnvironment};
 
 mod address;
@@ -98,7 +98,7 @@ pub struct ConfigFile {
     /// Its path.
     pub path: PathBuf,
     /// What it said.
-    pub found: Found,
+    pub found: FileState,
 }
 
 /// Where clients connect.

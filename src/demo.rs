@@ -18,7 +18,7 @@ use crate::document::environment::FixedEnvironment;
 use crate::document::problem::SourceFile;
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::policy_files::Loaded;
-use crate::policy_files::footprint::Footprint;
+use crate::policy_files::loaded_files::LoadedFiles;
 
 pub mod auth_svc;
 pub mod certificates;
@@ -77,7 +77,7 @@ impl Demo {
         let control = control(&mut config, &certificates);
         let loaded = Loaded {
             policies: services.policies(&jwt_secret, &jobs_key)?,
-            footprint: Footprint::default(),
+            loaded_files: LoadedFiles::default(),
         };
         let sockets = Sockets::open(&config)?;
         let app = App::start(config, loaded, sockets).await?;

@@ -52,7 +52,7 @@ pub struct Finding {
 pub fn examine(config: &ServerConfig, loaded: &Loaded, own: &[std::path::PathBuf], offline: bool) -> Vec<Finding> {
     let policies = &loaded.policies;
     let process = look::process(config);
-    let files = look::files(config, &loaded.footprint, own);
+    let files = look::files(config, &loaded.loaded_files, own);
     let now = jiff::Timestamp::now().as_second();
     let mut findings: Vec<Finding> = look::services(config, policies)
         .iter()

@@ -15,9 +15,9 @@ use crate::document::yaml::MAX_FILE_BYTES;
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::read_file::read_file;
 
-pub mod footprint;
+pub mod loaded_files;
 
-use footprint::{Footprint, Found};
+use loaded_files::{FileState, LoadedFiles};
 
 /// The name of the file that configures a process: never a policy.
 pub const CONFIG_NAME: &str = "sidegate.yaml";
@@ -51,12 +51,12 @@ pub struct Loaded {
     /// The policies.
     pub policies: PolicySet,
     /// All files that they came from; none of those of the demo.
-    pub footprint: Footprint,
+    pub loaded_files: LoadedFiles,
 }
 
 /// Reads all policies below some paths. Says what was read, also where that are no policies. A file
 /// that cannot be read is a problem beside those of the others.
-pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet, Vec<Problem>>, Footprint) {
+pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet, Vec<Problem>>, LoadedFiles) {
     let files = read_files(paths);
     let environment = RecordingEnvironment::default();
     let (texts, mut problems) = texts(paths, &files);
@@ -71,20 +71,20 @@ pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet,
             None
         }
     };
-    let footprint = Footprint {
+    let loaded_files = LoadedFiles {
         policies: found(&files),
         named: found(&environment.0.into_inner()),
     };
-    (policies.ok_or(problems), footprint)
+    (policies.ok_or(problems), loaded_files)
 }
 
 /// What is there now, of policies and of the files that they named when they were read.
-pub fn look(paths: &[PathBuf], earlier: &Footprint) -> Footprint {
+pub fn look(paths: &[PathBuf], earlier: &LoadedFiles) -> LoadedFiles {
     let environment = RecordingEnvironment::default();
     for path in earlier.named.keys() {
         let _ = environment.file(path);
     }
-    Footprint {
+    LoadedFiles {
         policies: found(&read_files(paths)),
         named: found(&environment.0.into_inner()),
     }
@@ -110,10 +110,10 @@ fn read_files(paths: &[PathBuf]) -> Files {
     files
 }
 
-fn found(files: &Files) -> BTreeMap<PathBuf, Found> {
+fn found(files: &Files) -> BTreeMap<PathBuf, FileState> {
     files
         .iter()
-        .map(|(path, read)| (path.clone(), Found::by(read)))
+        .map(|(path, read)| (path.clone(), FileState::by(read)))
         .collect()
 }
 

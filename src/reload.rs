@@ -1,7 +1,7 @@
 //! Puts changed policies in force, with the files that they name: all of them or none. Files that do not check
 //! out leave the old policies in force, and are reported once.
 //! A change in a folder, SIGHUP and a slow clock only make it look; what it does depends on what it
-//! finds (see [`Footprint`]).
+//! finds (see [`LoadedFiles`]).
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::config::{ServerConfig, Surroundings};
 use crate::policy::{ErrorStyle, Policy, PolicySet};
-use crate::policy_files::footprint::Footprint;
+use crate::policy_files::loaded_files::LoadedFiles;
 use crate::policy_files::{self, LoadError};
 use crate::proxy::in_force::PolicyHandle;
 use crate::startup_log;
@@ -36,9 +36,9 @@ pub struct Reloader {
     policies: Arc<PolicyHandle>,
     metrics: Metrics,
     /// What the policies in force were read from.
-    in_force: Footprint,
+    in_force: LoadedFiles,
     /// What was read last, whether or not it came into force.
-    seen: Footprint,
+    seen: LoadedFiles,
     /// Whether it did not.
     refused: bool,
     /// Whether files could not be looked at, and that was said.
@@ -60,7 +60,7 @@ impl Reloader {
     /// Prepares to follow the policies of a process from what was read at its start.
     pub fn new(
         config: &ServerConfig,
-        (policies, footprint): (&Arc<PolicyHandle>, Footprint),
+        (policies, loaded_files): (&Arc<PolicyHandle>, LoadedFiles),
         trigger: &Trigger,
         metrics: &Metrics,
     ) -> Self {
@@ -70,8 +70,8 @@ impl Reloader {
             surroundings: config.surroundings(),
             policies: Arc::clone(policies),
             metrics: metrics.clone(),
-            in_force: footprint.clone(),
-            seen: footprint,
+            in_force: loaded_files.clone(),
+            seen: loaded_files,
             refused: false,
             blind: false,
             watch: FolderWatch::default(),
@@ -111,7 +111,7 @@ impl Reloader {
     }
 
     /// Returns the files that exist now, of those before.
-    async fn look_after(&self, earlier: &Footprint) -> Footprint {
+    async fn look_after(&self, earlier: &LoadedFiles) -> LoadedFiles {
         let (roots, earlier) = (self.roots.clone(), earlier.clone());
         let found = spawn_blocking(move || policy_files::look(&roots, &earlier)).await;
         found.unwrap_or_default()
@@ -137,7 +137,7 @@ impl Reloader {
     }
 
     /// Whether a look says nothing about changes; warns when that begins.
-    fn is_blind(&mut self, found: &Footprint) -> bool {
+    fn is_blind(&mut self, found: &LoadedFiles) -> bool {
         let was_blind = std::mem::replace(&mut self.blind, found.is_blind());
         if self.blind && !was_blind {
             tracing::warn!(
@@ -149,13 +149,13 @@ impl Reloader {
 
     /// Reads everything and puts it in force, if it checks out. Says whether it could look.
     async fn reload(&mut self) -> bool {
-        let (read, footprint) = self.read().await;
-        if self.is_blind(&footprint) {
+        let (read, loaded_files) = self.read().await;
+        if self.is_blind(&loaded_files) {
             return false;
         }
-        let changed = footprint.changed_since(&self.in_force);
+        let changed = loaded_files.changed_since(&self.in_force);
         let changed: Vec<_> = changed.iter().map(|path| path.display().to_string()).collect();
-        self.seen = footprint;
+        self.seen = loaded_files;
         let refusal = match read {
             Ok(policies) => self.policies.replace(policies).await.map_err(LoadError::Unreadable),
             Err(error) => Err(error),
@@ -170,14 +170,14 @@ impl Reloader {
 
     /// Reads until nothing changes for a while: a file may be written at this moment, or some of
     /// them be old and some new. Half a policy may well be one that checks out, and allow more.
-    async fn read(&self) -> (Result<PolicySet, LoadError>, Footprint) {
+    async fn read(&self) -> (Result<PolicySet, LoadError>, LoadedFiles) {
         let mut attempts = 0;
         loop {
             self.watch.forget().await;
-            let (read, footprint) = self.read_once().await;
+            let (read, loaded_files) = self.read_once().await;
             let quiet = timeout(DEBOUNCE, self.watch.changed()).await.is_err();
-            if quiet && self.look_after(&footprint).await == footprint {
-                return (read, footprint);
+            if quiet && self.look_after(&loaded_files).await == loaded_files {
+                return (read, loaded_files);
             }
             sleep(DEBOUNCE).await;
             attempts += 1;
@@ -187,11 +187,11 @@ impl Reloader {
         }
     }
 
-    async fn read_once(&self) -> (Result<PolicySet, LoadError>, Footprint) {
+    async fn read_once(&self) -> (Result<PolicySet, LoadError>, LoadedFiles) {
         let (roots, errors) = (self.roots.clone(), self.default_errors.clone());
         let read = spawn_blocking(move || policy_files::read(&roots, errors)).await;
         match read {
-            Ok((policies, footprint)) => (policies.map_err(LoadError::Wrong), footprint),
+            Ok((policies, loaded_files)) => (policies.map_err(LoadError::Wrong), loaded_files),
             Err(error) => (
                 Err(LoadError::Unreadable(error.to_string())),
                 self.look_after(&self.seen).await,

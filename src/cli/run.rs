@@ -115,14 +115,14 @@ impl ServerOptions {
         problems.extend(read.config.as_ref().map(look).unwrap_or_default());
         let errors = read.config.as_ref().map(|config| config.default_errors.clone());
         let paths: Vec<_> = overrides.policies.or(read.policies).into_iter().collect();
-        let (policies, footprint) = policy_files::read(&paths, errors.unwrap_or_default());
+        let (policies, loaded_files) = policy_files::read(&paths, errors.unwrap_or_default());
         match (read.config, policies) {
             (Some(config), Ok(policies)) if !problems.iter().any(Problem::is_error) => {
                 let config = ServerConfig {
                     warnings: problems,
                     ..config
                 };
-                Ok((config, Loaded { policies, footprint }))
+                Ok((config, Loaded { policies, loaded_files }))
             }
             (_, policies) => {
                 problems.extend(policies.err().unwrap_or_default());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{ConfigFile, POLICIES, ServerConfig};
 use crate::document::problem::{Problem, Problems};
 use crate::document::yaml::{self, Node, Value};
-use crate::policy_files::footprint::Found;
+use crate::policy_files::loaded_files::FileState;
 use crate::policy_files::{source, unreadable};
 use crate::read_file::read_file;
 
@@ -60,7 +60,7 @@ impl ServerConfig {
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
         let file = ConfigFile {
             path: path.to_owned(),
-            found: Found::of(source.text.as_bytes()),
+            found: FileState::of(source.text.as_bytes()),
         };
         let mut problems = Problems::of(source);
         let node = crate::document::read(&mut problems);

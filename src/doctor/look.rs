@@ -26,7 +26,7 @@ use crate::fd_limit;
 use crate::jwks::KeySources;
 use crate::policy::{PolicySet, UpstreamAddress};
 use crate::policy_files::ProcessEnvironment;
-use crate::policy_files::footprint::Footprint;
+use crate::policy_files::loaded_files::LoadedFiles;
 use crate::tls::TlsListener;
 
 /// Where the services are.
@@ -74,12 +74,12 @@ fn sockets(config: &ServerConfig) -> Option<Vec<SocketAddr>> {
 
 /// Every file that Sidegate goes by: `own` and the policies, those that they name, those of listeners
 /// and of the store.
-pub(super) fn files(config: &ServerConfig, footprint: &Footprint, own: &[PathBuf]) -> Vec<File> {
+pub(super) fn files(config: &ServerConfig, loaded_files: &LoadedFiles, own: &[PathBuf]) -> Vec<File> {
     let mut files = Vec::new();
-    for path in own.iter().chain(footprint.policies.keys()) {
+    for path in own.iter().chain(loaded_files.policies.keys()) {
         note(path, false, &mut files);
     }
-    for path in footprint.named.keys().chain(&config.store_files) {
+    for path in loaded_files.named.keys().chain(&config.store_files) {
         note(path, true, &mut files);
     }
     for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {

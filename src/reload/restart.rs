@@ -4,7 +4,7 @@ use tokio::task::spawn_blocking;
 
 use crate::config::ConfigFile;
 use crate::document::yaml::MAX_FILE_BYTES;
-use crate::policy_files::footprint::Found;
+use crate::policy_files::loaded_files::FileState;
 use crate::read_file::read_file;
 use crate::watch_files::{FileWatch, Trigger};
 
@@ -16,11 +16,11 @@ pub async fn tell(started_with: ConfigFile, trigger: Trigger) {
     let mut differs = false;
     loop {
         let file = path.clone();
-        let now = spawn_blocking(move || Found::by(&read_file(&file, MAX_FILE_BYTES as u64))).await;
-        let now = now.unwrap_or(Found::Unseen);
+        let now = spawn_blocking(move || FileState::by(&read_file(&file, MAX_FILE_BYTES as u64))).await;
+        let now = now.unwrap_or(FileState::Unseen);
         let path = path.display();
         match now {
-            Found::Unseen => {}
+            FileState::Unseen => {}
             now if now == found => {
                 if std::mem::take(&mut differs) {
                     tracing::info!("{path} is again what this process was started with");

@@ -42,7 +42,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "cli/schema.rs",
         "cli/target.rs",
     ],
-    &["config.rs", "config/control.rs", "config/probe.rs"],
     &["config/store.rs", "config/store/url.rs"],
     &["decision.rs", "decision/steps.rs"],
     &["demo.rs", "demo/certificates.rs", "demo/guide.rs"],

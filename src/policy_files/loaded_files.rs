@@ -1,5 +1,5 @@
-//! What was read, by its name and the digest of its content, so that a change is seen where there
-//! is one and nowhere else. Reads nothing, and keeps no content.
+//! The files that policies were read from, each by its name and the digest of its content, to see
+//! which of them changed. Reads nothing, and keeps no content.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,9 +13,9 @@ use crate::fd_limit::is_lack;
 /// How much of a digest tells two sets of policies apart, in bytes.
 const HASH_BYTES: usize = 8;
 
-/// What was found under a name.
+/// The state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum FileState {
     /// A file, by the SHA-256 digest of its content.
     Content([u8; 32]),
     /// Nothing that can be read.
@@ -24,7 +24,7 @@ pub enum Found {
     Unseen,
 }
 
-impl Found {
+impl FileState {
     /// What an attempt to read found.
     pub fn by(read: &io::Result<Vec<u8>>) -> Self {
         match read {
@@ -40,17 +40,17 @@ impl Found {
     }
 }
 
-/// All that some policies were read from.
+/// All files that some policies were read from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Footprint {
+pub struct LoadedFiles {
     /// The policies; a folder that cannot be read stands for those in it.
-    pub policies: BTreeMap<PathBuf, Found>,
+    pub policies: BTreeMap<PathBuf, FileState>,
     /// The files that policies name.
-    pub named: BTreeMap<PathBuf, Found>,
+    pub named: BTreeMap<PathBuf, FileState>,
 }
 
-impl Footprint {
-    /// All files.
+impl LoadedFiles {
+    /// Iterates over all files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.policies.keys().chain(self.named.keys()).map(PathBuf::as_path)
     }
@@ -58,7 +58,7 @@ impl Footprint {
     /// Whether some of it could not be looked at, so that it says nothing about a change.
     pub fn is_blind(&self) -> bool {
         let mut all = self.policies.values().chain(self.named.values());
-        all.any(|found| *found == Found::Unseen)
+        all.any(|found| *found == FileState::Unseen)
     }
 
     /// The files that are new, gone, or not what they were.
@@ -81,7 +81,7 @@ impl Footprint {
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
             context.update(&(name.len() as u64).to_be_bytes());
             context.update(name);
-            if let Found::Content(digest) = found {
+            if let FileState::Content(digest) = found {
                 context.update(digest);
             }
         }
@@ -97,12 +97,12 @@ impl Footprint {
 mod tests {
     use super::*;
 
-    fn footprint(policies: &[(&str, &str)], named: &[(&str, Option<&str>)]) -> Footprint {
+    fn loaded_files(policies: &[(&str, &str)], named: &[(&str, Option<&str>)]) -> LoadedFiles {
         let found = |content: Option<&str>| match content {
-            Some(text) => Found::by(&Ok(text.as_bytes().to_vec())),
-            None => Found::by(&Err(io::ErrorKind::NotFound.into())),
+            Some(text) => FileState::by(&Ok(text.as_bytes().to_vec())),
+            None => FileState::by(&Err(io::ErrorKind::NotFound.into())),
         };
-        Footprint {
+        LoadedFiles {
             policies: policies
                 .iter()
                 .map(|(name, text)| (name.into(), found(Some(text))))
@@ -113,19 +113,22 @@ mod tests {
 
     #[test]
     fn what_is_new_gone_or_different_has_changed() {
-        let before = footprint(&[("p/a", "1"), ("p/b", "1")], &[("s", Some("x")), ("t", None)]);
-        let check = |after: &Footprint, changed: &[&str]| {
+        let before = loaded_files(&[("p/a", "1"), ("p/b", "1")], &[("s", Some("x")), ("t", None)]);
+        let check = |after: &LoadedFiles, changed: &[&str]| {
             let changed: Vec<_> = changed.iter().map(Path::new).collect();
             assert_eq!(after.changed_since(&before), changed);
         };
         check(&before, &[]);
         check(
-            &footprint(&[("p/a", "2"), ("p/b", "1")], &[("s", Some("x")), ("t", None)]),
+            &loaded_files(&[("p/a", "2"), ("p/b", "1")], &[("s", Some("x")), ("t", None)]),
             &["p/a"],
         );
-        check(&footprint(&[("p/a", "1")], &[("s", Some("x")), ("t", None)]), &["p/b"]);
         check(
-            &footprint(
+            &loaded_files(&[("p/a", "1")], &[("s", Some("x")), ("t", None)]),
+            &["p/b"],
+        );
+        check(
+            &loaded_files(
                 &[("p/a", "1"), ("p/b", "1"), ("p/c", "")],
                 &[("s", Some("y")), ("t", Some(""))],
             ),
@@ -135,10 +138,10 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_looked_at_has_not_changed() {
-        let seen = footprint(&[("p/a", "1")], &[("s", Some("x")), ("t", None)]);
+        let seen = loaded_files(&[("p/a", "1")], &[("s", Some("x")), ("t", None)]);
         assert!(!seen.is_blind());
         let lack = || {
-            Found::by(&Err(io::Error::from_raw_os_error(
+            FileState::by(&Err(io::Error::from_raw_os_error(
                 rustix::io::Errno::MFILE.raw_os_error(),
             )))
         };
@@ -151,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_hash_tells_policies_apart_and_no_secrets() {
-        let hash = |policies: &[(&str, &str)], secret: &str| footprint(policies, &[("s", Some(secret))]).hash();
+        let hash = |policies: &[(&str, &str)], secret: &str| loaded_files(policies, &[("s", Some(secret))]).hash();
         let one = hash(&[("p/a", "1"), ("p/b", "2")], "x");
         assert_eq!(one.len(), 16);
         assert_eq!(one, hash(&[("elsewhere/a", "1"), ("elsewhere/b", "2")], "y"));
