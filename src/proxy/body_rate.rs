@@ -1,18 +1,18 @@
-//! The pace of a request's body, and of a client that reads: bytes that trickle in, each just before the engine loses its
-//! patience, would keep a request for ever. Knows no clock.
+//! The minimum rate of a request's body, and of a client that reads a response: bytes that trickle in, each just before a
+//! timeout, would otherwise hold a request for ever. Reads no clock.
 
 use std::time::{Duration, Instant};
 
-/// How fast a body has to come.
+/// The minimum rate.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyRateLimits {
-    /// How long it may take in any case; also the most that one pause counts for.
+    /// The time that a body may take at any rate; also the most that one pause counts for.
     pub patience: Duration,
-    /// The fewest bytes a second after that; 0 for any.
+    /// The fewest bytes a second after that; 0 for any rate.
     pub rate: u64,
 }
 
-/// How a body has come so far.
+/// The rate of one body so far.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyRate {
     last: Instant,
@@ -21,7 +21,7 @@ pub struct BodyRate {
 }
 
 impl BodyRate {
-    /// The head is complete.
+    /// Starts when the head is complete.
     pub fn start(now: Instant) -> Self {
         Self {
             last: now,
@@ -30,9 +30,9 @@ impl BodyRate {
         }
     }
 
-    /// Some bytes came. Whether the body is still fast enough.
+    /// Counts bytes that were received. Returns whether the body is still fast enough.
     pub fn is_fast_enough(&mut self, bytes: u64, now: Instant, limits: BodyRateLimits) -> bool {
-        // A client's pause ends within the patience, so what is longer is the service's.
+        // A client's pause ends within `patience`; the upstream causes what is longer.
         self.spent += now.saturating_duration_since(self.last).min(limits.patience);
         self.last = now;
         self.bytes += bytes;
@@ -50,7 +50,7 @@ mod tests {
         rate: 100,
     };
 
-    /// Whether each of some pieces, one every so many seconds, is still in time.
+    /// Returns the first of many pieces, one every so many seconds, that is too late.
     fn check(bytes: u64, every: u64, limits: BodyRateLimits) -> Option<u64> {
         let start = Instant::now();
         let mut pace = BodyRate::start(start);

@@ -1,5 +1,5 @@
-//! The connections that are open: counted until the last one is closed, and capped for each
-//! listener. Never reads from them or writes to them.
+//! Counts open connections until the last one is closed, and limits them for each listener. Never reads
+//! from them or writes to them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 use super::client_limit::{ClientConnections, Counted};
 use crate::telemetry::metrics::Metrics;
 
-/// How often the log says that connections are refused.
+/// How often the log repeats that connections are rejected.
 const REMIND_EVERY: Duration = Duration::from_secs(10);
 
-/// The open connections of all listeners, so that a drain ends when the last one does.
+/// Tracks the open connections of all listeners, so that a drain ends with the last one.
 #[derive(Debug)]
 pub struct ConnectionTracker {
     open: AtomicUsize,
@@ -25,7 +25,7 @@ pub struct ConnectionTracker {
 }
 
 impl ConnectionTracker {
-    /// None yet.
+    /// Starts without connections.
     pub fn new(metrics: &Metrics) -> Self {
         Self {
             open: AtomicUsize::new(0),
@@ -34,7 +34,7 @@ impl ConnectionTracker {
         }
     }
 
-    /// Waits until none is open, at most for some time. Returns how many are.
+    /// Waits at most for some time until no connection is open. Returns how many are.
     pub async fn drained(&self, within: Duration) -> usize {
         let all_closed = async {
             loop {
@@ -50,7 +50,7 @@ impl ConnectionTracker {
     }
 }
 
-/// The connections that one listener takes at a time.
+/// Limits the connections that one listener has at a time.
 #[derive(Debug)]
 pub struct ConnectionLimit {
     listener: String,
@@ -63,12 +63,12 @@ pub struct ConnectionLimit {
     reminded_of_client: Reminder,
 }
 
-/// When the log last said something.
+/// The time of the last log line of a kind.
 #[derive(Debug, Default)]
 struct Reminder(Mutex<Option<Instant>>);
 
 impl Reminder {
-    /// Whether it is time to say it again.
+    /// Returns whether the line is due again, and counts it as written then.
     fn is_due(&self) -> bool {
         let mut last = self.0.lock();
         let is_due = last.is_none_or(|at| at.elapsed() >= REMIND_EVERY);
@@ -80,7 +80,7 @@ impl Reminder {
 }
 
 impl ConnectionLimit {
-    /// As many as `most`, all of them free, of which a client may have some.
+    /// Allows `most` connections, and each client the share that `of_client` gives it.
     pub fn new(
         listener: &str,
         (most, of_client): (usize, ClientConnections),
@@ -100,13 +100,13 @@ impl ConnectionLimit {
         }
     }
 
-    /// The connections of all listeners.
+    /// Returns the connections of all listeners.
     pub fn all(&self) -> &ConnectionTracker {
         &self.all
     }
 
-    /// Takes a slot until the connection is dropped. `None`, and counted, where all are taken, or all
-    /// that the peer may have; without a peer, the connection is no client's.
+    /// Admits a connection, which holds its slot until it is dropped. Returns `None`, and counts a
+    /// rejection, at the limit of the listener or of the peer; without a peer, only the first counts.
     pub fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<ConnectionGuard> {
         let counted = match peer {
             Some(peer) => Some(self.count_client(peer)?),
@@ -143,7 +143,7 @@ impl ConnectionLimit {
     }
 }
 
-/// A connection that is counted as long as it lives.
+/// Counts its connection as open until it is dropped.
 #[derive(Debug)]
 pub struct ConnectionGuard {
     slots: Arc<ConnectionLimit>,
@@ -187,7 +187,7 @@ mod tests {
             [(&first, client), (&first, other), (&second, client)].map(|(slots, peer)| slots.take(peer).unwrap());
         assert!(first.take(client).is_none() && second.take(same).is_none());
         assert_eq!(metrics.client_limit_refused(ClientLimit::Connection).get(), 2);
-        // The listener had room.
+        // The limit of the client was reached, not that of the listener.
         assert_eq!(metrics.connections_refused("second").get(), 0);
         drop(open);
         assert!(first.take(same).is_some());

@@ -1,5 +1,5 @@
-//! Waits that end, with a timer that is kept. It is set once and moved on only when it is over, for
-//! most waits are short: they touch none of what the threads share.
+//! Deadlines of waits, with one timer that is reused. It is set once, and again only when it fires: most
+//! waits are short, and so touch nothing that threads share.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -20,7 +20,7 @@ impl fmt::Debug for ReusableTimer {
 }
 
 impl ReusableTimer {
-    /// Ready once it is so late.
+    /// Polls until a point in time.
     pub fn poll_until(&mut self, end: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(end)));
         loop {
@@ -32,7 +32,7 @@ impl ReusableTimer {
         }
     }
 
-    /// Waits so long at most. Reads no clock for what is there at once.
+    /// Waits at most as long as a limit. Reads no clock for what is ready at once.
     pub async fn within<T>(&mut self, limit: Duration, wait: impl Future<Output = T>) -> Option<T> {
         let mut wait = pin!(wait);
         let mut end = None;
@@ -58,9 +58,9 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn each_wait_has_its_own_end() {
-        let mut patience = ReusableTimer::default();
-        assert_eq!(patience.within(SECOND, ready(1)).await, Some(1));
+    async fn reused_timer_ends_each_wait_at_its_own_limit() {
+        let mut timer = ReusableTimer::default();
+        assert_eq!(timer.within(SECOND, ready(1)).await, Some(1));
         for (limit, wait, done) in [
             (SECOND, Some(SECOND / 2), true),
             // Longer than what is left on the timer, and shorter.
@@ -69,7 +69,7 @@ mod tests {
             (SECOND * 2, Some(SECOND), true),
         ] {
             let begin = Instant::now();
-            let waited = patience.within(limit, async {
+            let waited = timer.within(limit, async {
                 match wait {
                     Some(time) => sleep(time).await,
                     None => pending().await,

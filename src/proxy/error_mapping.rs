@@ -1,4 +1,4 @@
-//! What an error after the decision is to the client, as a [`Rejection`]. Writes no response.
+//! Maps an error after the decision to the [`Rejection`] that the client gets. Writes no response.
 
 use futures_util::FutureExt as _;
 use pingora::protocols::http::ServerSession;
@@ -6,7 +6,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::rejection::{Reason, Rejection};
 
-/// What an error of the engine means to the client. `None`: the client is gone, or ended its stream.
+/// Maps an error of pingora. Returns `None` if the client is gone, or ended its stream.
 pub(super) fn failure_of(error: &Error) -> Option<Rejection> {
     use ErrorType::{
         ConnectError, ConnectNoRoute, ConnectProxyFailure, ConnectRefused, ConnectTimedout, ConnectionClosed, H2Error,
@@ -31,8 +31,8 @@ pub(super) fn failure_of(error: &Error) -> Option<Rejection> {
     Some(Rejection::because(reason, error.etype().as_str().to_owned()))
 }
 
-/// A service says nothing as long as it waits for the rest of a body. Where the client does not send
-/// that, the client is late and not the service; where it does, the service does not read.
+/// Attributes a timeout to the client if it did not send the rest of the body: the upstream is silent as
+/// long as it waits for that. If bytes of the body are ready, the upstream does not read, and is at fault.
 pub(super) fn reattribute_timeout(session: &mut ServerSession, error: &Error, rejection: Rejection) -> Rejection {
     let service_is_silent = (error.esource(), error.etype()) == (&ErrorSource::Upstream, &ErrorType::ReadTimedout);
     if !service_is_silent || session.was_upgraded() || session.is_body_done() {

@@ -1,22 +1,22 @@
-//! Header fields of a request, without the spelling of their names. Decides nothing.
+//! Drops the case in which header names were written.
 //!
-//! The engine keeps each name a second time, as it was written, and copies both and searches both.
-//! Names have no case (RFC 9110, 5.1), and over HTTP/2 a service gets them in small letters anyway.
+//! pingora stores each name a second time, as it was written, and copies and searches both.
+//! Names are case-insensitive (RFC 9110, 5.1), and HTTP/2 forwards them in lower case anyway.
 
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-/// Forgets how names were written.
+/// Drops the case of the names of a request.
 pub(super) fn drop_header_case(request: &mut RequestHeader) {
     let target = request.uri.path_and_query();
-    // Of a target, only what the URI says would be left.
+    // Of the target, only what the URI holds would be left.
     if request.has_case() && target.is_some_and(|target| target.as_str().as_bytes() == request.raw_path()) {
         edit_headers(request, |_| {});
     }
 }
 
-/// Changes the fields of a request, whose target is to be set after that.
+/// Edits the fields of a request, and drops their case. The caller sets the target anew after that.
 pub(super) fn edit_headers(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap)) {
     let nothing = RequestHeader::from(Request::new(()).into_parts().0);
     let mut parts = Parts::from(std::mem::replace(request, nothing));
@@ -24,7 +24,7 @@ pub(super) fn edit_headers(request: &mut RequestHeader, edit: impl FnOnce(&mut H
     *request = parts.into();
 }
 
-/// Copies a response, without how names were written.
+/// Copies a response without the case of its names.
 pub(super) fn clone_without_case(response: &ResponseHeader) -> ResponseHeader {
     let mut parts = Response::new(()).into_parts().0;
     parts.status = response.status;
@@ -33,7 +33,7 @@ pub(super) fn clone_without_case(response: &ResponseHeader) -> ResponseHeader {
     let mut copy = ResponseHeader::from(parts);
     let reason = response.get_reason_phrase();
     if reason != response.status.canonical_reason() {
-        // It came from the engine, and is fine.
+        // pingora has validated it.
         let _ = copy.set_reason_phrase(reason);
     }
     copy
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_the_spelling_is_forgotten() {
+    fn only_the_case_of_names_is_dropped() {
         for (target, forgotten) in [
             (&b"/a?b%20c"[..], true),
             (b"/", true),
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_leaves_the_rest_as_it_was() {
+    fn edit_leaves_method_and_target_unchanged() {
         let mut request = request(b"/a");
         edit_headers(&mut request, |fields| {
             fields.remove("x-twice");

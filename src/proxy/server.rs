@@ -1,4 +1,4 @@
-//! Connections: each is guarded, counted, and served until it ends or the process does.
+//! Accepts connections: each is counted, read strictly, and served until it ends or the process does.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -25,18 +25,18 @@ use super::strict_stream::{ReadProgress, RejectionWriter, StreamLimits, StrictSt
 use crate::config::Limits;
 use crate::tls::TlsListener;
 
-/// How long a connection that was just taken may be silent when the process ends.
+/// How long a connection that was just accepted may be silent when the process ends.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
 
 /// How long connections that are idle when the process ends may still begin a request.
 const IDLE_NOTICE: Duration = Duration::from_secs(1);
 
-/// What the listeners share.
+/// The state that listeners share.
 pub struct ServerState {
     requests: Arc<Requests>,
     limits: StreamLimits,
     refuse: RejectionWriter,
-    /// The heads that have begun to come and are not complete.
+    /// The incomplete heads on all connections.
     heads: Arc<AtomicUsize>,
     overload: OverloadResponder,
 }
@@ -50,7 +50,7 @@ impl std::fmt::Debug for ServerState {
 }
 
 impl ServerState {
-    /// Serves requests on connections that may cost so much.
+    /// Serves requests on connections within limits.
     pub fn new(requests: Requests, limits: &Limits, refuse: RejectionWriter) -> Self {
         Self {
             requests: Arc::new(requests),
@@ -95,8 +95,8 @@ impl Server {
         }
     }
 
-    /// The peer of a connection, if it is one client: a proxy that is trusted has many, and over a unix
-    /// socket nobody knows.
+    /// Returns the peer of a connection, if it is one client: a trusted proxy has many, and a unix socket
+    /// has no address.
     fn client(&self, stream: &Stream) -> Option<IpAddr> {
         let peer = peer_of(stream)?;
         (!self.state.requests.trusts(peer)).then_some(peer)
@@ -110,7 +110,7 @@ impl Server {
         };
         let mut idle = pin!(idle_at_shutdown(shutdown.clone(), &progress.begun));
         let idle = poll_fn(|cx| match progress.begun.load(Ordering::Acquire) {
-            // Not to be asked again whenever a byte comes.
+            // Stops polling, which every byte would cause again.
             true => Poll::Pending,
             false => idle.as_mut().poll(cx),
         });
@@ -137,8 +137,8 @@ impl Server {
         }
     }
 
-    /// What a client speaks, once it begins: with TLS what was agreed on, and the engine would wait
-    /// for ever for the preface of HTTP/2 then. `None` if there is nothing to serve.
+    /// Waits for the first bytes, and returns the protocol: with TLS the negotiated one, and pingora would
+    /// wait for ever for a preface of HTTP/2 that is missing. Returns `None` for nothing to serve.
     async fn protocol(&self, guard: &mut StrictStream) -> Option<Protocol> {
         let agreed = guard.selected_alpn_proto() == Some(ALPN::H2);
         match guard.begins_with_preface().await.ok()? {
@@ -169,7 +169,7 @@ impl Server {
     }
 }
 
-/// What is spoken on a connection.
+/// The protocol of a connection.
 #[derive(Debug, Clone, Copy)]
 enum Protocol {
     Http1,
@@ -180,20 +180,20 @@ enum Protocol {
 impl ServerApp for Server {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let Some(open) = self.slots.take(self.client(&stream)) else {
-            // With TLS an answer would cost the handshake that there is no room for.
+            // With TLS, a response would cost a handshake, which the limit is to prevent.
             if self.tls.is_none() {
-                self.state.overload.answer(stream, &self.state.refuse).await;
+                self.state.overload.respond(stream, &self.state.refuse).await;
             }
             return None;
         };
-        // The engine's own task is as large as all that it might have done with the connection.
+        // pingora's own task is as large as all that it might have done with the connection.
         tokio::spawn(Arc::clone(self).serve_connection(stream, shutdown.clone(), open));
         None
     }
 
-    /// Wakes idle connections so that they end, after a moment: a request that is on its way to one
-    /// is answered, and told that the connection ends. The engine takes one that has sent half a
-    /// head for idle, so heads that are on their way are waited for.
+    /// Closes idle connections after a moment, in which requests that clients have sent are still served,
+    /// with `connection: close`. To pingora, a connection with half a head is idle, so this waits for
+    /// incomplete heads.
     async fn cleanup(&self) {
         self.slots.all().drained(IDLE_NOTICE).await;
         let complete = async {
@@ -206,7 +206,7 @@ impl ServerApp for Server {
     }
 }
 
-/// Resolves once the process ends and a connection has not sent anything: there is nothing to cut.
+/// Resolves once the process ends and a connection has not sent anything, so that no request is cut.
 async fn idle_at_shutdown(mut shutdown: ShutdownWatch, begun: &AtomicBool) {
     let stopping = shutdown.wait_for(|stopping| *stopping).await.is_ok();
     tokio::time::sleep(FIRST_BYTE).await;

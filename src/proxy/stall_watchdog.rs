@@ -1,5 +1,5 @@
-//! Ends a request over HTTP/2 in which nothing moves any more. The engine waits without a limit
-//! for the rest of a body, even once the service has answered; over HTTP/1 it times each read.
+//! Ends a request over HTTP/2 that stalls. pingora waits without a limit for the rest of a body, even
+//! after the upstream responded; over HTTP/1 it times each read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// How often it looks.
+/// How often the watchdog checks its deadline.
 const TICK: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
-    /// The engine makes the context of a request and tells it nothing of what we know before.
+    /// The watchdog of the task: pingora makes the context of a request without a way to pass it in.
     static WATCHDOG: StallWatchdog;
 }
 
-/// Watches one request; a clone watches the same. It waits for ever until something moves.
+/// Watches one request; a clone watches the same one. It has no deadline before the first `touch`.
 #[derive(Debug, Clone)]
 pub struct StallWatchdog(Arc<State>);
 
 #[derive(Debug)]
 struct State {
     began: Instant,
-    /// Milliseconds from the beginning on.
+    /// In milliseconds since `began`.
     deadline: AtomicU64,
 }
 
@@ -36,7 +36,7 @@ impl Default for StallWatchdog {
 }
 
 impl StallWatchdog {
-    /// Serves a request until nothing moves in it any more: then it is dropped, and there is `None`.
+    /// Serves a request; drops it and returns `None` if it stalls.
     pub async fn run<T>(serve: impl Future<Output = T>) -> Option<T> {
         let watch = Self::default();
         tokio::select! {
@@ -46,18 +46,18 @@ impl StallWatchdog {
         }
     }
 
-    /// The watch over the request that is being served, if there is one.
+    /// Returns the watchdog of the request that the task serves, if it has one.
     pub fn of_request() -> Option<Self> {
         WATCHDOG.try_with(Clone::clone).ok()
     }
 
-    /// Something moved; what comes next may take so long.
+    /// Notes progress, and how long the next step may take.
     pub fn touch(&self, allowance: Duration) {
         let deadline = self.0.began.elapsed() + allowance;
         self.0.deadline.store(milliseconds(deadline), Ordering::Relaxed);
     }
 
-    /// Resolves when nothing moved for as long as it might.
+    /// Resolves when the request made no progress within its allowance.
     async fn stalled(&self) {
         while milliseconds(self.0.began.elapsed()) < self.0.deadline.load(Ordering::Relaxed) {
             sleep(TICK).await;
