@@ -1,9 +1,217 @@
-//! Decides for every front end whether a request is forwarded, and with what. Names neither pingora nor
-//! a socket.
+//! Decides for every front end whether a request is forwarded, and with what.
+//!
+//! Facts go in, and an [`Admission`] comes out; a [`RequestRecord`] counts and logs the request. Nothing
+//! here names pingora or a socket. The steps, of which the first no ends a request:
+//!
+//! 1. The policies decide: [`crate::decision::decide`], which is pure.
+//! 2. If only a key is missing that may still arrive, wait for it once, and decide again.
+//! 3. Take a slot, within the limits of the client. It comes before the store, so that what waits for
+//!    the store is limited too, and a rejected request uses up no quota.
+//! 4. Ask the store what the decision names: the idempotency key, then the quotas.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ipnet::IpNet;
+
+use crate::authz::Permit;
+use crate::decision::{Decision, Outcome};
+use crate::jwks::KeySources;
+use crate::rejection::{Reason, Rejection};
+use crate::request::RequestFacts;
+use crate::request::forwarded::client_address;
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+
+pub mod client_limit;
 pub mod concurrency_limit;
 pub mod forwarding;
 pub mod header_edits;
 pub mod idempotency;
+pub mod rate_limit;
+pub mod record;
 pub mod rejection_response;
+pub mod snapshot;
 pub mod trace_context;
+
+use client_limit::ClientRequests;
+use concurrency_limit::ConcurrencyLimit;
+use idempotency::lease::KeyLease;
+use idempotency::{KeyCheck, StoredKey};
+use record::RequestRecord;
+use snapshot::Snapshot;
+
+/// What admits requests.
+#[derive(Debug)]
+pub struct AdmissionController {
+    /// The state that replicas share.
+    pub store: Arc<Store>,
+    /// The key sets that are fetched.
+    pub keys: Arc<KeySources>,
+    /// The slots of requests that are with services.
+    pub concurrency: ConcurrencyLimit,
+    /// As many of them as one client may have.
+    pub client_requests: ClientRequests,
+    /// Networks whose `X-Forwarded-*` headers count.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Whether each request is a log line.
+    pub access_log: bool,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Admission {
+    /// It is forwarded.
+    Forward(Forward),
+    /// The store has its response, if its body is the same as before.
+    Replay(StoredKey),
+    /// It is rejected.
+    Reject(Rejection),
+    /// Sidegate itself responds to `OPTIONS *`.
+    ServerOptions,
+}
+
+/// What a request is forwarded with.
+#[derive(Debug)]
+pub struct Forward {
+    /// The proof that it may be forwarded.
+    pub permit: Permit,
+    /// The path and query for the service.
+    pub target: Bytes,
+    /// The lease of its idempotency key, if it is the first with that key.
+    pub lease: Option<KeyLease>,
+}
+
+impl AdmissionController {
+    /// Begins the record of a request whose head is read.
+    pub fn begin(&self, snapshot: Arc<Snapshot>) -> RequestRecord {
+        RequestRecord::begin(snapshot, self.metrics.in_flight(), self.access_log)
+    }
+
+    /// Whether a peer is a trusted proxy.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(&peer))
+    }
+
+    /// Admits or rejects a request, and writes down in its record what led to that. The decision is
+    /// counted, unless the body of the request is still to be compared with a stored one.
+    pub async fn admit(&self, facts: &RequestFacts<'_>, record: &mut RequestRecord) -> Admission {
+        let snapshot = Arc::clone(&record.snapshot);
+        let decision = self.decide(&snapshot, facts, record).await;
+        let admission = self.check_limits(decision, facts, record).await;
+        if let Admission::Reject(rejection) = &admission {
+            record.reject(rejection);
+        }
+        if !matches!(admission, Admission::Replay(_)) {
+            record.count_decision();
+        }
+        admission
+    }
+
+    /// Decides, and decides again if a key that was missing may have arrived.
+    async fn decide<'s, 'r>(
+        &self,
+        snapshot: &'s Snapshot,
+        facts: &RequestFacts<'r>,
+        record: &mut RequestRecord,
+    ) -> Decision<'s, 'r> {
+        let decide = || snapshot.decide(facts, self.store.revocations().view(), &mut ());
+        let mut started = record.started;
+        let mut decision = decide();
+        let (scope, rejection) = (decision.matched.scope(), decision.outcome.rejection());
+        let policies = snapshot.policies();
+        if self.keys.wait_for_keys(policies, scope.policy, rejection).await {
+            started = Instant::now();
+            decision = decide();
+        }
+        record.decided(&decision, started);
+        if let Some(lookup) = decision.lookup {
+            self.metrics.token_lookup(lookup);
+        }
+        decision
+    }
+
+    async fn check_limits(
+        &self,
+        decision: Decision<'_, '_>,
+        facts: &RequestFacts<'_>,
+        record: &mut RequestRecord,
+    ) -> Admission {
+        let Decision {
+            matched,
+            path,
+            principal,
+            checks,
+            outcome,
+            ..
+        } = decision;
+        record.principal = principal;
+        let (permit, is_allowed) = match outcome {
+            Outcome::Allow(permit) => (permit, true),
+            Outcome::ShadowDeny(permit, rejection) => {
+                record.would_reject(rejection);
+                (permit, false)
+            }
+            Outcome::Deny(rejection) => return Admission::Reject(rejection),
+            Outcome::ServerOptions => return Admission::ServerOptions,
+        };
+        let Some(path) = path else {
+            return Admission::Reject(Reason::InternalError.into());
+        };
+        if let Err(rejection) = self.take_slot(facts, record) {
+            return Admission::Reject(rejection);
+        }
+        let target = record.target.with_path(path.as_str().as_bytes());
+        let mut forward = Forward {
+            permit,
+            target,
+            lease: None,
+        };
+        // A request that a rule in shadow mode would reject uses up nothing.
+        let asks = is_allowed && (checks.idempotency.is_some() || !checks.quotas.is_empty());
+        let (Some(policy), Some(route), true) = (matched.policy(), matched.route(), asks) else {
+            return Admission::Forward(forward);
+        };
+        let request = (facts, &*forward.target);
+        match idempotency::check(&self.store, (policy, route), &checks, request, record).await {
+            Ok(KeyCheck::Ordinary) => {}
+            Ok(KeyCheck::First(lease)) => forward.lease = Some(lease),
+            Ok(KeyCheck::Stored(stored)) => return Admission::Replay(stored),
+            Err(rejection) => return Admission::Reject(rejection),
+        }
+        let client = self.client(facts);
+        if let Err(rejection) = rate_limit::check(&self.store, (policy, route), &checks, client, record).await {
+            return Admission::Reject(rejection);
+        }
+        // The service is timed without the store.
+        record.admitted = Instant::now();
+        Admission::Forward(forward)
+    }
+
+    /// Takes a slot, within what the client of the request may have.
+    fn take_slot(&self, facts: &RequestFacts<'_>, record: &mut RequestRecord) -> Result<(), Rejection> {
+        let service = record.matched().policy().map(|policy| policy.service.as_str());
+        let counted = self
+            .client_requests
+            .count(self.client(facts), record.principal.as_ref(), service);
+        let taken = counted.map_err(|cause| Rejection::because(Reason::Overloaded, cause));
+        let taken = taken.and_then(|counted| Ok((self.concurrency.take().ok_or(Reason::Overloaded)?, counted)));
+        match taken {
+            Ok(slot) => record.hold(slot),
+            Err(rejection) => return Err(rejection.retry_after(Duration::from_secs(1))),
+        }
+        Ok(())
+    }
+
+    /// The address of the client: the peer, or what trusted proxies say of theirs.
+    fn client(&self, facts: &RequestFacts<'_>) -> Option<IpAddr> {
+        client_address(facts.downstream.peer, facts.headers, |peer| self.trusts(peer))
+    }
+}
+
+#[cfg(test)]
+mod tests;

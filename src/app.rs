@@ -22,7 +22,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::{Admin, AdminServer, Probe, Readiness};
-use crate::admission::concurrency_limit::Places;
+use crate::admission::AdmissionController;
+use crate::admission::client_limit::{ClientConnections, ClientCounts, ClientRequests};
+use crate::admission::concurrency_limit::ConcurrencyLimit;
 use crate::admission::idempotency::deferred;
 use crate::config::{ListenAddress, ServerConfig, StoreConfig, of_client};
 use crate::control::place::Place;
@@ -31,13 +33,12 @@ use crate::control::socket::Socket;
 use crate::fd_limit;
 use crate::policy_files::Loaded;
 use crate::policy_files::loaded_files::LoadedFiles;
-use crate::proxy::Gateway;
-use crate::proxy::client_limit::{ClientConnections, ClientCounts, ClientRequests};
 use crate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
+use crate::proxy::early_rejection::rejection_writer;
 use crate::proxy::engine::Engine;
+use crate::proxy::gateway::Gateway;
 use crate::proxy::http2_limits;
-use crate::proxy::in_force::PolicyHandle;
-use crate::proxy::refuse::refuse;
+use crate::proxy::policy_snapshot::PolicyHandle;
 use crate::proxy::requests::Requests;
 use crate::proxy::server::{Server, ServerState};
 use crate::reload::{Reloader, restart};
@@ -84,7 +85,7 @@ pub struct App {
     _admin_stop: watch::Sender<bool>,
     readiness: Arc<Readiness>,
     connections: Arc<ConnectionTracker>,
-    places: Places,
+    concurrency: ConcurrencyLimit,
     services: Vec<JoinHandle<()>>,
     control: Option<Served>,
     reload: Trigger,
@@ -189,7 +190,7 @@ impl App {
         let store = Store::start(&config.store, &metrics).map_err(StartError)?;
         let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
         let policies = policies.map_err(StartError)?;
-        metrics.store_features().preregister(&policies.load().policies);
+        metrics.store_features().preregister(policies.peek().policies());
         metrics.policies_in_force(&loaded.loaded_files.hash(), None, jiff::Timestamp::now());
         let (stop, stopping) = watch::channel(false);
         let (admin_stop, admin_stopping) = watch::channel(false);
@@ -200,10 +201,10 @@ impl App {
         let capacity = fd_limit::capacity(limit, sockets.listeners.len());
         let reload = Trigger::default();
         let requests = config.limits.requests.min(capacity.requests);
-        let places = Places::new(requests);
+        let concurrency = ConcurrencyLimit::new(requests);
         metrics.requests_limit(requests);
         let clients = Arc::<ClientCounts>::default();
-        let edge = edge(&config, (&policies, &store), &metrics, (&places, &clients));
+        let edge = edge(&config, (&policies, &store), &metrics, (&concurrency, &clients));
         let probe = config.probe.clone().map(Probe::new);
         let pages = Admin::new(metrics.clone(), Arc::clone(&readiness), probe);
         let mut admin = Service::new("admin".into(), AdminServer::new(pages));
@@ -239,7 +240,7 @@ impl App {
             _admin_stop: admin_stop,
             readiness,
             connections,
-            places,
+            concurrency,
             services,
             control: control.map_err(StartError::because)?,
             reload,
@@ -269,7 +270,8 @@ impl App {
 
     /// Logs what is guarded how, so that a start shows what is open.
     pub fn announce(&self) {
-        let policies = &self.policies.load().policies;
+        let in_force = self.policies.peek();
+        let policies = in_force.policies();
         startup_log::warnings(self.config.warnings.iter().chain(policies.warnings()));
         policies.policies().iter().for_each(startup_log::policy);
         for (at, address) in self.sockets.listeners.iter().enumerate() {
@@ -303,7 +305,7 @@ impl App {
             tracing::warn!(connections = left, "the grace is over; connections are cut");
         }
         // Some answers are kept for clients that went.
-        if timeout_at(over, self.places.all_free()).await.is_err() {
+        if timeout_at(over, self.concurrency.drained()).await.is_err() {
             tracing::warn!("the grace is over; requests are cut");
         }
         // What is stored in memory is gone with the process in any case.
@@ -330,23 +332,27 @@ pub fn edge(
     config: &ServerConfig,
     (policies, store): (&Arc<PolicyHandle>, &Arc<Store>),
     metrics: &Metrics,
-    (places, clients): (&Places, &Arc<ClientCounts>),
+    (concurrency, clients): (&ConcurrencyLimit, &Arc<ClientCounts>),
 ) -> Arc<ServerState> {
-    let of_client = of_client(config.limits.client_requests, places.all());
-    let gateway = Arc::new(Gateway {
-        policies: Arc::clone(policies),
+    let of_client = of_client(config.limits.client_requests, concurrency.limit());
+    let admission = AdmissionController {
         store: Arc::clone(store),
-        metrics: metrics.clone(),
-        limits: config.limits,
-        places: places.clone(),
+        keys: Arc::clone(policies.keys()),
+        concurrency: concurrency.clone(),
         client_requests: ClientRequests::new(of_client, clients, metrics),
         trusted_proxies: config.trusted_proxies.clone(),
+        metrics: metrics.clone(),
         access_log: config.log.access,
+    };
+    let gateway = Arc::new(Gateway {
+        admission,
+        policies: Arc::clone(policies),
+        limits: config.limits,
         stopping: AtomicBool::new(false),
     });
+    let reject = rejection_writer(Arc::clone(&gateway));
     let requests = Requests::new(Arc::clone(&gateway), engine(config, gateway));
-    let refuse = refuse(Arc::clone(policies), config.log.access);
-    Arc::new(ServerState::new(requests, &config.limits, refuse))
+    Arc::new(ServerState::new(requests, &config.limits, reject))
 }
 
 fn engine(config: &ServerConfig, gateway: Arc<Gateway>) -> HttpProxy<Engine> {

@@ -15,7 +15,7 @@ use crate::config::{ServerConfig, Surroundings};
 use crate::policy::{ErrorStyle, Policy, PolicySet};
 use crate::policy_files::loaded_files::LoadedFiles;
 use crate::policy_files::{self, LoadError};
-use crate::proxy::in_force::PolicyHandle;
+use crate::proxy::policy_snapshot::PolicyHandle;
 use crate::startup_log;
 use crate::telemetry::metrics::Metrics;
 use crate::watch_files::folders::Folders;
@@ -204,7 +204,7 @@ impl Reloader {
         let hash = self.in_force.hash();
         self.metrics
             .policies_in_force(&hash, Some(&before), jiff::Timestamp::now());
-        let policies = Arc::clone(&self.policies.load().policies);
+        let policies = Arc::clone(self.policies.peek().policies());
         self.metrics.store_features().preregister(&policies);
         let services: Vec<_> = policies
             .policies()

@@ -16,6 +16,7 @@ use crate::config::StoreConfig;
 use crate::config::store::{MemoryConfig, RedisConfig};
 use crate::digest::Fingerprint;
 use crate::quota::{Rate, Spent};
+use crate::rejection::{Reason, Rejection};
 use crate::revocation::{Revocation, Revocations};
 use crate::telemetry::metrics::Metrics;
 
@@ -103,6 +104,13 @@ impl Unavailable {
     /// What was found, for the operator.
     pub fn cause(&self) -> &str {
         &self.cause
+    }
+}
+
+/// The rejection of a request that the store had to be asked about.
+impl From<Unavailable> for Rejection {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::because(Reason::StoreUnavailable, unavailable.cause().to_owned())
     }
 }
 

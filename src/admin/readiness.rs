@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::config::ReadyRule;
 use crate::jwks::subscriber::IssuerStatus;
 use crate::policy::{Fallback, Policy};
-use crate::proxy::in_force::PolicyHandle;
+use crate::proxy::policy_snapshot::PolicyHandle;
 use crate::store::Store;
 
 /// Whether the process wants requests: from when it listens and has what its policies need, until its shutdown
@@ -72,8 +72,8 @@ impl Readiness {
         }
         let issuers = issuers.iter().filter(|issuer| is_missing(self.rule, issuer));
         let mut missing: Vec<_> = issuers.map(|issuer| format!("the keys of {}", issuer.name())).collect();
-        let in_force = self.policies.load();
-        let denies = in_force.policies.policies().iter().any(denies_without_revocations);
+        let in_force = self.policies.peek();
+        let denies = in_force.policies().policies().iter().any(denies_without_revocations);
         let needs_list = denies && self.rule == ReadyRule::OnceHad;
         if !self.store.has_settled() {
             missing.push("the store".to_owned());

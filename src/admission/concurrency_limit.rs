@@ -1,41 +1,41 @@
-//! Places for requests that are with services: so many at a time, and none at the end of a drain.
+//! Limits the requests that are with services at the same time, and waits for the last of them.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The places of a process; a clone has the same ones.
+/// The slots of a process; clones share them.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct ConcurrencyLimit {
     free: Arc<Semaphore>,
-    all: usize,
+    limit: usize,
 }
 
-/// A place that is taken until it is dropped.
-pub type Place = OwnedSemaphorePermit;
+/// A slot, until it is dropped.
+pub type ConcurrencyPermit = OwnedSemaphorePermit;
 
-impl Places {
-    /// So many, all of them free.
-    pub fn new(all: usize) -> Self {
-        let all = all.min(Semaphore::MAX_PERMITS);
-        let free = Arc::new(Semaphore::new(all));
-        Self { free, all }
+impl ConcurrencyLimit {
+    /// So many slots, all of them free.
+    pub fn new(limit: usize) -> Self {
+        let limit = limit.min(Semaphore::MAX_PERMITS);
+        let free = Arc::new(Semaphore::new(limit));
+        Self { free, limit }
     }
 
-    /// How many there are, free and taken.
-    pub const fn all(&self) -> usize {
-        self.all
+    /// The number of slots.
+    pub const fn limit(&self) -> usize {
+        self.limit
     }
 
-    /// Takes one, if there is one.
-    pub fn take(&self) -> Option<Place> {
+    /// Takes a slot, if one is free.
+    pub fn take(&self) -> Option<ConcurrencyPermit> {
         Arc::clone(&self.free).try_acquire_owned().ok()
     }
 
-    /// Waits until nobody has one.
-    pub async fn all_free(&self) {
-        let all = u32::try_from(self.all).unwrap_or(u32::MAX);
-        // An error says that there are none any more.
+    /// Waits until all slots are free.
+    pub async fn drained(&self) {
+        let all = u32::try_from(self.limit).unwrap_or(u32::MAX);
+        // It fails only if the semaphore is closed, which leaves no slot taken.
         let _ = self.free.acquire_many(all).await;
     }
 }

@@ -1,111 +1,121 @@
-//! One idempotency key that this request answers and no other: held until the answer is kept or
-//! given up. If the process ends before, it is free again once the lease is over.
+//! Checks the idempotency key of a request in the store: the first request with a key gets its lease,
+//! and later ones the stored response.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use uuid::Uuid;
-
+use crate::admission::record::RequestRecord;
+use crate::caller_key;
+use crate::decision::StoreChecks;
 use crate::digest::Fingerprint;
-use crate::policy::store_rules::IdempotencyRule;
-use crate::store::{Claim, RecordKey, Store, Unavailable};
+use crate::idempotency::{self, Record};
+use crate::policy::Fallback;
+use crate::policy::Policy;
+use crate::policy::route::Route;
+use crate::rejection::{Reason, Rejection};
+use crate::request::{RequestFacts, host_of};
+use crate::store::{Claim, RecordKey, Store, StoredResponse, Unavailable};
 
 pub mod deferred;
+pub mod lease;
 
-/// How long a key stays taken after a process that held it ended.
-const LEASE: Duration = Duration::from_secs(30);
-
-/// How often the lease is prolonged.
-const RENEW_EVERY: Duration = Duration::from_secs(10);
+use lease::KeyLease;
 
 /// When it is worth asking again for a key that another request holds.
-pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-const TAKEN: &str = "a key was lost while its request was under way; the same request may have been done twice";
-
-/// A key that is held.
+/// What a request is to the store.
 #[derive(Debug)]
-pub struct Held {
-    store: Arc<Store>,
+pub enum KeyCheck {
+    /// One without a key, or one that the policy lets pass without the store.
+    Ordinary,
+    /// The first with its key.
+    First(KeyLease),
+    /// One whose key has a response.
+    Stored(StoredKey),
+}
+
+/// A key whose response is stored.
+#[derive(Debug)]
+pub struct StoredKey {
     key: RecordKey,
-    owner: Uuid,
-    ttl: Duration,
-    /// The longest body that is kept.
-    pub max_body: usize,
-    renewing: Option<JoinHandle<()>>,
+    stored: StoredResponse,
 }
 
-impl Held {
-    /// Asks for a key. What is held is worth something only if it was granted.
-    pub async fn take(
-        store: &Arc<Store>,
-        key: RecordKey,
-        rule: &IdempotencyRule,
-    ) -> Result<(Claim, Self), Unavailable> {
-        let owner = Uuid::new_v4();
-        // A claim that may have been granted all the same, the store gives up by itself.
-        let claim = store.claim(key, owner, LEASE).await?;
-        let granted = claim == Claim::Granted;
-        let held = Self {
-            store: Arc::clone(store),
-            key,
-            owner,
-            ttl: rule.ttl,
-            max_body: rule.max_body,
-            renewing: granted.then(|| tokio::spawn(renew(Arc::clone(store), key, owner))),
-        };
-        Ok((claim, held))
-    }
-
-    /// Stores the response. Where the store does not take it now, it is tried again for a while, for
-    /// the service did what it was asked to do.
-    pub async fn keep(mut self, digest: Fingerprint, record: Vec<u8>) {
-        let record = Bytes::from(record.into_boxed_slice());
-        if let Err(unavailable) = self.try_keep(digest, &record).await {
-            deferred::keep(self, digest, record, &unavailable);
+/// Claims the key of an allowed request, which is forwarded with a path and query.
+pub(super) async fn check(
+    store: &Arc<Store>,
+    (policy, route): (&Policy, &Route),
+    checks: &StoreChecks<'_>,
+    (facts, target): (&RequestFacts<'_>, &[u8]),
+    record: &mut RequestRecord,
+) -> Result<KeyCheck, Rejection> {
+    let (Some((rule, key)), Some(principal)) = (checks.idempotency, &record.principal) else {
+        return Ok(KeyCheck::Ordinary);
+    };
+    let host = facts.authority.map_or("", host_of);
+    let request = (facts.method, host, target);
+    let name = idempotency::bound((policy, route), principal, request, facts.headers, key)?;
+    let share = caller_key::share(principal);
+    let key = RecordKey { name, share };
+    let (metrics, scope) = (&record.snapshot.metrics, record.scope);
+    match KeyLease::take(store, key, rule).await {
+        Ok((Claim::Granted, lease)) => {
+            metrics.idempotency(scope, "first");
+            record.idempotency = Some("first");
+            Ok(KeyCheck::First(lease))
         }
-    }
-
-    /// Stores the response, if the store takes it now.
-    pub async fn try_keep(&mut self, digest: Fingerprint, record: &Bytes) -> Result<(), Unavailable> {
-        let record = (digest, record.clone());
-        if !self.store.complete(self.key, self.owner, record, self.ttl).await? {
-            tracing::error!("{TAKEN}");
+        Ok((Claim::Taken, _)) => {
+            metrics.idempotency(scope, "in_progress");
+            Err(in_progress())
         }
-        // There is nothing to give up any more.
-        if let Some(renewing) = self.renewing.take() {
-            renewing.abort();
-        }
-        Ok(())
-    }
-}
-
-/// Nobody else gets to answer as long as this does.
-async fn renew(store: Arc<Store>, key: RecordKey, owner: Uuid) {
-    let mut ticks = interval_at(Instant::now() + RENEW_EVERY, RENEW_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        // A failure is counted by the store; the next time it may go well.
-        if store.renew(key, owner, LEASE).await == Ok(false) {
-            tracing::error!("{TAKEN}");
-            return;
+        Ok((Claim::Stored(stored), _)) => Ok(KeyCheck::Stored(StoredKey { key, stored })),
+        Err(unavailable) => {
+            metrics.idempotency(scope, "unavailable");
+            match rule.when_unavailable {
+                Fallback::Allow => {
+                    metrics.failed_open(scope, "idempotency");
+                    Ok(KeyCheck::Ordinary)
+                }
+                Fallback::Deny => Err(unavailable.into()),
+            }
         }
     }
 }
 
-/// The key is free again, unless an answer is kept.
-impl Drop for Held {
-    fn drop(&mut self) {
-        let Some(renewing) = self.renewing.take() else { return };
-        renewing.abort();
-        let (store, key, owner) = (Arc::clone(&self.store), self.key, self.owner);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // A failure is counted by the store, which releases the key later then.
-            runtime.spawn(async move { store.release(key, owner).await });
-        }
+/// Reads the stored response to a request whose body has a digest, unless that is another body than before.
+/// The decision on the request is final then, and counted.
+pub async fn replay(
+    store: &Store,
+    StoredKey { key, stored }: StoredKey,
+    digest: Fingerprint,
+    record: &mut RequestRecord,
+) -> Result<Record, Rejection> {
+    let (result, replayed) = match stored.digest == digest {
+        false => ("reused", Err(Reason::IdempotencyKeyReused.into())),
+        true => match read(store, key, stored).await {
+            Ok(response) => ("replayed", Ok(response)),
+            Err(rejection) => ("unavailable", Err(rejection)),
+        },
+    };
+    record.snapshot.metrics.idempotency(record.scope, result);
+    match &replayed {
+        Ok(_) => record.idempotency = Some(result),
+        Err(rejection) => record.reject(rejection),
     }
+    record.count_decision();
+    replayed
+}
+
+async fn read(store: &Store, key: RecordKey, stored: StoredResponse) -> Result<Record, Rejection> {
+    let Some(bytes) = store.read(key, stored).await? else {
+        // It expired a moment ago; another request may hold the key by now.
+        return Err(in_progress());
+    };
+    let response = Record::decode(&bytes).filter(|response| response.headers().is_some());
+    response.ok_or_else(|| Unavailable::because("error", "the stored response is malformed").into())
+}
+
+fn in_progress() -> Rejection {
+    Rejection::from(Reason::IdempotencyInProgress).retry_after(RETRY_AFTER)
 }

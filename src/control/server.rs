@@ -15,7 +15,7 @@ use super::message::{Asking, Fault, MAX_REQUEST, Reply, Request};
 use super::socket::{Socket, SocketFile};
 use super::{Line, flush, gather, is_trusted, read_line};
 use crate::policy::Policy;
-use crate::proxy::in_force::PolicyHandle;
+use crate::proxy::policy_snapshot::PolicyHandle;
 use crate::revocation::{Revocation, Revocations, Target};
 use crate::store::Store;
 
@@ -56,9 +56,9 @@ impl Control {
     /// Which policies look for a revocation of this kind. A policy without `tenant` verifies no
     /// tenant, so it cannot know the tokens of one.
     fn asking(&self, target: &Target) -> Asking {
-        let in_force = self.policies.load();
+        let in_force = self.policies.peek();
         let knows = |policy: &Policy| !matches!(target, Target::Tenant(_)) || policy.tenant.is_some();
-        let policies = in_force.policies.policies().iter();
+        let policies = in_force.policies().policies().iter();
         let policies: Vec<_> = policies
             .map(|policy| (policy.service.as_str(), policy.revocation.is_some() && knows(policy)))
             .collect();

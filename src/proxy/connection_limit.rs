@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge};
 use tokio::sync::Notify;
 
-use super::client_limit::{ClientConnections, Counted};
+use crate::admission::client_limit::{ClientConnections, Counted};
 use crate::telemetry::metrics::Metrics;
 
 /// How often the log repeats that connections are rejected.

@@ -2,7 +2,6 @@
 //! upgrades, and requests with an idempotency key, which are forwarded by a request of their own
 //! within the engine. Its phases, each a few lines.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,15 +16,10 @@ use pingora::server::ShutdownWatch;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorType, Result};
 
-use super::context::RequestContext;
-use super::requests::no_address;
-use super::{Gateway, WEBSOCKET_SILENCE, facts, once};
-use crate::request::IDEMPOTENCY_KEY;
-
-tokio::task_local! {
-    /// The engine makes the context of a request and is told nothing of what was decided before.
-    static ADMITTED: Cell<Option<Box<RequestContext>>>;
-}
+use super::context::{RequestContext, take_context, with_context};
+use super::gateway::{Gateway, WEBSOCKET_SILENCE, no_address};
+use super::{facts, open_end};
+use crate::rejection::Reason;
 
 /// Takes the steps of a [`Gateway`] when the engine comes to them.
 #[derive(Debug)]
@@ -38,8 +32,7 @@ pub(super) async fn go_on(
     ctx: Box<RequestContext>,
     shutdown: &ShutdownWatch,
 ) -> Option<ReusedHttpStream> {
-    let served = proxy.process_new_http(session, shutdown);
-    ADMITTED.scope(Cell::new(Some(ctx)), served).await
+    with_context(ctx, proxy.process_new_http(session, shutdown)).await
 }
 
 #[async_trait]
@@ -47,8 +40,7 @@ impl ProxyHttp for Engine {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> RequestContext {
-        let admitted = ADMITTED.try_with(Cell::take).ok().flatten();
-        admitted.map_or_else(|| self.0.begin(), |ctx| *ctx)
+        take_context().unwrap_or_else(|| self.0.begin())
     }
 
     /// The engine's compression is not wanted, so no module is set up.
@@ -60,23 +52,20 @@ impl ProxyHttp for Engine {
     }
 
     /// Only a request with an idempotency key is handed over to another one, and that one is not.
-    fn allow_spawning_subrequest(&self, session: &Session, _: &RequestContext) -> bool {
-        session.subrequest_ctx.is_none() && session.req_header().headers.contains_key(IDEMPOTENCY_KEY)
+    fn allow_spawning_subrequest(&self, _: &Session, ctx: &RequestContext) -> bool {
+        ctx.lease.is_some()
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-        if let Some(handed_over) = once::take_handed_over(session) {
-            *ctx = handed_over;
-            return Ok(false);
-        }
-        if ctx.is_allowed() && self.0.ask_store(session, ctx).await? {
-            return Ok(true);
+        if let Some(lease) = ctx.lease.take() {
+            return self.0.forward_once(session, lease, ctx).await.map(|()| true);
         }
         if ctx.permit.is_some() {
-            ctx.count_decision();
             return Ok(false);
         }
-        self.0.refuse(session, ctx).await.map(|()| true)
+        let rejection = Reason::InternalError.into();
+        ctx.record.reject(&rejection);
+        self.0.reject(session, &rejection, ctx).await.map(|()| true)
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
@@ -84,7 +73,7 @@ impl ProxyHttp for Engine {
             return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
         }
         ctx.upstream_started.get_or_insert_with(Instant::now);
-        match ctx.scope.policy.and_then(|policy| ctx.in_force.peer(policy)) {
+        match ctx.record.scope.policy.and_then(|policy| ctx.policies.peer(policy)) {
             Some(mut peer) => {
                 if facts::is_websocket(session.req_header()) {
                     peer.options.read_timeout = Some(WEBSOCKET_SILENCE);
@@ -123,7 +112,7 @@ impl ProxyHttp for Engine {
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        once::look_at_end(response, ctx);
+        open_end::look_at_end(response, ctx);
         Ok(())
     }
 
@@ -174,7 +163,7 @@ impl ProxyHttp for Engine {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut RequestContext) {
-        ctx.end(session, self.0.access_log, 0);
+        ctx.finish(session, 0);
     }
 
     /// Failures are in the access log, with their reason.

@@ -4,7 +4,7 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -16,40 +16,12 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::context::RequestContext;
 use super::deadline::ReusableTimer;
-use super::{Gateway, local_response, once};
+use super::gateway::Gateway;
+use super::upstream::pool::UpstreamPool;
+use super::upstream::session::{PooledConnection, UpstreamSession};
+use super::{local_response, open_end};
 
-mod connection;
-mod pool;
 mod request_head;
-mod upstream_session;
-
-use pool::Pool;
-use upstream_session::{PooledConnection, UpstreamSession};
-
-/// How to reach a service that speaks HTTP/1.1 in clear text.
-#[derive(Debug)]
-pub struct UpstreamPool {
-    pool: Pool,
-    connect_timeout: Duration,
-    timeout: Duration,
-}
-
-impl UpstreamPool {
-    /// A service that nobody is connected to, and how long it may take to be connected to and to
-    /// be silent.
-    pub fn new(connect_timeout: Duration, timeout: Duration) -> Self {
-        Self {
-            pool: Pool::default(),
-            connect_timeout,
-            timeout,
-        }
-    }
-
-    /// Gives up connections that were idle for too long, or closed by the service.
-    pub fn evict_expired(&self, now: Instant) {
-        self.pool.evict_expired(now);
-    }
-}
 
 /// What has become of the request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +39,7 @@ struct Exchange<'e> {
     gateway: &'e Gateway,
     session: &'e mut ServerSession,
     ctx: &'e mut RequestContext,
-    plain: &'e UpstreamPool,
+    pool: &'e UpstreamPool,
     address: SocketAddr,
     /// Why the service took no more of the body.
     unsent: Option<Box<Error>>,
@@ -79,7 +51,7 @@ impl Gateway {
     /// Forwards an admitted request to a service at an address, and its answer to the client.
     pub(super) async fn exchange(
         &self,
-        (plain, address): (&UpstreamPool, SocketAddr),
+        (pool, address): (&UpstreamPool, SocketAddr),
         session: &mut ServerSession,
         ctx: &mut RequestContext,
     ) -> Result<()> {
@@ -87,7 +59,7 @@ impl Gateway {
             gateway: self,
             session,
             ctx,
-            plain,
+            pool,
             address,
             unsent: None,
             pause: ReusableTimer::default(),
@@ -101,7 +73,7 @@ impl Exchange<'_> {
     /// was kept is sent again where that does no harm (RFC 9110, 9.2.2): the service may just have
     /// closed it.
     async fn run(&mut self) -> Result<()> {
-        if let Some(kept) = self.plain.pool.take(&self.address) {
+        if let Some(kept) = self.pool.take(&self.address) {
             let repeatable = self.session.req_header().method.is_idempotent();
             if repeatable && !self.session.is_body_empty() {
                 self.session.enable_retry_buffering();
@@ -115,7 +87,7 @@ impl Exchange<'_> {
             }
         }
         let again = self.session.get_retry_buffer();
-        let new = connection::connect(&self.address, self.plain.connect_timeout).await?;
+        let new = self.pool.connect(&self.address).await?;
         self.send_over(new.into(), again).await
     }
 
@@ -124,14 +96,14 @@ impl Exchange<'_> {
         use ErrorType::{ConnectionClosed, ReadError, WriteError};
         let lost = matches!(error.etype(), ConnectionClosed | ReadError | WriteError);
         lost && *error.esource() == ErrorSource::Upstream
-            && self.ctx.upstream_status.is_none()
+            && self.ctx.record.response.upstream_status.is_none()
             && !local_response::response_started(self.session)
             && !self.session.retry_buffer_truncated()
     }
 
     /// Exchanges over a connection, which is kept afterwards if it can be.
     async fn send_over(&mut self, connection: PooledConnection, again: Option<Bytes>) -> Result<()> {
-        let mut service = UpstreamSession::new(connection, self.plain.timeout);
+        let mut service = UpstreamSession::new(connection, self.pool.timeout());
         yield_to_ready_tasks().await;
         let head = self.gateway.upstream_head(self.session, self.ctx)?;
         service.write_head(head).await?;
@@ -142,8 +114,8 @@ impl Exchange<'_> {
             return Ok(());
         }
         if let Some(connection) = service.into_connection() {
-            let since = self.ctx.answered().unwrap_or_else(Instant::now);
-            self.plain.pool.put(self.address.clone(), connection, since);
+            let since = self.ctx.responded_at().unwrap_or_else(Instant::now);
+            self.pool.put(self.address.clone(), connection, since);
         }
         Ok(())
     }
@@ -152,7 +124,7 @@ impl Exchange<'_> {
     async fn relay(&mut self, service: &mut UpstreamSession, again: Option<Bytes>) -> Result<RequestBody> {
         let mut body = RequestBody::Streaming;
         if self.session.is_body_empty() {
-            self.ctx.moved(&self.gateway.limits);
+            self.ctx.touch(&self.gateway.limits);
             body = RequestBody::Complete;
         } else if again.is_some() {
             let ends = self.session.is_body_done();
@@ -207,7 +179,7 @@ impl Exchange<'_> {
     async fn answer(&mut self, task: HttpTask) -> Result<bool> {
         let task = match task {
             HttpTask::Header(mut header, ends) => {
-                once::look_at_end(&header, self.ctx);
+                open_end::look_at_end(&header, self.ctx);
                 frame(&mut header, &self.session.req_header().method, ends)?;
                 self.gateway.response_head(self.session, &mut header, self.ctx)?;
                 HttpTask::Header(header, ends)

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::EXPECT;
 use pingora::Result;
@@ -28,28 +29,35 @@ const GLANCE: Duration = Duration::from_millis(100);
 const DRAINED_LENGTH: u64 = 1024 * 1024;
 
 /// Writes an error.
-pub(super) async fn write(session: &mut ServerSession, answer: ErrorResponse) -> Result<()> {
+pub(super) async fn write(session: &mut ServerSession, response: ErrorResponse) -> Result<()> {
     if !session.is_body_done()
         && let Some(guard) = strict_stream_of(session)
     {
         guard.linger();
     }
-    let mut header = ResponseHeader::build(answer.status, Some(answer.headers.len()))?;
-    for (name, value) in answer.headers {
+    let mut header = ResponseHeader::build(response.status, Some(response.headers.len()))?;
+    for (name, value) in response.headers {
         header.insert_header(name, value)?;
     }
-    let bodiless = answer.body.is_empty() || session.req_header().method == http::Method::HEAD;
-    if bodiless && let ServerSession::H2(http2) = session {
-        // Trailers-only is one frame that ends the stream; the engine would add an empty one.
-        return http2.write_response_header(Box::new(header), true);
-    }
-    session.write_response_header(Box::new(header)).await?;
-    if !bodiless {
-        session.write_response_body(answer.body, true).await?;
-    }
+    send(session, header, response.body).await?;
     if let ServerSession::Subrequest(inner) = session {
         // The engine leaves the end of its body to us, and a client over HTTP/2 waits for that.
         inner.finish().await?;
+    }
+    Ok(())
+}
+
+/// Sends a whole response.
+pub(super) async fn send(session: &mut ServerSession, header: ResponseHeader, body: Bytes) -> Result<()> {
+    let header = Box::new(header);
+    let is_bodiless = body.is_empty() || session.req_header().method == http::Method::HEAD;
+    if is_bodiless && let ServerSession::H2(http2) = session {
+        // Trailers-only is one frame that ends the stream; the engine would add an empty one.
+        return http2.write_response_header(header, true);
+    }
+    session.write_response_header(header).await?;
+    if !is_bodiless {
+        session.write_response_body(body, true).await?;
     }
     Ok(())
 }

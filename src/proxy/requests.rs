@@ -18,15 +18,16 @@ use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType, Result};
 use tokio::sync::Notify;
 
-use super::Gateway;
 use super::context::RequestContext;
 use super::engine::{self, Engine};
-use super::exchange::UpstreamPool;
-use super::in_force::InForce;
+use super::gateway::{Gateway, no_address};
+use super::local_response;
+use super::policy_snapshot::PolicySnapshot;
 use super::stall_watchdog::StallWatchdog;
 use super::strict_stream::StrictStream;
 use super::upstream::Peer;
-use crate::idempotency;
+use super::upstream::pool::UpstreamPool;
+use crate::admission::Admission;
 
 /// How long each read of a first head may take, in seconds, besides the bound of the guard.
 const FIRST_KEEPALIVE: u64 = 60;
@@ -76,7 +77,7 @@ impl Requests {
 
     /// Whether a peer forwards for others, and is believed.
     pub(super) fn trusts(&self, peer: IpAddr) -> bool {
-        self.gateway.trusts(peer)
+        self.gateway.admission.trusts(peer)
     }
 
     /// Serves the requests of an HTTP/1 connection. In between, only its guard is there: most
@@ -137,38 +138,32 @@ impl Requests {
 
     /// Answers a request, unless that is left to the engine.
     async fn answer(&self, session: &mut ServerSession) -> Result<Answered> {
-        let mut ctx = self.gateway.begin();
-        self.gateway.bound(session);
-        self.gateway.admit(session, &mut ctx).await;
-        let in_force = Arc::clone(&ctx.in_force);
-        let way = ctx.permit.is_some().then(|| way(&in_force, session, &ctx));
-        let answered = match way {
-            Some(Way::Engine) => return Ok(Answered::NotYet(Box::new(ctx))),
-            Some(Way::Here(peer, plain)) => self.forward((peer, plain), session, &mut ctx).await,
-            None => self.gateway.refuse(session, &mut ctx).await,
+        let gateway = &*self.gateway;
+        let mut ctx = gateway.begin();
+        gateway.bound(session);
+        let answered = match gateway.admit(session, &mut ctx).await {
+            Admission::Forward(forward) => {
+                ctx.admitted(forward);
+                let policies = Arc::clone(&ctx.policies);
+                match way(&policies, session, &ctx) {
+                    Way::Engine => return Ok(Answered::NotYet(Box::new(ctx))),
+                    Way::Here(peer, pool) => match peer.address() {
+                        Some(address) => gateway.exchange((pool, address), session, &mut ctx).await,
+                        None => no_address(),
+                    },
+                }
+            }
+            Admission::Replay(stored) => gateway.replay(session, stored, &mut ctx).await,
+            Admission::Reject(rejection) => gateway.reject(session, &rejection, &ctx).await,
+            Admission::ServerOptions => local_response::write_options_asterisk(session, &ctx.record.ids)
+                .await
+                .map_err(Error::into_down),
         };
         if let Err(error) = &answered {
-            self.gateway.fail(session, error, &mut ctx).await;
+            gateway.fail(session, error, &mut ctx).await;
         }
-        ctx.end(session, self.gateway.access_log, 0);
+        ctx.finish(session, 0);
         answered.map(|()| Answered::Here)
-    }
-
-    /// Forwards a request here, if its quotas let it.
-    async fn forward(
-        &self,
-        (peer, plain): (&Peer, &UpstreamPool),
-        session: &mut ServerSession,
-        ctx: &mut RequestContext,
-    ) -> Result<()> {
-        if ctx.is_allowed() && !self.gateway.is_within_quotas(session, ctx).await {
-            return self.gateway.refuse(session, ctx).await;
-        }
-        ctx.count_decision();
-        match peer.address() {
-            Some(address) => self.gateway.exchange((plain, address), session, ctx).await,
-            None => no_address(),
-        }
     }
 
     /// Serves a request over HTTP/2 whose body is yet to come.
@@ -232,14 +227,10 @@ async fn read_head(session: &mut ServerSession) -> bool {
 }
 
 /// The way of a request that was admitted.
-fn way<'p>(in_force: &'p InForce, session: &ServerSession, ctx: &RequestContext) -> Way<'p> {
-    let header = session.req_header();
-    let rule = ctx.matched().route().and_then(|route| route.idempotency.as_ref());
-    let is_keyed =
-        rule.is_some_and(|rule| !matches!(idempotency::key(rule, &header.method, &header.headers), Ok(None)));
-    let peer = ctx.scope.policy.and_then(|policy| in_force.service(policy));
+fn way<'p>(policies: &'p PolicySnapshot, session: &ServerSession, ctx: &RequestContext) -> Way<'p> {
+    let peer = ctx.record.scope.policy.and_then(|policy| policies.service(policy));
     match peer.and_then(|peer| Some((peer, peer.plain()?))) {
-        Some((peer, plain)) if !is_keyed && !session.is_upgrade_req() => Way::Here(peer, plain),
+        Some((peer, pool)) if ctx.lease.is_none() && !session.is_upgrade_req() => Way::Here(peer, pool),
         _ => Way::Engine,
     }
 }
@@ -273,9 +264,4 @@ fn replayed(session: ServerSession) -> Option<ServerSession> {
     let mut session = ServerSession::new_http1(guard);
     settings.apply_to_session(&mut session);
     Some(session)
-}
-
-/// The failure to reach a service whose name has no address.
-pub(super) fn no_address<T>() -> Result<T> {
-    Error::e_explain(ErrorType::HTTPStatus(502), "the name of the service has no address")
 }

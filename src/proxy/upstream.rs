@@ -14,11 +14,16 @@ use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::exchange::UpstreamPool;
 use super::spiffe::SpiffeConnector;
 use crate::document::tls_material::{CaBundle, TlsIdentity};
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 use crate::system_roots;
+
+mod connection;
+pub mod pool;
+pub(super) mod session;
+
+use pool::UpstreamPool;
 
 /// How often names are resolved.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Held;
+use super::lease::KeyLease;
 use crate::backoff::Backoff;
 use crate::digest::Fingerprint;
 use crate::store::Unavailable;
@@ -39,15 +39,24 @@ struct Waiting {
 }
 
 struct Response {
-    held: Held,
+    lease: KeyLease,
     digest: Fingerprint,
     record: Bytes,
     deadline: Instant,
     _room: SemaphorePermit<'static>,
 }
 
+/// Stores a response. If the store does not take it now, that is retried for a while, because the service
+/// has done its work.
+pub async fn store(mut lease: KeyLease, digest: Fingerprint, record: Vec<u8>) {
+    let record = Bytes::from(record.into_boxed_slice());
+    if let Err(unavailable) = lease.try_store(digest, &record).await {
+        defer(lease, digest, record, &unavailable);
+    }
+}
+
 /// Has a response stored later, for a reason.
-pub(super) fn keep(held: Held, digest: Fingerprint, record: Bytes, unavailable: &Unavailable) {
+fn defer(lease: KeyLease, digest: Fingerprint, record: Bytes, unavailable: &Unavailable) {
     if unavailable.is_final() {
         tracing::error!(%unavailable, "{LOST}");
         return;
@@ -59,7 +68,7 @@ pub(super) fn keep(held: Held, digest: Fingerprint, record: Bytes, unavailable: 
     };
     tracing::warn!(%unavailable, "a response could not be stored; trying again");
     let response = Response {
-        held,
+        lease,
         digest,
         record,
         deadline: Instant::now() + KEEP_TRYING,
@@ -109,7 +118,7 @@ async fn round(responses: Vec<Response>, backoff: &mut Backoff) -> Vec<Response>
     let mut is_away = false;
     for mut response in responses {
         if !is_away {
-            match response.held.try_keep(response.digest, &response.record).await {
+            match response.lease.try_store(response.digest, &response.record).await {
                 Ok(()) => {
                     tracing::info!("a response is stored after all");
                     backoff.reset();

@@ -6,7 +6,8 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::super::context::RequestContext;
-use super::super::{Gateway, header_case};
+use super::super::gateway::Gateway;
+use super::super::header_case;
 use crate::admission::forwarding;
 
 impl Gateway {

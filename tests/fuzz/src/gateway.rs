@@ -8,10 +8,10 @@ use pingora::apps::ServerApp as _;
 use sidegate::app;
 use sidegate::config::{Overrides, ServerConfig};
 use sidegate::decision::Evaluator;
-use sidegate::proxy::client_limit::{ClientConnections, ClientCounts};
+use sidegate::admission::client_limit::{ClientConnections, ClientCounts};
 use sidegate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
-use sidegate::proxy::in_force::PolicyHandle;
-use sidegate::admission::concurrency_limit::Places;
+use sidegate::proxy::policy_snapshot::PolicyHandle;
+use sidegate::admission::concurrency_limit::ConcurrencyLimit;
 use sidegate::proxy::server::Server;
 use sidegate::store::Store;
 use sidegate::telemetry::metrics::Metrics;
@@ -86,7 +86,7 @@ impl Gateway {
                 &config,
                 (&in_force, &store),
                 &metrics,
-                (&Places::new(limits.requests), &clients),
+                (&ConcurrencyLimit::new(limits.requests), &clients),
             );
             (upstream, policies, Arc::new(Server::new(edge, slots, None)))
         });

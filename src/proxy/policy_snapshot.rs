@@ -9,10 +9,10 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::sync::Mutex;
 
 use super::upstream::Peer;
-use crate::decision::Evaluator;
+use crate::admission::snapshot::Snapshot;
 use crate::jwks::KeySources;
 use crate::policy::{Policy, PolicySet};
-use crate::telemetry::metrics::{Metrics, PolicyMetrics};
+use crate::telemetry::metrics::Metrics;
 
 /// How long the names of new services may hold up the start or a reload.
 const RESOLVE_TIME: Duration = Duration::from_secs(1);
@@ -26,18 +26,14 @@ const FREE_EVERY: Duration = Duration::from_secs(1);
 /// Policies and their services. A request holds one of these from its beginning to its end, so
 /// that an index always means the same.
 #[derive(Debug)]
-pub struct InForce {
-    /// The policies.
-    pub policies: Arc<PolicySet>,
-    /// What decides their requests.
-    pub evaluator: Evaluator,
-    /// What is counted of their requests.
-    pub metrics: PolicyMetrics,
+pub struct PolicySnapshot {
+    /// What admits requests by the policies.
+    pub admission: Arc<Snapshot>,
     /// The service of each policy.
     peers: Vec<Arc<Peer>>,
 }
 
-impl InForce {
+impl PolicySnapshot {
     /// Prepares the services; those that are the same as before stay as they are.
     async fn prepare(policies: Arc<PolicySet>, before: Option<&Self>, metrics: &Metrics) -> Result<Self, String> {
         let known = |at, policy| before.and_then(|before| before.same_peer(at, policy));
@@ -55,16 +51,19 @@ impl InForce {
         })
         .await;
         Ok(Self {
-            metrics: PolicyMetrics::new(metrics, Arc::clone(&policies)),
-            evaluator: Evaluator::new(Arc::clone(&policies)),
-            policies,
+            admission: Arc::new(Snapshot::new(policies, metrics)),
             peers,
         })
     }
 
+    /// The policies.
+    pub fn policies(&self) -> &Arc<PolicySet> {
+        self.admission.policies()
+    }
+
     /// The service of a policy, if it is here already: mostly in the same place.
     fn same_peer(&self, at: usize, policy: &Policy) -> Option<Arc<Peer>> {
-        let known = self.policies.policies().iter().zip(&self.peers);
+        let known = self.policies().policies().iter().zip(&self.peers);
         let same = known
             .clone()
             .skip(at)
@@ -92,8 +91,8 @@ impl InForce {
 /// Which policies are in force, for everybody who asks.
 #[derive(Debug)]
 pub struct PolicyHandle {
-    in_force: ArcSwap<InForce>,
-    keys: KeySources,
+    in_force: ArcSwap<PolicySnapshot>,
+    keys: Arc<KeySources>,
     metrics: Metrics,
     replacing: Mutex<()>,
 }
@@ -101,30 +100,30 @@ pub struct PolicyHandle {
 impl PolicyHandle {
     /// Puts the first policies in force, and begins to fetch their keys.
     pub async fn new(policies: Arc<PolicySet>, metrics: &Metrics) -> Result<Arc<Self>, String> {
-        let in_force = InForce::prepare(policies, None, metrics).await?;
-        let keys = KeySources::start(&in_force.evaluator, metrics);
+        let in_force = PolicySnapshot::prepare(policies, None, metrics).await?;
+        let keys = Arc::new(KeySources::start(in_force.admission.evaluator(), metrics));
         let handle = Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             keys,
             metrics: metrics.clone(),
             replacing: Mutex::default(),
         });
-        tokio::spawn(look_over(Arc::downgrade(&handle)));
+        tokio::spawn(evict_idle(Arc::downgrade(&handle)));
         Ok(handle)
     }
 
     /// What is in force now, for a look.
-    pub fn load(&self) -> Guard<Arc<InForce>> {
+    pub fn peek(&self) -> Guard<Arc<PolicySnapshot>> {
         self.in_force.load()
     }
 
     /// What is in force now, to be kept for a whole request.
-    pub fn hold(&self) -> Arc<InForce> {
+    pub fn snapshot(&self) -> Arc<PolicySnapshot> {
         self.in_force.load_full()
     }
 
     /// The key sets that are fetched for them.
-    pub fn keys(&self) -> &KeySources {
+    pub fn keys(&self) -> &Arc<KeySources> {
         &self.keys
     }
 
@@ -132,23 +131,23 @@ impl PolicyHandle {
     /// before stay as they are.
     pub async fn replace(&self, policies: PolicySet) -> Result<(), String> {
         let _one_at_a_time = self.replacing.lock().await;
-        let before = self.hold();
-        let next = InForce::prepare(Arc::new(policies), Some(&before), &self.metrics).await?;
+        let before = self.snapshot();
+        let next = PolicySnapshot::prepare(Arc::new(policies), Some(&before), &self.metrics).await?;
         // They have the keys that are in force, or wait for their first ones, from the first request on.
-        self.keys.follow(&next.evaluator);
+        self.keys.follow(next.admission.evaluator());
         self.in_force.store(Arc::new(next));
-        tokio::spawn(free(before));
+        tokio::spawn(drop_in_background(before));
         Ok(())
     }
 }
 
 /// Looks over the connections to services, for as long as there are policies in force.
-async fn look_over(policies: Weak<PolicyHandle>) {
+async fn evict_idle(policies: Weak<PolicyHandle>) {
     loop {
         tokio::time::sleep(LOOK_OVER_EVERY).await;
         let Some(policies) = policies.upgrade() else { return };
         let now = Instant::now();
-        for plain in policies.load().peers.iter().filter_map(|peer| peer.plain()) {
+        for plain in policies.peek().peers.iter().filter_map(|peer| peer.plain()) {
             plain.evict_expired(now);
         }
     }
@@ -156,7 +155,7 @@ async fn look_over(policies: Weak<PolicyHandle>) {
 
 /// Frees policies that are no longer in force, once no request holds them: thousands of routes take
 /// a while, and no request should wait for it.
-async fn free(policies: Arc<InForce>) {
+async fn drop_in_background(policies: Arc<PolicySnapshot>) {
     while Arc::strong_count(&policies) > 1 {
         tokio::time::sleep(FREE_EVERY).await;
     }

@@ -9,15 +9,11 @@ use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use pingora::protocols::http::ServerSession;
 use prometheus::IntCounter;
 
-use super::Gateway;
-use super::context::RequestContext;
 use crate::caller_key;
-use crate::rejection::{Reason, Rejection};
+use crate::principal::Principal;
 use crate::telemetry::metrics::{ClientLimit, Metrics, NONE};
 
 /// The counters of a row.
@@ -104,38 +100,26 @@ impl ClientRequests {
 /// What a client has of a request that is with a service; nothing where nothing tells clients apart.
 pub type CountedRequest = [Option<Counted>; 2];
 
-impl Gateway {
-    /// Takes a place for a request that was allowed, within what its client may have. Without one, the
-    /// request is refused after all.
-    pub(super) fn take_place(&self, session: &ServerSession, ctx: &mut RequestContext) {
-        if ctx.permit.is_none() {
-            return;
-        }
-        let taken = match self.count_client(session, ctx) {
-            Ok(counted) => ctx.take_place(&self.places, counted),
-            Err(cause) => Err(Rejection::because(Reason::Overloaded, cause)),
-        };
-        if let Err(rejection) = taken {
-            ctx.refuse(rejection.retry_after(Duration::from_secs(1)));
-        }
-    }
-
-    /// Counts a request by the address of its client and by its caller. Over a unix socket, there is
-    /// no address.
-    fn count_client(&self, session: &ServerSession, ctx: &RequestContext) -> Result<CountedRequest, &'static str> {
-        let ClientRequests { counts, most, .. } = &self.client_requests;
-        let address = self.address(session).map(caller_key::network);
-        let by_address = address.map(|address| counts.add((ClientLimit::Address, address), *most));
+impl ClientRequests {
+    /// Counts a request by the address of its client and by its caller, or says which of them has as many
+    /// as it may have. Over a unix socket there is no address.
+    pub fn count(
+        &self,
+        address: Option<IpAddr>,
+        principal: Option<&Principal>,
+        service: Option<&str>,
+    ) -> Result<CountedRequest, &'static str> {
+        let address = address.map(caller_key::network);
+        let by_address = address.map(|address| self.counts.add((ClientLimit::Address, address), self.most));
         if matches!(by_address, Some(None)) {
-            self.client_requests.by_address.inc();
+            self.by_address.inc();
             return Err("the address of the client has as many requests as it may have");
         }
-        let service = ctx.matched().policy().map_or(NONE, |policy| policy.service.as_str());
-        let principal = ctx.principal.as_ref();
+        let service = service.unwrap_or(NONE);
         let identity = principal.and_then(|principal| caller_key::identity(principal, service));
-        let by_caller = identity.map(|identity| counts.add((ClientLimit::Caller, identity), *most));
+        let by_caller = identity.map(|identity| self.counts.add((ClientLimit::Caller, identity), self.most));
         if matches!(by_caller, Some(None)) {
-            self.client_requests.by_caller.inc();
+            self.by_caller.inc();
             return Err("the caller has as many requests as it may have");
         }
         Ok([by_address.flatten(), by_caller.flatten()])

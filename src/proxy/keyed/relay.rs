@@ -10,15 +10,15 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use tokio::sync::mpsc;
 
-use super::keeper::Upload;
-use crate::proxy::Gateway;
+use super::recorder::BodyTee;
 use crate::proxy::context::{Report, RequestContext};
+use crate::proxy::gateway::{Gateway, append_rate_limits};
 
 pub(super) struct Relay<'g> {
     pub(super) gateway: &'g Gateway,
     pub(super) report: Arc<Mutex<Report>>,
-    pub(super) upload: Upload,
-    pub(super) answer: mpsc::Receiver<HttpTask>,
+    pub(super) upload: BodyTee,
+    pub(super) response: mpsc::Receiver<HttpTask>,
 }
 
 /// What happens next.
@@ -66,18 +66,18 @@ impl Relay<'_> {
     async fn next(&mut self, session: &mut Session, ctx: &mut RequestContext, waiting: bool) -> Result<Event> {
         let reads = self.upload.is_open() && !waiting;
         tokio::select! {
-            part = self.gateway.read_body(session, ctx), if reads => part.map(Event::Read),
+            part = self.gateway.read_body(session.as_downstream_mut(), ctx), if reads => part.map(Event::Read),
             room = self.upload.input.reserve(), if waiting && !self.upload.input.is_closed() => {
                 drop(room);
                 Ok(Event::Room)
             }
-            part = self.answer.recv() => Ok(Event::Answer(part)),
+            part = self.response.recv() => Ok(Event::Answer(part)),
         }
     }
 
     /// Passes a part of the answer on. Whether it was the last.
     async fn write(&self, session: &mut Session, ctx: &mut RequestContext, mut part: HttpTask) -> Result<bool> {
-        ctx.moved(&self.gateway.limits);
+        ctx.touch(&self.gateway.limits);
         if let HttpTask::Header(head, _) = &mut part
             && !head.status.is_informational()
         {
@@ -93,7 +93,7 @@ impl Relay<'_> {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the engine takes it for malformed").into_down());
         }
         ctx.told(report);
-        ctx.rate_limits.write(head)?;
+        append_rate_limits(head, ctx)?;
         self.gateway.end_connection_if_stopping(session);
         Ok(())
     }

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
+use pingora::Result;
 use pingora::protocols::Stream;
 use pingora::protocols::l4::socket::SocketAddr;
 use thread_local::ThreadLocal;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::unconstrained;
 
-use super::upstream_session::PooledConnection;
+use super::connection;
+use super::session::PooledConnection;
 
 /// The most connections that a thread keeps.
 const MOST: usize = 128;
@@ -22,10 +24,56 @@ const MOST: usize = 128;
 /// How long a connection may be idle.
 const IDLE: Duration = Duration::from_mins(1);
 
+/// How a service that speaks HTTP/1.1 in clear text is reached.
+#[derive(Debug)]
+pub struct UpstreamPool {
+    idle: Pool,
+    connect_timeout: Duration,
+    timeout: Duration,
+}
+
+impl UpstreamPool {
+    /// A pool without connections to a service, which may take so long to be connected to, and be silent
+    /// for so long.
+    pub fn new(connect_timeout: Duration, timeout: Duration) -> Self {
+        Self {
+            idle: Pool::default(),
+            connect_timeout,
+            timeout,
+        }
+    }
+
+    /// How long the service may be silent.
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Opens a connection to an address of the service.
+    pub(in crate::proxy) async fn connect(&self, address: &SocketAddr) -> Result<PooledConnection> {
+        let stream = connection::connect(address, self.connect_timeout).await?;
+        Ok(stream.into())
+    }
+
+    /// Takes the connection that was used last, if an idle one to this address is open.
+    pub(in crate::proxy) fn take(&self, address: &SocketAddr) -> Option<PooledConnection> {
+        self.idle.take(address)
+    }
+
+    /// Puts a connection back that has been idle since a time.
+    pub(in crate::proxy) fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant) {
+        self.idle.put(address, connection, since);
+    }
+
+    /// Closes connections that were idle for too long, or that the service closed.
+    pub fn evict_expired(&self, now: Instant) {
+        self.idle.evict_expired(now);
+    }
+}
+
 /// The connections of a service. Each thread has its own; its lock is only ever waited for by
 /// whoever looks them over.
 #[derive(Default)]
-pub(super) struct Pool(ThreadLocal<Mutex<Vec<Idle>>>);
+struct Pool(ThreadLocal<Mutex<Vec<Idle>>>);
 
 /// One of them.
 struct Idle {
@@ -42,7 +90,7 @@ impl fmt::Debug for Pool {
 
 impl Pool {
     /// Takes the connection that was used last, if there is one to this address.
-    pub(super) fn take(&self, address: &SocketAddr) -> Option<PooledConnection> {
+    fn take(&self, address: &SocketAddr) -> Option<PooledConnection> {
         let mut idle = self.0.get()?.lock();
         while let Some(at) = idle.iter().rposition(|idle| idle.address == *address) {
             let mut found = idle.swap_remove(at);
@@ -54,7 +102,7 @@ impl Pool {
     }
 
     /// Keeps a connection on which nothing is awaited any more.
-    pub(super) fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant) {
+    fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant) {
         let mut idle = self.0.get_or_default().lock();
         if idle.len() < MOST {
             idle.push(Idle {
@@ -66,7 +114,7 @@ impl Pool {
     }
 
     /// Gives up what was idle for too long, or closed by the service.
-    pub(super) fn evict_expired(&self, now: Instant) {
+    fn evict_expired(&self, now: Instant) {
         for idle in &self.0 {
             idle.lock().retain_mut(|idle| {
                 now.duration_since(idle.since) < IDLE && is_open_and_idle(&mut idle.connection.stream)
@@ -89,8 +137,8 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::super::connection::connect;
     use super::*;
+    use crate::proxy::upstream::connection::connect;
 
     const WITHIN: Duration = Duration::from_secs(10);
 

@@ -1,5 +1,5 @@
-//! Sees to it that an answer is kept before its end is passed on, whether or not there is somebody
-//! to pass it on to.
+//! Records the upstream response and stores it before its last bytes are forwarded, even if the client
+//! disconnects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,42 +8,37 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
-use pingora::protocols::http::subrequest::server::SubrequestHandle;
-use pingora::proxy::PreparedSubrequest;
 use pingora::{Error, ErrorType};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::admission::idempotency::Held;
+use super::handover::Child;
+use crate::admission::idempotency::deferred;
+use crate::admission::idempotency::lease::KeyLease;
+use crate::admission::record::InFlightGuard;
 use crate::digest::{Fingerprint, Hasher};
 use crate::idempotency::Record;
-use crate::proxy::context::{Presence, Report};
+use crate::proxy::context::{Report, with_context};
 use crate::request::content_length;
 
 /// The parts of an answer that may be on their way to a client.
 const IN_FLIGHT: usize = 4;
 
 /// How long an answer may go on for nobody, so that it is kept.
-const FOR_NOBODY: Duration = Duration::from_secs(10);
+const DETACHED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an answer that is whole waits for the end of its request.
 const REQUEST_ENDS: Duration = Duration::from_secs(1);
 
-/// A request of its own that is about to be forwarded.
-pub(super) struct Child {
-    pub(super) prepared: PreparedSubrequest,
-    pub(super) handle: SubrequestHandle,
-}
-
 /// The body of the request on its way. If it is dropped before its end, the service hears that it
 /// was broken off, and never takes a part for the whole.
-pub(super) struct Upload {
+pub(super) struct BodyTee {
     pub(super) input: mpsc::Sender<HttpTask>,
     running: Hasher,
     digest: Option<oneshot::Sender<Fingerprint>>,
 }
 
-impl Upload {
+impl BodyTee {
     /// Whether there is more to come.
     pub(super) const fn is_open(&self) -> bool {
         self.digest.is_some()
@@ -62,7 +57,7 @@ impl Upload {
     }
 }
 
-impl Drop for Upload {
+impl Drop for BodyTee {
     fn drop(&mut self) {
         if self.is_open() {
             let input = self.input.clone();
@@ -73,13 +68,13 @@ impl Drop for Upload {
 }
 
 /// Keeps the answer to one request.
-pub(super) struct Keeper {
-    held: Option<Held>,
+pub(super) struct ResponseRecorder {
+    lease: Option<KeyLease>,
     /// What the request tells about itself.
     report: Arc<Mutex<Report>>,
     answer: Option<Answer>,
     /// Until the answer is kept, so that the process does not end before.
-    _presence: Presence,
+    _in_flight: InFlightGuard,
 }
 
 /// Where the parts of an answer go.
@@ -92,7 +87,7 @@ struct Client {
 impl Client {
     async fn take(&mut self, part: HttpTask) {
         if self.gone.is_none() && self.parts.send(part).await.is_err() {
-            self.gone = Some(Instant::now() + FOR_NOBODY);
+            self.gone = Some(Instant::now() + DETACHED_TIMEOUT);
         }
     }
 }
@@ -134,24 +129,24 @@ impl Answer {
     }
 }
 
-impl Keeper {
-    /// Of a request whose key is held.
-    pub(super) fn of(held: Held, report: Arc<Mutex<Report>>, presence: Presence) -> Self {
+impl ResponseRecorder {
+    /// Records the response to a request that holds the lease of its key.
+    pub(super) fn new(lease: KeyLease, report: Arc<Mutex<Report>>, in_flight: InFlightGuard) -> Self {
         Self {
-            held: Some(held),
+            lease: Some(lease),
             report,
             answer: None,
-            _presence: presence,
+            _in_flight: in_flight,
         }
     }
 
     /// Starts the request. Where its body goes, and where the answer comes from.
-    pub(super) fn start(self, child: Child, digest: Hasher) -> (Upload, mpsc::Receiver<HttpTask>) {
-        let Child { prepared, handle } = child;
-        tokio::spawn(prepared.run());
+    pub(super) fn start(self, child: Child, digest: Hasher) -> (BodyTee, mpsc::Receiver<HttpTask>) {
+        let Child { prepared, handle, ctx } = child;
+        tokio::spawn(with_context(ctx, prepared.run()));
         let (ended, digested) = oneshot::channel();
         let (parts, answer) = mpsc::channel(IN_FLIGHT);
-        let upload = Upload {
+        let upload = BodyTee {
             input: handle.tx.clone(),
             running: digest,
             digest: Some(ended),
@@ -192,7 +187,7 @@ impl Keeper {
 
     /// Whether there is an answer to keep, or may be.
     fn is_worth_it(&self) -> bool {
-        self.held.is_some() && self.answer.as_ref().is_none_or(|answer| answer.keeps)
+        self.lease.is_some() && self.answer.as_ref().is_none_or(|answer| answer.keeps)
     }
 
     /// Takes a part of the answer into account: whether a client could take it for the last.
@@ -207,7 +202,7 @@ impl Keeper {
                 *ends || answer.is_whole()
             }
             (HttpTask::Body(part, ends), Some(answer)) => {
-                let max_body = self.held.as_ref().map_or(0, |held| held.max_body);
+                let max_body = self.lease.as_ref().map_or(0, |lease| lease.max_body);
                 answer.add(part.as_deref().unwrap_or_default(), max_body);
                 *ends || answer.is_whole()
             }
@@ -223,7 +218,7 @@ impl Keeper {
 
     /// Keeps the answer, or gives the key up.
     async fn settle(&mut self, digested: oneshot::Receiver<Fingerprint>) {
-        let (Some(held), Some(answer)) = (self.held.take(), self.answer.take()) else {
+        let (Some(lease), Some(answer)) = (self.lease.take(), self.answer.take()) else {
             return;
         };
         if !answer.keeps {
@@ -236,7 +231,7 @@ impl Keeper {
         let status = answer.head.status.as_u16();
         let record = Record::new(status, &answer.head.headers, answer.body);
         if let Some(record) = record.encode() {
-            held.keep(digest, record).await;
+            deferred::store(lease, digest, record).await;
         }
     }
 }

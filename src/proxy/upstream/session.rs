@@ -14,8 +14,8 @@ use crate::proxy::deadline::ReusableTimer;
 use crate::proxy::header_case;
 
 /// A connection to a service, with the timer for all its waits.
-pub(super) struct PooledConnection {
-    pub(super) stream: Stream,
+pub(in crate::proxy) struct PooledConnection {
+    pub(in crate::proxy) stream: Stream,
     patience: ReusableTimer,
 }
 
@@ -29,7 +29,7 @@ impl From<Stream> for PooledConnection {
 }
 
 /// A service during one exchange.
-pub(super) struct UpstreamSession {
+pub(in crate::proxy) struct UpstreamSession {
     session: HttpSession,
     patience: ReusableTimer,
     timeout: Duration,
@@ -37,7 +37,7 @@ pub(super) struct UpstreamSession {
 
 impl UpstreamSession {
     /// A service that may be silent for so long.
-    pub(super) fn new(connection: PooledConnection, timeout: Duration) -> Self {
+    pub(in crate::proxy) fn new(connection: PooledConnection, timeout: Duration) -> Self {
         Self {
             session: HttpSession::new(connection.stream),
             patience: connection.patience,
@@ -47,7 +47,7 @@ impl UpstreamSession {
 
     /// Gives the connection back, if it can have another exchange. That needs no wait; what would is
     /// the end of one that cannot, and dropping it ends it, too.
-    pub(super) fn into_connection(mut self) -> Option<PooledConnection> {
+    pub(in crate::proxy) fn into_connection(mut self) -> Option<PooledConnection> {
         self.session.respect_keepalive();
         let stream = self.session.reuse().now_or_never().flatten()?;
         Some(PooledConnection {
@@ -57,14 +57,14 @@ impl UpstreamSession {
     }
 
     /// Writes the head of a request.
-    pub(super) async fn write_head(&mut self, head: Box<RequestHeader>) -> Result<()> {
+    pub(in crate::proxy) async fn write_head(&mut self, head: Box<RequestHeader>) -> Result<()> {
         let write = async { self.session.write_request_header(head).await.map(drop) };
         let written = self.patience.within(self.timeout, write).await;
         map_timeout(written, ErrorType::WriteTimedout)
     }
 
     /// Writes a part of the request's body, and its end.
-    pub(super) async fn write(&mut self, part: Option<Bytes>, ends: bool) -> Result<()> {
+    pub(in crate::proxy) async fn write(&mut self, part: Option<Bytes>, ends: bool) -> Result<()> {
         let session = &mut self.session;
         let write = async {
             if let Some(part) = part.filter(|part| !part.is_empty()) {
@@ -81,7 +81,7 @@ impl UpstreamSession {
 
     /// Reads the next part of the answer. What was read is not lost if this is dropped. The time that
     /// the service takes counts once it has the whole request: before, it may be waiting for more.
-    pub(super) async fn next(&mut self, counts: bool) -> Result<HttpTask> {
+    pub(in crate::proxy) async fn next(&mut self, counts: bool) -> Result<HttpTask> {
         let read = next(&mut self.session);
         let read = match counts {
             true => self.patience.within(self.timeout, read).await,

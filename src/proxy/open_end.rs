@@ -5,11 +5,11 @@ use http::Version;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::http::ResponseHeader;
 
-use crate::proxy::context::RequestContext;
+use super::context::RequestContext;
 
 /// Tells whoever stores the response where it has no end of its own. To be called before the engine
 /// gives it one.
-pub(in crate::proxy) fn look_at_end(response: &ResponseHeader, ctx: &RequestContext) {
+pub(super) fn look_at_end(response: &ResponseHeader, ctx: &RequestContext) {
     if ctx.is_handed_over() && has_open_end(response) {
         ctx.tell_open_end();
     }

@@ -6,18 +6,22 @@ use std::sync::Arc;
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Version};
 use parking_lot::Mutex;
-use pingora::proxy::Session;
+use pingora::protocols::http::subrequest::server::SubrequestHandle;
 use pingora::proxy::subrequest::{BodyMode, Ctx};
+use pingora::proxy::{PreparedSubrequest, Session};
 use pingora::{Error, ErrorType, Result};
 
-use super::keeper::Child;
 use crate::proxy::context::{Report, RequestContext};
 use crate::proxy::facts;
 use crate::request::Body;
 
-/// What the second request begins with. The engine shares it between threads, which a context is
-/// not made for.
-type HandedOver = Mutex<Option<RequestContext>>;
+/// A request of its own that is about to be forwarded.
+pub(super) struct Child {
+    pub(super) prepared: PreparedSubrequest,
+    pub(super) handle: SubrequestHandle,
+    /// The permit, and all else that it is forwarded with.
+    pub(super) ctx: Box<RequestContext>,
+}
 
 /// Makes the second request, and what it will tell about itself.
 pub(super) fn prepare(session: &mut Session, ctx: &mut RequestContext) -> Result<(Child, Arc<Mutex<Report>>)> {
@@ -26,11 +30,10 @@ pub(super) fn prepare(session: &mut Session, ctx: &mut RequestContext) -> Result
     };
     let report = Arc::<Mutex<Report>>::default();
     frame_as_http1(session)?;
-    let handed: HandedOver = Mutex::new(Some(ctx.hand_over(&report)));
-    let handed = Box::new(handed);
-    let sub = Ctx::builder().body_mode(BodyMode::ExpectBody).user_ctx(handed).build();
+    let ctx = Box::new(ctx.hand_over(&report));
+    let sub = Ctx::builder().body_mode(BodyMode::ExpectBody).build();
     let (prepared, handle) = spawner.create_subrequest(session.as_downstream(), sub);
-    Ok((Child { prepared, handle }, report))
+    Ok((Child { prepared, handle, ctx }, report))
 }
 
 /// The second request is written as HTTP/1.1 whatever the first one is: with a host, and with the
@@ -50,10 +53,4 @@ fn frame_as_http1(session: &mut Session) -> Result<()> {
     }
     header.set_version(Version::HTTP_11);
     Ok(())
-}
-
-/// What was handed over to a request, if it is a second one.
-pub(in crate::proxy) fn take(session: &Session) -> Option<RequestContext> {
-    let sub = session.subrequest_ctx.as_ref()?.user_ctx()?;
-    sub.downcast_ref::<HandedOver>()?.lock().take()
 }

@@ -1,0 +1,312 @@
+//! The record of a request: what was found out about it, counted and logged once at its end.
+//!
+//! A request has one decision, and at most one failure. The decision is all that Sidegate finds out
+//! before it forwards the request or responds itself: policies, keys, the store with its quotas and
+//! idempotency keys, and whether there is a slot. A dependency that is missing makes the decision, as in
+//! `keys_unavailable`, `store_unavailable` and `overloaded`. The decision alone sets `decision` and
+//! `reason`, in the log and in the metrics. A failure is an error response, or a response that breaks
+//! off, for a reason that comes up later: the upstream, the rest of the body, Sidegate itself. It sets
+//! `failure`. A client that goes away is neither: the status of its request is 0.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Method};
+use jiff::Timestamp;
+use prometheus::IntGauge;
+
+use super::client_limit::CountedRequest;
+use super::concurrency_limit::ConcurrencyPermit;
+use super::rate_limit::RateLimits;
+use super::rejection_response::{ErrorContext, ErrorResponse, render};
+use super::snapshot::Snapshot;
+use super::trace_context::RequestIds;
+use crate::decision::Decision;
+use crate::policy::route::Route;
+use crate::policy::{Matched, Scope};
+use crate::principal::Principal;
+use crate::rejection::Rejection;
+use crate::request::target::RequestTarget;
+use crate::request::{Downstream, RequestFacts, grpc_type};
+use crate::telemetry::access_log::AccessLine;
+use crate::telemetry::metrics::NONE;
+
+/// Counts and logs a request once: when it is finished, or when it is dropped before.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, in any combination"
+)]
+pub struct RequestRecord {
+    /// The policies that the request began with, and keeps.
+    pub snapshot: Arc<Snapshot>,
+    /// When the head of the request was read.
+    pub started: Instant,
+    /// When the last check before the service was over.
+    pub admitted: Instant,
+    /// The method.
+    pub method: Method,
+    /// The target as the client sent it.
+    pub target: RequestTarget,
+    /// The connection that the request came by.
+    pub downstream: Downstream,
+    /// The ids of the request.
+    pub ids: RequestIds,
+    /// The policy that the request is for, and the route that matched.
+    pub scope: Scope,
+    /// The caller, as far as it was proven.
+    pub principal: Option<Principal>,
+    /// `first` or `replayed`, where the request has an idempotency key.
+    pub idempotency: Option<&'static str>,
+    /// What is left of the quotas of the caller.
+    pub rate_limits: RateLimits,
+    /// The response, as far as it was sent.
+    pub response: ResponseSummary,
+    grpc: Option<HeaderValue>,
+    decision: &'static str,
+    decision_duration: Duration,
+    /// Why the decision rejects the request, or would in `enforce`.
+    rejection: Option<Rejection>,
+    /// What went wrong after the decision.
+    failure: Option<Rejection>,
+    in_flight: InFlightGuard,
+    access_log: bool,
+    is_silent: bool,
+    is_decision_counted: bool,
+    is_finished: bool,
+}
+
+/// What was sent of a response, and what the service took for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ResponseSummary {
+    /// The status that the client got; 0 for none.
+    pub status: u16,
+    /// The status of the service's response.
+    pub upstream_status: Option<u16>,
+    /// How long the service took to the head of its response.
+    pub upstream_duration: Option<Duration>,
+    /// The bytes of the request's body.
+    pub bytes_in: u64,
+    /// The bytes of the response's body.
+    pub bytes_out: u64,
+}
+
+/// Counts a request as in flight and holds its slot.
+#[derive(Debug, Default)]
+pub struct InFlightGuard {
+    slot: Option<(ConcurrencyPermit, CountedRequest)>,
+    gauge: Option<IntGauge>,
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        if let Some(gauge) = &self.gauge {
+            gauge.dec();
+        }
+    }
+}
+
+impl RequestRecord {
+    /// Begins the record of a request whose head is read, by a snapshot that it keeps.
+    pub(super) fn begin(snapshot: Arc<Snapshot>, gauge: &IntGauge, access_log: bool) -> Self {
+        gauge.inc();
+        let in_flight = InFlightGuard {
+            slot: None,
+            gauge: Some(gauge.clone()),
+        };
+        Self::new(snapshot, in_flight, access_log)
+    }
+
+    fn new(snapshot: Arc<Snapshot>, in_flight: InFlightGuard, access_log: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            snapshot,
+            started: now,
+            admitted: now,
+            method: Method::default(),
+            target: RequestTarget::default(),
+            downstream: Downstream::default(),
+            ids: RequestIds::default(),
+            scope: Scope::default(),
+            principal: None,
+            idempotency: None,
+            rate_limits: RateLimits::default(),
+            response: ResponseSummary::default(),
+            grpc: None,
+            decision: "deny",
+            decision_duration: Duration::ZERO,
+            rejection: None,
+            failure: None,
+            in_flight,
+            access_log,
+            is_silent: false,
+            is_decision_counted: false,
+            is_finished: false,
+        }
+    }
+
+    /// Takes from the facts what is counted and logged.
+    pub fn describe(&mut self, facts: &RequestFacts<'_>, target: &RequestTarget) {
+        self.method = facts.method.clone();
+        self.target = target.clone();
+        self.downstream = facts.downstream;
+        self.ids = RequestIds::of(facts.headers, facts.downstream.trusted);
+        self.grpc = grpc_type(facts.headers).cloned();
+    }
+
+    /// Returns a record that counts and logs nothing, for a request that is forwarded in place of this one.
+    #[must_use]
+    pub fn silent(&self) -> Self {
+        let mut silent = Self::new(Arc::clone(&self.snapshot), InFlightGuard::default(), false);
+        silent.method = self.method.clone();
+        silent.target = self.target.clone();
+        silent.downstream = self.downstream;
+        silent.ids = self.ids.clone();
+        silent.scope = self.scope;
+        silent.is_silent = true;
+        silent
+    }
+
+    /// The policy and route of the request.
+    pub fn matched(&self) -> Matched<'_> {
+        self.snapshot.policies().matched(self.scope)
+    }
+
+    /// Records what the policies decided, and how long that took.
+    pub(super) fn decided(&mut self, decision: &Decision<'_, '_>, started: Instant) {
+        self.admitted = Instant::now();
+        self.decision_duration = self.admitted - started;
+        self.scope = decision.matched.scope();
+        self.decision = decision.outcome.label();
+        let unknown = |principal: &Principal| principal.revocation_unknown;
+        if decision.principal.as_ref().is_some_and(unknown) {
+            self.snapshot.metrics.failed_open(self.scope, "revocation");
+        }
+    }
+
+    /// Records the rejection that `enforce` would have made.
+    pub(super) fn would_reject(&mut self, rejection: Rejection) {
+        self.rejection = Some(rejection);
+    }
+
+    /// Records a rejection, which may come after the policies allowed the request.
+    pub fn reject(&mut self, rejection: &Rejection) {
+        self.decision = "deny";
+        self.rejection = Some(rejection.clone());
+    }
+
+    /// Holds a slot until the request is over.
+    pub(super) fn hold(&mut self, slot: (ConcurrencyPermit, CountedRequest)) {
+        self.in_flight.slot = Some(slot);
+    }
+
+    /// Hands the slot of the request on to what outlives this record.
+    pub fn take_in_flight(&mut self) -> InFlightGuard {
+        std::mem::take(&mut self.in_flight)
+    }
+
+    /// Counts the decision, once, when it is final: nothing that happens later changes it.
+    pub fn count_decision(&mut self) {
+        if self.is_silent || std::mem::replace(&mut self.is_decision_counted, true) {
+            return;
+        }
+        let reason = self.rejection.as_ref().map(Rejection::reason);
+        let metrics = &self.snapshot.metrics;
+        metrics.decision(self.scope, self.decision, reason, self.decision_duration);
+    }
+
+    /// Records what went wrong after the decision. The first failure counts, once.
+    pub fn fail(&mut self, failure: Rejection) {
+        if self.failure.is_some() {
+            return;
+        }
+        if !self.is_silent {
+            self.snapshot.metrics.failure(self.scope, failure.reason());
+        }
+        self.failure = Some(failure);
+    }
+
+    /// What went wrong after the decision.
+    pub const fn failure(&self) -> Option<&Rejection> {
+        self.failure.as_ref()
+    }
+
+    /// Renders the response to a rejection or a failure, with what is left of the quotas.
+    pub fn rejection_response(&self, rejection: &Rejection) -> ErrorResponse {
+        let path = self.target.shown_path();
+        let context = ErrorContext {
+            grpc: self.grpc.as_ref(),
+            ..ErrorContext::new(
+                self.snapshot.policies(),
+                self.matched(),
+                &self.ids,
+                path,
+                Timestamp::now(),
+            )
+        };
+        let mut response = render(rejection, &context);
+        response.headers.extend(self.rate_limits.fields());
+        response
+    }
+
+    /// Whether the client speaks gRPC.
+    pub const fn is_grpc(&self) -> bool {
+        self.grpc.is_some()
+    }
+
+    /// Counts and logs the request, once.
+    pub fn finish(&mut self) {
+        if self.is_silent || std::mem::replace(&mut self.is_finished, true) {
+            return;
+        }
+        self.count_decision();
+        let (response, duration) = (self.response, self.started.elapsed());
+        let metrics = &self.snapshot.metrics;
+        metrics.request(self.scope, &self.method, response.status, duration);
+        if let Some(upstream) = response.upstream_duration {
+            metrics.upstream(self.scope, upstream);
+        }
+        if self.access_log {
+            self.log(duration);
+        }
+    }
+
+    fn log(&self, duration: Duration) {
+        let (policy, route) = (self.matched().policy(), self.matched().route());
+        let (rejection, failure) = (self.rejection.as_ref(), self.failure.as_ref());
+        let (principal, response) = (self.principal.as_ref(), &self.response);
+        AccessLine {
+            request_id: self.ids.request_id(),
+            trace_id: self.ids.trace_id(),
+            service: policy.map_or(NONE, |policy| &policy.service),
+            route: route.map_or(NONE, |route| &route.pattern),
+            auth: route.map_or(NONE, Route::auth_label),
+            decision: self.decision,
+            idempotency: self.idempotency,
+            reason: rejection.map(|rejection| rejection.reason().code()),
+            cause: rejection.map(Rejection::cause),
+            failure: failure.map(|failure| failure.reason().code()),
+            failure_cause: failure.map(Rejection::cause),
+            subject: principal.and_then(Principal::subject),
+            tenant: principal.and_then(|principal| principal.tenant),
+            client_id: principal.and_then(|principal| principal.client.as_deref()),
+            method: self.method.as_str(),
+            path: &self.target.shown_path(),
+            client: self.downstream.peer,
+            status: response.status,
+            upstream_status: response.upstream_status,
+            bytes_in: response.bytes_in,
+            bytes_out: response.bytes_out,
+            duration,
+            upstream_duration: response.upstream_duration,
+            decision_duration: self.decision_duration,
+        }
+        .write();
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

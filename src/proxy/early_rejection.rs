@@ -1,0 +1,93 @@
+//! Responds to what never becomes a request: heads that could not be read, connections beyond the limit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::Method;
+
+use super::gateway::Gateway;
+use super::strict_stream::RejectionWriter;
+use crate::admission::rejection_response::ErrorResponse;
+use crate::admission::trace_context::RequestIds;
+use crate::policy::Scope;
+use crate::rejection::{Reason, Rejection};
+use crate::request::target::RequestTarget;
+use crate::request::{Downstream, head, host_of};
+
+/// Rejects heads that could not be read, with the body of the policy that their first bytes spell.
+pub fn rejection_writer(gateway: Arc<Gateway>) -> RejectionWriter {
+    Arc::new(move |status, head, client| {
+        let snapshot = Arc::clone(&gateway.policies.peek().admission);
+        let mut record = gateway.admission.begin(snapshot);
+        record.ids = RequestIds::new();
+        (record.method, record.target) = first_words(head);
+        record.downstream = Downstream {
+            peer: client,
+            ..Downstream::default()
+        };
+        record.scope = Scope {
+            policy: record
+                .snapshot
+                .policies()
+                .by_raw_prefix(host(head), record.target.path()),
+            route: None,
+        };
+        let rejection = head_rejection(status);
+        record.reject(&rejection);
+        let response = record.rejection_response(&rejection);
+        record.response.status = response.status;
+        record.finish();
+        on_the_wire(&response, &record.method)
+    })
+}
+
+fn head_rejection(status: u16) -> Rejection {
+    match status {
+        408 => Rejection::because(Reason::RequestTimeout, "the head took too long"),
+        503 => Rejection::because(Reason::Overloaded, "there is no room for the connection")
+            .retry_after(Duration::from_secs(1)),
+        431 => Rejection::because(Reason::HeadersTooLarge, "the head is longer than the limit"),
+        _ => Rejection::because(Reason::RequestMalformed, "the head is not HTTP"),
+    }
+}
+
+/// The method and the path of a head that may be cut off anywhere.
+fn first_words(head: &[u8]) -> (Method, RequestTarget) {
+    let line = head::request_line(head);
+    let method = line.and_then(|line| Method::from_bytes(line.method).ok());
+    let target = line.map_or(&b""[..], |line| line.target);
+    let path = target.split(|b| b" ?".contains(b)).next().unwrap_or_default();
+    let target = RequestTarget::new(Bytes::copy_from_slice(path));
+    (method.unwrap_or_else(unknown), target)
+}
+
+/// A method that could not be read, which is none of the standard ones.
+fn unknown() -> Method {
+    Method::from_bytes(b"UNKNOWN").unwrap_or_default()
+}
+
+/// The host that a head is for, as far as it came.
+fn host(head: &[u8]) -> Option<&str> {
+    let host = std::str::from_utf8(head::values(head, "host").next()?).ok()?;
+    Some(host_of(host))
+}
+
+fn on_the_wire(answer: &ErrorResponse, method: &Method) -> Bytes {
+    let phrase = http::StatusCode::from_u16(answer.status)
+        .ok()
+        .and_then(|s| s.canonical_reason());
+    let mut wire = BytesMut::new();
+    wire.put_slice(format!("HTTP/1.1 {} {}\r\n", answer.status, phrase.unwrap_or_default()).as_bytes());
+    for (name, value) in &answer.headers {
+        wire.put_slice(name.as_str().as_bytes());
+        wire.put_slice(b": ");
+        wire.put_slice(value.as_bytes());
+        wire.put_slice(b"\r\n");
+    }
+    wire.put_slice(b"connection: close\r\n\r\n");
+    if *method != Method::HEAD {
+        wire.put_slice(&answer.body);
+    }
+    wire.freeze()
+}
