@@ -1,11 +1,7 @@
-//! Counts requests in the store and tells clients what is left
-//! (draft-ietf-httpapi-ratelimit-headers).
+//! Counts requests in the quotas of their route, in the store.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
-
-use http::{HeaderName, HeaderValue};
 
 use super::record::RequestRecord;
 use crate::caller_key;
@@ -16,41 +12,6 @@ use crate::policy::{Fallback, Mode, Policy};
 use crate::quota::{Rate, Spent};
 use crate::rejection::{Reason, Rejection};
 use crate::store::{Store, Unavailable};
-
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-
-/// What is left of the quotas of a request.
-#[derive(Debug, Clone, Default)]
-pub struct RateLimits {
-    policy: String,
-    limits: String,
-}
-
-impl RateLimits {
-    fn record(&mut self, quota: &Quota, rate: Rate, spent: Spent) {
-        use std::fmt::Write as _;
-        let separator = if self.policy.is_empty() { "" } else { ", " };
-        let (name, limit) = (&quota.name, rate.limit());
-        let window = whole_seconds(quota.window);
-        let _infallible = write!(self.policy, r#"{separator}"{name}";q={limit};w={window}"#);
-        let (remaining, reset) = (spent.remaining, whole_seconds(spent.reset));
-        let _infallible = write!(self.limits, r#"{separator}"{name}";r={remaining};t={reset}"#);
-    }
-
-    /// The header fields; none where nothing was counted.
-    pub fn fields(&self) -> Vec<(HeaderName, HeaderValue)> {
-        let fields = [(RATE_LIMIT_POLICY, &self.policy), (RATE_LIMIT, &self.limits)];
-        let filled = fields.into_iter().filter(|(_, text)| !text.is_empty());
-        filled
-            .filter_map(|(name, text)| Some((name, HeaderValue::from_str(text).ok()?)))
-            .collect()
-    }
-}
-
-fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
-}
 
 /// Counts an allowed request in every quota of its route, up to the first that is exceeded.
 pub(super) async fn check(

@@ -17,7 +17,7 @@ use prometheus::IntGauge;
 
 use super::client_limit::CountedRequest;
 use super::concurrency_limit::ConcurrencyPermit;
-use super::rate_limit::RateLimits;
+use super::rate_limit_fields::RateLimits;
 use super::rejection_response::{ErrorContext, ErrorResponse, render};
 use super::snapshot::Snapshot;
 use super::trace_context::RequestIds;
