@@ -17,7 +17,7 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorType, Result};
 
 use super::context::{RequestContext, take_context, with_context};
-use super::gateway::{Gateway, WEBSOCKET_SILENCE, no_address};
+use super::gateway::{Gateway, WEBSOCKET_SILENCE, no_address, prepare};
 use super::{facts, open_end};
 use crate::rejection::Reason;
 
@@ -92,7 +92,7 @@ impl ProxyHttp for Engine {
         upstream: &mut RequestHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        self.0.prepare(session, upstream, ctx)
+        prepare(session, upstream, ctx)
     }
 
     async fn request_body_filter(

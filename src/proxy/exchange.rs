@@ -23,6 +23,8 @@ use super::{local_response, open_end};
 
 mod request_head;
 
+use request_head::upstream_head;
+
 /// What has become of the request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RequestBody {
@@ -88,7 +90,7 @@ impl Exchange<'_> {
         }
         let again = self.session.get_retry_buffer();
         let new = self.pool.connect(&self.address).await?;
-        self.send_over(new.into(), again).await
+        self.send_over(new, again).await
     }
 
     /// Whether the service can have had nothing to say to the request, which is still there.
@@ -105,7 +107,7 @@ impl Exchange<'_> {
     async fn send_over(&mut self, connection: PooledConnection, again: Option<Bytes>) -> Result<()> {
         let mut service = UpstreamSession::new(connection, self.pool.timeout());
         yield_to_ready_tasks().await;
-        let head = self.gateway.upstream_head(self.session, self.ctx)?;
+        let head = upstream_head(self.session, self.ctx)?;
         service.write_head(head).await?;
         let body = self.relay(&mut service, again).await?;
         if body == RequestBody::Aborted {

@@ -83,39 +83,6 @@ impl Gateway {
         self.admission.admit(&facts, &mut ctx.record).await
     }
 
-    /// Makes of the head of a request the one that the service gets, with what the permit proves.
-    pub(super) fn prepare(
-        &self,
-        session: &ServerSession,
-        upstream: &mut RequestHeader,
-        ctx: &RequestContext,
-    ) -> Result<()> {
-        let (record, matched) = (&ctx.record, ctx.record.matched());
-        let (Some(permit), Some(policy), Some(route)) = (&ctx.permit, matched.policy(), matched.route()) else {
-            return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
-        };
-        if !upstream.headers.contains_key(HOST)
-            && let Some(authority) = session.req_header().uri.authority()
-        {
-            // HTTP/2 names the host in the target, which is set anew.
-            upstream.insert_header(HOST, authority.as_str())?;
-        }
-        let changes = header_edits::changes(&upstream.headers, policy, route, permit, record.downstream, &record.ids);
-        header_case::edit_headers(upstream, |fields| forwarding::apply(fields, changes));
-        let once = record
-            .scope
-            .policy
-            .is_some_and(|policy| ctx.policies.serves_once(policy));
-        if once && !facts::is_websocket(session.req_header()) {
-            upstream.insert_header(CONNECTION, "close")?;
-        }
-        // Most often the path is forwarded as it came.
-        if upstream.uri.authority().is_none() && upstream.raw_path() == &*ctx.forward {
-            return Ok(());
-        }
-        upstream.set_raw_path(&ctx.forward)
-    }
-
     /// Responds to a request that is not forwarded.
     pub(super) async fn reject(
         &self,
@@ -265,6 +232,34 @@ impl Gateway {
         }
         code
     }
+}
+
+/// Makes of the head of a request the one that the service gets, with what the permit proves.
+pub(super) fn prepare(session: &ServerSession, upstream: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
+    let (record, matched) = (&ctx.record, ctx.record.matched());
+    let (Some(permit), Some(policy), Some(route)) = (&ctx.permit, matched.policy(), matched.route()) else {
+        return Error::e_explain(ErrorType::InternalError, "no permit, no upstream request");
+    };
+    if !upstream.headers.contains_key(HOST)
+        && let Some(authority) = session.req_header().uri.authority()
+    {
+        // HTTP/2 names the host in the target, which is set anew.
+        upstream.insert_header(HOST, authority.as_str())?;
+    }
+    let changes = header_edits::changes(&upstream.headers, policy, route, permit, record.downstream, &record.ids);
+    header_case::edit_headers(upstream, |fields| forwarding::apply(fields, changes));
+    let once = record
+        .scope
+        .policy
+        .is_some_and(|policy| ctx.policies.serves_once(policy));
+    if once && !facts::is_websocket(session.req_header()) {
+        upstream.insert_header(CONNECTION, "close")?;
+    }
+    // Most often the path is forwarded as it came.
+    if upstream.uri.authority().is_none() && upstream.raw_path() == &*ctx.forward {
+        return Ok(());
+    }
+    upstream.set_raw_path(&ctx.forward)
 }
 
 /// Adds what is left of the quotas to a response.
