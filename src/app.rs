@@ -35,11 +35,11 @@ use crate::policy_files::Loaded;
 use crate::policy_files::loaded_files::LoadedFiles;
 use crate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
 use crate::proxy::early_rejection::rejection_writer;
-use crate::proxy::engine::Engine;
 use crate::proxy::gateway::Gateway;
+use crate::proxy::handler::RequestHandler;
 use crate::proxy::http2_limits;
+use crate::proxy::pingora_proxy::PingoraHooks;
 use crate::proxy::policy_snapshot::PolicyHandle;
-use crate::proxy::requests::Requests;
 use crate::proxy::server::{Server, ServerState};
 use crate::reload::{Reloader, restart};
 use crate::startup_log;
@@ -351,18 +351,18 @@ pub fn edge(
         stopping: AtomicBool::new(false),
     });
     let reject = rejection_writer(Arc::clone(&gateway));
-    let requests = Requests::new(Arc::clone(&gateway), engine(config, gateway));
-    Arc::new(ServerState::new(requests, &config.limits, reject))
+    let handler = RequestHandler::new(Arc::clone(&gateway), pingora_proxy(config, gateway));
+    Arc::new(ServerState::new(handler, &config.limits, reject))
 }
 
-fn engine(config: &ServerConfig, gateway: Arc<Gateway>) -> HttpProxy<Engine> {
+fn pingora_proxy(config: &ServerConfig, gateway: Arc<Gateway>) -> HttpProxy<PingoraHooks> {
     let conf = ServerConf {
         threads: config.threads,
         // Each service brings the CAs that it is verified by. Those of the system are not needed.
         ca_file: Some(null_device::PATH.into()),
         ..ServerConf::default()
     };
-    let mut proxy = HttpProxy::new(Engine(gateway), Arc::new(conf));
+    let mut proxy = HttpProxy::new(PingoraHooks(gateway), Arc::new(conf));
     proxy.handle_init_modules();
     let mut options = HttpServerOptions::default();
     // The guard looks for the preface, and cannot hang.

@@ -19,8 +19,8 @@ use tokio::time::timeout;
 use super::body_rate::BodyRateLimits;
 use super::connection_limit::{ConnectionGuard, ConnectionLimit};
 use super::facts::peer_of;
+use super::handler::RequestHandler;
 use super::overload::OverloadResponder;
-use super::requests::Requests;
 use super::strict_stream::{ReadProgress, RejectionWriter, StreamLimits, StrictStream};
 use crate::config::Limits;
 use crate::tls::TlsListener;
@@ -33,9 +33,9 @@ const IDLE_NOTICE: Duration = Duration::from_secs(1);
 
 /// The state that listeners share.
 pub struct ServerState {
-    requests: Arc<Requests>,
+    handler: Arc<RequestHandler>,
     limits: StreamLimits,
-    refuse: RejectionWriter,
+    write_rejection: RejectionWriter,
     /// The incomplete heads on all connections.
     heads: Arc<AtomicUsize>,
     overload: OverloadResponder,
@@ -51,9 +51,9 @@ impl std::fmt::Debug for ServerState {
 
 impl ServerState {
     /// Serves requests on connections within limits.
-    pub fn new(requests: Requests, limits: &Limits, refuse: RejectionWriter) -> Self {
+    pub fn new(handler: RequestHandler, limits: &Limits, write_rejection: RejectionWriter) -> Self {
         Self {
-            requests: Arc::new(requests),
+            handler: Arc::new(handler),
             limits: StreamLimits {
                 head_bytes: limits.request.header_bytes,
                 head_time: limits.header_timeout,
@@ -62,7 +62,7 @@ impl ServerState {
                     rate: limits.body_rate,
                 },
             },
-            refuse,
+            write_rejection,
             heads: Arc::default(),
             overload: OverloadResponder::default(),
         }
@@ -99,7 +99,7 @@ impl Server {
     /// has no address.
     fn client(&self, stream: &Stream) -> Option<IpAddr> {
         let peer = peer_of(stream)?;
-        (!self.state.requests.trusts(peer)).then_some(peer)
+        (!self.state.handler.trusts(peer)).then_some(peer)
     }
 
     /// Serves a connection until it ends, or has not sent anything when the process does.
@@ -123,25 +123,30 @@ impl Server {
 
     /// Serves a connection to its end.
     async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch, progress: &ReadProgress) {
-        let ServerState { limits, refuse, .. } = &*self.state;
+        let ServerState {
+            handler,
+            limits,
+            write_rejection,
+            ..
+        } = &*self.state;
         // A handshake is large and short.
         let Some(stream) = Box::pin(self.accept_tls(stream)).await else {
             return;
         };
-        let guard = StrictStream::new(stream, *limits, Arc::clone(refuse), progress.clone());
-        let mut guard = Box::new(guard);
-        match (self.protocol(&mut guard).await, &self.state.requests) {
-            (Some(Protocol::Http1), requests) => requests.one_by_one(guard, shutdown).await,
-            (Some(Protocol::Http2), requests) => drop(requests.process_new(guard, shutdown).await),
-            (None, _) => {}
+        let stream = StrictStream::new(stream, *limits, Arc::clone(write_rejection), progress.clone());
+        let mut stream = Box::new(stream);
+        match self.protocol(&mut stream).await {
+            Some(Protocol::Http1) => handler.serve_http1(stream, shutdown).await,
+            Some(Protocol::Http2) => drop(handler.process_new(stream, shutdown).await),
+            None => {}
         }
     }
 
     /// Waits for the first bytes, and returns the protocol: with TLS the negotiated one, and pingora would
     /// wait for ever for a preface of HTTP/2 that is missing. Returns `None` for nothing to serve.
-    async fn protocol(&self, guard: &mut StrictStream) -> Option<Protocol> {
-        let agreed = guard.selected_alpn_proto() == Some(ALPN::H2);
-        match guard.begins_with_preface().await.ok()? {
+    async fn protocol(&self, stream: &mut StrictStream) -> Option<Protocol> {
+        let agreed = stream.selected_alpn_proto() == Some(ALPN::H2);
+        match stream.begins_with_preface().await.ok()? {
             true if agreed || self.tls.is_none() => Some(Protocol::Http2),
             false if agreed => None,
             _ => Some(Protocol::Http1),
@@ -182,7 +187,7 @@ impl ServerApp for Server {
         let Some(open) = self.slots.take(self.client(&stream)) else {
             // With TLS, a response would cost a handshake, which the limit is to prevent.
             if self.tls.is_none() {
-                self.state.overload.respond(stream, &self.state.refuse).await;
+                self.state.overload.respond(stream, &self.state.write_rejection).await;
             }
             return None;
         };
@@ -202,7 +207,7 @@ impl ServerApp for Server {
             }
         };
         let _ = timeout(self.state.limits.head_time, complete).await;
-        self.state.requests.http_cleanup().await;
+        self.state.handler.http_cleanup().await;
     }
 }
 

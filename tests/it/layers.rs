@@ -132,8 +132,8 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["error_mapping", "gateway", "open_end"],
             // Ways to forward or reject it.
             &["early_rejection", "exchange", "keyed"],
-            &["engine"],
-            &["requests"],
+            &["pingora_proxy"],
+            &["handler"],
             // The server.
             &["connection_limit", "server"],
             &["self"],
@@ -163,17 +163,17 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
 const SESSIONS: &[(&str, usize)] = &[
     ("admin.rs", 1),
     ("proxy/context.rs", 1),
-    ("proxy/engine.rs", 14),
     ("proxy/error_mapping.rs", 1),
     ("proxy/exchange.rs", 1),
     ("proxy/exchange/request_head.rs", 1),
     ("proxy/facts.rs", 7),
     ("proxy/gateway.rs", 11),
+    ("proxy/handler.rs", 9),
     ("proxy/keyed.rs", 4),
     ("proxy/keyed/handover.rs", 2),
     ("proxy/keyed/relay.rs", 4),
     ("proxy/local_response.rs", 7),
-    ("proxy/requests.rs", 9),
+    ("proxy/pingora_proxy.rs", 14),
     ("proxy/upstream/session.rs", 2),
 ];
 

@@ -23,11 +23,11 @@ use crate::rejection::Reason;
 
 /// Takes the steps of a [`Gateway`] when the engine comes to them.
 #[derive(Debug)]
-pub struct Engine(pub Arc<Gateway>);
+pub struct PingoraHooks(pub Arc<Gateway>);
 
 /// Has the engine go on with a request that was admitted.
-pub(super) async fn go_on(
-    proxy: &Arc<HttpProxy<Engine>>,
+pub(super) async fn proxy_with_pingora(
+    proxy: &Arc<HttpProxy<PingoraHooks>>,
     session: ServerSession,
     ctx: Box<RequestContext>,
     shutdown: &ShutdownWatch,
@@ -36,7 +36,7 @@ pub(super) async fn go_on(
 }
 
 #[async_trait]
-impl ProxyHttp for Engine {
+impl ProxyHttp for PingoraHooks {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> RequestContext {

@@ -19,9 +19,9 @@ use pingora::{Error, ErrorType, Result};
 use tokio::sync::Notify;
 
 use super::context::RequestContext;
-use super::engine::{self, Engine};
 use super::gateway::{Gateway, no_address};
 use super::local_response;
+use super::pingora_proxy::{self, PingoraHooks};
 use super::policy_snapshot::PolicySnapshot;
 use super::stall_watchdog::StallWatchdog;
 use super::strict_stream::StrictStream;
@@ -29,22 +29,22 @@ use super::upstream::Peer;
 use super::upstream::pool::UpstreamPool;
 use crate::admission::Admission;
 
-/// How long each read of a first head may take, in seconds, besides the bound of the guard.
+/// How long each read of a first head may take, in seconds, besides the bound of the stream.
 const FIRST_KEEPALIVE: u64 = 60;
 
 /// Serves the requests of connections.
-pub struct Requests {
+pub struct RequestHandler {
     gateway: Arc<Gateway>,
-    engine: Arc<HttpProxy<Engine>>,
+    pingora: Arc<HttpProxy<PingoraHooks>>,
     /// How long a connection may be idle.
     idle: Duration,
     /// Wakes connections that are idle when the process ends.
     over: Notify,
 }
 
-impl std::fmt::Debug for Requests {
+impl std::fmt::Debug for RequestHandler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Requests").finish_non_exhaustive()
+        f.debug_struct("RequestHandler").finish_non_exhaustive()
     }
 }
 
@@ -53,24 +53,24 @@ enum Way<'p> {
     /// It is exchanged here.
     Here(&'p Peer, &'p UpstreamPool),
     /// The engine forwards it.
-    Engine,
+    Pingora,
 }
 
 /// What became of a request.
-enum Answered {
+enum Handled {
     /// It was answered, well or with a refusal.
     Here,
     /// It was admitted, and the engine has to answer it.
     NotYet(Box<RequestContext>),
 }
 
-impl Requests {
+impl RequestHandler {
     /// Serves them with a gateway that the engine has, too.
-    pub fn new(gateway: Arc<Gateway>, engine: HttpProxy<Engine>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, pingora: HttpProxy<PingoraHooks>) -> Self {
         Self {
             idle: gateway.limits.idle_timeout.max(Duration::from_secs(1)),
             gateway,
-            engine: Arc::new(engine),
+            pingora: Arc::new(pingora),
             over: Notify::new(),
         }
     }
@@ -80,11 +80,11 @@ impl Requests {
         self.gateway.admission.trusts(peer)
     }
 
-    /// Serves the requests of an HTTP/1 connection. In between, only its guard is there: most
+    /// Serves the requests of an HTTP/1 connection. In between, only its stream is there: most
     /// connections are idle most of the time, and all that is kept for a request is large.
-    pub(super) async fn one_by_one(&self, guard: Box<StrictStream>, shutdown: &ShutdownWatch) {
+    pub(super) async fn serve_http1(&self, stream: Box<StrictStream>, shutdown: &ShutdownWatch) {
         let mut over = pin!(self.over.notified());
-        let mut session = ServerSession::new_http1(guard);
+        let mut session = ServerSession::new_http1(stream);
         session.set_keepalive((!*shutdown.borrow()).then_some(FIRST_KEEPALIVE));
         loop {
             let is_read = tokio::select! {
@@ -99,19 +99,19 @@ impl Requests {
             let Some((stream, settings)) = served.map(ReusedHttpStream::consume) else {
                 return;
             };
-            let Ok(mut guard) = stream.into_any().downcast::<StrictStream>() else {
+            let Ok(mut stream) = stream.into_any().downcast::<StrictStream>() else {
                 return;
             };
-            guard.expect_head();
+            stream.expect_head();
             let begins = tokio::select! {
                 biased;
-                begins = guard.has_next_request(self.idle) => begins,
+                begins = stream.has_next_request(self.idle) => begins,
                 () = &mut over => false,
             };
             if !begins {
                 return;
             }
-            session = ServerSession::new_http1(guard);
+            session = ServerSession::new_http1(stream);
             if let Some(settings) = settings {
                 settings.apply_to_session(&mut session);
             }
@@ -124,10 +124,10 @@ impl Requests {
             session.set_keepalive(None);
         }
         match self.answer(&mut session).await {
-            Ok(Answered::Here) => connection_of(session).await,
-            Ok(Answered::NotYet(ctx)) => {
+            Ok(Handled::Here) => into_reusable(session).await,
+            Ok(Handled::NotYet(ctx)) => {
                 let session = replayed(session)?;
-                Box::pin(engine::go_on(&self.engine, session, ctx, shutdown)).await
+                Box::pin(pingora_proxy::proxy_with_pingora(&self.pingora, session, ctx, shutdown)).await
             }
             Err(error) => {
                 session.on_proxy_failure(error);
@@ -137,7 +137,7 @@ impl Requests {
     }
 
     /// Answers a request, unless that is left to the engine.
-    async fn answer(&self, session: &mut ServerSession) -> Result<Answered> {
+    async fn answer(&self, session: &mut ServerSession) -> Result<Handled> {
         let gateway = &*self.gateway;
         let mut ctx = gateway.begin();
         gateway.bound(session);
@@ -146,7 +146,7 @@ impl Requests {
                 ctx.admitted(forward);
                 let policies = Arc::clone(&ctx.policies);
                 match way(&policies, session, &ctx) {
-                    Way::Engine => return Ok(Answered::NotYet(Box::new(ctx))),
+                    Way::Pingora => return Ok(Handled::NotYet(Box::new(ctx))),
                     Way::Here(peer, pool) => match peer.address() {
                         Some(address) => gateway.exchange((pool, address), session, &mut ctx).await,
                         None => no_address(),
@@ -163,7 +163,7 @@ impl Requests {
             gateway.fail(session, error, &mut ctx).await;
         }
         ctx.finish(session, 0);
-        answered.map(|()| Answered::Here)
+        answered.map(|()| Handled::Here)
     }
 
     /// Serves a request over HTTP/2 whose body is yet to come.
@@ -177,7 +177,7 @@ impl Requests {
 }
 
 #[async_trait]
-impl HttpServerApp for Requests {
+impl HttpServerApp for RequestHandler {
     /// Serves a request over HTTP/2; those over HTTP/1 have a loop of their own. Written out, for
     /// most requests need no watch and one box.
     fn process_new_http<'a, 'shutdown, 'served>(
@@ -196,17 +196,17 @@ impl HttpServerApp for Requests {
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.engine.h2_options()
+        self.pingora.h2_options()
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.engine.server_options.as_ref()
+        self.pingora.server_options.as_ref()
     }
 
     async fn http_cleanup(&self) {
         self.gateway.stopping.store(true, Ordering::Release);
         self.over.notify_waiters();
-        self.engine.http_cleanup().await;
+        self.pingora.http_cleanup().await;
     }
 }
 
@@ -217,7 +217,7 @@ async fn read_head(session: &mut ServerSession) -> bool {
         Err(error) => {
             tracing::debug!(%error, "a head cannot be read");
             if *error.etype() == ErrorType::InvalidHTTPHeader {
-                // Its guard makes our own answer of it.
+                // Its stream makes our own answer of it.
                 let _ = session.respond_error(400).await;
             }
             session.shutdown().await;
@@ -231,13 +231,13 @@ fn way<'p>(policies: &'p PolicySnapshot, session: &ServerSession, ctx: &RequestC
     let peer = ctx.record.scope.policy.and_then(|policy| policies.service(policy));
     match peer.and_then(|peer| Some((peer, peer.plain()?))) {
         Some((peer, pool)) if ctx.lease.is_none() && !session.is_upgrade_req() => Way::Here(peer, pool),
-        _ => Way::Engine,
+        _ => Way::Pingora,
     }
 }
 
 /// The connection of a request that was answered, if it can have another one. Most often nothing is
 /// left to wait for; the wait that the engine's session would make is several times its size.
-async fn connection_of(mut session: ServerSession) -> Option<ReusedHttpStream> {
+async fn into_reusable(mut session: ServerSession) -> Option<ReusedHttpStream> {
     session.finish_body().await.ok()?;
     let settings = HttpPersistentSettings::for_session(&session);
     let is_over = session.get_keepalive().is_some() && session.is_body_done();
@@ -257,11 +257,11 @@ fn replayed(session: ServerSession) -> Option<ServerSession> {
         return Some(session);
     };
     let head = http1.get_headers_raw_bytes();
-    let mut guard = http1.into_inner().into_any().downcast::<StrictStream>().ok()?;
+    let mut stream = http1.into_inner().into_any().downcast::<StrictStream>().ok()?;
     let mut read = BytesMut::from(&*head);
-    read.extend_from_slice(&guard.take_bytes_after_head());
+    read.extend_from_slice(&stream.take_bytes_after_head());
     settings.set_pipelined_prefix(read);
-    let mut session = ServerSession::new_http1(guard);
+    let mut session = ServerSession::new_http1(stream);
     settings.apply_to_session(&mut session);
     Some(session)
 }
