@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::files::{Certificate, File};
-use super::{Finding, Severity};
+use super::finding::{Finding, Severity};
 
 /// Less than this is soon, in seconds.
 const SOON: i64 = 14 * 24 * 3600;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Finding, Severity};
+use super::finding::{Finding, Severity};
 
 /// One file that Sidegate goes by.
 #[derive(Debug)]

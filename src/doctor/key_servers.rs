@@ -1,6 +1,6 @@
 //! Whether the key servers can be reached, and agree on the time.
 
-use super::{Finding, Severity};
+use super::finding::{Finding, Severity};
 
 /// How far apart clocks may be without a word, and without harm, in seconds.
 const APART: i64 = 30;

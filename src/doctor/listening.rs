@@ -33,7 +33,8 @@ fn ip(hex: &str) -> Option<IpAddr> {
     }
 }
 
-#[cfg(all(test, target_endian = "little"))]
+#[cfg(test)]
+#[cfg(target_endian = "little")]
 mod tests {
     use super::*;
 

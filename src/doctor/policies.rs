@@ -1,6 +1,6 @@
 //! What policies let through: what is meant, listed, and what no policy should say for long.
 
-use super::{Finding, Severity};
+use super::finding::{Finding, Severity};
 use crate::config::Surroundings;
 use crate::document::problem::Problem;
 use crate::policy::route::Route;

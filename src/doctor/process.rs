@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::files::Access;
-use super::{Finding, Severity};
+use super::finding::{Finding, Severity};
 use crate::app::null_device;
 use crate::config::ServerConfig;
 use crate::fd_limit;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::files::Access;
-use super::{Finding, Severity};
+use super::finding::{Finding, Severity};
 
 /// Where the service of a policy is.
 #[derive(Debug)]
