@@ -1,11 +1,8 @@
 //! Credential to principal, the way the route asks for.
 
-use std::sync::Arc;
-
 use http::HeaderName;
 
-use self::key_rings::KeyRing;
-use crate::authn::token_cache::{CacheResult, TokenCache};
+use crate::authn::token_cache::CacheResult;
 use crate::credential::{Bearer, internal_key};
 use crate::policy::Policy;
 use crate::policy::internal_key::KeyMatch;
@@ -13,16 +10,18 @@ use crate::policy::route::{AuthRule, Authentication};
 use crate::principal::{AuthMethod, Principal};
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
-use crate::revocation::Revocations;
 
 pub mod binding;
 pub mod claims;
+mod context;
 pub mod json;
 pub mod jws;
 pub mod jwt;
 pub mod key_rings;
 mod revoked;
 pub mod token_cache;
+
+pub use context::Context;
 
 /// What one method made of a request.
 #[derive(Debug, PartialEq)]
@@ -31,19 +30,6 @@ enum Attempt {
     Absent,
     /// The credential is good.
     Proven(Principal),
-}
-
-/// What a request is authenticated with, besides itself.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'c> {
-    /// The policy and its place in the set.
-    pub policy: (&'c Policy, usize),
-    /// The keys in force of the issuers of the policy.
-    pub keys: &'c [Arc<KeyRing>],
-    /// The tokens that were verified before.
-    pub tokens: &'c TokenCache,
-    /// The tokens that were revoked.
-    pub revocations: Revocations<'c>,
 }
 
 /// Proves who is calling, or says why not. Notes whether the token, if there is one, was known.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Context;
 use super::binding;
 use super::claims;
+use super::context::Context;
 use super::json;
 use super::jws::Jws;
 use super::key_rings::KeyRing;
