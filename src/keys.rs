@@ -12,9 +12,11 @@ use crate::digest::Fingerprint;
 pub mod algorithm;
 pub mod jwk;
 pub mod pem;
+mod problem;
 mod verifier;
 
 pub use algorithm::{Algorithm, Material};
+pub use problem::KeyProblem;
 use verifier::Verifier;
 
 /// The shortest shared secret that is taken, in bytes (RFC 7518, 3.2 for HS256).
@@ -22,25 +24,6 @@ pub const MIN_SECRET_BYTES: usize = 32;
 
 /// The most keys that a set may have.
 pub const MAX_KEYS: usize = 64;
-
-/// Why a key cannot be used. Never holds the key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyProblem(String);
-
-impl KeyProblem {
-    /// A problem in words, without the key.
-    pub fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
-    }
-}
-
-impl fmt::Display for KeyProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for KeyProblem {}
 
 /// A key for one algorithm.
 #[derive(Clone)]

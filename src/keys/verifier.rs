@@ -9,7 +9,8 @@ use aws_lc_rs::signature::{
 };
 use jsonwebtoken::{DecodingKey, DecodingKeyKind};
 
-use super::{Algorithm, KeyProblem};
+use super::algorithm::Algorithm;
+use super::problem::KeyProblem;
 
 /// A key for one algorithm, ready to verify.
 #[derive(Clone)]
