@@ -20,13 +20,16 @@ pub mod document;
 pub mod identity;
 pub mod internal_key;
 pub mod origin;
+mod path_case;
 pub mod remote_keys;
 pub mod route;
 pub mod router;
 pub mod set;
 pub mod store_rules;
+mod unasked_certificates;
 
 pub use document::{BindingMode, ErrorFormat, Fallback, Mode, QuotaScope};
+pub use path_case::PathCase;
 pub use set::{Matched, PolicySet, RouteIndex, Scope};
 
 use certificate::CertificateName;
@@ -145,18 +148,6 @@ impl Policy {
         let rest = self.below_prefix(path).unwrap_or(path);
         self.router.methods(&self.routes, rest)
     }
-}
-
-/// How the case of paths is read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PathCase {
-    /// A path that leads to another route in another case is rejected.
-    #[default]
-    Unambiguous,
-    /// Routes match in any case, for services whose router ignores it.
-    Insensitive,
-    /// Paths that differ in case are different paths, for services that tell them apart.
-    Exact,
 }
 
 /// A host as policies name it.

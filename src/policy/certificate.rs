@@ -1,9 +1,6 @@
-//! The names that a client certificate may have, and what needs one.
+//! The names that a client certificate may have.
 
-use super::{BindingMode, Issuer, Policy};
 use crate::credential::ClientCertificate;
-use crate::document::problem::Problem;
-use crate::principal::AuthMethod;
 
 /// One allowed name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,23 +46,6 @@ fn uri_matches(pattern: &str, uri: &str) -> bool {
 fn is_plain(segment: &str) -> bool {
     let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(fine)
-}
-
-impl Policy {
-    /// Warns of what needs client certificates, for a process of which no listener asks for them.
-    pub fn unasked_certificates(&self) -> impl Iterator<Item = Problem> {
-        let routes = self.routes.iter();
-        let routes = routes.filter(|route| route.authentication.methods().contains(&AuthMethod::Mtls));
-        let routes = routes.map(|route| (&*route.location, "the route takes client certificates"));
-        let required = |issuer: &&Issuer| issuer.binding == BindingMode::Required;
-        let issuers = self.issuers.iter().filter(required);
-        let issuers = issuers.filter_map(|issuer| issuer.binding_location.as_ref());
-        let issuers = issuers.map(|location| (location, "tokens must be bound to a client certificate"));
-        routes.chain(issuers).map(|(location, what)| {
-            let message = format!("{what}, and no listener has a `client_ca` to ask for one");
-            Problem::warning(location.clone(), message).help("give a listener in `sidegate.yaml` a `tls.client_ca`")
-        })
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use http::Method;
 
-use super::PathCase;
+use super::path_case::PathCase;
 use super::route::{PathPattern, Route, Segment};
 
 /// The methods of RFC 9110, 9.3, and PATCH (RFC 5789). CONNECT is for proxies, and has no path.
