@@ -44,7 +44,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
     &["config/store.rs", "config/store/url.rs"],
     &["decision.rs", "decision/steps.rs"],
     &["demo.rs", "demo/certificates.rs", "demo/guide.rs"],
-    &["policy/set.rs", "policy/set/case.rs", "policy/set/same_service.rs"],
     &[
         "store.rs",
         "store/memory.rs",

@@ -2,7 +2,8 @@
 
 use http::Method;
 
-use super::{PolicySet, share_host};
+use super::PolicySet;
+use super::contradictions::share_host;
 use crate::document::problem::{Location, Problem};
 use crate::policy::route::{Route, Segment};
 use crate::policy::{HostPattern, PathCase, Policy};

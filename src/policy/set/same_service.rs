@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::HeaderName;
 
-use super::start;
+use super::contradictions::start;
 use crate::document::problem::{Location, Problem};
 use crate::policy::identity::{IdentityHeader, IdentitySource};
 use crate::policy::{Policy, UpstreamAddress};

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::document::problem::SourceFile;
 use crate::testing::{environment, parse};
 
 const POLICY: &str = "
