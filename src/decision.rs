@@ -15,9 +15,10 @@ use crate::principal::Principal;
 use crate::rejection::{Reason, Rejection};
 use crate::request::names::FoldedName;
 use crate::request::path::NormalizedPath;
-use crate::request::{Body, RequestFacts, is_sandbox, nominated};
+use crate::request::{RequestFacts, is_sandbox, nominated};
 use crate::revocation::Revocations;
 
+mod content;
 mod evaluator;
 mod lookup;
 mod steps;
@@ -265,7 +266,7 @@ fn authorize<'p>(
         authz::authorize(principal, policy, proofs)
     })?;
     step(Step::Content, observer, |observer| {
-        check_content(route, request)?;
+        content::check(route, request)?;
         observer.passed(Step::Content, || steps::describe_content(route, request));
         Ok(())
     })?;
@@ -310,32 +311,6 @@ fn step<T, O: Observer>(
         observer.failed(if binding { Step::Binding } else { step }, rejection);
     }
     result
-}
-
-/// Without a body and without a type there is nothing that could be of the wrong one.
-fn is_bodiless(request: &RequestFacts<'_>) -> bool {
-    request.body == Body::None && !request.headers.contains_key(http::header::CONTENT_TYPE)
-}
-
-/// The media type of what is written, and the length of what is said to come.
-fn check_content(route: &Route, request: &RequestFacts<'_>) -> Result<(), Rejection> {
-    let writes = matches!(*request.method, Method::POST | Method::PUT | Method::PATCH);
-    if writes && !is_bodiless(request) && !route.content_types.is_empty() {
-        let given = request.media_type();
-        if !given.is_some_and(|given| {
-            route
-                .content_types
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(given))
-        }) {
-            let cause = format!("one of these is needed: {}", route.content_types.join(", "));
-            return Err(Rejection::because(Reason::ContentTypeUnsupported, cause));
-        }
-    }
-    match request.body {
-        Body::Sized(length) if length > request.limits.body_bytes => Err(Reason::BodyTooLarge.into()),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::StoreChecks;
+use super::content;
+use super::store_checks::StoreChecks;
 use crate::authn::Context;
 use crate::policy::route::Route;
 use crate::policy::store_rules::Quota;
@@ -95,7 +96,7 @@ pub(super) fn needed(names: &[String], how: &str) -> String {
 
 pub(super) fn describe_content(route: &Route, request: &RequestFacts<'_>) -> String {
     let types = route.content_types.join(", ");
-    match (super::is_bodiless(request), types.is_empty()) {
+    match (content::is_bodiless(request), types.is_empty()) {
         (true, true) => "no body".into(),
         (true, false) => format!("no body; one that is written would have to be {types}"),
         (false, _) => "accepted".into(),

@@ -42,7 +42,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "cli/target.rs",
     ],
     &["config/store.rs", "config/store/url.rs"],
-    &["decision.rs", "decision/steps.rs"],
     &["demo.rs", "demo/certificates.rs", "demo/guide.rs"],
     &[
         "store.rs",
