@@ -1,6 +1,5 @@
 //! Where state is kept that replicas share, as configured. Connects to nothing.
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +11,10 @@ use crate::document::secret::{EnvString, SecretDocument};
 use crate::document::tls_material::{CaBundle, TlsIdentity};
 
 pub mod document;
+mod secret;
 pub mod url;
+
+pub use secret::Secret;
 
 use document::{MemoryDocument, RedisDocument, StoreDocument};
 use url::{RedisUrl, Servers};
@@ -87,23 +89,6 @@ pub struct RedisTls {
     pub ca: Option<CaBundle>,
     /// What this side shows.
     pub client: Option<TlsIdentity>,
-}
-
-/// A value that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The secret itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
 }
 
 impl StoreConfig {

@@ -41,7 +41,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "cli/schema.rs",
         "cli/target.rs",
     ],
-    &["config/store.rs", "config/store/url.rs"],
     &["demo.rs", "demo/certificates.rs", "demo/guide.rs"],
     &[
         "store.rs",

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::Secret;
+use super::secret::Secret;
 use crate::request::is_host;
 
 /// Where a Redis is, and as whom it is spoken to.
