@@ -50,27 +50,11 @@ use crate::watch_files::Trigger;
 
 mod listeners;
 pub mod null_device;
+mod start_error;
+
+pub use start_error::StartError;
 
 use listeners::{endpoint, secured, tell_of_shortage};
-
-/// Why the process cannot start.
-#[derive(Debug)]
-pub struct StartError(String);
-
-impl StartError {
-    /// A start that failed for a reason.
-    pub fn because(reason: impl fmt::Display) -> Self {
-        Self(reason.to_string())
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for StartError {}
 
 /// A process that serves requests.
 #[derive(Debug)]

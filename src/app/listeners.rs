@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners};
 
-use super::StartError;
+use super::start_error::StartError;
 use crate::config::{ListenAddress, ServerConfig, TlsFiles};
 use crate::fd_limit;
 use crate::telemetry::metrics::Metrics;
