@@ -12,9 +12,10 @@ use super::output::{could_not_run, print, print_json};
 use super::run::{ServerOptions, refuse_to_start};
 use super::value_parsers::time;
 use super::{Exit, Format};
+use crate::admission::snapshot::Snapshot;
 use crate::config::Limits;
 use crate::credential::ClientCertificate;
-use crate::decision::{Evaluator, decide};
+use crate::decision::Evaluator;
 use crate::document::environment::Environment;
 use crate::document::pem::PemFile;
 use crate::document::tls_material::certificates;
@@ -22,6 +23,7 @@ use crate::jwks::KeySources;
 use crate::policy_files::ProcessEnvironment;
 use crate::request::{self, Body, Downstream, RequestFacts};
 use crate::revocation::Revocations;
+use crate::telemetry::metrics::Metrics;
 use crate::tls::client_certificate;
 
 mod report;
@@ -62,23 +64,27 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn execute(self) -> Exit {
         let options = ServerOptions::of_files(self.config.clone(), self.policies.clone());
-        let (config, evaluator) = match options.load_with_policies(|_| Vec::new()) {
-            Ok((config, loaded)) => (config, Evaluator::new(Arc::new(loaded.policies))),
+        let (config, policies) = match options.load_with_policies(|_| Vec::new()) {
+            Ok((config, loaded)) => (config, Arc::new(loaded.policies)),
             Err(error) => return refuse_to_start(error),
+        };
+        let snapshot = match Metrics::new() {
+            Ok(metrics) => Snapshot::new(policies, &metrics),
+            Err(error) => return could_not_run(error.to_string()),
         };
         let (headers, certificate) = match (self.header_map(), self.certificate()) {
             (Ok(headers), Ok(certificate)) => (headers, certificate),
             (Err(error), _) | (_, Err(error)) => return could_not_run(error),
         };
         if headers.contains_key(AUTHORIZATION) {
-            fetch_keys(&evaluator);
+            fetch_keys(snapshot.evaluator());
         }
-        self.report((&evaluator, &config.limits), &headers, certificate.as_ref())
+        self.report((&snapshot, &config.limits), &headers, certificate.as_ref())
     }
 
     fn report(
         &self,
-        (evaluator, limits): (&Evaluator, &Limits),
+        (snapshot, limits): (&Snapshot, &Limits),
         headers: &HeaderMap,
         certificate: Option<&ClientCertificate>,
     ) -> Exit {
@@ -94,10 +100,9 @@ impl Explain {
             now: now.as_second(),
             ..RequestFacts::new(&self.method, self.path.as_bytes(), headers)
         };
-        let policies = evaluator.policies();
         let mut steps = Steps::default();
-        let decision = decide(evaluator, &facts, Revocations::Unasked, &mut steps);
-        let report = Report::of(&decision, steps, policies, &facts, now);
+        let decision = snapshot.decide(&facts, Revocations::Unasked, &mut steps);
+        let report = Report::of(&decision, steps, snapshot.policies(), &facts, now);
         match self.output {
             Format::Text => print(&report.text()),
             Format::Json => print_json(&report),

@@ -12,16 +12,26 @@ use allocation_counter::measure;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Method};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
+use sidegate::admission::client_limit::{ClientCounts, ClientRequests};
+use sidegate::admission::concurrency_limit::ConcurrencyLimit;
+use sidegate::admission::snapshot::Snapshot;
+use sidegate::admission::{Admission, AdmissionController};
 use sidegate::credential::{ClientCertificate, Thumbprint};
 use sidegate::decision::{Evaluator, decide};
 use sidegate::document::environment::FixedEnvironment;
 use sidegate::document::problem::SourceFile;
+use sidegate::jwks::KeySources;
 use sidegate::policy::{ErrorStyle, PolicySet};
+use sidegate::request::target::RequestTarget;
 use sidegate::request::{Body, RequestFacts};
 use sidegate::revocation::{Revocation, RevocationList, Revocations, Target};
+use sidegate::store::Store;
+use sidegate::telemetry::metrics::Metrics;
 
 const POLICY: &str = "
 version: 1
@@ -157,4 +167,46 @@ fn a_decision_without_a_token_allocates_nothing() {
 fn decision_on_a_certificate_allocates_only_its_identity() {
     let count = allocations(&Method::GET, "/wallet/v1/mesh/x", &[]);
     assert!(count <= 5, "{count}");
+}
+
+#[test]
+fn admission_of_a_known_token_allocates_nothing_besides_its_record() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let _entered = runtime.enter();
+    let metrics = Metrics::new().unwrap();
+    let snapshot = Arc::new(Snapshot::new(Arc::clone(evaluator().policies()), &metrics));
+    let clients = Arc::<ClientCounts>::default();
+    let controller = AdmissionController {
+        store: Store::memory(&metrics),
+        keys: Arc::new(KeySources::start(snapshot.evaluator(), &metrics)),
+        concurrency: ConcurrencyLimit::new(1),
+        client_requests: ClientRequests::new(1, &clients, &metrics),
+        trusted_proxies: Vec::new(),
+        metrics,
+        access_log: false,
+    };
+    let mut headers = HeaderMap::new();
+    let authorization = format!("Bearer {}", token(None));
+    headers.insert("authorization", authorization.parse().unwrap());
+    headers.insert("x-tenant-id", TENANT.parse().unwrap());
+    headers.insert("host", "localhost".parse().unwrap());
+    let target = RequestTarget::new(Bytes::from_static(b"/wallet/v1/wallets/17?page=1"));
+    let facts = RequestFacts {
+        now: NOW,
+        ..RequestFacts::new(&Method::GET, b"/wallet/v1/wallets/17?page=1", &headers)
+    };
+    let admit = || {
+        let mut record = controller.begin(Arc::clone(&snapshot));
+        record.describe(&facts, &target);
+        let counted = measure(|| {
+            let admission = controller.admit(&facts, &mut record).now_or_never().unwrap();
+            assert!(matches!(admission, Admission::Forward(_)), "{admission:?}");
+        });
+        counted.count_total
+    };
+    admit();
+    assert_eq!(admit(), 0);
 }
