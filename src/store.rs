@@ -4,8 +4,6 @@
 //! Every operation ends within the deadline of the store. One without a reply is [`Unavailable`]; the policy
 //! decides what that means for the request.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,138 +14,21 @@ use crate::config::StoreConfig;
 use crate::config::store::{MemoryConfig, RedisConfig};
 use crate::digest::Fingerprint;
 use crate::quota::{Rate, Spent};
-use crate::rejection::{Reason, Rejection};
 use crate::revocation::{Revocation, Revocations};
 use crate::telemetry::metrics::Metrics;
 
+mod claim;
 mod memory;
 mod redis;
 pub mod revocation_cache;
+mod unavailable;
+
+pub use claim::{Claim, RecordKey, StoredResponse};
+pub use unavailable::Unavailable;
 
 use memory::MemoryStore;
 use redis::RedisStore;
 use revocation_cache::{RevocationCache, Snapshot};
-
-/// Why the store is unavailable. Holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unavailable {
-    result: &'static str,
-    cause: Cow<'static, str>,
-    reached: Reached,
-}
-
-/// How far a question came that has no good answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reached {
-    /// It was not sent: nothing has changed.
-    Nothing,
-    /// It was sent, and the reply is unknown: it may have been done.
-    Perhaps,
-    /// It was answered: it was not done.
-    Answer,
-}
-
-impl Unavailable {
-    /// Creates one from the word of the metric and the cause.
-    pub fn because(result: &'static str, cause: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            result,
-            cause: cause.into(),
-            reached: Reached::Answer,
-        }
-    }
-
-    /// The same, of a question that was not sent.
-    #[must_use]
-    fn unsent(self) -> Self {
-        let reached = Reached::Nothing;
-        Self { reached, ..self }
-    }
-
-    /// The same, for an operation whose reply was lost.
-    #[must_use]
-    fn unanswered(self) -> Self {
-        let reached = Reached::Perhaps;
-        Self { reached, ..self }
-    }
-
-    /// Whether the question may have been done all the same.
-    fn may_be_done(&self) -> bool {
-        self.reached == Reached::Perhaps
-    }
-
-    /// Whether the store itself said no.
-    fn is_answer(&self) -> bool {
-        self.reached == Reached::Answer
-    }
-
-    /// There is no room for more.
-    pub fn full(cause: &'static str) -> Self {
-        Self::because("full", cause)
-    }
-
-    /// There will never be room for this one.
-    pub fn too_large(cause: &'static str) -> Self {
-        Self::because("too_large", cause)
-    }
-
-    /// Whether it is for want of room.
-    pub fn is_full(&self) -> bool {
-        self.result == "full"
-    }
-
-    /// Whether it is of no use to try again.
-    pub fn is_final(&self) -> bool {
-        self.result == "too_large"
-    }
-
-    /// What was found, for the operator.
-    pub fn cause(&self) -> &str {
-        &self.cause
-    }
-}
-
-/// The rejection of a request that the store had to be asked about.
-impl From<Unavailable> for Rejection {
-    fn from(unavailable: Unavailable) -> Self {
-        Self::because(Reason::StoreUnavailable, unavailable.cause().to_owned())
-    }
-}
-
-impl fmt::Display for Unavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.cause)
-    }
-}
-
-/// The key under which a response is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecordKey {
-    /// The request that it answers.
-    pub name: Fingerprint,
-    /// Those who share what a store in memory keeps for them.
-    pub share: Fingerprint,
-}
-
-/// What became of a wish to be the one who answers a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
-    /// The claim is granted, for as long as the lease lasts.
-    Granted,
-    /// Another request holds the key.
-    Taken,
-    /// The store has a response.
-    Stored(StoredResponse),
-}
-
-/// A stored response, before its bytes are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredResponse {
-    /// The digest of the request that it belongs to.
-    pub digest: Fingerprint,
-    /// The length of the record, in bytes.
-    pub bytes: usize,
-}
 
 /// Shared state.
 #[derive(Debug)]

@@ -29,37 +29,21 @@ mod follower;
 mod health;
 mod key_names;
 mod leases;
+mod record;
 mod scripts;
 
 use connect::Connector;
 use connection::{Purpose, RequestConnection};
+use failure::invalid_reply;
 use follower::Follower;
 use health::Health;
 use key_names::KeyNames;
 use leases::{Lease, Leases};
-use scripts::{CLAIM, COMPLETE, READ, RELEASE, RENEW, REVOKE, SPEND, Script};
-
-/// The first byte of what is under a key says what it is.
-const CLAIMED: u8 = b'c';
-const ANSWERED: u8 = b'b';
-
-/// A response as earlier versions stored it: without the owner of its claim.
-const ANSWERED_BY_UNKNOWN: u8 = b'a';
-
-/// How long the beginning of a stored response is: with the digest of its request, and with the owner
-/// of its claim as well.
-const DIGEST_HEAD: usize = 1 + 32;
-const OWNED_HEAD: usize = DIGEST_HEAD + 16;
-
-/// The pauses between attempts to connect.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+use record::{ANSWERED, ANSWERED_BY_UNKNOWN, CLAIMED, DIGEST_HEAD, OWNED_HEAD, claimed};
+use scripts::{CLAIM, COMPLETE, READ, RELEASE, RENEW, REVOKE, SPEND, Script, millis};
 
 /// How many revocations the log holds at least. A replica that misses some reads all of them.
 const LOG: usize = 10_000;
-
-/// The longest that a key is kept. Redis counts in milliseconds since the epoch.
-const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// The longest that anything was kept: 16 MiB of a body, and a head.
 const LONGEST_RECORD: usize = 17 * MEGABYTE;
@@ -331,16 +315,6 @@ impl Drop for RedisStore {
     }
 }
 
-/// Returns the value of a key that a request in flight holds.
-fn claimed(owner: Uuid) -> Vec<u8> {
-    [&[CLAIMED], owner.as_bytes().as_slice()].concat()
-}
-
-/// Redis takes no time of zero.
-fn millis(time: Duration) -> Vec<u8> {
-    time.min(LONGEST).as_millis().max(1).to_string().into_bytes()
-}
-
 /// What [`REVOKE`] takes besides its keys.
 fn revoke_arguments(revocations: &[Revocation], in_place_of: Option<&Revocation>) -> Result<Vec<Vec<u8>>, Unavailable> {
     let written = |revocation: &Revocation| {
@@ -384,8 +358,4 @@ fn was_owner(answer: i64) -> Result<bool, Unavailable> {
         0 => Ok(false),
         answer => done(answer).map(|()| true),
     }
-}
-
-fn invalid_reply() -> Unavailable {
-    Unavailable::because("error", "Redis answered what it should not")
 }

@@ -25,6 +25,10 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// How long it may take in all: sentinels and nodes come one after the other.
 const CONNECT_ALL: Duration = Duration::from_secs(5);
 
+/// The pauses between attempts to connect.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
 /// The most questions that wait to be written to a connection.
 const WAITING: usize = 1024;
 

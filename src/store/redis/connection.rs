@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::connect::{Connection, Connector};
+use super::connect::{Connection, Connector, FIRST_PAUSE, LONGEST_PAUSE};
 use super::failure::Failure;
 use super::health::Health;
 use super::key_names::KeyNames;
 use super::leases::{Lease, Leases};
-use super::scripts::{PROBE, RELEASE, RENEW, Script};
-use super::{FIRST_PAUSE, LONGEST_PAUSE, claimed, millis};
+use super::record::claimed;
+use super::scripts::{PROBE, RELEASE, RENEW, Script, millis};
 use crate::backoff::Backoff;
 use crate::digest::Fingerprint;
 use crate::store::Unavailable;

@@ -90,6 +90,11 @@ fn of_code(error: &RedisError) -> (&'static str, bool) {
     ("error", is("NOAUTH") || is("UNBLOCKED"))
 }
 
+/// Returns the error for a reply that no version of the program understands.
+pub(super) fn invalid_reply() -> Unavailable {
+    Unavailable::because("error", "Redis answered what it should not")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

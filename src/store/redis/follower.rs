@@ -14,11 +14,10 @@ use redis::streams::{StreamRangeReply, StreamReadReply};
 use redis::{Cmd, FromRedisValue};
 use tokio::time::{sleep, timeout};
 
-use super::connect::{Connection, Connector};
+use super::connect::{Connection, Connector, FIRST_PAUSE, LONGEST_PAUSE};
 use super::failure::Failure;
 use super::health::Health;
 use super::key_names::KeyNames;
-use super::{FIRST_PAUSE, LONGEST_PAUSE};
 use crate::backoff::Backoff;
 use crate::revocation::Revocation;
 use crate::store::Unavailable;

@@ -2,8 +2,12 @@
 //! one run; only `spend` takes one more.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use redis::Cmd;
+
+/// The longest that a key is kept. Redis counts in milliseconds since the epoch.
+const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// A script, which a server knows by its digest once it has seen it.
 #[derive(Debug)]
@@ -33,6 +37,11 @@ fn command(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd 
     let mut command = redis::cmd(name);
     command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
     command
+}
+
+/// Returns a time as an argument, in milliseconds. Redis takes no time of zero.
+pub(super) fn millis(time: Duration) -> Vec<u8> {
+    time.min(LONGEST).as_millis().max(1).to_string().into_bytes()
 }
 
 /// Claims a key. Returns nothing if the claim is granted, now or to the same attempt before. Otherwise returns

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::revocation::{Millis, Revocation, RevocationList};
 use crate::store::Unavailable;
-use crate::store::redis::invalid_reply;
+use crate::store::redis::failure::invalid_reply;
 use crate::store::revocation_cache::RevocationCache;
 
 /// What was read, and what of it is new.
