@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::sync::OnceLock;
 
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
@@ -19,8 +18,10 @@ pub mod access_log;
 mod escape;
 pub mod log_writer;
 pub mod metrics;
+mod process_log;
 
 use log_writer::{LogBuffer, LogWriterGuard, LostLines};
+use process_log::LOG;
 
 /// Where log lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +51,6 @@ impl log::Log for EngineLog {
     }
 
     fn flush(&self) {}
-}
-
-/// The log of this process, once it is started, and its format.
-static LOG: OnceLock<(LogBuffer, LogFormat)> = OnceLock::new();
-
-fn log() -> Option<&'static (LogBuffer, LogFormat)> {
-    LOG.get()
 }
 
 /// Where one line of `tracing` goes.

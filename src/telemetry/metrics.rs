@@ -1,15 +1,17 @@
 //! What Prometheus scrapes. Label values come from policies and closed sets, never from clients.
 
-use prometheus::core::Collector;
 use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::authn::token_cache::CacheResult;
 
 mod certificates;
+mod gauge_value;
 mod keys;
 mod label_cache;
 #[cfg(target_os = "linux")]
 mod process;
+mod registry;
+mod request_vectors;
 mod requests;
 mod store;
 mod store_features;
@@ -22,7 +24,9 @@ pub use store_features::StoreFeatureMetrics;
 
 use super::log_writer::LostLines;
 use certificates::CertificateMetrics;
-use requests::RequestVectors;
+use gauge_value::{number, seconds};
+use registry::register;
+use request_vectors::RequestVectors;
 
 /// The label of a request that no policy or route takes.
 pub const NONE: &str = "none";
@@ -140,7 +144,7 @@ impl Metrics {
         let version = env!("CARGO_PKG_VERSION");
         let options = Opts::new("sidegate_build_info", "The version that runs.").const_label("version", version);
         register(&self.registry, Gauge::with_opts(options)?)?.set(1.0);
-        let lost = match super::log() {
+        let lost = match super::process_log::log() {
             Some((lines, _)) => lines.lost().clone(),
             None => LostLines::new()?,
         };
@@ -282,20 +286,6 @@ fn token_cache(registry: &Registry) -> Result<[IntCounter; CacheResult::ALL.len(
     let options = Opts::new("sidegate_token_cache_total", help);
     let lookups = register(registry, IntCounterVec::new(options, &["result"])?)?;
     Ok(CacheResult::ALL.map(|lookup| lookups.with_label_values(&[lookup.label()])))
-}
-
-fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
-}
-
-fn number(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^53")]
-fn seconds(at: i64) -> f64 {
-    at as f64
 }
 
 #[cfg(test)]

@@ -41,19 +41,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "cli/target.rs",
     ],
     &["demo.rs", "demo/certificates.rs", "demo/guide.rs"],
-    &[
-        "telemetry.rs",
-        "telemetry/access_log.rs",
-        "telemetry/access_log/json.rs",
-    ],
-    &[
-        "telemetry/metrics.rs",
-        "telemetry/metrics/certificates.rs",
-        "telemetry/metrics/keys.rs",
-        "telemetry/metrics/requests.rs",
-        "telemetry/metrics/store.rs",
-        "telemetry/metrics/store_features.rs",
-    ],
 ];
 
 /// The floors of large folders, from the top. A file uses its own floor and those above it. A floor has

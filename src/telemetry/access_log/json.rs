@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::super::escape::escaped;
-use super::{AccessLine, millis};
+use super::line::{AccessLine, millis};
 
 /// The wall clock as text. A second is formatted once.
 #[derive(Debug, Default)]

@@ -2,7 +2,8 @@
 
 use prometheus::{GaugeVec, Opts, Registry};
 
-use super::{register, seconds};
+use super::gauge_value::seconds;
+use super::registry::register;
 
 /// When what a listener proves and believes with comes to its end, in seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry};
 
-use super::{number, register, seconds};
+use super::gauge_value::{number, seconds};
+use super::registry::register;
 
 /// Counters and gauges of issuers' keys.
 #[derive(Debug, Clone)]

@@ -7,7 +7,8 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, Opts, Registry};
 
-use super::{register, seconds};
+use super::gauge_value::seconds;
+use super::registry::register;
 
 /// Counters and gauges of the store.
 #[derive(Clone)]

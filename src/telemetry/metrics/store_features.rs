@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
-use super::register;
+use super::registry::register;
 use crate::policy::PolicySet;
 
 /// Counters of idempotency, quotas, and requests that passed without the store.

@@ -1,0 +1,65 @@
+//! The metrics of requests, before their labels are chosen.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+
+use super::registry::register;
+
+/// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
+const DECISION_BUCKETS: &[f64] = &[
+    5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2,
+];
+
+/// The metrics of requests, with all their labels.
+#[derive(Debug, Clone)]
+pub(super) struct RequestVectors {
+    pub(super) requests: IntCounterVec,
+    pub(super) decisions: IntCounterVec,
+    pub(super) failures: IntCounterVec,
+    pub(super) request_duration: HistogramVec,
+    pub(super) upstream_duration: HistogramVec,
+    pub(super) decision_duration: HistogramVec,
+}
+
+impl RequestVectors {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            register(registry, HistogramVec::new(options, &["service"])?)
+        };
+        Ok(Self {
+            requests: counter(
+                "sidegate_requests_total",
+                "Requests answered, by service, route, method and status.",
+                &["service", "route", "method", "status"],
+            )?,
+            decisions: counter(
+                "sidegate_decisions_total",
+                "Decisions, by service, route, authentication, decision and reason.",
+                &["service", "route", "auth", "decision", "reason"],
+            )?,
+            failures: counter(
+                "sidegate_failures_total",
+                "Requests that failed after their decision, by service, route and failure.",
+                &["service", "route", "failure"],
+            )?,
+            request_duration: histogram(
+                "sidegate_request_duration_seconds",
+                "Time from the head of a request to the end of its response.",
+                prometheus::DEFAULT_BUCKETS,
+            )?,
+            upstream_duration: histogram(
+                "sidegate_upstream_duration_seconds",
+                "Time from choosing the service to the head of its response.",
+                prometheus::DEFAULT_BUCKETS,
+            )?,
+            decision_duration: histogram(
+                "sidegate_decision_duration_seconds",
+                "Time that a decision takes.",
+                DECISION_BUCKETS,
+            )?,
+        })
+    }
+}
