@@ -1,13 +1,13 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
-use std::process::ExitCode;
-
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 
 mod check;
 mod demo;
 mod doctor;
+mod exit;
 mod explain;
+mod format;
 mod healthcheck;
 mod output;
 mod revocations;
@@ -16,6 +16,10 @@ mod run;
 mod schema;
 mod target;
 mod value_parsers;
+
+pub use exit::Exit;
+
+use format::Format;
 
 /// Guards services that it does not change: reads YAML route policies, authenticates requests by
 /// JWT, internal key or client certificate, and forwards the verified identity in headers.
@@ -51,37 +55,6 @@ enum Command {
         /// The shell to complete in
         shell: clap_complete::Shell,
     },
-}
-
-/// The form of a report.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// One JSON object
-    Json,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// All is fine.
-    Fine,
-    /// A problem was found, or a request is rejected.
-    No,
-    /// It could not run: usage, an unreadable file, an address in use.
-    CouldNotRun,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Fine => Self::SUCCESS,
-            Exit::No => Self::from(1),
-            Exit::CouldNotRun => Self::from(2),
-        }
-    }
 }
 
 /// Runs one command.
