@@ -4,7 +4,6 @@
 //!
 //! The services are plain HTTP servers that know nothing of Sidegate's own types.
 
-use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,8 +22,11 @@ use crate::policy_files::loaded_files::LoadedFiles;
 pub mod auth_svc;
 pub mod certificates;
 pub mod echo;
+mod error;
 pub mod guide;
 pub mod http;
+
+pub use error::DemoError;
 
 use auth_svc::AuthService;
 use certificates::Certificates;
@@ -49,9 +51,6 @@ pub struct Demo {
     /// Removed with the demo.
     _certificates: Certificates,
 }
-
-/// Why a demo cannot start.
-pub type DemoError = Box<dyn Error + Send + Sync>;
 
 impl Demo {
     /// Starts the services and Sidegate in front of them. `config` says where it listens in clear

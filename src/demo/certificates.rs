@@ -11,7 +11,7 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-use super::DemoError;
+use super::error::DemoError;
 
 /// The folder with the certificates.
 #[derive(Debug)]
