@@ -349,7 +349,7 @@ fn pingora_proxy(config: &ServerConfig, gateway: Arc<Gateway>) -> HttpProxy<Ping
     let mut proxy = HttpProxy::new(PingoraHooks(gateway), Arc::new(conf));
     proxy.handle_init_modules();
     let mut options = HttpServerOptions::default();
-    // The guard looks for the preface, and cannot hang.
+    // `StrictStream` looks for the preface, and cannot hang.
     options.h2c = true;
     // Sidegate itself rejects it, and not pingora.
     options.allow_connect_method_proxying = true;

@@ -1,4 +1,4 @@
-//! What the proxy holds of a request that it admits, besides its record.
+//! The state of a request that the proxy needs besides its record.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -23,27 +23,27 @@ use crate::rejection::Rejection;
 use crate::request::content_length;
 
 tokio::task_local! {
-    /// pingora makes the context of a request, and knows nothing of what was admitted before.
+    /// The context of an admitted request. pingora creates its own contexts, and has no parameter for one.
     static ADMITTED: Cell<Option<Box<RequestContext>>>;
 }
 
-/// Runs what makes pingora forward a request, with the context of that request.
+/// Runs a future in which pingora's proxy forwards a request with this context.
 pub(super) async fn with_context<T>(ctx: Box<RequestContext>, forwards: impl Future<Output = T>) -> T {
     ADMITTED.scope(Cell::new(Some(ctx)), forwards).await
 }
 
-/// Takes the context of the request that pingora forwards now.
+/// Takes the context of the request that this task forwards by pingora's proxy.
 pub(super) fn take_context() -> Option<RequestContext> {
     let admitted = ADMITTED.try_with(Cell::take).ok().flatten();
     admitted.map(|ctx| *ctx)
 }
 
-/// One request.
+/// The state of one request.
 #[derive(Debug)]
 pub struct RequestContext {
-    /// What is counted and logged.
+    /// The record for metrics and the access log.
     pub record: RequestRecord,
-    /// The policies and services that the request began with, and keeps.
+    /// The policies and upstreams that were in force when the request began.
     pub policies: Arc<PolicySnapshot>,
     /// The proof that the request may be forwarded.
     pub permit: Option<Permit>,
@@ -51,17 +51,17 @@ pub struct RequestContext {
     pub forward: Bytes,
     /// The lease of its idempotency key.
     pub lease: Option<KeyLease>,
-    /// When a service was chosen.
+    /// When forwarding began.
     pub upstream_started: Option<Instant>,
-    /// Whether the service has sent its whole response.
+    /// Whether the upstream has sent its whole response.
     pub response_over: bool,
     body_rate: BodyRate,
     watch: Option<StallWatchdog>,
-    /// Where a request that is forwarded in place of another reports.
+    /// For a subrequest, where it reports to the client's request.
     report: Option<Arc<Mutex<Report>>>,
 }
 
-/// What a request that was handed over reports to the one that has the client.
+/// What a subrequest reports to the client's request.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     failure: Option<Rejection>,
@@ -72,24 +72,24 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing tells the whole response from a part of it.
+    /// Returns whether a truncated response would look like a whole one.
     pub const fn has_open_end(&self) -> bool {
         self.has_open_end
     }
 
-    /// Whether the service answered.
-    pub const fn is_of_the_service(&self) -> bool {
+    /// Returns whether the response is the upstream's.
+    pub const fn is_from_upstream(&self) -> bool {
         self.upstream_status.is_some() && self.failure.is_none()
     }
 
-    /// Whether neither the service answered nor Sidegate.
-    pub const fn is_of_the_engine(&self) -> bool {
+    /// Returns whether pingora itself made the response, and neither the upstream nor Sidegate.
+    pub const fn is_from_pingora(&self) -> bool {
         self.upstream_status.is_none() && self.failure.is_none()
     }
 }
 
 impl RequestContext {
-    /// Begins with a request whose head is read.
+    /// Creates the context of a request whose head is read.
     pub fn new(policies: Arc<PolicySnapshot>, record: RequestRecord) -> Self {
         Self {
             body_rate: BodyRate::start(record.started),
@@ -105,23 +105,23 @@ impl RequestContext {
         }
     }
 
-    /// Keeps what an admitted request is forwarded with.
-    pub fn admitted(&mut self, forward: Forward) {
+    /// Sets what an admitted request is forwarded with.
+    pub fn set_admitted(&mut self, forward: Forward) {
         self.permit = Some(forward.permit);
         self.forward = forward.target;
         self.lease = forward.lease;
         self.upstream_started = Some(self.record.admitted);
     }
 
-    /// Whether this request is forwarded in place of another.
-    pub const fn is_handed_over(&self) -> bool {
+    /// Returns whether this request is a subrequest.
+    pub const fn is_subrequest(&self) -> bool {
         self.report.is_some()
     }
 
-    /// Returns the context of a request that is forwarded in place of this one, with its permit. It is
-    /// not counted and not logged; it reports instead.
+    /// Returns the context of a subrequest, and moves the permit to it. A subrequest is not counted and not
+    /// logged; it reports to this request instead.
     #[must_use]
-    pub fn hand_over(&mut self, report: &Arc<Mutex<Report>>) -> Self {
+    pub fn subrequest(&mut self, report: &Arc<Mutex<Report>>) -> Self {
         Self {
             permit: self.permit.take(),
             forward: self.forward.clone(),
@@ -131,8 +131,8 @@ impl RequestContext {
         }
     }
 
-    /// Reports to the request that has the client.
-    pub fn tell(&self) {
+    /// Reports the result of a subrequest to the client's request.
+    pub fn report(&self) {
         if let Some(report) = &self.report {
             let mut report = report.lock();
             *report = Report {
@@ -144,15 +144,15 @@ impl RequestContext {
         }
     }
 
-    /// Reports that the end of the connection is the end of the response.
-    pub fn tell_open_end(&self) {
+    /// Reports that the response of a subrequest ends with its connection.
+    pub fn report_open_end(&self) {
         if let Some(report) = &self.report {
             report.lock().has_open_end = true;
         }
     }
 
-    /// Takes over the report of a request that was handed over.
-    pub fn told(&mut self, report: Report) {
+    /// Records what a subrequest reported.
+    pub fn record_report(&mut self, report: Report) {
         if let Some(failure) = report.failure {
             self.record.fail(failure);
         }
@@ -160,8 +160,8 @@ impl RequestContext {
         self.record.response.upstream_duration = report.upstream_duration;
     }
 
-    /// Records a part of the body. Returns whether the body is as fast as it has to be: not while the
-    /// service responds, because the two may talk.
+    /// Records a part of the body. Returns whether the body is fast enough. While the upstream responds, any
+    /// rate is: client and upstream may take turns.
     pub fn record_body(&mut self, length: usize, limits: &Limits) -> bool {
         let length = u64::try_from(length).unwrap_or(u64::MAX);
         let response = &mut self.record.response;
@@ -170,8 +170,8 @@ impl RequestContext {
             patience: limits.body_timeout,
             rate: limits.body_rate,
         };
-        let talking = response.upstream_status.is_some() && !self.response_over;
-        self.body_rate.is_fast_enough(length, Instant::now(), rate) || talking
+        let is_responding = response.upstream_status.is_some() && !self.response_over;
+        self.body_rate.is_fast_enough(length, Instant::now(), rate) || is_responding
     }
 
     /// Restarts the watchdog: the next step may take as long as all limits of pingora together.
@@ -184,7 +184,7 @@ impl RequestContext {
         watch.touch(limits.idle_timeout + limits.body_timeout + upstream);
     }
 
-    /// Records the head of the service's response.
+    /// Records the head of the upstream's response.
     pub fn upstream_responded(&mut self, response: &ResponseHeader, method: &Method) {
         let summary = &mut self.record.response;
         summary.status = response.status.as_u16();
@@ -193,12 +193,13 @@ impl RequestContext {
         self.response_over = has_no_body(response, method);
     }
 
-    /// When the head of the service's response came.
+    /// Returns when the head of the upstream's response arrived.
     pub fn responded_at(&self) -> Option<Instant> {
         Some(self.upstream_started? + self.record.response.upstream_duration?)
     }
 
-    /// Finishes the record by what the client was sent. Some bytes of the response may be unsent.
+    /// Finishes the record with what the session has written to the client, and with `unsent` bytes that it will
+    /// write yet.
     pub fn finish(&mut self, session: &ServerSession, unsent: usize) {
         let written = session.response_written().filter(|_| response_started(session));
         let summary = &mut self.record.response;
@@ -208,7 +209,7 @@ impl RequestContext {
     }
 }
 
-/// Whether nothing follows the head (RFC 9112, 6.3).
+/// Returns whether nothing follows the head (RFC 9112, 6.3).
 fn has_no_body(response: &ResponseHeader, method: &Method) -> bool {
     *method == Method::HEAD
         || matches!(response.status.as_u16(), 204 | 304)

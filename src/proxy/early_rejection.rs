@@ -15,13 +15,13 @@ use crate::rejection::{Reason, Rejection};
 use crate::request::target::RequestTarget;
 use crate::request::{Downstream, head, host_of};
 
-/// Rejects heads that could not be read, with the body of the policy that their first bytes spell.
+/// Rejects heads that could not be parsed. The error body is that of the policy that host and path select.
 pub fn rejection_writer(gateway: Arc<Gateway>) -> RejectionWriter {
     Arc::new(move |status, head, client| {
         let snapshot = Arc::clone(&gateway.policies.peek().admission);
         let mut record = gateway.admission.begin(snapshot);
         record.ids = RequestIds::new();
-        (record.method, record.target) = first_words(head);
+        (record.method, record.target) = method_and_target(head);
         record.downstream = Downstream {
             peer: client,
             ..Downstream::default()
@@ -38,7 +38,7 @@ pub fn rejection_writer(gateway: Arc<Gateway>) -> RejectionWriter {
         let response = record.rejection_response(&rejection);
         record.response.status = response.status;
         record.finish();
-        on_the_wire(&response, &record.method)
+        serialize(&response, &record.method)
     })
 }
 
@@ -52,8 +52,8 @@ fn head_rejection(status: u16) -> Rejection {
     }
 }
 
-/// The method and the path of a head that may be cut off anywhere.
-fn first_words(head: &[u8]) -> (Method, RequestTarget) {
+/// Reads the method and the path of a head that may be cut off anywhere.
+fn method_and_target(head: &[u8]) -> (Method, RequestTarget) {
     let line = head::request_line(head);
     let method = line.and_then(|line| Method::from_bytes(line.method).ok());
     let target = line.map_or(&b""[..], |line| line.target);
@@ -62,24 +62,24 @@ fn first_words(head: &[u8]) -> (Method, RequestTarget) {
     (method.unwrap_or_else(unknown), target)
 }
 
-/// A method that could not be read, which is none of the standard ones.
+/// The method for records of heads whose own could not be parsed.
 fn unknown() -> Method {
     Method::from_bytes(b"UNKNOWN").unwrap_or_default()
 }
 
-/// The host that a head is for, as far as it came.
+/// Reads the host of a head that may be cut off anywhere.
 fn host(head: &[u8]) -> Option<&str> {
     let host = std::str::from_utf8(head::values(head, "host").next()?).ok()?;
     Some(host_of(host))
 }
 
-fn on_the_wire(answer: &ErrorResponse, method: &Method) -> Bytes {
-    let phrase = http::StatusCode::from_u16(answer.status)
+fn serialize(response: &ErrorResponse, method: &Method) -> Bytes {
+    let phrase = http::StatusCode::from_u16(response.status)
         .ok()
         .and_then(|s| s.canonical_reason());
     let mut wire = BytesMut::new();
-    wire.put_slice(format!("HTTP/1.1 {} {}\r\n", answer.status, phrase.unwrap_or_default()).as_bytes());
-    for (name, value) in &answer.headers {
+    wire.put_slice(format!("HTTP/1.1 {} {}\r\n", response.status, phrase.unwrap_or_default()).as_bytes());
+    for (name, value) in &response.headers {
         wire.put_slice(name.as_str().as_bytes());
         wire.put_slice(b": ");
         wire.put_slice(value.as_bytes());
@@ -87,7 +87,7 @@ fn on_the_wire(answer: &ErrorResponse, method: &Method) -> Bytes {
     }
     wire.put_slice(b"connection: close\r\n\r\n");
     if *method != Method::HEAD {
-        wire.put_slice(&answer.body);
+        wire.put_slice(&response.body);
     }
     wire.freeze()
 }

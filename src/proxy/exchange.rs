@@ -1,6 +1,6 @@
-//! Exchanges with a service over HTTP/1.1 in clear text, which is what stands behind most sidecars:
-//! one loop between the two sessions of the engine's core. TLS, HTTP/2 and WebSocket are left to
-//! the engine's own proxy, whose tasks, channels, boxes and pool cost as much again.
+//! Forwards requests to upstreams that speak HTTP/1.1 in clear text, as most behind a sidecar do: one loop
+//! between pingora's server session and its client session. TLS, HTTP/2 and WebSocket are left to pingora's
+//! proxy, whose tasks, channels, boxes and pool cost as much again.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -17,40 +17,40 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::context::RequestContext;
 use super::deadline::ReusableTimer;
 use super::gateway::Gateway;
+use super::local_response;
 use super::upstream::pool::UpstreamPool;
 use super::upstream::session::{PooledConnection, UpstreamSession};
-use super::{local_response, open_end};
 
 mod request_head;
 
 use request_head::upstream_head;
 
-/// What has become of the request's body.
+/// The state of the request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RequestBody {
-    /// More of it is to come.
+    /// The client is still sending it.
     Streaming,
-    /// The service has all of it.
+    /// The upstream has all of it.
     Complete,
-    /// The service takes no more of it.
+    /// Writing it to the upstream failed.
     Aborted,
 }
 
-/// One request with a service.
+/// One request and the upstream that it is forwarded to.
 struct Exchange<'e> {
     gateway: &'e Gateway,
     session: &'e mut ServerSession,
     ctx: &'e mut RequestContext,
     pool: &'e UpstreamPool,
     address: SocketAddr,
-    /// Why the service took no more of the body.
-    unsent: Option<Box<Error>>,
-    /// Ends a pause of the body.
+    /// Why writing the body failed.
+    write_error: Option<Box<Error>>,
+    /// Limits how long the body may pause.
     pause: ReusableTimer,
 }
 
 impl Gateway {
-    /// Forwards an admitted request to a service at an address, and its answer to the client.
+    /// Forwards an admitted request to an upstream's address, and the response to the client.
     pub(super) async fn exchange(
         &self,
         (pool, address): (&UpstreamPool, SocketAddr),
@@ -63,7 +63,7 @@ impl Gateway {
             ctx,
             pool,
             address,
-            unsent: None,
+            write_error: None,
             pause: ReusableTimer::default(),
         };
         exchange.run().await
@@ -71,29 +71,29 @@ impl Gateway {
 }
 
 impl Exchange<'_> {
-    /// Exchanges over a connection that was kept, or over a new one. What breaks off on one that
-    /// was kept is sent again where that does no harm (RFC 9110, 9.2.2): the service may just have
-    /// closed it.
+    /// Forwards the request over a pooled connection, or over a new one. If the upstream closed the pooled
+    /// connection, an idempotent request is retried on a new one (RFC 9110, 9.2.2).
     async fn run(&mut self) -> Result<()> {
-        if let Some(kept) = self.pool.take(&self.address) {
+        if let Some(pooled) = self.pool.take(&self.address) {
             let repeatable = self.session.req_header().method.is_idempotent();
             if repeatable && !self.session.is_body_empty() {
                 self.session.enable_retry_buffering();
             }
-            match self.send_over(kept, None).await {
+            match self.send_over(pooled, None).await {
                 Err(error) if repeatable && self.is_stale_connection(&error) => {
-                    tracing::debug!(%error, "a connection that was kept is gone; the request is sent again");
-                    self.unsent = None;
+                    tracing::debug!(%error, "the upstream closed a pooled connection; the request is retried");
+                    self.write_error = None;
                 }
                 done => return done,
             }
         }
-        let again = self.session.get_retry_buffer();
+        let sent = self.session.get_retry_buffer();
         let new = self.pool.connect(&self.address).await?;
-        self.send_over(new, again).await
+        self.send_over(new, sent).await
     }
 
-    /// Whether the service can have had nothing to say to the request, which is still there.
+    /// Returns whether the upstream closed the connection before it responded, and the request is still complete
+    /// in memory.
     fn is_stale_connection(&self, error: &Error) -> bool {
         use ErrorType::{ConnectionClosed, ReadError, WriteError};
         let lost = matches!(error.etype(), ConnectionClosed | ReadError | WriteError);
@@ -103,15 +103,16 @@ impl Exchange<'_> {
             && !self.session.retry_buffer_truncated()
     }
 
-    /// Exchanges over a connection, which is kept afterwards if it can be.
-    async fn send_over(&mut self, connection: PooledConnection, again: Option<Bytes>) -> Result<()> {
+    /// Forwards the request over a connection, and puts that into the pool afterwards if it is reusable. `sent` is
+    /// the part of the body that was written to a closed connection before.
+    async fn send_over(&mut self, connection: PooledConnection, sent: Option<Bytes>) -> Result<()> {
         let mut service = UpstreamSession::new(connection, self.pool.timeout());
         yield_to_ready_tasks().await;
         let head = upstream_head(self.session, self.ctx)?;
         service.write_head(head).await?;
-        let body = self.relay(&mut service, again).await?;
+        let body = self.relay(&mut service, sent).await?;
         if body == RequestBody::Aborted {
-            // Of the rest nobody knows where it ends.
+            // The rest of the body is unread, so the client's connection has to end.
             self.session.set_keepalive(None);
             return Ok(());
         }
@@ -122,23 +123,23 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Passes the body on and the answer back, both as they come.
-    async fn relay(&mut self, service: &mut UpstreamSession, again: Option<Bytes>) -> Result<RequestBody> {
+    /// Relays the body to the upstream and the response to the client, both as they arrive.
+    async fn relay(&mut self, service: &mut UpstreamSession, sent: Option<Bytes>) -> Result<RequestBody> {
         let mut body = RequestBody::Streaming;
         if self.session.is_body_empty() {
             self.ctx.touch(&self.gateway.limits);
             body = RequestBody::Complete;
-        } else if again.is_some() {
+        } else if sent.is_some() {
             let ends = self.session.is_body_done();
-            body = self.send(service, again, ends).await?;
+            body = self.send(service, sent, ends).await?;
         }
-        let mut answered = false;
-        while body == RequestBody::Streaming || !answered {
+        let mut responded = false;
+        while body == RequestBody::Streaming || !responded {
             tokio::select! {
                 biased;
-                task = service.next(body != RequestBody::Streaming), if !answered => match task {
-                    Ok(task) => answered = self.answer(task).await?,
-                    Err(error) => return Err(self.unsent.take().unwrap_or(error)),
+                task = service.next(body != RequestBody::Streaming), if !responded => match task {
+                    Ok(task) => responded = self.respond(task).await?,
+                    Err(error) => return Err(self.write_error.take().unwrap_or(error)),
                 },
                 part = self.next_part(body), if body != RequestBody::Aborted => {
                     let part = part?;
@@ -151,7 +152,7 @@ impl Exchange<'_> {
         Ok(body)
     }
 
-    /// The next part of the body. Once the body is there, this looks whether the client is.
+    /// Reads the next part of the body. Once the body is complete, waits for the client to disconnect.
     async fn next_part(&mut self, body: RequestBody) -> Result<Option<Bytes>> {
         match body {
             RequestBody::Streaming => self.gateway.body_part(self.session, &mut self.pause).await,
@@ -159,7 +160,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Sends a part of the body. A service that takes no more of it may still have an answer.
+    /// Sends a part of the body to the upstream. If that fails, the upstream may still have sent a response.
     async fn send(
         &mut self,
         service: &mut UpstreamSession,
@@ -171,17 +172,16 @@ impl Exchange<'_> {
             Ok(()) if ends => Ok(RequestBody::Complete),
             Ok(()) => Ok(RequestBody::Streaming),
             Err(error) => {
-                self.unsent = Some(error);
+                self.write_error = Some(error);
                 Ok(RequestBody::Aborted)
             }
         }
     }
 
-    /// Passes a part of the answer on. Whether it was the last one.
-    async fn answer(&mut self, task: HttpTask) -> Result<bool> {
+    /// Passes a part of the response to the client. Returns whether it was the last one.
+    async fn respond(&mut self, task: HttpTask) -> Result<bool> {
         let task = match task {
             HttpTask::Header(mut header, ends) => {
-                open_end::look_at_end(&header, self.ctx);
                 frame(&mut header, &self.session.req_header().method, ends)?;
                 self.gateway.response_head(self.session, &mut header, self.ctx)?;
                 HttpTask::Header(header, ends)
@@ -196,10 +196,10 @@ impl Exchange<'_> {
     }
 }
 
-/// Resolves once every other request that is ready on this thread had its turn. What they write to
-/// their services follows at once then: a service that handles a request in less time than we need
-/// for the next one would otherwise fall asleep in between, and waking it costs us more than a turn.
-/// Not the runtime's `yield_now`, which asks the kernel for more before it goes on.
+/// Resolves once every other ready task of this thread was polled. So the requests that are ready are written
+/// to their upstreams one right after the other. An upstream that handles a request faster than Sidegate
+/// prepares the next one would otherwise sleep in between, and waking it costs more than a turn of the task.
+/// The runtime's `yield_now` would ask the kernel for events first.
 async fn yield_to_ready_tasks() {
     let mut waited = false;
     poll_fn(|cx| {
@@ -212,7 +212,7 @@ async fn yield_to_ready_tasks() {
     .await;
 }
 
-/// Gives a body that ends with its connection (RFC 9112, 6.3) an end of its own.
+/// Frames a body in chunks if it would end with its connection (RFC 9112, 6.3).
 fn frame(response: &mut ResponseHeader, request: &Method, ends: bool) -> Result<()> {
     let status = response.status;
     let bodiless = *request == Method::HEAD || status.is_informational() || matches!(status.as_u16(), 204 | 304);
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn those_that_are_ready_come_first() {
+    async fn yielding_task_runs_after_all_ready_tasks() {
         let order = RefCell::<Vec<_>>::default();
         let writes = async |name| {
             yield_to_ready_tasks().await;

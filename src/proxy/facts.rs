@@ -1,4 +1,4 @@
-//! The engine's session to [`RequestFacts`].
+//! Reads [`RequestFacts`] from a session of pingora.
 
 use std::net::IpAddr;
 
@@ -32,7 +32,7 @@ pub fn target(session: &ServerSession) -> (RequestTarget, bool) {
     (RequestTarget::new(target), double_framing)
 }
 
-/// Borrows all that a decision may read, but for what no session knows: the limits and the time.
+/// Borrows the facts for a decision from a session. The caller sets the limits and the time.
 pub fn of<'s>(
     session: &'s ServerSession,
     (target, double_framing): (&'s RequestTarget, bool),
@@ -60,7 +60,7 @@ fn downstream(session: &ServerSession, trusts: impl Fn(IpAddr) -> bool) -> Downs
     }
 }
 
-/// `Host` or `:authority`.
+/// Returns `:authority` or `Host`.
 pub fn authority(session: &ServerSession) -> Option<&str> {
     let header = session.req_header();
     let pseudo = header.uri.authority().map(http::uri::Authority::as_str);
@@ -71,7 +71,7 @@ pub fn authority(session: &ServerSession) -> Option<&str> {
     }
 }
 
-/// Whether a request opens a WebSocket.
+/// Returns whether a request opens a WebSocket.
 pub fn is_websocket(request: &RequestHeader) -> bool {
     request.version == Version::HTTP_11 && is_handshake(&request.method, &request.headers)
 }
@@ -81,7 +81,7 @@ fn client_certificate(session: &ServerSession) -> Option<&ClientCertificate> {
     Some(peer.certificate())
 }
 
-/// What the head says of the body.
+/// Returns the framing of the body.
 pub fn body(session: &ServerSession) -> Body {
     match request::body(&session.req_header().headers) {
         Some(body) => body,
@@ -92,17 +92,17 @@ pub fn body(session: &ServerSession) -> Body {
     }
 }
 
-/// The address of the other end, if it has one.
+/// Returns the address of the peer. A unix socket has none.
 pub fn peer_address(session: &ServerSession) -> Option<IpAddr> {
     ip(session.client_addr()?)
 }
 
-/// The address of the other end of a stream, if it has one.
+/// Returns the address of the peer of a stream. A unix socket has none.
 pub fn peer_of(stream: &Stream) -> Option<IpAddr> {
     ip(stream.get_socket_digest()?.peer_addr()?)
 }
 
-/// The one form of an address; a unix socket has none.
+/// Returns the canonical form of an address. A unix socket has none.
 fn ip(address: &SocketAddr) -> Option<IpAddr> {
     Some(address.as_inet()?.ip().to_canonical())
 }

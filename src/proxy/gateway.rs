@@ -1,7 +1,7 @@
 //! The request pipeline: admit, prepare the upstream head, relay the response.
 //!
-//! A request is admitted in `admit`. Its identity headers are set in `prepare`, after what `Connection`
-//! names was removed.
+//! `admit` decides on a request. `prepare` sets its identity headers, after the headers that `Connection`
+//! names were removed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,42 +30,42 @@ use crate::request::RequestFacts;
 /// How long either side of a WebSocket may be silent.
 pub(super) const WEBSOCKET_SILENCE: Duration = Duration::from_hours(1);
 
-/// The steps that a request takes through the proxy, whichever way it is forwarded.
+/// The steps of the pipeline, which `exchange.rs` and the hooks of pingora's proxy share.
 #[derive(Debug)]
 pub struct Gateway {
-    /// What admits requests.
+    /// Admits or rejects requests.
     pub admission: AdmissionController,
     /// The policies in force.
     pub policies: Arc<PolicyHandle>,
-    /// What a request may cost.
+    /// The limits of requests and connections.
     pub limits: Limits,
-    /// Whether connections end with the request that they have.
+    /// Whether the process drains: each connection ends after its current request.
     pub stopping: AtomicBool,
 }
 
 impl Gateway {
-    /// Begins with a request whose head is read.
+    /// Creates the context of a request whose head is read.
     pub(super) fn begin(&self) -> RequestContext {
         let policies = self.policies.snapshot();
         let record = self.admission.begin(Arc::clone(&policies.admission));
         RequestContext::new(policies, record)
     }
 
-    /// Bounds what a request may cost, now that its head is read.
+    /// Sets the limits of a request on its session, after the head is read.
     pub(super) fn bound(&self, session: &mut ServerSession) {
-        if let Some(guard) = local_response::strict_stream_of(session) {
-            guard.head_is_read();
+        if let Some(stream) = local_response::strict_stream_of(session) {
+            stream.head_is_read();
         }
-        // The engine turns keep-alive off where it must; turning it on again would undo that.
+        // pingora turns keep-alive off where it must; turning it on again would undo that.
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(self.limits.idle_timeout.as_secs().max(1)));
         }
         session.set_read_timeout(Some(self.limits.body_timeout));
         if session.is_http2() {
-            // For the window of the stream: the guard of the connection bounds all else.
+            // Limits the wait for the window of the HTTP/2 stream. `StrictStream` limits every other write.
             session.set_write_timeout(Some(self.limits.idle_timeout));
         }
-        // A client that closes its sending half still wants its answer; not so with WebSocket.
+        // A client that closes its sending half still reads the response, except on a WebSocket.
         let websocket = facts::is_websocket(session.req_header());
         session.set_abort_on_close(websocket);
         header_case::drop_header_case(session.req_header_mut());
@@ -91,7 +91,7 @@ impl Gateway {
         ctx: &RequestContext,
     ) -> Result<()> {
         if rejection.reason() == Reason::RequestMalformed {
-            // What follows a malformed request cannot be told from its body.
+            // The end of a malformed request is unknown, so no other request can follow.
             session.set_keepalive(None);
         } else {
             local_response::drain_request_body(session).await;
@@ -104,8 +104,8 @@ impl Gateway {
         local_response::write(session, response).await.map_err(Error::into_down)
     }
 
-    /// Reads the next part of a body, which may pause for a time: the engine times that over HTTP/1
-    /// only.
+    /// Reads the next part of a body. A pause of the client is limited here, because pingora limits it over
+    /// HTTP/1 only.
     pub(super) async fn body_part(
         &self,
         session: &mut ServerSession,
@@ -116,7 +116,7 @@ impl Gateway {
         read.await.unwrap_or_else(paused).map_err(Error::into_down)
     }
 
-    /// Counts a part of a body, and refuses one too much or, where that matters, too late.
+    /// Counts a part of a body. Fails if the body is too large or, if `is_paced`, too slow.
     pub(super) fn check_body(&self, length: usize, is_paced: bool, ctx: &mut RequestContext) -> Result<()> {
         let in_time = ctx.record_body(length, &self.limits) || !is_paced;
         ctx.touch(&self.limits);
@@ -129,7 +129,7 @@ impl Gateway {
         }
     }
 
-    /// A part of a request's body goes to the service.
+    /// Handles a part of the request's body before it is written to the upstream.
     pub(super) fn request_part(
         &self,
         session: &ServerSession,
@@ -139,11 +139,11 @@ impl Gateway {
     ) -> Result<()> {
         let length = body.as_ref().map_or(0, Bytes::len);
         if ends && length == 0 && !session.was_upgraded() {
-            // The engine would write the empty end of an HTTP/2 body as a last chunk, and then
-            // another one: the service would take it for the start of a request.
+            // pingora would write the empty end of an HTTP/2 body as a last chunk, and then another last
+            // chunk, which the upstream would parse as the start of a request.
             *body = None;
         }
-        // Messages of a gRPC call come when they come; what follows an upgrade is no body.
+        // A gRPC stream may pause between messages. The bytes after an upgrade are not a body.
         let endless = ctx.record.is_grpc() && session.is_http2();
         match session.was_upgraded() {
             true => {
@@ -155,7 +155,7 @@ impl Gateway {
         }
     }
 
-    /// The head of an answer goes to the client.
+    /// Handles the head of the response before it is written to the client.
     pub(super) fn response_head(
         &self,
         session: &mut ServerSession,
@@ -171,28 +171,29 @@ impl Gateway {
             return Ok(());
         }
         if switching {
-            // What follows is no body that could pause.
+            // The limit for pauses of a body does not apply to a WebSocket.
             session.set_read_timeout(Some(WEBSOCKET_SILENCE));
         }
         ctx.upstream_responded(response, &session.req_header().method);
-        ctx.tell();
+        ctx.report();
         ctx.touch(&self.limits);
         self.end_connection_if_stopping(session);
         if response.status == StatusCode::NO_CONTENT {
-            // RFC 9110, 8.6; a client that believed it would wait for a body.
+            // RFC 9110, 8.6 forbids it, and a client could wait for a body.
             response.remove_header(&CONTENT_LENGTH);
         }
         append_rate_limits(response, ctx)?;
         response.insert_header(REQUEST_ID_NAME, ctx.record.ids.request_id_value())
     }
 
+    /// Ends the connection after this request if the process drains.
     pub(super) fn end_connection_if_stopping(&self, session: &mut ServerSession) {
         if self.stopping.load(Ordering::Acquire) {
             session.set_keepalive(None);
         }
     }
 
-    /// A part of an answer goes to the client.
+    /// Handles a part of the response's body before it is written to the client.
     pub(super) fn response_part(
         &self,
         session: &mut ServerSession,
@@ -203,12 +204,13 @@ impl Gateway {
         ctx.response_over |= ends;
         ctx.touch(&self.limits);
         if ends && !session.is_body_done() {
-            // Whatever becomes of the rest of the request, it has had its answer.
+            // The response is complete, so what happens to the rest of the request's body does not count.
             ctx.finish(session, body.map_or(0, Bytes::len));
         }
     }
 
-    /// Answers a request that fails after its decision, if its client is there. Returns the status.
+    /// Responds to a request that failed after it was admitted, unless the client is gone or its response has
+    /// begun. Returns the status.
     pub(super) async fn fail(&self, session: &mut ServerSession, error: &Error, ctx: &mut RequestContext) -> u16 {
         let failure = match local_response::strict_stream_of(session).is_some_and(StrictStream::has_malformed_body) {
             true => Some(Rejection::because(
@@ -223,7 +225,7 @@ impl Gateway {
         ctx.record.count_decision();
         if let Some(failure) = failure {
             ctx.record.fail(failure.clone());
-            ctx.tell();
+            ctx.report();
             if !local_response::response_started(session)
                 && let Err(error) = self.respond(session, &failure, ctx).await
             {
@@ -234,7 +236,7 @@ impl Gateway {
     }
 }
 
-/// Makes of the head of a request the one that the service gets, with what the permit proves.
+/// Makes the upstream's request head: edits the headers, sets the identity that the permit proves, and the path.
 pub(super) fn prepare(session: &ServerSession, upstream: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
     let (record, matched) = (&ctx.record, ctx.record.matched());
     let (Some(permit), Some(policy), Some(route)) = (&ctx.permit, matched.policy(), matched.route()) else {
@@ -243,26 +245,26 @@ pub(super) fn prepare(session: &ServerSession, upstream: &mut RequestHeader, ctx
     if !upstream.headers.contains_key(HOST)
         && let Some(authority) = session.req_header().uri.authority()
     {
-        // HTTP/2 names the host in the target, which is set anew.
+        // HTTP/2 has the host in `:authority`, and the target is replaced below.
         upstream.insert_header(HOST, authority.as_str())?;
     }
     let changes = header_edits::changes(&upstream.headers, policy, route, permit, record.downstream, &record.ids);
     header_case::edit_headers(upstream, |fields| forwarding::apply(fields, changes));
-    let once = record
+    let is_single_use = record
         .scope
         .policy
-        .is_some_and(|policy| ctx.policies.serves_once(policy));
-    if once && !facts::is_websocket(session.req_header()) {
+        .is_some_and(|policy| ctx.policies.is_single_use(policy));
+    if is_single_use && !facts::is_websocket(session.req_header()) {
         upstream.insert_header(CONNECTION, "close")?;
     }
-    // Most often the path is forwarded as it came.
+    // Most often the path is already the one to forward.
     if upstream.uri.authority().is_none() && upstream.raw_path() == &*ctx.forward {
         return Ok(());
     }
     upstream.set_raw_path(&ctx.forward)
 }
 
-/// Adds what is left of the quotas to a response.
+/// Adds the rate limit headers of the quotas to a response.
 pub(super) fn append_rate_limits(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
     for (name, value) in ctx.record.rate_limits.fields() {
         response.append_header(name, value)?;
@@ -270,7 +272,7 @@ pub(super) fn append_rate_limits(response: &mut ResponseHeader, ctx: &RequestCon
     Ok(())
 }
 
-/// The failure to reach a service whose name has no address.
+/// Fails because the name of the upstream has no address.
 pub(super) fn no_address<T>() -> Result<T> {
     Error::e_explain(ErrorType::HTTPStatus(502), "the name of the service has no address")
 }

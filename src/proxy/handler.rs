@@ -1,5 +1,5 @@
-//! Serves the requests of a connection, one after the other over HTTP/1 and side by side over HTTP/2:
-//! each is admitted, and then refused, exchanged with its service here, or left to the engine.
+//! Serves the requests of a connection, one after the other over HTTP/1 and concurrently over HTTP/2.
+//! Each request is admitted or rejected. An admitted one is forwarded by `exchange.rs` or by pingora's proxy.
 
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
@@ -29,7 +29,7 @@ use super::upstream::Peer;
 use super::upstream::pool::UpstreamPool;
 use crate::admission::Admission;
 
-/// How long each read of a first head may take, in seconds, besides the bound of the stream.
+/// How long each read of the first head may take, in seconds. [`StrictStream`] limits the whole head.
 const FIRST_KEEPALIVE: u64 = 60;
 
 /// Serves the requests of connections.
@@ -38,8 +38,8 @@ pub struct RequestHandler {
     pingora: Arc<HttpProxy<PingoraHooks>>,
     /// How long a connection may be idle.
     idle: Duration,
-    /// Wakes connections that are idle when the process ends.
-    over: Notify,
+    /// Closes connections that are idle when the process ends.
+    close_idle: Notify,
 }
 
 impl std::fmt::Debug for RequestHandler {
@@ -48,49 +48,41 @@ impl std::fmt::Debug for RequestHandler {
     }
 }
 
-/// How an admitted request reaches its service.
-enum Way<'p> {
-    /// It is exchanged here.
-    Here(&'p Peer, &'p UpstreamPool),
-    /// The engine forwards it.
-    Pingora,
-}
-
-/// What became of a request.
+/// The result of handling a request.
 enum Handled {
-    /// It was answered, well or with a refusal.
-    Here,
-    /// It was admitted, and the engine has to answer it.
-    NotYet(Box<RequestContext>),
+    /// The client has its response.
+    Responded,
+    /// The request was admitted, and pingora's proxy has to forward it.
+    LeftToPingora(Box<RequestContext>),
 }
 
 impl RequestHandler {
-    /// Serves them with a gateway that the engine has, too.
+    /// Creates a handler. The hooks of pingora's proxy share its gateway.
     pub fn new(gateway: Arc<Gateway>, pingora: HttpProxy<PingoraHooks>) -> Self {
         Self {
             idle: gateway.limits.idle_timeout.max(Duration::from_secs(1)),
             gateway,
             pingora: Arc::new(pingora),
-            over: Notify::new(),
+            close_idle: Notify::new(),
         }
     }
 
-    /// Whether a peer forwards for others, and is believed.
+    /// Returns whether a peer is a trusted proxy.
     pub(super) fn trusts(&self, peer: IpAddr) -> bool {
         self.gateway.admission.trusts(peer)
     }
 
-    /// Serves the requests of an HTTP/1 connection. In between, only its stream is there: most
-    /// connections are idle most of the time, and all that is kept for a request is large.
+    /// Serves the requests of an HTTP/1 connection. Between two requests only the stream is in memory: most
+    /// connections are idle most of the time, and the state of a request is large.
     pub(super) async fn serve_http1(&self, stream: Box<StrictStream>, shutdown: &ShutdownWatch) {
-        let mut over = pin!(self.over.notified());
+        let mut close_idle = pin!(self.close_idle.notified());
         let mut session = ServerSession::new_http1(stream);
         session.set_keepalive((!*shutdown.borrow()).then_some(FIRST_KEEPALIVE));
         loop {
             let is_read = tokio::select! {
                 biased;
                 is_read = read_head(&mut session) => is_read,
-                () = &mut over => false,
+                () = &mut close_idle => false,
             };
             if !is_read {
                 return;
@@ -106,7 +98,7 @@ impl RequestHandler {
             let begins = tokio::select! {
                 biased;
                 begins = stream.has_next_request(self.idle) => begins,
-                () = &mut over => false,
+                () = &mut close_idle => false,
             };
             if !begins {
                 return;
@@ -118,14 +110,14 @@ impl RequestHandler {
         }
     }
 
-    /// Serves a request whose head is read. Returns its connection, if that can have another one.
+    /// Serves a request whose head is read. Returns its connection if that is reusable.
     async fn serve(&self, mut session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
         if *shutdown.borrow() {
             session.set_keepalive(None);
         }
-        match self.answer(&mut session).await {
-            Ok(Handled::Here) => into_reusable(session).await,
-            Ok(Handled::NotYet(ctx)) => {
+        match self.handle(&mut session).await {
+            Ok(Handled::Responded) => into_reusable(session).await,
+            Ok(Handled::LeftToPingora(ctx)) => {
                 let session = replayed(session)?;
                 Box::pin(pingora_proxy::proxy_with_pingora(&self.pingora, session, ctx, shutdown)).await
             }
@@ -136,21 +128,21 @@ impl RequestHandler {
         }
     }
 
-    /// Answers a request, unless that is left to the engine.
-    async fn answer(&self, session: &mut ServerSession) -> Result<Handled> {
+    /// Admits a request, and responds to it unless pingora's proxy has to forward it.
+    async fn handle(&self, session: &mut ServerSession) -> Result<Handled> {
         let gateway = &*self.gateway;
         let mut ctx = gateway.begin();
         gateway.bound(session);
-        let answered = match gateway.admit(session, &mut ctx).await {
+        let responded = match gateway.admit(session, &mut ctx).await {
             Admission::Forward(forward) => {
-                ctx.admitted(forward);
+                ctx.set_admitted(forward);
                 let policies = Arc::clone(&ctx.policies);
-                match way(&policies, session, &ctx) {
-                    Way::Pingora => return Ok(Handled::NotYet(Box::new(ctx))),
-                    Way::Here(peer, pool) => match peer.address() {
-                        Some(address) => gateway.exchange((pool, address), session, &mut ctx).await,
-                        None => no_address(),
-                    },
+                let Some((peer, pool)) = cleartext_upstream(&policies, session, &ctx) else {
+                    return Ok(Handled::LeftToPingora(Box::new(ctx)));
+                };
+                match peer.address() {
+                    Some(address) => gateway.exchange((pool, address), session, &mut ctx).await,
+                    None => no_address(),
                 }
             }
             Admission::Replay(stored) => gateway.replay(session, stored, &mut ctx).await,
@@ -159,14 +151,14 @@ impl RequestHandler {
                 .await
                 .map_err(Error::into_down),
         };
-        if let Err(error) = &answered {
+        if let Err(error) = &responded {
             gateway.fail(session, error, &mut ctx).await;
         }
         ctx.finish(session, 0);
-        answered.map(|()| Handled::Here)
+        responded.map(|()| Handled::Responded)
     }
 
-    /// Serves a request over HTTP/2 whose body is yet to come.
+    /// Serves a request over HTTP/2 whose body has not arrived yet.
     async fn watch(&self, session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
         let served = StallWatchdog::run(Box::pin(self.serve(session, shutdown))).await;
         if served.is_none() {
@@ -178,8 +170,8 @@ impl RequestHandler {
 
 #[async_trait]
 impl HttpServerApp for RequestHandler {
-    /// Serves a request over HTTP/2; those over HTTP/1 have a loop of their own. Written out, for
-    /// most requests need no watch and one box.
+    /// Serves a request over HTTP/2; [`Self::serve_http1`] serves those over HTTP/1. Not an `async fn`,
+    /// so that a request without a body costs one box and no watchdog.
     fn process_new_http<'a, 'shutdown, 'served>(
         self: &'a Arc<Self>,
         mut session: ServerSession,
@@ -205,19 +197,20 @@ impl HttpServerApp for RequestHandler {
 
     async fn http_cleanup(&self) {
         self.gateway.stopping.store(true, Ordering::Release);
-        self.over.notify_waiters();
+        self.close_idle.notify_waiters();
         self.pingora.http_cleanup().await;
     }
 }
 
-/// Reads the head of a request over HTTP/1. Whether there is one; if not, the client has its answer.
+/// Reads the head of a request over HTTP/1. Returns `false` if the connection has to end; the client has an
+/// error response then, if one is due.
 async fn read_head(session: &mut ServerSession) -> bool {
     match session.read_request().await {
         Ok(is_read) => is_read,
         Err(error) => {
-            tracing::debug!(%error, "a head cannot be read");
+            tracing::debug!(%error, "reading a request head failed");
             if *error.etype() == ErrorType::InvalidHTTPHeader {
-                // Its stream makes our own answer of it.
+                // The stream replaces pingora's response by Sidegate's.
                 let _ = session.respond_error(400).await;
             }
             session.shutdown().await;
@@ -226,23 +219,27 @@ async fn read_head(session: &mut ServerSession) -> bool {
     }
 }
 
-/// The way of a request that was admitted.
-fn way<'p>(policies: &'p PolicySnapshot, session: &ServerSession, ctx: &RequestContext) -> Way<'p> {
-    let peer = ctx.record.scope.policy.and_then(|policy| policies.service(policy));
-    match peer.and_then(|peer| Some((peer, peer.plain()?))) {
-        Some((peer, pool)) if ctx.lease.is_none() && !session.is_upgrade_req() => Way::Here(peer, pool),
-        _ => Way::Pingora,
+/// Returns the upstream and its pool if `exchange.rs` forwards this request. Returns `None` if pingora's proxy does.
+fn cleartext_upstream<'p>(
+    policies: &'p PolicySnapshot,
+    session: &ServerSession,
+    ctx: &RequestContext,
+) -> Option<(&'p Peer, &'p UpstreamPool)> {
+    if ctx.lease.is_some() || session.is_upgrade_req() {
+        return None;
     }
+    let peer = policies.upstream(ctx.record.scope.policy?)?;
+    Some((peer, peer.cleartext_pool()?))
 }
 
-/// The connection of a request that was answered, if it can have another one. Most often nothing is
-/// left to wait for; the wait that the engine's session would make is several times its size.
+/// Returns the connection of a finished request if it is reusable. Most often there is nothing to wait for, and
+/// the future of pingora's session, which is several times its size, is polled once and not boxed.
 async fn into_reusable(mut session: ServerSession) -> Option<ReusedHttpStream> {
     session.finish_body().await.ok()?;
     let settings = HttpPersistentSettings::for_session(&session);
-    let is_over = session.get_keepalive().is_some() && session.is_body_done();
+    let is_complete = session.get_keepalive().is_some() && session.is_body_done();
     let finish = session.finish();
-    let stream = match is_over {
+    let stream = match is_complete {
         true => finish.now_or_never()?,
         false => Box::pin(finish).await,
     };
@@ -250,7 +247,7 @@ async fn into_reusable(mut session: ServerSession) -> Option<ReusedHttpStream> {
     Some(ReusedHttpStream::from_reusable_stream(stream, settings))
 }
 
-/// The same request for the engine, which reads the head of one over HTTP/1 for itself.
+/// Makes a session from which pingora's proxy reads the same request. Over HTTP/1 it parses the head again.
 fn replayed(session: ServerSession) -> Option<ServerSession> {
     let mut settings = HttpPersistentSettings::for_session(&session);
     let ServerSession::H1(http1) = session else {

@@ -1,5 +1,5 @@
-//! What one HTTP/2 connection may cost. The engine's codec counts resets, `CONTINUATION` frames
-//! and malformed requests by itself; here is what follows from the limits of the process.
+//! Limits of one HTTP/2 connection that follow from the limits of the process. The codec of pingora itself
+//! counts resets, `CONTINUATION` frames and malformed requests.
 
 use pingora::protocols::http::v2::server::H2Options;
 
@@ -22,7 +22,7 @@ pub fn options(limits: &Limits) -> H2Options {
 }
 
 /// Twice what is accepted: a head that is only somewhat too large still gets an error body. Beyond
-/// it the codec answers, or ends the connection.
+/// it the codec responds, or ends the connection.
 fn header_list(limits: &Limits) -> u32 {
     let request = &limits.request;
     let accepted = request.header_bytes + request.target_bytes + request.headers * FIELD_OVERHEAD;

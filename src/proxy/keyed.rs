@@ -1,6 +1,6 @@
-//! Requests with an idempotency key. The first one with its key is forwarded by a request of its own
-//! within pingora, whose response is stored before the client sees the end of it, and whether or not the
-//! client is there. Later ones get the stored response.
+//! Requests with an idempotency key. The first request with a key is forwarded by a pingora subrequest, so that
+//! its response is stored even if the client disconnects, and before the client receives the end of it. A later
+//! request with the key gets the stored response.
 
 use std::sync::Arc;
 
@@ -28,11 +28,11 @@ mod relay;
 
 use recorder::ResponseRecorder;
 
-/// Says that a response is one that was sent before.
+/// Marks a response that was stored.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 impl Gateway {
-    /// Responds as before, if the request is the same as before. Its body is read, but not kept.
+    /// Responds with the stored response if the body of the request is the same as that of the first one.
     pub(super) async fn replay(
         &self,
         session: &mut ServerSession,
@@ -72,7 +72,7 @@ impl Gateway {
         Ok(part)
     }
 
-    /// Forwards the first request with its key. The client may go; the response is stored.
+    /// Forwards the first request with its key, and stores the response even if the client disconnects.
     pub(super) async fn forward_once(
         &self,
         session: &mut Session,
@@ -84,9 +84,9 @@ impl Gateway {
         let recorder = ResponseRecorder::new(lease, Arc::clone(&report), ctx.record.take_in_flight());
         let (upload, response) = recorder.start(child, digest);
         if !session.as_downstream_mut().is_body_done()
-            && let Some(guard) = local_response::strict_stream_of(session)
+            && let Some(stream) = local_response::strict_stream_of(session)
         {
-            guard.linger();
+            stream.linger();
         }
         relay::Relay {
             gateway: self,
@@ -99,7 +99,7 @@ impl Gateway {
     }
 }
 
-/// Makes the head of a response that was sent before.
+/// Makes the head of a stored response.
 fn replayed_head(stored: &Record, request_id: &HeaderValue) -> Result<ResponseHeader> {
     let fields = stored.headers().unwrap_or_default();
     let mut head = ResponseHeader::build(stored.status(), Some(fields.len() + 3))?;

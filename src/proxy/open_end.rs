@@ -1,5 +1,5 @@
-//! Responses that end with their connection (RFC 9112, 6.3, item 8): where the service breaks off,
-//! they look the same, so none of them is stored.
+//! Responses that end with their connection (RFC 9112, 6.3, item 8). A truncated one looks like a whole one,
+//! so Sidegate stores none of them.
 
 use http::Version;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -7,11 +7,11 @@ use pingora::http::ResponseHeader;
 
 use super::context::RequestContext;
 
-/// Tells whoever stores the response where it has no end of its own. To be called before the engine
-/// gives it one.
-pub(super) fn look_at_end(response: &ResponseHeader, ctx: &RequestContext) {
-    if ctx.is_handed_over() && has_open_end(response) {
-        ctx.tell_open_end();
+/// Reports to the recorder of the response that it ends with its connection. The head must be the upstream's,
+/// before pingora adds framing.
+pub(super) fn report_open_end(response: &ResponseHeader, ctx: &RequestContext) {
+    if ctx.is_subrequest() && has_open_end(response) {
+        ctx.report_open_end();
     }
 }
 

@@ -1,6 +1,5 @@
-//! The engine's own proxy, for what is not exchanged here: requests to services over TLS or HTTP/2,
-//! upgrades, and requests with an idempotency key, which are forwarded by a request of their own
-//! within the engine. Its phases, each a few lines.
+//! Hooks for pingora's own proxy, which forwards what `exchange.rs` does not: requests to upstreams over
+//! TLS or HTTP/2, upgrades, and requests with an idempotency key, which are forwarded by a subrequest.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,11 +20,11 @@ use super::gateway::{Gateway, WEBSOCKET_SILENCE, no_address, prepare};
 use super::{facts, open_end};
 use crate::rejection::Reason;
 
-/// Takes the steps of a [`Gateway`] when the engine comes to them.
+/// Runs the steps of a [`Gateway`] in the phases of pingora's proxy.
 #[derive(Debug)]
 pub struct PingoraHooks(pub Arc<Gateway>);
 
-/// Has the engine go on with a request that was admitted.
+/// Forwards an admitted request by pingora's proxy.
 pub(super) async fn proxy_with_pingora(
     proxy: &Arc<HttpProxy<PingoraHooks>>,
     session: ServerSession,
@@ -43,7 +42,7 @@ impl ProxyHttp for PingoraHooks {
         take_context().unwrap_or_else(|| self.0.begin())
     }
 
-    /// The engine's compression is not wanted, so no module is set up.
+    /// Sets up no module: pingora would set up compression.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, _: &mut RequestContext) -> Result<()> {
@@ -51,7 +50,7 @@ impl ProxyHttp for PingoraHooks {
         Ok(())
     }
 
-    /// Only a request with an idempotency key is handed over to another one, and that one is not.
+    /// Allows a subrequest only for a request with an idempotency key. The subrequest itself has no lease.
     fn allow_spawning_subrequest(&self, _: &Session, ctx: &RequestContext) -> bool {
         ctx.lease.is_some()
     }
@@ -105,14 +104,14 @@ impl ProxyHttp for PingoraHooks {
         self.0.request_part(session, body, ends, ctx)
     }
 
-    /// What the service sent, before the engine gives it an end.
+    /// Looks at the upstream's head before pingora adds framing to it.
     async fn upstream_response_filter(
         &self,
         _: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        open_end::look_at_end(response, ctx);
+        open_end::report_open_end(response, ctx);
         Ok(())
     }
 
@@ -136,8 +135,8 @@ impl ProxyHttp for PingoraHooks {
         Ok(None)
     }
 
-    /// The engine sends some requests again that broke off on a connection that it had used before:
-    /// not those that reach the service once.
+    /// Lets pingora retry an idempotent request if the upstream closed a reused connection. A request with
+    /// an idempotency key is never retried.
     fn error_while_proxy(
         &self,
         _: &HttpPeer,
@@ -146,8 +145,9 @@ impl ProxyHttp for PingoraHooks {
         ctx: &mut RequestContext,
         reused: bool,
     ) -> Box<Error> {
-        let again = session.req_header().method.is_idempotent() && !session.as_downstream().retry_buffer_truncated();
-        if ctx.is_handed_over() || !again {
+        let is_repeatable =
+            session.req_header().method.is_idempotent() && !session.as_downstream().retry_buffer_truncated();
+        if ctx.is_subrequest() || !is_repeatable {
             error.set_retry(false);
         } else {
             error.retry.decide_reuse(reused);
@@ -166,7 +166,7 @@ impl ProxyHttp for PingoraHooks {
         ctx.finish(session, 0);
     }
 
-    /// Failures are in the access log, with their reason.
+    /// Suppresses pingora's error log: the access log has each failure with its reason.
     fn suppress_error_log(&self, _: &Session, _: &RequestContext, _: &Error) -> bool {
         true
     }

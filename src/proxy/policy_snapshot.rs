@@ -1,5 +1,4 @@
-//! The policies in force, with what was prepared for them: replaced whole, read without a lock.
-//! Reads no file.
+//! The policies in force and their upstreams: read without a lock, and replaced as a whole. Reads no file.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -14,27 +13,27 @@ use crate::jwks::KeySources;
 use crate::policy::{Policy, PolicySet};
 use crate::telemetry::metrics::Metrics;
 
-/// How long the names of new services may hold up the start or a reload.
+/// How long the first lookups of new upstreams may delay the start or a reload.
 const RESOLVE_TIME: Duration = Duration::from_secs(1);
 
-/// How often connections to services that nobody uses are looked over.
-const LOOK_OVER_EVERY: Duration = Duration::from_secs(5);
+/// How often stale connections to upstreams are closed.
+const EVICT_EVERY: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether requests still hold policies that are no longer in force.
+/// How often to check whether requests still hold policies that are no longer in force.
 const FREE_EVERY: Duration = Duration::from_secs(1);
 
-/// Policies and their services. A request holds one of these from its beginning to its end, so
-/// that an index always means the same.
+/// Policies and their upstreams. A request holds one snapshot from its beginning to its end, so the index of a
+/// policy stays valid.
 #[derive(Debug)]
 pub struct PolicySnapshot {
-    /// What admits requests by the policies.
+    /// The part of the snapshot that admission reads.
     pub admission: Arc<Snapshot>,
-    /// The service of each policy.
+    /// The upstream of each policy.
     peers: Vec<Arc<Peer>>,
 }
 
 impl PolicySnapshot {
-    /// Prepares the services; those that are the same as before stay as they are.
+    /// Prepares the upstreams. One that the snapshot before has, too, is shared with it.
     async fn prepare(policies: Arc<PolicySet>, before: Option<&Self>, metrics: &Metrics) -> Result<Self, String> {
         let known = |at, policy| before.and_then(|before| before.same_peer(at, policy));
         let peers: Result<Vec<_>, _> = policies
@@ -46,7 +45,7 @@ impl PolicySnapshot {
         let peers = peers?;
         let _ = tokio::time::timeout(RESOLVE_TIME, async {
             for peer in &peers {
-                peer.tried().await;
+                peer.first_lookup().await;
             }
         })
         .await;
@@ -56,12 +55,12 @@ impl PolicySnapshot {
         })
     }
 
-    /// The policies.
+    /// Returns the policies.
     pub fn policies(&self) -> &Arc<PolicySet> {
         self.admission.policies()
     }
 
-    /// The service of a policy, if it is here already: mostly in the same place.
+    /// Returns the upstream that a policy shares with this snapshot. Most often it has the same index.
     fn same_peer(&self, at: usize, policy: &Policy) -> Option<Arc<Peer>> {
         let known = self.policies().policies().iter().zip(&self.peers);
         let same = known
@@ -72,23 +71,23 @@ impl PolicySnapshot {
         same.map(|(_, peer)| Arc::clone(peer))
     }
 
-    /// The service of a policy as it can be reached now; `None` if its name has no address.
+    /// Returns the upstream of a policy with its next address. Returns `None` if its name has no address.
     pub(super) fn peer(&self, policy: usize) -> Option<Box<HttpPeer>> {
-        self.service(policy)?.get()
+        self.upstream(policy)?.get()
     }
 
-    /// The service of a policy.
-    pub(super) fn service(&self, policy: usize) -> Option<&Peer> {
+    /// Returns the upstream of a policy.
+    pub(super) fn upstream(&self, policy: usize) -> Option<&Peer> {
         self.peers.get(policy).map(|peer| &**peer)
     }
 
-    /// Whether a connection to the service of a policy is of no use after one request.
-    pub(super) fn serves_once(&self, policy: usize) -> bool {
-        self.service(policy).is_some_and(Peer::serves_once)
+    /// Returns whether each connection to the upstream of a policy serves a single request.
+    pub(super) fn is_single_use(&self, policy: usize) -> bool {
+        self.upstream(policy).is_some_and(Peer::is_single_use)
     }
 }
 
-/// Which policies are in force, for everybody who asks.
+/// A handle to the policies in force.
 #[derive(Debug)]
 pub struct PolicyHandle {
     in_force: ArcSwap<PolicySnapshot>,
@@ -112,28 +111,28 @@ impl PolicyHandle {
         Ok(handle)
     }
 
-    /// What is in force now, for a look.
+    /// Borrows the snapshot in force, for a short read.
     pub fn peek(&self) -> Guard<Arc<PolicySnapshot>> {
         self.in_force.load()
     }
 
-    /// What is in force now, to be kept for a whole request.
+    /// Returns the snapshot in force, to hold for a whole request.
     pub fn snapshot(&self) -> Arc<PolicySnapshot> {
         self.in_force.load_full()
     }
 
-    /// The key sets that are fetched for them.
+    /// Returns the key sets of the policies in force.
     pub fn keys(&self) -> &Arc<KeySources> {
         &self.keys
     }
 
-    /// Puts other policies in force, all of them or none. Keys and services that are the same as
-    /// before stay as they are.
+    /// Puts new policies in force, all of them or none. They share the key sets and upstreams that did not
+    /// change.
     pub async fn replace(&self, policies: PolicySet) -> Result<(), String> {
         let _one_at_a_time = self.replacing.lock().await;
         let before = self.snapshot();
         let next = PolicySnapshot::prepare(Arc::new(policies), Some(&before), &self.metrics).await?;
-        // They have the keys that are in force, or wait for their first ones, from the first request on.
+        // Before the first request: the new policies get the keys that are known, or wait for their first ones.
         self.keys.follow(next.admission.evaluator());
         self.in_force.store(Arc::new(next));
         tokio::spawn(drop_in_background(before));
@@ -141,20 +140,20 @@ impl PolicyHandle {
     }
 }
 
-/// Looks over the connections to services, for as long as there are policies in force.
+/// Closes stale connections to upstreams again and again, until the handle is dropped.
 async fn evict_idle(policies: Weak<PolicyHandle>) {
     loop {
-        tokio::time::sleep(LOOK_OVER_EVERY).await;
+        tokio::time::sleep(EVICT_EVERY).await;
         let Some(policies) = policies.upgrade() else { return };
         let now = Instant::now();
-        for plain in policies.peek().peers.iter().filter_map(|peer| peer.plain()) {
-            plain.evict_expired(now);
+        for pool in policies.peek().peers.iter().filter_map(|peer| peer.cleartext_pool()) {
+            pool.evict_expired(now);
         }
     }
 }
 
-/// Frees policies that are no longer in force, once no request holds them: thousands of routes take
-/// a while, and no request should wait for it.
+/// Frees policies that are no longer in force, once no request holds them. Freeing thousands of routes takes a
+/// while, and would delay the request that does it.
 async fn drop_in_background(policies: Arc<PolicySnapshot>) {
     while Arc::strong_count(&policies) > 1 {
         tokio::time::sleep(FREE_EVERY).await;

@@ -86,7 +86,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Serves what comes in over a listener, with TLS or without.
+    /// Creates the server of a listener, with TLS or in clear text.
     pub fn new(state: Arc<ServerState>, slots: ConnectionLimit, tls: Option<Arc<TlsListener>>) -> Self {
         Self {
             state,

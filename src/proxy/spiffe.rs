@@ -1,9 +1,9 @@
-//! Connections to a service that has to prove a SPIFFE id. The engine can verify no more than a
-//! chain and a host name, and shows the certificate to nobody, so the handshake is made here: no
-//! byte of a request is sent before it is over, nor to anybody with another id.
+//! Connections to an upstream that has to prove a SPIFFE ID. pingora can verify only a chain and a host name, and
+//! gives access to no certificate. So the handshake is made here: no byte of a request is sent before it is
+//! complete, nor to a server with another ID.
 //!
-//! The engine takes what it gets for a plain connection, and cannot keep it: each serves a single
-//! request, over HTTP/1.1.
+//! pingora takes the stream for a connection in clear text that it cannot reuse: each serves a single request, over
+//! HTTP/1.1.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::connectors::L4Connect;
-use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
+use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::{Error, ErrorType, OrErr, Result};
@@ -32,7 +32,7 @@ use tokio_rustls::client::TlsStream;
 use crate::document::tls_material::{CaBundle, TlsIdentity};
 use crate::tls::client_certificate;
 
-/// Connects to a service, and finds out whether it has the id.
+/// Connects to an upstream and verifies its SPIFFE ID.
 #[derive(Debug)]
 pub(super) struct SpiffeConnector {
     config: Arc<ClientConfig>,
@@ -41,7 +41,7 @@ pub(super) struct SpiffeConnector {
 }
 
 impl SpiffeConnector {
-    /// Trusts these CAs to vouch for this id, and shows this certificate if it is asked for one.
+    /// Trusts these CAs to issue certificates for this ID, and sends the client certificate if the server asks for one.
     pub(super) fn new(
         id: &str,
         ca: &CaBundle,
@@ -68,7 +68,7 @@ impl SpiffeConnector {
                 builder.with_client_cert_resolver(Arc::new(shown))
             }
         };
-        // A resumed session would be verified by nobody.
+        // A resumed session would not be verified again.
         config.resumption = Resumption::disabled();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let host = ServerName::try_from(host.to_owned()).map_err(|error| unusable(&error))?;
@@ -79,7 +79,7 @@ impl SpiffeConnector {
         })
     }
 
-    async fn handshake(&self, address: &EngineAddr) -> Result<TlsStream<TcpStream>> {
+    async fn handshake(&self, address: &PingoraAddr) -> Result<TlsStream<TcpStream>> {
         let Some(address) = address.as_inet() else {
             return Error::e_explain(ErrorType::InternalError, "a pinned service has a network address");
         };
@@ -94,7 +94,7 @@ impl SpiffeConnector {
 
 #[async_trait]
 impl L4Connect for SpiffeConnector {
-    async fn connect(&self, address: &EngineAddr) -> Result<Stream> {
+    async fn connect(&self, address: &PingoraAddr) -> Result<Stream> {
         match tokio::time::timeout(self.within, self.handshake(address)).await {
             Ok(proven) => Ok(VirtualSocketStream::new(Box::new(VerifiedStream(proven?))).into()),
             Err(_) => Error::e_explain(
@@ -105,7 +105,7 @@ impl L4Connect for SpiffeConnector {
     }
 }
 
-/// Takes certificates that the CAs vouch for and that have exactly this id (SPIFFE X.509-SVID, 5.2).
+/// Accepts certificates that the CAs issued and that have exactly this ID (SPIFFE X.509-SVID, 5.2).
 #[derive(Debug)]
 struct SpiffeVerifier {
     id: String,
@@ -165,7 +165,7 @@ impl ServerCertVerifier for SpiffeVerifier {
     }
 }
 
-/// A connection to somebody who has the id, as the engine wants it.
+/// A connection to an upstream that proved its ID, with the traits that pingora needs.
 #[derive(Debug)]
 struct VerifiedStream(TlsStream<TcpStream>);
 
@@ -173,7 +173,7 @@ impl VirtualSocket for VerifiedStream {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match option {
             VirtualSockOpt::NoDelay => self.0.get_ref().0.set_nodelay(true),
-            // The connection is too short for anything else.
+            // A connection for a single request needs no other option.
             _ => Ok(()),
         }
     }

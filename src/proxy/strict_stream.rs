@@ -56,7 +56,7 @@ pub struct StreamLimits {
     pub reading: BodyRateLimits,
 }
 
-/// How far clients have come with their heads, for a server that drains.
+/// The progress of clients with their request heads, for a server that drains.
 #[derive(Debug, Clone, Default)]
 pub struct ReadProgress {
     /// The incomplete heads on all connections.

@@ -1,5 +1,5 @@
-//! Services as the engine connects to them. Names are resolved in the background; a request only
-//! reads the addresses that were found last.
+//! Upstreams, and how to connect to them. Names are resolved in the background; a request only reads the
+//! addresses that were found last.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pingora::protocols::ALPN;
-use pingora::protocols::l4::socket::SocketAddr as EngineAddr;
+use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::upstreams::peer::{HttpPeer, Scheme};
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use tokio::sync::watch;
@@ -28,34 +28,35 @@ use pool::UpstreamPool;
 /// How often names are resolved.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a connection to a service may be idle before it is given up.
+/// How long a connection of pingora's pool may be idle.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// How many requests may share one HTTP/2 connection to a service.
+/// How many requests may share one HTTP/2 connection to an upstream.
 const H2_STREAMS: usize = 100;
 
-/// The service of one policy. Its name is resolved for as long as the service is there.
+/// The upstream of one policy. Its name is resolved until it is dropped.
 #[derive(Debug)]
 pub struct Peer {
     template: HttpPeer,
-    name: Option<Arc<Name>>,
+    name: Option<Arc<ResolvedHost>>,
     resolving: Option<JoinHandle<()>>,
-    /// How to reach it without the engine's proxy, if it speaks HTTP/1.1 in clear text.
-    plain: Option<UpstreamPool>,
+    /// The pool of connections without pingora's proxy, if it speaks HTTP/1.1 in clear text.
+    cleartext_pool: Option<UpstreamPool>,
 }
 
-/// A name that has to be resolved.
+/// A host name with the addresses that were found last.
 #[derive(Debug)]
-struct Name {
+struct ResolvedHost {
     host: String,
     port: u16,
     found: ArcSwap<Vec<SocketAddr>>,
-    tried: watch::Sender<bool>,
+    /// Whether the first lookup is done.
+    first_lookup: watch::Sender<bool>,
     next: AtomicUsize,
 }
 
 impl Peer {
-    /// Prepares the connections to a service, and begins to resolve its name.
+    /// Prepares the connections to an upstream, and begins to resolve its name.
     pub fn start(upstream: &Upstream) -> Result<Self, String> {
         let mut peer = Self::new(upstream)?;
         let name = peer.name.as_ref().map(Arc::clone);
@@ -63,10 +64,10 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Waits until its name was looked up once, well or not.
-    pub async fn tried(&self) {
+    /// Waits until its name was looked up once, even if that failed.
+    pub async fn first_lookup(&self) {
         if let Some(name) = &self.name {
-            let _ = name.tried.subscribe().wait_for(|tried| *tried).await;
+            let _ = name.first_lookup.subscribe().wait_for(|done| *done).await;
         }
     }
 
@@ -91,31 +92,31 @@ impl Peer {
         options.idle_timeout = Some(IDLE);
         options.max_h2_streams = H2_STREAMS;
         options.ca = match &upstream.ca {
-            Some(ca) => Some(for_engine(ca)),
+            Some(ca) => Some(for_pingora(ca)),
             None => (scheme == UpstreamScheme::Https).then(system_authorities),
         };
-        template.client_cert_key = upstream.client.as_ref().map(shown);
-        template.group_key = group(upstream);
+        template.client_cert_key = upstream.client.as_ref().map(client_cert_key);
+        template.group_key = pool_key(upstream);
         if let Some(id) = &upstream.spiffe_id {
             let (UpstreamAddress::Network { host, .. }, Some(ca)) = (&upstream.address, &upstream.ca) else {
                 return Err(format!("`{id}` cannot be verified without a host and CAs"));
             };
             let pinned = SpiffeConnector::new(id, ca, upstream.client.as_ref(), host, upstream.connect_timeout)?;
             template.options.custom_l4 = Some(Arc::new(pinned));
-            // It brings TLS with it.
+            // The connector makes the TLS handshake itself.
             template.scheme = Scheme::HTTP;
             template.options.set_http_version(1, 1);
         }
-        let plain = scheme == UpstreamScheme::Http;
         Ok(Self {
             template,
             name: name.map(Arc::new),
             resolving: None,
-            plain: plain.then(|| UpstreamPool::new(upstream.connect_timeout, upstream.timeout)),
+            cleartext_pool: (scheme == UpstreamScheme::Http)
+                .then(|| UpstreamPool::new(upstream.connect_timeout, upstream.timeout)),
         })
     }
 
-    /// The service as it can be reached now; `None` if its name has no address.
+    /// Returns the upstream with its next address. Returns `None` if its name has no address.
     pub fn get(&self) -> Option<Box<HttpPeer>> {
         let mut peer = Box::new(self.template.clone());
         if let Some(name) = &self.name {
@@ -124,21 +125,21 @@ impl Peer {
         Some(peer)
     }
 
-    /// Where the service is now; `None` if its name has no address.
-    pub(super) fn address(&self) -> Option<EngineAddr> {
+    /// Returns the next address of the upstream. Returns `None` if its name has no address.
+    pub(super) fn address(&self) -> Option<PingoraAddr> {
         match &self.name {
             Some(name) => name.address(),
             None => Some(self.template._address.clone()),
         }
     }
 
-    /// How to reach it without the engine's proxy, if it speaks HTTP/1.1 in clear text.
-    pub(super) const fn plain(&self) -> Option<&UpstreamPool> {
-        self.plain.as_ref()
+    /// Returns the pool of connections without pingora's proxy, if it speaks HTTP/1.1 in clear text.
+    pub(super) const fn cleartext_pool(&self) -> Option<&UpstreamPool> {
+        self.cleartext_pool.as_ref()
     }
 
-    /// Whether a connection to the service is of no use after one request.
-    pub fn serves_once(&self) -> bool {
+    /// Returns whether each connection serves a single request.
+    pub fn is_single_use(&self) -> bool {
         self.template.options.custom_l4.is_some()
     }
 }
@@ -151,19 +152,19 @@ impl Drop for Peer {
     }
 }
 
-impl Name {
-    /// The next one of its addresses, in turn.
-    fn address(&self) -> Option<EngineAddr> {
+impl ResolvedHost {
+    /// Returns the next of its addresses, in turn.
+    fn address(&self) -> Option<PingoraAddr> {
         let found = self.found.load();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        found.get(turn % found.len().max(1)).copied().map(EngineAddr::Inet)
+        found.get(turn % found.len().max(1)).copied().map(PingoraAddr::Inet)
     }
 
-    /// Resolves the name for as long as it runs; a failure leaves the addresses as they are.
+    /// Resolves the name again and again. If a lookup fails, the addresses stay as they are.
     async fn keep_resolved(self: Arc<Self>) {
         loop {
             self.resolve().await;
-            self.tried.send_replace(true);
+            self.first_lookup.send_replace(true);
             tokio::time::sleep(RESOLVE_EVERY).await;
         }
     }
@@ -182,8 +183,8 @@ impl Name {
     }
 }
 
-/// IPv4 where there is any, else IPv6: taking turns over both would fail half of the time where
-/// one of them does not work.
+/// Returns the IPv4 addresses, or the IPv6 addresses if there are none. If one family is unreachable, taking
+/// turns over both would fail for half of the requests.
 fn one_family(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     if found.iter().any(SocketAddr::is_ipv4) {
         found.retain(SocketAddr::is_ipv4);
@@ -193,11 +194,11 @@ fn one_family(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     found
 }
 
-fn network(scheme: UpstreamScheme, host: &str, port: u16) -> (HttpPeer, Option<Name>) {
+fn network(scheme: UpstreamScheme, host: &str, port: u16) -> (HttpPeer, Option<ResolvedHost>) {
     let literal = host.parse::<IpAddr>().ok();
     let address = SocketAddr::new(literal.unwrap_or(IpAddr::from([0, 0, 0, 0])), port);
     let tls = scheme == UpstreamScheme::Https;
-    // Only TLS asks for it, and each request has one of its own.
+    // Only TLS needs it, and pingora copies it for each request.
     let sni = if tls { host } else { "" };
     let mut peer = HttpPeer::new(address, tls, sni.to_owned());
     match scheme {
@@ -205,44 +206,44 @@ fn network(scheme: UpstreamScheme, host: &str, port: u16) -> (HttpPeer, Option<N
         UpstreamScheme::Https => peer.options.alpn = ALPN::H2H1,
         UpstreamScheme::H2c => peer.options.set_http_version(2, 2),
     }
-    let name = literal.is_none().then(|| Name {
+    let name = literal.is_none().then(|| ResolvedHost {
         host: host.to_owned(),
         port,
         found: ArcSwap::default(),
-        tried: watch::channel(false).0,
+        first_lookup: watch::channel(false).0,
         next: AtomicUsize::new(0),
     });
     (peer, name)
 }
 
-/// The CAs of the system. The engine would read them at each start, for nothing in most cases.
+/// Returns the CAs of the system, and reads them when they are first needed. pingora would read them at each start.
 fn system_authorities() -> Arc<[WrappedX509]> {
     static FOUND: OnceLock<Arc<[WrappedX509]>> = OnceLock::new();
     if let Some(found) = FOUND.get() {
         return Arc::clone(found);
     }
-    let usable = for_engine(&system_roots::authorities());
+    let usable = for_pingora(&system_roots::authorities());
     match usable.is_empty() {
         true => usable,
         false => Arc::clone(FOUND.get_or_init(|| usable)),
     }
 }
 
-/// The engine panics on what it cannot parse; what is in a bundle it can.
-fn for_engine(ca: &CaBundle) -> Arc<[WrappedX509]> {
+/// Converts CAs. pingora panics on a certificate that it cannot parse; those of a [`CaBundle`] were checked.
+fn for_pingora(ca: &CaBundle) -> Arc<[WrappedX509]> {
     ca.iter()
         .map(|der| WrappedX509::new(der.to_vec(), parse_x509))
         .collect()
 }
 
-fn shown(client: &TlsIdentity) -> Arc<CertKey> {
+fn client_cert_key(client: &TlsIdentity) -> Arc<CertKey> {
     let chain = client.chain().iter().map(|der| der.to_vec()).collect();
     Arc::new(CertKey::new(chain, client.key().secret_der().to_vec()))
 }
 
-/// The pool tells connections apart neither by their CA nor, but for its serial number, by the
-/// certificate that was shown. The group does.
-fn group(upstream: &Upstream) -> u64 {
+/// Returns the key that separates connections in pingora's pool by their CA and their client certificate. pingora
+/// itself compares only the serial number of the certificate.
+fn pool_key(upstream: &Upstream) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     upstream.ca.hash(&mut hasher);
@@ -259,7 +260,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_service_that_is_gone_is_not_resolved_any_more() {
+    async fn dropped_upstream_is_no_longer_resolved() {
         let upstream = Upstream {
             address: UpstreamAddress::Network {
                 scheme: UpstreamScheme::Http,
@@ -273,7 +274,7 @@ mod tests {
             spiffe_id: None,
         };
         let peer = Peer::start(&upstream).unwrap();
-        peer.tried().await;
+        peer.first_lookup().await;
         assert!(peer.get().is_some());
         let name = Arc::downgrade(peer.name.as_ref().unwrap());
         drop(peer);

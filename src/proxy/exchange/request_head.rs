@@ -1,4 +1,4 @@
-//! The head of a request as a service gets it. Decides nothing.
+//! The request head that the upstream receives. Decides nothing.
 
 use http::Version;
 use pingora::Result;
@@ -10,7 +10,7 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::gateway::prepare;
 use crate::proxy::header_case;
 
-/// Makes the head that the service gets from that of the client.
+/// Makes the upstream's request head from the client's.
 pub(super) fn upstream_head(session: &mut ServerSession, ctx: &RequestContext) -> Result<Box<RequestHeader>> {
     let has_body = !session.is_body_empty();
     let mut head = Box::new(session.req_header().clone());

@@ -1,5 +1,5 @@
-//! Hands a decided request over to one of its own within the engine, which goes on where the first
-//! one stopped: it has the permit, and the first one has not any more.
+//! Creates the subrequest that forwards a request with an idempotency key. The permit moves from the client's
+//! request to the subrequest.
 
 use std::sync::Arc;
 
@@ -15,29 +15,29 @@ use crate::proxy::context::{Report, RequestContext};
 use crate::proxy::facts;
 use crate::request::Body;
 
-/// A request of its own that is about to be forwarded.
-pub(super) struct Child {
+/// A subrequest that is about to be forwarded.
+pub(super) struct Subrequest {
     pub(super) prepared: PreparedSubrequest,
     pub(super) handle: SubrequestHandle,
-    /// The permit, and all else that it is forwarded with.
+    /// Its context, with the permit.
     pub(super) ctx: Box<RequestContext>,
 }
 
-/// Makes the second request, and what it will tell about itself.
-pub(super) fn prepare(session: &mut Session, ctx: &mut RequestContext) -> Result<(Child, Arc<Mutex<Report>>)> {
+/// Creates the subrequest, and the report that it will fill.
+pub(super) fn prepare(session: &mut Session, ctx: &mut RequestContext) -> Result<(Subrequest, Arc<Mutex<Report>>)> {
     let Some(spawner) = session.subrequest_spawner.take() else {
-        return Error::e_explain(ErrorType::InternalError, "a request that cannot be handed over");
+        return Error::e_explain(ErrorType::InternalError, "no subrequest can be created");
     };
     let report = Arc::<Mutex<Report>>::default();
     frame_as_http1(session)?;
-    let ctx = Box::new(ctx.hand_over(&report));
+    let ctx = Box::new(ctx.subrequest(&report));
     let sub = Ctx::builder().body_mode(BodyMode::ExpectBody).build();
     let (prepared, handle) = spawner.create_subrequest(session.as_downstream(), sub);
-    Ok((Child { prepared, handle, ctx }, report))
+    Ok((Subrequest { prepared, handle, ctx }, report))
 }
 
-/// The second request is written as HTTP/1.1 whatever the first one is: with a host, and with the
-/// framing of the body.
+/// Turns an HTTP/2 head into one of HTTP/1.1, in which pingora writes a subrequest: adds `Host` and the framing
+/// of the body.
 fn frame_as_http1(session: &mut Session) -> Result<()> {
     if session.req_header().version != Version::HTTP_2 {
         return Ok(());

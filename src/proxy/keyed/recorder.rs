@@ -12,7 +12,7 @@ use pingora::{Error, ErrorType};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::handover::Child;
+use super::handover::Subrequest;
 use crate::admission::idempotency::deferred;
 use crate::admission::idempotency::lease::KeyLease;
 use crate::admission::record::InFlightGuard;
@@ -21,17 +21,17 @@ use crate::idempotency::Record;
 use crate::proxy::context::{Report, with_context};
 use crate::request::content_length;
 
-/// The parts of an answer that may be on their way to a client.
+/// How many parts of the response may be queued for the client.
 const IN_FLIGHT: usize = 4;
 
-/// How long an answer may go on for nobody, so that it is kept.
+/// How long the upstream may still respond after the client disconnected.
 const DETACHED_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an answer that is whole waits for the end of its request.
+/// How long a whole response waits for the end of the request's body, whose digest is stored with it.
 const REQUEST_ENDS: Duration = Duration::from_secs(1);
 
-/// The body of the request on its way. If it is dropped before its end, the service hears that it
-/// was broken off, and never takes a part for the whole.
+/// Passes the request's body to the subrequest and digests it. Dropped before the end of the body, it aborts the
+/// subrequest, so the upstream never takes a part of the body for the whole.
 pub(super) struct BodyTee {
     pub(super) input: mpsc::Sender<HttpTask>,
     running: Hasher,
@@ -39,18 +39,18 @@ pub(super) struct BodyTee {
 }
 
 impl BodyTee {
-    /// Whether there is more to come.
+    /// Returns whether the end of the body is still to be sent.
     pub(super) const fn is_open(&self) -> bool {
         self.digest.is_some()
     }
 
-    /// Takes the next part into account; `None` is the end.
+    /// Digests the next part, and makes the task that passes it to the subrequest. `None` is the end.
     pub(super) fn task(&mut self, part: Option<Bytes>, ends: bool) -> HttpTask {
         if let Some(part) = &part {
             self.running.add(part);
         }
         if ends && let Some(digest) = self.digest.take() {
-            // Nobody listens any more if the service has answered already.
+            // The receiver is gone if the recorder has already finished.
             let _ = digest.send(std::mem::take(&mut self.running).end());
         }
         HttpTask::Body(part, ends)
@@ -67,42 +67,42 @@ impl Drop for BodyTee {
     }
 }
 
-/// Keeps the answer to one request.
+/// Records the response to one request, and stores it.
 pub(super) struct ResponseRecorder {
     lease: Option<KeyLease>,
-    /// What the request tells about itself.
+    /// What the subrequest reports.
     report: Arc<Mutex<Report>>,
-    answer: Option<Answer>,
-    /// Until the answer is kept, so that the process does not end before.
+    response: Option<PartialResponse>,
+    /// Counts the request as in flight until its response is stored, so that a drain waits for that.
     _in_flight: InFlightGuard,
 }
 
-/// Where the parts of an answer go.
+/// The client's side of the response.
 struct Client {
     parts: mpsc::Sender<HttpTask>,
-    /// Until when the service may go on, once there is nobody.
-    gone: Option<Instant>,
+    /// After the client disconnected: the deadline for the rest of the response.
+    detached_until: Option<Instant>,
 }
 
 impl Client {
     async fn take(&mut self, part: HttpTask) {
-        if self.gone.is_none() && self.parts.send(part).await.is_err() {
-            self.gone = Some(Instant::now() + DETACHED_TIMEOUT);
+        if self.detached_until.is_none() && self.parts.send(part).await.is_err() {
+            self.detached_until = Some(Instant::now() + DETACHED_TIMEOUT);
         }
     }
 }
 
-/// An answer as far as it has come.
-struct Answer {
+/// A response as far as it has arrived.
+struct PartialResponse {
     head: ResponseHeader,
     body: Vec<u8>,
-    /// The bytes that are still to come, if that is known.
+    /// How many bytes are still missing, if the length is known.
     missing: Option<usize>,
-    /// Whether it is one that can be kept, so far.
-    keeps: bool,
+    /// Whether it can be stored, as far as is known.
+    is_storable: bool,
 }
 
-impl Answer {
+impl PartialResponse {
     fn begin(head: &ResponseHeader) -> Self {
         let length = content_length(&head.headers).ok().flatten();
         let length = length.and_then(|length| usize::try_from(length).ok());
@@ -111,14 +111,14 @@ impl Answer {
             head: head.clone(),
             body: Vec::new(),
             missing: if bodiless { Some(0) } else { length },
-            keeps: Record::keeps(head.status.as_u16()),
+            is_storable: Record::keeps(head.status.as_u16()),
         }
     }
 
     fn add(&mut self, part: &[u8], max_body: usize) {
         self.missing = self.missing.map(|missing| missing.saturating_sub(part.len()));
-        self.keeps &= self.body.len() + part.len() <= max_body;
-        match self.keeps {
+        self.is_storable &= self.body.len() + part.len() <= max_body;
+        match self.is_storable {
             true => self.body.extend_from_slice(part),
             false => self.body = Vec::new(),
         }
@@ -135,33 +135,36 @@ impl ResponseRecorder {
         Self {
             lease: Some(lease),
             report,
-            answer: None,
+            response: None,
             _in_flight: in_flight,
         }
     }
 
-    /// Starts the request. Where its body goes, and where the answer comes from.
-    pub(super) fn start(self, child: Child, digest: Hasher) -> (BodyTee, mpsc::Receiver<HttpTask>) {
-        let Child { prepared, handle, ctx } = child;
+    /// Starts the subrequest and the recording. Returns the sender of its body and the receiver of its response.
+    pub(super) fn start(self, child: Subrequest, digest: Hasher) -> (BodyTee, mpsc::Receiver<HttpTask>) {
+        let Subrequest { prepared, handle, ctx } = child;
         tokio::spawn(with_context(ctx, prepared.run()));
         let (ended, digested) = oneshot::channel();
-        let (parts, answer) = mpsc::channel(IN_FLIGHT);
+        let (parts, response) = mpsc::channel(IN_FLIGHT);
         let upload = BodyTee {
             input: handle.tx.clone(),
             running: digest,
             digest: Some(ended),
         };
-        let client = Client { parts, gone: None };
+        let client = Client {
+            parts,
+            detached_until: None,
+        };
         tokio::spawn(async move {
             self.run(handle.rx, client, digested).await;
-            // Until here: the engine would take its end for a client that went.
+            // Held until here: for pingora, a dropped sender is a client that disconnected.
             drop(handle.tx);
         });
-        (upload, answer)
+        (upload, response)
     }
 
-    /// Takes the answer, up to its end or until it is of no use to anybody: what is not taken, the
-    /// engine cuts.
+    /// Receives the response, records it, and passes it to the client. Ends early if the client is gone and the
+    /// response cannot be stored; pingora then aborts the subrequest.
     async fn run(
         mut self,
         mut parts: mpsc::Receiver<HttpTask>,
@@ -170,9 +173,9 @@ impl ResponseRecorder {
     ) {
         let mut digested = Some(digested);
         loop {
-            let next = match client.gone {
+            let next = match client.detached_until {
                 None => parts.recv().await,
-                Some(deadline) if self.is_worth_it() => timeout_at(deadline, parts.recv()).await.unwrap_or_default(),
+                Some(deadline) if self.may_be_stored() => timeout_at(deadline, parts.recv()).await.unwrap_or_default(),
                 Some(_) => None,
             };
             let Some(part) = next else { return };
@@ -185,30 +188,29 @@ impl ResponseRecorder {
         }
     }
 
-    /// Whether there is an answer to keep, or may be.
-    fn is_worth_it(&self) -> bool {
-        self.lease.is_some() && self.answer.as_ref().is_none_or(|answer| answer.keeps)
+    /// Returns whether the response may still be stored.
+    fn may_be_stored(&self) -> bool {
+        self.lease.is_some() && self.response.as_ref().is_none_or(|response| response.is_storable)
     }
 
-    /// Takes a part of the answer into account: whether a client could take it for the last.
+    /// Records a part of the response. Returns whether the client could take it for the last one.
     fn ends(&mut self, part: &HttpTask) -> bool {
-        match (part, &mut self.answer) {
+        match (part, &mut self.response) {
             (HttpTask::Header(head, ends), _) if !head.status.is_informational() => {
-                let answer = self.answer.insert(Answer::begin(head));
+                let response = self.response.insert(PartialResponse::begin(head));
                 let report = self.report.lock();
-                // What Sidegate or the engine says in place of the service is no answer of it, and a
-                // response that has no end of its own may be a part of one.
-                answer.keeps &= report.is_of_the_service() && !report.has_open_end();
-                *ends || answer.is_whole()
+                // Only a response of the upstream is stored, and not one that may be truncated.
+                response.is_storable &= report.is_from_upstream() && !report.has_open_end();
+                *ends || response.is_whole()
             }
-            (HttpTask::Body(part, ends), Some(answer)) => {
+            (HttpTask::Body(part, ends), Some(response)) => {
                 let max_body = self.lease.as_ref().map_or(0, |lease| lease.max_body);
-                answer.add(part.as_deref().unwrap_or_default(), max_body);
-                *ends || answer.is_whole()
+                response.add(part.as_deref().unwrap_or_default(), max_body);
+                *ends || response.is_whole()
             }
             // A record holds no trailers.
-            (HttpTask::Trailer(Some(_)), Some(answer)) => {
-                answer.keeps = false;
+            (HttpTask::Trailer(Some(_)), Some(response)) => {
+                response.is_storable = false;
                 true
             }
             (HttpTask::Trailer(None) | HttpTask::Done, Some(_)) => true,
@@ -216,20 +218,20 @@ impl ResponseRecorder {
         }
     }
 
-    /// Keeps the answer, or gives the key up.
+    /// Stores the response, or releases the key.
     async fn settle(&mut self, digested: oneshot::Receiver<Fingerprint>) {
-        let (Some(lease), Some(answer)) = (self.lease.take(), self.answer.take()) else {
+        let (Some(lease), Some(response)) = (self.lease.take(), self.response.take()) else {
             return;
         };
-        if !answer.keeps {
+        if !response.is_storable {
             return;
         }
-        // A request that was not read to its end cannot be told from others.
+        // Without the digest of the whole body, a later request could not be compared.
         let Ok(Ok(digest)) = timeout(REQUEST_ENDS, digested).await else {
             return;
         };
-        let status = answer.head.status.as_u16();
-        let record = Record::new(status, &answer.head.headers, answer.body);
+        let status = response.head.status.as_u16();
+        let record = Record::new(status, &response.head.headers, response.body);
         if let Some(record) = record.encode() {
             deferred::store(lease, digest, record).await;
         }

@@ -1,4 +1,4 @@
-//! The client's side of a request that was handed over: its body goes in, the answer comes out.
+//! Relays between the client and the subrequest: the body of the request one way, the response the other.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::recorder::BodyTee;
 use crate::proxy::context::{Report, RequestContext};
 use crate::proxy::gateway::{Gateway, append_rate_limits};
 
+/// The client's side of a subrequest.
 pub(super) struct Relay<'g> {
     pub(super) gateway: &'g Gateway,
     pub(super) report: Arc<Mutex<Report>>,
@@ -21,15 +22,18 @@ pub(super) struct Relay<'g> {
     pub(super) response: mpsc::Receiver<HttpTask>,
 }
 
-/// What happens next.
+/// What the relay waits for.
 enum Event {
+    /// A part of the body was read from the client.
     Read(Option<Bytes>),
-    Room,
-    Answer(Option<HttpTask>),
+    /// The subrequest can take a part of the body.
+    Capacity,
+    /// A part of the response arrived.
+    Response(Option<HttpTask>),
 }
 
 impl Relay<'_> {
-    /// Runs until the client has its answer.
+    /// Runs until the client has the whole response.
     pub(super) async fn run(mut self, session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
         let mut waiting: Option<HttpTask> = None;
         if session.as_downstream_mut().is_body_done() {
@@ -39,25 +43,25 @@ impl Relay<'_> {
             match self.next(session, ctx, waiting.is_some()).await? {
                 Event::Read(part) => {
                     let ends = part.is_none() || session.as_downstream_mut().is_body_done();
-                    // The engine takes an empty part for the end.
+                    // pingora takes an empty part for the end.
                     let is_nothing = part.as_ref().is_some_and(Bytes::is_empty) && !ends;
                     waiting = (!is_nothing).then(|| self.upload.task(part, ends));
                 }
-                Event::Room => {
-                    // The service may have answered without the rest.
-                    if let (Some(task), Ok(room)) = (waiting.take(), self.upload.input.try_reserve()) {
-                        room.send(task);
+                Event::Capacity => {
+                    // The subrequest may have ended without the rest of the body.
+                    if let (Some(task), Ok(permit)) = (waiting.take(), self.upload.input.try_reserve()) {
+                        permit.send(task);
                     }
                 }
-                Event::Answer(Some(part)) => {
+                Event::Response(Some(part)) => {
                     if self.write(session, ctx, part).await? {
                         return Ok(());
                     }
                 }
-                Event::Answer(None) => {
-                    // The request that was handed over reports what went wrong.
-                    ctx.told(self.report.lock().clone());
-                    return Err(Error::explain(ErrorType::ConnectionClosed, "the answer has no end").into_up());
+                Event::Response(None) => {
+                    // The subrequest reports what failed.
+                    ctx.record_report(self.report.lock().clone());
+                    return Err(Error::explain(ErrorType::ConnectionClosed, "the response was cut off").into_up());
                 }
             }
         }
@@ -67,15 +71,15 @@ impl Relay<'_> {
         let reads = self.upload.is_open() && !waiting;
         tokio::select! {
             part = self.gateway.read_body(session.as_downstream_mut(), ctx), if reads => part.map(Event::Read),
-            room = self.upload.input.reserve(), if waiting && !self.upload.input.is_closed() => {
-                drop(room);
-                Ok(Event::Room)
+            permit = self.upload.input.reserve(), if waiting && !self.upload.input.is_closed() => {
+                drop(permit);
+                Ok(Event::Capacity)
             }
-            part = self.response.recv() => Ok(Event::Answer(part)),
+            part = self.response.recv() => Ok(Event::Response(part)),
         }
     }
 
-    /// Passes a part of the answer on. Whether it was the last.
+    /// Passes a part of the response to the client. Returns whether it was the last one.
     async fn write(&self, session: &mut Session, ctx: &mut RequestContext, mut part: HttpTask) -> Result<bool> {
         ctx.touch(&self.gateway.limits);
         if let HttpTask::Header(head, _) = &mut part
@@ -86,13 +90,14 @@ impl Relay<'_> {
         session.write_response_tasks(vec![part]).await
     }
 
+    /// Prepares the head of the final response.
     fn begin(&self, session: &mut Session, ctx: &mut RequestContext, head: &mut ResponseHeader) -> Result<()> {
         let report = self.report.lock().clone();
-        if report.is_of_the_engine() {
-            // It has no standard body, and the service heard nothing.
-            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the engine takes it for malformed").into_down());
+        if report.is_from_pingora() {
+            // pingora rejected the head before it connected to the upstream.
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "pingora rejects it as malformed").into_down());
         }
-        ctx.told(report);
+        ctx.record_report(report);
         append_rate_limits(head, ctx)?;
         self.gateway.end_connection_if_stopping(session);
         Ok(())

@@ -44,7 +44,7 @@ impl StrictStream {
         }
     }
 
-    /// Waits for the first bytes of a next request. Returns whether they came within a time.
+    /// Waits for the first bytes of the next request. Returns whether they arrived in time.
     pub async fn has_next_request(&mut self, within: Duration) -> bool {
         self.bytes_after_head = Bytes::new();
         if !self.peeked.is_empty() {

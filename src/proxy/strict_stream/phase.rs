@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Phase {
-    /// A new head: the first of the connection, or the next one after a request was answered.
+    /// A new head: the first of the connection, or the next one after a response.
     BeforeHead,
     /// A head of which some bytes were read.
     Head,

@@ -1,4 +1,4 @@
-//! A connection to a service in clear text, as the sessions of the engine's core want it.
+//! A connection to an upstream in clear text, with the traits that pingora's sessions need.
 
 use std::fmt::Debug;
 use std::io;
@@ -20,10 +20,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-/// What is written in one piece: about a packet.
+/// The size of the write buffer: about a packet.
 const WRITE_BUFFER: usize = 1460;
 
-/// Connects to a service.
+/// Connects to an upstream.
 pub(super) async fn connect(address: &SocketAddr, within: Duration) -> Result<Stream> {
     let connected = timeout(within, async {
         Ok(match address {
@@ -54,7 +54,7 @@ fn kind(error: &io::Error) -> ErrorType {
     }
 }
 
-/// A socket whose small writes are put together.
+/// A socket that combines small writes.
 #[derive(Debug)]
 struct BufferedSocket<S>(BufWriter<S>);
 
@@ -62,7 +62,7 @@ impl<S> BufferedSocket<S>
 where
     S: AsyncRead + AsyncWrite + AsRawFd + Debug + Unpin + Send + Sync + 'static,
 {
-    /// The engine knows a transport by its traits.
+    /// Boxes a socket, as pingora's sessions take it.
     #[expect(clippy::new_ret_no_self, reason = "callers need only its traits")]
     fn new(socket: S) -> Stream {
         Box::new(Self(BufWriter::with_capacity(WRITE_BUFFER, socket)))
@@ -92,7 +92,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BufferedSocket<S> {
 #[async_trait]
 impl<S: AsyncWrite + Unpin + Send> Shutdown for BufferedSocket<S> {
     async fn shutdown(&mut self) {
-        // It ends in any case.
+        // The connection is closed even if this fails.
         let _ = self.0.shutdown().await;
     }
 }
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_service_that_is_not_there_is_named_so() {
+    async fn failed_connect_says_why_and_names_the_upstream() {
         let refused = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()

@@ -1,5 +1,5 @@
-//! Connections to one service that wait for a next request. Nobody watches over one: who takes it
-//! looks whether it is still there, and now and then it is looked over them all.
+//! Idle connections to one upstream. No task watches an idle connection: `take` checks that it is still open, and
+//! `evict_expired` closes the stale ones from time to time.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -18,13 +18,13 @@ use tokio::task::coop::unconstrained;
 use super::connection;
 use super::session::PooledConnection;
 
-/// The most connections that a thread keeps.
-const MOST: usize = 128;
+/// The most idle connections of a thread.
+const MAX_IDLE: usize = 128;
 
 /// How long a connection may be idle.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// How a service that speaks HTTP/1.1 in clear text is reached.
+/// The connections to an upstream that speaks HTTP/1.1 in clear text.
 #[derive(Debug)]
 pub struct UpstreamPool {
     idle: Pool,
@@ -33,8 +33,7 @@ pub struct UpstreamPool {
 }
 
 impl UpstreamPool {
-    /// A pool without connections to a service, which may take so long to be connected to, and be silent
-    /// for so long.
+    /// Creates an empty pool with the timeouts of its upstream.
     pub fn new(connect_timeout: Duration, timeout: Duration) -> Self {
         Self {
             idle: Pool::default(),
@@ -43,12 +42,12 @@ impl UpstreamPool {
         }
     }
 
-    /// How long the service may be silent.
+    /// Returns how long the upstream may be silent.
     pub const fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Opens a connection to an address of the service.
+    /// Opens a connection to an address of the upstream.
     pub(in crate::proxy) async fn connect(&self, address: &SocketAddr) -> Result<PooledConnection> {
         let stream = connection::connect(address, self.connect_timeout).await?;
         Ok(stream.into())
@@ -64,18 +63,18 @@ impl UpstreamPool {
         self.idle.put(address, connection, since);
     }
 
-    /// Closes connections that were idle for too long, or that the service closed.
+    /// Closes connections that were idle for too long, and drops those that the upstream closed.
     pub fn evict_expired(&self, now: Instant) {
         self.idle.evict_expired(now);
     }
 }
 
-/// The connections of a service. Each thread has its own; its lock is only ever waited for by
-/// whoever looks them over.
+/// The idle connections to an upstream, a list for each thread. Only `evict_expired` ever waits for the lock of
+/// another thread's list.
 #[derive(Default)]
 struct Pool(ThreadLocal<Mutex<Vec<Idle>>>);
 
-/// One of them.
+/// An idle connection.
 struct Idle {
     connection: PooledConnection,
     address: SocketAddr,
@@ -89,7 +88,7 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Takes the connection that was used last, if there is one to this address.
+    /// Takes the connection to this address that was used last, if one is open.
     fn take(&self, address: &SocketAddr) -> Option<PooledConnection> {
         let mut idle = self.0.get()?.lock();
         while let Some(at) = idle.iter().rposition(|idle| idle.address == *address) {
@@ -101,10 +100,10 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection on which nothing is awaited any more.
+    /// Adds a connection that has no open exchange. Closes it if the thread has enough.
     fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant) {
         let mut idle = self.0.get_or_default().lock();
-        if idle.len() < MOST {
+        if idle.len() < MAX_IDLE {
             idle.push(Idle {
                 connection,
                 address,
@@ -113,7 +112,7 @@ impl Pool {
         }
     }
 
-    /// Gives up what was idle for too long, or closed by the service.
+    /// Drops connections that were idle for too long, or that the upstream closed.
     fn evict_expired(&self, now: Instant) {
         for idle in &self.0 {
             idle.lock().retain_mut(|idle| {
@@ -123,8 +122,8 @@ impl Pool {
     }
 }
 
-/// Whether nothing came. What comes unasked is the end of a connection, or the answer to somebody
-/// else's request.
+/// Returns whether a connection is open and has no bytes to read. Bytes on an idle connection would be taken for
+/// the response to the next request.
 fn is_open_and_idle(stream: &mut Stream) -> bool {
     let mut byte = [0];
     let mut byte = ReadBuf::new(&mut byte);
@@ -142,7 +141,7 @@ mod tests {
 
     const WITHIN: Duration = Duration::from_secs(10);
 
-    /// A service that holds its end of each connection.
+    /// An upstream that holds its end of each connection.
     struct Service(TcpListener);
 
     impl Service {
@@ -160,14 +159,14 @@ mod tests {
         }
     }
 
-    fn kept(pool: &Pool) -> usize {
+    fn idle_count(pool: &Pool) -> usize {
         pool.0.iter().map(|idle| idle.lock().len()).sum()
     }
 
-    /// Waits until the other end of a connection is noticed.
-    async fn until(mut noticed: impl FnMut() -> bool) {
+    /// Waits until a condition holds.
+    async fn until(mut holds: impl FnMut() -> bool) {
         tokio::time::timeout(WITHIN, async {
-            while !noticed() {
+            while !holds() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         })
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_put_last_is_taken_first() {
+    async fn connection_put_last_is_taken_first() {
         let (service, other) = (Service::start().await, Service::start().await);
         let (pool, now) = (Pool::default(), Instant::now());
         let mut ends = Vec::new();
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_service_closed_or_spoke_on_is_not_taken() {
+    async fn connection_that_is_closed_or_has_bytes_to_read_is_not_taken() {
         let service = Service::start().await;
         let pool = Pool::default();
         for speaks in [false, true] {
@@ -209,7 +208,7 @@ mod tests {
             };
             until(|| {
                 pool.evict_expired(Instant::now());
-                kept(&pool) == 0
+                idle_count(&pool) == 0
             })
             .await;
             assert!(pool.take(&service.address()).is_none());
@@ -218,19 +217,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_for_too_long_nor_too_much() {
+    async fn idle_connections_are_limited_in_number_and_time() {
         let service = Service::start().await;
         let (pool, now) = (Pool::default(), Instant::now());
         let mut ends = Vec::new();
-        for _ in 0..=MOST {
+        for _ in 0..=MAX_IDLE {
             let (stream, end) = service.connected().await;
             ends.push(end);
             pool.put(service.address(), stream.into(), now);
         }
-        assert_eq!(kept(&pool), MOST);
+        assert_eq!(idle_count(&pool), MAX_IDLE);
         pool.evict_expired(now + IDLE.checked_sub(Duration::from_millis(1)).unwrap());
-        assert_eq!(kept(&pool), MOST);
+        assert_eq!(idle_count(&pool), MAX_IDLE);
         pool.evict_expired(now + IDLE);
-        assert_eq!(kept(&pool), 0);
+        assert_eq!(idle_count(&pool), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! What a service is told, and what it answers, each within the time for which it may be silent.
+//! The session with an upstream: writes the request and reads the response, each within the upstream's timeout.
 
 use std::time::Duration;
 
@@ -13,53 +13,53 @@ use pingora::{Error, ErrorType, Result};
 use crate::proxy::deadline::ReusableTimer;
 use crate::proxy::header_case;
 
-/// A connection to a service, with the timer for all its waits.
+/// A connection to an upstream, with the timer for all its waits.
 pub(in crate::proxy) struct PooledConnection {
     pub(in crate::proxy) stream: Stream,
-    patience: ReusableTimer,
+    timer: ReusableTimer,
 }
 
 impl From<Stream> for PooledConnection {
     fn from(stream: Stream) -> Self {
         Self {
             stream,
-            patience: ReusableTimer::default(),
+            timer: ReusableTimer::default(),
         }
     }
 }
 
-/// A service during one exchange.
+/// A session with an upstream for one request.
 pub(in crate::proxy) struct UpstreamSession {
     session: HttpSession,
-    patience: ReusableTimer,
+    timer: ReusableTimer,
     timeout: Duration,
 }
 
 impl UpstreamSession {
-    /// A service that may be silent for so long.
+    /// Begins a session over a connection. The upstream may be silent for `timeout`.
     pub(in crate::proxy) fn new(connection: PooledConnection, timeout: Duration) -> Self {
         Self {
             session: HttpSession::new(connection.stream),
-            patience: connection.patience,
+            timer: connection.timer,
             timeout,
         }
     }
 
-    /// Gives the connection back, if it can have another exchange. That needs no wait; what would is
-    /// the end of one that cannot, and dropping it ends it, too.
+    /// Returns the connection if it is reusable. That needs no wait; a connection that is not reusable is closed by
+    /// dropping it.
     pub(in crate::proxy) fn into_connection(mut self) -> Option<PooledConnection> {
         self.session.respect_keepalive();
         let stream = self.session.reuse().now_or_never().flatten()?;
         Some(PooledConnection {
             stream,
-            patience: self.patience,
+            timer: self.timer,
         })
     }
 
     /// Writes the head of a request.
     pub(in crate::proxy) async fn write_head(&mut self, head: Box<RequestHeader>) -> Result<()> {
         let write = async { self.session.write_request_header(head).await.map(drop) };
-        let written = self.patience.within(self.timeout, write).await;
+        let written = self.timer.within(self.timeout, write).await;
         map_timeout(written, ErrorType::WriteTimedout)
     }
 
@@ -75,23 +75,23 @@ impl UpstreamSession {
             }
             Ok(())
         };
-        let written = self.patience.within(self.timeout, write).await;
+        let written = self.timer.within(self.timeout, write).await;
         map_timeout(written, ErrorType::WriteTimedout)
     }
 
-    /// Reads the next part of the answer. What was read is not lost if this is dropped. The time that
-    /// the service takes counts once it has the whole request: before, it may be waiting for more.
-    pub(in crate::proxy) async fn next(&mut self, counts: bool) -> Result<HttpTask> {
+    /// Reads the next part of the response. Cancel safe. The timeout applies if `is_timed`: before the upstream has
+    /// the whole request, it may be waiting for the client.
+    pub(in crate::proxy) async fn next(&mut self, is_timed: bool) -> Result<HttpTask> {
         let read = next(&mut self.session);
-        let read = match counts {
-            true => self.patience.within(self.timeout, read).await,
+        let read = match is_timed {
+            true => self.timer.within(self.timeout, read).await,
             false => Some(read.await),
         };
         map_timeout(read, ErrorType::ReadTimedout)
     }
 }
 
-/// What became of a wait for a service, and that it was one for a service.
+/// Maps a timeout to an error, and attributes errors to the upstream.
 fn map_timeout<T>(done: Option<Result<T>>, late: ErrorType) -> Result<T> {
     let done = done.unwrap_or_else(|| Error::e_explain(late, "the service is silent"));
     done.map_err(Error::into_up)
@@ -107,6 +107,6 @@ async fn next(session: &mut HttpSession) -> Result<HttpTask> {
     }
     session.read_response().await?;
     let head = session.resp_header().map(header_case::clone_without_case);
-    let head = head.ok_or_else(|| Error::explain(ErrorType::InternalError, "no head after it was read"))?;
+    let head = head.ok_or_else(|| Error::explain(ErrorType::InternalError, "no response head after it was read"))?;
     Ok(HttpTask::Header(Box::new(head), session.is_body_done()))
 }
