@@ -1,7 +1,7 @@
 //! The order of the code. The layers are the groups of `lib.rs` between blank lines: words, document,
-//! policy, engine, edges, wiring. A module uses its own layer and those above it, never one below. The
-//! files of a large folder stand on floors in the same way, and no files use each other in a circle.
-//! A few names appear in one place only.
+//! policy, engine, resources, admission, edges, wiring. A module uses its own layer and those above it,
+//! never one below. The files of a large folder stand on floors in the same way, and no files use each
+//! other in a circle. A few names appear in one place only.
 
 use std::{fs, path::Path};
 
