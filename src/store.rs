@@ -1,5 +1,5 @@
-//! What all replicas know together, kept in this process or in Redis: revoked tokens, answers to
-//! requests that may come again, how often callers called.
+//! State that all replicas share, stored in this process or in Redis: revoked tokens, responses to
+//! requests that may come again, and the quotas of callers.
 //!
 //! Every operation ends within the deadline of the store. One without a reply is [`Unavailable`]; the policy
 //! decides what that means for the request.
@@ -71,7 +71,7 @@ impl Store {
         }
     }
 
-    /// Whether what is kept is lost when the process ends.
+    /// Whether its state is lost when the process ends.
     pub fn ends_with_process(&self) -> bool {
         matches!(self.kind, Kind::Memory(_))
     }
@@ -144,8 +144,7 @@ impl Store {
         self.count("revoke", done)
     }
 
-    /// Asks to be the one who answers the request of a key, for as long as a lease; the owner is
-    /// this one attempt.
+    /// Claims the key of a request for as long as a lease; the owner is this one attempt.
     pub async fn claim(&self, key: RecordKey, owner: Uuid, lease: Duration) -> Result<Claim, Unavailable> {
         let claim = match &self.kind {
             Kind::Memory(memory) => memory.claim(key, owner, lease, now()),
@@ -163,7 +162,7 @@ impl Store {
         self.count_owned("renew", done)
     }
 
-    /// Reads a kept answer; nothing if it is not kept any more. Takes longer for a longer one.
+    /// Reads a stored response; `None` if it is not stored any more. Takes longer for a longer one.
     pub async fn read(&self, key: RecordKey, answered: StoredResponse) -> Result<Option<Bytes>, Unavailable> {
         let record = match &self.kind {
             Kind::Memory(memory) => Ok(memory.read(key.name, answered, now())),

@@ -5,13 +5,13 @@ use crate::digest::Fingerprint;
 /// The key under which a response is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordKey {
-    /// The request that it answers.
+    /// The request that the response belongs to.
     pub name: Fingerprint,
-    /// Those who share what a store in memory keeps for them.
+    /// The callers that share one part of a store in memory.
     pub share: Fingerprint,
 }
 
-/// What became of a wish to be the one who answers a request.
+/// The result of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// The claim is granted, for as long as the lease lasts.

@@ -45,17 +45,17 @@ use scripts::{CLAIM, COMPLETE, READ, RELEASE, RENEW, REVOKE, SPEND, Script, mill
 /// How many revocations the log holds at least. A replica that misses some reads all of them.
 const LOG: usize = 10_000;
 
-/// The longest that anything was kept: 16 MiB of a body, and a head.
+/// The longest record that was ever stored: 16 MiB of a body, and a head.
 const LONGEST_RECORD: usize = 17 * MEGABYTE;
 
-/// How much longer what is kept may take on its way, for each MiB.
+/// How much longer a stored response may take on its way, for each MiB.
 const EACH_MEGABYTE: Duration = Duration::from_millis(100);
 const MEGABYTE: usize = 1024 * 1024;
 
-/// The longest that it may take longer: for the longest answer that can be kept.
+/// The longest that it may take longer: for the longest response that can be stored.
 const LARGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many answers are on their way at a time.
+/// How many stored responses are on their way at a time.
 const MAX_LARGE: usize = 4;
 
 /// Shared state in a Redis. Its tasks end when it is dropped.
@@ -332,7 +332,7 @@ fn revoke_arguments(revocations: &[Revocation], in_place_of: Option<&Revocation>
     Ok(arguments)
 }
 
-/// What [`REVOKE`] answers.
+/// Reads the reply of [`REVOKE`].
 fn revoked(answer: i64) -> Result<(), Unavailable> {
     match answer {
         1 => Ok(()),
@@ -352,7 +352,7 @@ fn done(answer: i64) -> Result<(), Unavailable> {
     }
 }
 
-/// Whether this owner had the key.
+/// Returns whether this owner had the key.
 fn was_owner(answer: i64) -> Result<bool, Unavailable> {
     match answer {
         0 => Ok(false),

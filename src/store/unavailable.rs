@@ -13,14 +13,14 @@ pub struct Unavailable {
     reached: Reached,
 }
 
-/// How far a question came that has no good answer.
+/// How far an operation came that has no good reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reached {
     /// It was not sent: nothing has changed.
     Nothing,
     /// It was sent, and the reply is unknown: it may have been done.
     Perhaps,
-    /// It was answered: it was not done.
+    /// A reply came: it was not done.
     Answer,
 }
 
@@ -34,57 +34,57 @@ impl Unavailable {
         }
     }
 
-    /// The same, of a question that was not sent.
+    /// Returns the same, for an operation that was not sent.
     #[must_use]
     pub(super) fn unsent(self) -> Self {
         let reached = Reached::Nothing;
         Self { reached, ..self }
     }
 
-    /// The same, for an operation whose reply was lost.
+    /// Returns the same, for an operation whose reply was lost.
     #[must_use]
     pub(super) fn unanswered(self) -> Self {
         let reached = Reached::Perhaps;
         Self { reached, ..self }
     }
 
-    /// Whether the question may have been done all the same.
+    /// Whether the operation may have been done all the same.
     pub(super) fn may_be_done(&self) -> bool {
         self.reached == Reached::Perhaps
     }
 
-    /// Whether the store itself said no.
+    /// Whether the store itself rejected it.
     pub(super) fn is_answer(&self) -> bool {
         self.reached == Reached::Answer
     }
 
-    /// There is no room for more.
+    /// Creates one for a store that is full.
     pub fn full(cause: &'static str) -> Self {
         Self::because("full", cause)
     }
 
-    /// There will never be room for this one.
+    /// Creates one for something that never fits.
     pub fn too_large(cause: &'static str) -> Self {
         Self::because("too_large", cause)
     }
 
-    /// Whether it is for want of room.
+    /// Whether the store is full.
     pub fn is_full(&self) -> bool {
         self.result == "full"
     }
 
-    /// Whether it is of no use to try again.
+    /// Whether another attempt would fail as well.
     pub fn is_final(&self) -> bool {
         self.result == "too_large"
     }
 
-    /// What was found, for the operator.
+    /// The cause, for the operator.
     pub fn cause(&self) -> &str {
         &self.cause
     }
 }
 
-/// The rejection of a request that the store had to be asked about.
+/// The rejection of a request that needs a reply of the store.
 impl From<Unavailable> for Rejection {
     fn from(unavailable: Unavailable) -> Self {
         Self::because(Reason::StoreUnavailable, unavailable.cause().to_owned())
