@@ -1,12 +1,12 @@
-//! Decides for every front end whether a request is forwarded, and with what.
+//! Decides whether a request is forwarded, and with what. Independent of the proxy library.
 //!
-//! Facts go in, and an [`Admission`] comes out; a [`RequestRecord`] counts and logs the request. Nothing
-//! here names pingora or a socket. The steps, of which the first no ends a request:
+//! From [`RequestFacts`] it makes an [`Admission`]; a [`RequestRecord`] counts and logs the request. Nothing here
+//! names pingora or a socket. The first step that rejects the request is the last one:
 //!
 //! 1. The policies decide: [`crate::decision::decide`], which is pure.
 //! 2. If only a key is missing that may still arrive, wait for it once, and decide again.
-//! 3. Take a slot, within the limits of the client. It comes before the store, so that what waits for
-//!    the store is limited too, and a rejected request uses up no quota.
+//! 3. Take a slot, within the limits of the client. This is before the store, so that requests that
+//!    wait for the store are limited too, and a rejected one uses up no quota.
 //! 4. Ask the store what the decision names: the idempotency key, then the quotas.
 
 use std::net::IpAddr;
@@ -44,33 +44,33 @@ use idempotency::{KeyCheck, StoredKey};
 use record::RequestRecord;
 use snapshot::Snapshot;
 
-/// What admits requests.
+/// Admits or rejects requests.
 #[derive(Debug)]
 pub struct AdmissionController {
     /// The state that replicas share.
     pub store: Arc<Store>,
     /// The key sets that are fetched.
     pub keys: Arc<KeySources>,
-    /// The slots of requests that are with services.
+    /// The limit of requests that are forwarded at the same time.
     pub concurrency: ConcurrencyLimit,
-    /// As many of them as one client may have.
+    /// The limit of these requests for each client.
     pub client_requests: ClientRequests,
     /// Networks whose `X-Forwarded-*` headers count.
     pub trusted_proxies: Vec<IpNet>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
     /// Whether each request is a log line.
     pub access_log: bool,
 }
 
-/// What becomes of a request.
+/// The result of admission.
 #[derive(Debug)]
 pub enum Admission {
-    /// It is forwarded.
+    /// The request is forwarded.
     Forward(Forward),
-    /// The store has its response, if its body is the same as before.
+    /// The store has the response of the first request with this key. It is sent if the body is the same.
     Replay(StoredKey),
-    /// It is rejected.
+    /// The request is rejected.
     Reject(Rejection),
     /// Sidegate itself responds to `OPTIONS *`.
     ServerOptions,
@@ -93,12 +93,12 @@ impl AdmissionController {
         RequestRecord::begin(snapshot, self.metrics.in_flight(), self.access_log)
     }
 
-    /// Whether a peer is a trusted proxy.
+    /// Returns whether a peer is a trusted proxy.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&peer))
     }
 
-    /// Admits or rejects a request, and writes down in its record what led to that. The decision is
+    /// Admits or rejects a request, and records the reasons. The decision is
     /// counted, unless the body of the request is still to be compared with a stored one.
     pub async fn admit(&self, facts: &RequestFacts<'_>, record: &mut RequestRecord) -> Admission {
         let snapshot = Arc::clone(&record.snapshot);
@@ -172,7 +172,7 @@ impl AdmissionController {
             target,
             lease: None,
         };
-        // A request that a rule in shadow mode would reject uses up nothing.
+        // A request that shadow mode would reject uses up no quota and claims no key.
         let asks = is_allowed && (checks.idempotency.is_some() || !checks.quotas.is_empty());
         let (Some(policy), Some(route), true) = (matched.policy(), matched.route(), asks) else {
             return Admission::Forward(forward);
@@ -188,12 +188,12 @@ impl AdmissionController {
         if let Err(rejection) = rate_limit::check(&self.store, (policy, route), &checks, client, record).await {
             return Admission::Reject(rejection);
         }
-        // The service is timed without the store.
+        // The time of the upstream begins after the store's.
         record.admitted = Instant::now();
         Admission::Forward(forward)
     }
 
-    /// Takes a slot, within what the client of the request may have.
+    /// Takes a slot, within the limits of the client.
     fn take_slot(&self, facts: &RequestFacts<'_>, record: &mut RequestRecord) -> Result<(), Rejection> {
         let service = record.matched().policy().map(|policy| policy.service.as_str());
         let counted = self
@@ -208,7 +208,7 @@ impl AdmissionController {
         Ok(())
     }
 
-    /// The address of the client: the peer, or what trusted proxies say of theirs.
+    /// Returns the address of the client: that of the peer, or the one that trusted proxies forward.
     fn client(&self, facts: &RequestFacts<'_>) -> Option<IpAddr> {
         client_address(facts.downstream.peer, facts.headers, |peer| self.trusts(peer))
     }

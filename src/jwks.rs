@@ -46,8 +46,8 @@ impl KeySources {
         sources
     }
 
-    /// Fetches once what some policies need, and says how the keys of all issuers are then. `None`
-    /// where that cannot be tried. Waits, and must not be called by what runs on threads of others.
+    /// Fetches the key sets of policies once. Returns the status of all issuers' keys, or `None` if no fetch can be
+    /// started. Blocks, so it must not be called in a task.
     pub fn once(evaluator: &Evaluator) -> Option<Vec<IssuerStatus>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let metrics = Metrics::new().ok()?;
@@ -59,9 +59,8 @@ impl KeySources {
         Some(runtime.ok()?.block_on(settled))
     }
 
-    /// Fetches what these policies need from now on, in place of others. Where nothing changes,
-    /// the issuers have the keys that are in force at once; sets that are not needed any more are no
-    /// longer fetched.
+    /// Fetches the key sets of these policies from now on, in place of others. Issuers of a known key set get its
+    /// keys at once. Key sets that no policy needs are no longer fetched.
     pub fn follow(&self, evaluator: &Evaluator) {
         let mut wanted: HashMap<&RemoteKeys, Vec<Subscriber>> = HashMap::new();
         for (index, policy) in evaluator.policies().policies().iter().enumerate() {

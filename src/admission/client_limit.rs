@@ -1,9 +1,9 @@
-//! The connections and requests that one client may have at a time, so that no client has all of them.
+//! Limits the connections and requests that one client has at a time.
 //!
-//! The counters are a table of fixed size. A keyed hash of a client picks one counter in each of two
-//! rows, and the lower of the two is the count of the client. So nothing is locked and nothing is
-//! allocated. Two clients share a count by a chance of 1 in 2^28, and the key, which is random for each
-//! process, keeps a client from choosing with whom.
+//! The counters are a table of fixed size (a count-min sketch). A keyed hash of a client selects one counter in
+//! each of two rows, and the lower of the two is the client's count. So counting takes no lock and allocates
+//! nothing. Two clients share a count with a probability of 1 in 2^28. The key is random for each process, so a
+//! client cannot choose another one to share a count with.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
@@ -16,10 +16,10 @@ use crate::caller_key;
 use crate::principal::Principal;
 use crate::telemetry::metrics::{ClientLimit, Metrics, NONE};
 
-/// The counters of a row.
+/// The number of counters in a row.
 const ROW: usize = 1 << 14;
 
-/// How many connections and requests each client has.
+/// The number of connections and requests of each client.
 pub struct ClientCounts {
     key: RandomState,
     rows: [Box<[AtomicU32]>; 2],
@@ -41,7 +41,7 @@ impl Default for ClientCounts {
     }
 }
 
-/// One that a client has, until it is dropped.
+/// A connection or request that is counted until this is dropped.
 #[derive(Debug)]
 pub struct Counted {
     counts: Arc<ClientCounts>,
@@ -49,8 +49,8 @@ pub struct Counted {
 }
 
 impl ClientCounts {
-    /// Counts one more of a client, which may have so many. `None` if it has them.
-    pub fn add(self: &Arc<Self>, client: impl Hash, most: usize) -> Option<Counted> {
+    /// Counts one more for a client. Returns `None` if the client has reached `limit`.
+    pub fn add(self: &Arc<Self>, client: impl Hash, limit: usize) -> Option<Counted> {
         let hash = self.key.hash_one(client);
         let at = [hash, hash >> 32].map(|half| usize::try_from(half % (ROW as u64)).unwrap_or_default());
         let before = self.counters(at).map(|counter| counter.fetch_add(1, Ordering::Relaxed));
@@ -59,8 +59,8 @@ impl ClientCounts {
             counts: Arc::clone(self),
             at,
         };
-        // Dropped, it is taken back.
-        (u64::from(before) < most as u64).then_some(counted)
+        // Above the limit, dropping `counted` takes it back.
+        (u64::from(before) < limit as u64).then_some(counted)
     }
 
     fn counters(&self, at: [usize; 2]) -> impl Iterator<Item = &AtomicU32> {
@@ -76,33 +76,33 @@ impl Drop for Counted {
     }
 }
 
-/// The requests that one client may have with services.
+/// The limit of concurrent requests of one client.
 #[derive(Debug)]
 pub struct ClientRequests {
     counts: Arc<ClientCounts>,
-    most: usize,
+    limit: usize,
     by_address: IntCounter,
     by_caller: IntCounter,
 }
 
 impl ClientRequests {
-    /// Of each client so many.
-    pub fn new(most: usize, counts: &Arc<ClientCounts>, metrics: &Metrics) -> Self {
+    /// Creates the limit. `counts` may be shared with other limits.
+    pub fn new(limit: usize, counts: &Arc<ClientCounts>, metrics: &Metrics) -> Self {
         Self {
             counts: Arc::clone(counts),
-            most,
+            limit,
             by_address: metrics.client_limit_refused(ClientLimit::Address),
             by_caller: metrics.client_limit_refused(ClientLimit::Caller),
         }
     }
 }
 
-/// What a client has of a request that is with a service; nothing where nothing tells clients apart.
+/// The counts that a request holds: of its client address and of its caller, each if it has one.
 pub type CountedRequest = [Option<Counted>; 2];
 
 impl ClientRequests {
-    /// Counts a request by the address of its client and by its caller, or says which of them has as many
-    /// as it may have. Over a unix socket there is no address.
+    /// Counts a request by the address of its client and by its caller. Fails if one of them has reached the limit.
+    /// A client on a unix socket has no address.
     pub fn count(
         &self,
         address: Option<IpAddr>,
@@ -110,14 +110,14 @@ impl ClientRequests {
         service: Option<&str>,
     ) -> Result<CountedRequest, &'static str> {
         let address = address.map(caller_key::network);
-        let by_address = address.map(|address| self.counts.add((ClientLimit::Address, address), self.most));
+        let by_address = address.map(|address| self.counts.add((ClientLimit::Address, address), self.limit));
         if matches!(by_address, Some(None)) {
             self.by_address.inc();
             return Err("the address of the client has as many requests as it may have");
         }
         let service = service.unwrap_or(NONE);
         let identity = principal.and_then(|principal| caller_key::identity(principal, service));
-        let by_caller = identity.map(|identity| self.counts.add((ClientLimit::Caller, identity), self.most));
+        let by_caller = identity.map(|identity| self.counts.add((ClientLimit::Caller, identity), self.limit));
         if matches!(by_caller, Some(None)) {
             self.by_caller.inc();
             return Err("the caller has as many requests as it may have");
@@ -126,35 +126,35 @@ impl ClientRequests {
     }
 }
 
-/// The connections to a listener that one client may have.
+/// The limit of connections of one client to a listener.
 #[derive(Debug)]
 pub struct ClientConnections {
     counts: Arc<ClientCounts>,
-    most: usize,
-    refused: IntCounter,
+    limit: usize,
+    rejected: IntCounter,
 }
 
 impl ClientConnections {
-    /// Of each client so many.
-    pub fn new(most: usize, counts: &Arc<ClientCounts>, metrics: &Metrics) -> Self {
+    /// Creates the limit. `counts` may be shared with other limits.
+    pub fn new(limit: usize, counts: &Arc<ClientCounts>, metrics: &Metrics) -> Self {
         Self {
             counts: Arc::clone(counts),
-            most,
-            refused: metrics.client_limit_refused(ClientLimit::Connection),
+            limit,
+            rejected: metrics.client_limit_refused(ClientLimit::Connection),
         }
     }
 
-    /// The most that a client may have.
-    pub const fn most(&self) -> usize {
-        self.most
+    /// Returns how many connections a client may have.
+    pub const fn limit(&self) -> usize {
+        self.limit
     }
 
-    /// Counts a connection to a listener; `None`, which is counted as well, if its client has as many as it may.
+    /// Counts a connection to a listener. Returns `None`, and counts a rejection, if its client has reached the limit.
     pub fn add(&self, listener: &str, peer: IpAddr) -> Option<Counted> {
         let client = (ClientLimit::Connection, listener, caller_key::network(peer));
-        let counted = self.counts.add(client, self.most);
+        let counted = self.counts.add(client, self.limit);
         if counted.is_none() {
-            self.refused.inc();
+            self.rejected.inc();
         }
         counted
     }
@@ -167,11 +167,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_has_as_many_as_it_may_and_others_have_theirs() {
+    fn client_is_limited_and_other_clients_are_not_affected() {
         let counts = Arc::<ClientCounts>::default();
         let greedy: [_; 3] = array::from_fn(|_| counts.add("greedy", 3).unwrap());
         assert!(counts.add("greedy", 3).is_none());
-        // What was refused is not counted.
+        // A rejected request is not counted.
         assert!(counts.add("greedy", 4).is_some());
         for other in 0..1000 {
             assert!(counts.add(other, 1).is_some(), "{other}");
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_many_threads_once_they_are_done() {
+    fn counts_of_many_threads_return_to_zero() {
         let counts = Arc::<ClientCounts>::default();
         std::thread::scope(|scope| {
             for thread in 0..4 {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_among_as_many_others_as_there_are_counters_is_not_counted_with_them() {
+    fn client_has_its_own_count_among_as_many_others_as_counters() {
         let counts = Arc::<ClientCounts>::default();
         let others: Vec<_> = (0..ROW / 2).filter_map(|other| counts.add(other, 2)).collect();
         assert!(others.len() > ROW / 2 - ROW / 64, "{}", others.len());

@@ -1,4 +1,4 @@
-//! Limits the requests that are with services at the same time, and waits for the last of them.
+//! Limits the requests that are forwarded at the same time, and waits for the last of them at a drain.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ pub struct ConcurrencyLimit {
 pub type ConcurrencyPermit = OwnedSemaphorePermit;
 
 impl ConcurrencyLimit {
-    /// So many slots, all of them free.
+    /// Creates free slots.
     pub fn new(limit: usize) -> Self {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(limit));
         Self { free, limit }
     }
 
-    /// The number of slots.
+    /// Returns the number of slots.
     pub const fn limit(&self) -> usize {
         self.limit
     }
@@ -35,7 +35,7 @@ impl ConcurrencyLimit {
     /// Waits until all slots are free.
     pub async fn drained(&self) {
         let all = u32::try_from(self.limit).unwrap_or(u32::MAX);
-        // It fails only if the semaphore is closed, which leaves no slot taken.
+        // Acquiring fails only if the semaphore is closed, and nothing closes it.
         let _ = self.free.acquire_many(all).await;
     }
 }

@@ -1,5 +1,5 @@
-//! The header fields that a service gets, made of those of the client. The proxy and `explain` share
-//! them, so that `explain` shows what is forwarded.
+//! Makes the upstream's header fields from those of the client. The proxy and `explain` share this code, so that
+//! `explain` shows what is forwarded.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -14,7 +14,7 @@ use crate::policy::{Policy, UpstreamAddress, UpstreamScheme};
 use crate::request::websocket::is_handshake;
 use crate::request::{Body, RequestFacts, nominated};
 
-/// What a hop keeps to itself (RFC 9110, 7.6.1; 11.7.1 for the credentials of a proxy).
+/// Fields that apply to one connection only (RFC 9110, 7.6.1; 11.7.1 for the credentials of a proxy).
 const HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,
     HeaderName::from_static("http2-settings"),
@@ -28,9 +28,9 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     UPGRADE,
 ];
 
-/// Removes what ends with this hop, and frames the body for the next one.
+/// Removes the hop-by-hop fields, and frames the body for the next hop.
 pub fn start_hop(fields: &mut HeaderMap, has_body: bool) {
-    // A request whose `Connection` names something else than names was rejected.
+    // Requests with an invalid name in `Connection` were rejected before.
     let nominated = nominated::names(fields).filter_map(|name| HeaderName::from_bytes(name).ok());
     let own = fields.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned();
     let removed: Vec<_> = nominated.chain(own).collect();
@@ -42,7 +42,7 @@ pub fn start_hop(fields: &mut HeaderMap, has_body: bool) {
     }
 }
 
-/// Makes the changes, those of the identity among them.
+/// Applies the edits, which include the identity headers.
 pub fn apply(fields: &mut HeaderMap, changes: Changes) {
     for name in &changes.remove {
         fields.remove(name);
@@ -53,7 +53,7 @@ pub fn apply(fields: &mut HeaderMap, changes: Changes) {
     }
 }
 
-/// The fields that the service gets over HTTP/1.1, of a request that may be forwarded.
+/// Returns the fields that the upstream receives over HTTP/1.1 for a request that may be forwarded.
 pub fn forwarded(request: &RequestFacts<'_>, policy: &Policy, route: &Route, permit: &Permit) -> HeaderMap {
     let mut fields = request.headers.clone();
     let is_websocket = is_handshake(request.method, request.headers);
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_for_the_hop_ends_with_it() {
+    fn hop_by_hop_fields_are_removed() {
         let given = [
             ("connection", "close, X-Mine"),
             ("keep-alive", "timeout=5"),

@@ -1,5 +1,5 @@
-//! Drops what the client claimed and sets what the permit proves. The edits apply
-//! after the names that `Connection` lists were removed, so nothing that is set here can be removed again.
+//! Removes the identity that a client claims, and sets the one that the permit proves. The edits apply after the
+//! fields that `Connection` names were removed, so that `Connection` cannot remove what they set.
 
 use std::fmt::{Display, Write as _};
 use std::net::IpAddr;
@@ -21,13 +21,13 @@ use crate::request::{Downstream, X_SANDBOX, is_sandbox};
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// The length of the longest address of version 4.
+/// The length of the longest IPv4 address.
 const ADDRESS: usize = 15;
 
-/// As many headers are set besides those of the identity.
+/// How many headers are set at most, besides those of the identity.
 const MOST_SET: usize = 7;
 
-/// The changes to the header of one request.
+/// The edits of the header fields of one request.
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes {
     /// Names to remove, all their values.
@@ -36,7 +36,7 @@ pub struct Changes {
     pub set: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Says how the header of a request changes before it is forwarded.
+/// Returns the edits of a request's header fields before it is forwarded.
 pub fn changes(
     headers: &HeaderMap,
     policy: &Policy,
@@ -72,7 +72,7 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
         }
         let key = policy.key_header();
         if folded.spells(key) {
-            // Only a key that was verified here may go on, and only where the policy says so.
+            // Only a key that Sidegate verified is forwarded, and only if the policy says so.
             return !(policy.forward_internal_key && permit.proves(AuthMethod::InternalKey) && name == key);
         }
         let listed = Listed::of(&folded);
@@ -92,7 +92,7 @@ fn push(list: &mut String, item: &impl Display) {
     let _infallible = write!(list, "{separator}{item}");
 }
 
-/// Adds an address. Most are of version 4, which take a tenth of the instructions this way.
+/// Adds an address. Most are IPv4; this code formats them in a tenth of the instructions of `Display`.
 fn push_address(list: &mut String, address: IpAddr) {
     let IpAddr::V4(address) = address else {
         return push(list, &address);
@@ -111,9 +111,9 @@ fn push_address(list: &mut String, address: IpAddr) {
 }
 
 impl Changes {
-    /// What Sidegate saw; behind a trusted proxy, what that proxy says.
+    /// Sets the `X-Forwarded-*` fields from the connection, or as a trusted proxy sent them.
     fn forwarding(&mut self, headers: &HeaderMap, downstream: Downstream) {
-        let told = |name: &HeaderName| {
+        let sent = |name: &HeaderName| {
             let mut values = headers.get_all(name).iter().filter(|_| downstream.trusted);
             values.next().filter(|_| values.next().is_none()).cloned()
         };
@@ -134,20 +134,20 @@ impl Changes {
                 .map(|v| (X_FORWARDED_FOR, v)),
         );
         let proto = HeaderValue::from_static(if downstream.tls { "https" } else { "http" });
-        let told_proto = told(&X_FORWARDED_PROTO).filter(|told| told == "http" || told == "https");
-        self.set.push((X_FORWARDED_PROTO.clone(), told_proto.unwrap_or(proto)));
-        let host = told(&X_FORWARDED_HOST).or_else(|| headers.get(HOST).cloned());
+        let sent_proto = sent(&X_FORWARDED_PROTO).filter(|proto| proto == "http" || proto == "https");
+        self.set.push((X_FORWARDED_PROTO.clone(), sent_proto.unwrap_or(proto)));
+        let host = sent(&X_FORWARDED_HOST).or_else(|| headers.get(HOST).cloned());
         self.set.extend(host.map(|host| (X_FORWARDED_HOST, host)));
     }
 
-    /// Removes `x-sandbox` where quotas read none, so that the service reads none either.
+    /// Removes an `x-sandbox` that quotas do not accept, so that the upstream does not accept it either.
     fn sandbox(&mut self, headers: &HeaderMap) {
         if !is_sandbox(headers) && headers.contains_key(&X_SANDBOX) {
             self.remove.push(X_SANDBOX);
         }
     }
 
-    /// HTTP/2 may split cookies; one field is what HTTP/1 services read (RFC 9113, 8.2.3).
+    /// Joins cookies that HTTP/2 split into several fields (RFC 9113, 8.2.3).
     fn cookies(&mut self, headers: &HeaderMap) {
         if headers.get_all(COOKIE).iter().nth(1).is_some() {
             let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();

@@ -21,17 +21,17 @@ pub mod lease;
 
 use lease::KeyLease;
 
-/// When it is worth asking again for a key that another request holds.
+/// When the client may retry a request whose key another request holds.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What a request is to the store.
+/// The result of the check.
 #[derive(Debug)]
 pub enum KeyCheck {
-    /// One without a key, or one that the policy lets pass without the store.
+    /// The request has no key, or the policy allows it without the store.
     Ordinary,
-    /// The first with its key.
+    /// The request is the first with its key.
     First(KeyLease),
-    /// One whose key has a response.
+    /// The response to the first request with the key is stored.
     Stored(StoredKey),
 }
 
@@ -42,7 +42,7 @@ pub struct StoredKey {
     stored: StoredResponse,
 }
 
-/// Claims the key of an allowed request, which is forwarded with a path and query.
+/// Claims the key of an allowed request. `target` is the path and query that are forwarded.
 pub(super) async fn check(
     store: &Arc<Store>,
     (policy, route): (&Policy, &Route),
@@ -83,8 +83,8 @@ pub(super) async fn check(
     }
 }
 
-/// Reads the stored response to a request whose body has a digest, unless that is another body than before.
-/// The decision on the request is final then, and counted.
+/// Reads the stored response to a request. Rejects the request if its body has another digest than that of the
+/// first one. Counts the decision on the request, which is final then.
 pub async fn replay(
     store: &Store,
     StoredKey { key, stored }: StoredKey,

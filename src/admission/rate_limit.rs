@@ -36,7 +36,7 @@ pub(super) async fn check(
         if let (Ok(spent), true) = (&spent, is_enforced) {
             record.rate_limits.record(quota, rate, *spent);
         }
-        let (label, checked) = judge(quota, rate, spent, is_enforced);
+        let (label, checked) = evaluate(quota, rate, spent, is_enforced);
         count(label);
         if label == UNAVAILABLE && checked.is_ok() && is_enforced {
             snapshot.metrics.failed_open(scope, "quota");
@@ -51,8 +51,8 @@ pub(super) async fn check(
 }
 const UNAVAILABLE: &str = "unavailable";
 
-/// The label of a request that was counted in a quota, and whether it is within that quota.
-fn judge(
+/// Returns the result for the metrics, and whether the request is within the quota.
+fn evaluate(
     quota: &Quota,
     rate: Rate,
     spent: Result<Spent, Unavailable>,

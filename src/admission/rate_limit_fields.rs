@@ -1,4 +1,4 @@
-//! What is left of the quotas of a request, as header fields (draft-ietf-httpapi-ratelimit-headers).
+//! The `RateLimit` header fields of a response (draft-ietf-httpapi-ratelimit-headers).
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::quota::{Rate, Spent};
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// What is left of the quotas of a request.
+/// The quotas that a request was counted in, with what is left of each.
 #[derive(Debug, Clone, Default)]
 pub struct RateLimits {
     policy: String,
@@ -19,7 +19,7 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// Adds what is left of a quota.
+    /// Adds a quota, with what is left of it.
     pub fn record(&mut self, quota: &Quota, rate: Rate, spent: Spent) {
         let separator = if self.policy.is_empty() { "" } else { ", " };
         let (name, limit) = (&quota.name, rate.limit());
@@ -29,7 +29,7 @@ impl RateLimits {
         let _infallible = write!(self.limits, r#"{separator}"{name}";r={remaining};t={reset}"#);
     }
 
-    /// The header fields; none where nothing was counted.
+    /// Returns the header fields. Returns none if the request was counted in no quota.
     pub fn fields(&self) -> Vec<(HeaderName, HeaderValue)> {
         let fields = [(RATE_LIMIT_POLICY, &self.policy), (RATE_LIMIT, &self.limits)];
         let filled = fields.into_iter().filter(|(_, text)| !text.is_empty());

@@ -1,11 +1,11 @@
-//! The record of a request: what was found out about it, counted and logged once at its end.
+//! The record of a request, which is counted and logged once at its end.
 //!
 //! A request has one decision, and at most one failure. The decision is all that Sidegate finds out
 //! before it forwards the request or responds itself: policies, keys, the store with its quotas and
 //! idempotency keys, and whether there is a slot. A dependency that is missing makes the decision, as in
 //! `keys_unavailable`, `store_unavailable` and `overloaded`. The decision alone sets `decision` and
-//! `reason`, in the log and in the metrics. A failure is an error response, or a response that breaks
-//! off, for a reason that comes up later: the upstream, the rest of the body, Sidegate itself. It sets
+//! `reason`, in the log and in the metrics. A failure is an error response, or a response that is cut
+//! off, for a reason that occurs later: the upstream, the rest of the body, Sidegate itself. It sets
 //! `failure`. A client that goes away is neither: the status of its request is 0.
 
 use std::sync::Arc;
@@ -38,23 +38,23 @@ use crate::telemetry::metrics::NONE;
     reason = "each is a fact of its own, in any combination"
 )]
 pub struct RequestRecord {
-    /// The policies that the request began with, and keeps.
+    /// The policies that were in force when the request began.
     pub snapshot: Arc<Snapshot>,
     /// When the head of the request was read.
     pub started: Instant,
-    /// When the last check before the service was over.
+    /// When the last check before forwarding ended.
     pub admitted: Instant,
     /// The method.
     pub method: Method,
     /// The target as the client sent it.
     pub target: RequestTarget,
-    /// The connection that the request came by.
+    /// The connection that the request arrived on.
     pub downstream: Downstream,
     /// The ids of the request.
     pub ids: RequestIds,
     /// The policy that the request is for, and the route that matched.
     pub scope: Scope,
-    /// The caller, as far as it was proven.
+    /// The authenticated caller.
     pub principal: Option<Principal>,
     /// `first` or `replayed`, where the request has an idempotency key.
     pub idempotency: Option<&'static str>,
@@ -67,7 +67,7 @@ pub struct RequestRecord {
     decision_duration: Duration,
     /// Why the decision rejects the request, or would in `enforce`.
     rejection: Option<Rejection>,
-    /// What went wrong after the decision.
+    /// The failure after the decision.
     failure: Option<Rejection>,
     in_flight: InFlightGuard,
     access_log: bool,
@@ -76,14 +76,14 @@ pub struct RequestRecord {
     is_finished: bool,
 }
 
-/// What was sent of a response, and what the service took for it.
+/// The response as far as it was sent, and the time that the upstream took.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ResponseSummary {
-    /// The status that the client got; 0 for none.
+    /// The status that the client received; 0 if it received no response.
     pub status: u16,
-    /// The status of the service's response.
+    /// The status of the upstream's response.
     pub upstream_status: Option<u16>,
-    /// How long the service took to the head of its response.
+    /// How long the upstream took to send the head of its response.
     pub upstream_duration: Option<Duration>,
     /// The bytes of the request's body.
     pub bytes_in: u64,
@@ -107,7 +107,7 @@ impl Drop for InFlightGuard {
 }
 
 impl RequestRecord {
-    /// Begins the record of a request whose head is read, by a snapshot that it keeps.
+    /// Begins the record of a request whose head is read.
     pub(super) fn begin(snapshot: Arc<Snapshot>, gauge: &IntGauge, access_log: bool) -> Self {
         gauge.inc();
         let in_flight = InFlightGuard {
@@ -145,7 +145,7 @@ impl RequestRecord {
         }
     }
 
-    /// Takes from the facts what is counted and logged.
+    /// Records the facts that are counted and logged.
     pub fn describe(&mut self, facts: &RequestFacts<'_>, target: &RequestTarget) {
         self.method = facts.method.clone();
         self.target = target.clone();
@@ -154,7 +154,7 @@ impl RequestRecord {
         self.grpc = grpc_type(facts.headers).cloned();
     }
 
-    /// Returns a record that counts and logs nothing, for a request that is forwarded in place of this one.
+    /// Returns a record that counts and logs nothing, for a subrequest of this request.
     #[must_use]
     pub fn silent(&self) -> Self {
         let mut silent = Self::new(Arc::clone(&self.snapshot), InFlightGuard::default(), false);
@@ -167,7 +167,7 @@ impl RequestRecord {
         silent
     }
 
-    /// The policy and route of the request.
+    /// Returns the policy and route of the request.
     pub fn matched(&self) -> Matched<'_> {
         self.snapshot.policies().matched(self.scope)
     }
@@ -195,12 +195,12 @@ impl RequestRecord {
         self.rejection = Some(rejection.clone());
     }
 
-    /// Holds a slot until the request is over.
+    /// Holds a slot until the request ends.
     pub(super) fn hold(&mut self, slot: (ConcurrencyPermit, CountedRequest)) {
         self.in_flight.slot = Some(slot);
     }
 
-    /// Hands the slot of the request on to what outlives this record.
+    /// Moves the slot out of the record, for a task that outlives it.
     pub fn take_in_flight(&mut self) -> InFlightGuard {
         std::mem::take(&mut self.in_flight)
     }
@@ -215,7 +215,7 @@ impl RequestRecord {
         metrics.decision(self.scope, self.decision, reason, self.decision_duration);
     }
 
-    /// Records what went wrong after the decision. The first failure counts, once.
+    /// Records a failure after the decision. Only the first one counts.
     pub fn fail(&mut self, failure: Rejection) {
         if self.failure.is_some() {
             return;
@@ -226,7 +226,7 @@ impl RequestRecord {
         self.failure = Some(failure);
     }
 
-    /// What went wrong after the decision.
+    /// Returns the failure after the decision.
     pub const fn failure(&self) -> Option<&Rejection> {
         self.failure.as_ref()
     }
@@ -249,7 +249,7 @@ impl RequestRecord {
         response
     }
 
-    /// Whether the client speaks gRPC.
+    /// Returns whether the client speaks gRPC.
     pub const fn is_grpc(&self) -> bool {
         self.grpc.is_some()
     }

@@ -1,4 +1,4 @@
-//! Rejection to the service's standard body and `WWW-Authenticate`. The only writer of error
+//! Renders a rejection as the service's standard error body, with `WWW-Authenticate`. The only writer of error
 //! bodies.
 
 use std::borrow::Cow;
@@ -17,10 +17,10 @@ use crate::rejection::{Reason, Rejection};
 /// The header that carries the id of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_NAME);
 
-/// Its name.
+/// The name of [`REQUEST_ID`] as text.
 pub const REQUEST_ID_NAME: &str = "x-request-id";
 
-/// What an error body tells about the request that it answers.
+/// What an error response says about its request.
 #[derive(Debug, Clone)]
 pub struct ErrorContext<'c> {
     /// How the service writes its errors.
@@ -35,7 +35,7 @@ pub struct ErrorContext<'c> {
     pub request_id: &'c str,
     /// The trace that the request belongs to.
     pub trace_id: &'c str,
-    /// The time of the answer.
+    /// The time of the response.
     pub now: Timestamp,
     /// The scopes that the route needs, for the challenge.
     pub scopes: &'c [String],
@@ -44,7 +44,7 @@ pub struct ErrorContext<'c> {
 }
 
 impl<'c> ErrorContext<'c> {
-    /// What is known of a request: its policy and route as far as they were found.
+    /// Creates the context of a request, with its policy and route as far as they were found.
     pub fn new(
         policies: &'c PolicySet,
         matched: Matched<'c>,
@@ -133,7 +133,7 @@ struct Problem<'c> {
     request_id: &'c str,
 }
 
-/// Writes the answer to a refused request.
+/// Renders the response to a rejected request.
 pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorResponse {
     let reason = rejection.reason();
     let (mut headers, body) = if let Some(content_type) = context.grpc {
@@ -223,8 +223,8 @@ fn body(reason: Reason, context: &ErrorContext<'_>) -> Bytes {
     json.map(Bytes::from).unwrap_or_default()
 }
 
-/// One challenge for each accepted method that has one (RFC 9110, 11.6.1). A bearer challenge has
-/// no error code if no token came, and no realm could tell more than the service (RFC 6750, 3).
+/// Renders one challenge for each accepted method that has one (RFC 9110, 11.6.1). A bearer challenge has no error
+/// code if the request has no token (RFC 6750, 3). Its realm is the service.
 fn challenge(reason: Reason, context: &ErrorContext<'_>) -> String {
     let realm = context.realm;
     if reason.blames_token() {
@@ -247,7 +247,7 @@ fn challenge(reason: Reason, context: &ErrorContext<'_>) -> String {
     challenges.join(", ")
 }
 
-/// The challenge to a token without the scopes of the route (RFC 6750, 3.1), with all that it needs.
+/// Renders the challenge to a token without the scopes of the route (RFC 6750, 3.1). It lists all of them.
 fn scope_challenge(context: &ErrorContext<'_>) -> String {
     let scope = match context.scopes.iter().all(|scope| is_scope_token(scope)) {
         true => format!(r#", scope="{}""#, context.scopes.join(" ")),
@@ -256,13 +256,13 @@ fn scope_challenge(context: &ErrorContext<'_>) -> String {
     format!(r#"Bearer realm="{}", error="insufficient_scope"{scope}"#, context.realm)
 }
 
-/// A `scope-token` of RFC 6749, 3.3, which needs no escapes between quotes.
+/// Returns whether a scope is a `scope-token` of RFC 6749, 3.3, which needs no escapes between quotes.
 fn is_scope_token(scope: &str) -> bool {
     let fine = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
     !scope.is_empty() && scope.bytes().all(fine)
 }
 
-/// A trailers-only response, in the content type that the client asked with: gRPC over HTTP/2,
+/// Returns the fields of a trailers-only response, with the content type of the request: gRPC over HTTP/2,
 /// "Responses", and gRPC-Web. The status follows gRPC's own mapping of HTTP statuses
 /// (doc/http-grpc-status-mapping.md).
 fn grpc_headers(reason: Reason, content_type: &HeaderValue) -> Vec<(HeaderName, HeaderValue)> {
@@ -290,7 +290,7 @@ mod tests {
     const ID: &str = "0b0f0000-0000-4000-8000-000000000001";
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
-    fn answer(format: ErrorFormat, reason: Reason, accepts: &[AuthMethod], grpc: Option<&str>) -> ErrorResponse {
+    fn response(format: ErrorFormat, reason: Reason, accepts: &[AuthMethod], grpc: Option<&str>) -> ErrorResponse {
         let grpc = grpc.map(|kind| kind.parse().unwrap());
         let style = ErrorStyle::new(format, "ERR_X".into(), None);
         let context = ErrorContext {
@@ -307,13 +307,13 @@ mod tests {
         render(&reason.into(), &context)
     }
 
-    fn header(answer: &ErrorResponse, name: &str) -> Option<String> {
-        let found = answer.headers.iter().find(|(n, _)| n == name);
+    fn header(response: &ErrorResponse, name: &str) -> Option<String> {
+        let found = response.headers.iter().find(|(n, _)| n == name);
         found.map(|(_, value)| value.to_str().unwrap().to_owned())
     }
 
     #[test]
-    fn bodies_are_written_as_the_services_write_them() {
+    fn body_has_the_format_of_the_service() {
         for (format, media_type, want) in [
             (
                 ErrorFormat::Flat,
@@ -335,17 +335,17 @@ mod tests {
                 ),
             ),
         ] {
-            let answer = answer(format, Reason::TokenExpired, &[AuthMethod::Jwt], None);
-            assert_eq!(std::str::from_utf8(&answer.body).unwrap(), want);
-            assert_eq!(header(&answer, "content-type").as_deref(), Some(media_type));
-            assert_eq!(header(&answer, "content-length"), Some(want.len().to_string()));
-            assert_eq!(header(&answer, "cache-control").as_deref(), Some("no-store"));
-            assert_eq!(header(&answer, "x-request-id").as_deref(), Some(ID));
+            let response = response(format, Reason::TokenExpired, &[AuthMethod::Jwt], None);
+            assert_eq!(std::str::from_utf8(&response.body).unwrap(), want);
+            assert_eq!(header(&response, "content-type").as_deref(), Some(media_type));
+            assert_eq!(header(&response, "content-length"), Some(want.len().to_string()));
+            assert_eq!(header(&response, "cache-control").as_deref(), Some("no-store"));
+            assert_eq!(header(&response, "x-request-id").as_deref(), Some(ID));
         }
     }
 
     #[test]
-    fn challenges_name_what_the_route_accepts() {
+    fn challenge_names_the_methods_that_the_route_accepts() {
         use AuthMethod::{InternalKey, Jwt, Mtls, Public};
         for (reason, accepts, want) in [
             (Reason::CredentialMissing, &[Jwt][..], Some(r#"Bearer realm="x-svc""#)),
@@ -372,9 +372,9 @@ mod tests {
             ),
             (Reason::RequestMalformed, &[Public], None),
         ] {
-            let answer = answer(ErrorFormat::Flat, reason, accepts, None);
+            let response = response(ErrorFormat::Flat, reason, accepts, None);
             assert_eq!(
-                header(&answer, "www-authenticate").as_deref(),
+                header(&response, "www-authenticate").as_deref(),
                 want,
                 "{}",
                 reason.code()
@@ -389,9 +389,9 @@ mod tests {
             (ErrorFormat::Problem, true),
             (ErrorFormat::Envelope, false),
         ] {
-            let answer = answer(format, Reason::ScopeMissing, &[AuthMethod::Jwt], None);
+            let response = response(format, Reason::ScopeMissing, &[AuthMethod::Jwt], None);
             assert_eq!(
-                header(&answer, "www-authenticate").is_some(),
+                header(&response, "www-authenticate").is_some(),
                 has_challenge,
                 "{format:?}"
             );
@@ -399,27 +399,27 @@ mod tests {
     }
 
     #[test]
-    fn grpc_gets_trailers_only() {
+    fn grpc_client_gets_a_trailers_only_response() {
         for kind in [
             "application/grpc",
             "application/grpc+proto",
             "application/grpc-web-text+proto",
         ] {
             let reason = Reason::CredentialMissing;
-            let answer = answer(ErrorFormat::Envelope, reason, &[AuthMethod::Jwt], Some(kind));
-            assert_eq!((answer.status, answer.body.len()), (200, 0));
+            let response = response(ErrorFormat::Envelope, reason, &[AuthMethod::Jwt], Some(kind));
+            assert_eq!((response.status, response.body.len()), (200, 0));
             for (name, want) in [
                 ("content-type", kind),
                 ("grpc-status", "16"),
                 ("grpc-message", "Authentication is required."),
             ] {
-                assert_eq!(header(&answer, name).as_deref(), Some(want));
+                assert_eq!(header(&response, name).as_deref(), Some(want));
             }
         }
     }
 
     #[test]
-    fn messages_can_stand_in_headers_as_they_are() {
+    fn messages_need_no_percent_encoding_in_headers() {
         for reason in Reason::ALL {
             let fine = |c: char| (c.is_ascii_graphic() || c == ' ') && !matches!(c, '%' | '"' | '\\');
             assert!(reason.message().chars().all(fine), "{}", reason.code());

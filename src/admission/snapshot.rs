@@ -1,4 +1,4 @@
-//! The policies in force, with what is counted of their requests.
+//! The policies in force, and the counters of their requests.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use crate::request::RequestFacts;
 use crate::revocation::Revocations;
 use crate::telemetry::metrics::{Metrics, PolicyMetrics};
 
-/// Policies as they are in force. A request holds one snapshot from its beginning to its end, so that an
-/// index always means the same.
+/// The policies in force. A request holds one snapshot from its beginning to its end, so the index of a policy
+/// stays valid.
 #[derive(Debug)]
 pub struct Snapshot {
     evaluator: Evaluator,
@@ -26,12 +26,12 @@ impl Snapshot {
         }
     }
 
-    /// The policies.
+    /// Returns the policies.
     pub fn policies(&self) -> &Arc<PolicySet> {
         self.evaluator.policies()
     }
 
-    /// What decides requests: the policies, their keys and the tokens that were verified.
+    /// Returns the evaluator: the policies, their keys and the verified tokens.
     pub const fn evaluator(&self) -> &Evaluator {
         &self.evaluator
     }

@@ -105,7 +105,7 @@ async fn request_has_the_admission_of_its_decision_and_one_count() {
     }
 }
 
-/// Decisions of a kind, for whichever route.
+/// Returns the number of decisions of a kind, on all routes.
 fn count(page: &str, decision: &str, reason: &str) -> u32 {
     let wanted = [format!("decision=\"{decision}\""), format!("reason=\"{reason}\"")];
     let lines = page
@@ -219,7 +219,7 @@ async fn request_that_is_dropped_is_counted_once_and_leaves_nothing_in_flight() 
 }
 
 #[tokio::test]
-async fn record_in_place_of_another_counts_nothing() {
+async fn record_of_a_subrequest_counts_nothing() {
     let setup = Setup::new(1);
     let (_, record) = setup.admit(&request("GET /open")).await;
     let mut silent = record.silent();

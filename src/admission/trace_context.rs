@@ -5,16 +5,16 @@ use uuid::Uuid;
 
 use crate::principal::hyphenated_uuid;
 
-/// What `explain` shows for an id that would be made.
+/// What `explain` shows for an id that would be generated.
 const NEW: HeaderValue = HeaderValue::from_static("(new)");
 
-/// Where the trace stands in a `traceparent`.
+/// The position of the trace id in a `traceparent`.
 const TRACE: std::ops::Range<usize> = 3..35;
 
-/// Where its flags begin.
+/// The position of the flags in a `traceparent`.
 const FLAGS: usize = 53;
 
-/// The flag of a trace id that was made at random.
+/// The flag of a random trace id.
 const RANDOM: u32 = 2;
 
 /// The ids of one request, as header values; empty until its header is read.
@@ -22,7 +22,7 @@ const RANDOM: u32 = 2;
 pub struct RequestIds {
     request: HeaderValue,
     traceparent: HeaderValue,
-    /// Whether the trace begins here.
+    /// Whether Sidegate began the trace.
     pub trace_begins: bool,
 }
 
@@ -37,18 +37,17 @@ impl Default for RequestIds {
 }
 
 impl RequestIds {
-    /// Takes over the ids of a request's header, or makes new ones. Only a trusted peer says whether a
-    /// trace is sampled.
+    /// Takes the ids from a request's header, or generates new ones. Only a trusted peer may set the sampled flag.
     pub fn of(headers: &HeaderMap, trusted: bool) -> Self {
         Self::given_or(headers, trusted, new_request_id, new_traceparent)
     }
 
-    /// The ids of a request's header, and `(new)` for those that would be made.
+    /// Takes the ids from a request's header, with `(new)` for those that would be generated.
     pub fn shown(headers: &HeaderMap, trusted: bool) -> Self {
         Self::given_or(headers, trusted, || NEW, || NEW)
     }
 
-    /// New ids, for a request whose header could not be read.
+    /// Generates new ids, for a request whose header could not be parsed.
     pub fn new() -> Self {
         Self {
             request: new_request_id(),
@@ -63,8 +62,8 @@ impl RequestIds {
         request: impl FnOnce() -> HeaderValue,
         traceparent: impl FnOnce() -> HeaderValue,
     ) -> Self {
-        let given = only(headers, "x-request-id", |id| hyphenated_uuid(id).is_some());
-        let trace = only(headers, "traceparent", |text| trace_id(text).is_some());
+        let given = single(headers, "x-request-id", |id| hyphenated_uuid(id).is_some());
+        let trace = single(headers, "traceparent", |text| trace_id(text).is_some());
         let trace = trace.map(|given| if trusted { given } else { unsampled(given) });
         Self {
             request: given.unwrap_or_else(request),
@@ -73,22 +72,22 @@ impl RequestIds {
         }
     }
 
-    /// The id of the request: the client's, if it is a UUID; else a new one.
+    /// Returns the id of the request: the client's if it is a UUID, else a new one.
     pub fn request_id(&self) -> &str {
         self.request.to_str().unwrap_or_default()
     }
 
-    /// The same, as a header has it.
+    /// Returns the id of the request as a header value.
     pub fn request_id_value(&self) -> HeaderValue {
         self.request.clone()
     }
 
-    /// The client's `traceparent`, or the first of a new trace.
+    /// Returns the client's `traceparent`, or the first of a new trace.
     pub fn traceparent(&self) -> HeaderValue {
         self.traceparent.clone()
     }
 
-    /// The trace, 32 hex digits.
+    /// Returns the trace id, 32 hex digits.
     pub fn trace_id(&self) -> &str {
         let text = self.traceparent.to_str().unwrap_or_default();
         text.get(TRACE).unwrap_or(text)
@@ -100,8 +99,8 @@ fn new_request_id() -> HeaderValue {
     value(Uuid::new_v4().hyphenated().encode_lower(&mut text))
 }
 
-/// The same trace without the flag that has it recorded, which costs whoever records. Of the other
-/// flags, the one that is known stays (Trace Context Level 2, 3.2.2.5): how the id was made.
+/// Clears the sampled flag, so that a client cannot cause the cost of recording. The random flag stays (Trace
+/// Context Level 2, 3.2.2.5), and all other flags are cleared.
 fn unsampled(given: HeaderValue) -> HeaderValue {
     let bytes = given.as_bytes();
     let (Some(start), Some(last)) = (bytes.get(..FLAGS), bytes.last()) else {
@@ -115,7 +114,7 @@ fn unsampled(given: HeaderValue) -> HeaderValue {
     HeaderValue::from_bytes(&[start, flags].concat()).unwrap_or(NEW)
 }
 
-/// A new trace. Nothing here records it, so it is not sampled.
+/// Begins a new trace. Sidegate records no traces, so it is not sampled.
 fn new_traceparent() -> HeaderValue {
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
     let mut hex = [0; 32];
@@ -133,18 +132,18 @@ fn put(text: &mut [u8], at: usize, hex: &[u8]) {
 }
 
 fn value(text: &str) -> HeaderValue {
-    // Hex digits and hyphens are what a value may have.
+    // The text has only hex digits and hyphens, which are valid.
     HeaderValue::from_str(text).unwrap_or(NEW)
 }
 
-/// The value of a header that is there once, if it is fine.
-fn only(headers: &HeaderMap, name: &str, fine: impl FnOnce(&str) -> bool) -> Option<HeaderValue> {
+/// Returns the value of a header that occurs exactly once, if it is valid.
+fn single(headers: &HeaderMap, name: &str, is_valid: impl FnOnce(&str) -> bool) -> Option<HeaderValue> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
-    (values.next().is_none() && fine(value.to_str().ok()?)).then(|| value.clone())
+    (values.next().is_none() && is_valid(value.to_str().ok()?)).then(|| value.clone())
 }
 
-/// The trace id in a `traceparent` of version 00 (Trace Context, 3.2.2), if it is valid.
+/// Returns the trace id of a `traceparent` of version 00 (Trace Context, 3.2.2), if it is valid.
 fn trace_id(text: &str) -> Option<&str> {
     let lower_hex = |part: &str, length: usize| {
         let hex = part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -152,9 +151,9 @@ fn trace_id(text: &str) -> Option<&str> {
     };
     let mut parts = text.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let fine = version == "00" && lower_hex(trace, 32) && lower_hex(span, 16) && lower_hex(flags, 2);
+    let is_well_formed = version == "00" && lower_hex(trace, 32) && lower_hex(span, 16) && lower_hex(flags, 2);
     let zero = |part: &str| part.bytes().all(|b| b == b'0');
-    (fine && parts.next().is_none() && !zero(trace) && !zero(span)).then_some(trace)
+    (is_well_formed && parts.next().is_none() && !zero(trace) && !zero(span)).then_some(trace)
 }
 
 #[cfg(test)]
@@ -162,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_traceparent_is_kept_if_it_is_valid() {
+    fn valid_traceparent_is_forwarded() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         for (text, want) in [
             (good, true),
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn trace_that_begins_here_is_not_sampled() {
+    fn new_trace_is_not_sampled() {
         for ids in [RequestIds::new(), RequestIds::of(&HeaderMap::new(), true)] {
             let traceparent = ids.traceparent();
             assert!(traceparent.to_str().unwrap().ends_with("-00"), "{traceparent:?}");
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_of_a_trace_are_kept_from_trusted_peers_only() {
+    fn sampled_flag_is_forwarded_from_trusted_peers_only() {
         let start = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-";
         for (flags, untrusted) in [
             ("00", "00"),
@@ -223,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn two_traces_are_none() {
+    fn repeated_traceparent_is_replaced() {
         let one = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
         let mut headers = HeaderMap::new();
         headers.append("traceparent", one.parse().unwrap());
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_is_kept_if_it_is_a_uuid() {
+    fn request_id_is_forwarded_if_it_is_a_uuid() {
         for (text, want) in [
             ("0B0f0000-0000-4000-8000-000000000001", true),
             ("no uuid", false),

@@ -1,5 +1,5 @@
-//! Where key sets are fetched: on a thread of its own, so that a key server which keeps a fetch busy
-//! delays no request. The task that waits has a clock of its own, and gives up by itself.
+//! Runs fetches on their own thread, so that a key server that keeps a fetch busy delays no request. The caller has
+//! its own timeout.
 
 use std::future::{Future, pending};
 use std::io;
@@ -11,11 +11,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Enough for a TLS handshake. What is not used takes no memory.
+/// The stack of the thread, enough for a TLS handshake. Unused pages take no memory.
 const STACK: usize = 512 * 1024;
 
-/// Runs a fetch apart from requests, and waits for it no longer than that. When the wait ends, so
-/// does the fetch.
+/// Runs a fetch on the thread, and waits for it no longer than the timeout. The fetch is aborted when the wait ends.
 pub(super) async fn run<T: Send + 'static>(
     fetch: impl Future<Output = T> + Send + 'static,
     within: Duration,
@@ -29,8 +28,8 @@ pub(super) async fn run<T: Send + 'static>(
     }
 }
 
-/// The runtime of the thread, which is started by the first fetch and ends with the process. Where it
-/// cannot be started, the next fetch tries again.
+/// Returns the runtime of the thread. The first fetch starts it, and it ends with the process. If it cannot be
+/// started, the next fetch tries again.
 fn runtime() -> Result<Handle, String> {
     static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
     let mut runtime = RUNTIME.lock();
@@ -70,7 +69,7 @@ mod tests {
     async fn fetch_runs_on_its_own_thread_and_leaves_the_others_free() {
         let name = run(async { thread::current().name().map(str::to_owned) }, WITHIN).await;
         assert_eq!(name, Ok(Some("sidegate-keys".into())));
-        // This one keeps its thread until the test, on another thread, says so.
+        // This fetch blocks its thread until the test, on another thread, releases it.
         let release = Arc::new(AtomicBool::new(false));
         let released = Arc::clone(&release);
         let busy = async move {
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn fetch_that_is_not_waited_for_any_more_ends() {
+    async fn fetch_is_aborted_when_its_caller_stops_waiting() {
         let (held, ended) = oneshot::channel::<()>();
         let endless = async move {
             let _held = held;
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn fetch_that_panics_is_a_failure_and_not_the_last() {
+    async fn fetch_that_panics_fails_and_later_fetches_run() {
         let panics = async { assert!(thread::current().name().is_none(), "on purpose") };
         assert!(run(panics, WITHIN).await.is_err());
         assert_eq!(run(async { 1 }, WITHIN).await, Ok(1));

@@ -1,5 +1,5 @@
-//! One connection to a key server for one answer, bounded in what is read from it: heads, interim
-//! answers, chunks and the TLS handshake count. The task that waits for the answer drives it.
+//! A connection to a key server for one request. The bytes that are read from it are limited in total: heads,
+//! interim responses, chunks and the TLS handshake count. The task that waits for the response drives it.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -22,20 +22,20 @@ use tokio_rustls::TlsConnector;
 
 use super::timing::FETCH_TIMEOUT;
 
-/// The longest body of an answer, in bytes.
+/// The longest body of a response, in bytes.
 pub(super) const MAX_BYTES: usize = 256 * 1024;
 
-/// The longest head of an answer, and the most that is read at a time.
+/// The longest head of a response, and the size of the read buffer.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// The bytes after which no more is read from a connection.
+/// The limit of bytes that are read from one connection.
 const MAX_READ: usize = MAX_BYTES + MAX_HEAD;
 
-/// How long a connection to one address may take, where there is another one to try.
+/// How long connecting to an address may take if the host has another one.
 const ADDRESS_TIME: Duration = Duration::from_secs(1);
 
-/// Sends a request, and reads the answer; its body only where that is a good one.
-pub(super) async fn ask(request: Request<Empty<Bytes>>, tls: &Arc<ClientConfig>) -> Result<Response<Bytes>, String> {
+/// Sends a request, and reads the response. Reads the body only of a successful one.
+pub(super) async fn send(request: Request<Empty<Bytes>>, tls: &Arc<ClientConfig>) -> Result<Response<Bytes>, String> {
     let (uri, request) = in_origin_form(request)?;
     let host = uri.host().ok_or("the URL has no host")?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -55,25 +55,25 @@ pub(super) async fn ask(request: Request<Empty<Bytes>>, tls: &Arc<ClientConfig>)
     let mut builder = http1::Builder::new();
     let opened = builder.max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = opened.map_err(|error| cause(&error))?;
-    let mut answer = pin!(async {
-        let answer = sender.send_request(request).await.map_err(|error| cause(&error))?;
-        if !answer.status().is_success() {
-            return Ok(answer.map(|_| Bytes::new()));
+    let mut response = pin!(async {
+        let response = sender.send_request(request).await.map_err(|error| cause(&error))?;
+        if !response.status().is_success() {
+            return Ok(response.map(|_| Bytes::new()));
         }
-        let (head, body) = answer.into_parts();
+        let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_BYTES).collect().await;
         let body = body.map_err(|_| format!("the response is longer than {} KiB, or was cut off", MAX_BYTES / 1024))?;
         Ok(Response::from_parts(head, body.to_bytes()))
     });
     tokio::select! {
         biased;
-        answer = &mut answer => answer,
-        // What came before the end is still there.
-        _ = connection => answer.await,
+        response = &mut response => response,
+        // The parts that arrived before the end of the connection are still buffered.
+        _ = connection => response.await,
     }
 }
 
-/// A client speaks to a server about a path, and names the host apart (RFC 9112, 3.2.1).
+/// Turns a request into origin form: the path as the target, and the host in `Host` (RFC 9112, 3.2.1).
 fn in_origin_form(mut request: Request<Empty<Bytes>>) -> Result<(Uri, Request<Empty<Bytes>>), String> {
     let path = request.uri().path_and_query().cloned();
     let uri = std::mem::replace(request.uri_mut(), path.map_or_else(|| Uri::from_static("/"), Uri::from));
@@ -97,7 +97,7 @@ async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     Err(failed)
 }
 
-/// The innermost cause, which is the one that an operator can act on.
+/// Returns the innermost cause, which helps an operator most.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {
@@ -110,7 +110,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// A socket from which no more is read once so many bytes came.
+/// A socket from which only a limited number of bytes is read.
 struct Bounded {
     socket: TcpStream,
     left: usize,

@@ -1,5 +1,5 @@
-//! The document in which an issuer says where its keys are (OIDC Discovery 1.0, 3 and
-//! 4.3). Never fetches anything.
+//! Reads the discovery document of an issuer, which names its key set (OIDC Discovery 1.0, 3 and 4.3). Fetches
+//! nothing.
 
 use http::Uri;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::authn::json;
 use crate::policy::remote_keys::check_url;
 
-/// The URL of the key set in a document that names exactly this issuer.
+/// Returns the URL of the key set in a document that names exactly this issuer.
 pub fn key_set_url(document: &[u8], issuer: &str, allow_http: bool) -> Result<Uri, String> {
     let document = json::object(document).ok_or("the document of the issuer is not a JSON object with unique names")?;
     let text = |name: &str| match document.get(name) {
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_is_that_of_its_issuer_and_names_a_key_set() {
+    fn document_is_valid_if_it_names_its_issuer_and_a_key_set() {
         let check = |document: &str, want: Result<&str, &str>| match (
             key_set_url(document.as_bytes(), "https://a.example", false),
             want,

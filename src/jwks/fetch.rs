@@ -20,18 +20,18 @@ use crate::policy::remote_keys::{KeySource, RemoteKeys, check_url, is_protected,
 use crate::policy_files::ProcessEnvironment;
 use crate::system_roots;
 
-/// A key set as it came.
+/// A key set as it was received.
 #[derive(Debug, Clone)]
 pub struct Fetched {
-    /// What the server sent, now or, if it says that nothing has changed since, before.
+    /// The JSON of this response or, if that is `304 Not Modified`, of the last one.
     pub json: Bytes,
-    /// Whether the server says that nothing has changed.
+    /// Whether the server responded with `304 Not Modified`.
     pub not_modified: bool,
-    /// How long the server says that it is fresh.
+    /// How long the response is fresh, if the server says so.
     pub freshness: Option<Duration>,
-    /// By how many seconds the clock here is ahead of the server's, if the server tells.
+    /// By how many seconds Sidegate's clock is ahead of the server's, if the server sends its time.
     pub clock_ahead: Option<i64>,
-    /// When the response came.
+    /// When the response arrived.
     pub at: Timestamp,
 }
 
@@ -42,7 +42,7 @@ pub struct Fetcher {
     known: Known,
 }
 
-/// What one fetch leaves for the next.
+/// The state between two fetches.
 #[derive(Debug, Default)]
 struct Known {
     tls: Option<Arc<ClientConfig>>,
@@ -50,7 +50,7 @@ struct Known {
     set: Option<Cached>,
 }
 
-/// The last answer from a URL, if it can be asked for anew.
+/// The last response from a URL, with its validators for a conditional request.
 #[derive(Debug)]
 struct Cached {
     uri: Uri,
@@ -59,7 +59,7 @@ struct Cached {
 }
 
 impl Fetcher {
-    /// Fetches nothing yet.
+    /// Creates a fetcher. It fetches nothing yet.
     pub fn new(remote: RemoteKeys) -> Self {
         Self {
             remote,
@@ -67,7 +67,7 @@ impl Fetcher {
         }
     }
 
-    /// Fetches once, or says what went wrong.
+    /// Fetches once.
     pub async fn fetch(&mut self) -> Result<Fetched, String> {
         let (remote, mut known) = (self.remote.clone(), std::mem::take(&mut self.known));
         let fetch = async move {
@@ -90,7 +90,7 @@ impl Known {
     async fn fetch(&mut self, remote: &RemoteKeys) -> Result<Fetched, String> {
         let tls = match &self.tls {
             Some(tls) => Arc::clone(tls),
-            None => Arc::clone(self.tls.insert(trusting(remote.ca.clone()).await?)),
+            None => Arc::clone(self.tls.insert(tls_config(remote.ca.clone()).await?)),
         };
         let uri = check_url(remote.url(), remote.allow_http)?;
         let token = token(remote).await?;
@@ -107,13 +107,14 @@ impl Known {
     }
 }
 
-/// The token is for the server that the policy names, and for no other that its answer names.
+/// Returns the token if the URL is on the server that the policy names. A discovery document may name another
+/// server, which must not receive it.
 fn for_server<'t>(remote: &RemoteKeys, token: Option<&'t HeaderValue>, uri: &Uri) -> Option<&'t HeaderValue> {
     let named = remote.url().parse();
     token.filter(|_| is_protected(uri) && named.is_ok_and(|named| same_origin(&named, uri)))
 }
 
-/// Tokens that Kubernetes projects are replaced before they expire, so it is read each time.
+/// Reads the bearer token. Kubernetes replaces a projected token before it expires, so it is read each time.
 async fn token(remote: &RemoteKeys) -> Result<Option<HeaderValue>, String> {
     let Some(path) = remote.bearer_token_file.clone() else {
         return Ok(None);
@@ -147,7 +148,7 @@ async fn get(
         request = request.header(IF_NONE_MATCH, &known.etag);
     }
     let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
-    let response = connection::ask(request, tls).await?;
+    let response = connection::send(request, tls).await?;
     let freshness = freshness(response.headers());
     let at = Timestamp::now();
     let clock_ahead = server_time(response.headers()).map(|time| at.as_second() - time);
@@ -175,18 +176,18 @@ async fn get(
             clock_ahead,
             at,
         }),
-        (status, _) => Err(refused(status)),
+        (status, _) => Err(unexpected_status(status)),
     }
 }
 
-fn refused(status: StatusCode) -> String {
+fn unexpected_status(status: StatusCode) -> String {
     let redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
     let why = if redirect { "; redirects are not followed" } else { "" };
     format!("the server answered {}{why}", status.as_u16())
 }
 
-/// How TLS is spoken to the server: with the CAs of the policy, or with those of the system.
-async fn trusting(ca: Option<CaBundle>) -> Result<Arc<ClientConfig>, String> {
+/// Makes the TLS configuration, with the CAs of the policy or with those of the system.
+async fn tls_config(ca: Option<CaBundle>) -> Result<Arc<ClientConfig>, String> {
     let roots = spawn_blocking(move || match ca {
         Some(ca) => ca.roots(),
         None => system_roots::authorities().roots(),

@@ -1,14 +1,14 @@
-//! How far the fetches of one source are, and what a request that misses a key waits for.
-//! Rules only: the time is an argument.
+//! The progress of the fetches of one source, and what a request that misses a key waits for. Pure: the time is an
+//! argument.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time between two fetches that requests ask for. In it, keys that are unknown stay so.
+/// The shortest time between two fetches that requests cause. Meanwhile, an unknown key stays unknown.
 pub const COOLDOWN: Duration = Duration::from_secs(10);
 
-/// A request may have looked at the keys just before a fetch was over.
+/// How long after a fetch a request checks the keys again: it may have read them just before the fetch ended.
 const JUST_NOW: Duration = Duration::from_secs(1);
 
 /// What a request that misses a key waits for.
@@ -16,7 +16,7 @@ const JUST_NOW: Duration = Duration::from_secs(1);
 pub enum Wait {
     /// Nothing: the request is rejected.
     Nothing,
-    /// Nothing, but a fetch has just ended: the keys are checked once more.
+    /// Nothing, but a fetch has just ended: the request checks the keys again.
     CheckAgain,
     /// The end of the fetch under way.
     CurrentFetch,
@@ -24,7 +24,7 @@ pub enum Wait {
     RequestFetch,
 }
 
-/// How far the fetches of one source are.
+/// The progress of the fetches of one source.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     under_way: bool,
@@ -34,24 +34,24 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A fetch begins.
+    /// Records that a fetch begins.
     pub fn begin(&mut self) {
         self.under_way = true;
     }
 
-    /// The fetch is over, well or not.
+    /// Records that the fetch ended, whatever its result.
     pub fn end(&mut self, now: Instant) {
         self.under_way = false;
         self.over += 1;
         self.ended = Some(now);
     }
 
-    /// The number of fetches that are over.
+    /// Returns the number of fetches that ended.
     pub fn over(&self) -> u64 {
         self.over
     }
 
-    /// There are no keys at all. Only the very first fetch is waited for.
+    /// Returns what to wait for if the source has no keys at all: only for the very first fetch.
     pub fn first_keys(&self, now: Instant) -> Wait {
         match self.over {
             0 => Wait::CurrentFetch,
@@ -59,8 +59,8 @@ impl Progress {
         }
     }
 
-    /// There are keys, and not the one of a token. The fetch under way is waited for; else one is
-    /// asked for, unless one was, well or not, within the cooldown.
+    /// Returns what to wait for if the key of a token is missing: for the current fetch, or for a new one, unless
+    /// a request caused one within the cooldown.
     pub fn another_key(&mut self, now: Instant) -> Wait {
         if self.under_way {
             return Wait::CurrentFetch;
@@ -69,7 +69,7 @@ impl Progress {
             return self.check_again(now);
         }
         self.asked = Some(now);
-        // Until it begins, others wait for it too.
+        // Until it begins, other requests wait for it, too.
         self.under_way = true;
         Wait::RequestFetch
     }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_fetch_is_waited_for_and_no_other() {
+    fn request_without_keys_waits_for_the_first_fetch_only() {
         let now = Instant::now();
         let mut progress = Progress::default();
         assert_eq!(progress.first_keys(now), Wait::CurrentFetch);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_asked_for_once_in_a_cooldown() {
+    fn unknown_key_causes_one_fetch_per_cooldown() {
         let now = Instant::now();
         let mut progress = Progress::default();
         progress.begin();

@@ -33,7 +33,7 @@ struct Shared {
     issuers: Mutex<Issuers>,
     progress: watch::Sender<Progress>,
     wanted: Notify,
-    places: Semaphore,
+    permits: Semaphore,
     metrics: Metrics,
 }
 
@@ -45,7 +45,7 @@ struct Issuers {
 }
 
 impl Source {
-    /// Begins to fetch.
+    /// Starts the task that fetches.
     pub fn start(remote: RemoteKeys, subscribers: Vec<Subscriber>, metrics: Metrics) -> Self {
         let shared = Arc::new(Shared {
             remote,
@@ -55,14 +55,14 @@ impl Source {
             }),
             progress: watch::Sender::default(),
             wanted: Notify::new(),
-            places: Semaphore::new(WAITING),
+            permits: Semaphore::new(WAITING),
             metrics,
         });
         let task = tokio::spawn(Arc::clone(&shared).run()).abort_handle();
         Self { shared, task }
     }
 
-    /// Takes in the issuers of new policies. They have the newest keys at once.
+    /// Adds the issuers of new policies. They get the newest keys at once.
     pub fn adopt(&self, newcomers: Vec<Subscriber>) {
         let mut issuers = self.shared.issuers.lock();
         issuers.subscribers.iter_mut().for_each(Subscriber::replace);
@@ -75,7 +75,7 @@ impl Source {
         }
     }
 
-    /// Begins with the keys that another source of the same set has.
+    /// Takes the keys of another source of the same set.
     pub fn inherit(&self, known: &Self) {
         let latest = known.shared.issuers.lock().latest.clone();
         let mut issuers = self.shared.issuers.lock();
@@ -87,7 +87,7 @@ impl Source {
         }
     }
 
-    /// Waits, within bounds, for keys that a request misses, by the reason of its rejection. Tells
+    /// Waits for the keys that a request misses, for a limited time and among a limited number of requests. Returns
     /// whether to check the keys again.
     pub async fn wait_for_keys(&self, reason: Reason) -> bool {
         let mut progress = self.shared.progress.subscribe();
@@ -98,14 +98,14 @@ impl Source {
             Wait::CurrentFetch => {}
             Wait::RequestFetch => self.shared.wanted.notify_one(),
         }
-        let Ok(_place) = self.shared.places.try_acquire() else {
+        let Ok(_permit) = self.shared.permits.try_acquire() else {
             return false;
         };
         let ended = tokio::time::timeout(FETCH_TIMEOUT, progress.wait_for(|progress| progress.over() > over)).await;
         matches!(ended, Ok(Ok(_)))
     }
 
-    /// Returns what to wait for, and how many fetches are over.
+    /// Returns what to wait for, and how many fetches have ended.
     fn ask(&self, reason: Reason) -> (Wait, u64) {
         let now = Instant::now();
         let mut asked = (Wait::Nothing, 0);
@@ -120,13 +120,13 @@ impl Source {
         asked
     }
 
-    /// Waits until the first fetch is over, well or not.
+    /// Waits until the first fetch ends, whatever its result.
     pub async fn settled(&self) {
         let mut progress = self.shared.progress.subscribe();
         let _ = progress.wait_for(|progress| progress.over() > 0).await;
     }
 
-    /// How the keys of its issuers in policies in force are.
+    /// Returns the status of the keys of its issuers in policies in force.
     pub fn status(&self) -> Vec<IssuerStatus> {
         let issuers = self.shared.issuers.lock();
         let in_force = issuers.subscribers.iter().filter(|issuer| issuer.is_in_force());
@@ -163,7 +163,7 @@ impl Shared {
         }
     }
 
-    /// Gives every issuer its keys, and tells operators what became of them.
+    /// Puts the fetched keys in force for every issuer. Logs and counts the results.
     fn put_in_force(&self, fetched: &Result<Fetched, String>) -> Outcome {
         let mut issuers = self.issuers.lock();
         issuers.subscribers.retain(Subscriber::is_alive);
@@ -179,7 +179,7 @@ impl Shared {
                 Err(FetchError::NoKeys) if outcome == Outcome::Failed => outcome = Outcome::NoKeys,
                 Err(_) => {}
             }
-            self.tell(issuer, &taken, same);
+            self.log(issuer, &taken, same);
             results.insert((issuer.label().to_owned(), result(fetched, &taken)));
         }
         for (issuer, result) in results {
@@ -191,8 +191,8 @@ impl Shared {
         outcome
     }
 
-    /// Tells operators what became of one issuer's keys.
-    fn tell(&self, issuer: &Subscriber, taken: &Result<(), FetchError>, same: bool) {
+    /// Logs the result for one issuer.
+    fn log(&self, issuer: &Subscriber, taken: &Result<(), FetchError>, same: bool) {
         let IssuerStatus { issuer, url, keys, .. } = issuer.status(&self.remote);
         match taken {
             Ok(()) if same => {}
@@ -201,7 +201,7 @@ impl Shared {
         }
     }
 
-    /// Until the next fetch is due, or asked for. Keys that become too old meanwhile go.
+    /// Waits until the next fetch is due or a request causes one. Withdraws keys that expire meanwhile.
     async fn pause(&self, timing: &Timing) {
         loop {
             let has_keys = self.issuers.lock().latest.is_some();
@@ -236,7 +236,7 @@ mod tests {
     use crate::policy::remote_keys::KeySource;
 
     #[tokio::test]
-    async fn so_many_requests_wait_and_no_more() {
+    async fn number_of_waiting_requests_is_limited() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/keys", silent.local_addr().unwrap());
         let remote = RemoteKeys {
@@ -253,13 +253,13 @@ mod tests {
             let source = Arc::clone(&source);
             waiting.spawn(async move { source.wait_for_keys(Reason::KeysUnavailable).await });
         }
-        while source.shared.places.available_permits() > 0 {
+        while source.shared.permits.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         assert!(!source.wait_for_keys(Reason::KeysUnavailable).await);
         assert!(!source.wait_for_keys(Reason::TokenKeyUnknown).await);
         waiting.abort_all();
         while waiting.join_next().await.is_some() {}
-        assert_eq!(source.shared.places.available_permits(), WAITING);
+        assert_eq!(source.shared.permits.available_permits(), WAITING);
     }
 }

@@ -15,9 +15,9 @@ use crate::policy::remote_keys::RemoteKeys;
 /// Why an issuer has no keys from a fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchError {
-    /// There was no answer that is a key set.
+    /// The server sent no key set.
     Unreachable(String),
-    /// There was, and it has no key for the issuer.
+    /// The key set has no key for the issuer.
     NoKeys,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for FetchError {
 
 impl std::error::Error for FetchError {}
 
-/// How an issuer's keys are, for operators.
+/// The status of an issuer's keys, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerStatus {
     /// The issuer as in metrics and logs.
@@ -43,11 +43,11 @@ pub struct IssuerStatus {
     pub services: BTreeSet<String>,
     /// The number of its keys in force.
     pub keys: usize,
-    /// What became of the last fetch; `None` while the first one is under way.
+    /// The result of the last fetch. `None` until the first one ends.
     pub last: Option<Result<(), FetchError>>,
-    /// By how many seconds the clock here was ahead of the server's at the last fetch, if the server sends its time.
+    /// By how many seconds Sidegate's clock was ahead of the server's at the last fetch, if the server sends its time.
     pub clock_ahead: Option<i64>,
-    /// When the keys were last fetched, and until when they serve without another fetch.
+    /// When the keys were last fetched, and when they expire without another fetch.
     pub fetched: Option<(Timestamp, Timestamp)>,
 }
 
@@ -116,12 +116,12 @@ impl Subscriber {
         }
     }
 
-    /// The issuer in metrics and logs.
+    /// Returns the issuer as in metrics and logs.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// Whether the issuer's policy is still there.
+    /// Returns whether the issuer's policy still exists.
     pub fn is_alive(&self) -> bool {
         self.ring.strong_count() > 0
     }
@@ -131,12 +131,12 @@ impl Subscriber {
         self.replaced = true;
     }
 
-    /// Tells whether the issuer's policy is in force.
+    /// Returns whether the issuer's policy is in force.
     pub fn is_in_force(&self) -> bool {
         !self.replaced && self.is_alive()
     }
 
-    /// How the issuer's keys are, which come from a remote place.
+    /// Returns the status of the issuer's keys.
     pub fn status(&self, remote: &RemoteKeys) -> IssuerStatus {
         let ring = self.ring.upgrade();
         let expiry = |at: Timestamp| (at, at.saturating_add(remote.max_stale).unwrap_or(Timestamp::MAX));
@@ -151,7 +151,7 @@ impl Subscriber {
         }
     }
 
-    /// Puts in force what was fetched. What is the same as before leaves the keys untouched.
+    /// Puts the fetched keys in force. If the key set is the same as before, the keys stay untouched.
     pub fn take(&mut self, fetched: &Result<Fetched, String>, same: bool) -> &Result<(), FetchError> {
         self.clock_ahead = fetched.as_ref().ok().and_then(|fetched| fetched.clock_ahead);
         let taken = match fetched {
@@ -182,7 +182,7 @@ impl Subscriber {
         Ok(())
     }
 
-    /// The keys are too old to be trusted.
+    /// Removes keys that are too old to be trusted.
     pub fn withdraw(&self) {
         if self.has_keys()
             && let Some(ring) = self.ring.upgrade()
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_a_line_that_names_the_services() {
+    fn status_is_one_line_with_the_services() {
         let status = |services: &[&str], keys, last| IssuerStatus {
             issuer: "i".to_owned(),
             url: "https://a.example/keys".to_owned(),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_that_differ_in_services_alone_are_the_same() {
+    fn statuses_that_differ_in_services_only_are_equal() {
         let status = IssuerStatus {
             issuer: "i".to_owned(),
             url: "https://a.example/keys".to_owned(),

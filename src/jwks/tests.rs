@@ -39,7 +39,7 @@ fn policy(prefix: &str, url: &str) -> String {
     )
 }
 
-/// How many issuers have keys, of how many.
+/// Returns how many issuers have keys, and how many there are.
 fn with_keys(evaluator: &Evaluator) -> (usize, usize) {
     let policies = 0..evaluator.policies().policies().len();
     let rings: Vec<_> = policies.flat_map(|policy| evaluator.keys().of_policy(policy)).collect();
@@ -48,7 +48,7 @@ fn with_keys(evaluator: &Evaluator) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn new_policies_have_the_keys_that_are_known_and_old_sources_end() {
+async fn new_policies_get_the_known_keys_and_old_sources_end() {
     let (url, fetches) = key_server(OK).await;
     let (other, _) = key_server(OK).await;
     let metrics = Metrics::new().unwrap();
@@ -103,7 +103,7 @@ fn gauges(keys: &KeySources) -> [Option<f64>; 3] {
 }
 
 #[tokio::test]
-async fn issuer_with_several_key_sets_shows_the_worst() {
+async fn gauges_of_an_issuer_with_several_key_sets_show_the_worst() {
     let (url, _) = key_server(OK).await;
     for (algorithm, settings, want) in [
         ("EdDSA", "refresh: 1h", 1.0),
@@ -143,14 +143,14 @@ async fn late_end_of_a_fetch_for_replaced_policies_changes_no_gauge() {
 }
 
 #[tokio::test]
-async fn issuer_with_mended_algorithms_shows_its_keys_at_once() {
+async fn issuer_with_corrected_algorithms_has_its_keys_at_once() {
     let (url, _) = key_server(OK).await;
     let old = evaluator(&[&trusting("a", "ES256", &url, "")]);
     let new = evaluator(&[&trusting("a", "EdDSA", &url, ""), &trusting("b", "EdDSA", &url, "")]);
     let keys = KeySources::start(&old, &Metrics::new().unwrap());
     keys.settled().await;
     assert_eq!(gauges(&keys)[0], Some(0.0));
-    // The old policies are still there, with a request that began with them.
+    // A request that began with the old policies still holds them.
     keys.follow(&new);
     assert_eq!(gauges(&keys)[0], Some(1.0));
     assert_eq!(keys.status().len(), 1);

@@ -1,4 +1,4 @@
-//! When a key set is fetched, and until when its keys serve. Rules only: the time is an argument.
+//! The times at which a key set is fetched and expires. Pure: the time is an argument.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::policy::remote_keys::RemoteKeys;
 /// How long one fetch may take, the document of the issuer included.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The shortest time between two fetches that go well, whatever a server says.
+/// The shortest time between two successful fetches, whatever a server says.
 const SHORTEST: Duration = Duration::from_secs(10);
 
 /// The bounds of the pauses after fetches that failed.
@@ -24,14 +24,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The largest part of a period that jitter takes away: it only ever makes the next fetch earlier.
 const JITTER: f64 = 0.1;
 
-/// What became of a fetch.
+/// The result of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Some issuer has keys of it.
+    /// At least one issuer has keys from it.
     Keys,
-    /// The server answered, and no issuer has keys of it.
+    /// The server sent a key set without keys for any issuer.
     NoKeys,
-    /// There was no answer that is a key set.
+    /// The server sent no key set.
     Failed,
 }
 
@@ -59,34 +59,34 @@ impl Timing {
         }
     }
 
-    /// Notes that a fetch which began at one moment is over at another.
-    pub fn fetched(&mut self, outcome: Outcome, freshness: Option<Duration>, (began, over): (Instant, Instant)) {
-        // An answer without keys is an answer, too.
+    /// Records a fetch, with the times at which it began and ended.
+    pub fn fetched(&mut self, outcome: Outcome, freshness: Option<Duration>, (began, ended): (Instant, Instant)) {
+        // A key set without keys is fresh, too.
         if outcome != Outcome::Failed {
             self.fresh = began;
         }
         if outcome == Outcome::Keys {
             let period = freshness.map_or(self.refresh, |fresh| fresh.clamp(SHORTEST, self.refresh.max(SHORTEST)));
-            self.next = (began + self.jitter.shorten(period, JITTER)).max(over);
+            self.next = (began + self.jitter.shorten(period, JITTER)).max(ended);
             self.backoff.reset();
         } else {
-            self.next = over + self.backoff.pause();
+            self.next = ended + self.backoff.pause();
         }
     }
 
-    /// When to fetch next.
+    /// Returns when to fetch next.
     pub fn next(&self) -> Instant {
         self.next
     }
 
-    /// When keys are too old to be trusted.
+    /// Returns when the keys are too old to be trusted.
     pub fn stale(&self) -> Instant {
         self.fresh + self.max_stale
     }
 }
 
-/// How long an answer is fresh (RFC 9111, 4.2.1, without its heuristics). Servers that forbid all
-/// caching say nothing about how long keys live.
+/// Returns how long a response is fresh (RFC 9111, 4.2.1, without its heuristics). A server that forbids caching
+/// says nothing about the lifetime of its keys.
 pub fn freshness(headers: &HeaderMap) -> Option<Duration> {
     let lines = headers.get_all(CACHE_CONTROL).iter();
     let directives: Vec<_> = lines
@@ -105,15 +105,15 @@ pub fn freshness(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds.saturating_sub(age.unwrap_or(0))))
 }
 
-/// What time it is for a server: its `Date`, and how long a cache has held the response since
-/// (RFC 9110, 6.6.1; RFC 9111, 5.1).
+/// Returns the time of a server: its `Date`, plus the `Age` of the response in a cache (RFC 9110, 6.6.1; RFC 9111,
+/// 5.1).
 pub fn server_time(headers: &HeaderMap) -> Option<i64> {
     let date = fixed_date(headers.get(DATE)?.to_str().ok()?)?;
     let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse::<u32>().ok());
     Some(date + i64::from(age.unwrap_or(0)))
 }
 
-/// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that is written (RFC 9110, 5.6.7).
+/// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, the only form that servers generate (RFC 9110, 5.6.7).
 fn fixed_date(text: &str) -> Option<i64> {
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let (_, text) = text.strip_suffix(" GMT")?.split_once(", ")?;
@@ -121,7 +121,7 @@ fn fixed_date(text: &str) -> Option<i64> {
     let [hour, minute, second, _] = fields(&format!("{time}:0"), ':')?.map(|field| field.parse::<i8>().ok());
     let month = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)? / 3 + 1;
     let date = Date::new(year.parse().ok()?, month.try_into().ok()?, day.parse().ok()?).ok()?;
-    // A leap second is as good as the one before.
+    // A leap second is read as the second before it.
     let time = Time::new(hour?, minute?, second?.min(59), 0).ok()?;
     Some(
         date.to_datetime(time)
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_followed_by_longer_and_longer_pauses() {
+    fn pauses_grow_with_each_failure() {
         let now = Instant::now();
         let mut timing = timing(now, || 0.0);
         let mut pause_after = |outcome| {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_age_from_the_last_answer_on() {
+    fn keys_age_from_the_last_response_on() {
         let now = Instant::now();
         let later = now + SECOND * 100;
         let mut timing = timing(now, || 0.0);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_an_answer_is_fresh() {
+    fn freshness_is_the_max_age_less_the_age() {
         for (cache_control, age, want) in [
             ("max-age=60", None, Some(60)),
             ("public, Max-Age=\"60\", must-revalidate", None, Some(60)),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_server_is_its_date_and_the_age_of_the_answer() {
+    fn server_time_is_its_date_plus_the_age_of_the_response() {
         let check = |date: &str, age: Option<&str>, want: Option<i64>| {
             let mut headers = HeaderMap::new();
             headers.insert(DATE, date.parse().unwrap());

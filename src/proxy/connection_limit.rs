@@ -129,7 +129,7 @@ impl ConnectionLimit {
     fn count_client(&self, peer: IpAddr) -> Option<Counted> {
         let counted = self.of_client.add(&self.listener, peer);
         if counted.is_none() && self.reminded_of_client.is_due() {
-            let (listener, connections) = (&self.listener, self.of_client.most());
+            let (listener, connections) = (&self.listener, self.of_client.limit());
             tracing::warn!(listener, client = %peer, connections, "a client has as many connections as it may have; more are rejected");
         }
         counted

@@ -23,7 +23,7 @@ const PEER: Downstream = Downstream {
     trusted: false,
 };
 
-/// The header that the service would get, as `name: value`, sorted.
+/// Returns the header that the upstream would receive, as `name: value`, sorted.
 fn forwarded(policies: &PolicySet, request: &TestRequest, downstream: Downstream) -> Vec<String> {
     let decision = request.decide(policies);
     let Outcome::Allow(permit) = &decision.outcome else {
@@ -53,7 +53,7 @@ fn open() -> TestRequest {
 }
 
 #[test]
-fn what_the_client_claims_is_removed_in_every_spelling() {
+fn identity_that_a_client_claims_is_removed_in_every_spelling() {
     let policies = parse(&[POLICY]).unwrap();
     let mut spoofed = open();
     for name in [
@@ -102,7 +102,7 @@ fn what_the_client_claims_is_removed_in_every_spelling() {
 }
 
 #[test]
-fn what_was_proven_is_set_once() {
+fn proven_identity_is_set_once() {
     let policies = parse(&[POLICY]).unwrap();
     let call = request("GET /x")
         .bearer(&claims())
@@ -116,7 +116,7 @@ fn what_was_proven_is_set_once() {
 }
 
 #[test]
-fn a_tenant_header_passes_where_the_route_says_so() {
+fn tenant_header_passes_on_a_route_that_allows_it() {
     let policies = parse(&[POLICY]).unwrap();
     let login = request("GET /login").tenant(TENANT).header("x_tenant_id", "other");
     let lines = forwarded(&policies, &login, PEER);
@@ -125,7 +125,7 @@ fn a_tenant_header_passes_where_the_route_says_so() {
 }
 
 #[test]
-fn a_key_that_nobody_verified_does_not_pass() {
+fn unverified_key_is_removed() {
     let keyless =
         "version: 1\nservice: s\nupstream: { url: http://127.0.0.1:1 }\nroutes: [{ path: /*, auth: public }]\n";
     let forwarding = POLICY.replace("routes:", "credentials: forward\nroutes:");
@@ -137,7 +137,7 @@ fn a_key_that_nobody_verified_does_not_pass() {
 }
 
 #[test]
-fn what_could_be_taken_for_the_word_of_another_proxy_does_not_pass() {
+fn headers_of_other_proxies_are_removed() {
     let policies = parse(&[POLICY]).unwrap();
     let names = [
         "remote-user",
@@ -163,7 +163,7 @@ fn what_could_be_taken_for_the_word_of_another_proxy_does_not_pass() {
         let lines = forwarded(&policies, &call, downstream);
         assert!(!lines.iter().any(|line| line.contains("spoofed")), "{lines:?}");
     }
-    // Not even a trusted proxy says who is calling, or says one thing twice.
+    // Not even a trusted proxy may set the caller, or send a forwarding header twice.
     let call = open()
         .header("x-forwarded-user", "spoofed")
         .header("x-forwarded-proto", "spoofed")
@@ -218,7 +218,7 @@ fn key_header_in_another_spelling_is_removed_too() {
 }
 
 #[test]
-fn a_tenant_header_of_another_name_is_set_too() {
+fn renamed_tenant_header_is_set() {
     let policies = parse(&[&POLICY
         .replace("x-tenant-id", "x-org-id")
         .replace("tenant: {", "tenant: { header: x-org-id,")])
@@ -231,7 +231,7 @@ fn a_tenant_header_of_another_name_is_set_too() {
 }
 
 #[test]
-fn credentials_pass_or_do_not() {
+fn credentials_pass_if_the_policy_forwards_them() {
     for (mode, token, key) in [("", true, false), ("forward", true, true), ("strip", false, false)] {
         let credentials = if mode.is_empty() {
             String::new()
@@ -252,7 +252,7 @@ fn credentials_pass_or_do_not() {
 }
 
 #[test]
-fn forwarding_headers_are_believed_from_trusted_proxies_only() {
+fn forwarding_headers_are_accepted_from_trusted_proxies_only() {
     let policies = parse(&[POLICY]).unwrap();
     let call = open()
         .header("x-forwarded-for", "203.0.113.7")
@@ -304,7 +304,7 @@ fn only_true_is_a_sandbox() {
 }
 
 #[test]
-fn a_trace_that_begins_here_has_no_state() {
+fn new_trace_has_no_state() {
     let policies = parse(&[POLICY]).unwrap();
     let begun = open().header("traceparent", "x").header("tracestate", "a=b");
     assert!(!forwarded(&policies, &begun, PEER).contains(&"tracestate: a=b".to_owned()));
@@ -314,7 +314,7 @@ fn a_trace_that_begins_here_has_no_state() {
 }
 
 #[test]
-fn an_address_is_shown_as_the_library_does() {
+fn address_is_formatted_as_by_the_standard_library() {
     let all = (0..=255).flat_map(|n| [[n, 0, 1, 255], [10, 99, 100, n]]);
     for address in all.map(IpAddr::from).chain(["2001:db8::1".parse().unwrap()]) {
         for before in ["", "::1"] {

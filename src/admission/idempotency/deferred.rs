@@ -1,5 +1,5 @@
-//! Responses that the store did not take: one task tries to store all of them, with growing pauses,
-//! and gives each up after a while. They have a bound in bytes.
+//! Responses that could not be stored. One task retries all of them with backoff, and gives each up after a while.
+//! Their size in memory is limited.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::backoff::Backoff;
 use crate::digest::Fingerprint;
 use crate::store::Unavailable;
 
-/// How long it is tried to store a response, and the pauses in between.
+/// How long to retry a response, and the pauses in between.
 const KEEP_TRYING: Duration = Duration::from_mins(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// The bytes of responses that wait, and what each of them takes besides.
+/// The limit of all waiting responses in bytes, and the overhead of each.
 static ROOM: Semaphore = Semaphore::const_new(64 * 1024 * 1024);
 const EACH: usize = 1024;
 
@@ -46,8 +46,7 @@ struct Response {
     _room: SemaphorePermit<'static>,
 }
 
-/// Stores a response. If the store does not take it now, that is retried for a while, because the service
-/// has done its work.
+/// Stores a response. If that fails, it is retried for a while, because the upstream has done its work.
 pub async fn store(mut lease: KeyLease, digest: Fingerprint, record: Vec<u8>) {
     let record = Bytes::from(record.into_boxed_slice());
     if let Err(unavailable) = lease.try_store(digest, &record).await {
@@ -55,7 +54,7 @@ pub async fn store(mut lease: KeyLease, digest: Fingerprint, record: Vec<u8>) {
     }
 }
 
-/// Has a response stored later, for a reason.
+/// Queues a response that could not be stored.
 fn defer(lease: KeyLease, digest: Fingerprint, record: Bytes, unavailable: &Unavailable) {
     if unavailable.is_final() {
         tracing::error!(%unavailable, "{LOST}");
@@ -81,8 +80,7 @@ fn defer(lease: KeyLease, digest: Fingerprint, record: Bytes, unavailable: &Unav
     }
 }
 
-/// Returns once each response is stored or given up; for a process that ends. Meanwhile, attempts have
-/// short pauses.
+/// Waits until each response is stored or given up, for a process that drains. Meanwhile, the pauses are short.
 pub async fn all_stored() {
     while WAITING.lock().is_tried {
         HURRY.notify_one();
@@ -90,12 +88,12 @@ pub async fn all_stored() {
     }
 }
 
-/// Gives up what still waits. Returns how many responses there are.
+/// Gives up the responses that still wait. Returns their number.
 pub fn give_up() -> usize {
     std::mem::take(&mut WAITING.lock().responses).len()
 }
 
-/// Tries until nothing waits.
+/// Retries until no response waits.
 async fn try_all() {
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
@@ -111,8 +109,8 @@ async fn try_all() {
     }
 }
 
-/// Tries each once, and returns those that are left. A store that cannot be asked is not asked again
-/// in the same round.
+/// Retries each response once, and returns those that are left. If the store is unavailable, the rest of the
+/// round is skipped.
 async fn round(responses: Vec<Response>, backoff: &mut Backoff) -> Vec<Response> {
     let mut left = Vec::new();
     let mut is_away = false;

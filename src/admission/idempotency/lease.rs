@@ -13,10 +13,10 @@ use crate::digest::Fingerprint;
 use crate::policy::store_rules::IdempotencyRule;
 use crate::store::{Claim, RecordKey, Store, Unavailable};
 
-/// How long a key stays taken after a process that held it ended.
+/// How long a key stays claimed after its process has ended.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// How often the lease is prolonged.
+/// How often the lease is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 
 const TAKEN: &str = "a key was lost while its request was under way; the same request may have been done twice";
@@ -34,14 +34,14 @@ pub struct KeyLease {
 }
 
 impl KeyLease {
-    /// Asks for a key. The lease is of use only if the claim was granted.
+    /// Claims a key. The lease is held only if the claim is granted.
     pub async fn take(
         store: &Arc<Store>,
         key: RecordKey,
         rule: &IdempotencyRule,
     ) -> Result<(Claim, Self), Unavailable> {
         let owner = Uuid::new_v4();
-        // A claim that may have been granted all the same, the store gives up by itself.
+        // If the store is unavailable but may have granted the claim, the store releases it by itself.
         let claim = store.claim(key, owner, LEASE).await?;
         let granted = claim == Claim::Granted;
         let lease = Self {
@@ -55,13 +55,13 @@ impl KeyLease {
         Ok((claim, lease))
     }
 
-    /// Stores the response, if the store takes it now.
+    /// Tries once to store the response.
     pub async fn try_store(&mut self, digest: Fingerprint, record: &Bytes) -> Result<(), Unavailable> {
         let record = (digest, record.clone());
         if !self.store.complete(self.key, self.owner, record, self.ttl).await? {
             tracing::error!("{TAKEN}");
         }
-        // The key is not released any more.
+        // Dropping the lease releases the key no more.
         if let Some(renewing) = self.renewing.take() {
             renewing.abort();
         }
@@ -75,7 +75,7 @@ async fn renew(store: Arc<Store>, key: RecordKey, owner: Uuid) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        // A failure is counted by the store; the next time it may go well.
+        // The store counts a failure, and the next renewal may succeed.
         if store.renew(key, owner, LEASE).await == Ok(false) {
             tracing::error!("{TAKEN}");
             return;
@@ -90,7 +90,7 @@ impl Drop for KeyLease {
         renewing.abort();
         let (store, key, owner) = (Arc::clone(&self.store), self.key, self.owner);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // A failure is counted by the store, which releases the key later then.
+            // If this fails, the store counts that and releases the key later.
             runtime.spawn(async move { store.release(key, owner).await });
         }
     }
