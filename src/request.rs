@@ -1,4 +1,4 @@
-//! All that a decision may read of a request, borrowed. No socket, no clock, no pingora.
+//! The facts of a request that a decision may read, borrowed. Independent of sockets, clocks and pingora.
 
 use std::net::IpAddr;
 
@@ -35,28 +35,28 @@ pub struct RequestFacts<'r> {
     pub authority: Option<&'r str>,
     /// The header fields, as sent.
     pub headers: &'r HeaderMap,
-    /// The connection that the request came by.
+    /// The connection that the request arrived on.
     pub downstream: Downstream,
     /// The client certificate that this connection's handshake verified.
     pub client_certificate: Option<&'r ClientCertificate>,
-    /// What the head says of the body.
+    /// The framing of the body by the head.
     pub body: Body,
     /// Whether `Content-Length` stood beside `Transfer-Encoding` (RFC 9112, 6.1).
     pub double_framing: bool,
-    /// The limits that the request has to keep.
+    /// The limits that apply to the request.
     pub limits: RequestLimits,
     /// Seconds since the epoch.
     pub now: i64,
 }
 
-/// The connection that a request came by.
+/// The connection that a request arrived on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Downstream {
-    /// The other end, if it has an IP address.
+    /// The address of the peer, if it has an IP address.
     pub peer: Option<IpAddr>,
     /// Whether the connection is TLS.
     pub tls: bool,
-    /// Whether the other end is a trusted proxy, whose `X-Forwarded-*` headers count.
+    /// Whether the peer is a trusted proxy, whose `X-Forwarded-*` headers are accepted.
     pub trusted: bool,
 }
 
@@ -98,8 +98,8 @@ impl RequestLimits {
 }
 
 impl<'r> RequestFacts<'r> {
-    /// A request without a body, by a connection in clear text, at the time 0 and within the default
-    /// limits. What is different is set by struct update.
+    /// Creates the facts of a request without a body, on a connection in clear text, at time 0 and with the default
+    /// limits. Callers set the rest by struct update.
     pub fn new(method: &'r Method, target: &'r [u8], headers: &'r HeaderMap) -> Self {
         let query_at = target.iter().position(|&b| b == b'?').unwrap_or(target.len());
         let (path, query) = target.split_at(query_at);
@@ -118,31 +118,30 @@ impl<'r> RequestFacts<'r> {
         }
     }
 
-    /// The host that the request is for, as policies name it.
+    /// Returns the host of the request, as policies name it.
     pub fn host(&self) -> Option<&'r str> {
         self.authority.map(host_of)
     }
 
-    /// Whether the request asks for no resource, but whether the server is there.
+    /// Returns whether the request is `OPTIONS *`, which is about the server and not about a resource.
     pub fn is_server_options(&self) -> bool {
         *self.method == Method::OPTIONS && self.path == b"*" && self.query.is_empty()
     }
 
-    /// The media type of the body without parameters, in any case; `None` if there is none or more
-    /// than one.
+    /// Returns the media type of the body without parameters, in any case. Returns `None` unless there is exactly
+    /// one.
     pub fn media_type(&self) -> Option<&'r str> {
         content_type::media_type(self.headers)
     }
 
-    /// What makes the request one that no route should see, whatever the policy; the description
-    /// is for the operator.
+    /// Describes, for the operator, why the request is malformed, whatever the policy.
     pub fn malformed(&self) -> Option<&'static str> {
         if let Some(problem) = self.malformed_host() {
             return Some(problem);
         }
-        // RFC 9110, 5.1: a name is a token. The library lets one more character pass, over HTTP/2.
+        // RFC 9110, 5.1: a name is a token. Over HTTP/2, the library accepts one more character.
         if self.headers.keys().any(|name| name.as_str().contains('"')) {
-            return Some("the name of a header is no token");
+            return Some("the name of a header is not a token");
         }
         if is_almost_standard(self.method) {
             return Some("the method is a standard one in another case");
@@ -155,22 +154,22 @@ impl<'r> RequestFacts<'r> {
             return Some(problem);
         }
         if self.repeats(&AUTHORIZATION) {
-            return Some("`authorization` is there twice");
+            return Some("`authorization` occurs twice");
         }
         if self.repeats(&IDEMPOTENCY_KEY) {
-            return Some("`idempotency-key` is there twice");
+            return Some("`idempotency-key` occurs twice");
         }
         framing::malformed(self.headers, self.double_framing)
     }
 
-    /// Whether a header is there more than once.
+    /// Returns whether a header occurs more than once.
     pub fn repeats(&self, name: &HeaderName) -> bool {
         self.headers.get_all(name).iter().nth(1).is_some()
     }
 
     fn malformed_host(&self) -> Option<&'static str> {
         if self.repeats(&HOST) {
-            return Some("`host` is there twice");
+            return Some("`host` occurs twice");
         }
         let host = self.headers.get(HOST).map(HeaderValue::as_bytes);
         if host.is_some() && host != self.authority.map(str::as_bytes) {
@@ -218,8 +217,8 @@ pub fn is_host(host: &str) -> bool {
     host.len() <= 254 && labels.all(|label| !label.is_empty() && label.bytes().all(fine))
 }
 
-/// RFC 9110, 9.1: methods are case-sensitive; but some services are not, and would do what was
-/// decided on as another method.
+/// Returns whether a method is another spelling of a standard one. Methods are case-sensitive (RFC 9110, 9.1), but
+/// some services ignore case, and would serve another method than the one that was decided on.
 fn is_almost_standard(method: &Method) -> bool {
     let standard = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT",
@@ -230,13 +229,13 @@ fn is_almost_standard(method: &Method) -> bool {
         .any(|known| method != *known && method.eq_ignore_ascii_case(known))
 }
 
-/// The host of an authority. A name that ends in a dot is the same host (RFC 1034, 3.1).
+/// Returns the host of an authority. A name that ends in a dot is the same host (RFC 1034, 3.1).
 pub fn host_of(authority: &str) -> &str {
     let host = without_port(authority);
     host.strip_suffix('.').unwrap_or(host)
 }
 
-/// The part of an authority before its port.
+/// Returns the part of an authority before its port.
 fn without_port(authority: &str) -> &str {
     if authority.starts_with('[') {
         return match authority.find(']') {
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_there_once_only() {
+    fn repeated_or_ambiguous_field_is_malformed() {
         for (pairs, fine) in [
             (&[("authorization", "a")][..], true),
             (&[("authorization", "a"), ("authorization", "a")], false),
@@ -328,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sandbox_is_said_once_and_clearly() {
+    fn sandbox_header_is_one_exact_value() {
         for (values, want) in [
             (&["true"][..], true),
             (&["True"], false),
@@ -342,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_is_standard_or_nothing_like_it() {
+    fn method_in_another_case_than_a_standard_one_is_malformed() {
         for (method, fine) in [
             ("GET", true),
             ("PURGE", true),
@@ -361,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn query_that_the_engine_would_repair_is_malformed() {
+    fn query_that_pingora_would_repair_is_malformed() {
         for (query, fine) in [
             ("?", true),
             ("?a[b]={c}&d=|e\\^`~'!$;:@/?", true),

@@ -3,8 +3,7 @@
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
-/// Returns the media type of the body without parameters, in any case; `None` without one and with more
-/// than one.
+/// Returns the media type of the body without parameters, in any case. Returns `None` unless there is exactly one.
 pub(super) fn media_type(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn content_type_of_grpc_is_one_of_its_media_types() {
+    fn grpc_is_recognized_by_its_media_types() {
         use GrpcProtocol::{Grpc, GrpcWeb};
         for (content_type, want) in [
             ("application/grpc", Some(Grpc)),

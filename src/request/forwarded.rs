@@ -1,11 +1,11 @@
-//! The forwarded addresses of a request: what proxies say of the client in `X-Forwarded-For`, and
-//! whom to believe.
+//! The forwarded addresses of a request: finds the client's address in `X-Forwarded-For`, by the proxies that are
+//! trusted.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
 
-/// `X-Forwarded-For`: the addresses that a request came through, that of the client first.
+/// `X-Forwarded-For`: the addresses on the way of a request, that of the client first.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// `X-Forwarded-Proto`: the scheme that the client used.
@@ -14,12 +14,12 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 /// `X-Forwarded-Host`: the host that the client asked for.
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Returns the address of the client: of the peer, or of what trusted proxies name as their own peer.
+/// Returns the address of the client: that of the peer, or the one that trusted proxies name as their own peer.
 pub fn client_address(peer: Option<IpAddr>, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let mut forwarded = addresses(headers);
     let mut client = peer?;
     while trusts(client) {
-        // An item that is not an address hides all that stand before it.
+        // The items before one that is not an address cannot be trusted.
         match forwarded.next().flatten() {
             Some(earlier) => client = earlier,
             None => break,
@@ -36,7 +36,7 @@ pub fn addresses(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     items.map(address)
 }
 
-/// Parses an address, which may have a port or stand in brackets.
+/// Parses an address, which may have a port or brackets.
 fn address(item: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(item).ok()?.trim();
     let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());

@@ -6,7 +6,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 /// The most digits of a request's `Content-Length`.
 const LENGTH_DIGITS: usize = 12;
 
-/// What the head says of the body.
+/// The framing of the body by its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
     /// No body.
@@ -38,8 +38,8 @@ fn number(text: &[u8]) -> Option<u64> {
     text.parse().ok().filter(|_| is_digits)
 }
 
-/// Returns what the fields of a head say of the body. Without such fields, a request over HTTP/1.1
-/// has no body, and one over HTTP/2 may have one.
+/// Returns the framing of the body by the fields of a head. Returns `None` without such fields: a request over
+/// HTTP/1.1 has no body then, and one over HTTP/2 may have one.
 pub fn body(headers: &HeaderMap) -> Option<Body> {
     match content_length(headers) {
         Ok(Some(0)) => Some(Body::None),
@@ -48,8 +48,8 @@ pub fn body(headers: &HeaderMap) -> Option<Body> {
     }
 }
 
-/// Finds what is wrong with the framing of a request, which is stricter than RFC 9112 allows: it has
-/// one `Transfer-Encoding` that is `chunked`, or one `Content-Length` in its shortest form.
+/// Describes what is wrong with the framing of a request. The rules are stricter than RFC 9112: one
+/// `Transfer-Encoding` that is `chunked`, or one `Content-Length` in its shortest form.
 pub(super) fn malformed(headers: &HeaderMap, double_framing: bool) -> Option<&'static str> {
     let repeats = |name| headers.get_all(name).iter().nth(1).is_some();
     if let Some(coding) = headers.get(TRANSFER_ENCODING) {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn length_is_a_number_on_which_all_fields_agree() {
+    fn length_is_the_number_on_which_all_fields_agree() {
         for (values, want) in [
             (&[][..], Ok(None)),
             (&["0"], Ok(Some(0))),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn body_is_what_the_fields_say() {
+    fn body_has_the_framing_of_its_fields() {
         for (fields, want) in [
             (&[][..], None),
             (&[("content-length", "0")], Some(Body::None)),

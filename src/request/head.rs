@@ -1,14 +1,14 @@
-//! Reads the raw head of an HTTP/1 request, whole or cut off anywhere. It rejects nothing: whether
-//! the head is well-formed was or will be decided elsewhere.
+//! Reads the raw head of an HTTP/1 request, which may be cut off anywhere. It does not check that the head is
+//! well-formed; other code does.
 
-/// The request line of a head: what stands between its spaces, whatever that is.
+/// The request line of a head, split at its spaces. The parts may be malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLine<'h> {
-    /// Up to the first space.
+    /// The bytes up to the first space.
     pub method: &'h [u8],
-    /// Between the first and the last space, other spaces included.
+    /// The bytes between the first and the last space, other spaces included.
     pub target: &'h [u8],
-    /// After the last space of at least two.
+    /// The bytes after the last space, if the line has two or more.
     pub version: Option<&'h [u8]>,
 }
 
@@ -37,7 +37,7 @@ pub fn request_line(head: &[u8]) -> Option<RequestLine<'_>> {
 pub fn values<'h>(head: &'h [u8], name: &'static str) -> impl Iterator<Item = &'h [u8]> {
     lines(head).filter_map(move |line| {
         let (found, value) = split_at(line, line.iter().position(|&b| b == b':'))?;
-        // No reader accepts space before the colon; if one did, it would read this field.
+        // Parsers should reject space before the colon; one that accepts it would read this field.
         let is_named = found.trim_ascii_end().eq_ignore_ascii_case(name.as_bytes());
         is_named.then_some(value.trim_ascii())
     })
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn request_line_is_what_stands_between_its_spaces() {
+    fn request_line_is_split_at_its_first_and_last_space() {
         for (head, want) in [
             (
                 &b"GET /a?b HTTP/1.1\r\nhost: x\r\n\r\n"[..],

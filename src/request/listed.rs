@@ -1,13 +1,13 @@
-//! Lists of header names that have a meaning for proxies, frameworks and other products. They say
-//! what a service never gets from a client, on any route and in any spelling.
+//! Lists of header names that have a meaning for proxies, frameworks and other products. A service never receives
+//! them from a client, on any route and in any spelling, unless the list says otherwise.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::names::FoldedName;
 
-/// Headers with a meaning of their own. They pass in this one spelling only, for others could be
-/// taken for them, and a policy cannot give them another meaning.
+/// Headers with a standard meaning. They pass in this spelling only, because a service could take another spelling
+/// for them. A policy cannot give them another meaning.
 pub const EXACT_ONLY: [&str; 18] = [
     "authorization",
     "connection",
@@ -29,7 +29,7 @@ pub const EXACT_ONLY: [&str; 18] = [
     "x-sandbox",
 ];
 
-/// What a proxy in front says about the connection that it took; only believed if it is trusted.
+/// Headers in which a proxy in front describes the client's connection. They are accepted from trusted proxies only.
 pub const FORWARDING: [&str; 14] = [
     "forwarded",
     "x-forwarded-for",
@@ -47,11 +47,11 @@ pub const FORWARDING: [&str; 14] = [
     "x-original-forwarded-for",
 ];
 
-/// How the names of further such headers begin.
+/// Prefixes of further such headers.
 const X_FORWARDED: &str = "x-forwarded-";
 
-/// What never comes from a client: certificates that were not in this handshake (RFC 9440), and
-/// orders to serve another path or method than the one that was decided on.
+/// Headers that never pass: certificates that were not verified in this handshake (RFC 9440), and overrides of the
+/// path or method that was decided on.
 const NEVER: [&str; 21] = [
     "client-cert",
     "client-cert-chain",
@@ -76,8 +76,8 @@ const NEVER: [&str; 21] = [
     "x-rewrite-url",
 ];
 
-/// Headers in which other products tell a service who is calling, or tell a server which file to
-/// send. They are removed unless a policy passes them.
+/// Headers in which other products name the caller to a service, or name a file that a server sends. They are removed
+/// unless a policy passes them.
 const FOREIGN: [&str; 20] = [
     // Authelia, Traefik, web servers.
     "remote-email",
@@ -107,15 +107,15 @@ const FOREIGN: [&str; 20] = [
     "x-sendfile-type",
 ];
 
-/// A list that a family of names is on.
+/// The list that a family of names is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum List {
     Never,
     Foreign,
 }
 
-/// How the names of families begin: in ascending order, and none of them begins another one, so that
-/// the last one that is not behind a name is the only one that the name can begin with.
+/// The prefixes of families, in ascending order. No prefix begins another one, so the last prefix that does not sort
+/// after a name is the only one that the name can have.
 const FAMILIES: [(&str, List); 25] = [
     ("cf-access-", List::Foreign),
     ("impersonate-", List::Foreign),
@@ -144,23 +144,23 @@ const FAMILIES: [(&str, List); 25] = [
     ("x-webauth-", List::Foreign),
 ];
 
-/// The letters that families begin with: most names need no further look.
+/// The first letters of families: most names have none of them, and need no search.
 const FIRST_LETTERS: &[u8] = b"ciostx";
 
-/// On which of the lists a name is, in any spelling.
+/// The lists that a name is on, in any spelling.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Listed {
-    /// The one spelling that passes, of a name that has one.
+    /// The only spelling that passes, if the name has one.
     pub exact_only: Option<&'static str>,
     /// Never passes.
     pub never: bool,
-    /// Passes from trusted proxies, if it is one of [`FORWARDING`].
+    /// Passes from trusted proxies if it is in [`FORWARDING`].
     pub forwarding: bool,
-    /// Passes where a policy says so.
+    /// Passes if a policy says so.
     pub foreign: bool,
 }
 
-/// One name of the lists, and which one it is on.
+/// A name, and the list that it is on.
 type Entry = (&'static str, fn(&mut Listed, &'static str));
 
 /// All whole names of the lists.
@@ -193,7 +193,7 @@ impl Listed {
         listed
     }
 
-    /// Whether it is on none of them.
+    /// Returns whether the name is on no list.
     pub fn is_nowhere(&self) -> bool {
         !(self.exact_only.is_some() || self.never || self.forwarding || self.foreign)
     }
@@ -208,7 +208,7 @@ fn family(reading: &[u8]) -> Option<List> {
     reading.starts_with(start.as_bytes()).then_some(*list)
 }
 
-/// The names that a policy can pass, those of families without their end.
+/// Returns the names that a policy can pass, and the prefixes of such families.
 pub fn passable() -> impl Iterator<Item = &'static str> {
     let families = FAMILIES.iter().filter(|(_, list)| *list == List::Foreign);
     FOREIGN.into_iter().chain(families.map(|(start, _)| *start))

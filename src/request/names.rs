@@ -2,8 +2,8 @@
 
 use http::HeaderName;
 
-/// A header name as services may read it: in lower case, with `-` for all that is neither letter nor
-/// digit, with and without `http-` before it.
+/// A header name as services may read it: in lower case, with `-` for each character that is neither a letter nor a
+/// digit, with and without the prefix `http-`.
 #[derive(Debug, Clone, Copy)]
 pub struct FoldedName<'n> {
     whole: &'n [u8],
@@ -30,17 +30,17 @@ impl FoldedName<'_> {
         })
     }
 
-    /// Whether it is another spelling of a lower-case name with hyphens.
+    /// Returns whether it is a spelling of a lower-case name with hyphens.
     pub fn is(&self, of: &str) -> bool {
         self.readings().any(|reading| reading == of.as_bytes())
     }
 
-    /// Whether it begins like a lower-case name with hyphens, in any spelling.
+    /// Returns whether it begins with a lower-case prefix with hyphens, in any spelling.
     pub fn begins(&self, start: &str) -> bool {
         self.readings().any(|reading| reading.starts_with(start.as_bytes()))
     }
 
-    /// Whether it is another spelling of a header's name, which may have any spelling itself.
+    /// Returns whether it is a spelling of a header's name, which may have any spelling itself.
     pub fn spells(&self, header: &HeaderName) -> bool {
         let header = header.as_str().as_bytes();
         let same = |reading: &[u8]| reading.iter().copied().eq(header.iter().copied().map(fold_byte));
@@ -48,13 +48,13 @@ impl FoldedName<'_> {
             .any(|reading| reading.len() == header.len() && same(reading))
     }
 
-    /// With `http-` and without.
+    /// Returns the name with `http-` and without.
     pub fn readings(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(self.whole).chain(self.behind_http)
     }
 }
 
-/// Whether a header name is another spelling of a lower-case name with hyphens.
+/// Returns whether a header name is a spelling of a lower-case name with hyphens.
 pub fn is_alias(name: &str, of: &str) -> bool {
     FoldedName::with(name, |name| name.is(of))
 }
@@ -64,8 +64,8 @@ pub fn fold(name: &str) -> String {
     name.bytes().map(|b| char::from(fold_byte(b))).collect()
 }
 
-/// CGI and what came after it have one character for all that is neither letter nor digit
-/// (RFC 3875, 4.1.18).
+/// Folds a character as CGI and its successors do: one character for all that are neither letters nor digits (RFC
+/// 3875, 4.1.18).
 const fn fold_byte(byte: u8) -> u8 {
     match byte.is_ascii_alphanumeric() {
         true => byte.to_ascii_lowercase(),

@@ -1,5 +1,5 @@
-//! The names that `Connection` has (RFC 9110, 7.6.1). What they name ends with this hop, so nothing
-//! that decides may be among them: it would have its part in the decision and be gone after that.
+//! The header names that `Connection` lists (RFC 9110, 7.6.1). Sidegate removes these headers before it forwards the
+//! request. So a request is malformed if it lists a header that decisions read: the upstream would not see it.
 
 use http::HeaderMap;
 use http::header::CONNECTION;
@@ -7,12 +7,11 @@ use http::header::CONNECTION;
 use super::listed::Listed;
 use super::names::FoldedName;
 
-/// The most names that `Connection` may have, as in the engine.
+/// The most names that `Connection` may have, as in pingora.
 const MOST: usize = 9;
 
-/// Headers that are meant for the service and have a part in decisions, whatever the policy. Those
-/// that a policy reads come to them, and the lists of [`Listed`]: those of one spelling, too, but for
-/// [`OF_THE_HOP`].
+/// Headers for the service that decisions read, whatever the policy. The headers that a policy reads and those of the
+/// lists of [`Listed`], except [`OF_THE_HOP`], are protected in the same way.
 const DECIDING: [&str; 7] = [
     "if-match",
     "if-modified-since",
@@ -23,16 +22,16 @@ const DECIDING: [&str; 7] = [
     "x-tenant-id",
 ];
 
-/// Headers of one spelling that end with this hop in any case, so they may be named.
+/// Headers on the list of one spelling that are hop-by-hop anyway, so `Connection` may list them.
 const OF_THE_HOP: [&str; 5] = ["connection", "keep-alive", "te", "trailer", "upgrade"];
 
-/// How the names of further such headers begin: those of CORS, and of the handshake of a WebSocket.
+/// Prefixes of further such headers: those of CORS, and of the WebSocket handshake.
 const DECIDING_BEGINS: [&str; 2] = ["access-control-request-", "sec-websocket-"];
 
-/// What is wrong with a request whose `Connection` names a header that decides.
+/// Describes a request whose `Connection` lists a header that decisions read.
 pub const NOMINATED: &str = "`connection` names a header that is meant for the service";
 
-/// The names, in any case and of any characters.
+/// Iterates over the names, in any case and with any characters.
 pub fn names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let values = headers.get_all(CONNECTION).iter();
     values
@@ -60,20 +59,20 @@ pub fn malformed(headers: &HeaderMap) -> Option<&'static str> {
     has(headers, decides).then_some(NOMINATED)
 }
 
-/// Whether `Connection` has a name of this kind, in any spelling.
+/// Returns whether `Connection` lists a name of this kind, in any spelling.
 pub fn has(headers: &HeaderMap, is_one: impl Fn(&FoldedName<'_>) -> bool) -> bool {
     let unusual = names(headers).filter(|name| !is_usual(name));
     let mut texts = unusual.filter_map(|name| std::str::from_utf8(name).ok());
     texts.any(|name| FoldedName::with(name, |name| is_one(&name)))
 }
 
-/// What nearly every `Connection` has, if there is one.
+/// The usual values of `Connection`.
 fn is_usual(name: &[u8]) -> bool {
     let usual: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
     usual.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// RFC 9110, 5.6.2.
+/// Returns whether a byte may be in a token (RFC 9110, 5.6.2).
 fn is_token(name: &[u8]) -> bool {
     let fine = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
     name.iter().all(fine)
@@ -91,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_has_names_alone_and_not_too_many() {
+    fn connection_lists_only_names_and_not_too_many() {
         let many = ["a"; MOST].join(",");
         for (value, fine) in [
             ("", true),

@@ -1,9 +1,8 @@
-//! The one reading of a path.
+//! Normalizes paths, and rejects ambiguous ones.
 //!
-//! What a [`NormalizedPath`] holds is what routes are matched on *and* what is forwarded. A path
-//! that two programs could read differently has no value of this type: its only constructor
-//! refuses it. Nothing is repaired except what RFC 3986 calls equivalent: encoded unreserved
-//! characters are decoded (6.2.2.2) and hex digits are upper-cased (6.2.2.1).
+//! Sidegate matches routes on a [`NormalizedPath`] *and* forwards it. Its only constructor rejects a path that two
+//! programs could read differently. Only what RFC 3986 calls equivalent is normalized: encoded unreserved characters
+//! are decoded (6.2.2.2) and hex digits are upper-cased (6.2.2.1).
 
 use std::borrow::Cow;
 
@@ -39,18 +38,18 @@ pub enum Ambiguity {
     ControlCharacter,
     /// A byte that RFC 3986 does not allow in a path.
     IllegalCharacter,
-    /// `%` without two hex digits behind it.
+    /// `%` without two hex digits after it.
     BrokenEscape,
     /// `%25` followed by two hex digits: an escape once decoded.
     DoubleEscape,
-    /// Escapes that are no UTF-8 once decoded.
+    /// Escapes that do not decode to UTF-8.
     NotUtf8,
     /// An encoded space at the edge of a segment, trimmed by some.
     EdgeSpace,
 }
 
 impl Ambiguity {
-    /// What is wrong with the path, for the operator.
+    /// Describes what is wrong with the path, for the operator.
     pub const fn describe(self) -> &'static str {
         match self {
             Self::NotOriginForm => "the target does not start with `/`",
@@ -80,7 +79,7 @@ pub struct NormalizedPath<'r> {
 }
 
 impl<'r> NormalizedPath<'r> {
-    /// Reads the path of a request target (no query), or says why it has no single reading.
+    /// Parses the path of a request target, without the query. Fails if it has more than one reading.
     pub fn parse(raw: &'r [u8], allowance: Allowance) -> Result<Self, Ambiguity> {
         if raw.first() != Some(&b'/') {
             return Err(Ambiguity::NotOriginForm);
@@ -104,25 +103,24 @@ impl<'r> NormalizedPath<'r> {
         Ok(Self { lenient, ..path })
     }
 
-    /// The path as it is forwarded, byte for byte.
+    /// Returns the path as it is forwarded, byte for byte.
     pub fn as_str(&self) -> &str {
         &self.wire
     }
 
-    /// The path as routes are matched on it: escapes decoded, except `%2F`.
+    /// Returns the path that routes are matched on: escapes decoded, except `%2F`.
     pub fn decoded(&self) -> &str {
         self.decoded.as_deref().unwrap_or(&self.wire)
     }
 
-    /// What a service reads that takes the escape of a character that may stand for itself, such as
-    /// `%3A`, for three characters. `None` where there is no such escape.
+    /// Returns the path as a service reads it that does not decode the escape of a character that needs none, such as
+    /// `%3A`. Returns `None` if the path has no such escape.
     pub fn literal(&self) -> Option<&str> {
         self.literal.as_deref()
     }
 
-    /// What lenient services would read where an allowance let something ambiguous through: slashes
-    /// merged, parameters cut, `%2F` taken as a separator, in every combination. None where there
-    /// is but one reading.
+    /// Returns the paths that lenient services would read if a policy allows something ambiguous: slashes merged,
+    /// parameters cut, `%2F` taken as a separator, in every combination. Empty if the path has one reading.
     pub fn lenient(&self) -> impl Iterator<Item = &str> {
         self.lenient.iter().map(String::as_str)
     }
@@ -132,7 +130,7 @@ impl<'r> NormalizedPath<'r> {
         if has_double_escape(&self.wire) {
             return Err(Ambiguity::DoubleEscape);
         }
-        // RFC 3986, 4.2: what begins with two slashes names an authority, whatever is allowed.
+        // RFC 3986, 4.2: a target that begins with two slashes names an authority, whatever is allowed.
         if decoded.starts_with("//") || (decoded.contains("//") && !allowance.double_slash) {
             return Err(Ambiguity::DoubleSlash);
         }
@@ -161,7 +159,7 @@ impl<'r> NormalizedPath<'r> {
             let more: Vec<_> = readings.iter().filter(|_| allowed).map(|path| read(path)).collect();
             readings.extend(more);
         };
-        // Some cut parameters before they look for separators, others after it.
+        // Some services cut parameters before they split at separators, others after it.
         widen(allowance.semicolon, without_parameters);
         widen(allowance.encoded_slash, |path| path.replace("%2F", "/"));
         widen(allowance.semicolon, without_parameters);
@@ -206,7 +204,7 @@ fn normalize(raw: &[u8], allowance: Allowance) -> Result<Cow<'_, str>, Ambiguity
             }
             b';' if allowance.semicolon => out.push(';'),
             _ if is_plain(byte) => out.push(char::from(byte)),
-            _ => return Err(refuse(byte)),
+            _ => return Err(ambiguity_of(byte)),
         }
     }
     Ok(Cow::Owned(out))
@@ -219,7 +217,7 @@ fn push_escaped(out: &mut String, byte: u8, allowance: Allowance) -> Result<(), 
         _ => true,
     };
     if !kept || matches!(byte, b'\\' | b'?' | b'#') || byte.is_ascii_control() {
-        return Err(refuse(byte));
+        return Err(ambiguity_of(byte));
     }
     if is_unreserved(byte) {
         out.push(char::from(byte));
@@ -232,8 +230,8 @@ fn push_escaped(out: &mut String, byte: u8, allowance: Allowance) -> Result<(), 
     Ok(())
 }
 
-/// What is wrong with a byte that may not stand in a path, raw or encoded.
-fn refuse(byte: u8) -> Ambiguity {
+/// Returns why a byte is not allowed in a path, raw or encoded.
+fn ambiguity_of(byte: u8) -> Ambiguity {
     match byte {
         b'/' => Ambiguity::EncodedSlash,
         b'\\' => Ambiguity::Backslash,
@@ -280,7 +278,7 @@ fn has_double_escape(wire: &str) -> bool {
     })
 }
 
-/// Bytes that stand for themselves: `/` and `pchar` of RFC 3986, 3.3, without `%` and `;`.
+/// Returns whether a byte stands for itself: `/` and `pchar` of RFC 3986, 3.3, without `%` and `;`.
 const fn is_plain(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
@@ -289,7 +287,7 @@ const fn is_plain(byte: u8) -> bool {
         )
 }
 
-/// RFC 3986, 2.3.
+/// Returns whether a byte is unreserved (RFC 3986, 2.3).
 const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }

@@ -1,4 +1,4 @@
-//! The target of a request (RFC 9112, 3.2), as it was on the wire.
+//! The target of a request (RFC 9112, 3.2), as the client sent it.
 
 use std::borrow::Cow;
 
@@ -18,17 +18,17 @@ impl RequestTarget {
         Self { bytes, query_at }
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn path(&self) -> &[u8] {
         self.bytes.get(..self.query_at).unwrap_or_default()
     }
 
-    /// The path as it can be shown.
+    /// Returns the path as text for logs.
     pub fn shown_path(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.path())
     }
 
-    /// The query with its `?`, or nothing.
+    /// Returns the query with its `?`. Empty if the target has no query.
     pub fn query(&self) -> &[u8] {
         self.bytes.get(self.query_at..).unwrap_or_default()
     }

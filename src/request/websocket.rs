@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 
 use super::nominated;
 
-/// Whether a request over HTTP/1.1 is the handshake of RFC 6455, 4.2.1, and nothing but it.
+/// Returns whether a request over HTTP/1.1 is a complete handshake of RFC 6455, 4.2.1, and upgrades to nothing else.
 pub fn is_handshake(method: &Method, headers: &HeaderMap) -> bool {
     let only = |name| {
         let mut values = headers.get_all(name).iter();

@@ -27,7 +27,7 @@ fn a_path_with_one_reading_is_normalized() {
 }
 
 #[test]
-fn a_path_with_two_readings_is_refused() {
+fn path_with_two_readings_is_rejected() {
     use Ambiguity::*;
     for (raw, why) in [
         (&b"a/b"[..], NotOriginForm),
