@@ -49,6 +49,8 @@ pub(super) async fn check(
     record.principal = Some(principal);
     result
 }
+
+/// The result for the metrics if the store is unavailable.
 const UNAVAILABLE: &str = "unavailable";
 
 /// Returns the result for the metrics, and whether the request is within the quota.

@@ -22,9 +22,9 @@ use crate::admission::rejection_response::REQUEST_ID;
 use crate::digest::Fingerprint;
 use crate::idempotency::{self, Record};
 
-mod handover;
 mod recorder;
 mod relay;
+mod subrequest;
 
 use recorder::ResponseRecorder;
 
@@ -80,9 +80,9 @@ impl Gateway {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         let digest = idempotency::digest(&session.req_header().headers);
-        let (child, report) = handover::prepare(session, ctx)?;
+        let (subrequest, report) = subrequest::prepare(session, ctx)?;
         let recorder = ResponseRecorder::new(lease, Arc::clone(&report), ctx.record.take_in_flight());
-        let (upload, response) = recorder.start(child, digest);
+        let (upload, response) = recorder.start(subrequest, digest);
         if !session.as_downstream_mut().is_body_done()
             && let Some(stream) = local_response::strict_stream_of(session)
         {

@@ -61,7 +61,7 @@ impl KeyLease {
         if !self.store.complete(self.key, self.owner, record, self.ttl).await? {
             tracing::error!("{TAKEN}");
         }
-        // Dropping the lease releases the key no more.
+        // Without a renewing task, dropping the lease does not release the key.
         if let Some(renewing) = self.renewing.take() {
             renewing.abort();
         }

@@ -12,7 +12,7 @@ use pingora::{Error, ErrorType};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::handover::Subrequest;
+use super::subrequest::Subrequest;
 use crate::admission::idempotency::deferred;
 use crate::admission::idempotency::lease::KeyLease;
 use crate::admission::record::InFlightGuard;
@@ -141,8 +141,8 @@ impl ResponseRecorder {
     }
 
     /// Starts the subrequest and the recording. Returns the sender of its body and the receiver of its response.
-    pub(super) fn start(self, child: Subrequest, digest: Hasher) -> (BodyTee, mpsc::Receiver<HttpTask>) {
-        let Subrequest { prepared, handle, ctx } = child;
+    pub(super) fn start(self, subrequest: Subrequest, digest: Hasher) -> (BodyTee, mpsc::Receiver<HttpTask>) {
+        let Subrequest { prepared, handle, ctx } = subrequest;
         tokio::spawn(with_context(ctx, prepared.run()));
         let (ended, digested) = oneshot::channel();
         let (parts, response) = mpsc::channel(IN_FLIGHT);
