@@ -85,6 +85,8 @@ pub struct Forward {
     pub target: Bytes,
     /// The lease of its idempotency key, if it is the first with that key.
     pub lease: Option<KeyLease>,
+    /// Whether it has an idempotency key, with a lease or, if the policy says so, without the store.
+    pub has_key: bool,
 }
 
 impl AdmissionController {
@@ -103,9 +105,11 @@ impl AdmissionController {
     pub async fn admit(&self, facts: &RequestFacts<'_>, record: &mut RequestRecord) -> Admission {
         let snapshot = Arc::clone(&record.snapshot);
         let decision = self.decide(&snapshot, facts, record).await;
+        let label = decision.outcome.label();
         let admission = self.check_limits(decision, facts, record).await;
-        if let Admission::Reject(rejection) = &admission {
-            record.reject(rejection);
+        match &admission {
+            Admission::Reject(rejection) => record.reject(rejection),
+            Admission::Forward(_) | Admission::Replay(_) | Admission::ServerOptions => record.admit(label),
         }
         if !matches!(admission, Admission::Replay(_)) {
             record.count_decision();
@@ -171,6 +175,7 @@ impl AdmissionController {
             permit,
             target,
             lease: None,
+            has_key: checks.idempotency.is_some(),
         };
         // A request that shadow mode would reject uses up no quota and claims no key.
         let asks = is_allowed && (checks.idempotency.is_some() || !checks.quotas.is_empty());

@@ -1,7 +1,6 @@
 //! Counts requests in the quotas of their route, in the store.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use super::record::RequestRecord;
 use crate::caller_key;
@@ -21,33 +20,36 @@ pub(super) async fn check(
     client: Option<IpAddr>,
     record: &mut RequestRecord,
 ) -> Result<(), Rejection> {
-    let (snapshot, scope) = (Arc::clone(&record.snapshot), record.scope);
-    let principal = record.principal.take().unwrap_or_default();
-    let mut result = Ok(());
+    let RequestRecord {
+        snapshot,
+        scope,
+        principal: Some(principal),
+        rate_limits,
+        ..
+    } = record
+    else {
+        return Err(Reason::InternalError.into());
+    };
     for (position, quota) in checks.quotas.iter().enumerate() {
-        let count = |result| snapshot.metrics.quota(scope, position, result);
+        let count = |result| snapshot.metrics.quota(*scope, position, result);
         if checks.sandbox {
             count("sandbox");
             continue;
         }
         let is_enforced = quota.mode == Mode::Enforce && route.mode == Mode::Enforce;
-        let (bucket, rate) = caller_key::bucket(policy, quota, &principal, client);
+        let (bucket, rate) = caller_key::bucket(policy, quota, principal, client);
         let spent = store.spend(bucket, rate).await;
         if let (Ok(spent), true) = (&spent, is_enforced) {
-            record.rate_limits.record(quota, rate, *spent);
+            rate_limits.record(quota, rate, *spent);
         }
         let (label, checked) = evaluate(quota, rate, spent, is_enforced);
         count(label);
         if label == UNAVAILABLE && checked.is_ok() && is_enforced {
-            snapshot.metrics.failed_open(scope, "quota");
+            snapshot.metrics.failed_open(*scope, "quota");
         }
-        if checked.is_err() {
-            result = checked;
-            break;
-        }
+        checked?;
     }
-    record.principal = Some(principal);
-    result
+    Ok(())
 }
 
 /// The result for the metrics if the store is unavailable.

@@ -31,6 +31,9 @@ use crate::request::{Downstream, RequestFacts, grpc_type};
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::NONE;
 
+/// The decision on a request that is rejected.
+const DENY: &str = "deny";
+
 /// Counts and logs a request once: when it is finished, or when it is dropped before.
 #[derive(Debug)]
 #[expect(
@@ -63,6 +66,7 @@ pub struct RequestRecord {
     /// The response, as far as it was sent.
     pub response: ResponseSummary,
     grpc: Option<HeaderValue>,
+    /// `allow`, `deny` or `shadow_deny`; `none` until the request is admitted or rejected.
     decision: &'static str,
     decision_duration: Duration,
     /// Why the decision rejects the request, or would in `enforce`.
@@ -133,7 +137,7 @@ impl RequestRecord {
             rate_limits: RateLimits::default(),
             response: ResponseSummary::default(),
             grpc: None,
-            decision: "deny",
+            decision: NONE,
             decision_duration: Duration::ZERO,
             rejection: None,
             failure: None,
@@ -177,7 +181,6 @@ impl RequestRecord {
         self.admitted = Instant::now();
         self.decision_duration = self.admitted - started;
         self.scope = decision.matched.scope();
-        self.decision = decision.outcome.label();
         let unknown = |principal: &Principal| principal.revocation_unknown;
         if decision.principal.as_ref().is_some_and(unknown) {
             self.snapshot.metrics.failed_open(self.scope, "revocation");
@@ -189,9 +192,18 @@ impl RequestRecord {
         self.rejection = Some(rejection);
     }
 
+    /// Records that the request is admitted, as the policies decided.
+    pub(super) fn admit(&mut self, decision: &'static str) {
+        self.decision = decision;
+    }
+
     /// Records a rejection, which may come after the policies allowed the request.
     pub fn reject(&mut self, rejection: &Rejection) {
-        self.decision = "deny";
+        if self.decision_duration.is_zero() {
+            // No policy was asked.
+            self.decision_duration = self.started.elapsed();
+        }
+        self.decision = DENY;
         self.rejection = Some(rejection.clone());
     }
 
@@ -207,7 +219,8 @@ impl RequestRecord {
 
     /// Counts the decision, once, when it is final: nothing that happens later changes it.
     pub fn count_decision(&mut self) {
-        if self.is_silent || std::mem::replace(&mut self.is_decision_counted, true) {
+        let is_open = self.decision == NONE;
+        if self.is_silent || is_open || std::mem::replace(&mut self.is_decision_counted, true) {
             return;
         }
         let reason = self.rejection.as_ref().map(Rejection::reason);
@@ -215,9 +228,9 @@ impl RequestRecord {
         metrics.decision(self.scope, self.decision, reason, self.decision_duration);
     }
 
-    /// Records a failure after the decision. Only the first one counts.
+    /// Records a failure after the decision and before the end of the response. Only the first one counts.
     pub fn fail(&mut self, failure: Rejection) {
-        if self.failure.is_some() {
+        if self.failure.is_some() || self.is_finished {
             return;
         }
         if !self.is_silent {

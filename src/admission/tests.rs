@@ -232,3 +232,24 @@ async fn record_of_a_subrequest_counts_nothing() {
     assert_eq!(page.lines().find(counted), None);
     assert_eq!(count(&page, "allow", ""), 1);
 }
+
+#[tokio::test]
+async fn record_that_is_dropped_before_the_request_is_admitted_has_no_decision() {
+    let setup = Setup::new(1);
+    drop(setup.controller.begin(Arc::clone(&setup.snapshot)));
+    let page = setup.page();
+    let of = |metric: &str| page.lines().filter(|line| line.starts_with(metric)).count();
+    assert_eq!(
+        (of("sidegate_decisions_total{"), of("sidegate_requests_total{")),
+        (0, 1)
+    );
+}
+
+#[tokio::test]
+async fn failure_after_the_end_of_the_response_does_not_count() {
+    let setup = Setup::new(1);
+    let (_, mut record) = setup.admit(&request("GET /open")).await;
+    record.finish();
+    record.fail(Reason::RequestTimeout.into());
+    assert!(!setup.page().contains("sidegate_failures_total{"));
+}

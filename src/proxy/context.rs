@@ -51,6 +51,8 @@ pub struct RequestContext {
     pub forward: Bytes,
     /// The lease of its idempotency key.
     pub lease: Option<KeyLease>,
+    /// Whether the request may be sent once more; not with an idempotency key.
+    pub may_retry: bool,
     /// When forwarding began.
     pub upstream_started: Option<Instant>,
     /// Whether the upstream has sent its whole response.
@@ -98,6 +100,7 @@ impl RequestContext {
             permit: None,
             forward: Bytes::new(),
             lease: None,
+            may_retry: true,
             upstream_started: None,
             response_over: false,
             watch: StallWatchdog::of_request(),
@@ -110,6 +113,7 @@ impl RequestContext {
         self.permit = Some(forward.permit);
         self.forward = forward.target;
         self.lease = forward.lease;
+        self.may_retry = !forward.has_key;
         self.upstream_started = Some(self.record.admitted);
     }
 
@@ -127,6 +131,7 @@ impl RequestContext {
             forward: self.forward.clone(),
             watch: self.watch.clone(),
             report: Some(Arc::clone(report)),
+            may_retry: false,
             ..Self::new(Arc::clone(&self.policies), self.record.silent())
         }
     }
@@ -174,6 +179,12 @@ impl RequestContext {
         self.body_rate.is_fast_enough(length, Instant::now(), rate) || is_responding
     }
 
+    /// Starts the body anew: the request is sent once more, from its first byte.
+    pub fn restart_body(&mut self) {
+        self.record.response.bytes_in = 0;
+        self.body_rate = BodyRate::start(Instant::now());
+    }
+
     /// Restarts the watchdog: the next step may take as long as all limits of pingora together.
     pub fn touch(&self, limits: &Limits) {
         let Some(watch) = &self.watch else { return };
@@ -198,13 +209,17 @@ impl RequestContext {
         Some(self.upstream_started? + self.record.response.upstream_duration?)
     }
 
-    /// Finishes the record with what the session has written to the client, and with `unsent` bytes that it will
-    /// write yet.
-    pub fn finish(&mut self, session: &ServerSession, unsent: usize) {
+    /// Records what the session has written to the client, and `unsent` bytes of the body that it writes next.
+    pub fn record_sent(&mut self, session: &ServerSession, unsent: usize) {
         let written = session.response_written().filter(|_| response_started(session));
         let summary = &mut self.record.response;
         summary.status = written.map_or(0, |response| response.status.as_u16());
         summary.bytes_out = u64::try_from(session.body_bytes_sent() + unsent).unwrap_or(u64::MAX);
+    }
+
+    /// Finishes the record with what the session has written, and with `unsent` bytes that it writes yet.
+    pub fn finish(&mut self, session: &ServerSession, unsent: usize) {
+        self.record_sent(session, unsent);
         self.record.finish();
     }
 }

@@ -37,6 +37,9 @@ pub fn rejection_writer(gateway: Arc<Gateway>) -> RejectionWriter {
         record.reject(&rejection);
         let response = record.rejection_response(&rejection);
         record.response.status = response.status;
+        if record.method != Method::HEAD {
+            record.response.bytes_out = response.body.len() as u64;
+        }
         record.finish();
         serialize(&response, &record.method)
     })

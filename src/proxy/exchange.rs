@@ -75,7 +75,7 @@ impl Exchange<'_> {
     /// connection, an idempotent request is retried on a new one (RFC 9110, 9.2.2).
     async fn run(&mut self) -> Result<()> {
         if let Some(pooled) = self.pool.take(&self.address) {
-            let repeatable = self.session.req_header().method.is_idempotent();
+            let repeatable = self.ctx.may_retry && self.session.req_header().method.is_idempotent();
             if repeatable && !self.session.is_body_empty() {
                 self.session.enable_retry_buffering();
             }
@@ -83,6 +83,7 @@ impl Exchange<'_> {
                 Err(error) if repeatable && self.is_stale_connection(&error) => {
                     tracing::debug!(%error, "the upstream closed a pooled connection; the request is retried");
                     self.write_error = None;
+                    self.ctx.restart_body();
                 }
                 done => return done,
             }

@@ -203,9 +203,11 @@ impl Gateway {
     ) {
         ctx.response_over |= ends;
         ctx.touch(&self.limits);
-        if ends && !session.is_body_done() {
+        let unsent = body.map_or(0, Bytes::len);
+        match ends && !session.is_body_done() {
             // The response is complete, so what happens to the rest of the request's body does not count.
-            ctx.finish(session, body.map_or(0, Bytes::len));
+            true => ctx.finish(session, unsent),
+            false => ctx.record_sent(session, unsent),
         }
     }
 

@@ -145,12 +145,16 @@ impl ProxyHttp for PingoraHooks {
         ctx: &mut RequestContext,
         reused: bool,
     ) -> Box<Error> {
+        let method = &session.req_header().method;
         let is_repeatable =
-            session.req_header().method.is_idempotent() && !session.as_downstream().retry_buffer_truncated();
-        if ctx.is_subrequest() || !is_repeatable {
+            ctx.may_retry && method.is_idempotent() && !session.as_downstream().retry_buffer_truncated();
+        if !is_repeatable {
             error.set_retry(false);
-        } else {
-            error.retry.decide_reuse(reused);
+            return error;
+        }
+        error.retry.decide_reuse(reused);
+        if error.retry() {
+            ctx.restart_body();
         }
         error
     }

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::harness::{Gateway, Reply, Request, Setup, Shared, Upstream, upstream::Recorded};
+use serde_json::json;
+
+use crate::harness::{Gateway, Reply, Request, Setup, Shared, Upstream, eventually, issuer::token, upstream::Recorded};
 
 const POLICY: &str = "
 $wallet
@@ -119,4 +121,41 @@ fn a_service_that_leaves_with_a_request_gets_it_once_more_if_that_does_no_harm()
     let (status, seen) = after_it_left(&gateway, &Request::post("/w/post", "{}"));
     assert_eq!((status, seen.len()), (502, 0));
     assert_eq!(gateway.send(&Request::get("/w/fine")).status, 200);
+}
+
+#[test]
+fn body_of_a_retried_request_counts_once() {
+    let setup = Setup::in_front_of(service()).policy("wallet", POLICY);
+    let gateway = setup.config("threads: 1\nlimits: { body_bytes: 30000B }").start();
+    let put = Request::new("PUT", "/w/put").body(&"x".repeat(20_000));
+    let (status, seen) = after_it_left(&gateway, &put);
+    assert_eq!((status, seen.len()), (200, 1));
+    eventually("the request is logged", || {
+        let lines = gateway.log_lines();
+        lines
+            .iter()
+            .any(|line| line["path"] == "/w/put" && line["bytes_in"] == 20_000)
+    });
+}
+
+#[test]
+fn request_with_a_key_and_without_a_store_reaches_the_service_once() {
+    let policy = "
+$wallet
+prefix: /w
+idempotency: { methods: [PUT], when_unavailable: allow }
+routes:
+  - { path: /keyed, auth: jwt }
+  - { path: /*, auth: public, idempotency: off }
+";
+    let setup = Setup::in_front_of(service()).with_flags(&["--store", "redis://127.0.0.1:1"]);
+    let gateway = setup.policy("wallet", policy).config("threads: 1").start();
+    let put = Request::new("PUT", "/w/keyed")
+        .body("{}")
+        .bearer(&token(json!({})))
+        .tenant();
+    let put = put.header("idempotency-key", "8e03978e-40d5-43e8-bc93-6894a57f9324");
+    let (status, seen) = after_it_left(&gateway, &put);
+    assert_eq!((status, seen.len()), (502, 0));
+    assert_eq!(gateway.send(&put).status, 200);
 }

@@ -87,7 +87,9 @@ impl Relay<'_> {
         {
             self.begin(session, ctx, head)?;
         }
-        session.write_response_tasks(vec![part]).await
+        let is_last = session.write_response_tasks(vec![part]).await?;
+        ctx.record_sent(session.as_downstream(), 0);
+        Ok(is_last)
     }
 
     /// Prepares the head of the final response.
