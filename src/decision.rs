@@ -186,7 +186,7 @@ fn malformed(cause: &'static str) -> Rejection {
 fn check_headers(policy: Option<&Policy>, request: &RequestFacts<'_>) -> Result<(), Rejection> {
     let Some(policy) = policy else { return Ok(()) };
     if let Some((name, reason)) = authn::single_headers(policy).find(|(name, _)| request.repeats(name)) {
-        return Err(Rejection::because(reason, format!("`{name}` is there twice")));
+        return Err(Rejection::because(reason, format!("`{name}` occurs twice")));
     }
     let is_nominated = nominated::has(request.headers, |name| {
         authn::single_headers(policy).any(|(read, _)| name.spells(read))
@@ -204,7 +204,7 @@ fn check_tenant_header(policy: &Policy, route: &Route, request: &RequestFacts<'_
     match repeated.find(|name| is_tenant(name)) {
         Some(name) => Err(Rejection::because(
             Reason::TenantHeaderInvalid,
-            format!("`{name}` is there twice"),
+            format!("`{name}` occurs twice"),
         )),
         None => Ok(()),
     }

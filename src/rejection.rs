@@ -45,7 +45,7 @@ reasons! {
     PathAmbiguous = 400 "path_ambiguous" "The path of the request is ambiguous.",
     /// The route needs a tenant and the header is absent.
     TenantHeaderMissing = 400 "tenant_header_missing" "The tenant header is missing.",
-    /// The tenant header is no UUID, or is there twice.
+    /// The tenant header is not a UUID, or occurs twice.
     TenantHeaderInvalid = 400 "tenant_header_invalid" "The tenant header must be a single UUID.",
     /// The route needs an idempotency key and there is none.
     IdempotencyKeyMissing = 400 "idempotency_key_missing" "The idempotency key is missing.",

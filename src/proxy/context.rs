@@ -216,12 +216,6 @@ impl RequestContext {
         summary.status = written.map_or(0, |response| response.status.as_u16());
         summary.bytes_out = u64::try_from(session.body_bytes_sent() + unsent).unwrap_or(u64::MAX);
     }
-
-    /// Finishes the record with what the session has written, and with `unsent` bytes that it writes yet.
-    pub fn finish(&mut self, session: &ServerSession, unsent: usize) {
-        self.record_sent(session, unsent);
-        self.record.finish();
-    }
 }
 
 /// Returns whether nothing follows the head (RFC 9112, 6.3).

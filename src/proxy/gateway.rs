@@ -203,11 +203,10 @@ impl Gateway {
     ) {
         ctx.response_over |= ends;
         ctx.touch(&self.limits);
-        let unsent = body.map_or(0, Bytes::len);
-        match ends && !session.is_body_done() {
+        ctx.record_sent(session, body.map_or(0, Bytes::len));
+        if ends && !session.is_body_done() {
             // The response is complete, so what happens to the rest of the request's body does not count.
-            true => ctx.finish(session, unsent),
-            false => ctx.record_sent(session, unsent),
+            ctx.record.finish();
         }
     }
 

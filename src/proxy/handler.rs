@@ -154,7 +154,8 @@ impl RequestHandler {
         if let Err(error) = &responded {
             gateway.fail(session, error, &mut ctx).await;
         }
-        ctx.finish(session, 0);
+        ctx.record_sent(session, 0);
+        ctx.record.finish();
         responded.map(|()| Handled::Responded)
     }
 

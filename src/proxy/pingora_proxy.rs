@@ -167,7 +167,8 @@ impl ProxyHttp for PingoraHooks {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut RequestContext) {
-        ctx.finish(session, 0);
+        ctx.record_sent(session, 0);
+        ctx.record.finish();
     }
 
     /// Suppresses pingora's error log: the access log has each failure with its reason.

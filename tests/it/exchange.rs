@@ -127,7 +127,7 @@ fn a_service_that_leaves_with_a_request_gets_it_once_more_if_that_does_no_harm()
 fn body_of_a_retried_request_counts_once() {
     let setup = Setup::in_front_of(service()).policy("wallet", POLICY);
     let gateway = setup.config("threads: 1\nlimits: { body_bytes: 30000B }").start();
-    let put = Request::new("PUT", "/w/put").body(&"x".repeat(20_000));
+    let put = Request::new("PUT", "/w/put").body("x".repeat(20_000));
     let (status, seen) = after_it_left(&gateway, &put);
     assert_eq!((status, seen.len()), (200, 1));
     eventually("the request is logged", || {
