@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::apps::ServerApp as _;
+use sidegate::admission::client_limit::{ClientConnections, ClientCounts};
+use sidegate::admission::concurrency_limit::ConcurrencyLimit;
 use sidegate::app;
 use sidegate::config::{Overrides, ServerConfig};
 use sidegate::decision::Evaluator;
-use sidegate::admission::client_limit::{ClientConnections, ClientCounts};
 use sidegate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
 use sidegate::proxy::policy_snapshot::PolicyHandle;
-use sidegate::admission::concurrency_limit::ConcurrencyLimit;
 use sidegate::proxy::server::Server;
 use sidegate::store::Store;
 use sidegate::telemetry::metrics::Metrics;

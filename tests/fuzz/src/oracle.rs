@@ -91,10 +91,8 @@ fn check_route(evaluator: &Evaluator, request: &Request) -> (String, String) {
         ..setup::request(&method, request.path().as_bytes(), host(request), &headers)
     };
     let decision = decide(evaluator, &facts, Revocations::Unasked, &mut ());
-    let (Some(path), (Some(policy), Some(route))) = (
-        &decision.path,
-        (decision.matched.policy(), decision.matched.route()),
-    )
+    let (Some(path), (Some(policy), Some(route))) =
+        (&decision.path, (decision.matched.policy(), decision.matched.route()))
     else {
         panic!(
             "what was forwarded is no request for any route: {request:?} {:?}",
