@@ -17,8 +17,9 @@ use bytes::Bytes;
 use ipnet::IpNet;
 
 use crate::authz::Permit;
-use crate::decision::{Decision, Outcome};
+use crate::decision::{Decision, Outcome, StoreChecks};
 use crate::jwks::KeySources;
+use crate::policy::Matched;
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
 use crate::request::forwarded::client_address;
@@ -100,13 +101,14 @@ impl AdmissionController {
         self.trusted_proxies.iter().any(|net| net.contains(&peer))
     }
 
-    /// Admits or rejects a request, and records the reasons. The decision is
-    /// counted, unless the body of the request is still to be compared with a stored one.
+    /// Admits or rejects a request, and records the reasons. The decision is counted, unless the body of the
+    /// request is still to be compared with the one whose response is stored.
     pub async fn admit(&self, facts: &RequestFacts<'_>, record: &mut RequestRecord) -> Admission {
         let snapshot = Arc::clone(&record.snapshot);
         let decision = self.decide(&snapshot, facts, record).await;
         let label = decision.outcome.label();
-        let admission = self.check_limits(decision, facts, record).await;
+        let checked = self.check_limits(decision, facts, record).await;
+        let admission = checked.unwrap_or_else(Admission::Reject);
         match &admission {
             Admission::Reject(rejection) => record.reject(rejection),
             Admission::Forward(_) | Admission::Replay(_) | Admission::ServerOptions => record.admit(label),
@@ -140,76 +142,75 @@ impl AdmissionController {
         decision
     }
 
+    /// Takes a slot for a request that the policies let pass, and asks the store.
     async fn check_limits(
         &self,
         decision: Decision<'_, '_>,
         facts: &RequestFacts<'_>,
         record: &mut RequestRecord,
-    ) -> Admission {
-        let Decision {
-            matched,
-            path,
-            principal,
-            checks,
-            outcome,
-            ..
-        } = decision;
-        record.principal = principal;
-        let (permit, is_allowed) = match outcome {
+    ) -> Result<Admission, Rejection> {
+        let (checks, matched) = (decision.checks, decision.matched);
+        record.principal = decision.principal;
+        let (permit, is_allowed) = match decision.outcome {
             Outcome::Allow(permit) => (permit, true),
             Outcome::ShadowDeny(permit, rejection) => {
                 record.would_reject(rejection);
                 (permit, false)
             }
-            Outcome::Deny(rejection) => return Admission::Reject(rejection),
-            Outcome::ServerOptions => return Admission::ServerOptions,
+            Outcome::Deny(rejection) => return Err(rejection),
+            Outcome::ServerOptions => return Ok(Admission::ServerOptions),
         };
-        let Some(path) = path else {
-            return Admission::Reject(Reason::InternalError.into());
-        };
-        if let Err(rejection) = self.take_slot(facts, record) {
-            return Admission::Reject(rejection);
-        }
-        let target = record.target.with_path(path.as_str().as_bytes());
-        let mut forward = Forward {
+        let path = decision.path.ok_or(Reason::InternalError)?;
+        self.take_slot(facts, record)?;
+        let forward = Forward {
             permit,
-            target,
+            target: record.target.with_path(path.as_str().as_bytes()),
             lease: None,
             has_key: checks.idempotency.is_some(),
         };
         // A request that shadow mode would reject uses up no quota and claims no key.
-        let asks = is_allowed && (checks.idempotency.is_some() || !checks.quotas.is_empty());
-        let (Some(policy), Some(route), true) = (matched.policy(), matched.route(), asks) else {
-            return Admission::Forward(forward);
+        match is_allowed && !checks.is_empty() {
+            true => self.ask_store((matched, &checks), forward, facts, record).await,
+            false => Ok(Admission::Forward(forward)),
+        }
+    }
+
+    /// Asks the store for the idempotency key of a request, and counts the request in its quotas.
+    async fn ask_store(
+        &self,
+        (matched, checks): (Matched<'_>, &StoreChecks<'_>),
+        mut forward: Forward,
+        facts: &RequestFacts<'_>,
+        record: &mut RequestRecord,
+    ) -> Result<Admission, Rejection> {
+        let (Some(policy), Some(route)) = (matched.policy(), matched.route()) else {
+            return Err(Reason::InternalError.into());
         };
         let request = (facts, &*forward.target);
-        match idempotency::check(&self.store, (policy, route), &checks, request, record).await {
-            Ok(KeyCheck::Ordinary) => {}
-            Ok(KeyCheck::First(lease)) => forward.lease = Some(lease),
-            Ok(KeyCheck::Stored(stored)) => return Admission::Replay(stored),
-            Err(rejection) => return Admission::Reject(rejection),
+        match idempotency::check(&self.store, (policy, route), checks, request, record).await? {
+            KeyCheck::Ordinary => {}
+            KeyCheck::First(lease) => forward.lease = Some(lease),
+            KeyCheck::Stored(stored) => return Ok(Admission::Replay(stored)),
         }
-        let client = self.client(facts);
-        if let Err(rejection) = rate_limit::check(&self.store, (policy, route), &checks, client, record).await {
-            return Admission::Reject(rejection);
-        }
+        rate_limit::check(&self.store, (policy, route), checks, self.client(facts), record).await?;
         // The time of the upstream begins after the store's.
         record.admitted = Instant::now();
-        Admission::Forward(forward)
+        Ok(Admission::Forward(forward))
     }
 
     /// Takes a slot, within the limits of the client.
     fn take_slot(&self, facts: &RequestFacts<'_>, record: &mut RequestRecord) -> Result<(), Rejection> {
+        let overloaded = |rejection: Rejection| rejection.retry_after(Duration::from_secs(1));
         let service = record.matched().policy().map(|policy| policy.service.as_str());
         let counted = self
             .client_requests
-            .count(self.client(facts), record.principal.as_ref(), service);
-        let taken = counted.map_err(|cause| Rejection::because(Reason::Overloaded, cause));
-        let taken = taken.and_then(|counted| Ok((self.concurrency.take().ok_or(Reason::Overloaded)?, counted)));
-        match taken {
-            Ok(slot) => record.hold(slot),
-            Err(rejection) => return Err(rejection.retry_after(Duration::from_secs(1))),
-        }
+            .count(self.client(facts), record.principal.as_ref(), service)
+            .map_err(|cause| overloaded(Rejection::because(Reason::Overloaded, cause)))?;
+        let slot = self
+            .concurrency
+            .take()
+            .ok_or_else(|| overloaded(Reason::Overloaded.into()))?;
+        record.hold((slot, counted));
         Ok(())
     }
 

@@ -17,3 +17,10 @@ pub struct StoreChecks<'p> {
     /// Whether the request is for a sandbox, which no quota counts.
     pub sandbox: bool,
 }
+
+impl StoreChecks<'_> {
+    /// Returns whether the store is not asked at all.
+    pub const fn is_empty(&self) -> bool {
+        self.idempotency.is_none() && self.quotas.is_empty()
+    }
+}

@@ -171,7 +171,7 @@ impl RequestHandler {
 
 #[async_trait]
 impl HttpServerApp for RequestHandler {
-    /// Serves a request over HTTP/2; [`Self::serve_http1`] serves those over HTTP/1. Not an `async fn`,
+    /// Serves a request over HTTP/2; `serve_http1` serves those over HTTP/1. Not an `async fn`,
     /// so that a request without a body costs one box and no watchdog.
     fn process_new_http<'a, 'shutdown, 'served>(
         self: &'a Arc<Self>,

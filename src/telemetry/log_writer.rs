@@ -177,7 +177,7 @@ impl LogBuffer {
         }
     }
 
-    /// Appends a line, and waits until it is written, or for [`SYNC_TIMEOUT`].
+    /// Appends a line, and waits until it is written, or for `SYNC_TIMEOUT`.
     pub fn write_through(&self, line: &[u8]) {
         let mut at_once = self.shared.at_once.lock();
         if at_once.lines.len() + line.len() > MIN_CAPACITY {
