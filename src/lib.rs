@@ -1,15 +1,17 @@
 //! Sidegate, a sidecar authorization proxy.
 //!
-//! The modules stand in layers: words ← document ← policy ← engine ← resources ← admission ← edges ←
-//! wiring, the blank-line groups below. A module uses its own layer and those above it. `tests/it/layers.rs` keeps that, and:
+//! The modules stand in layers, the blank-line groups below: words ← document ← policy ← engine ←
+//! resources ← admission ← edges ← wiring. A module uses its own layer and those before it.
+//! `tests/it/layers.rs` keeps that, and:
 //!
-//! * Only resources and what is below do I/O or look at a clock; only edges and wiring name pingora.
+//! * The layers up to the engine do no I/O and look at no clock: time is an argument.
+//! * Admission names neither pingora nor a socket; only `tls`, `admin`, `proxy` and `app` name pingora.
 //! * Only `document/yaml.rs` names the YAML library.
 //! * Only `store/redis.rs` and what is below it name the Redis library.
 //! * Only `keys` and `demo` name the library for tokens.
 //! * Only `authz.rs` can make a [`authz::Permit`], and nothing is forwarded without one.
 //! * Only `admission/rejection_response.rs` writes an error body.
-//! * Time enters the engine as an argument.
+//! * No files use each other in a circle.
 
 // Words: plain values.
 pub mod credential;

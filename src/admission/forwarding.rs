@@ -6,7 +6,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::header_edits::{Changes, changes};
+use super::header_edits::{HeaderEdits, header_edits};
 use super::trace_context::RequestIds;
 use crate::authz::Permit;
 use crate::policy::route::Route;
@@ -43,12 +43,12 @@ pub fn start_hop(fields: &mut HeaderMap, has_body: bool) {
 }
 
 /// Applies the edits, which include the identity headers.
-pub fn apply(fields: &mut HeaderMap, changes: Changes) {
-    for name in &changes.remove {
+pub fn apply(fields: &mut HeaderMap, edits: HeaderEdits) {
+    for name in &edits.remove {
         fields.remove(name);
     }
-    fields.reserve(changes.set.len());
-    for (name, value) in changes.set {
+    fields.reserve(edits.set.len());
+    for (name, value) in edits.set {
         fields.insert(name, value);
     }
 }
@@ -59,8 +59,8 @@ pub fn forwarded(request: &RequestFacts<'_>, policy: &Policy, route: &Route, per
     let is_websocket = is_handshake(request.method, request.headers);
     start_hop(&mut fields, request.body != Body::None && is_http1(policy));
     let ids = RequestIds::shown(request.headers, request.downstream.trusted);
-    let changes = changes(&fields, policy, route, permit, request.downstream, &ids);
-    apply(&mut fields, changes);
+    let edits = header_edits(&fields, policy, route, permit, request.downstream, &ids);
+    apply(&mut fields, edits);
     if is_websocket {
         fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         fields.insert(UPGRADE, HeaderValue::from_static("websocket"));

@@ -29,7 +29,7 @@ const MOST_SET: usize = 7;
 
 /// The edits of the header fields of one request.
 #[derive(Debug, Default, PartialEq)]
-pub struct Changes {
+pub struct HeaderEdits {
     /// Names to remove, all their values.
     pub remove: Vec<HeaderName>,
     /// Values to set, each the only one of its name.
@@ -37,29 +37,29 @@ pub struct Changes {
 }
 
 /// Returns the edits of a request's header fields before it is forwarded.
-pub fn changes(
+pub fn header_edits(
     headers: &HeaderMap,
     policy: &Policy,
     route: &Route,
     permit: &Permit,
     downstream: Downstream,
     ids: &RequestIds,
-) -> Changes {
+) -> HeaderEdits {
     let remove = headers
         .keys()
         .filter(|name| is_removed(name, policy, route, permit, downstream))
         .cloned()
         .collect();
-    let mut changes = Changes {
+    let mut edits = HeaderEdits {
         remove,
         set: Vec::with_capacity(MOST_SET + permit.identity().len()),
     };
-    changes.forwarding(headers, downstream);
-    changes.sandbox(headers);
-    changes.cookies(headers);
-    changes.tracing(ids);
-    changes.set.extend(permit.identity().iter().cloned());
-    changes
+    edits.forwarding(headers, downstream);
+    edits.sandbox(headers);
+    edits.cookies(headers);
+    edits.tracing(ids);
+    edits.set.extend(permit.identity().iter().cloned());
+    edits
 }
 
 fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit, downstream: Downstream) -> bool {
@@ -110,7 +110,7 @@ fn push_address(list: &mut String, address: IpAddr) {
     }
 }
 
-impl Changes {
+impl HeaderEdits {
     /// Sets the `X-Forwarded-*` fields from the connection, or as a trusted proxy sent them.
     fn forwarding(&mut self, headers: &HeaderMap, downstream: Downstream) {
         let sent = |name: &HeaderName| {

@@ -249,8 +249,8 @@ pub(super) fn prepare(session: &ServerSession, upstream: &mut RequestHeader, ctx
         // HTTP/2 has the host in `:authority`, and the target is replaced below.
         upstream.insert_header(HOST, authority.as_str())?;
     }
-    let changes = header_edits::changes(&upstream.headers, policy, route, permit, record.downstream, &record.ids);
-    header_case::edit_headers(upstream, |fields| forwarding::apply(fields, changes));
+    let edits = header_edits::header_edits(&upstream.headers, policy, route, permit, record.downstream, &record.ids);
+    header_case::edit_headers(upstream, |fields| forwarding::apply(fields, edits));
     let is_single_use = record
         .scope
         .policy

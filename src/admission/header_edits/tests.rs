@@ -31,12 +31,12 @@ fn forwarded(policies: &PolicySet, request: &TestRequest, downstream: Downstream
     };
     let (policy, route) = policies.route(decision.matched.scope().route.unwrap()).unwrap();
     let ids = RequestIds::of(&request.headers, downstream.trusted);
-    let changes = changes(&request.headers, policy, route, permit, downstream, &ids);
+    let edits = header_edits(&request.headers, policy, route, permit, downstream, &ids);
     let mut headers = request.headers.clone();
-    for name in &changes.remove {
+    for name in &edits.remove {
         headers.remove(name);
     }
-    for (name, value) in changes.set {
+    for (name, value) in edits.set {
         headers.insert(name, value);
     }
     let ours = ["x-request-id", "traceparent", "authorization"];

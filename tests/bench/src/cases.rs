@@ -5,7 +5,7 @@ use std::hint::black_box;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use jsonwebtoken::Algorithm;
-use sidegate::admission::header_edits::changes;
+use sidegate::admission::header_edits::header_edits;
 use sidegate::admission::rejection_response::{ErrorContext, render};
 use sidegate::admission::trace_context::RequestIds;
 use sidegate::decision::{Evaluator, decide};
@@ -128,7 +128,7 @@ fn identity_headers() -> Turn {
     Box::new(move |_| {
         let (policy, route) = (decision.matched.policy().unwrap(), decision.matched.route().unwrap());
         let permit = decision.outcome.permit().unwrap();
-        black_box(changes(headers, policy, route, permit, downstream, &ids));
+        black_box(header_edits(headers, policy, route, permit, downstream, &ids));
     })
 }
 
