@@ -21,8 +21,8 @@ use crate::decision::{Decision, Outcome, StoreChecks};
 use crate::jwks::KeySources;
 use crate::policy::Matched;
 use crate::rejection::{Reason, Rejection};
-use crate::request::RequestFacts;
 use crate::request::forwarded::client_address;
+use crate::request::{IDEMPOTENCY_KEY, RequestFacts};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
@@ -86,7 +86,7 @@ pub struct Forward {
     pub target: Bytes,
     /// The lease of its idempotency key, if it is the first with that key.
     pub lease: Option<KeyLease>,
-    /// Whether it has an idempotency key, with a lease or, if the policy says so, without the store.
+    /// Whether it has an idempotency key that its route knows, with a lease or without.
     pub has_key: bool,
 }
 
@@ -166,7 +166,8 @@ impl AdmissionController {
             permit,
             target: record.target.with_path(path.as_str().as_bytes()),
             lease: None,
-            has_key: checks.idempotency.is_some(),
+            has_key: matched.route().is_some_and(|route| route.idempotency.is_some())
+                && facts.headers.contains_key(IDEMPOTENCY_KEY),
         };
         // A request that shadow mode would reject uses up no quota and claims no key.
         match is_allowed && !checks.is_empty() {

@@ -32,7 +32,7 @@ pub enum LogTarget {
     Stderr,
 }
 
-/// Where the engine tells about connections.
+/// The targets of pingora's log lines about connections.
 const ENGINE: &str = "pingora_core::services::listening";
 
 /// The log of pingora. Most of it is left out, such as a line for every connection that a client breaks off.

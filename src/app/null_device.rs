@@ -1,4 +1,4 @@
-//! The engine reads `/dev/null` at the start as a file without a CA, and panics without it. A chroot may have
+//! pingora reads `/dev/null` at the start as a file without a CA, and panics without it. A chroot may have
 //! none.
 
 use std::fs::File;

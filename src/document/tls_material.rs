@@ -14,7 +14,7 @@ use x509_parser::certificate::X509Certificate;
 
 use super::pem::{Fault, PemFile, REPLACE, encode};
 
-/// CAs, at least one. Each is one that rustls takes as an anchor and that the engine can parse.
+/// CAs, at least one. Each is one that rustls takes as an anchor and that pingora can parse.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CaBundle(Arc<[CertificateDer<'static>]>);
 
@@ -227,7 +227,7 @@ fn private_key(file: PemFile<'_>) -> Result<SigningKey, Fault> {
             continue;
         };
         let signing = rustls::crypto::ring::sign::any_supported_type(&key).ok();
-        // The engine has the bytes alone, and tells from them what kind of key it is.
+        // pingora has the bytes alone, and finds out from them what kind of key it is.
         let known = PrivateKeyDer::try_from(key.secret_der()).is_ok();
         return signing
             .filter(|_| known)

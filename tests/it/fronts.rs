@@ -35,7 +35,7 @@ const LIES: [(&str, &str); 18] = [
     ("X-Forwarded-For", "10.6.6.6"),
     ("X-Forwarded-Proto", "https"),
     ("X-Forwarded-Host", "evil.example"),
-    ("X-Forwarded-Port", "666"),
+    ("X-Forwarded-Port", "66666"),
     ("X-Forwarded-Prefix", "/evil"),
     ("X-Forwarded-Server", "evil"),
     ("X_Forwarded_For", "6.6.6.6"),
@@ -106,7 +106,7 @@ fn the_front_says_who_the_client_is_and_the_client_does_not() {
         assert_eq!(seen.values("x-forwarded-proto"), ["http"], "{}", front.name);
         assert_eq!(seen.values("x-forwarded-host"), ["shop.example"], "{}", front.name);
         for (name, value) in &seen.headers {
-            let is_lie = ["6.6.6.6", "evil", "666"].iter().any(|lie| value.contains(lie));
+            let is_lie = ["6.6.6.6", "evil", "66666"].iter().any(|lie| value.contains(lie));
             assert!(!is_lie, "{} let pass {name}: {value}", front.name);
         }
     }

@@ -12,12 +12,10 @@ use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
     IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisError, RedisFuture, RedisResult, TlsCertificates, Value,
 };
-use tokio::task::spawn_blocking;
 
+use crate::config::store::RedisConfig;
 use crate::config::store::url::{Address, HostPort, Servers};
-use crate::config::store::{RedisConfig, RedisTls};
 use crate::document::tls_material::CaBundle;
-use crate::system_roots;
 
 /// How long one server may take to be connected to. Requests do not wait for that.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -97,9 +95,6 @@ impl ConnectionLike for Connection {
     }
 }
 
-/// The address of a server, and what TLS needs, if it is spoken.
-type Server<'s> = (&'s Address, Option<&'s TlsCertificates>);
-
 /// What it takes to connect.
 #[derive(Debug)]
 pub(super) struct Connector {
@@ -115,16 +110,15 @@ impl Connector {
             config,
             asked: AtomicUsize::new(0),
         };
-        let tls = connector.config.tls.as_ref().map(certificates);
-        let client = |address: &Address, database| connector.client((address, tls.as_ref()), database, connector.who());
         let checked = match &connector.config.servers {
-            Servers::One { address, database } => client(address, *database).map(drop),
-            Servers::Cluster(nodes) => connector.cluster((nodes, tls.as_ref()), CONNECT).map(drop),
+            Servers::One { address, database } => connector.client(address, *database, connector.who()).map(drop),
+            Servers::Cluster(nodes) => connector.cluster(nodes, CONNECT).map(drop),
             Servers::Sentinel {
                 sentinels, database, ..
-            } => sentinels
-                .iter()
-                .try_for_each(|sentinel| client(&Address::Tcp(sentinel.clone()), *database).map(drop)),
+            } => sentinels.iter().try_for_each(|sentinel| {
+                let address = Address::Tcp(sentinel.clone());
+                connector.client(&address, *database, connector.who()).map(drop)
+            }),
         };
         match checked {
             Ok(()) => Ok(connector),
@@ -145,12 +139,10 @@ impl Connector {
     }
 
     async fn open(&self, answer: Duration) -> RedisResult<Connection> {
-        let tls = self.certificates().await?;
-        let tls = tls.as_ref();
         match &self.config.servers {
-            Servers::One { address, database } => self.one((address, tls), *database, answer).await,
+            Servers::One { address, database } => self.one(address, *database, answer).await,
             Servers::Cluster(nodes) => {
-                let cluster = self.cluster((nodes, tls), answer)?.get_async_connection().await?;
+                let cluster = self.cluster(nodes, answer)?.get_async_connection().await?;
                 Ok(Connection::Cluster(cluster))
             }
             Servers::Sentinel {
@@ -158,27 +150,23 @@ impl Connector {
                 master,
                 database,
             } => {
-                let address = Address::Tcp(self.find((sentinels, tls), master).await?);
-                self.one((&address, tls), *database, answer).await
+                let address = Address::Tcp(self.find(sentinels, master).await?);
+                self.one(&address, *database, answer).await
             }
         }
     }
 
-    async fn one(&self, server: Server<'_>, database: u16, answer: Duration) -> RedisResult<Connection> {
-        let client = self.client(server, database, self.who())?;
+    async fn one(&self, address: &Address, database: u16, answer: Duration) -> RedisResult<Connection> {
+        let client = self.client(address, database, self.who())?;
         opened(client, answer).await.map(Connection::One)
     }
 
     /// Asks sentinels until one knows the name; another one first each time, for one may be behind.
-    async fn find(
-        &self,
-        (sentinels, tls): (&[HostPort], Option<&TlsCertificates>),
-        master: &str,
-    ) -> RedisResult<HostPort> {
+    async fn find(&self, sentinels: &[HostPort], master: &str) -> RedisResult<HostPort> {
         let mut told = RedisError::from((ErrorKind::EmptySentinelList, "there are no sentinels"));
         let first = self.asked.fetch_add(1, Ordering::Relaxed) % sentinels.len().max(1);
         for sentinel in sentinels.iter().cycle().skip(first).take(sentinels.len()) {
-            match self.ask((&Address::Tcp(sentinel.clone()), tls), master).await {
+            match self.ask(sentinel, master).await {
                 Ok(Some((host, port))) => return Ok(HostPort { host, port }),
                 Ok(None) => {
                     told = (
@@ -193,32 +181,29 @@ impl Connector {
         Err(told)
     }
 
-    async fn ask(&self, sentinel: Server<'_>, master: &str) -> RedisResult<Option<(String, u16)>> {
+    async fn ask(&self, sentinel: &HostPort, master: &str) -> RedisResult<Option<(String, u16)>> {
+        let address = Address::Tcp(sentinel.clone());
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-        let nobody = self.client(sentinel, 0, RedisConnectionInfo::default())?;
+        let nobody = self.client(&address, 0, RedisConnectionInfo::default())?;
         let answer = command.query_async(&mut opened(nobody, CONNECT).await?).await;
         let wants_password = |error: &RedisError| error.code() == Some("NOAUTH");
         if !answer.as_ref().is_err_and(wants_password) {
             return answer;
         }
-        let somebody = self.client(sentinel, 0, self.who())?;
+        let somebody = self.client(&address, 0, self.who())?;
         command.query_async(&mut opened(somebody, CONNECT).await?).await
     }
 
-    fn client(&self, (address, tls): Server<'_>, database: u16, who: RedisConnectionInfo) -> RedisResult<Client> {
+    fn client(&self, address: &Address, database: u16, who: RedisConnectionInfo) -> RedisResult<Client> {
         let info = self.info(address, who.set_db(database.into()))?;
-        match (address, tls) {
-            (Address::Tcp(_), Some(tls)) => Client::build_with_tls(info, tls.clone()),
+        match (address, self.certificates()) {
+            (Address::Tcp(_), Some(certificates)) => Client::build_with_tls(info, certificates),
             _ => Client::open(info),
         }
     }
 
-    fn cluster(
-        &self,
-        (nodes, tls): (&[HostPort], Option<&TlsCertificates>),
-        answer: Duration,
-    ) -> RedisResult<ClusterClient> {
+    fn cluster(&self, nodes: &[HostPort], answer: Duration) -> RedisResult<ClusterClient> {
         let nodes = nodes
             .iter()
             .map(|node| self.info(&Address::Tcp(node.clone()), self.who()));
@@ -231,8 +216,8 @@ impl Connector {
             .connection_timeout(CONNECT)
             .response_timeout(answer)
             .tcp_settings(settings());
-        match tls {
-            Some(tls) => builder.certs(tls.clone()).build(),
+        match self.certificates() {
+            Some(certificates) => builder.certs(certificates).build(),
             None => builder.build(),
         }
     }
@@ -265,25 +250,16 @@ impl Connector {
         who
     }
 
-    /// Returns what TLS needs. Reads the CAs of the system on a thread that may wait for files.
-    async fn certificates(&self) -> RedisResult<Option<TlsCertificates>> {
-        let Some(tls) = self.config.tls.clone() else {
-            return Ok(None);
-        };
-        let read = spawn_blocking(move || certificates(&tls)).await;
-        Ok(Some(read.map_err(std::io::Error::from)?))
-    }
-}
-
-/// Returns what TLS needs. May read files.
-fn certificates(tls: &RedisTls) -> TlsCertificates {
-    let system = || system_roots::authorities().pem();
-    TlsCertificates {
-        client_tls: tls.client.as_ref().map(|client| ClientTlsConfig {
-            client_cert: client.chain_pem(),
-            client_key: client.key_pem(),
-        }),
-        root_cert: Some(tls.ca.as_ref().map_or_else(system, CaBundle::pem)),
+    fn certificates(&self) -> Option<TlsCertificates> {
+        let tls = self.config.tls.as_ref()?;
+        Some(TlsCertificates {
+            client_tls: tls.client.as_ref().map(|client| ClientTlsConfig {
+                client_cert: client.chain_pem(),
+                client_key: client.key_pem(),
+            }),
+            // Without CAs, the library takes those of the system.
+            root_cert: tls.ca.as_ref().map(CaBundle::pem),
+        })
     }
 }
 
