@@ -150,6 +150,8 @@ impl Location {
             return Excerpt::Nothing("");
         }
         let hidden = self.source.first_hidden(&line).map(|at| {
+            // The YAML library may count a character of several bytes as one.
+            let at = self.source.text.floor_char_boundary(at).max(line.start);
             let behind = self.source.text.get(at..line.end).unwrap_or_default();
             at + behind.len() - behind.trim_start().len()
         });
@@ -158,15 +160,12 @@ impl Location {
         if hidden.is_some() {
             text.push_str(HIDDEN);
         }
-        let start = self.span.start.saturating_sub(line.start);
+        let start = self.span.start.saturating_sub(line.start).min(text.len());
         if hidden.is_some_and(|hidden| self.span.start > hidden) {
             return Excerpt::Nothing(", behind what may be a secret");
         }
-        let end = self
-            .span
-            .end
-            .saturating_sub(line.start)
-            .clamp(start, text.len().max(start));
+        let end = self.span.end.saturating_sub(line.start).clamp(start, text.len());
+        let (start, end) = (text.floor_char_boundary(start), text.ceil_char_boundary(end));
         Excerpt::Line(text, start..end)
     }
 }

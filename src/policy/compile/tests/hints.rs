@@ -233,3 +233,16 @@ fn no_hint_leads_from_a_public_key_to_a_shared_secret_or_back() {
         assert_eq!(hint("[HS256]", &format!("[{word}]")).1, fix, "{word}");
     }
 }
+
+#[test]
+fn problem_beside_a_line_break_of_unicode_is_shown() {
+    for text in [
+        "routes: [{ path\u{85}: /b/*, auth: public }]",
+        "routes: [{ pa\u{2028}th: /b/*, auth: public }]",
+    ] {
+        let policy = format!("version: 1\nservoce: a\nupstream: {{ url: http://h:1 }}\n{text}\n");
+        let problems = parse(&[&policy]).unwrap_err();
+        let shown: Vec<_> = problems.iter().map(|problem| problem.render(false)).collect();
+        assert!(shown.iter().any(|shown| shown.contains("0.yaml:4:")), "{shown:?}");
+    }
+}
