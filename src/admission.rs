@@ -171,7 +171,8 @@ impl AdmissionController {
         };
         // A request that shadow mode would reject uses up no quota and claims no key.
         match is_allowed && !checks.is_empty() {
-            true => self.ask_store((matched, &checks), forward, facts, record).await,
+            // In a box: a connection has room for the largest of its futures, and most requests ask no store.
+            true => Box::pin(self.ask_store((matched, &checks), forward, facts, record)).await,
             false => Ok(Admission::Forward(forward)),
         }
     }

@@ -145,7 +145,7 @@ impl RequestHandler {
                     None => no_address(),
                 }
             }
-            Admission::Replay(stored) => gateway.replay(session, stored, &mut ctx).await,
+            Admission::Replay(stored) => Box::pin(gateway.replay(session, stored, &mut ctx)).await,
             Admission::Reject(rejection) => gateway.reject(session, &rejection, &ctx).await,
             Admission::ServerOptions => local_response::write_options_asterisk(session, &ctx.record.ids)
                 .await

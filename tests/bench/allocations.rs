@@ -209,4 +209,8 @@ fn admission_of_a_known_token_allocates_nothing_besides_its_record() {
     };
     admit();
     assert_eq!(admit(), 0);
+    // Each connection has room for it.
+    let mut record = controller.begin(Arc::clone(&snapshot));
+    let admission = controller.admit(&facts, &mut record);
+    assert!(size_of_val(&admission) <= 2048, "{} bytes", size_of_val(&admission));
 }
