@@ -181,7 +181,7 @@ fn malformed(cause: &'static str) -> Rejection {
     Rejection::because(Reason::RequestMalformed, cause)
 }
 
-/// Checks that each header that a policy reads is there once, and does not end with this hop. A client's
+/// Checks that each header that a policy reads occurs once at most, and does not end with this hop. A client's
 /// identity headers are not read, so they may end here as well.
 fn check_headers(policy: Option<&Policy>, request: &RequestFacts<'_>) -> Result<(), Rejection> {
     let Some(policy) = policy else { return Ok(()) };
@@ -197,7 +197,7 @@ fn check_headers(policy: Option<&Policy>, request: &RequestFacts<'_>) -> Result<
     }
 }
 
-/// Checks that a tenant header that a route passes is not there twice.
+/// Checks that a tenant header that a route passes occurs once at most.
 fn check_tenant_header(policy: &Policy, route: &Route, request: &RequestFacts<'_>) -> Result<(), Rejection> {
     let is_tenant = |name: &HeaderName| FoldedName::with(name.as_str(), |name| policy.is_reserved(&name));
     let mut repeated = route.pass_through.iter().filter(|name| request.repeats(name));

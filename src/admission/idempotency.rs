@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
+
 use crate::admission::record::RequestRecord;
 use crate::caller_key;
 use crate::decision::StoreChecks;
@@ -42,6 +44,9 @@ pub struct StoredKey {
     stored: StoredResponse,
 }
 
+/// A stored response and its header fields.
+pub type ReplayedResponse = (Vec<(HeaderName, HeaderValue)>, Record);
+
 /// Claims the key of an allowed request. `target` is the path and query that are forwarded.
 pub(super) async fn check(
     store: &Arc<Store>,
@@ -50,9 +55,10 @@ pub(super) async fn check(
     (facts, target): (&RequestFacts<'_>, &[u8]),
     record: &mut RequestRecord,
 ) -> Result<KeyCheck, Rejection> {
-    let (Some((rule, key)), Some(principal)) = (checks.idempotency, &record.principal) else {
+    let Some((rule, key)) = checks.idempotency else {
         return Ok(KeyCheck::Ordinary);
     };
+    let principal = record.principal.as_ref().ok_or(Reason::InternalError)?;
     let host = facts.authority.map_or("", host_of);
     let request = (facts.method, host, target);
     let name = idempotency::bound((policy, route), principal, request, facts.headers, key)?;
@@ -90,7 +96,7 @@ pub async fn replay(
     StoredKey { key, stored }: StoredKey,
     digest: Fingerprint,
     record: &mut RequestRecord,
-) -> Result<Record, Rejection> {
+) -> Result<ReplayedResponse, Rejection> {
     let (result, replayed) = match stored.digest == digest {
         false => ("reused", Err(Reason::IdempotencyKeyReused.into())),
         true => match read(store, key, stored).await {
@@ -107,12 +113,12 @@ pub async fn replay(
     replayed
 }
 
-async fn read(store: &Store, key: RecordKey, stored: StoredResponse) -> Result<Record, Rejection> {
+async fn read(store: &Store, key: RecordKey, stored: StoredResponse) -> Result<ReplayedResponse, Rejection> {
     let Some(bytes) = store.read(key, stored).await? else {
         // It expired a moment ago; another request may hold the key by now.
         return Err(in_progress());
     };
-    let response = Record::decode(&bytes).filter(|response| response.headers().is_some());
+    let response = Record::decode(&bytes).and_then(|record| Some((record.headers()?, record)));
     response.ok_or_else(|| Unavailable::because("error", "the stored response is malformed").into())
 }
 

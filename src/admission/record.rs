@@ -285,7 +285,8 @@ impl RequestRecord {
     }
 
     fn log(&self, duration: Duration) {
-        let (policy, route) = (self.matched().policy(), self.matched().route());
+        let matched = self.matched();
+        let (policy, route) = (matched.policy(), matched.route());
         let (rejection, failure) = (self.rejection.as_ref(), self.failure.as_ref());
         let (principal, response) = (self.principal.as_ref(), &self.response);
         AccessLine {

@@ -179,7 +179,7 @@ async fn key_has_one_lease_and_then_its_stored_response() {
             panic!("{admission:?}");
         };
         let replayed = replay(&setup.controller.store, stored, digest(body), &mut record).await;
-        let replayed = replayed.map(|response| response.status());
+        let replayed = replayed.map(|(_, response)| response.status());
         assert_eq!(replayed.map_err(|rejection| rejection.reason().code()), want);
     }
     // Another caller has keys of its own.

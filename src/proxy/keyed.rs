@@ -44,8 +44,8 @@ impl Gateway {
         }
         let digest = self.digest_body(session, ctx).await?;
         match stored::replay(&self.admission.store, key, digest, &mut ctx.record).await {
-            Ok(response) => {
-                let head = replayed_head(&response, &ctx.record.ids.request_id_value())?;
+            Ok((fields, response)) => {
+                let head = replayed_head(fields, &response, &ctx.record.ids.request_id_value())?;
                 local_response::send(session, head, Bytes::from(response.into_body()))
                     .await
                     .map_err(Error::into_down)
@@ -100,8 +100,11 @@ impl Gateway {
 }
 
 /// Makes the head of a stored response.
-fn replayed_head(stored: &Record, request_id: &HeaderValue) -> Result<ResponseHeader> {
-    let fields = stored.headers().unwrap_or_default();
+fn replayed_head(
+    fields: Vec<(HeaderName, HeaderValue)>,
+    stored: &Record,
+    request_id: &HeaderValue,
+) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build(stored.status(), Some(fields.len() + 3))?;
     for (name, value) in fields {
         head.append_header(name, value)?;
