@@ -19,7 +19,6 @@ pub mod overload;
 pub mod pingora_proxy;
 pub mod policy_snapshot;
 pub mod server;
-mod spiffe;
 pub mod stall_watchdog;
 pub mod strict_stream;
 pub mod upstream;

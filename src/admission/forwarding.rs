@@ -64,8 +64,6 @@ pub fn forwarded(request: &RequestFacts<'_>, policy: &Policy, route: &Route, per
     if is_websocket {
         fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    } else if policy.upstream.spiffe_id.is_some() {
-        fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     fields
 }

@@ -1,6 +1,6 @@
-//! Forwards requests to upstreams that speak HTTP/1.1 in clear text, as most behind a sidecar do: one loop
-//! between pingora's server session and its client session. TLS, HTTP/2 and WebSocket are left to pingora's
-//! proxy, whose tasks, channels, boxes and pool cost as much again.
+//! Forwards requests to upstreams that speak HTTP/1.1: one loop between pingora's server session and its client
+//! session. HTTP/2 in clear text and WebSocket are left to pingora's proxy, whose tasks, channels, boxes and pool
+//! cost as much again.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -18,8 +18,7 @@ use super::context::RequestContext;
 use super::deadline::ReusableTimer;
 use super::gateway::Gateway;
 use super::local_response;
-use super::upstream::pool::UpstreamPool;
-use super::upstream::session::{PooledConnection, UpstreamSession};
+use super::upstream::{Upstream, UpstreamEvent, UpstreamSession};
 
 mod request_head;
 
@@ -41,7 +40,7 @@ struct Exchange<'e> {
     gateway: &'e Gateway,
     session: &'e mut ServerSession,
     ctx: &'e mut RequestContext,
-    pool: &'e UpstreamPool,
+    upstream: &'e Upstream,
     address: SocketAddr,
     /// Why writing the body failed.
     write_error: Option<Box<Error>>,
@@ -53,7 +52,7 @@ impl Gateway {
     /// Forwards an admitted request to an upstream's address, and the response to the client.
     pub(super) async fn exchange(
         &self,
-        (pool, address): (&UpstreamPool, SocketAddr),
+        (upstream, address): (&Upstream, SocketAddr),
         session: &mut ServerSession,
         ctx: &mut RequestContext,
     ) -> Result<()> {
@@ -61,7 +60,7 @@ impl Gateway {
             gateway: self,
             session,
             ctx,
-            pool,
+            upstream,
             address,
             write_error: None,
             pause: ReusableTimer::default(),
@@ -74,7 +73,7 @@ impl Exchange<'_> {
     /// Forwards the request over a pooled connection, or over a new one. If the upstream closed the pooled
     /// connection, an idempotent request is retried on a new one (RFC 9110, 9.2.2).
     async fn run(&mut self) -> Result<()> {
-        if let Some(pooled) = self.pool.take(&self.address) {
+        if let Some(pooled) = self.upstream.take(&self.address, false) {
             let repeatable = self.ctx.may_retry && self.session.req_header().method.is_idempotent();
             if repeatable && !self.session.is_body_empty() {
                 self.session.enable_retry_buffering();
@@ -89,7 +88,7 @@ impl Exchange<'_> {
             }
         }
         let sent = self.session.get_retry_buffer();
-        let new = self.pool.connect(&self.address).await?;
+        let new = self.upstream.connect(&self.address, false).await?;
         self.send_over(new, sent).await
     }
 
@@ -106,21 +105,17 @@ impl Exchange<'_> {
 
     /// Forwards the request over a connection, and puts that into the pool afterwards if it is reusable. `sent` is
     /// the part of the body that was written to a closed connection before.
-    async fn send_over(&mut self, connection: PooledConnection, sent: Option<Bytes>) -> Result<()> {
-        let mut service = UpstreamSession::new(connection, self.pool.timeout());
+    async fn send_over(&mut self, mut service: UpstreamSession, sent: Option<Bytes>) -> Result<()> {
         yield_to_ready_tasks().await;
         let head = upstream_head(self.session, self.ctx)?;
-        service.write_head(head).await?;
+        service.write_head(head, self.session.is_body_empty()).await?;
         let body = self.relay(&mut service, sent).await?;
         if body == RequestBody::Aborted {
             // The rest of the body is unread, so the client's connection has to end.
             self.session.set_keepalive(None);
             return Ok(());
         }
-        if let Some(connection) = service.into_connection() {
-            let since = self.ctx.responded_at().unwrap_or_else(Instant::now);
-            self.pool.put(self.address.clone(), connection, since);
-        }
+        service.release(self.ctx.responded_at().unwrap_or_else(Instant::now));
         Ok(())
     }
 
@@ -138,8 +133,8 @@ impl Exchange<'_> {
         while body == RequestBody::Streaming || !responded {
             tokio::select! {
                 biased;
-                task = service.next(body != RequestBody::Streaming), if !responded => match task {
-                    Ok(task) => responded = self.respond(task).await?,
+                event = service.next(body != RequestBody::Streaming), if !responded => match event {
+                    Ok(event) => responded = self.respond(event).await?,
                     Err(error) => return Err(self.write_error.take().unwrap_or(error)),
                 },
                 part = self.next_part(body), if body != RequestBody::Aborted => {
@@ -180,18 +175,23 @@ impl Exchange<'_> {
     }
 
     /// Passes a part of the response to the client. Returns whether it was the last one.
-    async fn respond(&mut self, task: HttpTask) -> Result<bool> {
-        let task = match task {
-            HttpTask::Header(mut header, ends) => {
+    async fn respond(&mut self, event: UpstreamEvent) -> Result<bool> {
+        let task = match event {
+            UpstreamEvent::Head(mut header, ends) => {
                 frame(&mut header, &self.session.req_header().method, ends)?;
                 self.gateway.response_head(self.session, &mut header, self.ctx)?;
                 HttpTask::Header(header, ends)
             }
-            HttpTask::Body(part, ends) => {
+            UpstreamEvent::Body(part, ends) => {
+                let part = Some(part).filter(|part| !part.is_empty());
                 self.gateway.response_part(self.session, part.as_ref(), ends, self.ctx);
                 HttpTask::Body(part, ends)
             }
-            other => other,
+            UpstreamEvent::Trailers(trailers) => {
+                self.gateway.response_part(self.session, None, true, self.ctx);
+                HttpTask::Trailer(Some(Box::new(trailers)))
+            }
+            UpstreamEvent::Writable => return Ok(false),
         };
         self.session.response_duplex_vec(vec![task]).await
     }

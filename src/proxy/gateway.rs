@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, HOST};
 use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
@@ -251,13 +251,6 @@ pub(super) fn prepare(session: &ServerSession, upstream: &mut RequestHeader, ctx
     }
     let edits = header_edits::header_edits(&upstream.headers, policy, route, permit, record.downstream, &record.ids);
     header_case::edit_headers(upstream, |fields| forwarding::apply(fields, edits));
-    let is_single_use = record
-        .scope
-        .policy
-        .is_some_and(|policy| ctx.policies.is_single_use(policy));
-    if is_single_use && !facts::is_websocket(session.req_header()) {
-        upstream.insert_header(CONNECTION, "close")?;
-    }
     // Most often the path is already the one to forward.
     if upstream.uri.authority().is_none() && upstream.raw_path() == &*ctx.forward {
         return Ok(());

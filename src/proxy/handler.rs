@@ -25,8 +25,7 @@ use super::pingora_proxy::{self, PingoraHooks};
 use super::policy_snapshot::PolicySnapshot;
 use super::stall_watchdog::StallWatchdog;
 use super::strict_stream::StrictStream;
-use super::upstream::Peer;
-use super::upstream::pool::UpstreamPool;
+use super::upstream::Upstream;
 use crate::admission::Admission;
 
 /// How long each read of the first head may take, in seconds. [`StrictStream`] limits the whole head.
@@ -137,11 +136,11 @@ impl RequestHandler {
             Admission::Forward(forward) => {
                 ctx.set_admitted(forward);
                 let policies = Arc::clone(&ctx.policies);
-                let Some((peer, pool)) = cleartext_upstream(&policies, session, &ctx) else {
+                let Some(upstream) = http1_upstream(&policies, session, &ctx) else {
                     return Ok(Handled::LeftToPingora(Box::new(ctx)));
                 };
-                match peer.address() {
-                    Some(address) => gateway.exchange((pool, address), session, &mut ctx).await,
+                match upstream.address() {
+                    Some(address) => gateway.exchange((upstream, address), session, &mut ctx).await,
                     None => no_address(),
                 }
             }
@@ -220,17 +219,17 @@ async fn read_head(session: &mut ServerSession) -> bool {
     }
 }
 
-/// Returns the upstream and its pool if `exchange.rs` forwards this request. Returns `None` if pingora's proxy does.
-fn cleartext_upstream<'p>(
+/// Returns the upstream if `exchange.rs` forwards this request. Returns `None` if pingora's proxy does.
+fn http1_upstream<'p>(
     policies: &'p PolicySnapshot,
     session: &ServerSession,
     ctx: &RequestContext,
-) -> Option<(&'p Peer, &'p UpstreamPool)> {
+) -> Option<&'p Upstream> {
     if ctx.lease.is_some() || session.is_upgrade_req() {
         return None;
     }
-    let peer = policies.upstream(ctx.record.scope.policy?)?;
-    Some((peer, peer.cleartext_pool()?))
+    let upstream = policies.upstream(ctx.record.scope.policy?)?;
+    (!upstream.needs_pingora()).then_some(upstream)
 }
 
 /// Returns the connection of a finished request if it is reusable. Most often there is nothing to wait for, and

@@ -7,7 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 use pingora::upstreams::peer::HttpPeer;
 use tokio::sync::Mutex;
 
-use super::upstream::Peer;
+use super::upstream::Upstream;
 use crate::admission::snapshot::Snapshot;
 use crate::jwks::KeySources;
 use crate::policy::{Policy, PolicySet};
@@ -29,29 +29,30 @@ pub struct PolicySnapshot {
     /// The part of the snapshot that admission reads.
     pub admission: Arc<Snapshot>,
     /// The upstream of each policy.
-    peers: Vec<Arc<Peer>>,
+    upstreams: Vec<Arc<Upstream>>,
 }
 
 impl PolicySnapshot {
     /// Prepares the upstreams. One that the snapshot before has, too, is shared with it.
     async fn prepare(policies: Arc<PolicySet>, before: Option<&Self>, metrics: &Metrics) -> Result<Self, String> {
-        let known = |at, policy| before.and_then(|before| before.same_peer(at, policy));
-        let peers: Result<Vec<_>, _> = policies
+        let known = |at, policy| before.and_then(|before| before.same_upstream(at, policy));
+        let start = |policy: &Policy| Upstream::start(&policy.upstream).map(Arc::new);
+        let upstreams: Result<Vec<_>, _> = policies
             .policies()
             .iter()
             .enumerate()
-            .map(|(at, policy)| known(at, policy).map_or_else(|| Peer::start(&policy.upstream).map(Arc::new), Ok))
+            .map(|(at, policy)| known(at, policy).map_or_else(|| start(policy), Ok))
             .collect();
-        let peers = peers?;
+        let upstreams = upstreams?;
         let _ = tokio::time::timeout(RESOLVE_TIME, async {
-            for peer in &peers {
-                peer.first_lookup().await;
+            for upstream in &upstreams {
+                upstream.first_lookup().await;
             }
         })
         .await;
         Ok(Self {
             admission: Arc::new(Snapshot::new(policies, metrics)),
-            peers,
+            upstreams,
         })
     }
 
@@ -61,29 +62,24 @@ impl PolicySnapshot {
     }
 
     /// Returns the upstream that a policy shares with this snapshot. Most often it has the same index.
-    fn same_peer(&self, at: usize, policy: &Policy) -> Option<Arc<Peer>> {
-        let known = self.policies().policies().iter().zip(&self.peers);
+    fn same_upstream(&self, at: usize, policy: &Policy) -> Option<Arc<Upstream>> {
+        let known = self.policies().policies().iter().zip(&self.upstreams);
         let same = known
             .clone()
             .skip(at)
             .chain(known.take(at))
             .find(|(known, _)| known.upstream == policy.upstream);
-        same.map(|(_, peer)| Arc::clone(peer))
+        same.map(|(_, upstream)| Arc::clone(upstream))
     }
 
     /// Returns the upstream of a policy with its next address. Returns `None` if its name has no address.
     pub(super) fn peer(&self, policy: usize) -> Option<Box<HttpPeer>> {
-        self.upstream(policy)?.get()
+        self.upstream(policy)?.http_peer()
     }
 
     /// Returns the upstream of a policy.
-    pub(super) fn upstream(&self, policy: usize) -> Option<&Peer> {
-        self.peers.get(policy).map(|peer| &**peer)
-    }
-
-    /// Returns whether each connection to the upstream of a policy serves a single request.
-    pub(super) fn is_single_use(&self, policy: usize) -> bool {
-        self.upstream(policy).is_some_and(Peer::is_single_use)
+    pub(super) fn upstream(&self, policy: usize) -> Option<&Upstream> {
+        self.upstreams.get(policy).map(|upstream| &**upstream)
     }
 }
 
@@ -146,8 +142,8 @@ async fn evict_idle(policies: Weak<PolicyHandle>) {
         tokio::time::sleep(EVICT_EVERY).await;
         let Some(policies) = policies.upgrade() else { return };
         let now = Instant::now();
-        for pool in policies.peek().peers.iter().filter_map(|peer| peer.cleartext_pool()) {
-            pool.evict_expired(now);
+        for upstream in &policies.peek().upstreams {
+            upstream.evict_expired(now);
         }
     }
 }

@@ -55,7 +55,6 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
                 "facts",
                 "header_case",
                 "http2_limits",
-                "spiffe",
                 "stall_watchdog",
             ],
             // Streams of clients.
@@ -110,7 +109,7 @@ const SESSIONS: &[(&str, usize)] = &[
     ("proxy/keyed/subrequest.rs", 2),
     ("proxy/local_response.rs", 7),
     ("proxy/pingora_proxy.rs", 14),
-    ("proxy/upstream/session.rs", 2),
+    ("proxy/upstream/session/http1.rs", 2),
 ];
 
 /// The modules of `lib.rs`, one list for each group.

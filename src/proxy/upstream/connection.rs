@@ -1,15 +1,15 @@
-//! A connection to an upstream in clear text, with the traits that pingora's sessions need.
+//! Connections to an upstream, with the traits that pingora's sessions need.
 
 use std::fmt::Debug;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
@@ -18,31 +18,56 @@ use pingora::protocols::{
 use pingora::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+
+use crate::proxy::deadline::ReusableTimer;
 
 /// The size of the write buffer: about a packet.
 const WRITE_BUFFER: usize = 1460;
 
-/// Connects to an upstream.
-pub(super) async fn connect(address: &SocketAddr, within: Duration) -> Result<Stream> {
-    let connected = timeout(within, async {
-        Ok(match address {
-            SocketAddr::Inet(address) => {
-                let socket = TcpStream::connect(address).await?;
-                socket.set_nodelay(true)?;
-                BufferedSocket::new(socket)
-            }
-            SocketAddr::Unix(address) => {
-                let path = address.as_pathname().ok_or(io::ErrorKind::AddrNotAvailable)?;
-                BufferedSocket::new(UnixStream::connect(path).await?)
-            }
-        })
-    });
-    match connected.await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(Error::because(kind(&error), "connecting to the service", error).into_up()),
-        Err(_) => Err(Error::explain(ErrorType::ConnectTimedout, "connecting to the service").into_up()),
+/// A connection to an upstream, with the timer for all its waits.
+pub(super) struct PooledConnection {
+    pub(super) stream: Stream,
+    pub(super) timer: ReusableTimer,
+}
+
+impl From<Stream> for PooledConnection {
+    fn from(stream: Stream) -> Self {
+        Self {
+            stream,
+            timer: ReusableTimer::default(),
+        }
     }
+}
+
+/// Connects to an upstream over TCP.
+pub(super) async fn tcp(address: &SocketAddr) -> Result<TcpStream> {
+    let connect = async {
+        let socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        Ok(socket)
+    };
+    connect.await.map_err(failed)
+}
+
+/// Connects to an upstream over a unix socket.
+pub(super) async fn unix(address: &UnixAddr) -> Result<UnixStream> {
+    let connect = async {
+        let path = address.as_pathname().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        UnixStream::connect(path).await
+    };
+    connect.await.map_err(failed)
+}
+
+/// Boxes a socket, as pingora's sessions take it.
+pub(super) fn boxed<S>(socket: S) -> Stream
+where
+    S: AsyncRead + AsyncWrite + AsRawFd + Debug + Unpin + Send + Sync + 'static,
+{
+    Box::new(BufferedSocket(BufWriter::with_capacity(WRITE_BUFFER, socket)))
+}
+
+fn failed(error: io::Error) -> Box<Error> {
+    Error::because(kind(&error), "connecting to the service", error)
 }
 
 fn kind(error: &io::Error) -> ErrorType {
@@ -57,17 +82,6 @@ fn kind(error: &io::Error) -> ErrorType {
 /// A socket that combines small writes.
 #[derive(Debug)]
 struct BufferedSocket<S>(BufWriter<S>);
-
-impl<S> BufferedSocket<S>
-where
-    S: AsyncRead + AsyncWrite + AsRawFd + Debug + Unpin + Send + Sync + 'static,
-{
-    /// Boxes a socket, as pingora's sessions take it.
-    #[expect(clippy::new_ret_no_self, reason = "callers need only its traits")]
-    fn new(socket: S) -> Stream {
-        Box::new(Self(BufWriter::with_capacity(WRITE_BUFFER, socket)))
-    }
-}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for BufferedSocket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -124,30 +138,19 @@ impl<S> GetSocketDigest for BufferedSocket<S> {
 impl<S> Ssl for BufferedSocket<S> {}
 
 impl<S> Peek for BufferedSocket<S> {}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::SocketAddr as Unix;
-
     use super::*;
 
     #[tokio::test]
-    async fn failed_connect_says_why_and_names_the_upstream() {
+    async fn failed_connect_says_why() {
         let refused = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap();
+        assert_eq!(tcp(&refused).await.unwrap_err().etype(), &ErrorType::ConnectRefused);
         let folder = tempfile::tempdir().unwrap();
-        let missing = Unix::from_pathname(folder.path().join("missing")).unwrap();
-        for (address, want) in [
-            (SocketAddr::Inet(refused), ErrorType::ConnectRefused),
-            (SocketAddr::Unix(missing), ErrorType::ConnectError),
-        ] {
-            let error = connect(&address, Duration::from_secs(10)).await.unwrap_err();
-            assert_eq!(
-                (error.etype(), error.esource()),
-                (&want, &pingora::ErrorSource::Upstream)
-            );
-        }
+        let missing = UnixAddr::from_pathname(folder.path().join("missing")).unwrap();
+        assert_eq!(unix(&missing).await.unwrap_err().etype(), &ErrorType::ConnectError);
     }
 }

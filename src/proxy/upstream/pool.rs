@@ -8,15 +8,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
-use pingora::Result;
 use pingora::protocols::Stream;
 use pingora::protocols::l4::socket::SocketAddr;
 use thread_local::ThreadLocal;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::unconstrained;
 
-use super::connection;
-use super::session::PooledConnection;
+use super::connection::PooledConnection;
 
 /// The most idle connections of a thread.
 const MAX_IDLE: usize = 128;
@@ -24,47 +22,39 @@ const MAX_IDLE: usize = 128;
 /// How long a connection may be idle.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// The connections to an upstream that speaks HTTP/1.1 in clear text.
+/// The connections to an upstream. All of them verified the same identity.
 #[derive(Debug)]
-pub struct UpstreamPool {
+pub(super) struct UpstreamPool {
     idle: Pool,
-    connect_timeout: Duration,
     timeout: Duration,
 }
 
 impl UpstreamPool {
-    /// Creates an empty pool with the timeouts of its upstream.
-    pub fn new(connect_timeout: Duration, timeout: Duration) -> Self {
+    /// Creates an empty pool. The upstream may be silent for `timeout`.
+    pub(super) fn new(timeout: Duration) -> Self {
         Self {
             idle: Pool::default(),
-            connect_timeout,
             timeout,
         }
     }
 
     /// Returns how long the upstream may be silent.
-    pub const fn timeout(&self) -> Duration {
+    pub(super) const fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Opens a connection to an address of the upstream.
-    pub(in crate::proxy) async fn connect(&self, address: &SocketAddr) -> Result<PooledConnection> {
-        let stream = connection::connect(address, self.connect_timeout).await?;
-        Ok(stream.into())
-    }
-
     /// Takes the connection that was used last, if an idle one to this address is open.
-    pub(in crate::proxy) fn take(&self, address: &SocketAddr) -> Option<PooledConnection> {
+    pub(super) fn take(&self, address: &SocketAddr) -> Option<PooledConnection> {
         self.idle.take(address)
     }
 
     /// Puts a connection back that has been idle since a time.
-    pub(in crate::proxy) fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant) {
+    pub(super) fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant) {
         self.idle.put(address, connection, since);
     }
 
     /// Closes connections that were idle for too long, and drops those that the upstream closed.
-    pub fn evict_expired(&self, now: Instant) {
+    pub(super) fn evict_expired(&self, now: Instant) {
         self.idle.evict_expired(now);
     }
 }
@@ -137,7 +127,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::proxy::upstream::connection::connect;
+    use crate::proxy::upstream::connection::{boxed, tcp};
 
     const WITHIN: Duration = Duration::from_secs(10);
 
@@ -154,8 +144,8 @@ mod tests {
         }
 
         async fn connected(&self) -> (Stream, TcpStream) {
-            let stream = connect(&self.address(), WITHIN).await.unwrap();
-            (stream, self.0.accept().await.unwrap().0)
+            let stream = tcp(&self.0.local_addr().unwrap()).await.unwrap();
+            (boxed(stream), self.0.accept().await.unwrap().0)
         }
     }
 

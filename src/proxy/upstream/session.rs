@@ -1,112 +1,82 @@
-//! The session with an upstream: writes the request and reads the response, each within the upstream's timeout.
+//! A session with an upstream: writes one request and reads its response, each within the upstream's timeout.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use pingora::http::RequestHeader;
-use pingora::protocols::Stream;
-use pingora::protocols::http::HttpTask;
-use pingora::protocols::http::v1::client::HttpSession;
-use pingora::{Error, ErrorType, Result};
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::{Error, Result};
 
-use crate::proxy::deadline::ReusableTimer;
-use crate::proxy::header_case;
+use super::connection::PooledConnection;
+use super::pool::UpstreamPool;
 
-/// A connection to an upstream, with the timer for all its waits.
-pub(in crate::proxy) struct PooledConnection {
-    pub(in crate::proxy) stream: Stream,
-    timer: ReusableTimer,
-}
+mod event;
+mod http1;
 
-impl From<Stream> for PooledConnection {
-    fn from(stream: Stream) -> Self {
-        Self {
-            stream,
-            timer: ReusableTimer::default(),
-        }
-    }
-}
+pub(in crate::proxy) use event::UpstreamEvent;
+use http1::Http1Session;
 
-/// A session with an upstream for one request.
+/// One request on a connection to an upstream. Errors have the upstream as their source.
 pub(in crate::proxy) struct UpstreamSession {
-    session: HttpSession,
-    timer: ReusableTimer,
+    http1: Http1Session,
+    pool: Arc<UpstreamPool>,
+    address: SocketAddr,
     timeout: Duration,
 }
 
 impl UpstreamSession {
-    /// Begins a session over a connection. The upstream may be silent for `timeout`.
-    pub(in crate::proxy) fn new(connection: PooledConnection, timeout: Duration) -> Self {
+    /// Begins a session over an HTTP/1.1 connection.
+    pub(super) fn http1(pool: &Arc<UpstreamPool>, address: &SocketAddr, connection: PooledConnection) -> Self {
         Self {
-            session: HttpSession::new(connection.stream),
-            timer: connection.timer,
-            timeout,
+            http1: Http1Session::new(connection),
+            pool: Arc::clone(pool),
+            address: address.clone(),
+            timeout: pool.timeout(),
         }
     }
 
-    /// Returns the connection if it is reusable. That needs no wait; a connection that is not reusable is closed by
-    /// dropping it.
-    pub(in crate::proxy) fn into_connection(mut self) -> Option<PooledConnection> {
-        self.session.respect_keepalive();
-        let stream = self.session.reuse().now_or_never().flatten()?;
-        Some(PooledConnection {
-            stream,
-            timer: self.timer,
-        })
+    /// Returns whether the session is a stream of an HTTP/2 connection.
+    pub(in crate::proxy) const fn is_http2(&self) -> bool {
+        false
     }
 
-    /// Writes the head of a request.
-    pub(in crate::proxy) async fn write_head(&mut self, head: Box<RequestHeader>) -> Result<()> {
-        let write = async { self.session.write_request_header(head).await.map(drop) };
-        let written = self.timer.within(self.timeout, write).await;
-        map_timeout(written, ErrorType::WriteTimedout)
+    /// Limits how long the upstream may be silent, in place of the limit of its policy.
+    pub(in crate::proxy) const fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
-    /// Writes a part of the request's body, and its end.
+    /// Writes the head of a request. `ends` if it has no body.
+    pub(in crate::proxy) async fn write_head(&mut self, head: Box<RequestHeader>, _ends: bool) -> Result<()> {
+        self.http1.write_head(head, self.timeout).await.map_err(Error::into_up)
+    }
+
+    /// Writes a part of the request's body, and its end. After a 101, it writes bytes as they are.
     pub(in crate::proxy) async fn write(&mut self, part: Option<Bytes>, ends: bool) -> Result<()> {
-        let session = &mut self.session;
-        let write = async {
-            if let Some(part) = part.filter(|part| !part.is_empty()) {
-                session.write_body(&part).await?;
-            }
-            if ends {
-                session.finish_body().await?;
-            }
-            Ok(())
-        };
-        let written = self.timer.within(self.timeout, write).await;
-        map_timeout(written, ErrorType::WriteTimedout)
+        self.http1.write(part, ends, self.timeout).await.map_err(Error::into_up)
+    }
+
+    /// Returns whether a part of the body waits until the upstream takes it. Then no other part may be written.
+    pub(in crate::proxy) const fn is_blocked(&self) -> bool {
+        false
     }
 
     /// Reads the next part of the response. Cancel safe. The timeout applies if `is_timed`: before the upstream has
     /// the whole request, it may be waiting for the client.
-    pub(in crate::proxy) async fn next(&mut self, is_timed: bool) -> Result<HttpTask> {
-        let read = next(&mut self.session);
-        let read = match is_timed {
-            true => self.timer.within(self.timeout, read).await,
-            false => Some(read.await),
-        };
-        map_timeout(read, ErrorType::ReadTimedout)
+    pub(in crate::proxy) async fn next(&mut self, is_timed: bool) -> Result<UpstreamEvent> {
+        let limit = is_timed.then_some(self.timeout);
+        self.http1.next(limit).await.map_err(Error::into_up)
     }
-}
 
-/// Maps a timeout to an error, and attributes errors to the upstream.
-fn map_timeout<T>(done: Option<Result<T>>, late: ErrorType) -> Result<T> {
-    let done = done.unwrap_or_else(|| Error::e_explain(late, "the service is silent"));
-    done.map_err(Error::into_up)
-}
-
-async fn next(session: &mut HttpSession) -> Result<HttpTask> {
-    let has_head = session
-        .resp_header()
-        .is_some_and(|head| !head.status.is_informational());
-    if has_head {
-        let part = session.read_body_bytes().await?;
-        return Ok(HttpTask::Body(part, session.is_body_done()));
+    /// Returns whether the upstream said that it did not process the request.
+    pub(in crate::proxy) fn is_unprocessed(_: &Error) -> bool {
+        false
     }
-    session.read_response().await?;
-    let head = session.resp_header().map(header_case::clone_without_case);
-    let head = head.ok_or_else(|| Error::explain(ErrorType::InternalError, "no response head after it was read"))?;
-    Ok(HttpTask::Header(Box::new(head), session.is_body_done()))
+
+    /// Puts the connection back into the pool if it is reusable. The response arrived at `since`.
+    pub(in crate::proxy) fn release(self, since: Instant) {
+        if let Some(connection) = self.http1.into_connection() {
+            self.pool.put(self.address, connection, since);
+        }
+    }
 }
