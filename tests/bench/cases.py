@@ -1,11 +1,12 @@
 """What is measured: cases, each a request that several proxies are sent."""
 
 import dataclasses
+import uuid
 
 from material import INTERNAL_KEY, SIZES, TENANT
 
-PASS = ("sidegate", "pingora", "nginx", "haproxy", "envoy")
-BASE = ("sidegate", "pingora", "nginx")
+PASS = ("sidegate", "before", "pingora", "nginx", "haproxy", "envoy")
+BASE = ("sidegate", "before", "pingora", "nginx")
 TOKENS = (*BASE, "haproxy jwt", "envoy jwt")
 CACHED = (*TOKENS, "envoy jwt, cached")
 
@@ -56,13 +57,15 @@ class Case:
             headers |= {"content-type": "application/grpc", "te": "trailers"}
         if self.upload:
             headers |= {"content-type": "application/octet-stream"} if self.transport != "grpc" else {}
+        if self.idempotent:
+            # A new one each time.
+            headers["idempotency-key"] = str(uuid.uuid4())
         return headers
 
 
-def _token(algorithm, subjects, **more):
-    name = algorithm.lower()
-    what = f"one {algorithm} token, `iss` `aud` `exp` checked, tenant = header"
-    return Case(name, what, subjects, auth="jwt", algorithm=algorithm, **more)
+def _token(algorithm, subjects, name="", what="", **more):
+    what = what or f"one {algorithm} token, `iss` `aud` `exp` checked, tenant = header"
+    return Case(name or algorithm.lower(), what, subjects, auth="jwt", algorithm=algorithm, **more)
 
 
 def _body(size, name, **more):
@@ -97,4 +100,7 @@ CASES = [
     Case("h2c", "HTTP/2 in clear text, 4 connections of 8 streams", transport="h2c", paced=False),
     Case("grpc", "a gRPC-like POST with trailers, HTTP/2 on both sides",
          transport="grpc", method="POST", upload=7, paced=False),
+    _token("HS256", BASE, "https", "one HS256 token, upstream with TLS 1.3 on kept connections", service_tls=True),
+    _token("HS256", BASE, "idempotency", "one HS256 token, a POST with a new `Idempotency-Key` each, store in memory",
+           method="POST", upload=64, idempotent=True),
 ]  # fmt: skip

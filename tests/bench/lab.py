@@ -17,9 +17,11 @@ class Lab:
 
     root = ROOT
 
-    def __init__(self, sidegate=None):
-        self.programs = {name.removeprefix("bench-"): ROOT / "target/release" / name for name in PROGRAMS}
-        self.sidegate = sidegate or ROOT / "target/release/sidegate"
+    def __init__(self, sidegate=None, before=None, profile="release"):
+        programs = ROOT / "target" / profile
+        self.programs = {name.removeprefix("bench-"): programs / name for name in PROGRAMS}
+        self.sidegate = sidegate or programs / "sidegate"
+        self.before = before
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sidegate-bench-"))
         self.helpers = []
         self._tokens = {}

@@ -5,6 +5,7 @@ import json
 import re
 import ssl
 import subprocess
+import uuid
 
 from processes import Failed
 
@@ -21,10 +22,22 @@ wrk.method = "{method}"
 wrk.path = "{path}"
 {headers}
 {body}
+{each}
 function done(summary)
     local e = summary.errors
     io.write(string.format('{{"requests": %d, "seconds": %f, "status": %d, "broken": %d}}\\n',
         summary.requests, summary.duration / 1e6, e.status, e.connect + e.read + e.write + e.timeout))
+end
+"""
+
+
+# A UUID that no request had before.
+NEW_KEY = """
+local number = 0
+function request()
+    number = number + 1
+    wrk.headers["idempotency-key"] = string.format("{prefix}%012d", number)
+    return wrk.format()
 end
 """
 
@@ -49,7 +62,10 @@ def once(lab, case, process, tokens):
 
 def pace(lab, case, process, seconds, rate):
     """Sends at a fixed rate. How long answers took, measured from when they were due."""
-    return _client(lab, case, process, seconds, rate, [lab.token(case.algorithm)])
+    token = lab.token(case.algorithm)
+    # Each connection begins with a request of its own.
+    count = seconds * rate + 2 * CONNECTIONS if case.idempotent else 1
+    return _client(lab, case, process, seconds, rate, [token] * count)
 
 
 def _timed(told):
@@ -63,6 +79,7 @@ def _wrk(lab, case, process, seconds):
         path=case.path,
         headers="\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items()),
         body=f'wrk.body = string.rep("x", {case.upload})' if case.upload else "",
+        each=NEW_KEY.format(prefix=str(uuid.uuid4())[:24]) if case.idempotent else "",
     )
     path = lab.folder / "load.lua"
     path.write_text(script)
@@ -94,7 +111,7 @@ def _h2load(lab, case, process, seconds):
 
 def _client(lab, case, process, end, rate, tokens, connections=CONNECTIONS):
     path = lab.folder / "requests.json"
-    path.write_text(json.dumps([_request(case, token) for token in tokens]))
+    path.write_text(json.dumps([request(case, token) for token in tokens]))
     command = [lab.programs["client"], f"127.0.0.1:{process.port}", connections, end, rate, case.status, path]
     if case.transport == "mtls":
         keys = lab.material.folder
@@ -102,10 +119,10 @@ def _client(lab, case, process, end, rate, tokens, connections=CONNECTIONS):
     return json.loads(_run(command))
 
 
-def _request(case, token):
+def request(case, token):
     """A whole request."""
     fields = {"host": "localhost", **case.headers(token)}
-    if case.upload:
+    if case.upload or case.method == "POST":
         fields["content-length"] = case.upload
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"{case.method} {case.path} HTTP/1.1\r\n{head}\r\n{'x' * case.upload}"

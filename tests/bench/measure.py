@@ -3,6 +3,7 @@
 import dataclasses
 import time
 
+import before
 import envoy
 import haproxy
 import load
@@ -13,7 +14,14 @@ from cases import DISTINCT
 from material import TENANT
 from processes import Failed, cpu_between, free_port
 
-PROXIES = {"sidegate": sidegate, "pingora": pingora, "nginx": nginx, "haproxy": haproxy, "envoy": envoy}
+PROXIES = {
+    "sidegate": sidegate,
+    "before": before,
+    "pingora": pingora,
+    "nginx": nginx,
+    "haproxy": haproxy,
+    "envoy": envoy,
+}
 
 # What the code of a proxy has to be warm for.
 WARM_UP = 1
@@ -31,7 +39,7 @@ class Subject:
     @property
     def decides(self):
         """Whether it checks credentials, rather than passing them on."""
-        return self.kind == "sidegate" or bool(self.verifies)
+        return self.kind in ("sidegate", "before") or bool(self.verifies)
 
     def start(self):
         folder = self.lab.folder_for(f"{self.case.name}-{self.name}")
@@ -82,12 +90,12 @@ class Subject:
         case = self.case if self.decides else dataclasses.replace(self.case, status=200)
         if self.case.distinct or not self.rounds:
             load.saturate(self.lab, case, self.process, WARM_UP)
-        before = self.process.cpu()
+        spent = self.process.cpu()
         if tokens:
             requests, took = load.once(self.lab, case, self.process, tokens)
         else:
             requests, took = load.saturate(self.lab, case, self.process, options.seconds)
-        cpu = cpu_between(before, self.process.cpu())
+        cpu = cpu_between(spent, self.process.cpu())
         measured = {"requests": requests, "seconds": took, "cpu_us": [each / requests * 1e6 for each in cpu]}
         if case.paced and not case.distinct:
             measured["latency"] = load.pace(self.lab, case, self.process, options.seconds, options.rate)

@@ -79,6 +79,13 @@ HTTP = """proxy_pass http://service;
             proxy_request_buffering off;
             proxy_max_temp_file_size 0;"""
 
+HTTPS = """
+            proxy_ssl_protocols TLSv1.3;
+            proxy_ssl_trusted_certificate {ca};
+            proxy_ssl_verify on;
+            proxy_ssl_name localhost;
+            proxy_ssl_server_name on;"""
+
 
 class Upstream:
     """The service: two bytes for most paths, with TLS and without, files, and an answer over HTTP/2 with
@@ -93,6 +100,12 @@ class Upstream:
         http = SERVICE.format(**ports, keys=lab.material.folder, files=files, **answers)
         self.process = _run(folder, self.port, http)
 
+    def port_for(self, case):
+        """Where those that are measured send the request of a case."""
+        if case.service_tls:
+            return self.tls_port
+        return self.grpc_port if case.transport == "grpc" else self.port
+
 
 def start(lab, case, folder, port):
     listen = {"mtls": "ssl", "h2": "ssl http2", "h2c": "http2", "grpc": "http2"}.get(case.transport, "")
@@ -102,10 +115,10 @@ def start(lab, case, folder, port):
         tls = f"ssl_certificate {keys}/server.crt; ssl_certificate_key {keys}/server.key; ssl_protocols TLSv1.3;"
     if case.transport == "mtls":
         tls += f" ssl_client_certificate {lab.material.folder}/ca.crt; ssl_verify_client on;"
-    grpc = case.transport == "grpc"
-    upstream = lab.upstream.grpc_port if grpc else lab.upstream.port
-    forward = "grpc_pass grpc://service;" if grpc else HTTP
-    http = PROXY.format(port=port, upstream=upstream, listen=listen, tls=tls, forward=forward)
+    forward = "grpc_pass grpc://service;" if case.transport == "grpc" else HTTP
+    if case.service_tls:
+        forward = forward.replace("http://", "https://") + HTTPS.format(ca=lab.material.folder / "ca.crt")
+    http = PROXY.format(port=port, upstream=lab.upstream.port_for(case), listen=listen, tls=tls, forward=forward)
     if not case.access_log:
         return _run(folder, port, http)
     with drain(lab) as pipe:

@@ -6,8 +6,7 @@ from processes import Process
 
 
 def start(lab, case, folder, port):
-    grpc = case.transport == "grpc"
-    upstream = lab.upstream.grpc_port if grpc else lab.upstream.port
+    upstream = lab.upstream.port_for(case)
     command = [lab.programs["passthrough"], f"127.0.0.1:{port}", f"127.0.0.1:{upstream}"]
     if case.transport in ("h2c", "grpc"):
         command.append(case.transport)
@@ -16,7 +15,9 @@ def start(lab, case, folder, port):
         command += ["tls", keys / "server.crt", keys / "server.key"]
     if case.transport == "mtls":
         command.append(lab.material.folder / "ca.crt")
-    return Process(command, folder, port)
+    if case.service_tls:
+        command.append("https")
+    return Process(command, folder, port, {"SSL_CERT_FILE": str(lab.material.folder / "ca.crt")})
 
 
 def version(lab):

@@ -7,6 +7,7 @@ BAR, GAP, LEFT, WIDTH, RIGHT = 14, 12, 250, 560, 120
 LONGEST = 8.0
 COLOURS = {
     "sidegate": "#2b6cb0",
+    "before": "#90cdf4",
     "pingora": "#718096",
     "nginx": "#a0aec0",
     "haproxy": "#b7791f",

@@ -10,7 +10,7 @@ import measure
 import plot
 
 # What a case is compared with, in the same rounds.
-ANCHORS = ("pingora", "nginx")
+ANCHORS = ("pingora", "nginx", "before")
 
 
 def facts(lab, options):
@@ -64,12 +64,19 @@ def _ratio(rounds, others):
     return statistics.median(one["cpu_us"][0] / other["cpu_us"][0] for one, other in pairs)
 
 
-HEAD = """
-| case | proxy | CPU µs/request | user | system | × pingora | × nginx | requests/s | p50 ms | p99 ms | MiB idle | after |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+def _anchors(results):
+    return [anchor for anchor in ANCHORS if anchor in results["facts"]["versions"]]
 
 
-def rows(case):
+def head(results):
+    """The first lines of the table."""
+    anchors = [f"× {anchor}" for anchor in _anchors(results)]
+    columns = ["CPU µs/request", "user", "system", *anchors, "requests/s", "p50 ms", "p99 ms", "MiB idle", "after"]
+    names = f"| case | proxy | {' | '.join(columns)} |"
+    return f"\n{names}\n| --- | --- |{' ---: |' * len(columns)}"
+
+
+def rows(results, case):
     """Lines of the table."""
     for name, each in summarize(case).items():
         total, user, system = each["cpu"]
@@ -79,7 +86,7 @@ def rows(case):
             _number(total),
             _number(user),
             _number(system),
-            *(f"{each[anchor]:.2f}" if anchor in each else "" for anchor in ANCHORS),
+            *(f"{each[anchor]:.2f}" if anchor in each else "" for anchor in _anchors(results)),
             f"{each['rate']:.0f}",
             *(f"{each[name] / 1e3:.2f}" if name in each else "" for name in ("p50", "p99")),
             f"{each['idle'] / 2**20:.1f}",
@@ -125,6 +132,6 @@ def write(folder, results):
     """The raw data, the table and the plot."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    table = [with_versions(results), HEAD, *(row for case in results["cases"] for row in rows(case))]
+    table = [with_versions(results), head(results), *(row for case in results["cases"] for row in rows(results, case))]
     (folder / "results.md").write_text("\n".join([*table, "", short(results), ""]))
     (folder / "results.svg").write_text(plot.draw(results, summarize, with_versions(results)))

@@ -10,8 +10,11 @@ from processes import Process, free_port
 # A policy has at most so many.
 ROUTES_OF_A_POLICY = 5000
 
+# Room for the responses of all rounds. The store never drops one that has not expired: it rejects.
+STORE = "8GiB"
 
-def start(lab, case, folder, port, under=(), env=()):
+
+def start(lab, case, folder, port, under=(), env=(), program=None):
     """Starts it, under a program that watches it where there is one."""
     admin = free_port()
     (folder / "sidegate.yaml").write_text(json.dumps(_config(lab, case, port, admin)))
@@ -21,7 +24,7 @@ def start(lab, case, folder, port, under=(), env=()):
         # JSON is YAML.
         (folder / "policies" / f"{number}.yaml").write_text(json.dumps(policy))
     env = {**dict(env), "BENCH_SECRET": lab.material.secret, "BENCH_KEY": INTERNAL_KEY}
-    command = [*under, lab.sidegate, "run", "--config", folder / "sidegate.yaml"]
+    command = [*under, program or lab.sidegate, "run", "--config", folder / "sidegate.yaml"]
     if not case.access_log:
         return Process(command, folder, port, env)
     with drain(lab) as pipe:
@@ -36,8 +39,9 @@ def drain(lab):
     return os.fdopen(writer, "wb")
 
 
-def version(lab):
-    return subprocess.run([lab.sidegate, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+def version(lab, program=None):
+    command = [program or lab.sidegate, "--version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _config(lab, case, port, admin):
@@ -56,6 +60,7 @@ def _config(lab, case, port, admin):
         "admin": {"address": f"127.0.0.1:{admin}"},
         "control": "off",
         "policies": "policies",
+        "store": {"memory": {"size": STORE}},
         "limits": {"body_bytes": "16MiB"},
         "log": {"access": case.access_log, "level": "info" if case.access_log else "warn"},
     }

@@ -1,15 +1,14 @@
 """Whole requests through the release program, one after the other over one connection, while callgrind
 counts its instructions."""
 
-import dataclasses
 import re
 import socket
 import struct
 import subprocess
-import uuid
 
 import sidegate
 from cases import CASES
+from load import request
 from processes import Failed, free_port
 
 # What is warm after so many requests stays warm: pools, token cache, buffers.
@@ -21,15 +20,9 @@ END_STREAM, END_HEADERS, ACK = 1, 4, 1
 
 
 def cases():
-    """By name; those of the benchmark, and two whose load needs more than `wrk` knows."""
+    """Those of the benchmark whose instructions are counted, by name."""
     known = {case.name: case for case in CASES}
-    return {
-        "request-public": known["public"],
-        "request-hs256": known["hs256"],
-        "request-grpc": known["grpc"],
-        "request-https": dataclasses.replace(known["public"], name="https", service_tls=True),
-        "request-idempotency": dataclasses.replace(known["hs256"], name="idempotency", method="POST", idempotent=True),
-    }
+    return {f"request-{name}": known[name] for name in ("public", "hs256", "grpc", "https", "idempotency")}
 
 
 def count(lab, case, env=()):
@@ -37,11 +30,11 @@ def count(lab, case, env=()):
     folder = lab.folder_for(f"through-{case.name}")
     process = sidegate.start(lab, case, folder, free_port(), under=["valgrind", "--tool=callgrind"], env=env)
     try:
-        client = Http2(lab, case, process.port) if case.is_http2 else Http1(lab, case, process.port)
-        client.send(WARM_UP)
-        _control(folder, process, "--zero")
-        client.send(COUNTED)
-        _control(folder, process, "--dump")
+        sender = client(lab, case, process.port)
+        sender.send(WARM_UP)
+        control(folder, process, "--zero")
+        sender.send(COUNTED)
+        control(folder, process, "--dump")
     finally:
         process.stop()
     totals = [re.search(r"^(?:summary|totals): (\d+)", dump.read_text(), re.M) for dump in folder.glob("callgrind.out.*.1")]
@@ -50,7 +43,12 @@ def count(lab, case, env=()):
     return round(int(totals[0][1]) / COUNTED)
 
 
-def _control(folder, process, what):
+def client(lab, case, port):
+    """A client as the case needs it, with a connection."""
+    return (Http2 if case.is_http2 else Http1)(lab, case, port)
+
+
+def control(folder, process, what):
     # It speaks of success in words only.
     command = ["callgrind_control", what, str(process.popen.pid)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
@@ -62,16 +60,12 @@ class Http1:
     """A client over HTTP/1.1."""
 
     def __init__(self, lab, case, port):
-        self.case, self.headers = case, case.headers(lab.token(case.algorithm))
+        self.case, self.token = case, lab.token(case.algorithm)
         self.connection = socket.create_connection(("127.0.0.1", port), timeout=30)
 
     def send(self, count):
         for _ in range(count):
-            headers = {"host": "localhost", **self.headers}
-            if self.case.idempotent:
-                headers |= {"content-length": "0", "idempotency-key": uuid.uuid4()}
-            fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            self.connection.sendall(f"{self.case.method} {self.case.path} HTTP/1.1\r\n{fields}\r\n".encode())
+            self.connection.sendall(request(self.case, self.token).encode())
             answer = b""
             while not (b"\r\n\r\n" in answer and answer.endswith(b"ok")):
                 more = self.connection.recv(4096)

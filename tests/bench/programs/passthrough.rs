@@ -2,10 +2,11 @@
 //! connections kept alive on both sides, no compression, and the allocator of the program.
 //!
 //! ```text
-//! passthrough LISTEN UPSTREAM [h2c] [grpc] [tls CERTIFICATE KEY [CLIENT_CA]]
+//! passthrough LISTEN UPSTREAM [h2c] [grpc] [https] [tls CERTIFICATE KEY [CLIENT_CA]]
 //! ```
 //!
-//! `h2c` takes HTTP/2 in clear text, `grpc` speaks it to the service as well.
+//! `h2c` takes HTTP/2 in clear text, `grpc` speaks it to the service as well. `https` connects to the service
+//! with TLS, as `localhost`, and trusts the CAs in the file that `SSL_CERT_FILE` names.
 
 #![expect(clippy::unwrap_used, reason = "it cannot do without any of its arguments")]
 
@@ -47,7 +48,12 @@ fn main() {
     let flags: Vec<_> = arguments.collect();
     let flag = |name: &str| flags.iter().any(|flag| flag == name);
 
-    let mut peer = HttpPeer::new(upstream, false, String::new());
+    let (https, name) = if flag("https") {
+        (true, "localhost")
+    } else {
+        (false, "")
+    };
+    let mut peer = HttpPeer::new(upstream, https, name.to_owned());
     if flag("grpc") {
         peer.options.set_http_version(2, 2);
         peer.options.max_h2_streams = 100;
