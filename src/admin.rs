@@ -2,16 +2,21 @@
 //! request a connection.
 //! Nothing here changes anything.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{Method, Response, StatusCode};
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use pingora::apps::ServerApp;
-use pingora::apps::http_app::{HttpServer, ServeHttp};
 use pingora::protocols::Stream;
-use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::sync::Semaphore;
 
@@ -80,39 +85,27 @@ impl Admin {
     }
 }
 
-#[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        session.set_keepalive(None);
-        let request = session.req_header();
-        let readable = matches!(request.method, Method::GET | Method::HEAD);
+impl Admin {
+    async fn respond(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let readable = matches!(*method, Method::GET | Method::HEAD);
         let (status, kind, body) = match readable {
-            true => self.page(request.uri.path()).await,
+            true => self.page(path).await,
             false => (StatusCode::METHOD_NOT_ALLOWED, "text/plain".into(), Vec::new()),
         };
         let mut response = Response::builder()
             .status(status)
             .header(CONTENT_TYPE, kind)
             .header(CACHE_CONTROL, "no-store");
-        // RFC 9110, 8.6.
-        if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-            response = response.header(CONTENT_LENGTH, body.len());
-        }
         if !readable {
             response = response.header(ALLOW, "GET, HEAD");
         }
-        let body = if request.method == Method::HEAD {
-            Vec::new()
-        } else {
-            body
-        };
-        response.body(body).unwrap_or_default()
+        response.body(Full::from(body)).unwrap_or_default()
     }
 }
 
 /// Serves the admin listener's connections, few and short, so that they cost the others nothing.
 pub struct AdminServer {
-    pages: Arc<HttpServer<Admin>>,
+    pages: Arc<Admin>,
     places: Semaphore,
 }
 
@@ -128,7 +121,7 @@ impl AdminServer {
     /// Serves some pages.
     pub fn new(pages: Admin) -> Self {
         Self {
-            pages: Arc::new(HttpServer::new_app(pages)),
+            pages: Arc::new(pages),
             places: Semaphore::new(CONNECTIONS),
         }
     }
@@ -136,9 +129,16 @@ impl AdminServer {
 
 #[async_trait]
 impl ServerApp for AdminServer {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, _: &ShutdownWatch) -> Option<Stream> {
         let _place = self.places.try_acquire().ok()?;
-        let served = self.pages.process_new(stream, shutdown);
-        tokio::time::timeout(CONNECTION_TIME, served).await.ok().flatten()
+        let pages = &self.pages;
+        let service = service_fn(async |request: Request<Incoming>| {
+            Ok::<_, Infallible>(pages.respond(request.method(), request.uri().path()).await)
+        });
+        let served = http1::Builder::new()
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), service);
+        let _ = tokio::time::timeout(CONNECTION_TIME, served).await;
+        None
     }
 }

@@ -11,9 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
-use pingora::apps::HttpServerOptions;
-use pingora::proxy::HttpProxy;
-use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
@@ -36,9 +33,6 @@ use crate::policy_files::loaded_files::LoadedFiles;
 use crate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
 use crate::proxy::early_rejection::rejection_writer;
 use crate::proxy::gateway::Gateway;
-use crate::proxy::handler::RequestHandler;
-use crate::proxy::http2_limits;
-use crate::proxy::pingora_proxy::PingoraHooks;
 use crate::proxy::policy_snapshot::PolicyHandle;
 use crate::proxy::server::{Server, ServerState};
 use crate::reload::{Reloader, restart};
@@ -49,7 +43,6 @@ use crate::telemetry::metrics::Metrics;
 use crate::watch_files::Trigger;
 
 mod listeners;
-pub mod null_device;
 mod start_error;
 
 pub use start_error::StartError;
@@ -169,7 +162,6 @@ impl App {
     /// Starts to serve. When this returns, requests are taken.
     pub async fn start(config: ServerConfig, loaded: Loaded, mut sockets: Sockets) -> Result<Self, StartError> {
         system_roots::check_named().map_err(StartError)?;
-        null_device::check().map_err(StartError)?;
         let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
         let store = Store::start(&config.store, &metrics).map_err(StartError)?;
         let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
@@ -335,28 +327,7 @@ pub fn edge(
         stopping: AtomicBool::new(false),
     });
     let reject = rejection_writer(Arc::clone(&gateway));
-    let handler = RequestHandler::new(Arc::clone(&gateway), pingora_proxy(config, gateway));
-    Arc::new(ServerState::new(handler, &config.limits, reject))
-}
-
-fn pingora_proxy(config: &ServerConfig, gateway: Arc<Gateway>) -> HttpProxy<PingoraHooks> {
-    let conf = ServerConf {
-        threads: config.threads,
-        // Each service brings the CAs that it is verified by. Those of the system are not needed.
-        ca_file: Some(null_device::PATH.into()),
-        ..ServerConf::default()
-    };
-    let mut proxy = HttpProxy::new(PingoraHooks(gateway), Arc::new(conf));
-    proxy.handle_init_modules();
-    let mut options = HttpServerOptions::default();
-    // `StrictStream` looks for the preface, and cannot hang.
-    options.h2c = true;
-    // Sidegate itself rejects it, and not pingora.
-    options.allow_connect_method_proxying = true;
-    options.h2_idle_timeout = Some(config.limits.idle_timeout);
-    proxy.server_options = Some(options);
-    proxy.h2_options = Some(http2_limits::options(&config.limits));
-    proxy
+    Arc::new(ServerState::new(&gateway, &config.limits, reject))
 }
 
 fn serve<A>(mut service: Service<A>, fds: &ListenFds, stopping: watch::Receiver<bool>) -> JoinHandle<()>

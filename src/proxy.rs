@@ -1,4 +1,4 @@
-//! The proxy: pingora's sessions to admission, and admitted requests to their services.
+//! The proxy: sessions of clients to admission, and admitted requests to their upstreams.
 
 pub mod body_rate;
 pub mod connection_limit;
@@ -7,18 +7,14 @@ pub mod deadline;
 pub mod early_rejection;
 mod error_mapping;
 pub mod exchange;
-pub mod facts;
 pub mod gateway;
-pub mod handler;
+mod handler;
 mod header_case;
-pub mod http2_limits;
-mod keyed;
-pub mod local_response;
-mod open_end;
 pub mod overload;
-pub mod pingora_proxy;
+mod peer;
 pub mod policy_snapshot;
+mod replay;
 pub mod server;
-pub mod stall_watchdog;
+pub mod session;
 pub mod strict_stream;
 pub mod upstream;

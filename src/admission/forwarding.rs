@@ -12,7 +12,7 @@ use crate::authz::Permit;
 use crate::policy::route::Route;
 use crate::policy::{Policy, UpstreamAddress, UpstreamScheme};
 use crate::request::websocket::is_handshake;
-use crate::request::{Body, RequestFacts, nominated};
+use crate::request::{Body, Downstream, RequestFacts, nominated};
 
 /// Fields that apply to one connection only (RFC 9110, 7.6.1; 11.7.1 for the credentials of a proxy).
 const HOP_BY_HOP: [HeaderName; 10] = [
@@ -28,8 +28,58 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     UPGRADE,
 ];
 
-/// Removes the hop-by-hop fields, and frames the body for the next hop.
-pub fn start_hop(fields: &mut HeaderMap, has_body: bool) {
+/// The protocol of a request's next hop.
+#[derive(Debug, Clone, Copy)]
+pub enum NextHop {
+    /// HTTP/1.1, which frames a body by its length or in chunks.
+    Http1 {
+        /// Whether the request has a body.
+        has_body: bool,
+        /// Whether it opens a WebSocket.
+        is_websocket: bool,
+    },
+    /// HTTP/2, which frames a body by itself.
+    Http2,
+}
+
+/// Turns the client's fields of an admitted request into those that the upstream receives. The identity is set
+/// after the fields that `Connection` names were removed.
+pub fn forward(
+    fields: &mut HeaderMap,
+    hop: NextHop,
+    (policy, route): (&Policy, &Route),
+    permit: &Permit,
+    (downstream, ids): (Downstream, &RequestIds),
+) {
+    let takes_trailers = takes_trailers(fields);
+    remove_hop_by_hop(fields);
+    let edits = header_edits(fields, policy, route, permit, downstream, ids);
+    apply(fields, edits);
+    match hop {
+        NextHop::Http1 { is_websocket: true, .. } => {
+            fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        NextHop::Http1 { has_body: true, .. } if !fields.contains_key(CONTENT_LENGTH) => {
+            fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        NextHop::Http2 if takes_trailers => {
+            // gRPC requires it, and it is the only value that HTTP/2 has (RFC 9113, 8.2.2).
+            fields.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        NextHop::Http1 { .. } | NextHop::Http2 => {}
+    }
+}
+
+/// Returns whether the client accepts trailers (RFC 9110, 10.1.4).
+fn takes_trailers(fields: &HeaderMap) -> bool {
+    let values = fields.get_all(TE).iter();
+    let mut codings = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Removes the fields that apply to the connection with the client only.
+fn remove_hop_by_hop(fields: &mut HeaderMap) {
     // Requests with an invalid name in `Connection` were rejected before.
     let nominated = nominated::names(fields).filter_map(|name| HeaderName::from_bytes(name).ok());
     let own = fields.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned();
@@ -37,13 +87,10 @@ pub fn start_hop(fields: &mut HeaderMap, has_body: bool) {
     for name in &removed {
         fields.remove(name);
     }
-    if has_body && !fields.contains_key(CONTENT_LENGTH) {
-        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
 }
 
 /// Applies the edits, which include the identity headers.
-pub fn apply(fields: &mut HeaderMap, edits: HeaderEdits) {
+fn apply(fields: &mut HeaderMap, edits: HeaderEdits) {
     for name in &edits.remove {
         fields.remove(name);
     }
@@ -53,18 +100,19 @@ pub fn apply(fields: &mut HeaderMap, edits: HeaderEdits) {
     }
 }
 
-/// Returns the fields that the upstream receives over HTTP/1.1 for a request that may be forwarded.
+/// Returns the fields that the upstream receives for a request that may be forwarded. An upstream over TLS is
+/// assumed to speak HTTP/1.1.
 pub fn forwarded(request: &RequestFacts<'_>, policy: &Policy, route: &Route, permit: &Permit) -> HeaderMap {
     let mut fields = request.headers.clone();
-    let is_websocket = is_handshake(request.method, request.headers);
-    start_hop(&mut fields, request.body != Body::None && is_http1(policy));
+    let hop = match is_http1(policy) {
+        true => NextHop::Http1 {
+            has_body: request.body != Body::None,
+            is_websocket: is_handshake(request.method, request.headers),
+        },
+        false => NextHop::Http2,
+    };
     let ids = RequestIds::shown(request.headers, request.downstream.trusted);
-    let edits = header_edits(&fields, policy, route, permit, request.downstream, &ids);
-    apply(&mut fields, edits);
-    if is_websocket {
-        fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    }
+    forward(&mut fields, hop, (policy, route), permit, (request.downstream, &ids));
     fields
 }
 
@@ -95,16 +143,12 @@ mod tests {
             ("x-kept", "2"),
             ("expect", "100-continue"),
         ];
-        for (has_body, want) in [
-            (false, &["expect", "x-kept"][..]),
-            (true, &["expect", "transfer-encoding", "x-kept"]),
-        ] {
-            let fields = given.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
-            let mut fields: HeaderMap = fields.into_iter().collect();
-            start_hop(&mut fields, has_body);
-            let mut left: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
-            left.sort_unstable();
-            assert_eq!(left, want);
-        }
+        let fields = given.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        let mut fields: HeaderMap = fields.into_iter().collect();
+        assert!(takes_trailers(&fields));
+        remove_hop_by_hop(&mut fields);
+        let mut left: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["expect", "x-kept"]);
     }
 }

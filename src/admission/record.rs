@@ -36,10 +36,6 @@ const DENY: &str = "deny";
 
 /// Counts and logs a request once: when it is finished, or when it is dropped before.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, in any combination"
-)]
 pub struct RequestRecord {
     /// The policies that were in force when the request began.
     pub snapshot: Arc<Snapshot>,
@@ -75,7 +71,6 @@ pub struct RequestRecord {
     failure: Option<Rejection>,
     in_flight: InFlightGuard,
     access_log: bool,
-    is_silent: bool,
     is_decision_counted: bool,
     is_finished: bool,
 }
@@ -96,17 +91,15 @@ pub struct ResponseSummary {
 }
 
 /// Counts a request as in flight and holds its slot.
-#[derive(Debug, Default)]
-pub struct InFlightGuard {
+#[derive(Debug)]
+struct InFlightGuard {
     slot: Option<(ConcurrencyPermit, CountedRequest)>,
-    gauge: Option<IntGauge>,
+    gauge: IntGauge,
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        if let Some(gauge) = &self.gauge {
-            gauge.dec();
-        }
+        self.gauge.dec();
     }
 }
 
@@ -116,12 +109,8 @@ impl RequestRecord {
         gauge.inc();
         let in_flight = InFlightGuard {
             slot: None,
-            gauge: Some(gauge.clone()),
+            gauge: gauge.clone(),
         };
-        Self::new(snapshot, in_flight, access_log)
-    }
-
-    fn new(snapshot: Arc<Snapshot>, in_flight: InFlightGuard, access_log: bool) -> Self {
         let now = Instant::now();
         Self {
             snapshot,
@@ -143,7 +132,6 @@ impl RequestRecord {
             failure: None,
             in_flight,
             access_log,
-            is_silent: false,
             is_decision_counted: false,
             is_finished: false,
         }
@@ -156,19 +144,6 @@ impl RequestRecord {
         self.downstream = facts.downstream;
         self.ids = RequestIds::of(facts.headers, facts.downstream.trusted);
         self.grpc = grpc_type(facts.headers).cloned();
-    }
-
-    /// Returns a record that counts and logs nothing, for a subrequest of this request.
-    #[must_use]
-    pub fn silent(&self) -> Self {
-        let mut silent = Self::new(Arc::clone(&self.snapshot), InFlightGuard::default(), false);
-        silent.method = self.method.clone();
-        silent.target = self.target.clone();
-        silent.downstream = self.downstream;
-        silent.ids = self.ids.clone();
-        silent.scope = self.scope;
-        silent.is_silent = true;
-        silent
     }
 
     /// Returns the policy and route of the request.
@@ -212,15 +187,10 @@ impl RequestRecord {
         self.in_flight.slot = Some(slot);
     }
 
-    /// Moves the slot out of the record, for a task that outlives it.
-    pub fn take_in_flight(&mut self) -> InFlightGuard {
-        std::mem::take(&mut self.in_flight)
-    }
-
     /// Counts the decision, once, when it is final: nothing that happens later changes it.
     pub fn count_decision(&mut self) {
         let is_open = self.decision == NONE;
-        if self.is_silent || is_open || std::mem::replace(&mut self.is_decision_counted, true) {
+        if is_open || std::mem::replace(&mut self.is_decision_counted, true) {
             return;
         }
         let reason = self.rejection.as_ref().map(Rejection::reason);
@@ -233,9 +203,7 @@ impl RequestRecord {
         if self.failure.is_some() || self.is_finished {
             return;
         }
-        if !self.is_silent {
-            self.snapshot.metrics.failure(self.scope, failure.reason());
-        }
+        self.snapshot.metrics.failure(self.scope, failure.reason());
         self.failure = Some(failure);
     }
 
@@ -269,7 +237,7 @@ impl RequestRecord {
 
     /// Counts and logs the request, once.
     pub fn finish(&mut self) {
-        if self.is_silent || std::mem::replace(&mut self.is_finished, true) {
+        if std::mem::replace(&mut self.is_finished, true) {
             return;
         }
         self.count_decision();

@@ -219,21 +219,6 @@ async fn request_that_is_dropped_is_counted_once_and_leaves_nothing_in_flight() 
 }
 
 #[tokio::test]
-async fn record_of_a_subrequest_counts_nothing() {
-    let setup = Setup::new(1);
-    let (_, record) = setup.admit(&request("GET /open")).await;
-    let mut silent = record.silent();
-    silent.fail(Reason::UpstreamFailed.into());
-    silent.finish();
-    drop(silent);
-    let page = setup.page();
-    let counted =
-        |line: &&str| line.starts_with("sidegate_requests_total{") || line.starts_with("sidegate_failures_total{");
-    assert_eq!(page.lines().find(counted), None);
-    assert_eq!(count(&page, "allow", ""), 1);
-}
-
-#[tokio::test]
 async fn record_that_is_dropped_before_the_request_is_admitted_has_no_decision() {
     let setup = Setup::new(1);
     drop(setup.controller.begin(Arc::clone(&setup.snapshot)));

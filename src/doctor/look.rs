@@ -15,7 +15,6 @@ use super::key_servers::KeyServer;
 use super::listening;
 use super::process::Process;
 use super::services::{Place, Service};
-use crate::app::null_device;
 use crate::config::{ListenAddress, ServerConfig};
 use crate::control::place;
 use crate::decision::Evaluator;
@@ -190,7 +189,6 @@ pub(super) fn process(config: &ServerConfig) -> Process {
     Process {
         user: geteuid().as_raw(),
         descriptors: fd_limit::hard_limit(),
-        no_null_device: null_device::read(Path::new(null_device::PATH)).err(),
         kubernetes: std::env::var_os("KUBERNETES_SERVICE_HOST").is_some(),
         control: control.map(|place| (place.to_string(), access(place.path()))),
     }

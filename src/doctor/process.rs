@@ -6,7 +6,6 @@ use ipnet::IpNet;
 
 use super::files::Access;
 use super::finding::{Finding, Severity};
-use crate::app::null_device;
 use crate::config::ServerConfig;
 use crate::fd_limit;
 
@@ -19,8 +18,6 @@ pub struct Process {
     pub descriptors: u64,
     /// Whether it runs in Kubernetes.
     pub kubernetes: bool,
-    /// What is wrong with `/dev/null`, if anything is.
-    pub no_null_device: Option<String>,
     /// Its control socket, if it has one; without access if no process listens.
     pub control: Option<(String, Option<Access>)>,
 }
@@ -34,7 +31,6 @@ pub fn judge(config: &ServerConfig, process: &Process) -> Vec<Finding> {
         log(config),
         limits(config, process),
         user(process),
-        null_device(process),
     ];
     findings.extend(others.into_iter().flatten());
     if findings.is_empty() {
@@ -114,17 +110,6 @@ fn user(process: &Process) -> Option<Finding> {
     (process.user == 0).then(|| finding(Severity::Caution, "running_as_root", "user", found, advice))
 }
 
-fn null_device(process: &Process) -> Option<Finding> {
-    let found = process.no_null_device.clone()?;
-    Some(finding(
-        Severity::Problem,
-        "null_device_missing",
-        null_device::PATH,
-        found,
-        null_device::ADVICE,
-    ))
-}
-
 /// How bad it is to believe a whole network. Private ones are as wide as their owner says.
 fn too_wide(network: &IpNet) -> Option<Severity> {
     let private = match network.network() {
@@ -182,7 +167,6 @@ mod tests {
             user: 7,
             descriptors: 1 << 20,
             kubernetes: false,
-            no_null_device: None,
             control: None,
         };
         let socket = |mode, sheltered| {
@@ -233,14 +217,6 @@ mod tests {
                 "",
                 Process { user: 0, ..fine() },
                 ("running_as_root", Severity::Caution),
-            ),
-            (
-                "",
-                Process {
-                    no_null_device: Some("`/dev/null` cannot be opened".into()),
-                    ..fine()
-                },
-                ("null_device_missing", Severity::Problem),
             ),
             (
                 "",

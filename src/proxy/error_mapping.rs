@@ -1,9 +1,9 @@
 //! Maps an error after the decision to the [`Rejection`] that the client gets. Writes no response.
 
-use futures_util::FutureExt as _;
-use pingora::protocols::http::ServerSession;
+use http::StatusCode;
 use pingora::{Error, ErrorSource, ErrorType};
 
+use super::session::ClientSession;
 use crate::rejection::{Reason, Rejection};
 
 /// Maps an error of pingora. Returns `None` if the client is gone, or ended its stream.
@@ -14,8 +14,7 @@ pub(super) fn failure_of(error: &Error) -> Option<Rejection> {
     };
     let reason = match (error.esource(), error.etype()) {
         (_, HTTPStatus(413)) => Reason::BodyTooLarge,
-        (_, HTTPStatus(502))
-        | (ErrorSource::Upstream, ConnectError | ConnectRefused | ConnectNoRoute | ConnectProxyFailure | SocketError) => {
+        (ErrorSource::Upstream, ConnectError | ConnectRefused | ConnectNoRoute | ConnectProxyFailure | SocketError) => {
             Reason::UpstreamUnreachable
         }
         (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => {
@@ -33,13 +32,11 @@ pub(super) fn failure_of(error: &Error) -> Option<Rejection> {
 
 /// Attributes a timeout to the client if it did not send the rest of the body: the upstream is silent as
 /// long as it waits for that. If bytes of the body are ready, the upstream does not read, and is at fault.
-pub(super) fn reattribute_timeout(session: &mut ServerSession, error: &Error, rejection: Rejection) -> Rejection {
+pub(super) fn reattribute_timeout(session: &mut ClientSession, error: &Error, rejection: Rejection) -> Rejection {
     let service_is_silent = (error.esource(), error.etype()) == (&ErrorSource::Upstream, &ErrorType::ReadTimedout);
-    if !service_is_silent || session.was_upgraded() || session.is_body_done() {
+    let is_upgraded = session.status() == Some(StatusCode::SWITCHING_PROTOCOLS);
+    if !service_is_silent || is_upgraded || session.is_body_done() || session.has_readable_body() {
         return rejection;
     }
-    match session.read_request_body().now_or_never() {
-        Some(Ok(Some(_))) => rejection,
-        _ => Rejection::because(Reason::RequestTimeout, "the body did not arrive in time"),
-    }
+    Rejection::because(Reason::RequestTimeout, "the body did not arrive in time")
 }

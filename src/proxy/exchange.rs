@@ -1,28 +1,38 @@
-//! Forwards requests to upstreams that speak HTTP/1.1: one loop between pingora's server session and its client
-//! session. HTTP/2 in clear text and WebSocket are left to pingora's proxy, whose tasks, channels, boxes and pool
-//! cost as much again.
+//! Forwards admitted requests, whatever protocol the client and the upstream speak: one loop between the client's
+//! session and the upstream's.
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, Version};
+use http::StatusCode;
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::{HttpTask, ServerSession};
-use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorSource, ErrorType, Result};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::context::RequestContext;
 use super::deadline::ReusableTimer;
 use super::gateway::Gateway;
-use super::local_response;
+use super::policy_snapshot::PolicySnapshot;
+use super::session::ClientSession;
 use super::upstream::{Upstream, UpstreamEvent, UpstreamSession};
+use crate::admission::Forward;
+use crate::admission::forwarding::NextHop;
+use crate::admission::rejection_response::REQUEST_ID_NAME;
 
+mod recorder;
 mod request_head;
+mod response_head;
+mod upgrade;
 
-use request_head::upstream_head;
+use recorder::ResponseRecorder;
+
+/// How long the upstream may still respond after the client disconnected, if the response is to be stored.
+const DETACHED_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a whole response waits for the end of the request's body, whose digest is stored with it.
+const REQUEST_ENDS: Duration = Duration::from_secs(1);
 
 /// The state of the request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +45,32 @@ enum RequestBody {
     Aborted,
 }
 
+/// What the loop waits for.
+enum Event {
+    /// The next event of the upstream.
+    Upstream(UpstreamEvent),
+    /// A part of the body was read from the client. `None` is its end.
+    Client(Option<Bytes>),
+    /// The client disconnected after it sent the whole body.
+    Disconnected(Box<Error>),
+}
+
 /// One request and the upstream that it is forwarded to.
 struct Exchange<'e> {
     gateway: &'e Gateway,
-    session: &'e mut ServerSession,
+    session: &'e mut ClientSession,
     ctx: &'e mut RequestContext,
     upstream: &'e Upstream,
-    address: SocketAddr,
+    admitted: &'e Forward,
+    body: RequestBody,
+    /// Whether the request opens a WebSocket.
+    is_websocket: bool,
+    /// Whether the body is a stream of gRPC, which may pause between messages.
+    is_endless: bool,
+    /// Records the response, if the request holds the lease of its idempotency key.
+    recorder: Option<ResponseRecorder>,
+    /// After the client disconnected: until when the response may still arrive to be stored.
+    detached_until: Option<Instant>,
     /// Why writing the body failed.
     write_error: Option<Box<Error>>,
     /// Limits how long the body may pause.
@@ -49,19 +78,31 @@ struct Exchange<'e> {
 }
 
 impl Gateway {
-    /// Forwards an admitted request to an upstream's address, and the response to the client.
+    /// Forwards an admitted request to the upstream of its policy, and the response to the client.
     pub(super) async fn exchange(
         &self,
-        (upstream, address): (&Upstream, SocketAddr),
-        session: &mut ServerSession,
+        policies: &PolicySnapshot,
+        mut admitted: Forward,
+        session: &mut ClientSession,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        let upstream = ctx.record.scope.policy.and_then(|policy| policies.upstream(policy));
+        let Some(upstream) = upstream else {
+            return Error::e_explain(ErrorType::InternalError, "an admitted request has an upstream");
+        };
+        let lease = admitted.lease.take();
+        let recorder = lease.map(|lease| ResponseRecorder::new(lease, &session.request().headers));
         let mut exchange = Exchange {
             gateway: self,
+            is_websocket: session.is_websocket(),
+            is_endless: ctx.record.is_grpc() && session.is_http2(),
             session,
             ctx,
             upstream,
-            address,
+            admitted: &admitted,
+            body: RequestBody::Streaming,
+            recorder,
+            detached_until: None,
             write_error: None,
             pause: ReusableTimer::default(),
         };
@@ -70,130 +111,295 @@ impl Gateway {
 }
 
 impl Exchange<'_> {
-    /// Forwards the request over a pooled connection, or over a new one. If the upstream closed the pooled
-    /// connection, an idempotent request is retried on a new one (RFC 9110, 9.2.2).
+    /// Forwards the request over a kept connection, or over a new one. A request that the upstream did not process is
+    /// sent once more, on a new connection.
     async fn run(&mut self) -> Result<()> {
-        if let Some(pooled) = self.upstream.take(&self.address, false) {
-            let repeatable = self.ctx.may_retry && self.session.req_header().method.is_idempotent();
-            if repeatable && !self.session.is_body_empty() {
-                self.session.enable_retry_buffering();
-            }
-            match self.send_over(pooled, None).await {
-                Err(error) if repeatable && self.is_stale_connection(&error) => {
-                    tracing::debug!(%error, "the upstream closed a pooled connection; the request is retried");
-                    self.write_error = None;
-                    self.ctx.restart_body();
+        let Some(address) = self.upstream.address() else {
+            let error = Error::explain(ErrorType::ConnectNoRoute, "the name of the service has no address");
+            return Err(error.into_up());
+        };
+        let kept = self.upstream.take(&address, self.is_websocket);
+        let is_kept = kept.is_some();
+        let first = match kept {
+            Some(kept) => {
+                if self.may_repeat() && !self.session.is_body_empty() {
+                    self.session.keep_body();
                 }
-                done => return done,
+                kept
             }
+            None => self.upstream.connect(&address, self.is_websocket).await?,
+        };
+        match self.send_over(first, None).await {
+            Err(error) if self.may_retry(&error, is_kept) => {
+                tracing::debug!(%error, "the upstream did not process the request; it is sent once more");
+            }
+            done => return done,
         }
-        let sent = self.session.get_retry_buffer();
-        let new = self.upstream.connect(&self.address, false).await?;
+        self.write_error = None;
+        self.ctx.restart_body();
+        let sent = self.session.kept_body();
+        let new = self.upstream.connect(&address, self.is_websocket).await?;
         self.send_over(new, sent).await
     }
 
-    /// Returns whether the upstream closed the connection before it responded, and the request is still complete
-    /// in memory.
-    fn is_stale_connection(&self, error: &Error) -> bool {
-        use ErrorType::{ConnectionClosed, ReadError, WriteError};
-        let lost = matches!(error.etype(), ConnectionClosed | ReadError | WriteError);
-        lost && *error.esource() == ErrorSource::Upstream
-            && self.ctx.record.response.upstream_status.is_none()
-            && !local_response::response_started(self.session)
-            && !self.session.retry_buffer_truncated()
+    /// Returns whether the request may be sent twice, if the upstream may have processed it (RFC 9110, 9.2.2).
+    fn may_repeat(&self) -> bool {
+        !self.admitted.has_key && self.session.request().method.is_idempotent()
     }
 
-    /// Forwards the request over a connection, and puts that into the pool afterwards if it is reusable. `sent` is
-    /// the part of the body that was written to a closed connection before.
+    /// Returns whether the request may be sent once more. Either the upstream closed the kept connection before it
+    /// responded, the method is idempotent, and the body is still complete in memory. Or the upstream says that it
+    /// did not process the request (RFC 9113, 8.7), and no byte of the body was read.
+    fn may_retry(&self, error: &Error, is_kept: bool) -> bool {
+        use ErrorType::{ConnectionClosed, H2Error, ReadError, WriteError};
+        let response = &self.ctx.record.response;
+        if self.admitted.has_key || response.upstream_status.is_some() || self.session.has_responded() {
+            return false;
+        }
+        let is_lost = matches!(error.etype(), ConnectionClosed | H2Error | ReadError | WriteError)
+            && *error.esource() == ErrorSource::Upstream;
+        let is_stale = is_kept && is_lost && self.may_repeat() && self.session.keeps_whole_body();
+        is_stale || (UpstreamSession::is_unprocessed(error) && response.bytes_in == 0)
+    }
+
+    /// Forwards the request over a connection, and gives that back afterwards. `sent` is the part of the body that
+    /// was written to another connection before.
     async fn send_over(&mut self, mut service: UpstreamSession, sent: Option<Bytes>) -> Result<()> {
         yield_to_ready_tasks().await;
-        let head = upstream_head(self.session, self.ctx)?;
-        service.write_head(head, self.session.is_body_empty()).await?;
-        let body = self.relay(&mut service, sent).await?;
-        if body == RequestBody::Aborted {
-            // The rest of the body is unread, so the client's connection has to end.
-            self.session.set_keepalive(None);
-            return Ok(());
+        let is_empty = self.session.is_body_empty();
+        let hop = match service.is_http2() {
+            true => NextHop::Http2,
+            false => NextHop::Http1 {
+                has_body: !is_empty,
+                is_websocket: self.is_websocket,
+            },
+        };
+        let head = request_head::request_head(self.session.request(), self.ctx, self.admitted, hop)?;
+        service.write_head(head, is_empty).await?;
+        self.body = match is_empty {
+            true => RequestBody::Complete,
+            false => RequestBody::Streaming,
+        };
+        if let Some(sent) = sent {
+            let ends = self.session.is_body_done();
+            self.send(&mut service, Some(sent), ends).await?;
         }
-        service.release(self.ctx.responded_at().unwrap_or_else(Instant::now));
+        self.relay(&mut service).await?;
+        match self.body {
+            // The rest of the body is unread, so the client's connection has to end.
+            RequestBody::Aborted => self.session.close_after_response(),
+            _ => service.release(self.ctx.responded_at()),
+        }
         Ok(())
     }
 
     /// Relays the body to the upstream and the response to the client, both as they arrive.
-    async fn relay(&mut self, service: &mut UpstreamSession, sent: Option<Bytes>) -> Result<RequestBody> {
-        let mut body = RequestBody::Streaming;
-        if self.session.is_body_empty() {
-            self.ctx.touch(&self.gateway.limits);
-            body = RequestBody::Complete;
-        } else if sent.is_some() {
-            let ends = self.session.is_body_done();
-            body = self.send(service, sent, ends).await?;
-        }
-        let mut responded = false;
-        while body == RequestBody::Streaming || !responded {
-            tokio::select! {
-                biased;
-                event = service.next(body != RequestBody::Streaming), if !responded => match event {
-                    Ok(event) => responded = self.respond(event).await?,
-                    Err(error) => return Err(self.write_error.take().unwrap_or(error)),
-                },
-                part = self.next_part(body), if body != RequestBody::Aborted => {
-                    let part = part?;
+    async fn relay(&mut self, service: &mut UpstreamSession) -> Result<()> {
+        let mut has_responded = false;
+        while self.body == RequestBody::Streaming || !has_responded {
+            match self.next_event(service, has_responded).await? {
+                Event::Upstream(event) => has_responded = self.respond(service, event).await?,
+                Event::Client(part) => {
                     let ends = part.is_none() || self.session.is_body_done();
-                    body = self.send(service, part, ends).await?;
+                    self.send(service, part, ends).await?;
                 }
+                Event::Disconnected(error) => self.tolerate_disconnect(Err(error))?,
             }
         }
-        self.session.finish_body().await.map_err(Error::into_down)?;
-        Ok(body)
+        Ok(())
+    }
+
+    /// Waits for the next event. The upstream's silence is limited once it has the whole request: before that, it
+    /// may be waiting for the client.
+    async fn next_event(&mut self, service: &mut UpstreamSession, has_responded: bool) -> Result<Event> {
+        let is_timed = self.body != RequestBody::Streaming || self.is_endless;
+        if let Some(deadline) = self.detached_until {
+            // In a box: a connection has room for the largest of its futures, and this one is rare.
+            return Box::pin(self.next_event_detached(service, deadline)).await;
+        }
+        let reads = self.body != RequestBody::Aborted && !service.is_blocked();
+        tokio::select! {
+            biased;
+            event = service.next(is_timed), if !has_responded => match event {
+                Ok(event) => Ok(Event::Upstream(event)),
+                Err(error) => Err(self.write_error.take().unwrap_or(error)),
+            },
+            event = self.client_event(has_responded), if reads => event,
+        }
+    }
+
+    /// Waits for the next event of the upstream, as long as the response may be stored.
+    async fn next_event_detached(&mut self, service: &mut UpstreamSession, deadline: Instant) -> Result<Event> {
+        let is_gone = |why| Err(Error::explain(ErrorType::ConnectionClosed, why).into_down());
+        if !self.may_store() {
+            return is_gone("the client is gone, and the response cannot be stored");
+        }
+        match timeout_at(deadline, service.next(true)).await {
+            Ok(event) => event.map(Event::Upstream),
+            Err(_) => is_gone("the client is gone, and the response is late"),
+        }
     }
 
     /// Reads the next part of the body. Once the body is complete, waits for the client to disconnect.
-    async fn next_part(&mut self, body: RequestBody) -> Result<Option<Bytes>> {
-        match body {
-            RequestBody::Streaming => self.gateway.body_part(self.session, &mut self.pause).await,
-            _ => self.session.read_body_or_idle(true).await.map_err(Error::into_down),
+    async fn client_event(&mut self, has_responded: bool) -> Result<Event> {
+        match self.body {
+            RequestBody::Streaming => self.next_part(has_responded).await.map(Event::Client),
+            _ => Ok(Event::Disconnected(self.session.disconnected().await)),
         }
+    }
+
+    /// Reads the next part of the body.
+    async fn next_part(&mut self, has_responded: bool) -> Result<Option<Bytes>> {
+        let is_limited = !self.is_endless || has_responded;
+        self.gateway.body_part(self.session, &mut self.pause, is_limited).await
     }
 
     /// Sends a part of the body to the upstream. If that fails, the upstream may still have sent a response.
-    async fn send(
-        &mut self,
-        service: &mut UpstreamSession,
-        mut part: Option<Bytes>,
-        ends: bool,
-    ) -> Result<RequestBody> {
-        self.gateway.request_part(self.session, &mut part, ends, self.ctx)?;
+    async fn send(&mut self, service: &mut UpstreamSession, part: Option<Bytes>, ends: bool) -> Result<()> {
+        let length = part.as_ref().map_or(0, Bytes::len);
+        self.gateway.check_body(length, !self.is_endless, self.ctx)?;
+        if let (Some(recorder), Some(part)) = (&mut self.recorder, &part) {
+            recorder.add_request(part);
+        }
         match service.write(part, ends).await {
-            Ok(()) if ends => Ok(RequestBody::Complete),
-            Ok(()) => Ok(RequestBody::Streaming),
+            Ok(()) if ends => self.body = RequestBody::Complete,
+            Ok(()) => {}
             Err(error) => {
                 self.write_error = Some(error);
-                Ok(RequestBody::Aborted)
+                self.body = RequestBody::Aborted;
             }
+        }
+        Ok(())
+    }
+
+    /// Passes an event of the upstream to the client. Returns whether the response is complete.
+    async fn respond(&mut self, service: &mut UpstreamSession, event: UpstreamEvent) -> Result<bool> {
+        match event {
+            UpstreamEvent::Head(head, _) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                self.switch_protocols(service, head).await
+            }
+            UpstreamEvent::Head(mut head, _) if head.status.is_informational() => {
+                response_head::end_hop(&mut head)?;
+                self.write_head(head, false).await?;
+                Ok(false)
+            }
+            UpstreamEvent::Head(head, ends) => {
+                self.begin_response(service, head, ends).await?;
+                Ok(ends)
+            }
+            UpstreamEvent::Body(part, ends) => {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.add(&part, ends);
+                    self.store_if_whole(service).await;
+                }
+                self.count_sent(part.len(), ends);
+                if self.detached_until.is_none() {
+                    let written = self.session.write(part, ends).await;
+                    self.tolerate_disconnect(written)?;
+                }
+                Ok(ends)
+            }
+            UpstreamEvent::Trailers(trailers) => {
+                // A record holds no trailers.
+                self.recorder = None;
+                self.count_sent(0, true);
+                if self.detached_until.is_none() {
+                    self.session.write_trailers(trailers).await?;
+                }
+                Ok(true)
+            }
+            UpstreamEvent::Writable => Ok(false),
         }
     }
 
-    /// Passes a part of the response to the client. Returns whether it was the last one.
-    async fn respond(&mut self, event: UpstreamEvent) -> Result<bool> {
-        let task = match event {
-            UpstreamEvent::Head(mut header, ends) => {
-                frame(&mut header, &self.session.req_header().method, ends)?;
-                self.gateway.response_head(self.session, &mut header, self.ctx)?;
-                HttpTask::Header(header, ends)
-            }
-            UpstreamEvent::Body(part, ends) => {
-                let part = Some(part).filter(|part| !part.is_empty());
-                self.gateway.response_part(self.session, part.as_ref(), ends, self.ctx);
-                HttpTask::Body(part, ends)
-            }
-            UpstreamEvent::Trailers(trailers) => {
-                self.gateway.response_part(self.session, None, true, self.ctx);
-                HttpTask::Trailer(Some(Box::new(trailers)))
-            }
-            UpstreamEvent::Writable => return Ok(false),
-        };
-        self.session.response_duplex_vec(vec![task]).await
+    /// Passes the final head to the client.
+    async fn begin_response(
+        &mut self,
+        service: &mut UpstreamSession,
+        mut head: Box<ResponseHeader>,
+        ends: bool,
+    ) -> Result<()> {
+        let has_open_end = !ends && response_head::has_open_end(&head);
+        response_head::end_hop(&mut head)?;
+        self.ctx.upstream_responded(&head, ends);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(&head, has_open_end, ends);
+            self.store_if_whole(service).await;
+        }
+        self.gateway.end_connection_if_stopping(self.session);
+        self.add_own_fields(&mut head)?;
+        if ends {
+            self.count_sent(0, true);
+        }
+        self.write_head(head, ends).await
+    }
+
+    /// Adds the request ID and what is left of the quotas to a response.
+    fn add_own_fields(&self, head: &mut ResponseHeader) -> Result<()> {
+        let record = &self.ctx.record;
+        for (name, value) in record.rate_limits.fields() {
+            head.append_header(name, value)?;
+        }
+        head.insert_header(REQUEST_ID_NAME, record.ids.request_id_value())
+    }
+
+    async fn write_head(&mut self, head: Box<ResponseHeader>, ends: bool) -> Result<()> {
+        if self.detached_until.is_some() {
+            return Ok(());
+        }
+        let written = self.session.write_head(head, ends).await;
+        self.tolerate_disconnect(written)
+    }
+
+    /// Records what is written to the client next.
+    fn count_sent(&mut self, length: usize, ends: bool) {
+        self.ctx.response_over |= ends;
+        self.ctx.record_sent(self.session, length);
+        if ends && self.body == RequestBody::Streaming {
+            // The response is complete, so what happens to the rest of the request's body does not count.
+            self.ctx.record.finish();
+        }
+    }
+
+    fn may_store(&self) -> bool {
+        self.recorder.as_ref().is_some_and(ResponseRecorder::may_store)
+    }
+
+    /// Receives the rest of the response without the client, if it is still to be stored.
+    fn tolerate_disconnect(&mut self, written: Result<()>) -> Result<()> {
+        let Err(error) = written else { return Ok(()) };
+        if !self.may_store() || self.body != RequestBody::Complete {
+            return Err(error);
+        }
+        tracing::debug!(%error, "the client is gone; its response is still stored");
+        self.detached_until = Some(Instant::now() + DETACHED_TIMEOUT);
+        Ok(())
+    }
+
+    /// Stores a whole response before the client receives its end. That needs the digest of the whole body, so a
+    /// later request can be compared.
+    async fn store_if_whole(&mut self, service: &mut UpstreamSession) {
+        if !self.recorder.as_ref().is_some_and(ResponseRecorder::is_whole) {
+            return;
+        }
+        if self.body == RequestBody::Streaming {
+            let _ = Box::pin(timeout(REQUEST_ENDS, self.finish_body(service))).await;
+        }
+        if let Some(recorder) = self.recorder.take()
+            && self.body == RequestBody::Complete
+        {
+            Box::pin(recorder.store()).await;
+        }
+    }
+
+    /// Sends the rest of the body to the upstream, after the response.
+    async fn finish_body(&mut self, service: &mut UpstreamSession) -> Result<()> {
+        while self.body == RequestBody::Streaming && !service.is_blocked() {
+            let part = self.next_part(true).await?;
+            let ends = part.is_none() || self.session.is_body_done();
+            self.send(service, part, ends).await?;
+        }
+        Ok(())
     }
 }
 
@@ -211,18 +417,6 @@ async fn yield_to_ready_tasks() {
         Poll::Pending
     })
     .await;
-}
-
-/// Frames a body in chunks if it would end with its connection (RFC 9112, 6.3).
-fn frame(response: &mut ResponseHeader, request: &Method, ends: bool) -> Result<()> {
-    let status = response.status;
-    let bodiless = *request == Method::HEAD || status.is_informational() || matches!(status.as_u16(), 204 | 304);
-    let framed = response.headers.contains_key(CONTENT_LENGTH) || response.headers.contains_key(TRANSFER_ENCODING);
-    if bodiless || framed || ends {
-        return Ok(());
-    }
-    response.set_version(Version::HTTP_11);
-    response.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::facts::peer_of;
+use super::peer::peer_of;
 use super::strict_stream::RejectionWriter;
 
 /// How many connections get a response at a time; others are closed without one.

@@ -4,7 +4,6 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use pingora::upstreams::peer::HttpPeer;
 use tokio::sync::Mutex;
 
 use super::upstream::Upstream;
@@ -36,12 +35,11 @@ impl PolicySnapshot {
     /// Prepares the upstreams. One that the snapshot before has, too, is shared with it.
     async fn prepare(policies: Arc<PolicySet>, before: Option<&Self>, metrics: &Metrics) -> Result<Self, String> {
         let known = |at, policy| before.and_then(|before| before.same_upstream(at, policy));
-        let start = |policy: &Policy| Upstream::start(&policy.upstream).map(Arc::new);
         let upstreams: Result<Vec<_>, _> = policies
             .policies()
             .iter()
             .enumerate()
-            .map(|(at, policy)| known(at, policy).map_or_else(|| start(policy), Ok))
+            .map(|(at, policy)| known(at, policy).map_or_else(|| Upstream::start(&policy.upstream).map(Arc::new), Ok))
             .collect();
         let upstreams = upstreams?;
         let _ = tokio::time::timeout(RESOLVE_TIME, async {
@@ -70,11 +68,6 @@ impl PolicySnapshot {
             .chain(known.take(at))
             .find(|(known, _)| known.upstream == policy.upstream);
         same.map(|(_, upstream)| Arc::clone(upstream))
-    }
-
-    /// Returns the upstream of a policy with its next address. Returns `None` if its name has no address.
-    pub(super) fn peer(&self, policy: usize) -> Option<Box<HttpPeer>> {
-        self.upstream(policy)?.http_peer()
     }
 
     /// Returns the upstream of a policy.

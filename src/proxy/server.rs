@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp as _, ServerApp};
+use pingora::apps::ServerApp;
 use pingora::listeners::ALPN;
 use pingora::protocols::l4::stream::Stream as Transport;
 use pingora::protocols::{Ssl as _, Stream};
@@ -18,12 +18,19 @@ use tokio::time::timeout;
 
 use super::body_rate::BodyRateLimits;
 use super::connection_limit::{ConnectionGuard, ConnectionLimit};
-use super::facts::peer_of;
-use super::handler::RequestHandler;
+use super::gateway::Gateway;
 use super::overload::OverloadResponder;
+use super::peer::peer_of;
 use super::strict_stream::{ReadProgress, RejectionWriter, StreamLimits, StrictStream};
 use crate::config::Limits;
 use crate::tls::TlsListener;
+
+mod http1;
+mod http2;
+mod http2_limits;
+
+use http1::Http1Server;
+use http2::Http2Server;
 
 /// How long a connection that was just accepted may be silent when the process ends.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
@@ -33,7 +40,9 @@ const IDLE_NOTICE: Duration = Duration::from_secs(1);
 
 /// The state that listeners share.
 pub struct ServerState {
-    handler: Arc<RequestHandler>,
+    gateway: Arc<Gateway>,
+    http1: Http1Server,
+    http2: Arc<Http2Server>,
     limits: StreamLimits,
     write_rejection: RejectionWriter,
     /// The incomplete heads on all connections.
@@ -51,9 +60,11 @@ impl std::fmt::Debug for ServerState {
 
 impl ServerState {
     /// Serves requests on connections within limits.
-    pub fn new(handler: RequestHandler, limits: &Limits, write_rejection: RejectionWriter) -> Self {
+    pub fn new(gateway: &Arc<Gateway>, limits: &Limits, write_rejection: RejectionWriter) -> Self {
         Self {
-            handler: Arc::new(handler),
+            gateway: Arc::clone(gateway),
+            http1: Http1Server::new(Arc::clone(gateway)),
+            http2: Arc::new(Http2Server::new(Arc::clone(gateway))),
             limits: StreamLimits {
                 head_bytes: limits.request.header_bytes,
                 head_time: limits.header_timeout,
@@ -99,7 +110,7 @@ impl Server {
     /// has no address.
     fn client(&self, stream: &Stream) -> Option<IpAddr> {
         let peer = peer_of(stream)?;
-        (!self.state.handler.trusts(peer)).then_some(peer)
+        (!self.state.gateway.admission.trusts(peer)).then_some(peer)
     }
 
     /// Serves a connection until it ends, or has not sent anything when the process does.
@@ -124,7 +135,8 @@ impl Server {
     /// Serves a connection to its end.
     async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch, progress: &ReadProgress) {
         let ServerState {
-            handler,
+            http1,
+            http2,
             limits,
             write_rejection,
             ..
@@ -136,8 +148,8 @@ impl Server {
         let stream = StrictStream::new(stream, *limits, Arc::clone(write_rejection), progress.clone());
         let mut stream = Box::new(stream);
         match self.protocol(&mut stream).await {
-            Some(Protocol::Http1) => handler.serve_http1(stream, shutdown).await,
-            Some(Protocol::Http2) => drop(handler.process_new(stream, shutdown).await),
+            Some(Protocol::Http1) => http1.serve(stream, shutdown).await,
+            Some(Protocol::Http2) => drop(http2.process_new(stream, shutdown).await),
             None => {}
         }
     }
@@ -207,7 +219,8 @@ impl ServerApp for Server {
             }
         };
         let _ = timeout(self.state.limits.head_time, complete).await;
-        self.state.handler.http_cleanup().await;
+        self.state.gateway.stopping.store(true, Ordering::Release);
+        self.state.http1.close_idle();
     }
 }
 

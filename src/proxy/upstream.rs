@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use tokio::time::timeout;
 
 use crate::policy::{self, UpstreamAddress, UpstreamScheme};
 
 mod connection;
-mod http_peer;
 mod pool;
 mod resolve;
 mod session;
@@ -27,11 +25,9 @@ use tls::UpstreamTls;
 #[derive(Debug)]
 pub struct Upstream {
     address: Address,
-    scheme: UpstreamScheme,
     tls: Option<Arc<UpstreamTls>>,
     connect_timeout: Duration,
     pool: Arc<UpstreamPool>,
-    template: HttpPeer,
 }
 
 #[derive(Debug)]
@@ -43,14 +39,13 @@ enum Address {
 impl Upstream {
     /// Prepares the connections to an upstream, and begins to resolve its name.
     pub fn start(upstream: &policy::Upstream) -> Result<Self, String> {
-        let (scheme, tls) = match &upstream.address {
-            UpstreamAddress::Unix(_) => (UpstreamScheme::Http, None),
+        let tls = match &upstream.address {
+            UpstreamAddress::Unix(_) => None,
             UpstreamAddress::Network { scheme, host, .. } => match scheme {
-                UpstreamScheme::Https => (*scheme, Some(Arc::new(UpstreamTls::new(host, upstream)?))),
-                UpstreamScheme::Http | UpstreamScheme::H2c => (*scheme, None),
+                UpstreamScheme::Https => Some(Arc::new(UpstreamTls::new(host, upstream)?)),
+                UpstreamScheme::Http | UpstreamScheme::H2c => None,
             },
         };
-        let template = http_peer::template(upstream, tls.as_ref())?;
         if let Some(tls) = &tls {
             let tls = Arc::clone(tls);
             // If this fails, the first connection tries it again.
@@ -58,11 +53,9 @@ impl Upstream {
         }
         Ok(Self {
             address: Address::start(&upstream.address)?,
-            scheme,
             tls,
             connect_timeout: upstream.connect_timeout,
             pool: Arc::new(UpstreamPool::new(upstream.timeout)),
-            template,
         })
     }
 
@@ -110,18 +103,6 @@ impl Upstream {
             (SocketAddr::Unix(address), _) => connection::boxed(connection::unix(address).await?),
         };
         Ok(UpstreamSession::http1(&self.pool, address, stream.into()))
-    }
-
-    /// Returns the upstream with its next address, for pingora's proxy. Returns `None` if its name has no address.
-    pub fn http_peer(&self) -> Option<Box<HttpPeer>> {
-        let mut peer = Box::new(self.template.clone());
-        peer._address = self.address()?;
-        Some(peer)
-    }
-
-    /// Returns whether only pingora's proxy can forward requests to it.
-    pub(super) fn needs_pingora(&self) -> bool {
-        self.scheme == UpstreamScheme::H2c
     }
 }
 

@@ -91,36 +91,31 @@ fn a_port_in_use_ends_it_at_once_with_two() {
 }
 
 #[test]
-fn a_place_without_a_null_device_ends_it_with_two_and_doctor_sees_it() {
+fn program_in_a_place_without_devices_serves() {
     let setup = setup();
     setup.write();
-    let without = |command: &str| {
-        let inner = setup.command(&[command, "--config", "sidegate.yaml"]);
-        let mut outer = Command::new("unshare");
-        outer.args([
-            "-rm",
-            "sh",
-            "-c",
-            "mount -t tmpfs tmpfs /dev || exit 77; exec \"$0\" \"$@\"",
-        ]);
-        outer.arg(inner.get_program()).args(inner.get_args());
-        outer.current_dir(setup.folder.path()).stdin(Stdio::null());
-        outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        output(outer)
-    };
-    let run = without("run");
-    let said = text(&run);
-    if run.status.code() == Some(77) || said.starts_with("unshare:") {
+    let inner = setup.command(&["run", "--config", "sidegate.yaml"]);
+    let mut outer = Command::new("unshare");
+    let mount = "mount -t tmpfs tmpfs /dev || exit 77; exec \"$0\" \"$@\"";
+    outer.args(["-rm", "sh", "-c", mount]);
+    outer.arg(inner.get_program()).args(inner.get_args());
+    outer.current_dir(setup.folder.path()).stdin(Stdio::null());
+    outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut program = outer.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    let serves = lines.any(|line| line.contains("policies in force"));
+    if serves {
+        kill_process(Pid::from_child(&program), Signal::TERM).unwrap();
+    }
+    let output = program.wait_with_output().unwrap();
+    let said = text(&output);
+    if output.status.code() == Some(77) || said.starts_with("unshare:") {
         eprintln!("skipped: no namespaces here: {said}");
         return;
     }
-    assert_eq!(run.status.code(), Some(2), "{said}");
-    for part in ["`/dev/null` cannot be read", "mknod -m 666 dev/null c 1 3"] {
-        assert!(said.contains(part), "{part} in {said}");
-    }
-    let doctor = without("doctor");
-    assert_eq!(doctor.status.code(), Some(1), "{}", text(&doctor));
-    assert!(text(&doctor).contains("null_device_missing"), "{}", text(&doctor));
+    assert!(serves && output.status.success(), "{:?}: {said}", output.status);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep;
 
-use super::super::facts::peer_of;
+use super::super::peer::peer_of;
 use super::StrictStream;
 
 /// How long a connection is read after a response that ends it.

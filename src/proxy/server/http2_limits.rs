@@ -13,7 +13,7 @@ const FIELD_OVERHEAD: usize = 32;
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// Options that follow from the limits.
-pub fn options(limits: &Limits) -> H2Options {
+pub(super) fn options(limits: &Limits) -> H2Options {
     let mut options = H2Options::default();
     options.max_header_list_size(header_list(limits));
     options.max_concurrent_streams(limits.streams);

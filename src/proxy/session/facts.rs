@@ -1,24 +1,21 @@
-//! Reads [`RequestFacts`] from a session of pingora.
+//! Reads [`RequestFacts`] from a server session of pingora.
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::Version;
 use http::header::TRANSFER_ENCODING;
-use pingora::http::RequestHeader;
-use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::l4::socket::SocketAddr;
 
 use crate::credential::ClientCertificate;
+use crate::proxy::peer;
 use crate::request::target::RequestTarget;
-use crate::request::websocket::is_handshake;
 use crate::request::{self, Body, Downstream, RequestFacts, head};
 use crate::tls::PeerCertificate;
 
 /// Reads the target of a request, and whether `Content-Length` stood beside `Transfer-Encoding`:
 /// pingora repairs a part of both.
-pub fn target(session: &ServerSession) -> (RequestTarget, bool) {
+pub(super) fn target(session: &ServerSession) -> (RequestTarget, bool) {
     let header = session.req_header();
     if session.as_http1().is_none() {
         return (RequestTarget::new(Bytes::copy_from_slice(header.raw_path())), false);
@@ -33,7 +30,7 @@ pub fn target(session: &ServerSession) -> (RequestTarget, bool) {
 }
 
 /// Borrows the facts for a decision from a session. The caller sets the limits and the time.
-pub fn of<'s>(
+pub(super) fn of<'s>(
     session: &'s ServerSession,
     (target, double_framing): (&'s RequestTarget, bool),
     trusts: impl Fn(IpAddr) -> bool,
@@ -52,7 +49,7 @@ pub fn of<'s>(
 }
 
 fn downstream(session: &ServerSession, trusts: impl Fn(IpAddr) -> bool) -> Downstream {
-    let peer = peer_address(session);
+    let peer = session.client_addr().and_then(peer::ip);
     Downstream {
         peer,
         tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
@@ -61,7 +58,7 @@ fn downstream(session: &ServerSession, trusts: impl Fn(IpAddr) -> bool) -> Downs
 }
 
 /// Returns `:authority` or `Host`.
-pub fn authority(session: &ServerSession) -> Option<&str> {
+fn authority(session: &ServerSession) -> Option<&str> {
     let header = session.req_header();
     let pseudo = header.uri.authority().map(http::uri::Authority::as_str);
     let host = header.headers.get(http::header::HOST);
@@ -71,18 +68,13 @@ pub fn authority(session: &ServerSession) -> Option<&str> {
     }
 }
 
-/// Returns whether a request opens a WebSocket.
-pub fn is_websocket(request: &RequestHeader) -> bool {
-    request.version == Version::HTTP_11 && is_handshake(&request.method, &request.headers)
-}
-
 fn client_certificate(session: &ServerSession) -> Option<&ClientCertificate> {
     let peer: &PeerCertificate = session.digest()?.ssl_digest.as_ref()?.extension.get()?;
     Some(peer.certificate())
 }
 
 /// Returns the framing of the body.
-pub fn body(session: &ServerSession) -> Body {
+fn body(session: &ServerSession) -> Body {
     match request::body(&session.req_header().headers) {
         Some(body) => body,
         None => match session.as_http2() {
@@ -90,19 +82,4 @@ pub fn body(session: &ServerSession) -> Body {
             _ => Body::None,
         },
     }
-}
-
-/// Returns the address of the peer. A unix socket has none.
-pub fn peer_address(session: &ServerSession) -> Option<IpAddr> {
-    ip(session.client_addr()?)
-}
-
-/// Returns the address of the peer of a stream. A unix socket has none.
-pub fn peer_of(stream: &Stream) -> Option<IpAddr> {
-    ip(stream.get_socket_digest()?.peer_addr()?)
-}
-
-/// Returns the canonical form of an address. A unix socket has none.
-fn ip(address: &SocketAddr) -> Option<IpAddr> {
-    Some(address.as_inet()?.ip().to_canonical())
 }
