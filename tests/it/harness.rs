@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod frames;
 pub(crate) mod front;
 pub(crate) mod gateway;
+pub(crate) mod h2_service;
 pub(crate) mod http2;
 pub(crate) mod issuer;
 pub(crate) mod message;

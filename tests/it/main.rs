@@ -15,6 +15,7 @@
     reason = "a test that cannot go on says so by panicking, and has no readers outside of this crate"
 )]
 
+mod alpn;
 mod any_all;
 mod bound_tokens;
 mod cli_check;
@@ -26,6 +27,7 @@ mod client_limits;
 mod compose_init;
 mod connections;
 mod control_socket;
+mod cut_responses;
 mod demo;
 mod doctor;
 mod documents;
@@ -35,8 +37,11 @@ mod forged_identity;
 mod forwarding_headers;
 mod fronts;
 mod grpc;
+mod h2_heads;
+mod h2_windows;
 mod harness;
 mod hostile_bytes;
+mod http10_clients;
 mod http2;
 mod http2_floods;
 mod http2_tricks;
@@ -48,6 +53,7 @@ mod jwks_url;
 mod jwt;
 mod jwt_keys;
 mod keep_alive;
+mod keyed_clients;
 mod kubernetes;
 mod language;
 mod layers;
@@ -64,6 +70,7 @@ mod reload;
 mod reload_keys;
 mod reload_kubernetes;
 mod replicas;
+mod retries;
 mod revocation;
 mod revocation_redis;
 mod roles_scopes_content;
@@ -86,6 +93,7 @@ mod store_revocations;
 mod systemd;
 mod tenant;
 mod tls_reload;
+mod unprocessed_requests;
 mod unread_responses;
 mod unreadable_files;
 mod upstream_failures;
@@ -93,6 +101,7 @@ mod upstream_pool;
 mod upstream_probe;
 mod upstream_tls;
 mod upstreams;
+mod websockets;
 
 /// The independent readers of the fuzz targets. Their own tests run here, where they cost no build.
 #[allow(

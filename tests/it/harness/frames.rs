@@ -3,7 +3,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::Duration,
@@ -33,6 +33,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
+    pub(crate) flags: u8,
     pub(crate) stream: u32,
     pub(crate) payload: Vec<u8>,
 }
@@ -186,6 +187,11 @@ impl Frames {
         told
     }
 
+    /// Closes the connection, whatever is open.
+    pub(crate) fn close(self) {
+        _ = self.socket.shutdown(Shutdown::Both);
+    }
+
     /// Whether the other side takes a `PING` and answers it.
     pub(crate) fn is_alive(&mut self) -> bool {
         let mark = *b"is alive";
@@ -201,6 +207,7 @@ fn read(socket: &mut TcpStream) -> Option<Frame> {
     socket.read_exact(&mut payload).ok()?;
     Some(Frame {
         kind: head[3],
+        flags: head[4],
         stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
         payload,
     })

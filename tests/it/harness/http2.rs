@@ -147,7 +147,7 @@ fn message(request: &Request) -> http::Request<Payload> {
     message.body(Payload { body, sized: true }).unwrap()
 }
 
-fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
+pub(super) fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
     let text = |value: &HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect();
     headers
         .iter()

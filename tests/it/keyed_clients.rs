@@ -1,0 +1,259 @@
+//! Requests with an idempotency key whose client goes, for every kind of client and of service: what the service did
+//! is stored, what it did not get whole never is.
+
+use std::{net::TcpStream, sync::mpsc, time::Duration};
+
+use h2::Reason;
+use serde_json::json;
+
+use crate::{
+    harness::{
+        Gateway, PATIENCE, Reply, Request, Setup, Upstream, Wire,
+        certificates::{pki, server},
+        eventually,
+        frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, NO_FLAGS, block, field, frame, reset},
+        h2_service::{Call, H2Service, Turns, policy},
+        http2::Http2,
+        issuer::token,
+        upstream::Recorded,
+        values,
+    },
+    idempotency::{again, is_replayed, key},
+};
+
+const SERVICES: [&str; 4] = ["plain", "tls", "h2c", "h2"];
+
+/// A service of each kind that holds its response until it may send it.
+struct Fixture {
+    gateway: Gateway,
+    seen: Box<dyn Fn(&str) -> usize>,
+    turns: Turns,
+}
+
+fn script(turns: &Turns) -> impl Fn(&Recorded) -> Reply + Send + Sync + 'static {
+    let turns = turns.clone();
+    move |request| {
+        turns.wait();
+        Reply::ok(&request.body)
+    }
+}
+
+fn start() -> Fixture {
+    let turns = Turns::new();
+    let plain = Upstream::start(script(&turns));
+    let tls = Upstream::tls(server(&pki().server, &["http/1.1"]), script(&turns));
+    let h2_script = || {
+        let turns = turns.clone();
+        move |mut call: Call| {
+            let turns = turns.clone();
+            async move {
+                let body = call.whole_body().await?;
+                turns.take().await;
+                call.reply(200, body)
+            }
+        }
+    };
+    let h2c = H2Service::start(h2_script());
+    let h2 = H2Service::tls(server(&pki().server, &["h2"]), h2_script());
+    let trusted = ", ca_file: $folder/ca.crt";
+    let gateway = Setup::in_front_of(plain.clone())
+        .tls()
+        .policy("plain", &policy("plain", &plain.url, ""))
+        .policy("tls", &policy("tls", &tls.url, trusted))
+        .policy("h2c", &policy("h2c", &h2c.url, ""))
+        .policy("h2", &policy("h2", &h2.url, trusted))
+        .start();
+    let seen = move |case: &str| {
+        let over_http1 = plain.seen(case).len() + tls.seen(case).len();
+        over_http1 + h2c.seen(case).len() + h2.seen(case).len()
+    };
+    Fixture {
+        gateway,
+        seen: Box::new(seen),
+        turns,
+    }
+}
+
+fn keyed(target: &str, body: &str) -> Request {
+    Request::post(target, body)
+        .bearer(&token(json!({})))
+        .header("idempotency-key", &key())
+}
+
+/// The frames of a request, to its end or not.
+fn over_http2(request: &Request, flags: u8) -> Vec<u8> {
+    let mut fields = block(&request.method, &request.target);
+    field(&mut fields, "x-case", &request.case);
+    for (name, value) in &request.headers {
+        field(&mut fields, &name.to_ascii_lowercase(), value);
+    }
+    let head = frame(HEADERS, END_HEADERS, 1, &fields);
+    [head, frame(DATA, flags, 1, &request.body)].concat()
+}
+
+#[test]
+fn response_of_every_service_is_stored_for_a_client_that_went() {
+    let Fixture { gateway, seen, turns } = start();
+    for service in SERVICES {
+        let target = format!("/{service}/keyed/x");
+        let (closed, cancelled, cut) = (keyed(&target, "{}"), keyed(&target, "{}"), keyed(&target, "{}"));
+        let mut wire = gateway.connect();
+        wire.write(closed.bytes());
+        let [mut one, mut other] = [(); 2].map(|()| Frames::open(gateway.port, &[]));
+        one.send(&over_http2(&cancelled, END_STREAM));
+        other.send(&over_http2(&cut, END_STREAM));
+        let all = [&closed, &cancelled, &cut];
+        for request in all {
+            eventually("it is at the service", || seen(&request.case) == 1);
+        }
+        one.send(&reset(1));
+        assert!(one.is_alive());
+        drop(wire);
+        other.close();
+        for _ in all {
+            turns.give();
+        }
+        for request in all {
+            eventually("the response is stored", || {
+                let answer = gateway.send(&again(request));
+                assert!(matches!(answer.status, 200 | 409), "{service}: {answer:?}");
+                is_replayed(&answer) && answer.text() == "{}"
+            });
+            assert_eq!(seen(&request.case), 1, "{service}");
+        }
+    }
+}
+
+#[test]
+fn response_that_the_client_leaves_halfway_is_stored() {
+    let Fixture { gateway, seen, turns } = start();
+    for service in SERVICES {
+        let request = keyed(&format!("/{service}/keyed/x"), &"x".repeat(900_000));
+        let socket = TcpStream::connect(("127.0.0.1", gateway.port)).unwrap();
+        let mut wire = Wire::of(socket.try_clone().unwrap());
+        turns.give();
+        wire.write(request.bytes());
+        // The response has begun, and the client goes without reading it.
+        assert_eq!(socket.peek(&mut [0]).unwrap(), 1);
+        drop((wire, socket));
+        eventually("the response is stored", || {
+            let answer = gateway.send(&again(&request));
+            is_replayed(&answer) && answer.body.len() == 900_000
+        });
+        assert_eq!(seen(&request.case), 1, "{service}");
+    }
+}
+
+#[test]
+fn body_that_the_client_breaks_off_is_an_aborted_body_at_the_service() {
+    let (sender, ends) = mpsc::channel();
+    let over_http1 = sender.clone();
+    let plain = Upstream::raw(move |stream| {
+        let request = crate::harness::upstream::read_request(stream);
+        _ = over_http1.send(request.is_ok());
+        match request {
+            Ok(_) => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine"),
+            Err(_) => Ok(()),
+        }
+    });
+    let h2c = H2Service::start(move |mut call: Call| {
+        let sender = sender.clone();
+        async move {
+            let body = call.whole_body().await;
+            let reason = body.as_ref().err().and_then(h2::Error::reason);
+            assert!(body.is_ok() || reason == Some(Reason::CANCEL), "{body:?}");
+            _ = sender.send(body.is_ok());
+            call.reply(200, "fine")
+        }
+    });
+    let gateway = Setup::new()
+        .policy("plain", &policy("plain", &plain.url, ""))
+        .policy("h2c", &policy("h2c", &h2c.url, ""))
+        .start();
+    for service in ["plain", "h2c"] {
+        for framing in [
+            ("content-length", "4", "wi"),
+            ("transfer-encoding", "chunked", "2\r\nwi\r\n"),
+        ] {
+            let (name, value, part) = framing;
+            let request = keyed(&format!("/{service}/keyed/x"), "");
+            let mut wire = gateway.connect();
+            wire.write(again(&request).header(name, value).bytes());
+            wire.write(part);
+            drop(wire);
+            assert_eq!(ends.recv_timeout(PATIENCE), Ok(false), "{service}, {name}");
+            assert_free(&gateway, &request, &ends);
+        }
+        let request = keyed(&format!("/{service}/keyed/x"), "wi");
+        let mut frames = Frames::open(gateway.port, &[]);
+        frames.send(&over_http2(&request, NO_FLAGS));
+        assert!(frames.is_alive());
+        frames.send(&reset(1));
+        assert_eq!(ends.recv_timeout(PATIENCE), Ok(false), "{service}, HTTP/2");
+        assert_free(&gateway, &request, &ends);
+    }
+}
+
+/// The key of a request that broke off is soon good for another one.
+fn assert_free(gateway: &Gateway, request: &Request, ends: &mpsc::Receiver<bool>) {
+    eventually("the key is free", || {
+        let answer = gateway.send(&again(request).body("wiki"));
+        assert!(!is_replayed(&answer), "{answer:?}");
+        answer.status == 200
+    });
+    assert_eq!(ends.recv_timeout(PATIENCE), Ok(true));
+}
+
+#[test]
+fn response_over_http2_is_stored_if_it_ends_and_has_no_trailers() {
+    let service = H2Service::start(|mut call: Call| async move {
+        match call.name().as_str() {
+            "whole" => call.reply(200, "whole"),
+            "empty" => call.head_only(200, &[]),
+            "trailers" => {
+                let mut stream = call.begin(200, &[])?;
+                stream.send_data("whole".into(), false)?;
+                let mut trailers = http::HeaderMap::new();
+                trailers.insert("x-sum", "12".parse().unwrap());
+                stream.send_trailers(trailers)
+            }
+            "reset" | "cut" => {
+                let mut stream = call.begin(200, &[])?;
+                stream.send_data("part".into(), false)?;
+                // What was sent is on its way before the end is.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                match call.name().as_str() {
+                    "cut" => call.cut(),
+                    _ => stream.send_reset(Reason::INTERNAL_ERROR),
+                }
+                Ok(())
+            }
+            _ => call
+                .begin(200, &[("content-length", "9")])?
+                .send_data("part".into(), true),
+        }
+    });
+    let gateway = service.setup("").start();
+    let http2 = Http2::plain(gateway.port);
+    for (name, stored) in [
+        ("whole", true),
+        ("empty", true),
+        ("trailers", false),
+        ("reset", false),
+        ("cut", false),
+        ("short", false),
+    ] {
+        let request = keyed(&format!("/s/keyed/{name}"), "{}");
+        let first = http2.try_exchange(&request);
+        if let (Ok(first), "trailers") = (&first, name) {
+            assert_eq!(values(&first.trailers, "x-sum"), ["12"]);
+        }
+        eventually("it is asked again, or replayed", || {
+            let repeat = again(&request);
+            let replayed = http2.try_exchange(&repeat).is_ok_and(|answer| is_replayed(&answer));
+            assert!(stored || !replayed, "{name} was stored");
+            replayed || (!stored && service.seen(&repeat.case).len() == 1)
+        });
+        assert_eq!(service.seen(&request.case).len(), 1, "{name}");
+    }
+}
