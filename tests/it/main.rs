@@ -70,6 +70,7 @@ mod reload;
 mod reload_keys;
 mod reload_kubernetes;
 mod replicas;
+mod response_framing;
 mod retries;
 mod revocation;
 mod revocation_redis;

@@ -4,6 +4,7 @@
 use std::{
     net::{Shutdown, TcpStream},
     sync::mpsc,
+    thread,
 };
 
 use crate::{
@@ -18,11 +19,21 @@ use crate::{
     upstreams::{handshake, websocket},
 };
 
+const CLIENTS: usize = 16;
+
 const SWITCHED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// A close frame of each side: a client masks it (RFC 6455, 5.5.1).
 const CLOSE_OF_CLIENT: &[u8] = b"\x88\x82\x01\x02\x03\x04\x02\xea";
 const CLOSE_OF_SERVICE: &[u8] = b"\x88\x02\x03\xe8";
+
+fn in_front_of(upstream: &Upstream, config: &str) -> Gateway {
+    let policy = policy("s", &upstream.url, "");
+    Setup::in_front_of(upstream.clone())
+        .config(config)
+        .policy("s", &policy)
+        .start()
+}
 
 /// The same script behind clear text and behind TLS.
 fn behind_each(script: impl Fn(&Recorded) -> Reply + Clone + Send + Sync + 'static) -> [Gateway; 2] {
@@ -58,11 +69,45 @@ fn assert_none_in_flight(gateway: &Gateway) {
     });
 }
 
+/// Opens so many WebSockets, some of them at a time, and uses each of them twice.
+fn assert_all_live(threads: usize, count: usize) {
+    let gateway = in_front_of(&Upstream::start(websocket), &format!("threads: {threads}"));
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                for first in (0..count / CLIENTS).step_by(8) {
+                    let mut wires: Vec<_> = (0..8).map(|_| gateway.connect()).collect();
+                    for (n, wire) in wires.iter_mut().enumerate() {
+                        open(wire);
+                        assert_echoes(wire, &format!("{client} {first} {n}"));
+                    }
+                    for wire in &mut wires {
+                        assert_echoes(wire, "still here");
+                    }
+                }
+            });
+        }
+    });
+    assert_none_in_flight(&gateway);
+}
+
 #[track_caller]
 fn assert_echoes(wire: &mut Wire, text: &str) {
     wire.write(text);
     let read = wire.read(text.len()).unwrap_or_else(|error| panic!("{text}: {error}"));
     assert_eq!(read, text.as_bytes());
+}
+
+#[test]
+fn websockets_live_on_one_thread_and_on_two() {
+    assert_all_live(1, 384);
+    assert_all_live(2, 768);
+}
+
+#[test]
+fn websockets_live_on_four_threads() {
+    assert_all_live(4, 2048);
 }
 
 #[test]
