@@ -319,7 +319,7 @@ impl Exchange<'_> {
         mut head: Box<ResponseHeader>,
         ends: bool,
     ) -> Result<()> {
-        let has_open_end = !ends && response_head::has_open_end(&head);
+        let has_open_end = !ends && !service.is_http2() && response_head::has_open_end(&head);
         response_head::end_hop(&mut head)?;
         self.ctx.upstream_responded(&head, ends);
         if let Some(recorder) = &mut self.recorder {
