@@ -198,7 +198,7 @@ impl Exchange<'_> {
         let mut has_responded = false;
         while self.body == RequestBody::Streaming || !has_responded {
             match self.next_event(service, has_responded).await? {
-                Event::Upstream(event) => has_responded = self.respond(service, event).await?,
+                Event::Upstream(event) => has_responded |= self.respond(service, event).await?,
                 Event::Client(part) => {
                     let ends = part.is_none() || self.session.is_body_done();
                     self.send(service, part, ends).await?;
@@ -220,7 +220,7 @@ impl Exchange<'_> {
         let reads = self.body != RequestBody::Aborted && !service.is_blocked();
         tokio::select! {
             biased;
-            event = service.next(is_timed), if !has_responded => match event {
+            event = service.next(is_timed), if !has_responded || service.is_blocked() => match event {
                 Ok(event) => Ok(Event::Upstream(event)),
                 Err(error) => Err(self.write_error.take().unwrap_or(error)),
             },
