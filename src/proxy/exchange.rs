@@ -151,12 +151,13 @@ impl Exchange<'_> {
     /// responded, the method is idempotent, and the body is still complete in memory. Or the upstream says that it
     /// did not process the request (RFC 9113, 8.7), and no byte of the body was read.
     fn may_retry(&self, error: &Error, is_kept: bool) -> bool {
-        use ErrorType::{ConnectionClosed, H2Error, ReadError, WriteError};
+        use ErrorType::{ConnectionClosed, ReadError, WriteError};
         let response = &self.ctx.record.response;
         if self.admitted.has_key || response.upstream_status.is_some() || self.session.has_responded() {
             return false;
         }
-        let is_lost = matches!(error.etype(), ConnectionClosed | H2Error | ReadError | WriteError)
+        // A stream that the upstream reset is not a connection that it closed.
+        let is_lost = matches!(error.etype(), ConnectionClosed | ReadError | WriteError)
             && *error.esource() == ErrorSource::Upstream;
         let is_stale = is_kept && is_lost && self.may_repeat() && self.session.keeps_whole_body();
         is_stale || (UpstreamSession::is_unprocessed(error) && response.bytes_in == 0)

@@ -17,7 +17,7 @@ mod http1;
 mod http2;
 
 pub(in crate::proxy) use event::UpstreamEvent;
-use http1::Http1Session;
+use http1::{Http1Session, Reuse};
 use http2::Http2Session;
 
 /// One request on a connection to an upstream. Errors have the upstream as their source.
@@ -111,10 +111,13 @@ impl UpstreamSession {
 
     /// Puts the connection back into the pool if it is reusable. The response arrived at `since`.
     pub(in crate::proxy) fn release(self, since: Instant) {
-        if let Protocol::Http1 { session, pool, address } = self.protocol
-            && let Some(connection) = session.into_connection()
-        {
-            pool.put(address, connection, since);
+        let Protocol::Http1 { session, pool, address } = self.protocol else {
+            return;
+        };
+        match session.into_reuse() {
+            Reuse::AtOnce(connection) => pool.put(address, connection, since),
+            Reuse::AfterRest(connection) => pool.put_to_rest(address, connection),
+            Reuse::Never => {}
         }
     }
 }

@@ -201,28 +201,37 @@ impl Exchange {
 
 /// Writes as much of a part as the upstream has room for.
 fn poll_upload(stream: &mut SendStream<Bytes>, part: &mut Bytes, ends: bool, cx: &mut Context<'_>) -> Poll<Result<()>> {
-    let failed = |error| Error::because(ErrorType::WriteError, "writing the body", error);
     while !part.is_empty() {
         let room = stream.capacity();
         if room == 0 {
             stream.reserve_capacity(part.len());
             match ready!(stream.poll_capacity(cx)) {
-                Some(room) => room.map_err(failed)?,
-                None => return Poll::Ready(Error::e_explain(ErrorType::WriteError, "the service takes no body")),
-            };
-            continue;
+                Some(Ok(_)) => continue,
+                Some(Err(_)) | None => return Poll::Ready(Err(upload_failure(stream, cx))),
+            }
         }
         let piece = part.split_to(room.min(part.len()));
         let is_last = ends && part.is_empty();
-        stream.send_data(piece, is_last).map_err(failed)?;
+        if stream.send_data(piece, is_last).is_err() {
+            return Poll::Ready(Err(upload_failure(stream, cx)));
+        }
         if is_last {
             return Poll::Ready(Ok(()));
         }
     }
-    if ends {
-        stream.send_data(Bytes::new(), true).map_err(failed)?;
+    if ends && stream.send_data(Bytes::new(), true).is_err() {
+        return Poll::Ready(Err(upload_failure(stream, cx)));
     }
     Poll::Ready(Ok(()))
+}
+
+/// Returns why a stream takes no more of the body: its connection is lost, or the upstream reset it.
+fn upload_failure(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Box<Error> {
+    match stream.poll_reset(cx) {
+        Poll::Ready(Err(error)) => failure(error, "writing the body"),
+        Poll::Ready(Ok(reason)) => Error::because(ErrorType::H2Error, "writing the body", h2::Error::from(reason)),
+        Poll::Pending => Error::explain(ErrorType::WriteError, "the service takes no body"),
+    }
 }
 
 /// Reads the next part of the body, or the trailers. An error is never taken for the end.
