@@ -291,7 +291,7 @@ fn request(head: RequestHeader, is_tls: bool) -> Result<Request<()>> {
     Ok(Request::from_parts(parts, ()))
 }
 
-/// Returns whether the upstream said that it did not process the request: it reset the stream as refused, or its
+/// Returns whether the upstream said that it did not process the request: it reset the stream (`REFUSED_STREAM`), or its
 /// GOAWAY is below the stream. `h2` gives a GOAWAY of the upstream as the error of those streams alone; the streams
 /// that the GOAWAY includes end by themselves, or with their connection.
 pub(super) fn is_unprocessed(error: &Error) -> bool {
