@@ -48,23 +48,55 @@ pub fn body(headers: &HeaderMap) -> Option<Body> {
     }
 }
 
-/// Describes what is wrong with the framing of a request. The rules are stricter than RFC 9112: one
+/// The fields of a request that frame its body, read one by one. The rules are stricter than RFC 9112: one
 /// `Transfer-Encoding` that is `chunked`, or one `Content-Length` in its shortest form.
-pub(super) fn malformed(headers: &HeaderMap, double_framing: bool) -> Option<&'static str> {
-    let repeats = |name| headers.get_all(name).iter().nth(1).is_some();
-    if let Some(coding) = headers.get(TRANSFER_ENCODING) {
-        if repeats(TRANSFER_ENCODING) || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return Some("`transfer-encoding` is not `chunked`");
-        }
-        if double_framing || headers.contains_key(CONTENT_LENGTH) {
-            return Some("`content-length` stands beside `transfer-encoding`");
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RequestFraming {
+    /// Whether the only transfer coding is `chunked`.
+    is_chunked: Option<bool>,
+    length: Option<Result<u64, InvalidLength>>,
+}
+
+impl RequestFraming {
+    /// Reads a value of `Transfer-Encoding`.
+    pub fn add_coding(&mut self, value: &[u8]) {
+        let is_first = self.is_chunked.is_none();
+        self.is_chunked = Some(is_first && value.eq_ignore_ascii_case(b"chunked"));
+    }
+
+    /// Reads a value of `Content-Length`.
+    pub fn add_length(&mut self, value: &[u8]) {
+        let is_shortest = value == b"0" || value.first() != Some(&b'0');
+        let is_fine = self.length.is_none() && is_shortest && value.len() <= LENGTH_DIGITS;
+        self.length = Some(number(value).filter(|_| is_fine).ok_or(InvalidLength));
+    }
+
+    /// Returns the body that the fields frame over HTTP/1.1, or describes what is wrong with them.
+    pub fn body(self) -> Result<Body, &'static str> {
+        match (self.is_chunked, self.length) {
+            (None, None | Some(Ok(0))) => Ok(Body::None),
+            (None, Some(Ok(length))) => Ok(Body::Sized(length)),
+            (Some(true), None) => Ok(Body::Streamed),
+            (Some(false), _) => Err("`transfer-encoding` is not `chunked`"),
+            (Some(true), Some(_)) => Err("`content-length` stands beside `transfer-encoding`"),
+            (None, Some(Err(InvalidLength))) => Err("`content-length` is not one number"),
         }
     }
-    let length = headers.get(CONTENT_LENGTH)?.as_bytes();
-    let is_shortest = length == b"0" || length.first() != Some(&b'0');
-    let is_short = length.len() <= LENGTH_DIGITS && is_shortest;
-    let fine = is_short && !repeats(CONTENT_LENGTH) && content_length(headers).is_ok();
-    (!fine).then_some("`content-length` is not one number")
+}
+
+/// Describes what is wrong with the framing of a request.
+pub(super) fn malformed(headers: &HeaderMap, double_framing: bool) -> Option<&'static str> {
+    let mut framing = RequestFraming::default();
+    for coding in headers.get_all(TRANSFER_ENCODING) {
+        framing.add_coding(coding.as_bytes());
+    }
+    for length in headers.get_all(CONTENT_LENGTH) {
+        framing.add_length(length.as_bytes());
+    }
+    if double_framing {
+        framing.add_length(b"");
+    }
+    framing.body().err()
 }
 
 #[cfg(test)]
