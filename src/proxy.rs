@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod gateway;
 mod handler;
 mod header_case;
+mod linger;
 pub mod overload;
 mod peer;
 pub mod policy_snapshot;

@@ -1,14 +1,16 @@
 //! The response to a connection above the limit of its listener: 503, or for HTTP/2 a `GOAWAY` with no
 //! stream processed. Bounded in number and time, so that a rejection stays cheap.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
 use pingora::protocols::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
+use super::linger::{LINGER_TIME, Linger};
 use super::peer::peer_of;
 use super::strict_stream::RejectionWriter;
 
@@ -17,13 +19,6 @@ const AT_A_TIME: usize = 64;
 
 /// How long to wait for the first bytes of a request, which select the policy of the error body.
 const GLANCE: Duration = Duration::from_millis(100);
-
-/// How long to read what a client still sends: closing with unread bytes resets the connection, and
-/// the client may lose the response.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// How many bytes to read then.
-const LINGER_BYTES: usize = 256 * 1024;
 
 /// The response over HTTP/2 (RFC 9113, 6.5 and 6.8): empty `SETTINGS`, and a `GOAWAY` with last stream 0 and
 /// `ENHANCE_YOUR_CALM`.
@@ -54,22 +49,15 @@ impl OverloadResponder {
             true => Bytes::from_static(GOAWAY),
             false => write_rejection(503, &head, peer_of(&stream)),
         };
-        let deadline = Instant::now() + LINGER;
-        let _ = timeout_at(deadline, write_and_drain(&mut stream, &response)).await;
+        if let Ok(Ok(())) = timeout(LINGER_TIME, write(&mut stream, &response)).await {
+            let mut linger = Linger::new(true);
+            poll_fn(|cx| linger.poll(&mut stream, cx)).await;
+        }
     }
 }
 
-/// Writes a response, and reads until the client closes its side.
-async fn write_and_drain(stream: &mut Stream, response: &[u8]) -> std::io::Result<()> {
+/// Writes a response, and closes the connection for writing.
+async fn write(stream: &mut Stream, response: &[u8]) -> std::io::Result<()> {
     stream.write_all(response).await?;
-    AsyncWriteExt::shutdown(stream).await?;
-    let mut unread = vec![0; 4096];
-    let mut read = 0;
-    while read < LINGER_BYTES {
-        match stream.read(&mut unread).await? {
-            0 => break,
-            more => read += more,
-        }
-    }
-    Ok(())
+    AsyncWriteExt::shutdown(stream).await
 }

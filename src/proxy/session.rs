@@ -36,6 +36,9 @@ impl ClientSession {
     pub fn new(mut session: ServerSession, limits: &Limits) -> Self {
         if let Some(stream) = session.stream().and_then(StrictStream::of) {
             stream.head_is_read();
+            if !stream.has_certain_end() {
+                session.set_keepalive(None);
+            }
         }
         // pingora turns keep-alive off where it must; turning it on again would undo that.
         if session.get_keepalive().is_some() {
@@ -171,7 +174,7 @@ impl ClientSession {
         let written = self.0.write_response_header(head).await;
         written.map_err(Error::into_down)?;
         if is_switching && let Some(stream) = self.strict_stream() {
-            stream.head_is_read();
+            stream.upgraded();
         }
         match ends {
             true => self.finish().await,
@@ -237,11 +240,6 @@ impl ClientSession {
 
     /// Writes an error response.
     pub(super) async fn reject(&mut self, response: ErrorResponse) -> Result<()> {
-        if !self.is_body_done()
-            && let Some(stream) = self.strict_stream()
-        {
-            stream.linger();
-        }
         let mut head = ResponseHeader::build(response.status, Some(response.headers.len()))?;
         for (name, value) in response.headers {
             head.insert_header(name, value)?;

@@ -9,8 +9,8 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,22 +22,24 @@ use tokio::time::Sleep;
 mod chunk_validator;
 mod head_scanner;
 mod keep_alive;
-mod linger;
 mod phase;
 mod pingora_rejection;
 mod reading;
+mod rejecting;
+mod request_end;
 mod transport;
 mod write_deadline;
 mod writing;
 
-use chunk_validator::ChunkValidator;
 use head_scanner::HeadScanner;
 use phase::{CurrentPhase, Phase};
 use pingora_rejection::pingora_rejection;
+use request_end::Remainder;
 use write_deadline::WriteDeadline;
 
 use super::body_rate::BodyRateLimits;
 use super::deadline::ReusableTimer;
+use super::linger::Linger;
 
 /// RFC 9113, 3.4.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -72,18 +74,15 @@ pub type RejectionWriter = Arc<dyn Fn(u16, &[u8], Option<IpAddr>) -> Bytes + Sen
 /// The strictly read stream of a client connection.
 pub struct StrictStream {
     inner: Stream,
-    /// Bytes that were read while no session served the connection.
+    /// Bytes that were read before a session asked for them.
     peeked: BytesMut,
     begun: Arc<AtomicBool>,
     phase: CurrentPhase,
     /// Whether the connection has served a request: then pingora bounds the wait for the next one.
     reused: bool,
     head: HeadScanner,
-    /// Bytes that were read together with the end of the head.
-    bytes_after_head: Bytes,
-    /// The body behind the head, if it is chunked.
-    chunks: Option<ChunkValidator>,
-    malformed_body: AtomicBool,
+    /// What is still to come of the current request.
+    remainder: Remainder,
     deadline: Option<Pin<Box<Sleep>>>,
     /// Ends the wait for a next request.
     idle: ReusableTimer,
@@ -92,10 +91,8 @@ pub struct StrictStream {
     limits: StreamLimits,
     write_rejection: RejectionWriter,
     rejection: Option<Bytes>,
-    /// Whether unread bytes are expected after the response.
-    lingers: AtomicBool,
-    /// How many bytes are read after the response, and until when.
-    lingering: Option<(usize, Pin<Box<Sleep>>)>,
+    /// The lingering close, once the connection is closed for writing.
+    linger: Option<Linger>,
     closed: bool,
 }
 
@@ -117,17 +114,14 @@ impl StrictStream {
             phase: CurrentPhase::new(progress.heads),
             reused: false,
             head: HeadScanner::default(),
-            bytes_after_head: Bytes::new(),
-            chunks: None,
-            malformed_body: AtomicBool::new(false),
+            remainder: Remainder::Head,
             deadline: None,
             idle: ReusableTimer::default(),
             write_deadline: WriteDeadline::default(),
             limits,
             write_rejection,
             rejection: None,
-            lingers: AtomicBool::new(false),
-            lingering: None,
+            linger: None,
             closed: false,
         }
     }
@@ -142,24 +136,46 @@ impl StrictStream {
         self.phase.enter(Phase::Body);
     }
 
-    /// Takes the bytes that were read together with the end of the head.
-    pub fn take_bytes_after_head(&mut self) -> Bytes {
-        std::mem::take(&mut self.bytes_after_head)
+    /// Returns whether the end of the current request is certain. If not, another request must not follow.
+    pub const fn has_certain_end(&self) -> bool {
+        self.remainder.is_certain()
     }
 
     /// Returns whether reading stopped at a malformed chunk.
-    pub fn has_malformed_body(&self) -> bool {
-        self.malformed_body.load(Ordering::Relaxed)
+    pub const fn has_malformed_body(&self) -> bool {
+        matches!(self.remainder, Remainder::Malformed)
     }
 
-    /// Announces a response before the body was read, after which the connection ends.
-    pub fn linger(&self) {
-        self.lingers.store(true, Ordering::Relaxed);
+    /// Switches protocols: from now on, all bytes pass as they are, those behind the head of the request first.
+    pub fn upgraded(&self) {
+        self.phase.enter(Phase::Upgraded);
     }
 
     /// Starts over: the next byte belongs to a new head.
     pub fn expect_head(&self) {
         self.phase.enter(Phase::BeforeHead);
+    }
+
+    /// Closes the connection for writing, and lingers.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.closed {
+            return Poll::Ready(Ok(()));
+        }
+        if self.linger.is_none() {
+            ready!(self.poll_shutdown_inner(cx))?;
+        }
+        match self.phase.get() {
+            Phase::Http2 => Poll::Ready(Ok(())),
+            _ => self.poll_linger(cx).map(Ok),
+        }
+    }
+
+    /// Reads on for a while after the connection is closed for writing, if the client may still be sending.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_read = self.remainder.is_nothing() && self.peeked.is_empty() && self.rejection.is_none();
+        let expects_bytes = !is_read && self.phase.get() != Phase::Upgraded;
+        let linger = self.linger.get_or_insert_with(|| Linger::new(expects_bytes));
+        linger.poll(&mut self.inner, cx)
     }
 }
 
@@ -171,9 +187,6 @@ impl AsyncRead for StrictStream {
         }
         if stream.rejection.is_some() {
             return stream.poll_reject(408, cx).map(Ok);
-        }
-        if *stream.malformed_body.get_mut() {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         stream.poll_read_strictly(cx, buf)
     }
@@ -203,7 +216,7 @@ impl AsyncWrite for StrictStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_shutdown_inner(cx)
+        self.poll_close(cx)
     }
 
     fn poll_write_vectored(
@@ -240,10 +253,7 @@ impl Peek for StrictStream {
 #[async_trait]
 impl Shutdown for StrictStream {
     async fn shutdown(&mut self) {
-        let shutdown = poll_fn(|cx| self.poll_shutdown_inner(cx)).await;
-        if shutdown.is_ok() && *self.lingers.get_mut() && !self.closed {
-            poll_fn(|cx| self.poll_linger(cx)).await;
-        }
+        let _ = poll_fn(|cx| self.poll_close(cx)).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Request, Setup, Shared, Wire, issuer::token};
+use crate::harness::{Answer, Gateway, Request, Setup, Shared, Wire, eventually, issuer::token};
 
 const POLICY: &str = "
 $wallet
@@ -229,5 +229,61 @@ fn requests_in_one_packet_are_answered_in_order_or_not_at_all() {
     gateway.rejected(&first, &wire.answer("GET").unwrap(), 401, "credential_missing");
     if let Ok(answer) = wire.answer("GET") {
         gateway.reached(&second, &answer);
+    }
+}
+
+/// Sends parts in the middle of a body from a thread of its own, as a client does that reads only when it has
+/// sent all, until the connection takes no more. Returns the response that it reads then.
+fn answer_to_upload(gateway: &Gateway, framing: &str, part: &[u8], bad: &[u8]) -> std::io::Result<Answer> {
+    let mut wire = gateway.connect();
+    wire.write(format!("POST /w/open/x HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n"));
+    for _ in 0..16 {
+        wire.write(part);
+    }
+    wire.write(bad);
+    for _ in 0..64 {
+        // What comes after the response is still taken.
+        wire.try_write(part)?;
+    }
+    wire.answer("POST")
+}
+
+#[test]
+fn client_that_still_sends_its_body_reads_why_it_was_rejected() {
+    let gateway = gateway();
+    let part = [b"10000\r\n".as_slice(), &[b'x'; 65_536], b"\r\n"].concat();
+    let (sized, chunked) = ("content-length: 1000000000", "transfer-encoding: chunked");
+    for (framing, bad, status, reason) in [
+        (chunked, &part[..], 413, "body_too_large"),
+        (chunked, b"5;;\r\nhello\r\n", 400, "request_malformed"),
+        (sized, b"", 413, "body_too_large"),
+    ] {
+        let answer = answer_to_upload(&gateway, framing, &part, bad)
+            .unwrap_or_else(|error| panic!("{framing} {status}: {error}"));
+        assert_eq!(
+            (answer.status, answer.reason().as_str()),
+            (status, reason),
+            "{answer:?}"
+        );
+        assert!(!answer.keeps_alive());
+    }
+}
+
+#[test]
+fn client_that_sends_on_after_a_timeout_reads_of_it() {
+    let limits = "limits: { body_timeout: 500ms }";
+    let gateway = Setup::new().config(limits).policy("wallet", POLICY).start();
+    for (n, framing) in ["content-length: 100000", "transfer-encoding: chunked"]
+        .into_iter()
+        .enumerate()
+    {
+        let mut wire = gateway.connect();
+        wire.write(format!("POST /w/open/x HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n"));
+        eventually("its time is over", || {
+            gateway.log_text().matches("\"failure\":\"request_timeout\"").count() > n
+        });
+        _ = wire.try_write(&[b'x'; 50_000]);
+        let answer = wire.answer("POST").unwrap();
+        assert_eq!((answer.status, answer.keeps_alive()), (408, false));
     }
 }

@@ -49,7 +49,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
         "proxy",
         &[
             // Words: what needs no connection and no policy in force.
-            &["body_rate", "deadline", "header_case", "peer"],
+            &["body_rate", "deadline", "header_case", "linger", "peer"],
             // Streams and sessions of clients.
             &["strict_stream", "overload"],
             &["session"],

@@ -31,6 +31,7 @@ mod cut_responses;
 mod demo;
 mod doctor;
 mod documents;
+mod early_bytes;
 mod exchange;
 mod failures;
 mod forged_identity;

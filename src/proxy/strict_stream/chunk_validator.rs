@@ -46,16 +46,23 @@ impl ChunkValidator {
         }
     }
 
-    /// Reads on, up to what a strict reader rejects.
-    pub(super) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
-        while !bytes.is_empty() {
-            bytes = match self.next {
-                Next::Data(left) => self.skip(left, bytes),
-                Next::Nothing => return Ok(()),
-                Next::Size | Next::DataEnd | Next::Trailers => self.read_line(bytes)?,
+    /// Reads on, up to the end of the body or what a strict reader rejects. Returns how many bytes belong
+    /// to the body.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = match self.next {
+                Next::Data(left) => self.skip(left, rest),
+                Next::Nothing => break,
+                Next::Size | Next::DataEnd | Next::Trailers => self.read_line(rest)?,
             };
         }
-        Ok(())
+        Ok(bytes.len() - rest.len())
+    }
+
+    /// Returns whether the body was read to its end.
+    pub(super) fn has_ended(&self) -> bool {
+        self.next == Next::Nothing
     }
 
     fn skip<'b>(&mut self, left: u64, bytes: &'b [u8]) -> &'b [u8] {
@@ -173,11 +180,17 @@ mod tests {
     /// Reads a body whole, and again byte by byte: the results must be equal.
     fn read(body: &[u8]) -> Result<Next, Malformed> {
         let mut whole = ChunkValidator::new();
-        let result = whole.read(body).map(|()| whole.next);
+        let result = whole.read(body).map(|length| (length, whole.next));
         let mut parts = ChunkValidator::new();
-        let each = body.chunks(1).try_for_each(|part| parts.read(part));
-        assert_eq!(result, each.map(|()| parts.next), "{:?}", String::from_utf8_lossy(body));
-        result
+        let each = body
+            .chunks(1)
+            .try_fold(0, |length, part| Ok(length + parts.read(part)?));
+        let each = each.map(|length| (length, parts.next));
+        assert_eq!(result, each, "{:?}", String::from_utf8_lossy(body));
+        result.map(|(length, next)| {
+            assert!(length == body.len() || next == Next::Nothing);
+            next
+        })
     }
 
     #[test]

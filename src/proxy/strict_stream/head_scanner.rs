@@ -3,11 +3,17 @@
 
 use memchr::memchr_iter;
 
+use crate::request::{Body, RequestFraming};
+
 /// How much of a head is stored, so that its rejection can name the path.
 const KEPT_BYTES: usize = 512;
 
-/// The start of the field that announces a chunked body.
-const CODING: &[u8] = b"transfer-encoding:";
+/// How much of a line is stored, enough for a field that frames the body.
+const LINE_BYTES: usize = 64;
+
+/// The names of the fields that frame the body.
+const CODING: &[u8] = b"transfer-encoding";
+const LENGTH: &[u8] = b"content-length";
 
 /// The state of a head, as far as it was read.
 #[derive(Debug, Default)]
@@ -20,7 +26,7 @@ pub(super) struct HeadScanner {
     line: Vec<u8>,
     line_bytes: usize,
     last: u8,
-    has_coding: bool,
+    framing: RequestFraming,
     malformed: bool,
 }
 
@@ -62,7 +68,7 @@ impl HeadScanner {
 
     fn read_part(&mut self, part: &[u8]) {
         self.request_line.read(part);
-        let room = CODING.len().saturating_sub(self.line.len());
+        let room = LINE_BYTES.saturating_sub(self.line.len());
         let start = part.get(..part.len().min(room)).unwrap_or_default();
         self.line.extend_from_slice(start);
         self.line_bytes += part.len();
@@ -76,11 +82,29 @@ impl HeadScanner {
         let empty = self.line_bytes <= 1;
         let ended = empty && self.request_line.ended;
         self.request_line.end();
-        self.has_coding |= self.line.eq_ignore_ascii_case(CODING);
+        if let Some(b'c' | b'C' | b't' | b'T') = self.line.first() {
+            self.read_framing();
+        }
         self.lines += 1;
         self.line.clear();
         (self.line_bytes, self.last) = (0, 0);
         ended
+    }
+
+    /// Reads a line that may be a field that frames the body. A value that is not stored as a whole counts as
+    /// an empty one, which is not a framing.
+    fn read_framing(&mut self) {
+        let is_whole = self.line.len() == self.line_bytes;
+        let value = |name: &[u8]| {
+            let (start, value) = self.line.split_at_checked(name.len())?;
+            let value = value.strip_prefix(b":").filter(|_| start.eq_ignore_ascii_case(name))?;
+            Some(if is_whole { trimmed(value) } else { b"" })
+        };
+        if let Some(length) = value(LENGTH) {
+            self.framing.add_length(length);
+        } else if let Some(coding) = value(CODING) {
+            self.framing.add_coding(coding);
+        }
     }
 
     /// Returns its length in bytes.
@@ -108,10 +132,22 @@ impl HeadScanner {
         self.malformed || self.request_line.malformed
     }
 
-    /// Returns whether a field names a transfer coding, so that a chunked body follows.
-    pub(super) fn has_coding(&self) -> bool {
-        self.has_coding
+    /// Returns the framing of the body behind it. Returns `None` where that is uncertain: what follows a
+    /// `CONNECT` is for another protocol.
+    pub(super) fn body(&self) -> Option<Body> {
+        let start = self.kept.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        let is_tunnel = self.kept.get(start..).is_some_and(|line| line.starts_with(b"CONNECT "));
+        self.framing.body().ok().filter(|_| !is_tunnel)
     }
+}
+
+/// Returns the value of a field without the end of its line and the white space around it (RFC 9112, 5).
+fn trimmed(text: &[u8]) -> &[u8] {
+    let mut text = text.strip_suffix(b"\r").unwrap_or(text);
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
 }
 
 /// The state of the request line. pingora encodes characters that are not allowed in it, and the result
@@ -163,7 +199,7 @@ mod tests {
         let mut parts = HeadScanner::default();
         let at = bytes.chunks(1).position(|part| parts.read(part).is_some());
         assert_eq!(end, at.map(|at| at + 1), "{bytes:?}");
-        let seen = |head: &HeadScanner| (head.len(), head.lines(), head.is_malformed(), head.has_coding());
+        let seen = |head: &HeadScanner| (head.len(), head.lines(), head.is_malformed(), head.body());
         let mut next = HeadScanner::default();
         next.read(b"GET /\0 HTTP/1.1\r\ntransfer-encoding: chunked\r\nhost: x\n");
         next.restart();
@@ -216,16 +252,25 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_coding_is_seen_in_any_case() {
-        for (field, has_coding) in [
-            ("Transfer-Encoding: chunked", true),
-            ("transfer-encoding:x", true),
-            ("transfer-encodin: chunked", false),
-            ("x-transfer-encoding: chunked", false),
-            ("transfer-encoding-x: chunked", false),
+    fn framing_of_the_body_is_that_of_the_fields() {
+        for (fields, want) in [
+            ("", Some(Body::None)),
+            ("Transfer-Encoding: chunked\r\n", Some(Body::Streamed)),
+            ("transfer-encoding:CHUNKED\t \r\n", Some(Body::Streamed)),
+            ("transfer-encoding: x\r\n", None),
+            ("transfer-encodin: chunked\r\n", Some(Body::None)),
+            ("x-transfer-encoding: chunked\r\n", Some(Body::None)),
+            ("transfer-encoding-x: chunked\r\n", Some(Body::None)),
+            ("CONTENT-LENGTH: \t 12\r\n", Some(Body::Sized(12))),
+            ("content-length: 0\r\n", Some(Body::None)),
+            ("content-length-x: 12\r\n", Some(Body::None)),
+            ("content-length: 1 2\r\n", None),
+            ("content-length: 12\r\nContent-Length: 12\r\n", None),
+            ("content-length: 12\r\ntransfer-encoding: chunked\r\n", None),
         ] {
-            let (_, head) = read(format!("GET / HTTP/1.1\r\n{field}\r\n\r\n").as_bytes());
-            assert_eq!(head.has_coding(), has_coding, "{field}");
+            let (_, head) = read(format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n").as_bytes());
+            assert_eq!(head.body(), want, "{fields:?}");
         }
+        assert_eq!(read(b"\r\nCONNECT a:1 HTTP/1.1\r\n\r\n").1.body(), None);
     }
 }

@@ -15,14 +15,21 @@ pub(super) enum Phase {
     Body,
     /// HTTP/2 frames, until the connection ends.
     Http2,
+    /// Another protocol, until the connection ends.
+    Upgraded,
 }
 
 impl Phase {
-    const ALL: [Self; 4] = [Self::BeforeHead, Self::Head, Self::Body, Self::Http2];
+    const ALL: [Self; 5] = [Self::BeforeHead, Self::Head, Self::Body, Self::Http2, Self::Upgraded];
 
     /// Returns whether the connection waits for a head, or for the rest of one.
     pub(super) const fn is_head(self) -> bool {
         matches!(self, Self::BeforeHead | Self::Head)
+    }
+
+    /// Returns whether the connection stays in this phase to its end.
+    const fn is_last(self) -> bool {
+        matches!(self, Self::Http2 | Self::Upgraded)
     }
 }
 
@@ -48,10 +55,10 @@ impl CurrentPhase {
         Phase::ALL.get(phase).copied().unwrap_or(Phase::BeforeHead)
     }
 
-    /// Enters a phase; a connection that speaks HTTP/2 stays in its own.
+    /// Enters a phase, unless the connection stays in its own.
     pub(super) fn enter(&self, next: Phase) {
         let before = self.get();
-        if before == Phase::Http2 || before == next {
+        if before.is_last() || before == next {
             return;
         }
         self.phase.store(next as u8, Ordering::Relaxed);

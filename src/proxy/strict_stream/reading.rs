@@ -1,54 +1,56 @@
 //! Reads a head within its limits, and the body behind it as its framing says. Bytes that a strict
-//! reader rejects never reach pingora.
+//! reader rejects never reach pingora, and neither do those behind the end of a request: they are held
+//! until the next head is expected.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
 use super::StrictStream;
-use super::chunk_validator::{ChunkValidator, Malformed};
+use super::keep_alive::HELD_BYTES;
 use super::phase::Phase;
+use super::request_end::Remainder;
 
 impl StrictStream {
     /// Reads on, as the phase of the connection asks for.
     pub(super) fn poll_read_strictly(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let phase = self.phase.get();
-        if phase == Phase::BeforeHead && !self.head.is_empty() {
-            self.forget_last_head();
-        }
-        match phase.is_head() {
-            true => self.poll_read_head(cx, buf),
-            false => self.poll_read_body(cx, buf),
+        match self.phase.get() {
+            Phase::BeforeHead if !self.head.is_empty() => {
+                self.forget_last_request();
+                self.poll_read_head(cx, buf)
+            }
+            Phase::BeforeHead | Phase::Head => self.poll_read_head(cx, buf),
+            Phase::Body => self.poll_read_body(cx, buf),
+            Phase::Http2 | Phase::Upgraded => self.poll_read_part(usize::MAX, cx, buf, |_, bytes| bytes.len()),
         }
     }
 
-    fn forget_last_head(&mut self) {
+    fn forget_last_request(&mut self) {
         self.head.restart();
-        self.chunks = None;
+        self.remainder = Remainder::Head;
         self.deadline = None;
         self.reused = true;
     }
 
     fn poll_read_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !matches!(self.remainder, Remainder::Head) {
+            // pingora found no end where the head ends.
+            return self.poll_reject(400, cx).map(Ok);
+        }
         let room = self.limits.head_bytes.saturating_sub(self.head.len());
         if room == 0 || buf.remaining() == 0 {
             return self.poll_reject(431, cx).map(Ok);
         }
         let before = buf.filled().len();
-        let result = self.poll_read_at_most(room, cx, buf);
-        let read = buf.filled().get(before..).unwrap_or_default();
-        if result.is_ready() && !read.is_empty() {
-            let accepted = self.scan_head(read);
-            if self.head.is_malformed() {
-                buf.set_filled(before);
-                return self.poll_reject(400, cx).map(Ok);
-            }
-            buf.set_filled(before + accepted);
+        let result = self.poll_read_part(room, cx, buf, Self::scan_head);
+        if self.head.is_malformed() {
+            buf.set_filled(before);
+            return self.poll_reject(400, cx).map(Ok);
         }
         // pingora bounds the wait for the first byte of a further head.
         let is_bounded_here = !self.head.is_empty() || !self.reused;
@@ -59,67 +61,93 @@ impl StrictStream {
         result
     }
 
-    /// Scans bytes of a head, and of a body behind it. Returns how many of them pingora may read.
+    /// Scans bytes of a head. Returns how many of them belong to it.
     fn scan_head(&mut self, bytes: &[u8]) -> usize {
+        if bytes.is_empty() {
+            return 0;
+        }
         self.phase.enter(Phase::Head);
         let Some(end) = self.head.read(bytes) else {
             return bytes.len();
         };
-        self.chunks = self.head.has_coding().then(ChunkValidator::new);
-        let after_head = bytes.get(end..).unwrap_or_default();
-        if self.validate_chunks(after_head) == Err(Malformed) {
-            return end;
-        }
-        self.bytes_after_head = Bytes::copy_from_slice(after_head);
-        bytes.len()
+        self.remainder = Remainder::behind(&self.head);
+        end
     }
 
     fn poll_read_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(self.poll_read_inner(cx, buf))?;
-        let read = buf.filled().get(before..).unwrap_or_default();
-        if self.validate_chunks(read) == Err(Malformed) {
-            buf.set_filled(before);
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        if self.remainder.is_nothing() {
+            return self.poll_hold(cx);
         }
-        Poll::Ready(Ok(()))
-    }
-
-    fn validate_chunks(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        let result = self.chunks.as_mut().map_or(Ok(()), |chunks| chunks.read(bytes));
-        *self.malformed_body.get_mut() |= result.is_err();
-        result
-    }
-
-    /// Reads no further than the limit of the head, so that it does not count a body behind a short head.
-    fn poll_read_at_most(&mut self, room: usize, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if buf.remaining() <= room {
-            // Not through a part of the buffer, which would have to be filled with zeros first.
-            return self.poll_read_inner(cx, buf);
+        if !self.has_malformed_body() {
+            let take = |stream: &mut Self, bytes: &[u8]| stream.remainder.take(bytes);
+            ready!(self.poll_read_part(self.remainder.limit(), cx, buf, take))?;
         }
-        let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
-        ready!(self.poll_read_inner(cx, &mut part))?;
-        let read = part.filled().len();
-        buf.advance(read);
-        Poll::Ready(Ok(()))
+        match self.has_malformed_body() {
+            true => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            false => Poll::Ready(Ok(())),
+        }
     }
 
-    /// Reads the bytes that were peeked, and then those of the transport.
-    fn poll_read_inner(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.peeked.is_empty() {
-            let before = buf.filled().len();
-            let result = Pin::new(&mut self.inner).poll_read(cx, buf);
-            if buf.filled().len() > before {
-                self.begun.store(true, Ordering::Release);
+    /// Waits until the client disconnects, and holds what it sends meanwhile, as far as there is room.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.peeked.len() < HELD_BYTES {
+            match ready!(self.poll_peek(cx))? {
+                0 if self.peeked.is_empty() => return Poll::Ready(Ok(())),
+                // The client sends no more behind its next request, and still reads the response to it.
+                0 => break,
+                _ => {}
             }
-            return result;
         }
-        let length = self.peeked.len().min(buf.remaining());
-        buf.put_slice(self.peeked.get(..length).unwrap_or_default());
-        self.peeked.advance(length);
-        if self.peeked.is_empty() {
-            // Frees its memory, which would otherwise stay until the connection ends.
-            self.peeked = BytesMut::new();
+        Poll::Pending
+    }
+
+    /// Reads at most `limit` bytes: held ones, or else those of the transport. Gives the session as many of
+    /// them as `accept` returns, and holds the others.
+    fn poll_read_part(
+        &mut self,
+        limit: usize,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        accept: impl FnOnce(&mut Self, &[u8]) -> usize,
+    ) -> Poll<io::Result<()>> {
+        if !self.peeked.is_empty() {
+            let mut held = std::mem::take(&mut self.peeked);
+            let length = held.len().min(limit).min(buf.remaining());
+            let part = held.get(..length).unwrap_or_default();
+            let accepted = accept(self, part);
+            buf.put_slice(part.get(..accepted).unwrap_or_default());
+            held.advance(accepted);
+            if !held.is_empty() {
+                // Else its memory is freed, which would stay until the connection ends.
+                self.peeked = held;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(self.poll_read_at_most(limit, cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        let accepted = accept(self, read);
+        if accepted < read.len() {
+            self.peeked = BytesMut::from(read.get(accepted..).unwrap_or_default());
+            buf.set_filled(before + accepted);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads the transport, no further than a limit: what is beyond does not count towards it.
+    fn poll_read_at_most(&mut self, limit: usize, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if buf.remaining() <= limit {
+            // Not through a part of the buffer, which would have to be filled with zeros first.
+            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        } else {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(limit));
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut part))?;
+            let read = part.filled().len();
+            buf.advance(read);
+        }
+        if buf.filled().len() > before {
+            self.begun.store(true, Ordering::Release);
         }
         Poll::Ready(Ok(()))
     }

@@ -1,6 +1,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
+use super::keep_alive::HELD_BYTES;
 use super::*;
 
 fn limits() -> StreamLimits {
@@ -81,10 +82,192 @@ async fn each_way_to_write_to_a_client_that_does_not_read_ends() {
     for (way, phase, write) in ways {
         let (_client, mut stream) = unread();
         stream.phase.enter(phase);
-        stream.linger();
         let begin = Instant::now();
         assert!(write(&mut stream, &long).await, "{way}");
         assert_eq!(begin.elapsed().as_secs(), 10, "{way}");
         assert!(stream.write_deadline.has_expired(), "{way}");
+    }
+}
+
+/// Returns a client and its stream, whose rejections are the status alone.
+fn connected(room: usize) -> (tokio::io::DuplexStream, StrictStream) {
+    let (client, server) = tokio::io::duplex(room);
+    let limits = StreamLimits {
+        head_bytes: 200,
+        ..limits()
+    };
+    let write: RejectionWriter = Arc::new(|status, _, _| status.to_string().into());
+    let stream = StrictStream::new(Box::new(server), limits, write, ReadProgress::default());
+    (client, stream)
+}
+
+/// Reads this much, as a session does that knows no end.
+async fn read(stream: &mut StrictStream, length: usize) -> String {
+    let mut read = BytesMut::new();
+    while read.len() < length {
+        assert!(stream.read_buf(&mut read).await.unwrap() > 0, "{read:?}");
+    }
+    String::from_utf8(read.to_vec()).unwrap()
+}
+
+/// Polls as a session does that waits for its client to leave. Returns what it reads, if it has not to wait.
+async fn idle(stream: &mut StrictStream) -> Option<io::Result<usize>> {
+    let mut probe = [0];
+    let mut read = Box::pin(stream.read(&mut probe));
+    poll_fn(|cx| match read.as_mut().poll(cx) {
+        Poll::Ready(read) => Poll::Ready(Some(read)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+const REQUESTS: [(&str, &str); 6] = [
+    ("GET /1 HTTP/1.1\r\n\r\n", ""),
+    ("POST /2 HTTP/1.1\r\ncontent-length: 5\r\n\r\n", "hello"),
+    (
+        "POST /3 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "3;a=b\r\nabc\r\n0\r\nx: y\r\n\r\n",
+    ),
+    ("POST /4 HTTP/1.1\r\ncontent-length: 0\r\n\r\n", ""),
+    (
+        "POST /5 HTTP/1.1\r\ncontent-length: 19\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n\n",
+    ),
+    ("HEAD /6 HTTP/1.1\r\n\r\n", ""),
+];
+
+#[tokio::test]
+async fn session_reads_its_own_request_and_the_next_session_the_next_one() {
+    let empty_lines = ["", "\r\n", "\r\n\r\n"];
+    let all: String = REQUESTS
+        .iter()
+        .zip(empty_lines.iter().cycle())
+        .map(|((head, body), lines)| format!("{head}{body}{lines}"))
+        .collect();
+    for step in [1, 2, 3, 5, 50, 1000] {
+        let (mut client, mut stream) = connected(1);
+        let bytes = all.clone();
+        tokio::spawn(async move {
+            for part in bytes.as_bytes().chunks(step) {
+                client.write_all(part).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        });
+        for (head, body) in REQUESTS {
+            assert!(!head.contains("/1") || stream.begins_with_preface().await.is_ok_and(|begins| !begins));
+            assert_eq!(read(&mut stream, head.len()).await, head, "{step}");
+            stream.head_is_read();
+            assert!(stream.has_certain_end());
+            assert_eq!(read(&mut stream, body.len()).await, body, "{step}");
+            assert!(idle(&mut stream).await.is_none());
+            stream.expect_head();
+            if !head.contains("/6") {
+                assert!(stream.has_next_request(Duration::from_secs(60)).await);
+            }
+        }
+        assert!(!stream.has_next_request(Duration::from_secs(60)).await);
+        assert_eq!(stream.peeked.capacity(), 0);
+    }
+}
+
+#[tokio::test]
+async fn early_bytes_are_held_as_far_as_there_is_room_and_a_reset_is_seen_before() {
+    for (early, held) in [(0, 0), (10, 10), (HELD_BYTES, HELD_BYTES), (100_000, HELD_BYTES)] {
+        let (mut client, mut stream) = connected(200_000);
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        read(&mut stream, 18).await;
+        stream.head_is_read();
+        assert!(idle(&mut stream).await.is_none());
+        client.write_all(&vec![b'x'; early]).await.unwrap();
+        assert!(idle(&mut stream).await.is_none());
+        assert_eq!(stream.peeked.len(), held);
+        drop(client);
+        // A client that sends its next request and ends sending still reads both responses.
+        let end = idle(&mut stream).await;
+        assert_eq!(end.map(io::Result::unwrap), (early == 0).then_some(0));
+    }
+}
+
+#[tokio::test]
+async fn bytes_behind_an_upgrade_are_held_until_the_protocol_is_switched() {
+    let (mut client, mut stream) = connected(1000);
+    let head = "GET / HTTP/1.1\r\nupgrade: websocket\r\n\r\n";
+    client
+        .write_all(format!("{head}\r\n\x01frames").as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(read(&mut stream, head.len()).await, head);
+    stream.head_is_read();
+    assert!(idle(&mut stream).await.is_none());
+    stream.upgraded();
+    client.write_all(b"\r\nmore").await.unwrap();
+    assert_eq!(read(&mut stream, 15).await, "\r\n\x01frames\r\nmore");
+    drop(client);
+    assert_eq!(idle(&mut stream).await.unwrap().unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_lines_are_not_a_request() {
+    let (mut client, mut stream) = connected(1000);
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n\r\n\r\n\r").await.unwrap();
+    read(&mut stream, 18).await;
+    stream.head_is_read();
+    stream.expect_head();
+    let begin = Instant::now();
+    assert!(!stream.has_next_request(Duration::from_secs(60)).await);
+    assert_eq!(begin.elapsed().as_secs(), 60);
+    client.write_all(b"\n").await.unwrap();
+    assert!(!stream.has_next_request(Duration::from_secs(60)).await);
+    assert_eq!(stream.peeked.capacity(), 0);
+}
+
+#[tokio::test]
+async fn no_request_follows_one_without_a_certain_end() {
+    for fields in [
+        "content-length: 5\r\ntransfer-encoding: chunked\r\n",
+        "content-length: 5\r\ncontent-length: 6\r\n",
+        "transfer-encoding: x\r\n",
+    ] {
+        let (mut client, mut stream) = connected(1000);
+        let head = format!("POST / HTTP/1.1\r\n{fields}\r\n");
+        let body = "0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n";
+        client.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        assert_eq!(read(&mut stream, head.len()).await, head);
+        stream.head_is_read();
+        assert!(!stream.has_certain_end());
+        assert_eq!(read(&mut stream, body.len()).await, body);
+        stream.expect_head();
+        assert!(!stream.has_next_request(Duration::from_secs(60)).await);
+    }
+    // Nor one that was not read to its end.
+    let (mut client, mut stream) = connected(1000);
+    client
+        .write_all(b"POST / HTTP/1.1\r\ncontent-length: 50\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+        .await
+        .unwrap();
+    read(&mut stream, 39).await;
+    stream.head_is_read();
+    stream.expect_head();
+    assert!(!stream.has_next_request(Duration::from_secs(60)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_lingers_where_the_client_may_still_be_sending() {
+    for (request, early, lingers) in [
+        ("GET / HTTP/1.1\r\n\r\n", "", false),
+        ("GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", true),
+        ("POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n", "hel", true),
+        ("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", "", true),
+        ("POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n", "", true),
+    ] {
+        let (mut client, mut stream) = connected(1000);
+        client.write_all(request.as_bytes()).await.unwrap();
+        read(&mut stream, request.len()).await;
+        stream.head_is_read();
+        client.write_all(early.as_bytes()).await.unwrap();
+        let begin = Instant::now();
+        // As pingora's session does.
+        tokio::io::AsyncWriteExt::shutdown(&mut stream).await.unwrap();
+        assert_eq!(begin.elapsed().as_secs(), u64::from(lingers), "{request:?} {early:?}");
     }
 }
