@@ -151,12 +151,13 @@ impl Exchange<'_> {
     /// responded, the method is idempotent, and the body is still complete in memory. Or the upstream says that it
     /// did not process the request (RFC 9113, 8.7), and no byte of the body was read.
     fn may_retry(&self, error: &Error, is_kept: bool) -> bool {
-        use ErrorType::{ConnectionClosed, H2Error, ReadError, WriteError};
+        use ErrorType::{ConnectionClosed, ReadError, WriteError};
         let response = &self.ctx.record.response;
         if self.admitted.has_key || response.upstream_status.is_some() || self.session.has_responded() {
             return false;
         }
-        let is_lost = matches!(error.etype(), ConnectionClosed | H2Error | ReadError | WriteError)
+        // A stream that the upstream reset is not a connection that it closed.
+        let is_lost = matches!(error.etype(), ConnectionClosed | ReadError | WriteError)
             && *error.esource() == ErrorSource::Upstream;
         let is_stale = is_kept && is_lost && self.may_repeat() && self.session.keeps_whole_body();
         is_stale || (UpstreamSession::is_unprocessed(error) && response.bytes_in == 0)
@@ -198,7 +199,7 @@ impl Exchange<'_> {
         let mut has_responded = false;
         while self.body == RequestBody::Streaming || !has_responded {
             match self.next_event(service, has_responded).await? {
-                Event::Upstream(event) => has_responded = self.respond(service, event).await?,
+                Event::Upstream(event) => has_responded |= self.respond(service, event).await?,
                 Event::Client(part) => {
                     let ends = part.is_none() || self.session.is_body_done();
                     self.send(service, part, ends).await?;
@@ -220,7 +221,7 @@ impl Exchange<'_> {
         let reads = self.body != RequestBody::Aborted && !service.is_blocked();
         tokio::select! {
             biased;
-            event = service.next(is_timed), if !has_responded => match event {
+            event = service.next(is_timed), if !has_responded || service.is_blocked() => match event {
                 Ok(event) => Ok(Event::Upstream(event)),
                 Err(error) => Err(self.write_error.take().unwrap_or(error)),
             },
@@ -319,7 +320,7 @@ impl Exchange<'_> {
         mut head: Box<ResponseHeader>,
         ends: bool,
     ) -> Result<()> {
-        let has_open_end = !ends && response_head::has_open_end(&head);
+        let has_open_end = !ends && !service.is_http2() && response_head::has_open_end(&head);
         response_head::end_hop(&mut head)?;
         self.ctx.upstream_responded(&head, ends);
         if let Some(recorder) = &mut self.recorder {

@@ -2,20 +2,24 @@
 
 use std::net::{IpAddr, SocketAddr as InetAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
-use tokio::time::timeout;
 
 use crate::policy::{self, UpstreamAddress, UpstreamScheme};
 
 mod connection;
+mod connector;
+mod http2;
 mod pool;
 mod resolve;
 mod session;
 mod tls;
 
+use connector::{Connected, Connector};
+use http2::StreamSlot;
+use http2::pool::{Http2Pool, Opened, Opening};
 use pool::UpstreamPool;
 use resolve::ResolvedHost;
 pub(in crate::proxy) use session::{UpstreamEvent, UpstreamSession};
@@ -25,9 +29,9 @@ use tls::UpstreamTls;
 #[derive(Debug)]
 pub struct Upstream {
     address: Address,
-    tls: Option<Arc<UpstreamTls>>,
-    connect_timeout: Duration,
+    connector: Arc<Connector>,
     pool: Arc<UpstreamPool>,
+    http2: Arc<Http2Pool>,
 }
 
 #[derive(Debug)]
@@ -39,23 +43,23 @@ enum Address {
 impl Upstream {
     /// Prepares the connections to an upstream, and begins to resolve its name.
     pub fn start(upstream: &policy::Upstream) -> Result<Self, String> {
-        let tls = match &upstream.address {
-            UpstreamAddress::Unix(_) => None,
-            UpstreamAddress::Network { scheme, host, .. } => match scheme {
-                UpstreamScheme::Https => Some(Arc::new(UpstreamTls::new(host, upstream)?)),
-                UpstreamScheme::Http | UpstreamScheme::H2c => None,
-            },
+        let (scheme, tls) = match &upstream.address {
+            UpstreamAddress::Unix(_) => (UpstreamScheme::Http, None),
+            UpstreamAddress::Network { scheme, host, .. } => {
+                let is_tls = *scheme == UpstreamScheme::Https;
+                (*scheme, is_tls.then(|| UpstreamTls::new(host, upstream)).transpose()?)
+            }
         };
-        if let Some(tls) = &tls {
-            let tls = Arc::clone(tls);
-            // If this fails, the first connection tries it again.
-            tokio::spawn(async move { tls.prepare().await });
+        let connector = Arc::new(Connector::new(scheme, tls, upstream.connect_timeout));
+        if connector.is_tls() {
+            let connector = Arc::clone(&connector);
+            tokio::spawn(async move { connector.prepare().await });
         }
         Ok(Self {
             address: Address::start(&upstream.address)?,
-            tls,
-            connect_timeout: upstream.connect_timeout,
+            connector,
             pool: Arc::new(UpstreamPool::new(upstream.timeout)),
+            http2: Arc::default(),
         })
     }
 
@@ -69,6 +73,7 @@ impl Upstream {
     /// Closes connections that were idle for too long, and drops those that the upstream closed.
     pub fn evict_expired(&self, now: Instant) {
         self.pool.evict_expired(now);
+        self.http2.evict_expired(now);
     }
 
     /// Returns the next address. Returns `None` if the name has none.
@@ -79,31 +84,61 @@ impl Upstream {
         }
     }
 
-    /// Begins a session over an idle connection to an address, if one is open.
-    pub(in crate::proxy) fn take(&self, address: &SocketAddr, _needs_http1: bool) -> Option<UpstreamSession> {
+    /// Begins a session over an open connection to an address, if one has room. For a WebSocket it `needs_http1`.
+    pub(in crate::proxy) fn take(&self, address: &SocketAddr, needs_http1: bool) -> Option<UpstreamSession> {
+        if self.connector.offers_http2()
+            && !needs_http1
+            && let Some(slot) = self.http2.take(address)
+        {
+            return Some(self.stream(slot));
+        }
         let connection = self.pool.take(address)?;
         Some(UpstreamSession::http1(&self.pool, address, connection))
     }
 
-    /// Begins a session over a new connection to an address. For a WebSocket it `needs_http1`.
+    /// Begins a session over a new connection to an address. Requests may share the connection over HTTP/2. For a
+    /// WebSocket it `needs_http1`, unless the upstream speaks HTTP/2 alone.
     pub(in crate::proxy) async fn connect(&self, address: &SocketAddr, needs_http1: bool) -> Result<UpstreamSession> {
-        match timeout(self.connect_timeout, self.begin(address, needs_http1)).await {
-            Ok(session) => session.map_err(Error::into_up),
-            Err(_) => Err(Error::explain(ErrorType::ConnectTimedout, "connecting to the service").into_up()),
-        }
+        self.connector.within(self.begin(address, needs_http1)).await
     }
 
     async fn begin(&self, address: &SocketAddr, needs_http1: bool) -> Result<UpstreamSession> {
-        let stream = match (address, &self.tls) {
-            (SocketAddr::Inet(address), Some(tls)) => {
-                let transport = connection::tcp(address).await?;
-                connection::boxed(tls.handshake(transport, needs_http1).await?)
+        if self.connector.offers_http2() && !needs_http1 {
+            while let Some((opened, opening)) = self.http2.join(address) {
+                if let Some(opening) = opening {
+                    tokio::spawn(open(opening, Arc::clone(&self.connector), address.clone()));
+                }
+                match opened.await {
+                    Ok(Opened::Stream(slot)) => return Ok(self.stream(slot)),
+                    Ok(Opened::Full) => {}
+                    Ok(Opened::Http1(Some(connection))) => {
+                        return Ok(UpstreamSession::http1(&self.pool, address, connection));
+                    }
+                    Ok(Opened::Http1(None)) => break,
+                    Ok(Opened::Failed(kind, context)) => return Err(Error::explain(kind, context)),
+                    Err(_) => return Error::e_explain(ErrorType::ConnectError, "opening a connection was given up"),
+                }
             }
-            (SocketAddr::Inet(address), None) => connection::boxed(connection::tcp(address).await?),
-            (SocketAddr::Unix(address), _) => connection::boxed(connection::unix(address).await?),
-        };
-        Ok(UpstreamSession::http1(&self.pool, address, stream.into()))
+        }
+        match self.connector.connect(address, needs_http1).await? {
+            Connected::Http1(connection) => Ok(UpstreamSession::http1(&self.pool, address, connection)),
+            Connected::Http2(connection) => match self.http2.add(address, connection) {
+                Some(slot) => Ok(self.stream(slot)),
+                None => Error::e_explain(ErrorType::ConnectError, "a new connection has no room"),
+            },
+        }
     }
+
+    fn stream(&self, slot: StreamSlot) -> UpstreamSession {
+        UpstreamSession::http2(slot, self.connector.is_tls(), self.pool.timeout())
+    }
+}
+
+/// Opens a connection for all requests that wait for it. In a task of its own, so that it does not end with the
+/// request that began it.
+async fn open(opening: Opening, connector: Arc<Connector>, address: SocketAddr) {
+    let opened = connector.within(connector.connect(&address, false)).await;
+    opening.finish(opened);
 }
 
 impl Address {

@@ -1,11 +1,11 @@
 //! The head of the upstream's response: checked, and without the fields of the upstream's connection.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 
-use crate::request::{content_length, nominated};
+use crate::request::nominated;
 
 /// Fields that apply to one connection only (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -38,37 +38,38 @@ fn check_length(head: &mut ResponseHeader) -> Result<()> {
         head.remove_header(&CONTENT_LENGTH);
         return Ok(());
     }
-    let mut values = head.headers.get_all(CONTENT_LENGTH).iter();
-    let first = values.next();
-    let is_plain = first.is_none_or(|value| value.as_bytes().iter().all(u8::is_ascii_digit));
-    let is_single = values.next().is_none();
-    match content_length(&head.headers) {
-        Ok(_) if is_plain && is_single => Ok(()),
-        Ok(Some(length)) => head.insert_header(CONTENT_LENGTH, length),
-        _ => {
-            let error = Error::explain(
-                ErrorType::InvalidHTTPHeader,
-                "the service sent an invalid `Content-Length`",
-            );
-            Err(error.into_up())
-        }
+    let values = head.headers.get_all(CONTENT_LENGTH).iter();
+    let mut lengths = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii));
+    let Some(first) = lengths.next() else {
+        return Ok(());
+    };
+    let is_length = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
+    let mut repeated = false;
+    if !is_length || !lengths.inspect(|_| repeated = true).all(|other| other == first) {
+        let error = Error::explain(
+            ErrorType::InvalidHTTPHeader,
+            "the service sent an invalid `Content-Length`",
+        );
+        return Err(error.into_up());
+    }
+    match repeated {
+        false => Ok(()),
+        true => head.insert_header(CONTENT_LENGTH, first.to_vec()),
     }
 }
 
-/// Returns whether a response ends with its connection (RFC 9112, 6.3, item 8). A truncated one looks like a whole
-/// one. The head must be the upstream's, before it is edited.
+/// Returns whether a response over HTTP/1 ends with its connection (RFC 9112, 6.3, item 8). A truncated one looks like
+/// a whole one. The head must be the upstream's, before it is edited.
 pub(super) fn has_open_end(head: &ResponseHeader) -> bool {
-    let framed = head.headers.contains_key(TRANSFER_ENCODING) || head.headers.contains_key(CONTENT_LENGTH);
-    !framed && head.version != Version::HTTP_2
+    !head.headers.contains_key(TRANSFER_ENCODING) && !head.headers.contains_key(CONTENT_LENGTH)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head(version: Version, status: u16, fields: &[(&'static str, &str)]) -> ResponseHeader {
+    fn head(status: u16, fields: &[(&'static str, &str)]) -> ResponseHeader {
         let mut head = ResponseHeader::build(status, None).unwrap();
-        head.set_version(version);
         for (name, value) in fields {
             head.append_header(*name, *value).unwrap();
         }
@@ -77,16 +78,12 @@ mod tests {
 
     #[test]
     fn response_ends_by_itself_or_with_its_connection() {
-        for (version, fields, want) in [
-            (Version::HTTP_11, &[][..], true),
-            (Version::HTTP_10, &[], true),
-            (Version::HTTP_11, &[("content-length", "2")], false),
-            (Version::HTTP_10, &[("content-length", "0")], false),
-            (Version::HTTP_11, &[("transfer-encoding", "chunked")], false),
-            (Version::HTTP_2, &[], false),
+        for (fields, want) in [
+            (&[][..], true),
+            (&[("content-length", "2")], false),
+            (&[("transfer-encoding", "chunked")], false),
         ] {
-            let head = head(version, 200, fields);
-            assert_eq!(has_open_end(&head), want, "{version:?} {fields:?}");
+            assert_eq!(has_open_end(&head(200, fields)), want, "{fields:?}");
         }
     }
 
@@ -134,7 +131,7 @@ mod tests {
                 Some(switching),
             ),
         ] {
-            let mut head = head(Version::HTTP_11, status, given);
+            let mut head = head(status, given);
             let edited = end_hop(&mut head).ok().map(|()| {
                 let fields = head.headers.iter();
                 fields

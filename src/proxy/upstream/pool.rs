@@ -16,11 +16,15 @@ use tokio::task::coop::unconstrained;
 
 use super::connection::PooledConnection;
 
-/// The most idle connections of a thread.
+/// The most idle connections of a thread. As many may rest.
 const MAX_IDLE: usize = 128;
 
 /// How long a connection may be idle.
 const IDLE: Duration = Duration::from_mins(1);
+
+/// How long a connection rests. A server that sends the bytes of a body behind a head has sent them by then, even if
+/// it waits for an acknowledgement in between, which Linux delays by 40 ms.
+const REST: Duration = Duration::from_millis(100);
 
 /// The connections to an upstream. All of them verified the same identity.
 #[derive(Debug)]
@@ -50,7 +54,13 @@ impl UpstreamPool {
 
     /// Puts a connection back that has been idle since a time.
     pub(super) fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant) {
-        self.idle.put(address, connection, since);
+        self.idle.put(address, connection, since, None);
+    }
+
+    /// Puts a connection back that is taken only if it is quiet after a while.
+    pub(super) fn put_to_rest(&self, address: SocketAddr, connection: PooledConnection) {
+        let now = Instant::now();
+        self.idle.put(address, connection, now, Some(now + REST));
     }
 
     /// Closes connections that were idle for too long, and drops those that the upstream closed.
@@ -69,6 +79,8 @@ struct Idle {
     connection: PooledConnection,
     address: SocketAddr,
     since: Instant,
+    /// When it may be taken, if it rests.
+    rests_until: Option<Instant>,
 }
 
 impl fmt::Debug for Pool {
@@ -81,7 +93,14 @@ impl Pool {
     /// Takes the connection to this address that was used last, if one is open.
     fn take(&self, address: &SocketAddr) -> Option<PooledConnection> {
         let mut idle = self.0.get()?.lock();
-        while let Some(at) = idle.iter().rposition(|idle| idle.address == *address) {
+        // Read for connections that rest alone.
+        let mut now = None;
+        let mut rests =
+            |until: Option<Instant>| until.is_some_and(|until| *now.get_or_insert_with(Instant::now) < until);
+        while let Some(at) = idle
+            .iter()
+            .rposition(|idle| idle.address == *address && !rests(idle.rests_until))
+        {
             let mut found = idle.swap_remove(at);
             if is_open_and_idle(&mut found.connection.stream) {
                 return Some(found.connection);
@@ -91,13 +110,15 @@ impl Pool {
     }
 
     /// Adds a connection that has no open exchange. Closes it if the thread has enough.
-    fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant) {
+    fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant, rests_until: Option<Instant>) {
         let mut idle = self.0.get_or_default().lock();
-        if idle.len() < MAX_IDLE {
+        let is_alike = |idle: &&Idle| idle.rests_until.is_some() == rests_until.is_some();
+        if idle.len() < MAX_IDLE || idle.iter().filter(is_alike).count() < MAX_IDLE {
             idle.push(Idle {
                 connection,
                 address,
                 since,
+                rests_until,
             });
         }
     }
@@ -174,7 +195,7 @@ mod tests {
             let (stream, end) = service.connected().await;
             ids.push(stream.id());
             ends.push(end);
-            pool.put(service.address(), stream.into(), now);
+            pool.put(service.address(), stream.into(), now, None);
         }
         let taken: Vec<_> = [&service, &service, &service, &other]
             .map(|service| pool.take(&service.address()).map(|connection| connection.stream.id()))
@@ -188,7 +209,7 @@ mod tests {
         let pool = Pool::default();
         for speaks in [false, true] {
             let (stream, mut end) = service.connected().await;
-            pool.put(service.address(), stream.into(), Instant::now());
+            pool.put(service.address(), stream.into(), Instant::now(), None);
             let held = if speaks {
                 end.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n").await.unwrap();
                 Some(end)
@@ -207,6 +228,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn connection_that_rests_is_taken_only_after_its_rest_and_only_if_quiet() {
+        let service = Service::start().await;
+        let pool = Pool::default();
+        let (stream, mut end) = service.connected().await;
+        let long = Instant::now() + WITHIN;
+        pool.put(service.address(), stream.into(), Instant::now(), Some(long));
+        assert!(pool.take(&service.address()).is_none());
+        pool.evict_expired(Instant::now());
+        assert_eq!(idle_count(&pool), 1);
+        end.write_all(b"the body behind a 204").await.unwrap();
+        until(|| {
+            pool.evict_expired(Instant::now());
+            idle_count(&pool) == 0
+        })
+        .await;
+
+        let (stream, _end) = service.connected().await;
+        pool.put(service.address(), stream.into(), Instant::now(), Some(Instant::now()));
+        assert!(pool.take(&service.address()).is_some());
+    }
+
+    #[tokio::test]
     async fn idle_connections_are_limited_in_number_and_time() {
         let service = Service::start().await;
         let (pool, now) = (Pool::default(), Instant::now());
@@ -214,7 +257,7 @@ mod tests {
         for _ in 0..=MAX_IDLE {
             let (stream, end) = service.connected().await;
             ends.push(end);
-            pool.put(service.address(), stream.into(), now);
+            pool.put(service.address(), stream.into(), now, None);
         }
         assert_eq!(idle_count(&pool), MAX_IDLE);
         pool.evict_expired(now + IDLE.checked_sub(Duration::from_millis(1)).unwrap());

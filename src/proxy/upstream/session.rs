@@ -9,36 +9,56 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, Result};
 
 use super::connection::PooledConnection;
+use super::http2::StreamSlot;
 use super::pool::UpstreamPool;
 
 mod event;
 mod http1;
+mod http2;
 
 pub(in crate::proxy) use event::UpstreamEvent;
-use http1::Http1Session;
+use http1::{Http1Session, Reuse};
+use http2::Http2Session;
 
 /// One request on a connection to an upstream. Errors have the upstream as their source.
 pub(in crate::proxy) struct UpstreamSession {
-    http1: Http1Session,
-    pool: Arc<UpstreamPool>,
-    address: SocketAddr,
+    protocol: Protocol,
     timeout: Duration,
+}
+
+enum Protocol {
+    Http1 {
+        session: Http1Session,
+        pool: Arc<UpstreamPool>,
+        address: SocketAddr,
+    },
+    Http2(Box<Http2Session>),
 }
 
 impl UpstreamSession {
     /// Begins a session over an HTTP/1.1 connection.
     pub(super) fn http1(pool: &Arc<UpstreamPool>, address: &SocketAddr, connection: PooledConnection) -> Self {
         Self {
-            http1: Http1Session::new(connection),
-            pool: Arc::clone(pool),
-            address: address.clone(),
             timeout: pool.timeout(),
+            protocol: Protocol::Http1 {
+                session: Http1Session::new(connection),
+                pool: Arc::clone(pool),
+                address: address.clone(),
+            },
+        }
+    }
+
+    /// Begins a session over a stream of an HTTP/2 connection.
+    pub(super) fn http2(slot: StreamSlot, is_tls: bool, timeout: Duration) -> Self {
+        Self {
+            timeout,
+            protocol: Protocol::Http2(Box::new(Http2Session::new(slot, is_tls))),
         }
     }
 
     /// Returns whether the session is a stream of an HTTP/2 connection.
     pub(in crate::proxy) const fn is_http2(&self) -> bool {
-        false
+        matches!(self.protocol, Protocol::Http2(_))
     }
 
     /// Limits how long the upstream may be silent, in place of the limit of its policy.
@@ -46,37 +66,58 @@ impl UpstreamSession {
         self.timeout = timeout;
     }
 
-    /// Writes the head of a request. `ends` if it has no body.
-    pub(in crate::proxy) async fn write_head(&mut self, head: Box<RequestHeader>, _ends: bool) -> Result<()> {
-        self.http1.write_head(head, self.timeout).await.map_err(Error::into_up)
+    /// Writes the head of a request. `ends` if it has no body. Over HTTP/2, `Host` becomes the authority.
+    pub(in crate::proxy) async fn write_head(&mut self, head: Box<RequestHeader>, ends: bool) -> Result<()> {
+        let written = match &mut self.protocol {
+            Protocol::Http1 { session, .. } => session.write_head(head, self.timeout).await,
+            Protocol::Http2(session) => session.write_head(head, ends),
+        };
+        written.map_err(Error::into_up)
     }
 
-    /// Writes a part of the request's body, and its end. After a 101, it writes bytes as they are.
+    /// Writes a part of the request's body, and its end. After a 101, it writes bytes as they are. Over HTTP/2, what
+    /// the upstream has no room for waits, and `next` writes it.
     pub(in crate::proxy) async fn write(&mut self, part: Option<Bytes>, ends: bool) -> Result<()> {
-        self.http1.write(part, ends, self.timeout).await.map_err(Error::into_up)
+        let written = match &mut self.protocol {
+            Protocol::Http1 { session, .. } => session.write(part, ends, self.timeout).await,
+            Protocol::Http2(session) => session.write(part, ends, self.timeout).await,
+        };
+        written.map_err(Error::into_up)
     }
 
-    /// Returns whether a part of the body waits until the upstream takes it. Then no other part may be written.
-    pub(in crate::proxy) const fn is_blocked(&self) -> bool {
-        false
+    /// Returns whether a part of the body waits until the upstream takes it. Then no other part is to be written.
+    pub(in crate::proxy) fn is_blocked(&self) -> bool {
+        match &self.protocol {
+            Protocol::Http1 { .. } => false,
+            Protocol::Http2(session) => session.is_blocked(),
+        }
     }
 
-    /// Reads the next part of the response. Cancel safe. The timeout applies if `is_timed`: before the upstream has
-    /// the whole request, it may be waiting for the client.
+    /// Reads the next part of the response, whose heads are those of HTTP/1.1. Cancel safe. The timeout applies if
+    /// `is_timed`: before the upstream has the whole request, it may be waiting for the client. It applies as well
+    /// while a part of the body waits. After the end of the response, only such a part is written.
     pub(in crate::proxy) async fn next(&mut self, is_timed: bool) -> Result<UpstreamEvent> {
-        let limit = is_timed.then_some(self.timeout);
-        self.http1.next(limit).await.map_err(Error::into_up)
+        let event = match &mut self.protocol {
+            Protocol::Http1 { session, .. } => session.next(is_timed.then_some(self.timeout)).await,
+            Protocol::Http2(session) => session.next(is_timed, self.timeout).await,
+        };
+        event.map_err(Error::into_up)
     }
 
-    /// Returns whether the upstream said that it did not process the request.
-    pub(in crate::proxy) fn is_unprocessed(_: &Error) -> bool {
-        false
+    /// Returns whether the upstream said that it did not process the request, or never received it.
+    pub(in crate::proxy) fn is_unprocessed(error: &Error) -> bool {
+        http2::is_unprocessed(error)
     }
 
     /// Puts the connection back into the pool if it is reusable. The response arrived at `since`.
     pub(in crate::proxy) fn release(self, since: Instant) {
-        if let Some(connection) = self.http1.into_connection() {
-            self.pool.put(self.address, connection, since);
+        let Protocol::Http1 { session, pool, address } = self.protocol else {
+            return;
+        };
+        match session.into_reuse() {
+            Reuse::AtOnce(connection) => pool.put(address, connection, since),
+            Reuse::AfterRest(connection) => pool.put_to_rest(address, connection),
+            Reuse::Never => {}
         }
     }
 }

@@ -108,7 +108,8 @@ impl UpstreamTls {
         };
         http1.resumption = resumption;
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let any = http1.clone();
+        let mut any = http1.clone();
+        any.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Configs {
             any: Arc::new(any),
             http1: Arc::new(http1),

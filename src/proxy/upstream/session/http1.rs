@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::TRANSFER_ENCODING;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::{Error, ErrorType, Result};
@@ -19,6 +19,17 @@ use crate::proxy::upstream::connection::PooledConnection;
 pub(super) struct Http1Session {
     session: HttpSession,
     timer: ReusableTimer,
+    is_head: bool,
+}
+
+/// What becomes of a connection after its response.
+pub(super) enum Reuse {
+    /// It serves the next request.
+    AtOnce(PooledConnection),
+    /// It serves another request if it is quiet after a rest.
+    AfterRest(PooledConnection),
+    /// It is closed.
+    Never,
 }
 
 impl Http1Session {
@@ -26,21 +37,40 @@ impl Http1Session {
         Self {
             session: HttpSession::new(connection.stream),
             timer: connection.timer,
+            is_head: false,
         }
     }
 
     /// Returns the connection if it is reusable. That needs no wait; a connection that is not reusable is closed by
     /// dropping it.
-    pub(super) fn into_connection(mut self) -> Option<PooledConnection> {
+    ///
+    /// A faulty service sends a body after a head that has none, and the next request on the connection would
+    /// receive it as its response. So connections are not kept after HEAD, 204 and 304 unless proven quiet. After
+    /// HEAD that cannot be proven: where a service does not tell HEAD from GET, the body may come at any time, as
+    /// that of a stream of events. With a 204 or 304 the service itself says that it has nothing to send, and what
+    /// its handler wrote anyway follows at once. They are frequent, and a new connection for each could use up the
+    /// ports, so those connections rest.
+    pub(super) fn into_reuse(mut self) -> Reuse {
         self.session.respect_keepalive();
-        let stream = self.session.reuse().now_or_never().flatten()?;
-        Some(PooledConnection {
-            stream,
-            timer: self.timer,
-        })
+        let is_bodiless = matches!(
+            self.session.get_status(),
+            Some(StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        );
+        let connection = match self.session.reuse().now_or_never().flatten() {
+            Some(stream) if !self.is_head => PooledConnection {
+                stream,
+                timer: self.timer,
+            },
+            _ => return Reuse::Never,
+        };
+        match is_bodiless {
+            true => Reuse::AfterRest(connection),
+            false => Reuse::AtOnce(connection),
+        }
     }
 
     pub(super) async fn write_head(&mut self, head: Box<RequestHeader>, limit: Duration) -> Result<()> {
+        self.is_head = head.method == Method::HEAD;
         let write = async { self.session.write_request_header(head).await.map(drop) };
         let written = self.timer.within(limit, write).await;
         written.unwrap_or_else(|| late(ErrorType::WriteTimedout))

@@ -1,0 +1,194 @@
+//! The HTTP/2 connections to one upstream. Requests wait for a connection that is being opened, as long as it is
+//! expected to have room for them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::{ErrorType, Result};
+use tokio::sync::oneshot;
+
+use super::{Http2Connection, MAX_STREAMS, StreamSlot};
+use crate::proxy::upstream::connection::PooledConnection;
+use crate::proxy::upstream::connector::Connected;
+
+/// The most connections that no request uses.
+const MAX_IDLE: usize = 128;
+
+/// How long a connection may be unused.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// The HTTP/2 connections to an upstream.
+pub(in crate::proxy::upstream) struct Http2Pool(Mutex<State>);
+
+struct State {
+    connections: Vec<(SocketAddr, Arc<Http2Connection>)>,
+    opening: Vec<Waiting>,
+    /// How many requests a new connection is expected to take.
+    expected: usize,
+    /// Whether the upstream chose HTTP/1.1 last.
+    prefers_http1: bool,
+    next_id: u64,
+}
+
+/// The requests that wait for a connection.
+struct Waiting {
+    id: u64,
+    address: SocketAddr,
+    requests: Vec<oneshot::Sender<Opened>>,
+}
+
+/// What a request that waited for a connection receives.
+pub(in crate::proxy::upstream) enum Opened {
+    /// A stream of the connection.
+    Stream(StreamSlot),
+    /// The connection is full.
+    Full,
+    /// The upstream chose HTTP/1.1. One request receives the connection.
+    Http1(Option<PooledConnection>),
+    /// The connection failed, with this type and context.
+    Failed(ErrorType, String),
+}
+
+/// A connection that is being opened. If it is dropped, the requests that wait receive nothing.
+pub(in crate::proxy::upstream) struct Opening {
+    pool: Arc<Http2Pool>,
+    id: u64,
+}
+
+impl Default for Http2Pool {
+    fn default() -> Self {
+        Self(Mutex::new(State {
+            connections: Vec::new(),
+            opening: Vec::new(),
+            expected: MAX_STREAMS,
+            prefers_http1: false,
+            next_id: 0,
+        }))
+    }
+}
+
+impl fmt::Debug for Http2Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http2Pool").finish_non_exhaustive()
+    }
+}
+
+impl Http2Pool {
+    /// Takes room for a request on an open connection to an address. The oldest connection is filled first, so that
+    /// others become idle.
+    pub(in crate::proxy::upstream) fn take(&self, address: &SocketAddr) -> Option<StreamSlot> {
+        let mut state = self.0.lock();
+        let mut at = 0;
+        while let Some((known, connection)) = state.connections.get(at) {
+            if known == address
+                && let Some(slot) = connection.slot()
+            {
+                if connection.is_open() {
+                    return Some(slot);
+                }
+                state.connections.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        None
+    }
+
+    /// Waits for a connection to an address with other requests. The request that receives an [`Opening`] has to
+    /// open the connection. Returns `None` if the upstream chose HTTP/1.1 last.
+    pub(in crate::proxy::upstream) fn join(
+        self: &Arc<Self>,
+        address: &SocketAddr,
+    ) -> Option<(oneshot::Receiver<Opened>, Option<Opening>)> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.0.lock();
+        if state.prefers_http1 {
+            return None;
+        }
+        let expected = state.expected;
+        let has_room = |waiting: &&mut Waiting| waiting.address == *address && waiting.requests.len() < expected;
+        if let Some(waiting) = state.opening.iter_mut().find(has_room) {
+            waiting.requests.push(sender);
+            return Some((receiver, None));
+        }
+        let id = state.next_id;
+        state.next_id += 1;
+        state.opening.push(Waiting {
+            id,
+            address: address.clone(),
+            requests: vec![sender],
+        });
+        let pool = Arc::clone(self);
+        Some((receiver, Some(Opening { pool, id })))
+    }
+
+    /// Adds a connection, and takes room for a request on it.
+    pub(in crate::proxy::upstream) fn add(
+        &self,
+        address: &SocketAddr,
+        connection: Arc<Http2Connection>,
+    ) -> Option<StreamSlot> {
+        let slot = connection.slot();
+        let mut state = self.0.lock();
+        state.prefers_http1 = false;
+        state.connections.push((address.clone(), connection));
+        slot
+    }
+
+    /// Drops connections that were unused for too long, or that take no further requests.
+    pub(in crate::proxy::upstream) fn evict_expired(&self, now: Instant) {
+        let mut unused = 0;
+        self.0.lock().connections.retain(|(_, connection)| {
+            let is_recent = connection.idle_since().is_none_or(|since| {
+                unused += 1;
+                unused <= MAX_IDLE && now.duration_since(since) < IDLE
+            });
+            is_recent && connection.is_open()
+        });
+    }
+}
+
+impl Opening {
+    /// Gives the connection to the requests that wait for it.
+    pub(in crate::proxy::upstream) fn finish(self, opened: Result<Connected>) {
+        let mut state = self.pool.0.lock();
+        let Some(at) = state.opening.iter().position(|waiting| waiting.id == self.id) else {
+            return;
+        };
+        let waiting = state.opening.swap_remove(at);
+        match opened {
+            Ok(Connected::Http2(connection)) => {
+                state.expected = connection.limit().max(1);
+                state.prefers_http1 = false;
+                for request in waiting.requests {
+                    // If the request is gone, its room is free again.
+                    let _ = request.send(connection.slot().map_or(Opened::Full, Opened::Stream));
+                }
+                state.connections.push((waiting.address, connection));
+            }
+            Ok(Connected::Http1(connection)) => {
+                state.prefers_http1 = true;
+                let mut connection = Some(connection);
+                for request in waiting.requests {
+                    if let Err(Opened::Http1(unsent)) = request.send(Opened::Http1(connection.take())) {
+                        connection = unsent;
+                    }
+                }
+            }
+            Err(error) => {
+                for request in waiting.requests {
+                    let _ = request.send(Opened::Failed(error.etype().clone(), error.to_string()));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.pool.0.lock().opening.retain(|waiting| waiting.id != self.id);
+    }
+}
