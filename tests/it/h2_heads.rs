@@ -1,9 +1,11 @@
 //! What passes between clients of each version and a service over HTTP/2 besides bodies: heads, interim heads, trailers.
 
 use crate::harness::{
-    Reply, Request, Setup, Upstream,
+    Reply, Request, Setup, Upstream, Wire,
+    client::Stream,
     h2_service::{Call, H2Service, in_front_of},
     http2::Http2,
+    message::read_until,
     values,
 };
 
@@ -50,6 +52,72 @@ fn trailers() -> http::HeaderMap {
     trailers.insert("grpc-status", "0".parse().unwrap());
     trailers.insert("x-sum", "12".parse().unwrap());
     trailers
+}
+
+#[test]
+fn interim_heads_reach_clients_of_http_1_1_and_break_no_other() {
+    let service = H2Service::start(script);
+    let gateway = service.setup("").start();
+    let mut wire = gateway.connect();
+    for _ in 0..2 {
+        wire.write(Request::get("/s/hints").bytes());
+        for link in ["</a>; rel=preload", "</b>; rel=preload"] {
+            let (status, headers) = wire.head().unwrap();
+            assert_eq!((status, values(&headers, "link")), (103, vec![link]));
+            assert!(values(&headers, "transfer-encoding").is_empty(), "{headers:?}");
+        }
+        assert_eq!(wire.answer("GET").unwrap().text(), "done");
+    }
+    let mut old: Wire = gateway.connect();
+    old.write("GET /s/hints HTTP/1.0\r\nhost: localhost\r\n\r\n");
+    let all = String::from_utf8(old.rest().unwrap()).unwrap();
+    assert!(
+        all.starts_with("HTTP/1.1 200 ") || all.starts_with("HTTP/1.0 200 "),
+        "{all}"
+    );
+    assert!(all.ends_with("\r\n\r\ndone"), "{all}");
+    let http2 = Http2::plain(gateway.port);
+    for _ in 0..2 {
+        assert_eq!(http2.exchange(&Request::get("/s/hints")).text(), "done");
+    }
+}
+
+/// A service over HTTP/1 that takes one request with four bytes, and waits for them.
+fn expecting(stream: &mut dyn Stream) -> std::io::Result<()> {
+    let head = read_until(stream, b"\r\n\r\n")?.unwrap_or_default();
+    if String::from_utf8_lossy(&head)
+        .to_ascii_lowercase()
+        .contains("expect: 100-continue")
+    {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    let mut body = [0; 4];
+    stream.read_exact(&mut body)?;
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\n";
+    stream.write_all(&[&head[..], &body].concat())
+}
+
+#[test]
+fn client_that_waits_for_100_continue_gets_that_of_the_service() {
+    let urls = [H2Service::start(script).url, Upstream::raw(expecting).url];
+    for url in &urls {
+        let gateway = in_front_of(url, "").start();
+        let request = || Request::post("/s/continue", "").header("expect", "100-continue");
+        let mut wire = gateway.connect();
+        for _ in 0..2 {
+            wire.write(request().header("content-length", "4").bytes());
+            let interim = wire.head().unwrap_or_else(|error| panic!("{url}: {error}"));
+            assert_eq!(interim.0, 100, "{url}");
+            wire.write("wiki");
+            let answer = wire.answer("POST").unwrap();
+            assert_eq!((answer.status, answer.text().as_str()), (200, "wiki"), "{url}");
+            if !answer.keeps_alive() {
+                wire = gateway.connect();
+            }
+        }
+        let answer = Http2::plain(gateway.port).exchange(&request().body("wiki"));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "wiki"), "{url}");
+    }
 }
 
 #[test]

@@ -194,3 +194,35 @@ fn stream_of_a_client_that_goes_is_cancelled_alone() {
         eventually("it is at the service", || service.seen(&request.case).len() == 1);
     });
 }
+
+#[test]
+fn burst_on_cold_connections_to_a_service_with_few_streams_is_answered() {
+    for most in [1, 2] {
+        let mut few = Builder::new();
+        few.max_concurrent_streams(most);
+        let service = H2Service::with(few, |mut call: Call| async move {
+            tokio::task::yield_now().await;
+            call.reply(200, "done")
+        });
+        for threads in ["threads: 1", "threads: 2"] {
+            let policy = crate::harness::h2_service::policy("s", &service.url, "");
+            let gateway = crate::harness::Setup::new()
+                .config(threads)
+                .policy("s", &policy)
+                .start();
+            let requests: Vec<_> = (0..50).map(|_| Request::post("/s/x", "")).collect();
+            let mut wires: Vec<_> = requests.iter().map(|_| gateway.connect()).collect();
+            for (wire, request) in wires.iter_mut().zip(&requests) {
+                wire.write(request.bytes());
+            }
+            let statuses: Vec<_> = wires
+                .iter_mut()
+                .map(|wire| wire.answer("POST").map_or(0, |answer| answer.status))
+                .collect();
+            assert!(
+                statuses.iter().all(|&status| status == 200),
+                "{most} streams: {statuses:?}"
+            );
+        }
+    }
+}

@@ -67,6 +67,22 @@ fn ask(gateway: &Gateway, request: &str) -> (u16, Head, String) {
 }
 
 #[test]
+fn body_reaches_a_client_of_http_1_0_as_it_is() {
+    let gateway = gateway();
+    for service in SERVICES {
+        for name in ["chunks", "end", "old", "hints"] {
+            for connection in ["", "connection: keep-alive\r\n", "connection: close\r\n"] {
+                let request = format!("GET /{service}/{name} HTTP/1.0\r\nhost: localhost\r\n{connection}\r\n");
+                let (status, fields, body) = ask(&gateway, &request);
+                assert_eq!((status, body.as_str()), (200, "hello"), "{request}");
+                assert!(values(&fields, "transfer-encoding").is_empty(), "{request}: {fields:?}");
+                assert_eq!(values(&fields, "connection"), ["close"], "{request}");
+            }
+        }
+    }
+}
+
+#[test]
 fn body_with_a_length_reaches_a_client_of_http_1_0_with_it() {
     let gateway = gateway();
     for service in SERVICES {
@@ -100,6 +116,18 @@ fn connection_that_a_client_of_http_1_0_asks_to_keep_is_kept_or_said_to_close() 
                 assert!(wire.rest().unwrap().is_empty(), "{service}");
             }
         }
+    }
+}
+
+#[test]
+fn client_of_http_1_0_gets_no_100_whatever_it_expects() {
+    let gateway = gateway();
+    for service in SERVICES {
+        let request = format!(
+            "POST /{service}/hints HTTP/1.0\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\nwiki"
+        );
+        let (status, fields, body) = ask(&gateway, &request);
+        assert_eq!((status, body.as_str()), (200, "hello"), "{service}: {fields:?}");
     }
 }
 

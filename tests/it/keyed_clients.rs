@@ -15,6 +15,7 @@ use crate::{
         h2_service::{Call, H2Service, Turns, policy},
         http2::Http2,
         issuer::token,
+        message::{read_chunked, read_until},
         upstream::Recorded,
         values,
     },
@@ -144,69 +145,99 @@ fn response_that_the_client_leaves_halfway_is_stored() {
     }
 }
 
-#[test]
-fn body_that_the_client_breaks_off_is_an_aborted_body_at_the_service() {
-    let (sender, ends) = mpsc::channel();
-    let over_http1 = sender.clone();
+/// What a service sees of a request.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Head,
+    WholeBody,
+    AbortedBody,
+}
+
+/// Services that say what they see, and take one request over a connection of HTTP/1.
+fn observed() -> (Upstream, H2Service, mpsc::Receiver<Seen>) {
+    let (sender, seen) = mpsc::channel();
+    let of_plain = sender.clone();
     let plain = Upstream::raw(move |stream| {
-        let request = crate::harness::upstream::read_request(stream);
-        _ = over_http1.send(request.is_ok());
-        match request {
-            Ok(_) => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine"),
-            Err(_) => Ok(()),
+        let head = read_until(stream, b"\r\n\r\n")?.unwrap_or_default();
+        _ = of_plain.send(Seen::Head);
+        let is_chunked = String::from_utf8_lossy(&head)
+            .to_ascii_lowercase()
+            .contains("transfer-encoding: chunked");
+        let body = match is_chunked {
+            true => read_chunked(stream).map(drop),
+            false => stream.read_exact(&mut [0; 4]),
+        };
+        if body.is_err() {
+            _ = of_plain.send(Seen::AbortedBody);
+            return Ok(());
         }
+        _ = of_plain.send(Seen::WholeBody);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nfine")
     });
     let h2c = H2Service::start(move |mut call: Call| {
         let sender = sender.clone();
         async move {
+            _ = sender.send(Seen::Head);
             let body = call.whole_body().await;
             let reason = body.as_ref().err().and_then(h2::Error::reason);
             assert!(body.is_ok() || reason == Some(Reason::CANCEL), "{body:?}");
-            _ = sender.send(body.is_ok());
+            _ = sender.send(match body {
+                Ok(_) => Seen::WholeBody,
+                Err(_) => Seen::AbortedBody,
+            });
             call.reply(200, "fine")
         }
     });
+    (plain, h2c, seen)
+}
+
+#[test]
+fn body_that_the_client_breaks_off_is_an_aborted_body_at_the_service() {
+    let (plain, h2c, seen) = observed();
     let gateway = Setup::new()
         .policy("plain", &policy("plain", &plain.url, ""))
         .policy("h2c", &policy("h2c", &h2c.url, ""))
         .start();
+    let next = || seen.recv_timeout(PATIENCE);
     for service in ["plain", "h2c"] {
-        for framing in [
+        for (name, value, part) in [
             ("content-length", "4", "wi"),
             ("transfer-encoding", "chunked", "2\r\nwi\r\n"),
         ] {
-            let (name, value, part) = framing;
             let request = keyed(&format!("/{service}/keyed/x"), "");
             let mut wire = gateway.connect();
             wire.write(again(&request).header(name, value).bytes());
             wire.write(part);
+            assert_eq!(next(), Ok(Seen::Head));
             drop(wire);
-            assert_eq!(ends.recv_timeout(PATIENCE), Ok(false), "{service}, {name}");
-            assert_free(&gateway, &request, &ends);
+            assert_eq!(next(), Ok(Seen::AbortedBody), "{service}, {name}");
+            assert_free(&gateway, &request, &seen);
         }
         let request = keyed(&format!("/{service}/keyed/x"), "wi");
         let mut frames = Frames::open(gateway.port, &[]);
         frames.send(&over_http2(&request, NO_FLAGS));
-        assert!(frames.is_alive());
+        assert_eq!(next(), Ok(Seen::Head));
         frames.send(&reset(1));
-        assert_eq!(ends.recv_timeout(PATIENCE), Ok(false), "{service}, HTTP/2");
-        assert_free(&gateway, &request, &ends);
+        assert_eq!(next(), Ok(Seen::AbortedBody), "{service}, HTTP/2");
+        assert_free(&gateway, &request, &seen);
     }
 }
 
 /// The key of a request that broke off is soon good for another one.
-fn assert_free(gateway: &Gateway, request: &Request, ends: &mpsc::Receiver<bool>) {
+fn assert_free(gateway: &Gateway, request: &Request, seen: &mpsc::Receiver<Seen>) {
     eventually("the key is free", || {
         let answer = gateway.send(&again(request).body("wiki"));
         assert!(!is_replayed(&answer), "{answer:?}");
         answer.status == 200
     });
-    assert_eq!(ends.recv_timeout(PATIENCE), Ok(true));
+    let both = [(); 2].map(|()| seen.recv_timeout(PATIENCE));
+    assert_eq!(both, [Ok(Seen::Head), Ok(Seen::WholeBody)]);
 }
 
 #[test]
 fn response_over_http2_is_stored_if_it_ends_and_has_no_trailers() {
     let service = H2Service::start(|mut call: Call| async move {
+        call.whole_body().await?;
         match call.name().as_str() {
             "whole" => call.reply(200, "whole"),
             "empty" => call.head_only(200, &[]),

@@ -17,6 +17,7 @@
 
 mod alpn;
 mod any_all;
+mod bodiless_responses;
 mod bound_tokens;
 mod cli_check;
 mod cli_check_keys;

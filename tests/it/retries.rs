@@ -10,6 +10,7 @@ use crate::{
     harness::{
         Answer, Gateway, Reply, Request, Setup, Upstream,
         certificates::{pki, server},
+        eventually,
         h2_service::{Call, H2Service, policy},
         http2::Http2,
         issuer::token,
@@ -101,6 +102,44 @@ impl Fixture {
 }
 
 #[test]
+fn idempotent_request_is_sent_again_once_its_kept_connection_is_lost() {
+    let fixture = start("");
+    for service in SERVICES {
+        for over_http2 in [false, true] {
+            for (method, body) in [
+                ("GET", ""),
+                ("OPTIONS", ""),
+                ("DELETE", ""),
+                ("PUT", "{}"),
+                ("DELETE", "{}"),
+                ("PUT", &"x".repeat(20_000)),
+            ] {
+                let request = Request::new(method, &format!("/{service}/once")).body(body);
+                let (status, echoed, seen) = fixture.over_kept(service, &request, over_http2);
+                assert_eq!((status, seen), (200, 2), "{request}, HTTP/2: {over_http2}");
+                assert!(echoed == body.as_bytes(), "{request}");
+            }
+        }
+    }
+    let failures = fixture
+        .gateway
+        .metric("sidegate_failures_total", &[("failure", "upstream_failed")]);
+    assert!(failures.is_none_or(|failures| failures < 1.0), "{failures:?}");
+}
+
+#[test]
+fn request_is_never_sent_more_than_twice() {
+    let fixture = start("");
+    for service in SERVICES {
+        for (method, body) in [("GET", ""), ("PUT", "{}")] {
+            let request = Request::new(method, &format!("/{service}/always")).body(body);
+            let (status, _, seen) = fixture.over_kept(service, &request, false);
+            assert_eq!((status, seen), (502, 2), "{request}");
+        }
+    }
+}
+
+#[test]
 fn request_that_is_not_idempotent_or_has_a_key_is_never_sent_again() {
     let fixture = start("");
     let keyed = |service: &str, method: &str, body: &str| {
@@ -150,6 +189,27 @@ fn request_whose_body_is_not_in_memory_is_not_sent_again() {
             let request = Request::new("PUT", &format!("/{service}/once")).body(vec![b'x'; 1 << 20]);
             let (status, _, seen) = fixture.over_kept(service, &request, over_http2);
             assert_eq!((status, seen), (502, 1), "{service}, HTTP/2: {over_http2}");
+        }
+    }
+}
+
+#[test]
+fn body_that_is_sent_again_counts_once() {
+    let fixture = start("body_bytes: 128KiB");
+    for service in SERVICES {
+        for (length, may_fail) in [(60_000, false), (100 << 10, true)] {
+            let target = format!("/{service}/{length}/once");
+            let request = Request::new("PUT", &target).body(vec![b'x'; length]);
+            let (status, echoed, _) = fixture.over_kept(service, &request, false);
+            // A body may be too large for memory, but not for the limit.
+            assert!(status == 200 || (may_fail && status == 502), "{request}: {status}");
+            assert!(status == 502 || echoed == request.body, "{request}");
+            eventually("it is logged", || {
+                let lines = fixture.gateway.log_lines();
+                lines
+                    .iter()
+                    .any(|line| line["path"] == target && line["bytes_in"] == length)
+            });
         }
     }
 }

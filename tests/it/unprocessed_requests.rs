@@ -13,7 +13,9 @@ use serde_json::json;
 
 use crate::{
     harness::{
-        Answer, Request, eventually,
+        Answer, Gateway, Request,
+        certificates::{pki, server},
+        eventually,
         h2_service::{Call, H2Service, Turns},
         http2::Http2,
         issuer::token,
@@ -52,6 +54,62 @@ fn counted(service: &H2Service, request: &Request, answer: &Answer) -> (u16, usi
         assert_eq!(answer.reason(), "upstream_failed", "{request}: {answer:?}");
     }
     (answer.status, service.seen(&request.case).len())
+}
+
+fn assert_sent_once_more(service: &H2Service, gateway: &Gateway) {
+    for how in ["refused", "goaway"] {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            let http2 = Http2::plain(gateway.port);
+            for over_http2 in [false, true] {
+                let request = Request::new(method, &format!("/s/{how}"));
+                let answer = match over_http2 {
+                    false => gateway.send(&request),
+                    true => http2.exchange(&request),
+                };
+                let counted = counted(service, &request, &answer);
+                assert_eq!(counted, (200, 2), "{request}, HTTP/2: {over_http2}");
+                assert_eq!(answer.text(), "done");
+            }
+        }
+    }
+}
+
+#[test]
+fn unprocessed_request_without_a_body_is_sent_once_more() {
+    let service = H2Service::start(script);
+    let gateway = service.setup("").start();
+    assert_sent_once_more(&service, &gateway);
+    let failures = gateway.metric("sidegate_failures_total", &[("service", "s")]);
+    assert!(failures.is_none_or(|failures| failures < 1.0), "{failures:?}");
+}
+
+#[test]
+fn unprocessed_request_over_tls_is_sent_once_more() {
+    let service = H2Service::tls(server(&pki().server, &["h2"]), |mut call: Call| async move {
+        match (call.name().as_str(), call.attempt) {
+            ("refused", 1) => call.refuse(),
+            _ => call.reply(200, "done")?,
+        }
+        Ok(())
+    });
+    let gateway = service.setup(", ca_file: $folder/ca.crt").tls().start();
+    for method in ["GET", "POST"] {
+        let request = Request::new(method, "/s/refused");
+        let answer = gateway.send(&request);
+        assert_eq!(counted(&service, &request, &answer), (200, 2), "{request}");
+    }
+}
+
+#[test]
+fn request_that_is_unprocessed_twice_has_failed() {
+    let service = H2Service::start(script);
+    let gateway = service.setup("").start();
+    for method in ["GET", "POST", "DELETE"] {
+        let request = Request::new(method, "/s/always");
+        let answer = gateway.send(&request);
+        assert_eq!(counted(&service, &request, &answer), (502, 2), "{request}");
+    }
+    assert_eq!(gateway.send(&Request::get("/s/x")).text(), "done");
 }
 
 #[test]

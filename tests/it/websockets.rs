@@ -69,7 +69,7 @@ fn assert_none_in_flight(gateway: &Gateway) {
     });
 }
 
-/// Opens so many WebSockets, some of them at a time, and uses each of them twice.
+/// Opens a WebSocket so many times, some of them at a time, and uses each of them twice.
 fn assert_all_live(threads: usize, count: usize) {
     let gateway = in_front_of(&Upstream::start(websocket), &format!("threads: {threads}"));
     thread::scope(|scope| {
