@@ -156,3 +156,6 @@ impl Address {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ use pingora::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
+use crate::proxy::deadline::ReusableTimer;
+
 pub(super) mod pool;
 
 /// The most requests that share a connection, if the upstream allows as many.
@@ -43,12 +45,21 @@ pub(super) struct Http2Connection {
     streams: AtomicUsize,
     /// Whether a request on it timed out: the connection may be dead.
     is_suspect: AtomicBool,
-    idle_since: Mutex<Instant>,
+    spare: Mutex<Spare>,
     _in_use: oneshot::Sender<()>,
 }
 
-/// Room for one request on a connection.
-pub(super) struct StreamSlot(Arc<Http2Connection>);
+/// What the requests that used a connection left.
+struct Spare {
+    since: Instant,
+    timers: Vec<ReusableTimer>,
+}
+
+/// Room for one request on a connection, with the timer for all its waits.
+pub(super) struct StreamSlot {
+    connection: Arc<Http2Connection>,
+    pub(super) timer: ReusableTimer,
+}
 
 impl Http2Connection {
     /// Begins HTTP/2 over a socket. Waits for the settings of the upstream, so that the first requests do not exceed
@@ -83,7 +94,10 @@ impl Http2Connection {
             requests,
             streams: AtomicUsize::new(0),
             is_suspect: AtomicBool::new(false),
-            idle_since: Mutex::new(Instant::now()),
+            spare: Mutex::new(Spare {
+                since: Instant::now(),
+                timers: Vec::new(),
+            }),
             _in_use: in_use,
         }))
     }
@@ -105,35 +119,39 @@ impl Http2Connection {
         if self.streams.load(Ordering::Relaxed) >= MAX_STREAMS {
             return None;
         }
-        let slot = StreamSlot(Arc::clone(self));
+        let slot = StreamSlot {
+            connection: Arc::clone(self),
+            timer: self.spare.lock().timers.pop().unwrap_or_default(),
+        };
         let before = self.streams.fetch_add(1, Ordering::AcqRel);
         (before < self.limit()).then_some(slot)
     }
 
     /// Returns since when no request uses it.
     fn idle_since(&self) -> Option<Instant> {
-        (self.streams.load(Ordering::Acquire) == 0).then(|| *self.idle_since.lock())
+        (self.streams.load(Ordering::Acquire) == 0).then(|| self.spare.lock().since)
     }
 }
 
 impl StreamSlot {
     /// Returns the handle that sends a request.
     pub(super) fn requests(&self) -> SendRequest<Bytes> {
-        self.0.requests.clone()
+        self.connection.requests.clone()
     }
 
     /// Keeps other requests off the connection, which may be dead.
     pub(super) fn suspect(&self) {
-        self.0.is_suspect.store(true, Ordering::Relaxed);
+        self.connection.is_suspect.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for StreamSlot {
     fn drop(&mut self) {
-        if self.0.streams.load(Ordering::Acquire) == 1 {
-            *self.0.idle_since.lock() = Instant::now();
+        let mut spare = self.connection.spare.lock();
+        spare.timers.push(std::mem::take(&mut self.timer));
+        if self.connection.streams.fetch_sub(1, Ordering::AcqRel) == 1 {
+            spare.since = Instant::now();
         }
-        self.0.streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

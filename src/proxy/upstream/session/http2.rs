@@ -16,7 +16,6 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::event::UpstreamEvent;
-use crate::proxy::deadline::ReusableTimer;
 use crate::proxy::upstream::http2::{StreamSlot, failure};
 
 /// Fields that HTTP/2 does not have (RFC 9113, 8.2.2).
@@ -28,10 +27,13 @@ const CONNECTION_FIELDS: [HeaderName; 5] = [
     UPGRADE,
 ];
 
+/// How large the first part of a body may be to leave with the head, whatever room the upstream has: `h2` gives room
+/// only to streams that have begun, so that a small request would take two writes.
+const FIRST_PART: usize = 16 << 10;
+
 /// One request over a stream of an HTTP/2 connection. Dropped before the response is complete, it resets its stream.
 pub(super) struct Http2Session {
     exchange: Exchange,
-    timer: ReusableTimer,
     is_tls: bool,
     // Dropped last: the stream ends before its room is free.
     slot: StreamSlot,
@@ -46,7 +48,11 @@ struct Exchange {
 }
 
 enum Upload {
-    Open(SendStream<Bytes>),
+    Open {
+        stream: SendStream<Bytes>,
+        /// Whether no part was written yet.
+        is_first: bool,
+    },
     /// The upstream has the whole request.
     Ended,
     /// The upstream takes no more of it.
@@ -81,7 +87,6 @@ impl Http2Session {
                 waiting: None,
                 response: ResponseState::None,
             },
-            timer: ReusableTimer::default(),
             is_tls,
             slot,
         }
@@ -100,7 +105,10 @@ impl Http2Session {
         self.exchange.response = ResponseState::Head(response);
         self.exchange.upload = match ends {
             true => Upload::Ended,
-            false => Upload::Open(upload),
+            false => Upload::Open {
+                stream: upload,
+                is_first: true,
+            },
         };
         Ok(())
     }
@@ -110,7 +118,7 @@ impl Http2Session {
         let exchange = &mut self.exchange;
         if exchange.waiting.is_some() {
             let write = poll_fn(|cx| exchange.poll_write(cx));
-            let written = self.timer.within(limit, write).await;
+            let written = self.slot.timer.within(limit, write).await;
             written.unwrap_or_else(|| late(&self.slot, ErrorType::WriteTimedout))?;
         }
         exchange.waiting = Some((part.unwrap_or_default(), ends));
@@ -130,7 +138,7 @@ impl Http2Session {
         if !is_timed && !is_blocked {
             return next.await;
         }
-        let next = self.timer.within(limit, next).await;
+        let next = self.slot.timer.within(limit, next).await;
         next.unwrap_or_else(|| match is_blocked {
             true => late(&self.slot, ErrorType::WriteTimedout),
             false => late(&self.slot, ErrorType::ReadTimedout),
@@ -185,7 +193,10 @@ impl Exchange {
             return Poll::Ready(Ok(()));
         };
         let written = match &mut self.upload {
-            Upload::Open(stream) => ready!(poll_upload(stream, part, *ends, cx)),
+            Upload::Open { stream, is_first } => {
+                let is_small = std::mem::take(is_first) && part.len() <= FIRST_PART;
+                ready!(poll_upload(stream, part, *ends, is_small, cx))
+            }
             Upload::Ended if part.is_empty() => Ok(()),
             Upload::Ended | Upload::Failed => Error::e_explain(ErrorType::WriteError, "the service takes no body"),
         };
@@ -199,10 +210,19 @@ impl Exchange {
     }
 }
 
-/// Writes as much of a part as the upstream has room for.
-fn poll_upload(stream: &mut SendStream<Bytes>, part: &mut Bytes, ends: bool, cx: &mut Context<'_>) -> Poll<Result<()>> {
+/// Writes as much of a part as the upstream has room for, or all of it at once.
+fn poll_upload(
+    stream: &mut SendStream<Bytes>,
+    part: &mut Bytes,
+    ends: bool,
+    at_once: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Result<()>> {
     while !part.is_empty() {
-        let room = stream.capacity();
+        let room = match at_once {
+            true => part.len(),
+            false => stream.capacity(),
+        };
         if room == 0 {
             stream.reserve_capacity(part.len());
             match ready!(stream.poll_capacity(cx)) {
@@ -291,9 +311,9 @@ fn request(head: RequestHeader, is_tls: bool) -> Result<Request<()>> {
     Ok(Request::from_parts(parts, ()))
 }
 
-/// Returns whether the upstream said that it did not process the request: it reset the stream (`REFUSED_STREAM`), or its
-/// GOAWAY is below the stream. `h2` gives a GOAWAY of the upstream as the error of those streams alone; the streams
-/// that the GOAWAY includes end by themselves, or with their connection.
+/// Returns whether the upstream did not process the request: it reset the stream with `REFUSED_STREAM`, or its GOAWAY
+/// is below the stream, or the request was never sent. `h2` gives a GOAWAY of the upstream as the error of those
+/// streams alone; the streams that the GOAWAY includes end by themselves, or with their connection.
 pub(super) fn is_unprocessed(error: &Error) -> bool {
     let Some(cause) = &error.cause else { return false };
     if cause.is::<Unsent>() {
