@@ -91,7 +91,8 @@ impl Gateway {
             return Error::e_explain(ErrorType::InternalError, "an admitted request has an upstream");
         };
         let lease = admitted.lease.take();
-        let recorder = lease.map(|lease| ResponseRecorder::new(lease, &session.request().headers));
+        let is_empty = session.is_body_empty();
+        let recorder = lease.map(|lease| ResponseRecorder::new(lease, &session.request().headers, is_empty));
         let mut exchange = Exchange {
             gateway: self,
             is_websocket: session.is_websocket(),
@@ -259,8 +260,11 @@ impl Exchange<'_> {
     async fn send(&mut self, service: &mut UpstreamSession, part: Option<Bytes>, ends: bool) -> Result<()> {
         let length = part.as_ref().map_or(0, Bytes::len);
         self.gateway.check_body(length, !self.is_endless, self.ctx)?;
-        if let (Some(recorder), Some(part)) = (&mut self.recorder, &part) {
-            recorder.add_request(part);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.add_request(part.as_deref().unwrap_or_default(), ends);
+        }
+        if self.body == RequestBody::Aborted {
+            return Ok(());
         }
         match service.write(part, ends).await {
             Ok(()) if ends => self.body = RequestBody::Complete,
@@ -369,7 +373,7 @@ impl Exchange<'_> {
     /// Receives the rest of the response without the client, if it is still to be stored.
     fn tolerate_disconnect(&mut self, written: Result<()>) -> Result<()> {
         let Err(error) = written else { return Ok(()) };
-        if !self.may_store() || self.body != RequestBody::Complete {
+        if !self.may_store() {
             return Err(error);
         }
         tracing::debug!(%error, "the client is gone; its response is still stored");
@@ -377,25 +381,31 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Stores a whole response before the client receives its end. That needs the digest of the whole body, so a
-    /// later request can be compared.
+    /// Stores a whole response before the client receives its end.
     async fn store_if_whole(&mut self, service: &mut UpstreamSession) {
-        if !self.recorder.as_ref().is_some_and(ResponseRecorder::is_whole) {
+        let Some(recorder) = self.recorder.as_ref().filter(|recorder| recorder.is_whole()) else {
             return;
-        }
-        if self.body == RequestBody::Streaming {
-            let _ = Box::pin(timeout(REQUEST_ENDS, self.finish_body(service))).await;
-        }
-        if let Some(recorder) = self.recorder.take()
-            && self.body == RequestBody::Complete
+        };
+        if !recorder.has_request()
+            && Box::pin(timeout(REQUEST_ENDS, self.finish_request(service)))
+                .await
+                .is_err()
         {
+            // A part may be half written.
+            self.body = RequestBody::Aborted;
+        }
+        if let Some(recorder) = self.recorder.take() {
             Box::pin(recorder.store()).await;
         }
     }
 
-    /// Sends the rest of the body to the upstream, after the response.
-    async fn finish_body(&mut self, service: &mut UpstreamSession) -> Result<()> {
-        while self.body == RequestBody::Streaming && !service.is_blocked() {
+    /// Reads the rest of the request's body after the response is complete. The upstream gets it as long as it takes
+    /// it.
+    async fn finish_request(&mut self, service: &mut UpstreamSession) -> Result<()> {
+        while self.recorder.as_ref().is_some_and(|recorder| !recorder.has_request()) {
+            if service.is_blocked() {
+                self.body = RequestBody::Aborted;
+            }
             let part = self.next_part(true).await?;
             let ends = part.is_none() || self.session.is_body_done();
             self.send(service, part, ends).await?;

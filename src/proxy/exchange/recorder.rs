@@ -14,6 +14,8 @@ use crate::request::content_length;
 pub(super) struct ResponseRecorder {
     lease: KeyLease,
     digest: Hasher,
+    /// Whether the digest is that of the whole request.
+    has_request: bool,
     head: Option<ResponseHeader>,
     body: Vec<u8>,
     /// How many bytes are still missing, if the length is known.
@@ -23,11 +25,12 @@ pub(super) struct ResponseRecorder {
 }
 
 impl ResponseRecorder {
-    /// Records the response to a request with these fields.
-    pub(super) fn new(lease: KeyLease, request: &HeaderMap) -> Self {
+    /// Records the response to a request with these fields. `is_empty`: the request has no body.
+    pub(super) fn new(lease: KeyLease, request: &HeaderMap, is_empty: bool) -> Self {
         Self {
             lease,
             digest: idempotency::digest(request),
+            has_request: is_empty,
             head: None,
             body: Vec::new(),
             missing: None,
@@ -35,14 +38,20 @@ impl ResponseRecorder {
         }
     }
 
-    /// Returns whether the response may still be stored.
+    /// Returns whether the response may still be stored without the client.
     pub(super) const fn may_store(&self) -> bool {
-        self.is_storable
+        self.is_storable && self.has_request
     }
 
-    /// Records a part of the request's body.
-    pub(super) fn add_request(&mut self, part: &[u8]) {
+    /// Returns whether the client has sent the whole request.
+    pub(super) const fn has_request(&self) -> bool {
+        self.has_request
+    }
+
+    /// Records a part of the request's body. `ends`: it is the last one.
+    pub(super) fn add_request(&mut self, part: &[u8], ends: bool) {
         self.digest.add(part);
+        self.has_request |= ends;
     }
 
     /// Records the final head. With `has_open_end`, a truncated response looks like a whole one, and is not stored.
@@ -75,9 +84,11 @@ impl ResponseRecorder {
         self.missing == Some(0)
     }
 
-    /// Stores the response. The whole body of the request was forwarded.
+    /// Stores the response, if that is possible. Without the digest of the whole request, a later one could not be
+    /// compared.
     pub(super) async fn store(self) {
-        let Some(head) = self.head.filter(|_| self.is_storable) else {
+        let may_store = self.may_store();
+        let Some(head) = self.head.filter(|_| may_store) else {
             return;
         };
         let record = Record::new(head.status.as_u16(), &head.headers, self.body);
