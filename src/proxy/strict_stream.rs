@@ -88,6 +88,8 @@ pub struct StrictStream {
     idle: ReusableTimer,
     /// Ends the wait for a client that does not read.
     write_deadline: WriteDeadline,
+    /// Whether written bytes may still be in a buffer.
+    has_unsent: bool,
     limits: StreamLimits,
     write_rejection: RejectionWriter,
     rejection: Option<Bytes>,
@@ -118,6 +120,7 @@ impl StrictStream {
             deadline: None,
             idle: ReusableTimer::default(),
             write_deadline: WriteDeadline::default(),
+            has_unsent: false,
             limits,
             write_rejection,
             rejection: None,
@@ -188,7 +191,11 @@ impl AsyncRead for StrictStream {
         if stream.rejection.is_some() {
             return stream.poll_reject(408, cx).map(Ok);
         }
-        stream.poll_read_strictly(cx, buf)
+        let read = stream.poll_read_strictly(cx, buf);
+        if read.is_pending() {
+            stream.poll_flush_unsent(cx);
+        }
+        read
     }
 }
 
@@ -211,8 +218,7 @@ impl AsyncWrite for StrictStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flush = self.poll_write_inner(cx, |inner, cx| inner.poll_flush(cx).map_ok(|()| 0));
-        flush.map_ok(|_| ())
+        self.poll_flush_inner(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

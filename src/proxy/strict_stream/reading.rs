@@ -88,16 +88,10 @@ impl StrictStream {
         }
     }
 
-    /// Waits until the client disconnects, and holds what it sends meanwhile, as far as there is room.
+    /// Waits until the client resets the connection, and holds what it sends meanwhile, as far as there is room.
     fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.peeked.len() < HELD_BYTES {
-            match ready!(self.poll_peek(cx))? {
-                0 if self.peeked.is_empty() => return Poll::Ready(Ok(())),
-                // The client sends no more behind its next request, and still reads the response to it.
-                0 => break,
-                _ => {}
-            }
-        }
+        // A client that closes its sending half still reads the response.
+        while self.peeked.len() < HELD_BYTES && ready!(self.poll_peek(cx))? > 0 {}
         Poll::Pending
     }
 

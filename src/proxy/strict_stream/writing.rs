@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pingora::protocols::Stream;
 use pingora::protocols::l4::ext::get_tcp_info;
@@ -20,12 +20,28 @@ impl StrictStream {
         if self.write_deadline.has_expired() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
+        self.has_unsent = true;
         let written = write(Pin::new(&mut self.inner), cx);
         let inner = &self.inner;
         // Only TCP counts what the client acknowledges; elsewhere, written bytes alone count.
         let acknowledged = || get_tcp_info(inner.id()).map_or(0, |info| info.tcpi_bytes_acked);
         self.write_deadline
             .bound(written, self.limits.reading, acknowledged, cx)
+    }
+
+    /// Sends the bytes that are still in a buffer.
+    pub(super) fn poll_flush_inner(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_write_inner(cx, |inner, cx| inner.poll_flush(cx).map_ok(|()| 0)))?;
+        self.has_unsent = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends the bytes that are still in a buffer, because the session waits: the next part of a response may come
+    /// late. An error comes back with the next write.
+    pub(super) fn poll_flush_unsent(&mut self, cx: &mut Context<'_>) {
+        if self.has_unsent {
+            let _ = self.poll_flush_inner(cx);
+        }
     }
 
     /// Writes what is left, and closes the connection for writing.
