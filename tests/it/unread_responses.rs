@@ -164,3 +164,31 @@ fn a_client_that_reads_nothing_over_http2_loses_its_connection_whatever_else_it_
     latch.open();
     gateway.allowed(&get());
 }
+
+#[test]
+fn client_that_sends_thousands_of_requests_at_once_and_reads_nothing_loses_its_connection() {
+    let gateway = gateway("requests: 2, client_requests: 2");
+    gateway.allowed(&get());
+    let before = gateway.resident_bytes();
+    let forwarded = Request::get("/w/open/large").bytes().repeat(10_000);
+    let rejected = Request::get("/w/x").bytes().repeat(10_000);
+    let clients = [&forwarded, &rejected, &rejected, &forwarded].map(|requests| {
+        let (port, requests) = (gateway.port, requests.clone());
+        thread::spawn(move || {
+            let mut wire = Wire::of(unread(port));
+            // It ends at the latest when the connection does.
+            _ = wire.try_write(&requests);
+            wire
+        })
+    });
+    let mut most = before;
+    eventually("their connections are gone", || {
+        most = most.max(gateway.resident_bytes());
+        clients.iter().all(thread::JoinHandle::is_finished) && open(&gateway) == Some(0.0)
+    });
+    assert!(most < before + (32 << 20), "{before} bytes before, {most} at most");
+    eventually("no request is left", || {
+        gateway.metric("sidegate_requests_in_flight", &[]) == Some(0.0)
+    });
+    gateway.allowed(&get());
+}
