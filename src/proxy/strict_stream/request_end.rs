@@ -1,7 +1,7 @@
 //! The end of a request: how much of it is still to come. What a client sends behind it belongs to its
 //! next request, and the session of the current one gets none of it.
 
-use super::chunk_validator::{ChunkValidator, Malformed};
+use super::chunk_validator::ChunkValidator;
 use super::head_scanner::HeadScanner;
 use crate::request::Body;
 
@@ -63,18 +63,16 @@ impl Remainder {
                 }
                 length
             }
-            Self::Chunked(chunks) => match chunks.read(bytes) {
-                Ok(length) => {
-                    if chunks.has_ended() {
-                        *self = Self::Nothing;
-                    }
-                    length
-                }
-                Err(Malformed) => {
+            Self::Chunked(chunks) => {
+                let Ok(length) = chunks.read(bytes) else {
                     *self = Self::Malformed;
-                    0
+                    return 0;
+                };
+                if chunks.has_ended() {
+                    *self = Self::Nothing;
                 }
-            },
+                length
+            }
             Self::Unknown => bytes.len(),
             Self::Head | Self::Nothing | Self::Malformed => 0,
         }
