@@ -59,7 +59,8 @@ impl Http1Server {
             if *shutdown.borrow() {
                 session.set_keepalive(None);
             }
-            let Some(reusable) = self.serve_request(session).await else {
+            // In a box, which an idle connection does without.
+            let Some(reusable) = Box::pin(self.serve_request(session)).await else {
                 return;
             };
             stream = reusable;
