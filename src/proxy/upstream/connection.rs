@@ -66,6 +66,7 @@ where
     Box::new(BufferedSocket(BufWriter::with_capacity(WRITE_BUFFER, socket)))
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
 fn failed(error: io::Error) -> Box<Error> {
     Error::because(kind(&error), "connecting to the service", error)
 }

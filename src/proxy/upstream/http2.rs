@@ -172,6 +172,7 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin>(connection: Connection<S, Byte
 }
 
 /// Maps an error of HTTP/2.
+#[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
 pub(super) fn failure(error: h2::Error, context: &'static str) -> Box<Error> {
     let kind = match error.get_io().map(io::Error::kind) {
         None => ErrorType::H2Error,

@@ -26,6 +26,10 @@ pub(in crate::proxy) struct UpstreamSession {
     timeout: Duration,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would cost each request over HTTP/1 an allocation"
+)]
 enum Protocol {
     Http1 {
         session: Http1Session,

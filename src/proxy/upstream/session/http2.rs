@@ -246,6 +246,7 @@ fn poll_upload(
 }
 
 /// Returns why a stream takes no more of the body: its connection is lost, or the upstream reset it.
+#[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
 fn upload_failure(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Box<Error> {
     match stream.poll_reset(cx) {
         Poll::Ready(Err(error)) => failure(error, "writing the body"),
@@ -325,6 +326,7 @@ pub(super) fn is_unprocessed(error: &Error) -> bool {
     })
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
 fn unsent(error: h2::Error) -> Box<Error> {
     match error.is_io() || error.is_go_away() {
         true => Error::because(ErrorType::ConnectionClosed, "beginning a stream", Unsent(error)),
