@@ -139,11 +139,8 @@ const REQUESTS: [(&str, &str); 6] = [
 #[tokio::test]
 async fn session_reads_its_own_request_and_the_next_session_the_next_one() {
     let empty_lines = ["", "\r\n", "\r\n\r\n"];
-    let all: String = REQUESTS
-        .iter()
-        .zip(empty_lines.iter().cycle())
-        .map(|((head, body), lines)| format!("{head}{body}{lines}"))
-        .collect();
+    let parts = REQUESTS.iter().zip(empty_lines.iter().cycle());
+    let all: String = parts.flat_map(|((head, body), lines)| [*head, *body, *lines]).collect();
     for step in [1, 2, 3, 5, 50, 1000] {
         let (mut client, mut stream) = connected(1);
         let bytes = all.clone();
@@ -162,10 +159,10 @@ async fn session_reads_its_own_request_and_the_next_session_the_next_one() {
             assert!(idle(&mut stream).await.is_none());
             stream.expect_head();
             if !head.contains("/6") {
-                assert!(stream.has_next_request(Duration::from_secs(60)).await);
+                assert!(stream.has_next_request(Duration::from_mins(1)).await);
             }
         }
-        assert!(!stream.has_next_request(Duration::from_secs(60)).await);
+        assert!(!stream.has_next_request(Duration::from_mins(1)).await);
         assert_eq!(stream.peeked.capacity(), 0);
     }
 }
@@ -213,10 +210,10 @@ async fn empty_lines_are_not_a_request() {
     stream.head_is_read();
     stream.expect_head();
     let begin = Instant::now();
-    assert!(!stream.has_next_request(Duration::from_secs(60)).await);
+    assert!(!stream.has_next_request(Duration::from_mins(1)).await);
     assert_eq!(begin.elapsed().as_secs(), 60);
     client.write_all(b"\n").await.unwrap();
-    assert!(!stream.has_next_request(Duration::from_secs(60)).await);
+    assert!(!stream.has_next_request(Duration::from_mins(1)).await);
     assert_eq!(stream.peeked.capacity(), 0);
 }
 
@@ -236,7 +233,7 @@ async fn no_request_follows_one_without_a_certain_end() {
         assert!(!stream.has_certain_end());
         assert_eq!(read(&mut stream, body.len()).await, body);
         stream.expect_head();
-        assert!(!stream.has_next_request(Duration::from_secs(60)).await);
+        assert!(!stream.has_next_request(Duration::from_mins(1)).await);
     }
     // Nor one that was not read to its end.
     let (mut client, mut stream) = connected(1000);
@@ -247,7 +244,7 @@ async fn no_request_follows_one_without_a_certain_end() {
     read(&mut stream, 39).await;
     stream.head_is_read();
     stream.expect_head();
-    assert!(!stream.has_next_request(Duration::from_secs(60)).await);
+    assert!(!stream.has_next_request(Duration::from_mins(1)).await);
 }
 
 #[tokio::test(start_paused = true)]
