@@ -16,6 +16,8 @@ use crate::{
         http2::Http2,
         issuer::token,
         message::{read_chunked, read_until},
+        redis::Redis,
+        toxic::{Fault, Toxic},
         upstream::Recorded,
         values,
     },
@@ -287,4 +289,72 @@ fn response_over_http2_is_stored_if_it_ends_and_has_no_trailers() {
         });
         assert_eq!(service.seen(&request.case).len(), 1, "{name}");
     }
+}
+
+#[test]
+fn response_that_comes_before_the_body_is_read_is_stored_with_the_whole_body() {
+    // A service that closes its side, or resets the rest of the stream, once it has said all.
+    let plain = Upstream::raw(|stream| {
+        read_until(stream, b"\r\n\r\n")?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
+    });
+    let h2c = H2Service::start(|mut call: Call| async move { call.reply(200, "done") });
+    let gateway = Setup::new()
+        .policy("plain", &policy("plain", &plain.url, ""))
+        .policy("h2c", &policy("h2c", &h2c.url, ""))
+        .start();
+    for service in ["plain", "h2c"] {
+        for pause in [0, 50] {
+            let request = keyed(&format!("/{service}/keyed/x"), "");
+            let mut wire = gateway.connect();
+            wire.write(again(&request).header("content-length", "4").bytes());
+            // The service may end the stream before the body comes, or after it.
+            std::thread::sleep(Duration::from_millis(pause));
+            wire.write("wiki");
+            let first = wire.answer("POST").unwrap();
+            assert_eq!((first.status, first.text().as_str()), (200, "done"), "{service}");
+            let repeat = gateway.send(&again(&request).body("wiki"));
+            assert!(is_replayed(&repeat), "{service}, after {pause} ms: {repeat:?}");
+        }
+    }
+}
+
+#[test]
+fn last_part_of_a_response_waits_until_it_is_stored() {
+    let redis = Redis::start();
+    let toxic = Toxic::before(redis.port);
+    let turns = Turns::new();
+    let turn = turns.clone();
+    let service = H2Service::start(move |mut call: Call| {
+        let turn = turn.clone();
+        async move {
+            let mut stream = call.begin(200, &[("content-length", "5")])?;
+            stream.send_data("hel".into(), false)?;
+            turn.take().await;
+            stream.send_data("lo".into(), true)
+        }
+    });
+    let store = format!(
+        "store: {{ redis: {{ url: 'redis://127.0.0.1:{}', timeout: 10s }} }}",
+        toxic.port
+    );
+    let gateway = service.setup("").config(&store).start();
+    let request = keyed("/s/keyed/x", "{}");
+    let socket = TcpStream::connect(("127.0.0.1", gateway.port)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut wire = Wire::of(socket.try_clone().unwrap());
+    wire.write(request.bytes());
+    assert_eq!(wire.head().unwrap().0, 200);
+    assert_eq!(wire.read(3).unwrap(), b"hel");
+    toxic.set(Fault::Silent);
+    turns.give();
+    // As long as Redis does not reply, nothing comes.
+    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let read = wire.read(1).map(|byte| byte[0]);
+    assert!(read.is_err(), "{read:?} before it is stored");
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    toxic.set(Fault::Nothing);
+    assert_eq!(wire.read(2).unwrap(), b"lo");
+    let repeat = gateway.send(&again(&request));
+    assert!(is_replayed(&repeat) && repeat.text() == "hello", "{repeat:?}");
 }

@@ -73,6 +73,7 @@ mod reload_keys;
 mod reload_kubernetes;
 mod replicas;
 mod response_framing;
+mod response_streaming;
 mod retries;
 mod revocation;
 mod revocation_redis;
