@@ -23,6 +23,9 @@ impl ReusableTimer {
     /// Polls until a point in time.
     pub fn poll_until(&mut self, end: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        if timer.deadline() > end {
+            timer.as_mut().reset(end);
+        }
         loop {
             ready!(timer.as_mut().poll(cx));
             if timer.deadline() >= end {
@@ -67,6 +70,8 @@ mod tests {
             (SECOND * 3, Some(SECOND * 2), true),
             (SECOND, None, false),
             (SECOND * 2, Some(SECOND), true),
+            (SECOND * 60, Some(SECOND), true),
+            (SECOND, None, false),
         ] {
             let begin = Instant::now();
             let waited = timer.within(limit, async {

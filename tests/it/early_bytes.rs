@@ -297,12 +297,11 @@ fn nothing_behind_a_request_that_ends_its_connection_is_executed() {
         for at_once in [true, false] {
             let mut wire = gateway.connect();
             let next = String::from_utf8(smuggled.bytes()).unwrap();
-            match at_once {
-                true => wire.write(format!("{head}{next}")),
-                false => {
-                    wire.write(&head);
-                    _ = wire.try_write(next.as_bytes());
-                }
+            if at_once {
+                wire.write(format!("{head}{next}"));
+            } else {
+                wire.write(&head);
+                _ = wire.try_write(next.as_bytes());
             }
             let answer = wire.answer("GET").unwrap_or_else(|error| panic!("{head:?}: {error}"));
             assert_eq!((answer.status, answer.keeps_alive()), (status, false), "{head:?}: {answer:?}");

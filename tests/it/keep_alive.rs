@@ -251,7 +251,7 @@ fn answer_to_upload(gateway: &Gateway, framing: &str, part: &[u8], bad: &[u8]) -
 #[test]
 fn client_that_still_sends_its_body_reads_why_it_was_rejected() {
     let gateway = gateway();
-    let part = [b"10000\r\n".as_slice(), &[b'x'; 65_536], b"\r\n"].concat();
+    let part = [b"10000\r\n".as_slice(), &vec![b'x'; 65_536], b"\r\n"].concat();
     let (sized, chunked) = ("content-length: 1000000000", "transfer-encoding: chunked");
     for (framing, bad, status, reason) in [
         (chunked, &part[..], 413, "body_too_large"),
@@ -282,7 +282,7 @@ fn client_that_sends_on_after_a_timeout_reads_of_it() {
         eventually("its time is over", || {
             gateway.log_text().matches("\"failure\":\"request_timeout\"").count() > n
         });
-        _ = wire.try_write(&[b'x'; 50_000]);
+        _ = wire.try_write(&vec![b'x'; 50_000]);
         let answer = wire.answer("POST").unwrap();
         assert_eq!((answer.status, answer.keeps_alive()), (408, false));
     }

@@ -178,13 +178,13 @@ fn no_file_uses_a_floor_below_its_own() {
 fn no_function_outside_the_session_files_names_a_session_of_pingora() {
     let graph = Graph::read();
     let is_outside = |source: &&Source| {
-        let of_file = |file: &&str| {
+        let of_file = |file: &str| {
             source
                 .path
-                .strip_prefix(*file)
+                .strip_prefix(file)
                 .is_some_and(|rest| rest.starts_with(['.', '/']))
         };
-        !SESSION_FILES.iter().any(|file| of_file(&file))
+        !SESSION_FILES.iter().copied().any(of_file)
     };
     let outside = graph.sources.iter().filter(is_outside);
     let counts = outside.map(|source| (source.path.as_str(), functions_with_session(source)));

@@ -178,6 +178,22 @@ fn close_of_a_client_reaches_the_service_and_so_does_the_one_back() {
 }
 
 #[test]
+fn client_that_closes_its_sending_half_still_reads_the_close_of_the_service() {
+    let (sender, seen) = mpsc::channel();
+    for gateway in behind_each(closing(&sender)) {
+        // Over TLS, a socket that ends without a word of TLS is broken off, and not half closed.
+        let [(mut wire, socket), _] = clients(&gateway);
+        open(&mut wire);
+        wire.write(CLOSE_OF_CLIENT);
+        socket.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(wire.read(4).unwrap(), CLOSE_OF_SERVICE);
+        assert!(wire.rest().unwrap().is_empty());
+        assert_eq!(seen.recv_timeout(PATIENCE), Ok(Vec::new()));
+        assert_none_in_flight(&gateway);
+    }
+}
+
+#[test]
 fn service_that_closes_first_ends_the_websocket_behind_its_last_frame() {
     let script = |_: &Recorded| {
         Reply::script(|stream| {

@@ -1,16 +1,19 @@
-//! WebSockets: after the upstream switched protocols, bytes pass in both directions until one side closes.
+//! After the upstream switched protocols, the bytes of a `WebSocket` pass in both directions until one side closes.
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 
 use super::{Exchange, response_head};
 use crate::proxy::upstream::{UpstreamEvent, UpstreamSession};
 
-/// How long both sides of a WebSocket may be silent.
+/// How long both sides of a `WebSocket` may be silent.
 const SILENCE: Duration = Duration::from_hours(1);
+
+/// How long the upstream may be silent after the client sends no more: it may still respond to a close frame.
+/// The end of one direction is not forwarded, because over TLS it ends many services in both.
+const HALF_CLOSED: Duration = Duration::from_secs(1);
 
 impl Exchange<'_> {
     /// Passes `101 Switching Protocols` to the client, and then all bytes in both directions.
@@ -28,28 +31,35 @@ impl Exchange<'_> {
         self.add_own_fields(&mut head)?;
         self.session.write_head(head, false).await?;
         service.set_timeout(SILENCE);
-        while self.relay_bytes(service).await? {}
+        let mut client_sends = true;
+        while self.relay_bytes(service, &mut client_sends).await? {}
         self.ctx.response_over = true;
         Ok(true)
     }
 
-    /// Passes the next bytes of either side to the other one. Returns whether both sides are still open.
-    async fn relay_bytes(&mut self, service: &mut UpstreamSession) -> Result<bool> {
+    /// Passes the next bytes of either side to the other one. Returns whether the upstream may still send some.
+    async fn relay_bytes(&mut self, service: &mut UpstreamSession, client_sends: &mut bool) -> Result<bool> {
         tokio::select! {
             biased;
-            event = service.next(true) => {
-                let UpstreamEvent::Body(part, ends) = event? else { return Ok(true) };
-                self.count_sent(part.len(), false);
-                self.session.write(part, ends).await?;
-                Ok(!ends)
-            }
-            part = self.session.read() => {
-                let part = part?;
-                let ends = part.is_none();
-                let length = part.as_ref().map_or(0, Bytes::len);
-                self.ctx.record_body(length, &self.gateway.limits);
-                service.write(part, ends).await?;
-                Ok(!ends)
+            event = service.next(true) => match event {
+                Ok(UpstreamEvent::Body(part, ends)) => {
+                    self.count_sent(part.len(), false);
+                    self.session.write(part, ends).await?;
+                    Ok(!ends)
+                }
+                Ok(_) => Ok(true),
+                Err(_) if !*client_sends => Ok(false),
+                Err(error) => Err(error),
+            },
+            part = self.session.read(), if *client_sends => {
+                let Some(part) = part? else {
+                    *client_sends = false;
+                    service.set_timeout(HALF_CLOSED);
+                    return Ok(true);
+                };
+                self.ctx.record_body(part.len(), &self.gateway.limits);
+                service.write(Some(part), false).await?;
+                Ok(true)
             }
         }
     }

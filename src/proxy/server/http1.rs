@@ -79,13 +79,11 @@ impl Http1Server {
     /// Serves a request whose head is read. Returns its connection if that is reusable.
     async fn serve_request(&self, session: ServerSession) -> Option<Box<StrictStream>> {
         let mut session = ClientSession::new(session, &self.gateway.limits);
-        match self.gateway.handle(&mut session).await {
-            Ok(()) => session.into_stream().await,
-            Err(_) => {
-                session.abort().await;
-                None
-            }
+        if self.gateway.handle(&mut session).await.is_err() {
+            session.abort().await;
+            return None;
         }
+        session.into_stream().await
     }
 }
 

@@ -20,8 +20,8 @@ impl StrictStream {
         if self.write_deadline.has_expired() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        self.has_unsent = true;
         let written = write(Pin::new(&mut self.inner), cx);
+        self.has_unsent |= matches!(written, Poll::Ready(Ok(1..)));
         let inner = &self.inner;
         // Only TCP counts what the client acknowledges; elsewhere, written bytes alone count.
         let acknowledged = || get_tcp_info(inner.id()).map_or(0, |info| info.tcpi_bytes_acked);
@@ -37,10 +37,14 @@ impl StrictStream {
     }
 
     /// Sends the bytes that are still in a buffer, because the session waits: the next part of a response may come
-    /// late. An error comes back with the next write.
+    /// late. An error comes back with the next write. A flush of nothing pays no debt of the client.
     pub(super) fn poll_flush_unsent(&mut self, cx: &mut Context<'_>) {
-        if self.has_unsent {
-            let _ = self.poll_flush_inner(cx);
+        if !self.has_unsent || self.write_deadline.has_expired() {
+            return;
+        }
+        match Pin::new(&mut self.inner).poll_flush(cx) {
+            Poll::Ready(_) => self.has_unsent = false,
+            Poll::Pending => drop(self.poll_write_inner(cx, |_, _| Poll::Pending)),
         }
     }
 
