@@ -128,7 +128,8 @@ impl Exchange<'_> {
                 }
                 kept
             }
-            None => self.upstream.connect(&address, self.is_websocket).await?,
+            // In a box, as it is large and rare: a request has room for the largest of its futures.
+            None => Box::pin(self.upstream.connect(&address, self.is_websocket)).await?,
         };
         match self.send_over(first, None).await {
             Err(error) if self.may_retry(&error, is_kept) => {
@@ -139,7 +140,7 @@ impl Exchange<'_> {
         self.write_error = None;
         self.ctx.restart_body();
         let sent = self.session.kept_body();
-        let new = self.upstream.connect(&address, self.is_websocket).await?;
+        let new = Box::pin(self.upstream.connect(&address, self.is_websocket)).await?;
         self.send_over(new, sent).await
     }
 
