@@ -23,7 +23,11 @@ mod drain;
 mod facts;
 
 /// One request of a client, and the response to it.
-pub struct ClientSession(ServerSession);
+pub struct ClientSession {
+    inner: ServerSession,
+    /// Whether only the end of the connection ends the response.
+    has_open_end: bool,
+}
 
 impl fmt::Debug for ClientSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,17 +55,20 @@ impl ClientSession {
         // A client that closes its sending half still reads the response.
         session.set_abort_on_close(false);
         header_case::drop_header_case(session.req_header_mut());
-        Self(session)
+        Self {
+            inner: session,
+            has_open_end: false,
+        }
     }
 
     /// Returns the head of the request.
     pub(super) fn request(&self) -> &RequestHeader {
-        self.0.req_header()
+        self.inner.req_header()
     }
 
     /// Returns whether the request arrived over HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
-        self.0.is_http2()
+        self.inner.is_http2()
     }
 
     /// Returns whether the request opens a WebSocket.
@@ -72,7 +79,7 @@ impl ClientSession {
 
     /// Reads the target of the request, and whether `Content-Length` stood beside `Transfer-Encoding`.
     pub(super) fn target(&self) -> (RequestTarget, bool) {
-        facts::target(&self.0)
+        facts::target(&self.inner)
     }
 
     /// Borrows the facts for a decision. The caller sets the limits and the time.
@@ -81,17 +88,17 @@ impl ClientSession {
         target: (&'s RequestTarget, bool),
         trusts: impl Fn(IpAddr) -> bool,
     ) -> RequestFacts<'s> {
-        facts::of(&self.0, target, trusts)
+        facts::of(&self.inner, target, trusts)
     }
 
     /// Returns whether the request has no body.
     pub(super) fn is_body_empty(&mut self) -> bool {
-        self.0.is_body_empty()
+        self.inner.is_body_empty()
     }
 
     /// Returns whether the whole body was read.
     pub(super) fn is_body_done(&mut self) -> bool {
-        self.0.is_body_done()
+        self.inner.is_body_done()
     }
 
     /// Returns whether reading stopped at a malformed chunk of the body.
@@ -101,7 +108,7 @@ impl ClientSession {
 
     /// Reads the next part of the body, or of the bytes after an upgrade. Returns `None` at its end.
     pub(super) async fn read(&mut self) -> Result<Option<Bytes>> {
-        self.0.read_request_body().await.map_err(Error::into_down)
+        self.inner.read_request_body().await.map_err(Error::into_down)
     }
 
     /// Returns whether a part of the body can be read at once. The part is lost.
@@ -112,7 +119,7 @@ impl ClientSession {
     /// Waits until the client resets the connection or its stream, after the whole body was read. Cancel safe.
     pub(super) async fn disconnected(&mut self) -> Box<Error> {
         loop {
-            if let Err(error) = self.0.read_body_or_idle(true).await {
+            if let Err(error) = self.inner.read_body_or_idle(true).await {
                 return error.into_down();
             }
         }
@@ -120,22 +127,22 @@ impl ClientSession {
 
     /// Keeps the parts of the body that are read from here, as far as they fit in memory.
     pub(super) fn keep_body(&mut self) {
-        self.0.enable_retry_buffering();
+        self.inner.enable_retry_buffering();
     }
 
     /// Returns the parts of the body that were kept.
     pub(super) fn kept_body(&self) -> Option<Bytes> {
-        self.0.get_retry_buffer()
+        self.inner.get_retry_buffer()
     }
 
     /// Returns whether all parts of the body that were read are kept.
     pub(super) fn keeps_whole_body(&self) -> bool {
-        !self.0.retry_buffer_truncated()
+        !self.inner.retry_buffer_truncated()
     }
 
     /// Ends the connection after this request.
     pub(super) fn close_after_response(&mut self) {
-        self.0.set_keepalive(None);
+        self.inner.set_keepalive(None);
     }
 
     /// Returns whether the final response has begun. An interim one such as `100 Continue` does not count (RFC 9110,
@@ -146,14 +153,14 @@ impl ClientSession {
 
     /// Returns the status of the final response, once it has begun.
     pub(super) fn status(&self) -> Option<StatusCode> {
-        let status = self.0.response_written()?.status;
+        let status = self.inner.response_written()?.status;
         let is_final = !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS;
         is_final.then_some(status)
     }
 
     /// Returns how many bytes of the response's body were written.
     pub(super) fn bytes_sent(&self) -> usize {
-        self.0.body_bytes_sent()
+        self.inner.body_bytes_sent()
     }
 
     /// Writes the head of a response, framed for the client's version of HTTP. `ends`: no body follows.
@@ -164,14 +171,15 @@ impl ClientSession {
             // HTTP/1.0 has no interim response (RFC 9110, 15.2), and pingora writes none over HTTP/2.
             return Ok(());
         }
-        if let ServerSession::H2(http2) = &mut self.0 {
+        if let ServerSession::H2(http2) = &mut self.inner {
             return http2.write_response_header(head, ends).map_err(Error::into_down);
         }
         head.set_version(Version::HTTP_11);
         if self.frame(&mut head, ends)? == Framing::UntilClose {
             self.close_after_response();
+            self.has_open_end = true;
         }
-        let written = self.0.write_response_header(head).await;
+        let written = self.inner.write_response_header(head).await;
         written.map_err(Error::into_down)?;
         if is_switching && let Some(stream) = self.strict_stream() {
             stream.upgraded();
@@ -203,13 +211,13 @@ impl ClientSession {
 
     /// Writes a part of the response's body, or of the bytes after an upgrade.
     pub(super) async fn write(&mut self, part: Bytes, ends: bool) -> Result<()> {
-        let written = self.0.write_response_body(part, ends).await;
+        let written = self.inner.write_response_body(part, ends).await;
         written.map_err(Error::into_down)
     }
 
     /// Ends the response by trailers. HTTP/1 gets none.
     pub(super) async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
-        match &mut self.0 {
+        match &mut self.inner {
             ServerSession::H2(http2) => http2.write_trailers(trailers).map_err(Error::into_down),
             _ => self.finish().await,
         }
@@ -217,13 +225,13 @@ impl ClientSession {
 
     /// Ends the response, or the bytes after an upgrade.
     pub(super) async fn finish(&mut self) -> Result<()> {
-        self.0.finish_body().await.map_err(Error::into_down)
+        self.inner.finish_body().await.map_err(Error::into_down)
     }
 
     /// Writes `100 Continue`, for a body that Sidegate itself reads.
     pub(super) async fn write_continue(&mut self) -> Result<()> {
         match self.request().version {
-            Version::HTTP_11 => self.0.write_continue_response().await.map_err(Error::into_down),
+            Version::HTTP_11 => self.inner.write_continue_response().await.map_err(Error::into_down),
             _ => Ok(()),
         }
     }
@@ -249,15 +257,15 @@ impl ClientSession {
 
     /// Reads the rest of a body that is not forwarded, if that is cheap, so that the connection stays usable.
     pub(super) async fn drain_request_body(&mut self) {
-        drain::drain_request_body(&mut self.0).await;
+        drain::drain_request_body(&mut self.inner).await;
     }
 
     /// Returns the connection of a finished request if it is reusable. Most often there is nothing to wait for, and
     /// the future of pingora's session, which is several times its size, is polled once and not boxed.
     pub(super) async fn into_stream(mut self) -> Option<Box<StrictStream>> {
         self.finish().await.ok()?;
-        let is_complete = self.0.get_keepalive().is_some() && self.0.is_body_done();
-        let finish = self.0.finish();
+        let is_complete = self.inner.get_keepalive().is_some() && self.inner.is_body_done();
+        let finish = self.inner.finish();
         let stream = match is_complete {
             true => finish.now_or_never()?,
             false => Box::pin(finish).await,
@@ -266,16 +274,19 @@ impl ClientSession {
         stream.into_any().downcast().ok()
     }
 
-    /// Closes the connection of a request that failed, or resets its stream. A response that was cut off stays so.
+    /// Closes the connection of a request that failed, or resets its stream. A response that was cut off stays so:
+    /// where only the end of the connection ends it, TLS does not end in order.
     pub(super) async fn abort(mut self) {
-        if let ServerSession::H1(http1) = &mut self.0 {
+        if let ServerSession::H1(http1) = &mut self.inner
+            && !self.has_open_end
+        {
             http1.shutdown().await;
         }
     }
 
     /// Returns the [`StrictStream`] of an HTTP/1 connection.
     fn strict_stream(&self) -> Option<&StrictStream> {
-        self.0.stream().and_then(StrictStream::of)
+        self.inner.stream().and_then(StrictStream::of)
     }
 }
 

@@ -151,7 +151,7 @@ impl Metrics {
         register(&self.registry, lost.dropped)?;
         register(&self.registry, lost.unwritten)?;
         #[cfg(target_os = "linux")]
-        self.registry.register(Box::new(process::Process::new()))?;
+        self.registry.register(Box::new(process::Process::new()?))?;
         Ok(())
     }
 
