@@ -125,6 +125,15 @@ impl Record {
         }
     }
 
+    /// Adds a part of the body, as long as all of it has at most `max` bytes. Returns whether it has.
+    pub fn add(&mut self, part: &[u8], max: usize) -> bool {
+        let fits = self.body.len() + part.len() <= max;
+        if fits {
+            self.body.extend_from_slice(part);
+        }
+        fits
+    }
+
     /// The written form.
     pub fn encode(&self) -> Option<Vec<u8>> {
         postcard::to_allocvec(self).ok()

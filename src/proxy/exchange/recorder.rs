@@ -16,12 +16,12 @@ pub(super) struct ResponseRecorder {
     digest: Hasher,
     /// Whether the digest is that of the whole request.
     has_request: bool,
-    head: Option<ResponseHeader>,
-    body: Vec<u8>,
+    /// The response, as long as it can be stored as far as is known.
+    record: Option<Record>,
     /// How many bytes are still missing, if the length is known.
     missing: Option<u64>,
-    /// Whether the response can be stored, as far as is known.
-    is_storable: bool,
+    /// Whether the response cannot be stored.
+    is_unstorable: bool,
 }
 
 impl ResponseRecorder {
@@ -31,16 +31,15 @@ impl ResponseRecorder {
             lease,
             digest: idempotency::digest(request),
             has_request: is_empty,
-            head: None,
-            body: Vec::new(),
+            record: None,
             missing: None,
-            is_storable: true,
+            is_unstorable: false,
         }
     }
 
     /// Returns whether the response may still be stored without the client.
     pub(super) const fn may_store(&self) -> bool {
-        self.is_storable && self.has_request
+        !self.is_unstorable && self.has_request
     }
 
     /// Returns whether the client has sent the whole request.
@@ -57,12 +56,13 @@ impl ResponseRecorder {
     /// Records the final head. With `has_open_end`, a truncated response looks like a whole one, and is not stored.
     /// `ends`: no body follows.
     pub(super) fn begin(&mut self, head: &ResponseHeader, has_open_end: bool, ends: bool) {
-        self.is_storable = Record::keeps(head.status.as_u16()) && !has_open_end;
+        let status = head.status.as_u16();
+        self.is_unstorable = !Record::keeps(status) || has_open_end;
+        self.record = (!self.is_unstorable).then(|| Record::new(status, &head.headers, Vec::new()));
         self.missing = match ends {
             true => Some(0),
             false => content_length(&head.headers).ok().flatten(),
         };
-        self.head = Some(head.clone());
     }
 
     /// Records a part of the response's body.
@@ -72,10 +72,10 @@ impl ResponseRecorder {
             true => Some(0),
             false => self.missing.map(|missing| missing.saturating_sub(length)),
         };
-        self.is_storable &= self.body.len() + part.len() <= self.lease.max_body;
-        match self.is_storable {
-            true => self.body.extend_from_slice(part),
-            false => self.body = Vec::new(),
+        let max_body = self.lease.max_body;
+        if !self.record.as_mut().is_some_and(|record| record.add(part, max_body)) {
+            self.record = None;
+            self.is_unstorable = true;
         }
     }
 
@@ -88,11 +88,8 @@ impl ResponseRecorder {
     /// compared.
     pub(super) async fn store(self) {
         let may_store = self.may_store();
-        let Some(head) = self.head.filter(|_| may_store) else {
-            return;
-        };
-        let record = Record::new(head.status.as_u16(), &head.headers, self.body);
-        if let Some(record) = record.encode() {
+        let record = self.record.filter(|_| may_store).and_then(|record| record.encode());
+        if let Some(record) = record {
             deferred::store(self.lease, self.digest.end(), record).await;
         }
     }

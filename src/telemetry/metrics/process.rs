@@ -10,7 +10,7 @@ use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The fields of `/proc/self/stat` behind the name of the program (proc_pid_stat(5)).
+/// The fields of `/proc/self/stat` behind the name of the program (`man 5 proc_pid_stat`).
 const THREADS: usize = 17;
 const START_TIME: usize = 19;
 const VIRTUAL_MEMORY: usize = 20;
