@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::admission::client_limit::ClientCounts;
-use crate::admission::idempotency::{deferred, replay};
+use crate::admission::idempotency::replay;
 use crate::digest::{Fingerprint, Hasher};
 use crate::idempotency::Record;
 use crate::testing::{TENANT, TestRequest, claims, parse, request};
@@ -166,12 +166,16 @@ async fn key_has_one_lease_and_then_its_stored_response() {
     let setup = Setup::new(8);
     assert_eq!(setup.outcome(&caller("POST /pay")).await, "idempotency_key_missing");
     let (admission, record) = setup.admit(&payment()).await;
-    let Admission::Forward(Forward { lease: Some(lease), .. }) = admission else {
+    let Admission::Forward(Forward {
+        lease: Some(mut lease), ..
+    }) = admission
+    else {
         panic!("{admission:?}");
     };
     assert_eq!(setup.outcome(&payment()).await, "idempotency_in_progress");
     let response = Record::new(201, &http::HeaderMap::new(), b"paid".to_vec());
-    deferred::store(lease, digest(b"1"), response.encode().unwrap()).await;
+    let response = Bytes::from(response.encode().unwrap());
+    lease.try_store(digest(b"1"), &response).await.unwrap();
     drop(record);
     for (body, want) in [(&b"1"[..], Ok(201)), (b"2", Err("idempotency_key_reused"))] {
         let (admission, mut record) = setup.admit(&payment()).await;

@@ -3,13 +3,12 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorSource, ErrorType, Result};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::deadline::ReusableTimer;
@@ -27,12 +26,6 @@ mod response_head;
 mod upgrade;
 
 use recorder::ResponseRecorder;
-
-/// How long the upstream may still respond after the client disconnected, if the response is to be stored.
-const DETACHED_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a whole response waits for the end of the request's body, whose digest is stored with it.
-const REQUEST_ENDS: Duration = Duration::from_secs(1);
 
 /// The state of the request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,18 +224,6 @@ impl Exchange<'_> {
         }
     }
 
-    /// Waits for the next event of the upstream, as long as the response may be stored.
-    async fn next_event_detached(&mut self, service: &mut UpstreamSession, deadline: Instant) -> Result<Event> {
-        let is_gone = |why| Err(Error::explain(ErrorType::ConnectionClosed, why).into_down());
-        if !self.may_store() {
-            return is_gone("the client is gone, and the response cannot be stored");
-        }
-        match timeout_at(deadline, service.next(true)).await {
-            Ok(event) => event.map(Event::Upstream),
-            Err(_) => is_gone("the client is gone, and the response is late"),
-        }
-    }
-
     /// Reads the next part of the body. Once the body is complete, waits for the client to disconnect.
     async fn client_event(&mut self, has_responded: bool) -> Result<Event> {
         match self.body {
@@ -365,53 +346,6 @@ impl Exchange<'_> {
             // The response is complete, so what happens to the rest of the request's body does not count.
             self.ctx.record.finish();
         }
-    }
-
-    fn may_store(&self) -> bool {
-        self.recorder.as_ref().is_some_and(ResponseRecorder::may_store)
-    }
-
-    /// Receives the rest of the response without the client, if it is still to be stored.
-    fn tolerate_disconnect(&mut self, written: Result<()>) -> Result<()> {
-        let Err(error) = written else { return Ok(()) };
-        if !self.may_store() {
-            return Err(error);
-        }
-        tracing::debug!(%error, "the client is gone; its response is still stored");
-        self.detached_until = Some(Instant::now() + DETACHED_TIMEOUT);
-        Ok(())
-    }
-
-    /// Stores a whole response before the client receives its end.
-    async fn store_if_whole(&mut self, service: &mut UpstreamSession) {
-        let Some(recorder) = self.recorder.as_ref().filter(|recorder| recorder.is_whole()) else {
-            return;
-        };
-        if !recorder.has_request()
-            && Box::pin(timeout(REQUEST_ENDS, self.finish_request(service)))
-                .await
-                .is_err()
-        {
-            // A part may be half written.
-            self.body = RequestBody::Aborted;
-        }
-        if let Some(recorder) = self.recorder.take() {
-            Box::pin(recorder.store()).await;
-        }
-    }
-
-    /// Reads the rest of the request's body after the response is complete. The upstream gets it as long as it takes
-    /// it.
-    async fn finish_request(&mut self, service: &mut UpstreamSession) -> Result<()> {
-        while self.recorder.as_ref().is_some_and(|recorder| !recorder.has_request()) {
-            if service.is_blocked() {
-                self.body = RequestBody::Aborted;
-            }
-            let part = self.next_part(true).await?;
-            let ends = part.is_none() || self.session.is_body_done();
-            self.send(service, part, ends).await?;
-        }
-        Ok(())
     }
 }
 

@@ -46,16 +46,8 @@ struct Response {
     _room: SemaphorePermit<'static>,
 }
 
-/// Stores a response. If that fails, it is retried for a while, because the upstream has done its work.
-pub async fn store(mut lease: KeyLease, digest: Fingerprint, record: Vec<u8>) {
-    let record = Bytes::from(record.into_boxed_slice());
-    if let Err(unavailable) = lease.try_store(digest, &record).await {
-        defer(lease, digest, record, &unavailable);
-    }
-}
-
-/// Queues a response that could not be stored.
-fn defer(lease: KeyLease, digest: Fingerprint, record: Bytes, unavailable: &Unavailable) {
+/// Queues a response that could not be stored. It is retried for a while.
+pub fn store_later(lease: KeyLease, digest: Fingerprint, record: Bytes, unavailable: &Unavailable) {
     if unavailable.is_final() {
         tracing::error!(%unavailable, "{LOST}");
         return;
