@@ -21,13 +21,18 @@ use parking_lot::Mutex;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     time::timeout,
 };
 
 use super::{Answer, PATIENCE, Request, runtime, upstream::Recorded};
 
 /// One HTTP/2 connection to Sidegate.
-pub(crate) struct Http2(SendRequest<Payload>);
+pub(crate) struct Http2 {
+    sender: SendRequest<Payload>,
+    /// Changes when the connection has ended: hyper can lose a request that is sent at that moment.
+    ended: watch::Receiver<()>,
+}
 
 /// A body whose length is announced, or not: then an empty frame ends it.
 pub(crate) struct Payload {
@@ -79,8 +84,12 @@ impl Http2 {
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        Ok(Self(sender))
+        let (open, ended) = watch::channel(());
+        tokio::spawn(async move {
+            let _ = connection.await;
+            drop(open);
+        });
+        Ok(Self { sender, ended })
     }
 
     pub(crate) fn exchange(&self, request: &Request) -> Answer {
@@ -98,7 +107,7 @@ impl Http2 {
 
     /// Whether the head of the response ends the stream, without an empty frame after it.
     pub(crate) fn ends_with_head(&self, request: &Request) -> bool {
-        let mut sender = self.0.clone();
+        let mut sender = self.sender.clone();
         let message = message(request);
         runtime().block_on(async {
             let exchange = async {
@@ -115,7 +124,8 @@ impl Http2 {
     }
 
     fn try_message(&self, message: http::Request<Payload>) -> hyper::Result<Answer> {
-        let mut sender = self.0.clone();
+        let (mut sender, mut lost) = (self.sender.clone(), self.sender.clone());
+        let mut ended = self.ended.clone();
         runtime().block_on(async {
             let exchange = async {
                 sender.ready().await?;
@@ -129,6 +139,13 @@ impl Http2 {
                     body: body.to_bytes().to_vec(),
                     trailers,
                 })
+            };
+            let exchange = async {
+                tokio::select! {
+                    biased;
+                    answer = exchange => answer,
+                    Err(error) = async { while ended.changed().await.is_ok() {} lost.ready().await } => Err(error),
+                }
             };
             timeout(PATIENCE, exchange).await.expect("an answer in time")
         })
