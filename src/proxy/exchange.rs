@@ -20,6 +20,7 @@ use crate::admission::Forward;
 use crate::admission::forwarding::NextHop;
 use crate::admission::rejection_response::REQUEST_ID_NAME;
 
+mod keyed;
 mod recorder;
 mod request_head;
 mod response_head;
@@ -49,6 +50,7 @@ enum Event {
 }
 
 /// One request and the upstream that it is forwarded to.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Exchange<'e> {
     gateway: &'e Gateway,
     session: &'e mut ClientSession,
@@ -62,8 +64,12 @@ struct Exchange<'e> {
     is_endless: bool,
     /// Records the response, if the request holds the lease of its idempotency key.
     recorder: Option<ResponseRecorder>,
-    /// After the client disconnected: until when the response may still arrive to be stored.
+    /// Whether the client disconnected, and the response is received only to be stored.
+    is_detached: bool,
+    /// Until when the rest of a response may then arrive that has begun.
     detached_until: Option<Instant>,
+    /// Whether the response was complete before the request was.
+    has_responded_early: bool,
     /// Why writing the body failed.
     write_error: Option<Box<Error>>,
     /// Limits how long the body may pause.
@@ -96,7 +102,9 @@ impl Gateway {
             admitted: &admitted,
             body: RequestBody::Streaming,
             recorder,
+            is_detached: false,
             detached_until: None,
+            has_responded_early: false,
             write_error: None,
             pause: ReusableTimer::default(),
         };
@@ -184,6 +192,8 @@ impl Exchange<'_> {
         match self.body {
             // The rest of the body is unread, so the client's connection has to end.
             RequestBody::Aborted => self.session.close_after_response(),
+            // A faulty service that did not read the body would take it for the next request.
+            _ if self.has_responded_early => {}
             _ => service.release(self.ctx.responded_at()),
         }
         Ok(())
@@ -194,7 +204,10 @@ impl Exchange<'_> {
         let mut has_responded = false;
         while self.body == RequestBody::Streaming || !has_responded {
             match self.next_event(service, has_responded).await? {
-                Event::Upstream(event) => has_responded |= self.respond(service, event).await?,
+                Event::Upstream(event) => {
+                    has_responded |= self.respond(service, event).await?;
+                    self.has_responded_early |= has_responded && self.body == RequestBody::Streaming;
+                }
                 Event::Client(part) => {
                     let ends = part.is_none() || self.session.is_body_done();
                     self.send(service, part, ends).await?;
@@ -209,9 +222,9 @@ impl Exchange<'_> {
     /// may be waiting for the client.
     async fn next_event(&mut self, service: &mut UpstreamSession, has_responded: bool) -> Result<Event> {
         let is_timed = self.body != RequestBody::Streaming || self.is_endless;
-        if let Some(deadline) = self.detached_until {
+        if self.is_detached {
             // In a box: a connection has room for the largest of its futures, and this one is rare.
-            return Box::pin(self.next_event_detached(service, deadline)).await;
+            return Box::pin(self.next_event_detached(service)).await;
         }
         let reads = self.body != RequestBody::Aborted && !service.is_blocked();
         tokio::select! {
@@ -280,7 +293,7 @@ impl Exchange<'_> {
                     self.store_if_whole(service).await;
                 }
                 self.count_sent(part.len(), ends);
-                if self.detached_until.is_none() {
+                if !self.is_detached {
                     let written = self.session.write(part, ends).await;
                     self.tolerate_disconnect(written)?;
                 }
@@ -290,7 +303,7 @@ impl Exchange<'_> {
                 // A record holds no trailers.
                 self.recorder = None;
                 self.count_sent(0, true);
-                if self.detached_until.is_none() {
+                if !self.is_detached {
                     self.session.write_trailers(trailers).await?;
                 }
                 Ok(true)
@@ -331,7 +344,7 @@ impl Exchange<'_> {
     }
 
     async fn write_head(&mut self, head: Box<ResponseHeader>, ends: bool) -> Result<()> {
-        if self.detached_until.is_some() {
+        if self.is_detached {
             return Ok(());
         }
         let written = self.session.write_head(head, ends).await;

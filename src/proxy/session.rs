@@ -1,6 +1,7 @@
 //! The client's side of one request: all that reads or writes a server session of pingora, over HTTP/1 or HTTP/2.
 
 use std::fmt;
+use std::future::pending;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
-use pingora::{Error, Result};
+use pingora::{Error, ErrorType, Result};
 
 use super::header_case;
 use super::strict_stream::StrictStream;
@@ -119,8 +120,11 @@ impl ClientSession {
     /// Waits until the client resets the connection or its stream, after the whole body was read. Cancel safe.
     pub(super) async fn disconnected(&mut self) -> Box<Error> {
         loop {
-            if let Err(error) = self.inner.read_body_or_idle(true).await {
-                return error.into_down();
+            match self.inner.read_body_or_idle(true).await {
+                // Bytes behind a request whose end is uncertain do not end it.
+                Err(error) if *error.etype() == ErrorType::ConnectError => pending().await,
+                Err(error) => return error.into_down(),
+                Ok(_) => {}
             }
         }
     }

@@ -1,7 +1,11 @@
 //! Requests with an idempotency key whose client goes, for every kind of client and of service: what the service did
 //! is stored, what it did not get whole never is.
 
-use std::{net::TcpStream, sync::mpsc, time::Duration};
+use std::{
+    net::TcpStream,
+    sync::mpsc,
+    time::{Duration, Instant},
+};
 
 use h2::Reason;
 use serde_json::json;
@@ -357,4 +361,24 @@ fn last_part_of_a_response_waits_until_it_is_stored() {
     assert_eq!(wire.read(2).unwrap(), b"lo");
     let repeat = gateway.send(&again(&request));
     assert!(is_replayed(&repeat) && repeat.text() == "hello", "{repeat:?}");
+}
+
+#[test]
+fn key_of_a_client_that_went_is_held_as_long_as_its_service_is_at_work() {
+    let Fixture { gateway, seen, turns } = start();
+    let request = keyed("/h2c/keyed/x", "{}");
+    let mut frames = Frames::open(gateway.port, &[]);
+    frames.send(&over_http2(&request, END_STREAM));
+    eventually("it is at the service", || seen(&request.case) == 1);
+    frames.send(&reset(1));
+    // Longer than the rest of a response may take that has begun.
+    let works = Instant::now();
+    while works.elapsed() < Duration::from_secs(11) {
+        let answer = gateway.send(&again(&request));
+        assert_eq!(answer.reason(), "idempotency_in_progress");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    turns.give();
+    eventually("it is replayed", || is_replayed(&gateway.send(&again(&request))));
+    assert_eq!(seen(&request.case), 1);
 }

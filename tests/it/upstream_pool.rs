@@ -1,10 +1,11 @@
 //! A connection to the service that is still owed a part of a request is never used for another.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use crate::harness::{
-    Gateway, Request, Setup, Shared, eventually,
+    Gateway, PATIENCE, Request, Setup, Shared, Upstream, eventually,
     frames::{DATA, Frames, NO_FLAGS, frame, head, reset},
+    message::read_until,
 };
 
 const POLICY: &str = "
@@ -114,4 +115,24 @@ fn assert_not_smuggled(gateway: &Gateway) {
         seen.iter()
             .all(|each| each.target != "/w/open/smuggled" && each.target != "/w/open/cut")
     );
+}
+
+#[test]
+fn connection_of_a_response_that_came_before_the_body_is_not_used_again() {
+    let (sender, requests) = mpsc::channel();
+    let service = Upstream::raw(move |stream| {
+        let head = read_until(stream, b"\r\n\r\n")?.unwrap_or_default();
+        stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")?;
+        let mut rest = Vec::new();
+        _ = stream.read_to_end(&mut rest);
+        _ = sender.send((head.starts_with(b"POST"), rest));
+        Ok(())
+    });
+    let gateway = Setup::in_front_of(service).policy("wallet", POLICY).start();
+    let mut wire = gateway.connect();
+    wire.write("POST /w/open/x HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n");
+    assert_eq!(wire.answer("POST").unwrap().status, 404);
+    wire.write("hello");
+    assert_eq!(requests.recv_timeout(PATIENCE), Ok((true, b"hello".to_vec())));
+    assert_eq!(gateway.send(&Request::get("/w/open/x")).status, 404);
 }

@@ -3,9 +3,11 @@
 
 use std::{
     net::{Shutdown, TcpStream},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
 };
+
+use parking_lot::Mutex;
 
 use crate::{
     harness::{
@@ -309,4 +311,28 @@ fn handshake_over_http_1_0_or_with_a_body_is_an_ordinary_request() {
         }
         gateway.upstream.assert_strict();
     }
+}
+
+#[test]
+fn websocket_whose_service_does_not_read_ends_in_the_time_of_the_service() {
+    let (open_service, never) = mpsc::channel::<()>();
+    let never = Arc::new(Mutex::new(never));
+    let service = Upstream::start(move |_: &Recorded| {
+        let never = never.clone();
+        Reply::script(move |stream| {
+            stream.write_all(SWITCHED)?;
+            stream.flush()?;
+            _ = never.lock().recv();
+            Ok(())
+        })
+    });
+    let policy = policy("s", &service.url, ", timeout: 1s");
+    let gateway = Setup::in_front_of(service).policy("s", &policy).start();
+    let mut wire = gateway.connect();
+    open(&mut wire);
+    // More than all buffers on the way hold; the client cannot send all of it.
+    _ = wire.try_write(&vec![b'x'; 64 << 20]);
+    drop(wire);
+    assert_none_in_flight(&gateway);
+    drop(open_service);
 }

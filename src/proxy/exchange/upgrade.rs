@@ -30,7 +30,7 @@ impl Exchange<'_> {
         self.ctx.upstream_responded(&head, false);
         self.add_own_fields(&mut head)?;
         self.session.write_head(head, false).await?;
-        service.set_timeout(SILENCE);
+        service.set_silence(SILENCE);
         let mut client_sends = true;
         while self.relay_bytes(service, &mut client_sends).await? {}
         self.ctx.response_over = true;
@@ -54,7 +54,7 @@ impl Exchange<'_> {
             part = self.session.read(), if *client_sends => {
                 let Some(part) = part? else {
                     *client_sends = false;
-                    service.set_timeout(HALF_CLOSED);
+                    service.set_silence(HALF_CLOSED);
                     return Ok(true);
                 };
                 self.ctx.record_body(part.len(), &self.gateway.limits);

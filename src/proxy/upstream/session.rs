@@ -24,6 +24,8 @@ use http2::Http2Session;
 pub(in crate::proxy) struct UpstreamSession {
     protocol: Protocol,
     timeout: Duration,
+    /// How long the upstream may be silent.
+    silence: Duration,
 }
 
 #[expect(
@@ -44,6 +46,7 @@ impl UpstreamSession {
     pub(super) fn http1(pool: &Arc<UpstreamPool>, address: &SocketAddr, connection: PooledConnection) -> Self {
         Self {
             timeout: pool.timeout(),
+            silence: pool.timeout(),
             protocol: Protocol::Http1 {
                 session: Http1Session::new(connection),
                 pool: Arc::clone(pool),
@@ -56,6 +59,7 @@ impl UpstreamSession {
     pub(super) fn http2(slot: StreamSlot, is_tls: bool, timeout: Duration) -> Self {
         Self {
             timeout,
+            silence: timeout,
             protocol: Protocol::Http2(Box::new(Http2Session::new(slot, is_tls))),
         }
     }
@@ -65,9 +69,10 @@ impl UpstreamSession {
         matches!(self.protocol, Protocol::Http2(_))
     }
 
-    /// Limits how long the upstream may be silent, in place of the limit of its policy.
-    pub(in crate::proxy) const fn set_timeout(&mut self, timeout: Duration) {
-        self.timeout = timeout;
+    /// Limits how long the upstream may be silent, in place of the limit of its policy. That still limits how long it
+    /// may not read.
+    pub(in crate::proxy) const fn set_silence(&mut self, silence: Duration) {
+        self.silence = silence;
     }
 
     /// Writes the head of a request. `ends` if it has no body. Over HTTP/2, `Host` becomes the authority.
@@ -102,8 +107,8 @@ impl UpstreamSession {
     /// while a part of the body waits. After the end of the response, only such a part is written.
     pub(in crate::proxy) async fn next(&mut self, is_timed: bool) -> Result<UpstreamEvent> {
         let event = match &mut self.protocol {
-            Protocol::Http1 { session, .. } => session.next(is_timed.then_some(self.timeout)).await,
-            Protocol::Http2(session) => session.next(is_timed, self.timeout).await,
+            Protocol::Http1 { session, .. } => session.next(is_timed.then_some(self.silence)).await,
+            Protocol::Http2(session) => session.next(is_timed, self.silence).await,
         };
         event.map_err(Error::into_up)
     }
