@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -140,11 +141,17 @@ impl Http2 {
                     trailers,
                 })
             };
+            let is_lost = async {
+                while ended.changed().await.is_ok() {}
+                // What the connection has received is on its way to the exchange.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                lost.ready().await
+            };
             let exchange = async {
                 tokio::select! {
                     biased;
                     answer = exchange => answer,
-                    Err(error) = async { while ended.changed().await.is_ok() {} lost.ready().await } => Err(error),
+                    Err(error) = is_lost => Err(error),
                 }
             };
             timeout(PATIENCE, exchange).await.expect("an answer in time")
