@@ -184,9 +184,8 @@ impl Exchange<'_> {
             true => RequestBody::Complete,
             false => RequestBody::Streaming,
         };
-        if let Some(sent) = sent {
-            let ends = self.session.is_body_done();
-            self.send(&mut service, Some(sent), ends).await?;
+        if sent.is_some() {
+            self.send(&mut service, sent).await?;
         }
         self.relay(&mut service).await?;
         match self.body {
@@ -208,10 +207,7 @@ impl Exchange<'_> {
                     has_responded |= self.respond(service, event).await?;
                     self.has_responded_early |= has_responded && self.body == RequestBody::Streaming;
                 }
-                Event::Client(part) => {
-                    let ends = part.is_none() || self.session.is_body_done();
-                    self.send(service, part, ends).await?;
-                }
+                Event::Client(part) => self.send(service, part).await?,
                 Event::Disconnected(error) => self.tolerate_disconnect(Err(error))?,
             }
         }
@@ -251,8 +247,9 @@ impl Exchange<'_> {
         self.gateway.body_part(self.session, &mut self.pause, is_limited).await
     }
 
-    /// Sends a part of the body to the upstream. If that fails, the upstream may still have sent a response.
-    async fn send(&mut self, service: &mut UpstreamSession, part: Option<Bytes>, ends: bool) -> Result<()> {
+    /// Sends a part of the body, or its end, to the upstream. If that fails, the upstream may still have sent a response.
+    async fn send(&mut self, service: &mut UpstreamSession, part: Option<Bytes>) -> Result<()> {
+        let ends = part.is_none() || self.session.is_body_done();
         let length = part.as_ref().map_or(0, Bytes::len);
         self.gateway.check_body(length, !self.is_endless, self.ctx)?;
         if let Some(recorder) = &mut self.recorder {

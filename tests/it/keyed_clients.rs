@@ -382,3 +382,23 @@ fn key_of_a_client_that_went_is_held_as_long_as_its_service_is_at_work() {
     eventually("it is replayed", || is_replayed(&gateway.send(&again(&request))));
     assert_eq!(seen(&request.case), 1);
 }
+
+#[test]
+fn response_that_cannot_be_stored_leaves_the_rest_of_the_body_alone() {
+    let (sender, rest) = mpsc::channel();
+    let plain = Upstream::raw(move |stream| {
+        read_until(stream, b"\r\n\r\n")?;
+        stream.write_all(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")?;
+        let mut body = vec![0; 4];
+        let read = stream.read_exact(&mut body);
+        _ = sender.send(read.map(|()| body).ok());
+        Ok(())
+    });
+    let gateway = Setup::new().policy("plain", &policy("plain", &plain.url, "")).start();
+    let request = keyed("/plain/keyed/x", "");
+    let mut wire = gateway.connect();
+    wire.write(again(&request).header("content-length", "4").bytes());
+    assert_eq!(wire.answer("POST").unwrap().status, 500);
+    wire.write("wiki");
+    assert_eq!(rest.recv_timeout(PATIENCE), Ok(Some(b"wiki".to_vec())));
+}

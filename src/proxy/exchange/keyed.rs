@@ -56,7 +56,7 @@ impl Exchange<'_> {
         let Some(recorder) = self.recorder.as_ref().filter(|recorder| recorder.is_whole()) else {
             return;
         };
-        if !recorder.has_request()
+        if recorder.lacks_request()
             && Box::pin(timeout(REQUEST_ENDS, self.finish_request(service)))
                 .await
                 .is_err()
@@ -72,13 +72,12 @@ impl Exchange<'_> {
     /// Reads the rest of the request's body after the response is complete. The upstream gets it as long as it takes
     /// it.
     async fn finish_request(&mut self, service: &mut UpstreamSession) -> Result<()> {
-        while self.recorder.as_ref().is_some_and(|recorder| !recorder.has_request()) {
+        while self.recorder.as_ref().is_some_and(ResponseRecorder::lacks_request) {
             if service.is_blocked() {
                 self.body = RequestBody::Aborted;
             }
             let part = self.next_part(true).await?;
-            let ends = part.is_none() || self.session.is_body_done();
-            self.send(service, part, ends).await?;
+            self.send(service, part).await?;
         }
         Ok(())
     }

@@ -43,9 +43,9 @@ impl ResponseRecorder {
         !self.is_unstorable && self.has_request
     }
 
-    /// Returns whether the client has sent the whole request.
-    pub(super) const fn has_request(&self) -> bool {
-        self.has_request
+    /// Returns whether only the rest of the request is missing, so that the response could be stored.
+    pub(super) const fn lacks_request(&self) -> bool {
+        !self.is_unstorable && !self.has_request
     }
 
     /// Records a part of the request's body. `ends`: it is the last one.
