@@ -327,7 +327,7 @@ pub fn edge(
         stopping: AtomicBool::new(false),
     });
     let reject = rejection_writer(Arc::clone(&gateway));
-    Arc::new(ServerState::new(&gateway, &config.limits, reject))
+    Arc::new(ServerState::new(&gateway, reject))
 }
 
 fn serve<A>(mut service: Service<A>, fds: &ListenFds, stopping: watch::Receiver<bool>) -> JoinHandle<()>

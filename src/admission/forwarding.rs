@@ -80,11 +80,7 @@ fn takes_trailers(fields: &HeaderMap) -> bool {
 
 /// Removes the fields that apply to the connection with the client only.
 fn remove_hop_by_hop(fields: &mut HeaderMap) {
-    // Requests with an invalid name in `Connection` were rejected before.
-    let nominated = nominated::names(fields).filter_map(|name| HeaderName::from_bytes(name).ok());
-    let own = fields.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned();
-    let removed: Vec<_> = nominated.chain(own).collect();
-    for name in &removed {
+    for name in nominated::of_connection(fields, &HOP_BY_HOP) {
         fields.remove(name);
     }
 }

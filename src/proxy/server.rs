@@ -22,7 +22,6 @@ use super::gateway::Gateway;
 use super::overload::OverloadResponder;
 use super::peer::peer_of;
 use super::strict_stream::{ReadProgress, RejectionWriter, StreamLimits, StrictStream};
-use crate::config::Limits;
 use crate::tls::TlsListener;
 
 mod http1;
@@ -60,7 +59,8 @@ impl std::fmt::Debug for ServerState {
 
 impl ServerState {
     /// Serves requests on connections within limits.
-    pub fn new(gateway: &Arc<Gateway>, limits: &Limits, write_rejection: RejectionWriter) -> Self {
+    pub fn new(gateway: &Arc<Gateway>, write_rejection: RejectionWriter) -> Self {
+        let limits = &gateway.limits;
         Self {
             gateway: Arc::clone(gateway),
             http1: Http1Server::new(Arc::clone(gateway)),

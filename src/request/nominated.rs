@@ -1,8 +1,8 @@
 //! The header names that `Connection` lists (RFC 9110, 7.6.1). Sidegate removes these headers before it forwards the
 //! request. So a request is malformed if it lists a header that decisions read: the upstream would not see it.
 
-use http::HeaderMap;
 use http::header::CONNECTION;
+use http::{HeaderMap, HeaderName};
 
 use super::listed::Listed;
 use super::names::FoldedName;
@@ -38,6 +38,14 @@ pub fn names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         .flat_map(|value| value.as_bytes().split(|&b| b == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|name| !name.is_empty())
+}
+
+/// Returns the names of the fields that apply to one connection only: `own`, and those that `Connection` lists. A name
+/// that no field can have is left out.
+pub fn of_connection(headers: &HeaderMap, own: &[HeaderName]) -> Vec<HeaderName> {
+    let listed = names(headers).filter_map(|name| HeaderName::from_bytes(name).ok());
+    let own = headers.keys().filter(|name| own.contains(name)).cloned();
+    listed.chain(own).collect()
 }
 
 /// Finds what is wrong with `Connection`, whatever the policy.

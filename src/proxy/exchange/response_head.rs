@@ -19,11 +19,8 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 
 /// Removes the fields of the upstream's connection. The client's session frames the body anew.
 pub(super) fn end_hop(head: &mut ResponseHeader) -> Result<()> {
-    let nominated = nominated::names(&head.headers).filter_map(|name| HeaderName::from_bytes(name).ok());
-    let own = head.headers.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned();
-    let removed: Vec<_> = nominated.chain(own).collect();
-    for name in &removed {
-        head.remove_header(name);
+    for name in nominated::of_connection(&head.headers, &HOP_BY_HOP) {
+        head.remove_header(&name);
     }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         head.insert_header(CONNECTION, HeaderValue::from_static("Upgrade"))?;

@@ -9,23 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
-use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::HOST;
 use http::uri::{Authority, Scheme};
-use http::{HeaderName, Request, Response, StatusCode, Uri, Version, request, uri};
+use http::{Request, Response, StatusCode, Uri, Version, request, uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::event::UpstreamEvent;
 use crate::proxy::upstream::http2::{StreamSlot, failure};
-
-/// Fields that HTTP/2 does not have (RFC 9113, 8.2.2).
-const CONNECTION_FIELDS: [HeaderName; 5] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
 
 /// How large the first part of a body may be to leave with the head, whatever room the upstream has: `h2` gives room
 /// only to streams that have begun, so that a small request would take two writes.
@@ -281,7 +272,7 @@ fn head(response: Response<()>, ends: bool) -> Result<UpstreamEvent> {
     Ok(UpstreamEvent::Head(Box::new(ResponseHeader::from(parts)), ends))
 }
 
-/// Makes a request of HTTP/2: its authority is that of `Host`, and it has no field of a connection.
+/// Makes a request of HTTP/2: its authority is that of `Host`. The head has no field of a connection; `h2` sends none.
 fn request(head: RequestHeader, is_tls: bool) -> Result<Request<()>> {
     let target = head.uri.path_and_query();
     let Some(target) = target
@@ -292,12 +283,6 @@ fn request(head: RequestHeader, is_tls: bool) -> Result<Request<()>> {
     };
     let mut parts = request::Parts::from(head);
     let host = parts.headers.remove(HOST).filter(|host| !host.is_empty());
-    for name in &CONNECTION_FIELDS {
-        parts.headers.remove(name);
-    }
-    if parts.headers.get(TE).is_some_and(|te| te != "trailers") {
-        parts.headers.remove(TE);
-    }
     // Without an authority, h2 sends no `:authority`, if the version says that this is intended.
     parts.version = Version::HTTP_11;
     let mut uri = uri::Parts::default();
