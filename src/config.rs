@@ -14,6 +14,7 @@ use crate::document::problem::{Problem, Problems, SourceFile};
 use crate::document::yaml::Node;
 use crate::fd_limit::Capacity;
 use crate::policy::ErrorStyle;
+use crate::policy::compile::error_style;
 use crate::policy_files::loaded_files::FileState;
 use crate::policy_files::{LoadError, RecordingEnvironment};
 
@@ -308,11 +309,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         log,
         threads: usize::try_from(threads).unwrap_or(1),
         default_errors: document.defaults.map_or_else(ErrorStyle::default, |defaults| {
-            let errors = defaults.errors;
-            let prefix = errors
-                .code_prefix
-                .map_or_else(|| "ERR_SIDEGATE".into(), |prefix| prefix.value);
-            ErrorStyle::new(errors.format, prefix, errors.scope_challenge)
+            error_style::check(defaults.errors, || ErrorStyle::default().code_prefix, problems)
         }),
         file: None,
     })

@@ -254,23 +254,29 @@ pub struct ErrorStyle {
     pub code_prefix: String,
     /// Whether a 403 for a missing scope has a challenge.
     pub scope_challenge: bool,
+    /// Whether rejections have the header `x-sidegate-reason`.
+    pub reason_header: bool,
+    /// The start of `type` in the format `problem`, before the reason code.
+    pub type_base: Option<String>,
 }
 
 impl ErrorStyle {
-    /// A style. Unless the policy says otherwise, all forms but `envelope` have the challenge: clients
-    /// of services with an envelope know challenges of a 401 only.
-    pub fn new(format: ErrorFormat, code_prefix: String, scope_challenge: Option<bool>) -> Self {
+    /// The style of a format. All formats but `envelope` have the challenge: clients of services with an envelope
+    /// know challenges of a 401 only.
+    pub fn new(format: ErrorFormat, code_prefix: String) -> Self {
         Self {
             format,
             code_prefix,
-            scope_challenge: scope_challenge.unwrap_or(format != ErrorFormat::Envelope),
+            scope_challenge: format != ErrorFormat::Envelope,
+            reason_header: true,
+            type_base: None,
         }
     }
 }
 
 impl Default for ErrorStyle {
     fn default() -> Self {
-        Self::new(ErrorFormat::Flat, "ERR_SIDEGATE".into(), None)
+        Self::new(ErrorFormat::Flat, "ERR_SIDEGATE".into())
     }
 }
 

@@ -1,7 +1,7 @@
-//! Every way to say no.
+//! The closed set of reasons to reject a request.
 //!
-//! A [`Reason`] is one stable word. The same word serves the error body, the metric label, the
-//! access log, `explain` and the policy tests; it is never derived from what a client sent.
+//! A [`Reason`] is one stable word. The same word serves the error body, `x-sidegate-reason`, the
+//! metric label, the access log, `explain` and the policy tests. It never comes from what a client sent.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,73 +9,78 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $status:literal $code:literal $message:literal,)*) => {
-        /// Why a request was refused: a closed set of stable codes.
+    ($(#[doc = $meaning:literal] $name:ident = $status:literal $code:literal $message:literal,)*) => {
+        /// Why a request was rejected: a closed set of stable codes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason {
-            $($(#[$doc])* $name,)*
+            $(#[doc = $meaning] $name,)*
         }
 
         impl Reason {
-            /// All reasons, in the order of the table in the README.
+            /// All reasons, in the order of the reference table.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The stable code, as in `token_expired`.
+            /// Returns the stable code, as in `token_expired`.
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// The status of the response.
+            /// Returns the status of the response.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$name => $status,)* }
             }
 
-            /// What the client is told, in one sentence without any of its own input.
+            /// Returns the text for the client: one sentence without any of its own input.
             pub const fn message(self) -> &'static str {
                 match self { $(Self::$name => $message,)* }
+            }
+
+            /// Returns what the reason means, in one sentence for operators.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning.trim_ascii(),)* }
             }
         }
     };
 }
 
 reasons! {
-    /// The request is not one that HTTP allows, or says the same thing twice.
+    /// The request breaks the rules of HTTP, or has a field twice that may occur once.
     RequestMalformed = 400 "request_malformed" "The request is malformed.",
     /// The path can be read in more than one way.
     PathAmbiguous = 400 "path_ambiguous" "The path of the request is ambiguous.",
-    /// The route needs a tenant and the header is absent.
+    /// The route needs a tenant, and the request has no tenant header.
     TenantHeaderMissing = 400 "tenant_header_missing" "The tenant header is missing.",
     /// The tenant header is not a UUID, or occurs twice.
     TenantHeaderInvalid = 400 "tenant_header_invalid" "The tenant header must be a single UUID.",
-    /// The route needs an idempotency key and there is none.
+    /// The route needs an idempotency key, and the request has none.
     IdempotencyKeyMissing = 400 "idempotency_key_missing" "The idempotency key is missing.",
-    /// The idempotency key is no UUID.
+    /// The idempotency key is not a UUID.
     IdempotencyKeyInvalid = 400 "idempotency_key_invalid" "The idempotency key must be a single UUID.",
-    /// No credential that the route accepts came with the request.
+    /// The request has none of the credentials that the route accepts.
     CredentialMissing = 401 "credential_missing" "Authentication is required.",
-    /// The bearer token is not a JWT in its one allowed spelling.
+    /// The bearer token is not a JWT in its canonical form, or has a header that Sidegate does not accept.
     TokenMalformed = 401 "token_malformed" "The token is malformed.",
-    /// The token's algorithm is not one that its issuer may use.
+    /// The issuer does not sign with the algorithm in the token's header.
     TokenAlgorithmNotAllowed = 401 "token_algorithm_not_allowed" "The algorithm of the token is not allowed.",
-    /// No key in force has the token's key id.
+    /// The issuer's key set has no key with the token's key id.
     TokenKeyUnknown = 401 "token_key_unknown" "The token cannot be verified.",
-    /// The signature does not verify.
+    /// The signature of the token does not verify.
     TokenSignatureInvalid = 401 "token_signature_invalid" "The token cannot be verified.",
-    /// The time in `exp` has come.
+    /// The time in the claim `exp` has passed.
     TokenExpired = 401 "token_expired" "The token has expired.",
-    /// The time in `nbf` has not come.
+    /// The time in the claim `nbf` is in the future.
     TokenNotYetValid = 401 "token_not_yet_valid" "The token is not valid yet.",
-    /// No issuer of the policy has the token's `iss`.
+    /// The policy has no issuer with the token's `iss`.
     TokenIssuerMismatch = 401 "token_issuer_mismatch" "The token comes from another issuer.",
-    /// The token is meant for somebody else.
+    /// The token's `aud` names none of the accepted audiences.
     TokenAudienceMismatch = 401 "token_audience_mismatch" "The token is meant for another audience.",
-    /// A claim that must be there is not.
+    /// The token does not have a claim that the policy requires.
     TokenClaimMissing = 401 "token_claim_missing" "A required claim of the token is missing.",
-    /// A claim is not of the type or form that it must have.
+    /// A claim of the token has the wrong type or form.
     TokenClaimInvalid = 401 "token_claim_invalid" "A claim of the token is invalid.",
-    /// The token, its subject or its tenant was revoked after it was issued.
+    /// The token, its subject or its tenant was revoked after the token was issued.
     TokenRevoked = 401 "token_revoked" "The token has been revoked.",
-    /// The issuer's tokens must be bound to a key (RFC 7800), and the token is not.
+    /// The policy requires tokens of this issuer to be bound to a key (RFC 7800), and this one is not.
     TokenBindingMissing = 401 "token_binding_missing" "A token that is bound to a key is required.",
     /// The token is bound to a client certificate that the connection does not have (RFC 8705, 3).
     TokenBindingMismatch = 401 "token_binding_mismatch" "The token is bound to a client certificate that the connection does not have.",
@@ -83,50 +88,50 @@ reasons! {
     TokenBindingUnverified = 401 "token_binding_unverified" "The token is bound to a key that cannot be verified here.",
     /// The internal key is unknown or has expired.
     InternalKeyInvalid = 401 "internal_key_invalid" "The internal key is invalid.",
-    /// The route needs a client certificate and the connection has none.
+    /// The route needs a client certificate, and the connection has none.
     ClientCertificateMissing = 401 "client_certificate_missing" "A client certificate is required.",
-    /// The client certificate is verified, and not on the list.
+    /// The client certificate is verified, but the policy does not allow any of its names.
     ClientCertificateNotAllowed = 403 "client_certificate_not_allowed" "The client certificate is not allowed here.",
-    /// The token belongs to another tenant than the header names.
+    /// The token belongs to another tenant than the tenant header names.
     TenantMismatch = 403 "tenant_mismatch" "The token belongs to another tenant.",
-    /// None of the roles that the route accepts.
+    /// The caller has none of the roles that the route accepts.
     RoleMissing = 403 "role_missing" "A required role is missing.",
-    /// Not all of the scopes that the route needs.
+    /// The caller does not have all of the scopes that the route needs.
     ScopeMissing = 403 "scope_missing" "A required scope is missing.",
-    /// No policy or no route takes this path.
-    RouteNotFound = 404 "route_not_found" "There is no such route.",
-    /// Routes take this path, with other methods.
+    /// No policy matches the host and path, or no route of the policy matches the path.
+    RouteNotFound = 404 "route_not_found" "No route matches the request.",
+    /// The routes of this path accept other methods.
     MethodNotAllowed = 405 "method_not_allowed" "The method is not allowed on this route.",
-    /// The client was too slow.
+    /// The client sent its request too slowly.
     RequestTimeout = 408 "request_timeout" "The request took too long to arrive.",
-    /// A request with the same idempotency key is not answered yet.
+    /// Another request with the same idempotency key is still in progress.
     IdempotencyInProgress = 409 "idempotency_in_progress" "A request with this idempotency key is in progress.",
-    /// The body is longer than the limit.
+    /// The body of the request is longer than the limit.
     BodyTooLarge = 413 "body_too_large" "The body of the request is too large.",
     /// The request target is longer than the limit.
     UriTooLong = 414 "uri_too_long" "The target of the request is too long.",
-    /// The media type is not one that the route takes.
+    /// The route does not accept the media type of the body.
     ContentTypeUnsupported = 415 "content_type_unsupported" "The content type is not supported.",
-    /// The idempotency key came before, with another body.
+    /// The idempotency key was used before, for a request with another body.
     IdempotencyKeyReused = 422 "idempotency_key_reused" "The idempotency key was used for another request.",
-    /// As many requests as the caller has for now.
+    /// The caller has used up a quota.
     QuotaExceeded = 429 "quota_exceeded" "The quota is used up.",
-    /// The head is longer than the limit, or has too many fields.
+    /// The request head is longer than the limit, or has too many fields.
     HeadersTooLarge = 431 "headers_too_large" "The header of the request is too large.",
-    /// A fault of Sidegate itself; nothing was forwarded.
+    /// Sidegate itself failed; the request was not forwarded.
     InternalError = 500 "internal_error" "An internal error occurred.",
-    /// No connection to the service.
+    /// Sidegate cannot connect to the upstream.
     UpstreamUnreachable = 502 "upstream_unreachable" "The service cannot be reached.",
-    /// The service broke off, or answered with something that is not HTTP.
-    UpstreamFailed = 502 "upstream_failed" "The service did not answer properly.",
-    /// No key set of the issuer could be had, or none that is new enough.
+    /// The upstream closed the connection early, or its response is not valid HTTP.
+    UpstreamFailed = 502 "upstream_failed" "The service did not respond properly.",
+    /// Sidegate has no key set of the issuer, or only one that is too old.
     KeysUnavailable = 503 "keys_unavailable" "The keys to verify the token are unavailable.",
-    /// What replicas share cannot be had, and the request cannot be decided without it.
+    /// The store is unavailable, and the request cannot be decided without it.
     StoreUnavailable = 503 "store_unavailable" "The shared state is unavailable.",
-    /// There are as many connections or requests as are taken at a time.
+    /// Sidegate has reached its limit of connections or concurrent requests, or that of one client.
     Overloaded = 503 "overloaded" "The server is at capacity. Try again later.",
-    /// The service did not answer in time.
-    UpstreamTimeout = 504 "upstream_timeout" "The service took too long to answer.",
+    /// The upstream did not respond in time.
+    UpstreamTimeout = 504 "upstream_timeout" "The service took too long to respond.",
 }
 
 impl Reason {
@@ -281,6 +286,15 @@ mod tests {
             assert_eq!(reason.status_code().as_u16(), reason.status());
             let internal = reason.status_word() == "INTERNAL_ERROR";
             assert_eq!(internal, reason.status() == 500, "{}", reason.code());
+        }
+    }
+
+    #[test]
+    fn meaning_is_one_sentence() {
+        for reason in Reason::ALL {
+            let meaning = reason.meaning();
+            assert!(meaning.starts_with(char::is_uppercase), "{meaning}");
+            assert!(meaning.ends_with('.') && !meaning.contains(". "), "{meaning}");
         }
     }
 

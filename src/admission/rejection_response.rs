@@ -13,12 +13,26 @@ use super::trace_context::RequestIds;
 use crate::policy::{ErrorFormat, ErrorStyle, Matched, PolicySet};
 use crate::principal::AuthMethod;
 use crate::rejection::{Reason, Rejection};
+use crate::request::names::is_alias;
 
 /// The header that carries the id of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_NAME);
 
 /// The name of [`REQUEST_ID`] as text.
 pub const REQUEST_ID_NAME: &str = "x-request-id";
+
+/// The header that says why Sidegate itself rejected a request. No response of an upstream has it.
+pub const REASON: HeaderName = HeaderName::from_static(REASON_NAME);
+
+/// The name of [`REASON`] as text.
+const REASON_NAME: &str = "x-sidegate-reason";
+
+/// Returns whether a name is [`REASON`], in the spelling of a service that writes `_` or `.` for `-`, too.
+pub fn is_reason(name: &HeaderName) -> bool {
+    // Other names are not folded, as most responses have none of this length.
+    let name = name.as_str();
+    name.len() == REASON_NAME.len() && is_alias(name, REASON_NAME)
+}
 
 /// What an error response says about its request.
 #[derive(Debug, Clone)]
@@ -119,10 +133,10 @@ struct Meta<'c> {
     timestamp: String,
 }
 
-/// RFC 9457, 3. The type is `about:blank`, so the title is that of the status (4.2.1).
+/// RFC 9457, 3. The title is that of the status, as `about:blank` requires (4.2.1).
 #[derive(Serialize)]
 struct Problem<'c> {
-    r#type: &'static str,
+    r#type: Cow<'static, str>,
     title: &'static str,
     status: u16,
     detail: &'static str,
@@ -144,6 +158,9 @@ pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorRespons
     };
     headers.push((CONTENT_LENGTH, body.len().into()));
     headers.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    if context.style.reason_header {
+        headers.push((REASON, HeaderValue::from_static(reason.code())));
+    }
     headers.extend(
         HeaderValue::from_str(context.request_id)
             .ok()
@@ -209,7 +226,7 @@ fn body(reason: Reason, context: &ErrorContext<'_>) -> Bytes {
             },
         }),
         ErrorFormat::Problem => serde_json::to_vec(&Problem {
-            r#type: "about:blank",
+            r#type: problem_type(reason, context.style),
             title: reason.status_code().canonical_reason().unwrap_or_default(),
             status: reason.status(),
             detail: message,
@@ -221,6 +238,14 @@ fn body(reason: Reason, context: &ErrorContext<'_>) -> Bytes {
     };
     // Plain structs of text and numbers always have a JSON form.
     json.map(Bytes::from).unwrap_or_default()
+}
+
+/// Returns the `type` of a problem: the place where the service documents the reason, if it has one.
+fn problem_type(reason: Reason, style: &ErrorStyle) -> Cow<'static, str> {
+    match &style.type_base {
+        Some(base) => Cow::Owned(format!("{base}{}", reason.code())),
+        None => Cow::Borrowed("about:blank"),
+    }
 }
 
 /// Renders one challenge for each accepted method that has one (RFC 9110, 11.6.1). A bearer challenge has no error
@@ -292,9 +317,13 @@ mod tests {
 
     fn response(format: ErrorFormat, reason: Reason, accepts: &[AuthMethod], grpc: Option<&str>) -> ErrorResponse {
         let grpc = grpc.map(|kind| kind.parse().unwrap());
-        let style = ErrorStyle::new(format, "ERR_X".into(), None);
+        let style = ErrorStyle::new(format, "ERR_X".into());
+        styled(&style, reason, accepts, grpc.as_ref())
+    }
+
+    fn styled(style: &ErrorStyle, reason: Reason, accepts: &[AuthMethod], grpc: Option<&HeaderValue>) -> ErrorResponse {
         let context = ErrorContext {
-            style: &style,
+            style,
             realm: "x-svc",
             accepts,
             path: "/x/\"1\"".into(),
@@ -302,7 +331,7 @@ mod tests {
             trace_id: TRACE,
             now: "2026-02-24T12:00:00Z".parse().unwrap(),
             scopes: &["wallet:read".into(), "write".into()],
-            grpc: grpc.as_ref(),
+            grpc,
         };
         render(&reason.into(), &context)
     }
@@ -341,6 +370,55 @@ mod tests {
             assert_eq!(header(&response, "content-length"), Some(want.len().to_string()));
             assert_eq!(header(&response, "cache-control").as_deref(), Some("no-store"));
             assert_eq!(header(&response, "x-request-id").as_deref(), Some(ID));
+        }
+    }
+
+    #[test]
+    fn rejection_names_its_reason_unless_the_style_leaves_it_out() {
+        let grpc = HeaderValue::from_static("application/grpc");
+        for (grpc, reason_header) in [(None, true), (None, false), (Some(&grpc), true), (Some(&grpc), false)] {
+            let style = ErrorStyle {
+                reason_header,
+                ..ErrorStyle::new(ErrorFormat::Flat, "ERR_X".into())
+            };
+            for &reason in Reason::ALL {
+                let response = styled(&style, reason, &[], grpc);
+                let want = reason_header.then(|| reason.code().to_owned());
+                assert_eq!(header(&response, "x-sidegate-reason"), want, "{grpc:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn reason_is_recognized_in_every_spelling() {
+        for (name, want) in [
+            ("x-sidegate-reason", true),
+            ("x_sidegate_reason", true),
+            ("x.sidegate-reason", true),
+            ("x-sidegate-reasons", false),
+            ("x-sidegate", false),
+            ("x-content-type-options", false),
+        ] {
+            assert_eq!(is_reason(&HeaderName::from_static(name)), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn type_of_a_problem_links_to_the_reason() {
+        for (base, want) in [
+            (None, "about:blank"),
+            (
+                Some("https://docs.example.com/rejections#"),
+                "https://docs.example.com/rejections#token_expired",
+            ),
+        ] {
+            let style = ErrorStyle {
+                type_base: base.map(str::to_owned),
+                ..ErrorStyle::new(ErrorFormat::Problem, "ERR_X".into())
+            };
+            let response = styled(&style, Reason::TokenExpired, &[], None);
+            let body: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+            assert_eq!(body["type"], want);
         }
     }
 

@@ -25,6 +25,7 @@ use crate::request::is_host;
 use crate::request::path::Allowance;
 
 mod compiler;
+pub mod error_style;
 mod headers;
 mod internal_key;
 mod jwt;
@@ -221,19 +222,11 @@ impl Compiler<'_> {
     }
 
     fn errors(&mut self, errors: Option<ErrorsDocument>, service: &str) -> ErrorStyle {
-        let derived = || format!("ERR_{}", service.to_uppercase().replace(['-', '.'], "_"));
-        let Some(errors) = errors else {
-            return ErrorStyle::new(ErrorFormat::Flat, derived(), None);
-        };
-        if let Some(prefix) = &errors.code_prefix {
-            let fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            if prefix.value.is_empty() || !prefix.value.chars().all(fine) {
-                self.problems
-                    .add(&prefix.span, "a code prefix has letters, digits and `_` only");
-            }
+        let prefix = || format!("ERR_{}", service.to_uppercase().replace(['-', '.'], "_"));
+        match errors {
+            Some(errors) => error_style::check(errors, prefix, self.problems),
+            None => ErrorStyle::new(ErrorFormat::Flat, prefix()),
         }
-        let prefix = errors.code_prefix.map_or_else(derived, |prefix| prefix.value);
-        ErrorStyle::new(errors.format, prefix, errors.scope_challenge)
     }
 
     fn tenant(&mut self, tenant: TenantDocument) -> Option<TenantRule> {

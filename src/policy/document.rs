@@ -86,6 +86,12 @@ document! {
         /// Whether a 403 `scope_missing` names the scopes of the route in `WWW-Authenticate` (RFC 6750, 3.1).
         /// Default true, and false for `envelope`.
         scope_challenge: Option<bool>,
+        /// Whether rejections have the header `x-sidegate-reason`. Default true.
+        reason_header: Option<bool>,
+        /// The start of `type` for the format `problem`, which ends in the reason code: with
+        /// `https://docs.example.com/rejections#` the `type` of an expired token is
+        /// `https://docs.example.com/rejections#token_expired`. Default: `type` is `about:blank`.
+        type_base: Option<Spanned<String>>,
     }
 
     /// Who issues the tokens that the service takes.

@@ -296,7 +296,8 @@ impl Exchange<'_> {
                 }
                 Ok(ends)
             }
-            UpstreamEvent::Trailers(trailers) => {
+            UpstreamEvent::Trailers(mut trailers) => {
+                response_head::clean_trailers(&mut trailers);
                 // A record holds no trailers.
                 self.recorder = None;
                 self.count_sent(0, true);

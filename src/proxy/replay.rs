@@ -11,7 +11,7 @@ use super::deadline::ReusableTimer;
 use super::gateway::Gateway;
 use super::session::{ClientSession, may_have_body};
 use crate::admission::idempotency::{self as stored, StoredKey};
-use crate::admission::rejection_response::REQUEST_ID;
+use crate::admission::rejection_response::{REQUEST_ID, is_reason};
 use crate::digest::Fingerprint;
 use crate::idempotency::{self, Record};
 
@@ -57,7 +57,7 @@ fn replayed_head(
     request_id: &HeaderValue,
 ) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build(stored.status(), Some(fields.len() + 3))?;
-    for (name, value) in fields {
+    for (name, value) in fields.into_iter().filter(|(name, _)| !is_reason(name)) {
         head.append_header(name, value)?;
     }
     if StatusCode::from_u16(stored.status()).is_ok_and(may_have_body) {

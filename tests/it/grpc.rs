@@ -101,6 +101,7 @@ fn a_rejection_is_trailers_only_with_the_status_of_grpc() {
         assert!(answer.body.is_empty() && answer.trailers.is_empty(), "{answer:?}");
         assert!(connection.ends_with_head(&request), "{request}");
         assert!(answer.header("x-request-id").is_some());
+        assert!(answer.header("x-sidegate-reason").is_some(), "{answer:?}");
         assert_eq!(gateway.upstream.seen(&request.case).len(), 0);
     }
     // The connection is as good as before.

@@ -67,6 +67,7 @@ mod oidc;
 mod pem_files;
 mod quotas;
 mod readiness;
+mod reason_header;
 mod rejections;
 mod reload;
 mod reload_keys;

@@ -36,6 +36,7 @@ fn assert_standard(answer: &Answer, status: u16, word: &str, what: &str) {
     assert_eq!(answer.status, status, "{what}: {answer:?}");
     assert!(answer.code().ends_with(word), "{what}: {answer:?}");
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}: {answer:?}");
+    assert!(answer.header("x-sidegate-reason").is_some(), "{what}: {answer:?}");
     assert!(
         answer.header("content-type").unwrap().starts_with("application/json"),
         "{what}: {answer:?}"

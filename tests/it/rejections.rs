@@ -42,6 +42,7 @@ fn assert_head(answer: &Answer, status: u16, media_type: &str) {
     assert_eq!(content_type.split(';').next(), Some(media_type), "{answer:?}");
     assert_eq!(answer.header("content-length").unwrap(), answer.body.len().to_string());
     assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert!(answer.header("x-sidegate-reason").is_some(), "{answer:?}");
     assert!(uuid::Uuid::try_parse(answer.header("x-request-id").unwrap()).is_ok());
     assert_eq!(answer.header("www-authenticate").is_some(), status == 401, "{answer:?}");
     assert!(

@@ -1,10 +1,11 @@
 //! The head of the upstream's response: checked, and without the fields of the upstream's connection.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 
+use crate::admission::rejection_response::is_reason;
 use crate::request::nominated;
 
 /// Fields that apply to one connection only (RFC 9110, 7.6.1).
@@ -17,9 +18,14 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     UPGRADE,
 ];
 
-/// Removes the fields of the upstream's connection. The client's session frames the body anew.
+/// Removes the fields of the upstream's connection, and those that only Sidegate sets. The client's session frames the
+/// body anew.
 pub(super) fn end_hop(head: &mut ResponseHeader) -> Result<()> {
     for name in nominated::of_connection(&head.headers, &HOP_BY_HOP) {
+        head.remove_header(&name);
+    }
+    let reasons: Vec<_> = head.headers.keys().filter(|name| is_reason(name)).cloned().collect();
+    for name in reasons {
         head.remove_header(&name);
     }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -52,6 +58,14 @@ fn check_length(head: &mut ResponseHeader) -> Result<()> {
     match repeated {
         false => Ok(()),
         true => head.insert_header(CONTENT_LENGTH, first.to_vec()),
+    }
+}
+
+/// Removes the fields of trailers that only Sidegate sets.
+pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
+    let reasons: Vec<_> = trailers.keys().filter(|name| is_reason(name)).cloned().collect();
+    for name in reasons {
+        trailers.remove(name);
     }
 }
 
@@ -99,6 +113,8 @@ mod tests {
                     ("te", "trailers"),
                     ("transfer-encoding", "chunked"),
                     ("upgrade", "h2c"),
+                    ("x-sidegate-reason", "role_missing"),
+                    ("X_Sidegate_Reason", "role_missing"),
                     ("x-kept", "2"),
                 ][..],
                 Some(&[("x-kept", "2")][..]),

@@ -67,6 +67,11 @@ impl Gateway {
         assert_eq!(answer.status, status, "{request}, expected {reason}: {answer:?}");
         assert_eq!(answer.reason(), reason, "{request}: {answer:?}");
         assert_eq!(
+            answer.header("x-sidegate-reason"),
+            Some(reason),
+            "{request}: {answer:?}"
+        );
+        assert_eq!(
             answer.header("cache-control"),
             Some("no-store"),
             "{request}: {answer:?}"
