@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::document::collections::{List, ListOrEmpty};
 use crate::document::decode::FromNode;
-use crate::document::problem::{Problem, Problems, SourceFile};
+use crate::document::problem::{Fault, Problem, ProblemCode, Problems, SourceFile};
 use crate::document::yaml::Node;
 use crate::fd_limit::Capacity;
 use crate::policy::ErrorStyle;
@@ -198,18 +198,19 @@ impl ServerConfig {
 
     /// Applies what beats the file.
     pub fn apply(&mut self, overrides: &Overrides) -> Result<(), LoadError> {
+        let unreadable = |fault: Fault| LoadError::Unreadable(fault.to_string());
         if let Some(policies) = &overrides.policies {
             self.policies.clone_from(policies);
         }
         if let Some(listen) = &overrides.listen {
-            let address = listen_address(listen).map_err(LoadError::Unreadable)?;
+            let address = listen_address(listen).map_err(unreadable)?;
             self.listeners = vec![Listener::plain(address)];
         }
         if let Some(admin) = &overrides.admin {
-            self.admin = socket_address(admin).map_err(LoadError::Unreadable)?;
+            self.admin = socket_address(admin).map_err(unreadable)?;
         }
         if let Some(control) = &overrides.control {
-            self.control = ControlSocket::written(control, Path::new("")).map_err(LoadError::Unreadable)?;
+            self.control = ControlSocket::written(control, Path::new("")).map_err(unreadable)?;
         }
         if let Some(store) = &overrides.store {
             self.store.replaced_by(store);
@@ -246,7 +247,9 @@ const POLICIES: &str = "policies";
 /// Reads the document as far as that is possible. What is missing has been noted as a problem.
 fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Option<ServerConfig> {
     if document.version.value != 1 {
-        problems.add(&document.version.span, "this is version 1 of the format");
+        let message = format!("version {} of the format is unknown", document.version.value);
+        let help = "write `version: 1`";
+        problems.add(&document.version.span, ProblemCode::UnsupportedVersion, message, help);
     }
     let mut taken = Vec::new();
     let listeners = match document.listeners {
@@ -285,7 +288,9 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
     });
     let threads = document.threads.map_or(1, |threads| {
         if !(1..=256).contains(&threads.value) {
-            problems.add(&threads.span, "between 1 and 256 threads are possible");
+            let message = format!("between 1 and 256 threads are possible, found {}", threads.value);
+            let help = "write the number of cores that Sidegate may use";
+            problems.add(&threads.span, ProblemCode::OutOfRange, message, help);
         }
         threads.value
     });

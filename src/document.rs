@@ -1,20 +1,23 @@
 //! What YAML files share: YAML text to values that know their place, problems with their place, and
 //! what a document refers to: variables, secrets, PEM.
 
+mod aliases;
 pub mod collections;
 pub mod decode;
 pub mod environment;
 pub mod masks;
+mod measures;
 pub mod pem;
 pub mod problem;
 pub mod references;
 pub mod scalars;
 pub mod secret;
+pub mod shapes;
 pub mod suggestion;
 pub mod tls_material;
 pub mod yaml;
 
-use problem::Problems;
+use problem::{ProblemCode, Problems};
 use yaml::Node;
 
 /// Reads a file with one YAML document. A file that is not YAML is one problem, and so is each tag.
@@ -22,16 +25,14 @@ pub fn read(problems: &mut Problems) -> Option<Node> {
     match yaml::parse(&problems.source().text) {
         Ok(parsed) => {
             for span in parsed.tags {
-                let message = "this has a tag, a word that begins with `!`, and tags are not read";
-                problems.add_with_help(&span, message, "leave the tag out");
+                let message = "the value has a tag, a word that begins with `!`, and tags are not read";
+                let help = "leave the tag out; put text that begins with `!` in quotes";
+                problems.add(&span, ProblemCode::UnsupportedYaml, message, help);
             }
             Some(parsed.node)
         }
         Err(error) => {
-            match error.help {
-                Some(help) => problems.add_with_help(&error.span, error.message, help),
-                None => problems.add(&error.span, error.message),
-            };
+            problems.add_fault(&error.span, &error.fault);
             None
         }
     }

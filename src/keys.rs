@@ -106,7 +106,8 @@ impl KeySet {
         set.bind(None, material, key, algorithms)?;
         let unfit = |algorithm: &Algorithm| algorithms.contains(algorithm) && !material.fits(*algorithm);
         if let Some(algorithm) = Algorithm::ALL.into_iter().find(unfit) {
-            return Err(KeyProblem::new(format!("the key does not fit {}", algorithm.name())));
+            let what = format!("the key does not fit {}", algorithm.name());
+            return Err(KeyProblem::mismatch(what));
         }
         Ok(set)
     }
@@ -115,7 +116,7 @@ impl KeySet {
     pub fn from_secret(secret: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyProblem> {
         if secret.len() < MIN_SECRET_BYTES {
             let found = secret.len();
-            return Err(KeyProblem::new(format!(
+            return Err(KeyProblem::weak(format!(
                 "the secret has {found} bytes; at least {MIN_SECRET_BYTES} are needed"
             )));
         }
@@ -132,7 +133,9 @@ impl KeySet {
     ) -> Result<(), KeyProblem> {
         let fitting: Vec<_> = algorithms.iter().copied().filter(|a| material.fits(*a)).collect();
         if fitting.is_empty() {
-            return Err(KeyProblem::new("the key fits none of the algorithms of the issuer"));
+            return Err(KeyProblem::mismatch(
+                "the key fits none of the algorithms of the issuer",
+            ));
         }
         let bound = fitting.into_iter().map(|algorithm| {
             Ok(VerificationKey {
@@ -211,7 +214,7 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyProblem> {
     let exponent = trim_zeros(exponent);
     let bits = modulus.len() * 8 - modulus.first().map_or(0, |b| b.leading_zeros() as usize);
     if bits < 2048 {
-        return Err(KeyProblem::new(format!(
+        return Err(KeyProblem::weak(format!(
             "the RSA key has {bits} bits; at least 2048 are needed"
         )));
     }
@@ -226,7 +229,7 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyProblem> {
         return Err(KeyProblem::new("the RSA exponent is not an odd number of at least 3"));
     }
     if has_roca_fingerprint(modulus) {
-        return Err(KeyProblem::new(
+        return Err(KeyProblem::weak(
             "the RSA key was made by the weak generator of CVE-2017-15361",
         ));
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::document::environment::{Environment, MAX_BYTES};
 use crate::document::masks::without_user;
-use crate::document::problem::{Location, Problem, SourceFile};
+use crate::document::problem::{Fault, Location, Problem, ProblemCode, SourceFile};
 use crate::document::yaml::MAX_FILE_BYTES;
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::read_file::read_file;
@@ -145,7 +145,8 @@ pub fn source(path: &Path, bytes: &[u8]) -> Result<Arc<SourceFile>, Problem> {
             let source = Arc::new(SourceFile::new(name, String::from_utf8_lossy(bytes)));
             let at = error.valid_up_to();
             let location = Location::new(&source, &(at..at + char::REPLACEMENT_CHARACTER.len_utf8()));
-            Problem::new(location, "the file is not UTF-8 from here on").help("save it as UTF-8")
+            let message = "the file is not UTF-8 from here on";
+            Problem::new(location, &Fault::new(ProblemCode::NotUtf8, message, "save it as UTF-8"))
         })
 }
 
@@ -155,7 +156,14 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Problem {
         "`{}` cannot be read: {error}",
         without_user(&path.display().to_string())
     );
-    Problem::new(Location::of_file(path), message)
+    let help = match error.kind() {
+        io::ErrorKind::NotFound => "check the path; it starts at the folder that `sidegate` runs in",
+        _ => "let the user that `sidegate` runs as read it",
+    };
+    Problem::new(
+        Location::of_file(path),
+        &Fault::new(ProblemCode::FileUnreadable, message, help),
+    )
 }
 
 fn no_policy(path: &Path) -> Problem {
@@ -163,7 +171,11 @@ fn no_policy(path: &Path) -> Problem {
         "`{}` has no policy: no `*.yaml` besides `{CONFIG_NAME}` and tests",
         without_user(&path.display().to_string())
     );
-    Problem::new(Location::of_file(path), message).help("name a policy file, or a folder that has one")
+    let help = "name a policy file, or a folder that has one";
+    Problem::new(
+        Location::of_file(path),
+        &Fault::new(ProblemCode::NoPolicyFiles, message, help),
+    )
 }
 
 /// The files of a folder that are named as policies are, readable or not: one that is left out

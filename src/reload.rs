@@ -230,7 +230,13 @@ impl Reloader {
             LoadError::Wrong(problems) => {
                 let (errors, warnings): (Vec<_>, Vec<_>) = problems.iter().partition(|problem| problem.is_error());
                 for problem in errors {
-                    tracing::error!(place = %problem.location(), help = problem.fix(), "{}", problem.message());
+                    tracing::error!(
+                        code = problem.code().as_str(),
+                        place = %problem.location(),
+                        help = problem.fix(),
+                        "{}",
+                        problem.message()
+                    );
                 }
                 startup_log::warnings(warnings);
             }

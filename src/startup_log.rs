@@ -8,7 +8,13 @@ use crate::policy::{Mode, Policy, PolicySet};
 /// Logs what `check` warns of.
 pub fn warnings<'p>(problems: impl IntoIterator<Item = &'p Problem>) {
     for problem in problems {
-        tracing::warn!(place = %problem.location(), help = problem.fix(), "{}", problem.message());
+        tracing::warn!(
+            code = problem.code().as_str(),
+            place = %problem.location(),
+            help = problem.fix(),
+            "{}",
+            problem.message()
+        );
     }
 }
 

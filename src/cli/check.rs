@@ -33,11 +33,14 @@ struct Report<'p> {
 #[derive(Serialize)]
 struct Entry<'p> {
     severity: &'static str,
+    code: &'static str,
     file: &'p str,
     line: usize,
     column: usize,
+    end_line: usize,
+    end_column: usize,
     message: &'p str,
-    help: Option<&'p str>,
+    help: &'p str,
 }
 
 impl Check {
@@ -153,11 +156,15 @@ fn counted(number: usize, what: &str) -> String {
 }
 
 fn entry(problem: &Problem) -> Entry<'_> {
+    let (end_line, end_column) = problem.location().end();
     Entry {
         severity: problem.severity().as_str(),
+        code: problem.code().as_str(),
         file: problem.location().file(),
         line: problem.location().line(),
         column: problem.location().column(),
+        end_line,
+        end_column,
         message: problem.message(),
         help: problem.fix(),
     }

@@ -93,7 +93,7 @@ impl ServerOptions {
             listen: self.listen.clone().filter(|address| !address.is_empty()),
             admin: self.admin.clone().filter(|address| !address.is_empty()),
             control: self.control.clone().filter(|path| !path.is_empty()),
-            store: store.map_err(|message| LoadError::Unreadable(format!("the store cannot be read: {message}")))?,
+            store: store.map_err(|fault| LoadError::Unreadable(format!("the store cannot be read: {fault}")))?,
         })
     }
 

@@ -141,7 +141,7 @@ impl TargetOptions {
             StoreConfig::Memory(_) => Ok(Candidates { socket, store: None }),
             StoreConfig::Redis(mut redis) => {
                 if let Some(prefix) = &self.prefix {
-                    redis.prefix = checked_prefix(prefix).map_err(Failure::Unreachable)?;
+                    redis.prefix = checked_prefix(prefix).map_err(|fault| Failure::Unreachable(fault.to_string()))?;
                 }
                 Ok(Candidates {
                     socket: socket.filter(|_| said.is_none() && self.prefix.is_none()),
@@ -153,7 +153,8 @@ impl TargetOptions {
 }
 
 fn to_socket(path: &str) -> Result<Candidates, Failure> {
-    match ControlSocket::written(path, "".as_ref()).map_err(Failure::Unreachable)? {
+    let socket = ControlSocket::written(path, "".as_ref());
+    match socket.map_err(|fault| Failure::Unreachable(fault.to_string()))? {
         ControlSocket::At(path) => Ok(Candidates {
             socket: Some(Place::Configured(path)),
             store: None,

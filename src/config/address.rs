@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::document::decode::Spanned;
-use crate::document::problem::Problems;
+use crate::document::decode::{Spanned, twice};
+use crate::document::problem::{Fault, ProblemCode, Problems};
 
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,30 +27,59 @@ impl std::fmt::Display for ListenAddress {
 }
 
 /// `host:port` with an IP address, or `unix:/path`.
-pub fn listen_address(text: &str) -> Result<ListenAddress, String> {
+pub fn listen_address(text: &str) -> Result<ListenAddress, Fault> {
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') => Ok(ListenAddress::Unix(path.into())),
-        Some(_) => Err(format!("`{text}` is not an absolute path of a socket")),
+        Some(path) => Err(Fault::new(
+            ProblemCode::InvalidAddress,
+            format!("`{text}` is not an absolute path of a socket"),
+            format!(
+                "write `unix:/run/sidegate/{}`",
+                path.rsplit('/').next().unwrap_or_default()
+            ),
+        )),
         None => socket_address(text).map(ListenAddress::Tcp),
     }
 }
 
-pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Fault> {
     let text = match text.strip_prefix("localhost:") {
         Some(port) => format!("127.0.0.1:{port}"),
         None => text.to_owned(),
     };
-    text.parse()
-        .map_err(|_| format!("`{text}` is not an address: write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`"))
+    text.parse().map_err(|_| {
+        let message = format!("`{text}` is not an address");
+        Fault::new(ProblemCode::InvalidAddress, message, address_help(&text))
+    })
+}
+
+/// How an address is written: with an IP address and a port.
+fn address_help(text: &str) -> String {
+    let bare = text
+        .split_once("://")
+        .map_or(text, |(_, rest)| rest)
+        .trim_end_matches('/');
+    let port = bare.strip_prefix(':').unwrap_or(bare);
+    match (
+        port.parse::<u16>(),
+        bare.parse::<SocketAddr>(),
+        bare.parse::<std::net::IpAddr>(),
+    ) {
+        (Ok(port), ..) => format!("write `0.0.0.0:{port}` for all interfaces, or `127.0.0.1:{port}` for this machine"),
+        (_, Ok(address), _) => format!("write `{address}`"),
+        (_, _, Ok(ip)) => format!("write the port too: `{}`", SocketAddr::from((ip, 8080))),
+        _ => "write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`".to_owned(),
+    }
 }
 
 /// A network such as `10.0.0.0/8`; an address alone is a network of one.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
+pub(super) fn network(text: &str) -> Result<IpNet, Fault> {
     let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
-    text.parse()
-        .or(address)
-        .map(canonical)
-        .map_err(|_| format!("`{text}` is not a CIDR such as `10.0.0.0/8`"))
+    text.parse().or(address).map(canonical).map_err(|_| {
+        let message = format!("`{text}` is not a network");
+        let help = "write a CIDR such as `10.0.0.0/8`, or one IP address";
+        Fault::new(ProblemCode::InvalidNetwork, message, help)
+    })
 }
 
 /// A network of IPv4 addresses that are written as IPv6 (RFC 4291, 2.5.5.2), as peers are compared with it.
@@ -76,12 +105,18 @@ pub(super) fn reserve(
     let Some(address) = address else { return };
     let any_port = matches!(address, ListenAddress::Tcp(address) if address.port() == 0);
     if taken.contains(address) && !any_port {
-        problems.add(&at.span, format!("`{address}` is here twice"));
+        let help = "give one of them another port or path";
+        problems.add(
+            &at.span,
+            ProblemCode::DuplicateAddress,
+            twice(&address.to_string()),
+            help,
+        );
     }
     taken.push(address.clone());
 }
 
 /// Reports the error of a value at its place.
-pub(super) fn or_report<T>(result: Result<T, String>, at: &Spanned<String>, problems: &mut Problems) -> Option<T> {
-    result.map_err(|message| problems.add(&at.span, message)).ok()
+pub(super) fn or_report<T>(result: Result<T, Fault>, at: &Spanned<String>, problems: &mut Problems) -> Option<T> {
+    result.map_err(|fault| problems.add_fault(&at.span, &fault)).ok()
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::address::{ListenAddress, or_report, reserve};
 use crate::document::collections::OffOr;
 use crate::document::decode::Spanned;
-use crate::document::problem::Problems;
+use crate::document::problem::{Fault, ProblemCode, Problems};
 
 /// Where tokens are revoked on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,18 +22,24 @@ pub enum ControlSocket {
 
 impl ControlSocket {
     /// `off`, or a path; a relative one begins at `base`.
-    pub fn written(text: &str, base: &Path) -> Result<Self, String> {
+    pub fn written(text: &str, base: &Path) -> Result<Self, Fault> {
         if text == "off" {
             return Ok(Self::Off);
         }
         if text.starts_with("unix:") {
-            return Err(format!("`{text}` is not a path: leave out `unix:`"));
+            let message = format!("`{text}` is not a path");
+            let help = format!("leave out `unix:`, and write `{}`", text.trim_start_matches("unix:"));
+            return Err(Fault::new(ProblemCode::InvalidAddress, message, help));
         }
         let path = base.join(text);
         // The system has room for about 100 bytes.
         match SocketAddr::from_pathname(&path) {
             Ok(_) => Ok(Self::At(path)),
-            Err(_) => Err(format!("`{}` is too long for the path of a socket", path.display())),
+            Err(_) => {
+                let message = format!("`{}` is too long for the path of a socket", path.display());
+                let help = "write a path of at most 100 bytes, such as `/run/sidegate/control.sock`";
+                Err(Fault::new(ProblemCode::InvalidAddress, message, help))
+            }
         }
     }
 }

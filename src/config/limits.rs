@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::document::LimitsDocument;
 use crate::document::decode::Spanned;
-use crate::document::problem::Problems;
+use crate::document::problem::{ProblemCode, Problems};
 use crate::document::scalars::{Size, Timeout};
 use crate::request::RequestLimits;
 
@@ -69,7 +69,9 @@ pub(super) fn check(document: Option<LimitsDocument>, problems: &mut Problems) -
         .as_ref()
         .filter(|count| !(1..=256).contains(&count.value))
     {
-        problems.add(&headers.span, "between 1 and 256 header fields are possible");
+        let message = format!("between 1 and 256 header fields are possible, found {}", headers.value);
+        let help = "write a number in that range; the default is 100";
+        problems.add(&headers.span, ProblemCode::OutOfRange, message, help);
     }
     let mut count = |count: Option<Spanned<u32>>, default: usize| {
         count.map_or(default, |count| at_least_one(&count, problems) as usize)
@@ -107,7 +109,9 @@ pub(super) fn check(document: Option<LimitsDocument>, problems: &mut Problems) -
 fn at_most(count: &Spanned<u32>, (name, all): (&str, usize), problems: &mut Problems) -> usize {
     let written = at_least_one(count, problems) as usize;
     if written > all {
-        problems.add(&count.span, format!("`{name}` is {all}: one client cannot have more"));
+        let message = format!("`{name}` is {all}: one client cannot have more");
+        let help = format!("write {all} or less, or raise `{name}`");
+        problems.add(&count.span, ProblemCode::OutOfRange, message, help);
     }
     written
 }
@@ -115,7 +119,13 @@ fn at_most(count: &Spanned<u32>, (name, all): (&str, usize), problems: &mut Prob
 /// A number of which nothing would work at zero.
 pub(super) fn at_least_one(count: &Spanned<u32>, problems: &mut Problems) -> u32 {
     if count.value == 0 {
-        problems.add(&count.span, "at least 1 is needed");
+        let help = "write 1 or more, or leave the field out for the default";
+        problems.add(
+            &count.span,
+            ProblemCode::OutOfRange,
+            "at least 1 is needed, found 0",
+            help,
+        );
     }
     count.value
 }
@@ -162,8 +172,8 @@ mod tests {
                 Some("`requests` is 8: one client cannot have more"),
             ),
             ("connections: 8\n  client_connections: 8", None),
-            ("client_requests: 0", Some("at least 1 is needed")),
-            ("client_connections: 0", Some("at least 1 is needed")),
+            ("client_requests: 0", Some("at least 1 is needed, found 0")),
+            ("client_connections: 0", Some("at least 1 is needed, found 0")),
         ] {
             let text = format!("version: 1\nlimits:\n  {limits}\n");
             let found = ServerConfig::parse(SourceFile::new("sidegate.yaml", &text), Path::new(""));

@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 
 use super::address::{ListenAddress, listen_address, or_report, socket_address};
 use super::document::ProbeDocument;
-use crate::document::problem::Problems;
+use crate::document::problem::{Fault, ProblemCode, Problems};
 
 /// How long an answer may take where nothing is said: less than what a kubelet is usually told.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -36,7 +36,9 @@ pub(super) fn check(document: ProbeDocument, problems: &mut Problems) -> Option<
         timeout,
     } = document;
     if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.value.0 > MAX_TIMEOUT) {
-        problems.add(&timeout.span, "a probe has `5s` at the most");
+        let message = "a probe takes at most `5s`";
+        let help = "write `5s` or less; the default is `1s`";
+        problems.add(&timeout.span, ProblemCode::OutOfRange, message, help);
     }
     let service = or_report(service(&upstream.value), &upstream, problems);
     let path = or_report(target(&path.value), &path, problems);
@@ -49,22 +51,33 @@ pub(super) fn check(document: ProbeDocument, problems: &mut Problems) -> Option<
     })
 }
 
+/// What is probed.
+const PROBED: &str = "write `http://127.0.0.1:PORT` or `unix:/path`";
+
 /// Where a service is, and its name.
-fn service(text: &str) -> Result<(ListenAddress, String), String> {
+fn service(text: &str) -> Result<(ListenAddress, String), Fault> {
+    let invalid = |message: String, help: &str| Fault::new(ProblemCode::InvalidProbe, message, help);
     let Some(authority) = text.strip_prefix("http://") else {
         let socket = listen_address(text).ok();
         let socket = socket.filter(|socket| matches!(socket, ListenAddress::Unix(_)));
-        return socket
-            .map(|socket| (socket, "localhost".to_owned()))
-            .ok_or_else(|| format!("`{text}` is neither `http://127.0.0.1:PORT` nor `unix:/path`"));
+        return socket.map(|socket| (socket, "localhost".to_owned())).ok_or_else(|| {
+            invalid(
+                format!("`{text}` is not the URL of an upstream on this machine"),
+                PROBED,
+            )
+        });
     };
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     match socket_address(authority) {
         Ok(address) if is_here(address) => Ok((ListenAddress::Tcp(address), authority.to_owned())),
-        Ok(_) => Err(format!(
-            "`{authority}` is not on this machine: only such services are probed"
+        Ok(_) => Err(invalid(
+            format!("`{authority}` is not on this machine, and only such upstreams are probed"),
+            PROBED,
         )),
-        Err(_) => Err(format!("`{text}` is not a URL such as `http://127.0.0.1:3000`")),
+        Err(_) => Err(invalid(
+            format!("`{text}` is not a URL with an IP address and a port"),
+            PROBED,
+        )),
     }
 }
 
@@ -72,10 +85,13 @@ fn is_here(address: SocketAddr) -> bool {
     address.ip().is_loopback() && address.port() != 0
 }
 
-fn target(text: &str) -> Result<PathAndQuery, String> {
+fn target(text: &str) -> Result<PathAndQuery, Fault> {
     let is_plain = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     let path = text.parse().ok().filter(|_| is_plain);
-    path.ok_or_else(|| format!("`{text}` is not a path such as `/health`"))
+    path.ok_or_else(|| {
+        let message = format!("`{text}` is not a path");
+        Fault::new(ProblemCode::InvalidProbe, message, "write a path such as `/health`")
+    })
 }
 
 #[cfg(test)]

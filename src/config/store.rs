@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::document::decode::Spanned;
 use crate::document::environment::Environment;
-use crate::document::problem::Problems;
+use crate::document::problem::{Fault, ProblemCode, Problems};
 use crate::document::references::{References, ResolvedText};
 use crate::document::secret::{EnvString, SecretDocument};
 use crate::document::tls_material::{CaBundle, TlsIdentity};
@@ -93,7 +93,7 @@ pub struct RedisTls {
 
 impl StoreConfig {
     /// `memory`, or the URL of a Redis. What is wrong is said without quoting it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Fault> {
         match text {
             "memory" => Ok(Self::default()),
             _ => text.parse().map(|url| Self::Redis(Box::new(RedisConfig::at(url)))),
@@ -160,7 +160,9 @@ pub(super) fn check(
 fn size(document: &MemoryDocument, problems: &mut Problems) -> MemoryConfig {
     let size = &document.size;
     if size.value.0 < LEAST_MEMORY {
-        problems.add(&size.span, "a response has to have room: `1MiB` at the least");
+        let message = "the memory for responses must be at least `1MiB`";
+        let help = "write `1MiB` or more; the default is `256MiB`";
+        problems.add(&size.span, ProblemCode::OutOfRange, message, help);
     }
     MemoryConfig {
         size: usize::try_from(size.value.0).unwrap_or(usize::MAX),
@@ -175,8 +177,14 @@ impl Reader<'_> {
         let password = document.password.as_ref().map(|place| self.password(place));
         let tls = self.tls(&document);
         if let Some(timeout) = document.timeout.as_ref().filter(|t| t.value.0 > LONGEST_TIMEOUT) {
-            let message = format!("a request waits for it: `{}s` at the most", LONGEST_TIMEOUT.as_secs());
-            self.0.problems.add(&timeout.span, message);
+            let message = format!(
+                "`timeout` must be at most `{}s`: requests wait for it",
+                LONGEST_TIMEOUT.as_secs()
+            );
+            let help = "write `10s` or less; the default is `250ms`";
+            self.0
+                .problems
+                .add(&timeout.span, ProblemCode::OutOfRange, message, help);
         }
         let prefix = document.prefix.map(|prefix| self.prefix(prefix));
         let mut config = RedisConfig::at(url?);
@@ -187,16 +195,19 @@ impl Reader<'_> {
         if let Some(username) = document.username {
             self.said_once(config.username.is_some(), Some(&username), "user");
             if config.password.is_none() {
-                self.0.problems.add(&username.span, "`username` needs a password");
+                let help = "add `password: { env: NAME }`, or leave `username` out";
+                let message = "`username` needs a password";
+                self.0
+                    .problems
+                    .add(&username.span, ProblemCode::FieldNeedsOther, message, help);
             }
             config.username = Some(username.value);
         }
         let of_tls = [&document.ca_file, &document.client_certificate, &document.client_key];
         for file in of_tls.into_iter().flatten().filter(|_| config.tls.is_none()) {
             let help = "write `rediss://`, or leave this out";
-            self.0
-                .problems
-                .add_with_help(&file.span, "the URL is not one of TLS", help);
+            let message = "the file has an effect with TLS only, and the URL does not use TLS";
+            self.0.problems.add(&file.span, ProblemCode::TlsOnly, message, help);
         }
         config.tls = config.tls.map(|_| tls);
         config.timeout = document.timeout.map_or(TIMEOUT, |timeout| timeout.value.0);
@@ -207,26 +218,36 @@ impl Reader<'_> {
     fn url(&mut self, text: &Spanned<EnvString>) -> Option<RedisUrl> {
         let ResolvedText { text: value, literal } = self.0.text(text)?;
         let url = value.parse::<RedisUrl>();
-        let url = url.map_err(|message| self.0.problems.add(&text.span, message)).ok()?;
+        let url = url
+            .map_err(|fault| self.0.problems.add_fault(&text.span, &fault))
+            .ok()?;
         if literal && url.password.is_some() {
             let help = "write `url: { env: NAME }`, or `password: { env: NAME }` beside a URL without one";
+            let message = "a password does not belong in this file";
             self.0
                 .problems
-                .add_with_help(&text.span, "a password does not belong in a file of settings", help);
+                .add(&text.span, ProblemCode::SecretInFile, message, help);
         }
         Some(url)
     }
 
     fn said_once<T>(&mut self, twice: bool, at: Option<&Spanned<T>>, what: &str) {
         if let Some(at) = at.filter(|_| twice) {
-            self.0.problems.add(&at.span, format!("the URL has a {what} already"));
+            let message = format!("the URL has a {what} already");
+            let help = format!("take the {what} out of the URL, or leave this field out");
+            self.0.problems.add(&at.span, ProblemCode::DuplicateItem, message, help);
         }
     }
 
     fn password(&mut self, place: &SecretDocument) -> Option<Secret> {
         let text = String::from_utf8(self.0.secret(place)?);
         text.map(Secret)
-            .map_err(|_| self.0.problems.add(&place.span, "the secret is not UTF-8"))
+            .map_err(|_| {
+                let help = "set a password of UTF-8 text";
+                self.0
+                    .problems
+                    .add(&place.span, ProblemCode::NotUtf8, "the secret is not UTF-8", help)
+            })
             .ok()
     }
 
@@ -239,20 +260,22 @@ impl Reader<'_> {
     }
 
     fn prefix(&mut self, prefix: Spanned<String>) -> String {
-        if let Err(message) = checked_prefix(&prefix.value) {
-            self.0.problems.add(&prefix.span, message);
+        if let Err(fault) = checked_prefix(&prefix.value) {
+            self.0.problems.add_fault(&prefix.span, &fault);
         }
         prefix.value
     }
 }
 
 /// The beginning of the names of keys, if it can be one.
-pub fn checked_prefix(prefix: &str) -> Result<String, String> {
+pub fn checked_prefix(prefix: &str) -> Result<String, Fault> {
     let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
     match prefix.len() <= LONGEST_PREFIX && !prefix.is_empty() && prefix.bytes().all(fine) {
         true => Ok(prefix.to_owned()),
-        false => Err(format!(
-            "a prefix has letters, digits, `-`, `_`, `.` and `:`, {LONGEST_PREFIX} at the most"
+        false => Err(Fault::new(
+            ProblemCode::InvalidName,
+            format!("a prefix of keys has letters, digits, `-`, `_`, `.` and `:`, {LONGEST_PREFIX} at the most"),
+            "write a short name, such as `sidegate-staging`",
         )),
     }
 }

@@ -65,9 +65,9 @@ fn every_problem_is_told() {
     .unwrap_err();
     assert_eq!(problems.len(), 7, "{problems:#?}");
     let twice = "version: 1\nlisteners: [{ address: '127.0.0.1:1' }, { address: '127.0.0.1:0' }, { address: '127.0.0.1:0' }]\nadmin: { address: '127.0.0.1:1' }\n";
-    assert_eq!(parse(twice).unwrap_err(), ["`127.0.0.1:1` is here twice"]);
+    assert_eq!(parse(twice).unwrap_err(), ["`127.0.0.1:1` is written twice"]);
     let twice = "version: 1\nlisteners: [{ address: 'unix:/run/s.sock' }]\ncontrol: /run/s.sock\n";
-    assert_eq!(parse(twice).unwrap_err(), ["`unix:/run/s.sock` is here twice"]);
+    assert_eq!(parse(twice).unwrap_err(), ["`unix:/run/s.sock` is written twice"]);
     assert_eq!(parse("version: 1\ncontrol: off\n").unwrap().control, ControlSocket::Off);
     let url = parse("version: 1\ncontrol: unix:/run/s.sock\n").unwrap_err();
     assert_eq!(url, ["`unix:/run/s.sock` is not a path: leave out `unix:`"]);

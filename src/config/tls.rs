@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::document::TlsDocument;
 use crate::document::collections::List;
 use crate::document::decode::Spanned;
-use crate::document::problem::{Location, Problems};
+use crate::document::problem::{Location, ProblemCode, Problems};
 
 /// The files of a TLS listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,13 @@ impl TlsFiles {
 /// Places the files of a listener below the folder of the configuration.
 pub(super) fn check(document: TlsDocument, base: &Path, problems: &mut Problems) -> TlsFiles {
     if let Some(crl) = document.client_crl.as_ref().filter(|_| document.client_ca.is_none()) {
-        problems.add(&crl.span, "`client_crl` needs `client_ca`");
+        let help = "add `client_ca: PATH`, or leave `client_crl` out";
+        problems.add(
+            &crl.span,
+            ProblemCode::FieldNeedsOther,
+            "`client_crl` needs `client_ca`",
+            help,
+        );
     }
     let file = |named: Spanned<String>| NamedFile {
         path: base.join(named.value),

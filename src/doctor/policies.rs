@@ -37,7 +37,7 @@ fn finding(about: &str, severity: Severity, code: &'static str, found: String, a
 /// Lists what `check` warns of.
 fn warnings(policy: &Policy, surroundings: Surroundings) -> Vec<Finding> {
     let caution = |code, warning: &Problem, advice| {
-        let found = format!("{}: {}", warning.location(), warning.message());
+        let found = format!("{}: [{}] {}", warning.location(), warning.code(), warning.message());
         finding(&policy.service, Severity::Caution, code, found, advice)
     };
     let written = policy

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::decode::{FromNode, Spanned, expected};
-use super::problem::{Problems, Reported};
+use super::decode::{FromNode, Spanned, expected, twice};
+use super::problem::{ProblemCode, Problems, Reported};
+use super::shapes;
 use super::yaml::{Node, Value};
 
 /// A list. After an item that cannot be read and was reported, the others are still read, to report
@@ -16,14 +17,11 @@ pub struct List<T>(pub Vec<T>);
 impl<T: FromNode> FromNode for List<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let Value::Sequence(items) = &node.value else {
-            return expected(node, "a list", problems);
+            return expected(node, "a list", shapes::list(&node.value), problems);
         };
         if items.is_empty() {
-            problems.add_with_help(
-                &node.span,
-                "the list is empty",
-                "name at least one, or leave the key out",
-            );
+            let help = "name at least one item, or leave the field out";
+            problems.add(&node.span, ProblemCode::EmptyValue, "the list is empty", help);
         }
         let read = items.iter().filter_map(|item| T::from_node(item, problems).ok());
         Ok(Self(read.collect()))
@@ -87,7 +85,8 @@ impl<T: FromNode> FromNode for OffOr<T> {
         match &node.value {
             Value::Text(text) if text == "off" => Ok(Self::Off),
             Value::Text(text) if text.eq_ignore_ascii_case("off") => {
-                Err(problems.add_with_help(&node.span, format!("unknown word `{text}`"), "write `off`"))
+                let message = format!("unknown word `{text}`");
+                Err(problems.add(&node.span, ProblemCode::UnknownWord, message, "write `off`"))
             }
             _ => T::from_node(node, problems).map(Self::On),
         }
@@ -116,12 +115,12 @@ pub struct Map<T>(pub Vec<(Spanned<String>, T)>);
 impl<T: FromNode> FromNode for Map<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let Value::Mapping(entries) = &node.value else {
-            return expected(node, "a mapping", problems);
+            return expected(node, "a mapping", "write `{ name: value }`", problems);
         };
         let mut read: Vec<(Spanned<String>, T)> = Vec::new();
         for ((key, span), value) in entries {
             if read.iter().any(|(k, _)| k.value == *key) {
-                problems.add(span, format!("`{key}` is here twice"));
+                problems.add(span, ProblemCode::DuplicateField, twice(key), "leave one of them out");
             }
             let key = Spanned {
                 value: key.clone(),

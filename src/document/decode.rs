@@ -8,9 +8,10 @@ use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::problem::{Problems, Reported};
+use super::problem::{ProblemCode, Problems, Reported};
 use super::suggestion::{closest, did_you_mean, suggest};
 use super::yaml::{Key, Node, Value};
+use super::{aliases, shapes};
 
 /// A value that can be read from a YAML node.
 pub trait FromNode: Sized {
@@ -54,15 +55,17 @@ impl<T: JsonSchema> JsonSchema for Spanned<T> {
     }
 }
 
-/// Reports what a value should have been.
-pub fn expected<T>(node: &Node, what: &str, problems: &mut Problems) -> Result<T, Reported> {
-    Err(problems.add(&node.span, format!("expected {what}, found {}", node.value.describe())))
+/// Reports what a value should have been, and how it is written.
+pub fn expected<T>(node: &Node, what: &str, help: impl Into<String>, problems: &mut Problems) -> Result<T, Reported> {
+    let message = format!("expected {what}, found {}", node.value.describe());
+    Err(problems.add(&node.span, ProblemCode::WrongType, message, help))
 }
 
 impl<T: FromNode> FromNode for Option<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         if node.value == Value::Null {
-            return Err(problems.add_with_help(&node.span, "there is no value here", "give one, or leave the key out"));
+            let help = "write a value, or leave the field out";
+            return Err(problems.add(&node.span, ProblemCode::EmptyValue, "the field has no value", help));
         }
         T::from_node(node, problems).map(Some)
     }
@@ -76,13 +79,53 @@ impl<T: FromNode> FromNode for Option<T> {
 pub fn one_of<T: Copy>(node: &Node, words: &[(&str, T)], problems: &mut Problems) -> Result<T, Reported> {
     let Value::Text(text) = &node.value else {
         let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        return expected(node, &format!("one of {}", known.join(", ")), problems);
+        let help = format!("write `{}`", known.join("` or `"));
+        return expected(node, "a word", help, problems);
     };
     if let Some((_, value)) = words.iter().find(|(word, _)| word == text) {
         return Ok(*value);
     }
     let help = suggest(text, words.iter().map(|(word, _)| *word));
-    Err(problems.add_with_help(&node.span, format!("unknown word `{text}`"), help))
+    Err(problems.add(
+        &node.span,
+        ProblemCode::UnknownWord,
+        format!("unknown word `{text}`"),
+        help,
+    ))
+}
+
+/// Reports a mapping that has none or several of some fields, and needs one.
+pub fn not_one_of(span: &Range<usize>, fields: &[&str], found: usize, help: &str, problems: &mut Problems) -> Reported {
+    let found = match found {
+        0 => "none is written",
+        _ => "several are written",
+    };
+    let (last, others) = fields.split_last().unwrap_or((&"", &[]));
+    let message = format!(
+        "exactly one of `{}` and `{last}` is needed, and {found}",
+        others.join("`, `")
+    );
+    problems.add(span, ProblemCode::OneOfFields, message, help)
+}
+
+/// What is wrong with a thing that is written twice.
+pub fn twice(name: &str) -> String {
+    format!("`{name}` is written twice")
+}
+
+/// The absent field that an unknown one was meant for, and the help.
+fn what_was_meant(
+    key: &str,
+    known: &[&'static str],
+    absent: impl Fn(&&'static str) -> bool,
+) -> (Option<&'static str>, String) {
+    if let Some((ours, help)) = aliases::meant(key, known) {
+        return (Some(ours).filter(|ours| absent(ours)), help);
+    }
+    match closest(key, known.iter().copied().filter(absent)) {
+        Some(field) => (Some(field), did_you_mean(field)),
+        None => (None, suggest(key, known.iter().copied())),
+    }
 }
 
 /// The keys of a mapping while a document takes its fields from them.
@@ -98,19 +141,19 @@ impl<'n> Fields<'n> {
     /// Opens a mapping; reports keys that are unknown or there twice.
     pub fn open(node: &'n Node, known: &[&'static str], problems: &mut Problems) -> Result<Self, Reported> {
         let Value::Mapping(entries) = &node.value else {
-            return expected(node, "a mapping", problems);
+            return expected(node, "a mapping", shapes::mapping(&node.value, known), problems);
         };
         let absent = |name: &&'static str| !entries.iter().any(|((key, _), _)| key == name);
         let mut misspelled = Vec::new();
         for (at, ((key, span), value)) in entries.iter().enumerate() {
             if !known.contains(&key.as_str()) {
                 problems.hide(span.end + 1..value.defined.end.max(value.span.end));
-                let meant = closest(key, known.iter().copied().filter(absent));
-                let help = meant.map_or_else(|| suggest(key, known.iter().copied()), did_you_mean);
-                let reported = problems.add_with_help(span, format!("unknown field `{key}`"), help);
+                let (meant, help) = what_was_meant(key, known, absent);
+                let message = format!("unknown field `{key}`");
+                let reported = problems.add(span, ProblemCode::UnknownField, message, help);
                 misspelled.extend(meant.map(|name| (name, reported)));
             } else if entries.iter().take(at).any(|((earlier, _), _)| earlier == key) {
-                problems.add(span, format!("`{key}` is here twice"));
+                problems.add(span, ProblemCode::DuplicateField, twice(key), "leave one of them out");
             }
         }
         Ok(Self {
@@ -129,7 +172,11 @@ impl<'n> Fields<'n> {
         match (T::missing(), misspelled) {
             (Some(value), _) => Ok(value),
             (None, Some((_, reported))) => Err(*reported),
-            (None, None) => Err(problems.add(&self.node.span, format!("`{name}` is missing here"))),
+            (None, None) => {
+                let help = format!("add `{name}: …`");
+                let message = format!("`{name}` is missing here");
+                Err(problems.add(&self.node.span, ProblemCode::MissingField, message, help))
+            }
         }
     }
 }
@@ -299,9 +346,9 @@ mod tests {
                 "expected a number of bytes such as `32KiB` or `10MiB`, found text",
                 "expected a length of time such as `500ms`, `30s` or `5m`, found a number",
                 "the list is empty",
-                "`size` is here twice",
+                "`size` is written twice",
             ]
         );
-        assert_eq!(read("size:\n").1, ["`name` is missing here", "there is no value here"]);
+        assert_eq!(read("size:\n").1, ["`name` is missing here", "the field has no value"]);
     }
 }

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 
+use super::problem::{Fault, ProblemCode};
+
 /// A file with PEM in it, and the name that messages have for it.
 #[derive(Debug, Clone, Copy)]
 pub struct PemFile<'f> {
@@ -12,15 +14,6 @@ pub struct PemFile<'f> {
     pub name: &'f str,
     /// What is in it.
     pub bytes: &'f [u8],
-}
-
-/// What is wrong with a file, and what would fix it. Never quotes what is in a block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// What is wrong.
-    pub message: String,
-    /// What would fix it.
-    pub help: &'static str,
 }
 
 /// A block of a file.
@@ -56,35 +49,34 @@ const NOT_BASE64: &str = "is cut off, or is not base64";
 pub(super) const REPLACE: &str = "write the file again, or take the block out";
 
 impl PemFile<'_> {
-    pub(super) fn fault(&self, what: &str, help: &'static str) -> Fault {
-        Fault {
-            message: format!("the file `{}` {what}", self.name),
-            help,
-        }
+    pub(super) fn fault(&self, code: ProblemCode, what: &str, help: &'static str) -> Fault {
+        Fault::new(code, format!("the file `{}` {what}", self.name), help)
     }
 
-    pub(super) fn block(&self, number: usize, what: &str, help: &'static str) -> Fault {
-        Fault {
-            message: format!("block {number} of the file `{}` {what}", self.name),
-            help,
-        }
+    pub(super) fn block(&self, code: ProblemCode, number: usize, what: &str, help: &'static str) -> Fault {
+        let message = format!("block {number} of the file `{}` {what}", self.name);
+        Fault::new(code, message, help)
+    }
+
+    /// A block that is not PEM.
+    fn broken(&self, number: usize, what: &str, help: &'static str) -> Fault {
+        self.block(ProblemCode::InvalidPem, number, what, help)
     }
 
     /// Reads the only block of a file, such as a public key.
     pub fn only_block(&self) -> Result<PemBlock, Fault> {
         let blocks = self.blocks()?;
         let [block] = blocks.as_slice() else {
-            return Err(Fault {
-                message: "exactly one PEM block is needed".to_owned(),
-                help: "name a file with one `-----BEGIN PUBLIC KEY-----`",
-            });
+            let what = format!("has {} PEM blocks, and exactly one is needed", blocks.len());
+            let help = "name a file with one `-----BEGIN PUBLIC KEY-----`";
+            return Err(self.fault(ProblemCode::InvalidPem, &what, help));
         };
         let der = match &block.content {
             Some((_, der)) => der.clone(),
             // TLS has no use for this kind of block, so its reader leaves it out.
             None => match x509_parser::pem::parse_x509_pem(self.bytes) {
                 Ok((_, pem)) => pem.contents,
-                Err(_) => return Err(self.block(block.number, NOT_BASE64, REPLACE)),
+                Err(_) => return Err(self.broken(block.number, NOT_BASE64, REPLACE)),
             },
         };
         Ok(PemBlock {
@@ -107,10 +99,10 @@ impl PemFile<'_> {
                 let own_line = start == 0 || self.bytes.get(start - 1).is_some_and(|b| matches!(b, b'\n' | b'\r'));
                 if !own_line {
                     let help = "begin each block at the start of a line: was a line end or an indentation lost?";
-                    return Err(self.block(number, "does not begin on a line of its own", help));
+                    return Err(self.broken(number, "does not begin on a line of its own", help));
                 }
                 let label = label(text.get(BEGIN.len()..).unwrap_or_default());
-                let broken = || self.block(number, NOT_BASE64, REPLACE);
+                let broken = || self.broken(number, NOT_BASE64, REPLACE);
                 let content = match <(SectionKind, Vec<u8>)>::from_pem_slice(text) {
                     Ok(content) => Some(content),
                     Err(rustls::pki_types::pem::Error::NoItemsFound) => None,
@@ -135,7 +127,7 @@ impl PemFile<'_> {
                 inside = begins;
             } else if !inside && is_part_of_block(line) {
                 let what = format!("has a part of a block on line {} that belongs to none", at + 1);
-                return Err(self.fault(&what, REPLACE));
+                return Err(self.fault(ProblemCode::InvalidPem, &what, REPLACE));
             }
         }
         Ok(())
@@ -184,14 +176,12 @@ mod tests {
 
     #[test]
     fn only_block_of_any_label_is_read_and_a_broken_or_second_one_is_a_fault() {
+        let blocks = |count: usize| format!("the file `f` has {count} PEM blocks, and exactly one is needed");
         let block = |label: &str| String::from_utf8(encode(label, &[0x30, 0])).unwrap();
         for label in ["PUBLIC KEY", "RSA PUBLIC KEY", "EC PRIVATE KEY", "CERTIFICATE"] {
             let read = only(&format!("a comment\n{}", block(label))).unwrap();
             assert_eq!((read.label.as_str(), read.der.as_slice()), (label, &[0x30, 0][..]));
-            assert_eq!(
-                only(&block(label).repeat(2)),
-                Err("exactly one PEM block is needed".into())
-            );
+            assert_eq!(only(&block(label).repeat(2)), Err(blocks(2)));
             for (text, broken) in [("\n-----END", "\n----END"), ("MAA=", "M?A=")] {
                 let message = only(&block(label).replace(text, broken)).unwrap_err();
                 assert!(
@@ -200,6 +190,6 @@ mod tests {
                 );
             }
         }
-        assert_eq!(only(""), Err("exactly one PEM block is needed".into()));
+        assert_eq!(only(""), Err(blocks(0)));
     }
 }

@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+mod codes;
+mod fault;
 mod location;
 
+pub use codes::ProblemCode;
+pub use fault::Fault;
 use location::Excerpt;
 pub use location::{Location, SourceFile};
 
@@ -34,28 +38,29 @@ impl Severity {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     severity: Severity,
+    code: ProblemCode,
     location: Location,
     message: String,
-    help: Option<String>,
+    help: String,
 }
 
 impl Problem {
-    /// An error with its location. Lowercase, no full stop, values in backticks. A secret of the file is
-    /// taken out.
-    pub fn new(location: Location, message: impl Into<String>) -> Self {
+    /// An error at a location. Secrets of the file are taken out of its texts.
+    pub fn new(location: Location, fault: &Fault) -> Self {
         Self {
             severity: Severity::Error,
-            message: location.clean(&message.into()),
+            code: fault.code,
+            message: location.clean(&fault.message),
+            help: location.clean(&fault.help),
             location,
-            help: None,
         }
     }
 
-    /// A warning with its location.
-    pub fn warning(location: Location, message: impl Into<String>) -> Self {
+    /// A warning at a location.
+    pub fn warning(location: Location, fault: &Fault) -> Self {
         Self {
             severity: Severity::Warning,
-            ..Self::new(location, message)
+            ..Self::new(location, fault)
         }
     }
 
@@ -69,11 +74,9 @@ impl Problem {
         self.severity
     }
 
-    /// Adds what would fix it.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(self.location.clean(&help.into()));
-        self
+    /// What kind of problem it is.
+    pub fn code(&self) -> ProblemCode {
+        self.code
     }
 
     /// Where it is.
@@ -86,21 +89,21 @@ impl Problem {
         &self.message
     }
 
-    /// What would fix it, where that is known.
-    pub fn fix(&self) -> Option<&str> {
-        self.help.as_deref()
+    /// What would fix it.
+    pub fn fix(&self) -> &str {
+        &self.help
     }
 
-    /// `file:line:column`, the line, a caret under the location, and the fix.
+    /// The code, `file:line:column`, the line, a caret under the location, and the fix.
     pub fn render(&self, styled: bool) -> String {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let title = level.primary_title(self.message.as_str());
+        let title = level.primary_title(self.message.as_str()).id(self.code.as_str());
         let excerpt = self.location.excerpt();
-        let mut group = match &excerpt {
+        let group = match &excerpt {
             Excerpt::Nothing(why) => title.element(Level::NOTE.message(format!("at {}{why}", self.location))),
             Excerpt::Line(line, span) => title.element(
                 Snippet::source(line.as_str())
@@ -109,20 +112,20 @@ impl Problem {
                     .annotation(AnnotationKind::Primary.span(span.clone())),
             ),
         };
-        if let Some(help) = self.help.as_deref() {
-            group = group.element(Level::HELP.message(help));
-        }
-        renderer.render(&[group])
+        renderer.render(&[group.element(Level::HELP.message(self.help.as_str()))])
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.location, self.message)?;
-        match &self.help {
-            Some(help) => write!(f, " ({help})"),
-            None => Ok(()),
-        }
+        let Self {
+            code,
+            location,
+            message,
+            help,
+            ..
+        } = self;
+        write!(f, "{location}: [{code}] {message} ({help})")
     }
 }
 
@@ -160,34 +163,37 @@ impl Problems {
         &self.source
     }
 
-    /// Reports an error.
-    pub fn add(&mut self, span: &Range<usize>, message: impl Into<String>) -> Reported {
-        self.report(Problem::new(self.location(span), message))
-    }
-
-    /// Reports an error with what would fix it.
-    pub fn add_with_help(
+    /// Reports an error, with what would fix it.
+    pub fn add(
         &mut self,
         span: &Range<usize>,
+        code: ProblemCode,
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Reported {
-        self.report(Problem::new(self.location(span), message).help(help))
+        self.add_fault(span, &Fault::new(code, message, help))
+    }
+
+    /// Reports an error that was found in a value without its place.
+    pub fn add_fault(&mut self, span: &Range<usize>, fault: &Fault) -> Reported {
+        self.has_errors = true;
+        self.keep(Problem::new(self.location(span), fault));
+        Reported(())
     }
 
     /// Reports what the file is not rejected for.
-    pub fn warn(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.keep(Problem::warning(self.location(span), message).help(help));
+    pub fn warn(
+        &mut self,
+        span: &Range<usize>,
+        code: ProblemCode,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.keep(Problem::warning(self.location(span), &Fault::new(code, message, help)));
     }
 
     fn location(&self, span: &Range<usize>) -> Location {
         Location::new(&self.source, span)
-    }
-
-    fn report(&mut self, error: Problem) -> Reported {
-        self.has_errors = true;
-        self.keep(error);
-        Reported(())
     }
 
     fn keep(&mut self, problem: Problem) {
@@ -214,9 +220,16 @@ impl Problems {
             true => Severity::Error,
             false => Severity::Warning,
         };
-        let more = |location| Problem {
-            severity,
-            ..Problem::new(location, "there are more problems than are listed here")
+        let more = |location| {
+            let fault = Fault::new(
+                ProblemCode::TooManyProblems,
+                "there are more problems than are listed here",
+                "fix these, and check again",
+            );
+            Problem {
+                severity,
+                ..Problem::new(location, &fault)
+            }
         };
         self.found.extend(self.more.map(more));
         self.found
@@ -231,11 +244,21 @@ mod tests {
     #[test]
     fn a_problem_says_where_it_is_and_what_would_fix_it() {
         let source = Arc::new(SourceFile::new("a.yaml", "é: 1\nalgoritms: x\n"));
-        let problem = Problem::new(Location::new(&source, &(6..15)), "unknown field `algoritms`")
-            .help(suggest("algoritms", ["issuer", "algorithms"]));
+        let fault = Fault::new(
+            ProblemCode::UnknownField,
+            "unknown field `algoritms`",
+            suggest("algoritms", ["issuer", "algorithms"]),
+        );
+        let problem = Problem::new(Location::new(&source, &(6..15)), &fault);
         assert_eq!((problem.location().line(), problem.location().column()), (2, 1));
         let text = problem.render(false);
-        for part in ["a.yaml:2:1", "algoritms: x", "^^^^^^^^^", "did you mean `algorithms`?"] {
+        for part in [
+            "error[unknown_field]: unknown field `algoritms`",
+            "a.yaml:2:1",
+            "algoritms: x",
+            "^^^^^^^^^",
+            "did you mean `algorithms`?",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
@@ -245,7 +268,7 @@ mod tests {
         let source = Arc::new(SourceFile::new("a.yaml", "a: 1\n"));
         let mut problems = Problems::of(source);
         for number in 0..5000 {
-            problems.add(&(0..1), format!("problem {number}"));
+            problems.add(&(0..1), ProblemCode::WrongType, format!("problem {number}"), "mend it");
         }
         let problems = problems.into_sorted();
         assert_eq!(problems.len(), MAX_PROBLEMS + 1);
@@ -258,14 +281,14 @@ mod tests {
         let source = Arc::new(SourceFile::new("a.yaml", "a: 1\n"));
         let mut problems = Problems::of(source);
         for _ in 0..MAX_PROBLEMS {
-            problems.warn(&(0..1), "odd", "mend it");
+            problems.warn(&(0..1), ProblemCode::ShadowMode, "odd", "mend it");
         }
         assert!(!problems.has_errors());
-        problems.add(&(0..1), "wrong");
+        problems.add(&(0..1), ProblemCode::WrongType, "wrong", "mend it");
         assert!(problems.has_errors());
         let problems = problems.into_sorted();
         assert!(problems.iter().any(Problem::is_error));
-        assert!(problems[0].render(false).starts_with("warning: odd"));
+        assert!(problems[0].render(false).starts_with("warning[shadow_mode]: odd"));
     }
 
     #[test]
@@ -274,13 +297,14 @@ mod tests {
             "a.yaml",
             format!("a: 1\nb: [{}]\n", "x, ".repeat(100_000)),
         ));
-        let problem = Problem::new(Location::new(&source, &(200_000..200_001)), "wrong").help("mend it");
+        let fault = Fault::new(ProblemCode::WrongType, "wrong", "mend it");
+        let problem = Problem::new(Location::new(&source, &(200_000..200_001)), &fault);
         let text = problem.render(false);
-        for part in ["error: wrong", "a.yaml:2:199996", "mend it"] {
+        for part in ["error[wrong_type]: wrong", "a.yaml:2:199996", "mend it"] {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(text.len() < 200, "{text}");
-        let first = Problem::new(Location::new(&source, &(0..1)), "wrong").render(false);
+        let first = Problem::new(Location::new(&source, &(0..1)), &fault).render(false);
         assert!(first.contains("1 | a: 1"), "{first}");
     }
 }

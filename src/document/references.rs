@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use super::decode::Spanned;
 use super::environment::Environment;
-use super::pem::{Fault, PemBlock, PemFile};
-use super::problem::Problems;
+use super::pem::{PemBlock, PemFile};
+use super::problem::{Fault, ProblemCode, Problems};
 use super::secret::{EnvString, SecretDocument, SecretSource};
 use super::tls_material::{CaBundle, Side, TlsIdentity};
 
@@ -39,8 +39,8 @@ impl References<'_> {
                 let value = self.environment.variable(env).filter(|value| !value.is_empty());
                 let literal = value.is_none();
                 if literal && default.is_none() {
-                    self.problems
-                        .add(&text.span, format!("the variable `{env}` is not set"));
+                    let help = format!("set `{env}`, or write `{{ env: {env}, default: … }}`");
+                    self.not_set(env, &text.span, help);
                 }
                 (value.or_else(|| default.clone()), literal)
             }
@@ -55,8 +55,7 @@ impl References<'_> {
                 let value = self.environment.variable(env).map(String::into_bytes);
                 if value.is_none() {
                     let help = format!("set `{env}`, or take the secret from a file");
-                    self.problems
-                        .add_with_help(&place.span, format!("the variable `{env}` is not set"), help);
+                    self.not_set(env, &place.span, help);
                 }
                 (value?, format!("the variable `{env}`"))
             }
@@ -65,7 +64,9 @@ impl References<'_> {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         if bytes.is_empty() {
-            self.problems.add(&place.span, format!("{what} is empty"));
+            let help = "write the secret into it";
+            self.problems
+                .add(&place.span, ProblemCode::SecretEmpty, format!("{what} is empty"), help);
             return None;
         }
         Some(bytes.to_vec())
@@ -78,12 +79,21 @@ impl References<'_> {
 
     /// Reads a file that is not empty.
     pub fn file(&mut self, path: &str, span: &Range<usize>) -> Option<Vec<u8>> {
-        let message = match self.environment.file(&self.path(path)) {
+        let full = self.path(path);
+        let fault = match self.environment.file(&full) {
             Ok(bytes) if !bytes.is_empty() => return Some(bytes),
-            Ok(_) => format!("the file `{path}` is empty"),
-            Err(error) => format!("the file `{path}` cannot be read: {error}"),
+            Ok(_) => Fault::new(
+                ProblemCode::SecretEmpty,
+                format!("the file `{path}` is empty"),
+                "write its content into it, or name another file",
+            ),
+            Err(error) => Fault::new(
+                ProblemCode::NamedFileUnreadable,
+                format!("the file `{path}` cannot be read: {error}"),
+                format!("let Sidegate read `{}`, or name another file", full.display()),
+            ),
         };
-        self.problems.add(span, message);
+        self.problems.add_fault(span, &fault);
         None
     }
 
@@ -94,7 +104,9 @@ impl References<'_> {
             name: &file.value,
             bytes: &bytes,
         };
-        pem.only_block().map_err(|fault| self.note(&file.span, fault)).ok()
+        pem.only_block()
+            .map_err(|fault| self.problems.add_fault(&file.span, &fault))
+            .ok()
     }
 
     /// Reads the CAs in a file.
@@ -104,7 +116,7 @@ impl References<'_> {
             name: &file.value,
             bytes: &bytes,
         });
-        parsed.map_err(|fault| self.note(&file.span, fault)).ok()
+        parsed.map_err(|fault| self.problems.add_fault(&file.span, &fault)).ok()
     }
 
     /// Reads `client_certificate` and `client_key`, which need each other.
@@ -117,13 +129,11 @@ impl References<'_> {
             (None, None) => return None,
             (Some(certificate), Some(key)) => (certificate, key),
             (Some(lonely), None) => {
-                self.problems
-                    .add(&lonely.span, "`client_certificate` needs `client_key`");
+                self.lonely(("client_certificate", "client_key"), &lonely.span);
                 return None;
             }
             (None, Some(lonely)) => {
-                self.problems
-                    .add(&lonely.span, "`client_key` needs `client_certificate`");
+                self.lonely(("client_key", "client_certificate"), &lonely.span);
                 return None;
             }
         };
@@ -147,13 +157,21 @@ impl References<'_> {
                 Side::Certificate => certificate,
                 Side::Key => key,
             };
-            self.note(&named.span, fault);
+            self.problems.add_fault(&named.span, &fault);
         }
         None
     }
 
-    fn note(&mut self, span: &Range<usize>, fault: Fault) {
-        self.problems.add_with_help(span, fault.message, fault.help);
+    fn not_set(&mut self, variable: &str, span: &Range<usize>, help: String) {
+        let message = format!("the variable `{variable}` is not set");
+        self.problems.add(span, ProblemCode::VariableNotSet, message, help);
+    }
+
+    /// Notes one of two fields that need each other.
+    fn lonely(&mut self, (found, missing): (&str, &str), span: &Range<usize>) {
+        let message = format!("`{found}` needs `{missing}`");
+        let help = format!("add `{missing}: PATH`, or leave `{found}` out");
+        self.problems.add(span, ProblemCode::FieldNeedsOther, message, help);
     }
 }
 

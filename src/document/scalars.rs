@@ -7,7 +7,9 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::decode::{FromNode, expected};
-use super::problem::{Problems, Reported};
+use super::measures;
+use super::problem::{Fault, ProblemCode, Problems, Reported};
+use super::shapes;
 use super::yaml::{Node, Value};
 
 impl FromNode for String {
@@ -15,19 +17,43 @@ impl FromNode for String {
         match &node.value {
             Value::Text(text) => {
                 if text.trim().is_empty() {
-                    problems.add(&node.span, "the text is empty");
-                } else if text.trim().len() != text.len() || text.chars().any(is_invisible) {
-                    problems.add(&node.span, "the text has characters that cannot be seen");
+                    let help = "write a text, or leave the field out";
+                    problems.add(&node.span, ProblemCode::EmptyValue, "the text is empty", help);
+                } else if let Some(fault) = invisible(text) {
+                    problems.add_fault(&node.span, &fault);
                 }
                 Ok(text.clone())
             }
             Value::Number(number) => {
                 let help = format!("write it in quotes: `\"{number}\"`");
-                Err(problems.add_with_help(&node.span, "expected text, found a number", help))
+                Err(problems.add(
+                    &node.span,
+                    ProblemCode::WrongType,
+                    "expected text, found a number",
+                    help,
+                ))
             }
-            _ => expected(node, "text", problems),
+            _ => expected(node, "text", shapes::text(&node.value), problems),
         }
     }
+}
+
+/// What is wrong with a text that has characters that cannot be seen.
+fn invisible(text: &str) -> Option<Fault> {
+    let around = text.trim().len() != text.len();
+    let found = text.chars().find(|c| is_invisible(*c));
+    let (what, help) = match found {
+        Some(c) => (
+            format!("the text has a character that cannot be seen, U+{:04X}", u32::from(c)),
+            "write the text again without it",
+        ),
+        None if around => (
+            "the text begins or ends with white space".to_owned(),
+            "take the white space out",
+        ),
+        None => return None,
+    };
+    Some(Fault::new(ProblemCode::InvisibleCharacter, what, help))
 }
 
 /// Control characters, and those that take no room or turn the direction of writing: two texts
@@ -37,31 +63,40 @@ fn is_invisible(c: char) -> bool {
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+const TRUE_OR_FALSE: &str = "write `true` or `false`, without quotes";
+
 impl FromNode for bool {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let text = match &node.value {
             Value::Bool(value) => return Ok(*value),
             Value::Text(text) => text.to_ascii_lowercase(),
-            _ => return expected(node, "`true` or `false`", problems),
+            _ => return expected(node, "`true` or `false`", TRUE_OR_FALSE, problems),
         };
         // What YAML 1.1 and other programs read as such.
         let help = match text.as_str() {
             "true" | "yes" | "on" | "y" => "write `true`",
             "false" | "no" | "off" | "n" => "write `false`",
-            _ => return expected(node, "`true` or `false`", problems),
+            _ => return expected(node, "`true` or `false`", TRUE_OR_FALSE, problems),
         };
-        Err(problems.add_with_help(&node.span, "expected `true` or `false`, found text", help))
+        Err(problems.add(
+            &node.span,
+            ProblemCode::WrongType,
+            "expected `true` or `false`, found text",
+            help,
+        ))
     }
 }
+
+const WHOLE_NUMBER: &str = "a whole number";
 
 impl FromNode for u32 {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
             // Programs differ in what `0571` and `1_000` are.
-            Value::Number(text) if text == "0" || !text.starts_with(['0', '+']) => {
-                text.parse().or_else(|_| expected(node, "a whole number", problems))
-            }
-            _ => expected(node, "a whole number", problems),
+            Value::Number(text) if text == "0" || !text.starts_with(['0', '+']) => text
+                .parse()
+                .or_else(|_| expected(node, WHOLE_NUMBER, shapes::number(&node.value), problems)),
+            _ => expected(node, WHOLE_NUMBER, shapes::number(&node.value), problems),
         }
     }
 }
@@ -72,11 +107,11 @@ pub struct HumanDuration(pub Duration);
 
 impl FromNode for HumanDuration {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
-        let text = scalar(node).and_then(|text| text.parse().ok());
-        text.map_or_else(
-            || expected(node, "a length of time such as `500ms`, `30s` or `5m`", problems),
-            Ok,
-        )
+        if let Some(period) = scalar(node).and_then(|text| text.parse().ok()) {
+            return Ok(period);
+        }
+        let (message, help) = measures::not_a_duration(&node.value);
+        Err(problems.add(&node.span, ProblemCode::InvalidDuration, message, help))
     }
 }
 
@@ -123,7 +158,9 @@ impl FromNode for Timeout {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let HumanDuration(period) = HumanDuration::from_node(node, problems)?;
         if period.is_zero() {
-            problems.add(&node.span, "a timeout of zero would end everything at once");
+            let message = "a timeout of zero would end everything at once";
+            let help = "write how long to wait, such as `30s`";
+            problems.add(&node.span, ProblemCode::OutOfRange, message, help);
         }
         Ok(Self(period))
     }
@@ -152,7 +189,10 @@ impl FromNode for Size {
         const UNITS: [(&str, u64); 5] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1), ("", 1)];
         match scalar(node).and_then(|text| measure(text, &UNITS)) {
             Some(bytes) => Ok(Self(bytes)),
-            None => expected(node, "a number of bytes such as `32KiB` or `10MiB`", problems),
+            None => {
+                let (message, help) = measures::not_a_size(&node.value);
+                Err(problems.add(&node.span, ProblemCode::InvalidSize, message, help))
+            }
         }
     }
 }
@@ -214,7 +254,7 @@ mod tests {
             let problems = problems.into_sorted();
             assert_eq!(problems.len(), 1, "{word}");
             assert!(problems[0].message().starts_with("expected `true` or `false`, found "));
-            assert_eq!(problems[0].fix(), help, "{word}");
+            assert_eq!(problems[0].fix(), help.unwrap_or(TRUE_OR_FALSE), "{word}");
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use schemars::JsonSchema;
 
-use super::decode::{FromNode, Spanned, document, expected};
-use super::problem::{Problems, Reported};
+use super::decode::{FromNode, Spanned, document, expected, not_one_of};
+use super::problem::{ProblemCode, Problems, Reported};
 use super::yaml::{Node, Value};
 
 /// A text that may come from the environment: `text`, or `{ env: NAME, default: text }`.
@@ -47,7 +47,12 @@ impl FromNode for EnvString {
                 let VariableDocument { env, default } = FromNode::from_node(node, problems)?;
                 Ok(Self::Variable { env, default })
             }
-            _ => expected(node, "text or `{ env: NAME, default: … }`", problems),
+            _ => expected(
+                node,
+                "text or `{ env: NAME }`",
+                "write a text, or `{ env: NAME, default: … }`",
+                problems,
+            ),
         }
     }
 }
@@ -74,8 +79,9 @@ pub type SecretDocument = Spanned<SecretSource>;
 impl FromNode for SecretSource {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         if !matches!(node.value, Value::Mapping(_)) {
-            let help = "a secret is `{ env: NAME }` or `{ file: PATH }`, never a literal";
-            return Err(problems.add_with_help(&node.span, "a secret does not belong in a policy", help));
+            let help = "write `{ env: NAME }` or `{ file: PATH }`, never the secret itself";
+            let message = "a secret does not belong in this file";
+            return Err(problems.add(&node.span, ProblemCode::SecretInFile, message, help));
         }
         match SecretSourceDocument::from_node(node, problems)? {
             SecretSourceDocument {
@@ -86,7 +92,11 @@ impl FromNode for SecretSource {
                 env: None,
                 file: Some(file),
             } => Ok(Self::File { file }),
-            _ => Err(problems.add(&node.span, "exactly one of `env` and `file` is needed")),
+            found => {
+                let count = usize::from(found.env.is_some()) + usize::from(found.file.is_some());
+                let help = "write `{ env: NAME }` or `{ file: PATH }`";
+                Err(not_one_of(&node.span, &["env", "file"], count, help, problems))
+            }
         }
     }
 }

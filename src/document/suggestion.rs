@@ -5,8 +5,14 @@ pub fn suggest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Stri
     let known: Vec<_> = known.into_iter().collect();
     match closest(word, known.iter().copied()) {
         Some(k) => did_you_mean(k),
-        None => format!("known: {}", known.join(", ")),
+        None => known_words(known),
     }
+}
+
+/// Lists the known words.
+pub fn known_words<'k>(known: impl IntoIterator<Item = &'k str>) -> String {
+    let known: Vec<_> = known.into_iter().collect();
+    format!("known: {}", known.join(", "))
 }
 
 /// Asks whether another word was meant.
@@ -17,7 +23,9 @@ pub fn did_you_mean(word: &str) -> String {
 /// The known word that is closest to another, if one is close.
 pub fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let lower = word.to_lowercase();
-    let close = known.into_iter().filter(|k| is_close(word, k));
+    // `warning` for `warn`.
+    let begins = |known: &str| known.len() >= 4 && lower.starts_with(known);
+    let close = known.into_iter().filter(|k| is_close(word, k) || begins(k));
     close.min_by_key(|k| strsim::damerau_levenshtein(&lower, &k.to_lowercase()))
 }
 
@@ -36,6 +44,7 @@ mod tests {
         for (word, want) in [
             ("pubic", "did you mean `public`?"),
             ("JWT", "did you mean `jwt`?"),
+            ("publicly", "did you mean `public`?"),
             ("zzz", "known: public, jwt"),
         ] {
             assert_eq!(suggest(word, ["public", "jwt"]), want);

@@ -12,7 +12,8 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 
-use super::pem::{Fault, PemFile, REPLACE, encode};
+use super::pem::{PemFile, REPLACE, encode};
+use super::problem::{Fault, ProblemCode};
 
 /// CAs, at least one. Each is one that rustls takes as an anchor and that pingora can parse.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,7 +42,10 @@ impl CaBundle {
         let mut store = RootCertStore::empty();
         for (number, certificate) in &certificates {
             let added = store.add(certificate.clone());
-            added.map_err(|error| file.block(*number, &format!("is not a usable CA: {error}"), REPLACE))?;
+            added.map_err(|error| {
+                let what = format!("is not a usable CA: {error}");
+                file.block(ProblemCode::InvalidCertificate, *number, &what, REPLACE)
+            })?;
         }
         Ok(Self(
             certificates.into_iter().map(|(_, certificate)| certificate).collect(),
@@ -95,7 +99,10 @@ impl TlsIdentity {
                 key.name, chain.name
             );
             let help = "name the key that the certificate was issued for; the first certificate of the file counts";
-            return Err(vec![(Side::Key, Fault { message, help })]);
+            return Err(vec![(
+                Side::Key,
+                Fault::new(ProblemCode::PrivateKeyMismatch, message, help),
+            )]);
         }
         Ok(Self {
             certified: Arc::new(certified),
@@ -164,12 +171,18 @@ pub fn revocations(file: PemFile<'_>) -> Result<Vec<CertificateRevocationListDer
             continue;
         };
         if !x509_parser::parse_x509_crl(&der).is_ok_and(|(rest, _)| rest.is_empty()) {
-            return Err(file.block(block.number, "is not a readable revocation list", REPLACE));
+            return Err(file.block(
+                ProblemCode::InvalidRevocationList,
+                block.number,
+                "is not a readable revocation list",
+                REPLACE,
+            ));
         }
         lists.push(CertificateRevocationListDer::from(der));
     }
     match lists.is_empty() {
         true => Err(file.fault(
+            ProblemCode::InvalidRevocationList,
             "has no revocation list as PEM",
             "name a file with `-----BEGIN X509 CRL-----`",
         )),
@@ -194,19 +207,22 @@ pub fn certificates(file: PemFile<'_>) -> Result<Vec<(usize, CertificateDer<'sta
             Some((SectionKind::Certificate, der)) => {
                 let der = CertificateDer::from(der);
                 if parse(&der).is_none() {
-                    return Err(file.block(block.number, "is not a readable certificate", REPLACE));
+                    let what = "is not a readable certificate";
+                    return Err(file.block(ProblemCode::InvalidCertificate, block.number, what, REPLACE));
                 }
                 found.push((block.number, der));
             }
             None if block.label.contains("CERTIFICATE") => {
                 let what = format!("is a `{}`, and only a `CERTIFICATE` counts", block.label);
-                return Err(file.block(block.number, &what, "convert it with `openssl x509`, or take it out"));
+                let help = "convert it with `openssl x509`, or take it out";
+                return Err(file.block(ProblemCode::InvalidCertificate, block.number, &what, help));
             }
             _ => {}
         }
     }
     match found.is_empty() {
         true => Err(file.fault(
+            ProblemCode::InvalidCertificate,
             "has no certificate as PEM",
             "name a file with `-----BEGIN CERTIFICATE-----`",
         )),
@@ -222,22 +238,24 @@ fn private_key(file: PemFile<'_>) -> Result<SigningKey, Fault> {
         let Some(key) = block.content.and_then(|(kind, der)| PrivateKeyDer::from_pem(kind, der)) else {
             if block.label == "ENCRYPTED PRIVATE KEY" {
                 let help = "decrypt it with `openssl pkey`, and let Sidegate alone read the file";
-                return Err(file.block(block.number, "is a private key with a passphrase", help));
+                let what = "is a private key with a passphrase";
+                return Err(file.block(ProblemCode::InvalidPrivateKey, block.number, what, help));
             }
             continue;
         };
         let signing = rustls::crypto::ring::sign::any_supported_type(&key).ok();
         // pingora has the bytes alone, and finds out from them what kind of key it is.
         let known = PrivateKeyDer::try_from(key.secret_der()).is_ok();
-        return signing
-            .filter(|_| known)
-            .map(|signing| (signing, key))
-            .ok_or_else(|| Fault {
-                message: format!("the private key in `{}` is of no supported type", file.name),
-                help: "take an RSA key of 2048 to 8192 bits, or one for P-256, P-384 or Ed25519",
-            });
+        return signing.filter(|_| known).map(|signing| (signing, key)).ok_or_else(|| {
+            Fault::new(
+                ProblemCode::InvalidPrivateKey,
+                format!("the private key in `{}` has a type that is not supported", file.name),
+                "take an RSA key of 2048 to 8192 bits, or one for P-256, P-384 or Ed25519",
+            )
+        });
     }
     Err(file.fault(
+        ProblemCode::InvalidPrivateKey,
         "has no private key as PEM",
         "name a file with `-----BEGIN PRIVATE KEY-----`",
     ))

@@ -7,6 +7,8 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Location, MergeKeyPolicy, Spanned, Tagged};
 
+use super::problem::{Fault, ProblemCode};
+
 /// The longest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 2 * 1024 * 1024;
 
@@ -78,10 +80,8 @@ pub struct Parsed {
 pub struct YamlError {
     /// The bytes where reading failed.
     pub span: Range<usize>,
-    /// What is wrong.
-    pub message: String,
-    /// What would fix it, where that is known.
-    pub help: Option<&'static str>,
+    /// What is wrong, and what would fix it.
+    pub fault: Fault,
 }
 
 /// Parses a text with one document. Merge keys are an error: programs differ in what they merge, and
@@ -89,10 +89,11 @@ pub struct YamlError {
 pub fn parse(text: &str) -> Result<Parsed, YamlError> {
     if text.len() > MAX_FILE_BYTES {
         let limit = MAX_FILE_BYTES / 1024 / 1024;
+        let message = format!("the file is longer than {limit} MiB");
+        let help = "split the policy by prefix";
         return Err(YamlError {
             span: 0..0,
-            message: format!("the file is longer than {limit} MiB"),
-            help: None,
+            fault: Fault::new(ProblemCode::TooLarge, message, help),
         });
     }
     let options = serde_saphyr::options! {
@@ -113,24 +114,30 @@ fn syntax_error(error: &serde_saphyr::Error, text: &str) -> YamlError {
     let whole = error.to_string();
     let first = whole.lines().next().unwrap_or("unreadable");
     let plain = format!("this is not YAML: {}", first.trim_start_matches("error: "));
-    let (message, help) = match error {
-        _ if whole.contains("budget") => (TOO_MUCH.into(), None),
-        serde_saphyr::Error::MultipleDocuments { .. } => (
-            "the file has more than one document".into(),
-            Some("write one policy a file"),
+    let fault = match error {
+        _ if whole.contains("budget") => Fault::new(ProblemCode::TooLarge, TOO_MUCH, "split the policy by prefix"),
+        serde_saphyr::Error::MultipleDocuments { .. } => Fault::new(
+            ProblemCode::UnsupportedYaml,
+            "the file has more than one document",
+            "write one policy in each file",
         ),
-        serde_saphyr::Error::MergeKeyNotAllowed { .. } => (
-            "the merge key `<<` is not read".into(),
-            Some("write the fields out; `*name` stands for a whole value"),
+        serde_saphyr::Error::MergeKeyNotAllowed { .. } => Fault::new(
+            ProblemCode::UnsupportedYaml,
+            "the merge key `<<` is not read",
+            "write the fields out; `*name` stands for a whole value",
         ),
-        _ if plain.contains("tab") => (plain, Some("indent with spaces")),
-        _ if plain.contains("flow") || plain.contains("unexpected character") => (plain, Some(QUOTES)),
-        _ => (plain, None),
+        _ => {
+            let help = match () {
+                () if plain.contains("tab") => "indent with spaces",
+                () if plain.contains("flow") || plain.contains("unexpected character") => QUOTES,
+                () => "check the indentation, and the space after each `:`",
+            };
+            Fault::new(ProblemCode::YamlSyntax, plain, help)
+        }
     };
     YamlError {
         span: error.location().map_or(0..0, |location| bytes(&location, text)),
-        message,
-        help,
+        fault,
     }
 }
 
@@ -326,14 +333,14 @@ mod tests {
     #[test]
     fn a_slip_gets_its_own_help() {
         for (text, message, help) in [
-            ("a: 1\n---\nb: 2\n", "more than one document", "one policy a file"),
+            ("a: 1\n---\nb: 2\n", "more than one document", "one policy in each file"),
             ("a:\n\t- b\n", "tab", "indent with spaces"),
             ("a: @b\n", "unexpected character", "needs quotes"),
             ("a: { b: /{c}/d }\n", "flow", "needs quotes"),
         ] {
             let problem = parse(text).1.remove(0);
             assert!(problem.message().contains(message), "{text:?}: {problem}");
-            assert!(problem.fix().unwrap().contains(help), "{text:?}: {problem}");
+            assert!(problem.fix().contains(help), "{text:?}: {problem}");
         }
     }
 

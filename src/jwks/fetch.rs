@@ -92,7 +92,7 @@ impl Known {
             Some(tls) => Arc::clone(tls),
             None => Arc::clone(self.tls.insert(tls_config(remote.ca.clone()).await?)),
         };
-        let uri = check_url(remote.url(), remote.allow_http)?;
+        let uri = check_url(remote.url(), remote.allow_http).map_err(|fault| fault.to_string())?;
         let token = token(remote).await?;
         let uri = match &remote.source {
             KeySource::Set { .. } => uri,

@@ -69,7 +69,7 @@ pub fn parse(json: &[u8], algorithms: &[Algorithm], secrets: Secrets) -> Result<
     for key in keys.iter().filter(|key| key.is_for_signatures()) {
         if let Err(problem) = key.add_to(&mut set, &keys, algorithms, secrets) {
             let name = key.kid.as_deref().unwrap_or("without an id");
-            refused.push(KeyProblem::new(format!("key `{}`: {problem}", name.escape_debug())));
+            refused.push(problem.of_key(name));
         }
     }
     Ok(Loaded { set, refused })
@@ -132,7 +132,7 @@ impl Jwk {
         };
         match name.parse() {
             Ok(algorithm) if material.fits(algorithm) => Ok(Some(algorithm)),
-            _ => Err(KeyProblem::new("`alg` does not fit the type of the key")),
+            _ => Err(KeyProblem::mismatch("`alg` does not fit the type of the key")),
         }
     }
 
@@ -173,7 +173,7 @@ impl Jwk {
         let least = self.alg.as_deref().and_then(|alg| lengths.get(alg)).copied();
         let least = least.unwrap_or(super::MIN_SECRET_BYTES);
         if secret.len() < least {
-            return Err(KeyProblem::new(format!("the secret is shorter than {least} bytes")));
+            return Err(KeyProblem::weak(format!("the secret is shorter than {least} bytes")));
         }
         Ok(())
     }

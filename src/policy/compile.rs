@@ -13,13 +13,13 @@ use super::document::{
 };
 use super::internal_key::InternalKeys;
 use super::origin::Origin;
-use super::route::check_literal;
+use super::route::check_prefix;
 use super::router::Router;
 use super::{ErrorFormat, ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy, TenantRule};
 use crate::document::collections::{List, Map};
 use crate::document::decode::{FromNode, Spanned};
 use crate::document::environment::Environment;
-use crate::document::problem::{Problem, Problems, SourceFile};
+use crate::document::problem::{Problem, ProblemCode, Problems, SourceFile};
 use crate::document::yaml::Value;
 use crate::request::is_host;
 use crate::request::path::Allowance;
@@ -38,7 +38,7 @@ mod store_rules;
 mod upstream;
 mod wildcard_overlap;
 
-use compiler::{Compiler, NOT_FOLDED};
+use compiler::{ASCII_OR_EXACT, Compiler, NOT_FOLDED};
 use route_defaults::RouteDefaults;
 
 /// The most roles in a hierarchy: each is kept with all that it brings along.
@@ -67,7 +67,8 @@ pub fn parse(source: &Arc<SourceFile>, environment: &dyn Environment) -> Result<
         }),
         _ => {
             if !problems.has_errors() {
-                problems.add(&(0..0), "the policy cannot be read");
+                let help = "write `version`, `service`, `upstream` and `routes`";
+                problems.add(&(0..0), ProblemCode::WrongType, "the policy cannot be read", help);
             }
             Err(problems.into_sorted())
         }
@@ -151,8 +152,13 @@ impl Compiler<'_> {
     fn version(&mut self, version: &Spanned<u32>) {
         if version.value != 1 {
             let found = version.value;
-            self.problems
-                .add(&version.span, format!("version {found} is unknown; this is version 1"));
+            let message = format!("version {found} of the format is unknown");
+            self.problems.add(
+                &version.span,
+                ProblemCode::UnsupportedVersion,
+                message,
+                "write `version: 1`",
+            );
         }
     }
 
@@ -160,7 +166,9 @@ impl Compiler<'_> {
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if service.value.is_empty() || !service.value.chars().all(fine) {
             let message = "the name of a service has letters, digits, `-`, `_` and `.` only";
-            self.problems.add(&service.span, message);
+            let help = format!("write `{}`", plain_name(&service.value, "my-service"));
+            self.problems
+                .add(&service.span, ProblemCode::InvalidName, message, help);
         }
     }
 
@@ -168,13 +176,10 @@ impl Compiler<'_> {
         let Some(prefix) = prefix else {
             return String::new();
         };
-        let text = prefix.value.trim_end_matches('/');
-        if let Err(message) = check_literal(&prefix.value) {
-            self.problems.add(&prefix.span, message);
-        } else if text.contains(['*', '{', '}']) {
-            self.problems.add(&prefix.span, "a prefix has no wildcards");
+        if let Err(fault) = check_prefix(&prefix.value) {
+            self.problems.add_fault(&prefix.span, &fault);
         }
-        text.to_owned()
+        prefix.value.trim_end_matches('/').to_owned()
     }
 
     /// Decides how case is read; a service either ignores it or tells it apart.
@@ -185,8 +190,12 @@ impl Compiler<'_> {
             (false, Some(_)) => PathCase::Exact,
             (true, Some(exact)) => {
                 let message = "`case: exact` contradicts `case_insensitive: true`";
-                self.problems
-                    .add_with_help(&exact.span, message, "leave one of them out");
+                self.problems.add(
+                    &exact.span,
+                    ProblemCode::CaseContradiction,
+                    message,
+                    "leave one of them out",
+                );
                 PathCase::Unambiguous
             }
         }
@@ -196,7 +205,8 @@ impl Compiler<'_> {
     fn prefix_folds(&mut self, prefix: Option<&Spanned<String>>, case: PathCase) {
         let folds = case == PathCase::Insensitive;
         if let Some(prefix) = prefix.filter(|prefix| folds && !prefix.value.is_ascii()) {
-            self.problems.add(&prefix.span, NOT_FOLDED);
+            self.problems
+                .add(&prefix.span, ProblemCode::CaseContradiction, NOT_FOLDED, ASCII_OR_EXACT);
         }
     }
 
@@ -209,12 +219,9 @@ impl Compiler<'_> {
                 None => (HostPattern::Exact(written.clone()), written.as_str()),
             };
             if !is_host(name) || name.ends_with('.') {
-                let message = format!(
-                    "`{}` is not a host: write `api.example.com` or `*.example.com`",
-                    host.value
-                );
+                let message = format!("`{}` is not a host", host.value);
                 self.problems
-                    .add_with_help(&host.span, message, "without scheme and port");
+                    .add(&host.span, ProblemCode::InvalidHost, message, host_help(&written));
             }
             patterns.push(pattern);
         }
@@ -241,7 +248,8 @@ impl Compiler<'_> {
             && tenant.header == keys.header
         {
             let message = format!("`{}` is both the tenant header and the internal key's", keys.header);
-            self.problems.add(span, message);
+            let help = "give one of them another `header`";
+            self.problems.add(span, ProblemCode::HeaderConflict, message, help);
         }
     }
 
@@ -252,7 +260,8 @@ impl Compiler<'_> {
         };
         if let Some((first, _)) = entries.first().filter(|_| names.len() > MAX_ROLES) {
             let message = format!("`roles` names {} roles, and {MAX_ROLES} are possible", names.len());
-            self.problems.add(&first.span, message);
+            let help = "name only roles that bring others along";
+            self.problems.add(&first.span, ProblemCode::TooLarge, message, help);
             return RoleHierarchy::default();
         }
         let names = |List(names): List<Spanned<String>>| names.into_iter().map(|name| name.value).collect();
@@ -277,7 +286,8 @@ impl Compiler<'_> {
                         media.value
                     );
                     let help = "list the types, as in `[application/json, application/xml]`, or write `any`";
-                    self.problems.add_with_help(&media.span, message, help);
+                    self.problems
+                        .add(&media.span, ProblemCode::InvalidMediaType, message, help);
                 }
                 Some((kind, subtype)) if token(kind) && token(subtype) => read.push(media.value.to_ascii_lowercase()),
                 Some((kind, rest)) if token(kind) && rest.contains(';') => {
@@ -286,16 +296,40 @@ impl Compiler<'_> {
                         media.value
                     );
                     let bare = media.value.split(';').next().unwrap_or_default().trim_end();
+                    let help = format!("write `{bare}`");
                     self.problems
-                        .add_with_help(&media.span, message, format!("write `{bare}`"));
+                        .add(&media.span, ProblemCode::InvalidMediaType, message, help);
                 }
                 _ => {
                     let message = format!("`{}` is not a media type", media.value);
-                    self.problems.add(&media.span, message);
+                    let help = "write a type and a subtype, such as `application/json`";
+                    self.problems
+                        .add(&media.span, ProblemCode::InvalidMediaType, message, help);
                 }
             }
         }
         read
+    }
+}
+
+/// A name with the allowed characters alone, as near to what is written as that is.
+fn plain_name(written: &str, default: &str) -> String {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name: String = written.chars().map(|c| if fine(c) { c } else { '-' }).collect();
+    match name.trim_matches('-') {
+        "" => default.to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// How a host is written: without scheme, port and path.
+fn host_help(written: &str) -> String {
+    let name = written.split_once("://").map_or(written, |(_, rest)| rest);
+    let name = name.split(['/', ':']).next().unwrap_or_default();
+    let bare = name.strip_prefix("*.").unwrap_or(name);
+    match is_host(bare) && !bare.ends_with('.') && bare.contains('.') {
+        true => format!("write `{name}`, without scheme and port"),
+        false => "write `api.example.com` or `*.example.com`, without scheme and port".to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::document::scalars::{HumanDuration, Size, Timeout};
 
 use crate::document::secret::{EnvString, SecretDocument};
 
+mod auth_help;
 pub mod values;
 
 pub use values::{AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument, OidcDocument};

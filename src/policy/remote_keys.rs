@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Uri;
 
 use crate::document::masks::without_user;
+use crate::document::problem::{Fault, ProblemCode};
 use crate::document::tls_material::CaBundle;
 
 /// What OIDC Discovery 1.0, 4 appends to the name of an issuer.
@@ -73,12 +74,15 @@ impl RemoteKeys {
 }
 
 /// Keys come over TLS, or from this machine, or where the policy says aloud that they may not.
-pub fn check_url(url: &str, allow_http: bool) -> Result<Uri, String> {
-    let unreadable = || format!("`{}` is not a URL", without_user(url).escape_debug());
+pub fn check_url(url: &str, allow_http: bool) -> Result<Uri, Fault> {
+    let invalid = |message: String| Fault::new(ProblemCode::InvalidUrl, message, "write `https://host/path`");
+    let unreadable = || invalid(format!("`{}` is not a URL", without_user(url).escape_debug()));
     let uri: Uri = url.parse().map_err(|_| unreadable())?;
     let authority = uri.authority().ok_or_else(unreadable)?;
     if authority.as_str().contains('@') {
-        return Err("the URL of keys has no user and password".into());
+        let message = "the URL of keys cannot have a user and a password";
+        let help = "leave them out; `bearer_token_file` proves who asks";
+        return Err(Fault::new(ProblemCode::SecretInFile, message, help));
     }
     if authority.host().is_empty() || url.contains('#') {
         return Err(unreadable());
@@ -86,10 +90,12 @@ pub fn check_url(url: &str, allow_http: bool) -> Result<Uri, String> {
     match uri.scheme_str() {
         Some("https") => Ok(uri),
         Some("http") if is_protected(&uri) || allow_http => Ok(uri),
-        Some("http") => {
-            Err("keys over plain http can be replaced on the way: use https, or say `allow_http: true`".into())
-        }
-        _ => Err(format!("`{}` is neither https nor http", without_user(url))),
+        Some("http") => Err(Fault::new(
+            ProblemCode::InsecureUrl,
+            "keys over plain http can be replaced on the way",
+            "write `https://`, or add `allow_http: true` if the network is trusted",
+        )),
+        _ => Err(invalid(format!("`{}` is neither https nor http", without_user(url)))),
     }
 }
 

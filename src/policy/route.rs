@@ -7,8 +7,12 @@ use http::{HeaderName, Method};
 use super::document::Mode;
 use super::origin::Origin;
 use super::store_rules::{IdempotencyRule, Quota};
-use crate::document::problem::Location;
+use crate::document::problem::{Fault, Location, ProblemCode};
 use crate::principal::AuthMethod;
+
+mod path_texts;
+
+pub use path_texts::check_prefix;
 
 /// One route of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,22 +155,38 @@ const MAX_SEGMENTS: usize = 64;
 
 impl PathPattern {
     /// Reads `/x`, `/x/*` or `/x/{name}/y`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        check_literal(text)?;
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        match Self::read(text) {
+            Ok(path) => Ok(path),
+            // Where the whole path can be shown as it should be, that is the best help.
+            Err(fault) => Err(match path_texts::suggestion(text) {
+                Some(path) => Fault::new(fault.code, fault.message, format!("write `{path}`")),
+                None => fault,
+            }),
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        path_texts::check_literal(text)?;
         let trimmed = text.strip_prefix('/').unwrap_or(text);
         let (trimmed, is_prefix) = match trimmed.strip_suffix('*') {
             Some(rest) if rest.is_empty() || rest.ends_with('/') => (rest, true),
-            Some(_) => return Err("`*` stands for whole segments, as in `/x/*`".into()),
+            Some(_) => {
+                let message = format!("`{text}` ends in a part of a segment, and `*` stands for whole segments");
+                return Err(Fault::new(ProblemCode::InvalidWildcard, message, path_texts::WILDCARDS));
+            }
             None => (trimmed, false),
         };
         let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
         if trimmed.split('/').count() > MAX_SEGMENTS {
-            return Err(format!("a path has at most {MAX_SEGMENTS} segments"));
+            let message = format!("a path has at most {MAX_SEGMENTS} segments");
+            let help = "write `/*` behind the first ones";
+            return Err(Fault::new(ProblemCode::InvalidPath, message, help));
         }
         let segments: Result<Vec<_>, _> = if trimmed.is_empty() {
             Ok(Vec::new())
         } else {
-            trimmed.split('/').map(segment).collect()
+            trimmed.split('/').map(path_texts::segment).collect()
         };
         Ok(Self {
             segments: segments?,
@@ -206,49 +226,6 @@ impl PathPattern {
     }
 }
 
-fn segment(text: &str) -> Result<Segment, String> {
-    if let Some(name) = text.strip_prefix(':') {
-        return Err(format!(
-            "`{text}` would be these very characters; write `{{{name}}}` for any segment"
-        ));
-    }
-    match text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
-        Some(name) if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') => Ok(Segment::Any),
-        Some(_) => Err(format!("`{text}` is not a name: use letters, digits and `_`")),
-        None if text == "*" => Err("`*` stands at the end only; write `{name}` for one segment in between".into()),
-        None if text.contains(['{', '}', '*']) => Err(format!(
-            "`{text}` mixes a literal with a wildcard; a wildcard is a whole segment"
-        )),
-        None => Ok(Segment::Literal(text.to_owned())),
-    }
-}
-
-/// Refuses what no normalized path can hold, so that the rule would never match.
-pub fn check_literal(text: &str) -> Result<(), String> {
-    if !text.starts_with('/') {
-        return Err(format!("`{text}` does not start with `/`"));
-    }
-    for bad in ["//", "%", "?", "#", "\\", ";", "\""] {
-        if text.contains(bad) {
-            return Err(format!(
-                "`{bad}` cannot stand in a path here; write characters as they are, unescaped"
-            ));
-        }
-    }
-    if text.split('/').any(|s| s == "." || s == "..") {
-        return Err("`.` and `..` segments are rejected in requests, so this never matches".into());
-    }
-    if let Some(bad) = text.chars().find(|c| "[]|^<>`".contains(*c)) {
-        return Err(format!(
-            "`{bad}` cannot stand in a path here, which is not a regular expression"
-        ));
-    }
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err("white space cannot stand in a path".into());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,7 +261,7 @@ mod tests {
         let deep = |segments: usize| PathPattern::parse(&"/a".repeat(segments));
         assert!(deep(MAX_SEGMENTS).is_ok());
         for segments in [MAX_SEGMENTS + 1, 100_000] {
-            assert_eq!(deep(segments), Err("a path has at most 64 segments".into()));
+            assert_eq!(deep(segments).unwrap_err().message, "a path has at most 64 segments");
         }
     }
 

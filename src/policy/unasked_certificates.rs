@@ -1,7 +1,7 @@
 //! What needs client certificates, where no listener asks for them.
 
 use super::{BindingMode, Issuer, Policy};
-use crate::document::problem::Problem;
+use crate::document::problem::{Fault, Problem, ProblemCode};
 use crate::principal::AuthMethod;
 
 impl Policy {
@@ -16,7 +16,11 @@ impl Policy {
         let issuers = issuers.map(|location| (location, "tokens must be bound to a client certificate"));
         routes.chain(issuers).map(|(location, what)| {
             let message = format!("{what}, and no listener has a `client_ca` to ask for one");
-            Problem::warning(location.clone(), message).help("give a listener in `sidegate.yaml` a `tls.client_ca`")
+            let help = "give a listener in `sidegate.yaml` a `tls.client_ca`";
+            Problem::warning(
+                location.clone(),
+                &Fault::new(ProblemCode::CertificatesNotAsked, message, help),
+            )
         })
     }
 }

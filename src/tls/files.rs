@@ -14,8 +14,8 @@ use x509_parser::extensions::GeneralName;
 use super::ends;
 use super::names::ByName;
 use crate::config::{KeyPairFiles, NamedFile, TlsFiles};
-use crate::document::pem::{Fault, PemFile};
-use crate::document::problem::Problem;
+use crate::document::pem::PemFile;
+use crate::document::problem::{Fault, Problem, ProblemCode};
 use crate::document::tls_material::{CaBundle, Side, TlsIdentity, certificates, parse, revocations};
 use crate::read_file::{MAX_PEM_BYTES, read_file};
 use crate::telemetry::metrics::CertificateEnds;
@@ -28,7 +28,12 @@ impl TlsProblems {
     /// TLS itself that cannot be set up with files that are fine.
     pub(super) fn of(files: &TlsFiles, error: &dyn fmt::Display) -> Self {
         let location = files.pair.certificate.location.clone();
-        Self(vec![Problem::new(location, format!("TLS cannot be set up: {error}"))])
+        let message = format!("TLS cannot be set up: {error}");
+        let help = "check the certificates, CAs and revocation lists of this listener";
+        Self(vec![Problem::new(
+            location,
+            &Fault::new(ProblemCode::TlsSetup, message, help),
+        )])
     }
 
     /// Each of them.
@@ -100,22 +105,20 @@ struct Pair {
 }
 
 impl Reader {
-    fn add(&mut self, file: &NamedFile, message: impl Into<String>) {
-        self.problems.push(Problem::new(file.location.clone(), message));
+    fn add(&mut self, file: &NamedFile, code: ProblemCode, message: String, help: &str) {
+        self.note(file, &Fault::new(code, message, help));
     }
 
-    fn note(&mut self, file: &NamedFile, fault: Fault) {
-        let problem = Problem::new(file.location.clone(), fault.message);
-        self.problems.push(problem.help(fault.help));
+    fn note(&mut self, file: &NamedFile, fault: &Fault) {
+        self.problems.push(Problem::new(file.location.clone(), fault));
     }
 
     fn file(&mut self, file: &NamedFile) -> Option<Vec<u8>> {
         let read = read_file(&file.path, MAX_PEM_BYTES);
         read.map_err(|error| {
-            self.add(
-                file,
-                format!("the file `{}` cannot be read: {error}", file.path.display()),
-            );
+            let message = format!("the file `{}` cannot be read: {error}", file.path.display());
+            let help = "let the user that `sidegate` runs as read it, or name another file";
+            self.add(file, ProblemCode::NamedFileUnreadable, message, help);
         })
         .ok()
     }
@@ -136,12 +139,14 @@ impl Reader {
             let path = files.certificate.path.display();
             if pair.names.is_empty() {
                 let message = format!("the certificate in `{path}` has no DNS name that a client could ask for");
-                self.add(&files.certificate, message);
+                let help = "issue it with a DNS name, or name it as `tls.certificate`";
+                self.add(&files.certificate, ProblemCode::InvalidCertificate, message, help);
             }
             for name in &pair.names {
                 if !by_name.add(name, &pair.certificate) {
                     let message = format!("`{name}` of the certificate in `{path}` is the name of another one too");
-                    self.add(&files.certificate, message);
+                    let help = "remove one of the certificates, or issue it for another name";
+                    self.add(&files.certificate, ProblemCode::DuplicateItem, message, help);
                 }
             }
         }
@@ -169,7 +174,7 @@ impl Reader {
                         Side::Certificate => &files.certificate,
                         Side::Key => &files.key,
                     };
-                    self.note(file, fault);
+                    self.note(file, &fault);
                 }
                 return None;
             }
@@ -187,7 +192,8 @@ impl Reader {
         let leaf = found.first().and_then(|(_, leaf)| parse(leaf));
         if leaf.is_some_and(|leaf| leaf.validity().not_after.timestamp() < self.now) {
             let message = format!("the certificate in `{}` has expired", chain.name);
-            self.add(&files.certificate, message);
+            let help = "issue a new certificate, and replace the file";
+            self.add(&files.certificate, ProblemCode::CertificateExpired, message, help);
         }
     }
 
@@ -208,10 +214,9 @@ impl Reader {
         let built = builder.build().map_err(|error| {
             let file = crl.unwrap_or(ca);
             let path = file.path.display();
-            self.add(
-                file,
-                format!("client certificates cannot be verified with `{path}`: {error}"),
-            );
+            let message = format!("client certificates cannot be verified with `{path}`: {error}");
+            let help = "check that `client_ca` and `client_crl` belong together";
+            self.add(file, ProblemCode::TlsSetup, message, help);
         });
         Some(Clients {
             verifier: built.ok()?,
@@ -228,10 +233,12 @@ impl Reader {
             name: &name,
             bytes: &bytes,
         });
-        let bundle = bundle.map_err(|fault| self.note(file, fault)).ok()?;
+        let bundle = bundle.map_err(|fault| self.note(file, &fault)).ok()?;
         let end = ends::of_authorities(bundle.iter(), self.now);
         if end.is_none() {
-            self.add(file, format!("every CA in `{name}` has expired"));
+            let message = format!("every CA in `{name}` has expired");
+            let help = "name a file with a CA that is valid";
+            self.add(file, ProblemCode::CertificateExpired, message, help);
             return None;
         }
         Some((bundle.roots(), end))
@@ -244,7 +251,7 @@ impl Reader {
             name: &name,
             bytes: &bytes,
         });
-        lists.map_err(|fault| self.note(file, fault)).ok()
+        lists.map_err(|fault| self.note(file, &fault)).ok()
     }
 }
 

@@ -43,7 +43,7 @@ fn problem_of_a_store_is_reported_with_its_place() {
         ("{ redis: { url: { env: BAD } } }", "a cluster has one database"),
         (
             "{ redis: { url: 'redis://:x@h' } }",
-            "a password does not belong in a file",
+            "a password does not belong in this file",
         ),
         (
             "{ redis: { url: 'rediss://h', ca_file: no.crt } }",

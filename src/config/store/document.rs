@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::document::decode::{FromNode, Spanned, document, one_of};
-use crate::document::problem::{Problems, Reported};
+use crate::document::decode::{FromNode, Spanned, document, not_one_of, one_of};
+use crate::document::problem::{ProblemCode, Problems, Reported};
 use crate::document::scalars::{Size, Timeout};
 use crate::document::secret::{EnvString, SecretDocument};
 use crate::document::yaml::{Node, Value};
@@ -65,7 +65,11 @@ impl FromNode for StoreDocument {
                 match (memory, redis) {
                     (Some(memory), None) => Ok(Self::Memory(Some(memory))),
                     (None, Some(redis)) => Ok(Self::Redis(Box::new(redis))),
-                    _ => Err(problems.add(&node.span, "exactly one of `memory` and `redis` is needed")),
+                    (memory, redis) => {
+                        let found = usize::from(memory.is_some()) + usize::from(redis.is_some());
+                        let help = "write `store: memory`, or `store: { redis: { url: … } }`";
+                        Err(not_one_of(&node.span, &["memory", "redis"], found, help, problems))
+                    }
                 }
             }
             // It may have a password, which is not to be shown again.
@@ -74,7 +78,13 @@ impl FromNode for StoreDocument {
                     true => "write `store: { redis: { url: { env: NAME } } }`, with the URL in that variable",
                     false => "write `store: { redis: { url: … } }`",
                 };
-                Err(problems.add_with_help(&node.span, "the URL of a Redis does not stand alone here", help))
+                let message = "the URL of a Redis does not stand alone here";
+                Err(problems.add(&node.span, ProblemCode::WrongType, message, help))
+            }
+            Value::Text(ref text) if text == "redis" => {
+                let help = "write `store: { redis: { url: redis://host:6379 } }`";
+                let message = "`redis` needs the URL of the Redis";
+                Err(problems.add(&node.span, ProblemCode::MissingField, message, help))
             }
             _ => one_of(node, &[("memory", ())], problems).map(|()| Self::Memory(None)),
         }

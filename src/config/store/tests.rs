@@ -91,15 +91,15 @@ fn every_problem_of_a_store_is_told() {
         ),
         (
             "redis: { url: 'redis://:hunter2@h' }",
-            "a password does not belong in a file of settings",
+            "a password does not belong in this file",
         ),
         (
             "redis: { url: { env: NONE, default: 'redis://:hunter2@h' } }",
-            "a password does not belong in a file of settings",
+            "a password does not belong in this file",
         ),
         (
             "redis: { url: 'redis://h', password: hunter2 }",
-            "a secret does not belong in a policy",
+            "a secret does not belong in this file",
         ),
         (
             "redis: { url: 'redis://h', password: { env: EMPTY } }",
@@ -181,7 +181,7 @@ fn a_url_alone_leads_to_where_it_belongs_and_is_not_shown_again() {
         assert!(document.unwrap().is_err(), "{text}");
         let found = problems.into_sorted();
         assert_eq!(found.len(), 1, "{text}: {found:?}");
-        assert_eq!(found[0].fix(), Some(fix), "{text}");
+        assert_eq!(found[0].fix(), fix, "{text}");
         let said = found[0].to_string();
         assert!(!said.contains("hunter2"), "{said}");
     }

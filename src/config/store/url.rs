@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::secret::Secret;
+use crate::document::problem::{Fault, ProblemCode};
 use crate::request::is_host;
 
 /// Where a Redis is, and as whom it is spoken to.
@@ -95,9 +96,9 @@ const FORMS: &str = "write `redis://host:6379`, `rediss://host:6379`, `unix:/pat
      or `redis+sentinel://host:26379,host:26379/NAME`";
 
 impl FromStr for RedisUrl {
-    type Err = String;
+    type Err = Fault;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Fault> {
         if let Some(path) = text
             .strip_prefix("redis+unix://")
             .or_else(|| text.strip_prefix("unix://"))
@@ -109,15 +110,13 @@ impl FromStr for RedisUrl {
         }
         let (scheme, rest) = text.split_once("://").ok_or_else(unknown)?;
         if rest.contains(['?', '#']) {
-            return Err(
-                "the URL of a Redis has no query and no fragment; a `?` or `#` in a password is written `%3F` or `%23`"
-                    .into(),
-            );
+            let help = "leave `?` and `#` out; in a password, write `%3F` and `%23`";
+            return Err(invalid("the URL of a Redis has neither a query nor a fragment", help));
         }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         if path.contains('@') {
-            // Of a password, nothing is told.
-            return Err("a `/` in the password of a URL is written `%2F`".into());
+            // The password is not shown.
+            return Err(invalid("the password in the URL has a `/`", "write `%2F` for it"));
         }
         let (user, hosts) = match authority.rsplit_once('@') {
             Some((user, hosts)) => (Some(user), hosts),
@@ -140,13 +139,18 @@ impl FromStr for RedisUrl {
     }
 }
 
-fn unknown() -> String {
-    format!("this is not a URL of a Redis: {FORMS}")
+fn invalid(message: impl Into<String>, help: impl Into<String>) -> Fault {
+    Fault::new(ProblemCode::InvalidRedisUrl, message, help)
 }
 
-fn unix(path: &str) -> Result<RedisUrl, String> {
+fn unknown() -> Fault {
+    invalid("the text is not the URL of a Redis", FORMS)
+}
+
+fn unix(path: &str) -> Result<RedisUrl, Fault> {
     if !path.starts_with('/') || path.contains(['?', '#']) {
-        return Err("this is not an absolute path of a socket: write `unix:/run/redis/redis.sock`".into());
+        let help = "write `unix:/run/redis/redis.sock`";
+        return Err(invalid("the text is not an absolute path of a socket", help));
     }
     Ok(RedisUrl {
         servers: Servers::One {
@@ -159,9 +163,10 @@ fn unix(path: &str) -> Result<RedisUrl, String> {
     })
 }
 
-fn one(host: &str, path: &str) -> Result<Servers, String> {
+fn one(host: &str, path: &str) -> Result<Servers, Fault> {
     if host.contains(',') {
-        return Err(format!("one server has one host: {FORMS}"));
+        let help = "write `redis+cluster://host:6379,host:6379` for a cluster";
+        return Err(invalid("the URL of one Redis has several hosts", help));
     }
     Ok(Servers::One {
         address: Address::Tcp(host_port(host, PORT)?),
@@ -169,19 +174,24 @@ fn one(host: &str, path: &str) -> Result<Servers, String> {
     })
 }
 
-fn cluster(hosts: &str, path: &str) -> Result<Servers, String> {
+fn cluster(hosts: &str, path: &str) -> Result<Servers, Fault> {
     if !matches!(path, "" | "0") {
-        return Err("a cluster has one database, which has no number".into());
+        let help = "leave out the path behind the hosts";
+        return Err(invalid("a cluster has one database, without a number", help));
     }
     host_ports(hosts, PORT).map(Servers::Cluster)
 }
 
-fn sentinel(hosts: &str, path: &str) -> Result<Servers, String> {
+fn sentinel(hosts: &str, path: &str) -> Result<Servers, Fault> {
     let (master, number) = path.split_once('/').unwrap_or((path, ""));
     // What Redis itself allows in such a name.
     let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if master.is_empty() || !master.bytes().all(fine) {
-        return Err("sentinels are asked for a name: write `redis+sentinel://host:26379,host:26379/NAME`".into());
+        let help = "write `redis+sentinel://host:26379,host:26379/NAME`";
+        return Err(invalid(
+            "the URL of sentinels needs the name of the server that they watch",
+            help,
+        ));
     }
     Ok(Servers::Sentinel {
         sentinels: host_ports(hosts, SENTINEL_PORT)?,
@@ -190,37 +200,47 @@ fn sentinel(hosts: &str, path: &str) -> Result<Servers, String> {
     })
 }
 
-fn database(path: &str) -> Result<u16, String> {
+fn database(path: &str) -> Result<u16, Fault> {
     match path {
         "" => Ok(0),
-        _ => path
-            .parse()
-            .map_err(|_| format!("the path of the URL must be the number of a database, and `{path}` is not")),
+        _ => path.parse().map_err(|_| {
+            let message = format!("the path of the URL must be the number of a database, and `{path}` is not");
+            invalid(message, "write `redis://host:6379/0`, or leave the path out")
+        }),
     }
 }
 
-fn host_ports(hosts: &str, port: u16) -> Result<Vec<HostPort>, String> {
+fn host_ports(hosts: &str, port: u16) -> Result<Vec<HostPort>, Fault> {
     hosts.split(',').map(|host| host_port(host, port)).collect()
 }
 
-fn host_port(text: &str, default: u16) -> Result<HostPort, String> {
+fn host_port(text: &str, default: u16) -> Result<HostPort, Fault> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (text, None),
     };
     if !is_host(host) {
-        return Err(format!("`{host}` is not a host"));
+        return Err(invalid(format!("`{host}` is not a host"), FORMS));
     }
     let port = port.map_or(Ok(default), str::parse);
     let port = port.ok().filter(|port| *port > 0);
     Ok(HostPort {
         host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-        port: port.ok_or_else(|| format!("the host `{host}` has no port that there is"))?,
+        port: port.ok_or_else(|| {
+            let message = format!("the port of `{host}` is not a number from 1 to 65535");
+            invalid(message, format!("write `{host}:{default}`"))
+        })?,
     })
 }
 
-fn userinfo(text: &str) -> Result<(Option<String>, Option<Secret>), String> {
-    let unreadable = || "the user or the password in the URL is not percent-encoded UTF-8".to_owned();
+fn userinfo(text: &str) -> Result<(Option<String>, Option<Secret>), Fault> {
+    let unreadable = || {
+        let message = "the user or the password in the URL is not percent-encoded UTF-8";
+        invalid(
+            message,
+            "write `%` and two hex digits for each special byte, such as `%40` for `@`",
+        )
+    };
     let (user, password) = match text.split_once(':') {
         Some((user, password)) => (user, Some(password)),
         None => (text, None),
@@ -229,7 +249,8 @@ fn userinfo(text: &str) -> Result<(Option<String>, Option<Secret>), String> {
     let password = password.map(|password| decoded(password).ok_or_else(unreadable));
     let password = password.transpose()?.filter(|password| !password.is_empty());
     if !user.is_empty() && password.is_none() {
-        return Err("the URL names a user and no password".into());
+        let help = "write `redis://user:password@host:6379` in a variable, or leave the user out";
+        return Err(invalid("the URL names a user and no password", help));
     }
     Ok((Some(user).filter(|user| !user.is_empty()), password.map(Secret)))
 }
@@ -254,7 +275,7 @@ mod tests {
     fn read(text: &str) -> String {
         match text.parse::<RedisUrl>() {
             Ok(url) => format!("{} {:?}", url.servers, url.servers),
-            Err(message) => message,
+            Err(fault) => fault.to_string(),
         }
     }
 
@@ -321,7 +342,7 @@ mod tests {
             "unix:run/r.sock",
             "redis+unix:///run/r.sock?db=1",
         ] {
-            let message = text.parse::<RedisUrl>().unwrap_err();
+            let message = text.parse::<RedisUrl>().unwrap_err().to_string();
             assert!(!message.contains("hunter2"), "{text}: {message}");
         }
         let url: RedisUrl = "redis://u:hunter2@h".parse().unwrap();

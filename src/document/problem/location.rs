@@ -110,18 +110,23 @@ impl Location {
 
     /// The line, counted from 1.
     pub fn line(&self) -> usize {
-        self.before().matches('\n').count() + 1
+        self.position(self.span.start).0
     }
 
     /// The column in characters, counted from 1.
     pub fn column(&self) -> usize {
-        let before = self.before();
-        let line = before.rsplit('\n').next().unwrap_or(before);
-        line.chars().count() + 1
+        self.position(self.span.start).1
     }
 
-    fn before(&self) -> &str {
-        self.source.text.get(..self.span.start).unwrap_or(&self.source.text)
+    /// The line and the column of the first character behind it.
+    pub fn end(&self) -> (usize, usize) {
+        self.position(self.span.end)
+    }
+
+    fn position(&self, at: usize) -> (usize, usize) {
+        let before = self.source.text.get(..at).unwrap_or(&self.source.text);
+        let line = before.rsplit('\n').next().unwrap_or(before);
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
     }
 }
 

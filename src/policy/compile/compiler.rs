@@ -13,6 +13,9 @@ use crate::document::scalars::HumanDuration;
 pub(super) const NOT_FOLDED: &str =
     "with `case_insensitive` a path has ASCII letters only: of others, services differ in the case";
 
+/// What would fix that.
+pub(super) const ASCII_OR_EXACT: &str = "write ASCII letters only, or leave out `case_insensitive: true`";
+
 /// Compiles one document: what all parts share.
 pub(super) struct Compiler<'c> {
     pub(super) problems: &'c mut Problems,

@@ -1,7 +1,7 @@
 //! How a service writes its errors: `errors` of a policy, and `defaults.errors` of `sidegate.yaml`.
 
 use crate::document::decode::Spanned;
-use crate::document::problem::Problems;
+use crate::document::problem::{ProblemCode, Problems};
 use crate::policy::document::ErrorsDocument;
 use crate::policy::{ErrorFormat, ErrorStyle};
 
@@ -9,11 +9,13 @@ use crate::policy::{ErrorFormat, ErrorStyle};
 const MAX_TYPE_BASE: usize = 512;
 
 /// Checks how errors are written. `prefix` makes the default prefix of the code.
-pub fn check(errors: ErrorsDocument, prefix: impl FnOnce() -> String, problems: &mut Problems) -> ErrorStyle {
-    if let Some(prefix) = &errors.code_prefix {
+pub fn check(errors: ErrorsDocument, prefix: impl Fn() -> String, problems: &mut Problems) -> ErrorStyle {
+    if let Some(written) = &errors.code_prefix {
         let fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if prefix.value.is_empty() || !prefix.value.chars().all(fine) {
-            problems.add(&prefix.span, "a code prefix has letters, digits and `_` only");
+        if written.value.is_empty() || !written.value.chars().all(fine) {
+            let message = "a code prefix has letters, digits and `_` only";
+            let help = format!("write `{}`", prefix());
+            problems.add(&written.span, ProblemCode::InvalidName, message, help);
         }
     }
     if let Some(base) = &errors.type_base {
@@ -31,21 +33,22 @@ pub fn check(errors: ErrorsDocument, prefix: impl FnOnce() -> String, problems: 
 
 fn check_type_base(base: &Spanned<String>, format: ErrorFormat, problems: &mut Problems) {
     if format != ErrorFormat::Problem {
-        problems.add_with_help(
+        problems.add(
             &base.span,
+            ProblemCode::FieldNeedsOther,
             "`type_base` has no effect with this format: only `problem` has a `type`",
             "write `format: problem`, or remove `type_base`",
         );
     }
     if base.value.len() > MAX_TYPE_BASE {
         let found = base.value.len();
+        let message = format!("the URL has {found} bytes; at most {MAX_TYPE_BASE} are accepted");
+        let help = "write a shorter URL, such as `https://docs.example.com/rejections#`";
+        problems.add(&base.span, ProblemCode::InvalidUrl, message, help);
+    } else if !is_url(&base.value) {
         problems.add(
             &base.span,
-            format!("the URL has {found} bytes; at most {MAX_TYPE_BASE} are accepted"),
-        );
-    } else if !is_url(&base.value) {
-        problems.add_with_help(
-            &base.span,
+            ProblemCode::InvalidUrl,
             "`type_base` is not an absolute `http` or `https` URL",
             "write `https://docs.example.com/rejections#`",
         );

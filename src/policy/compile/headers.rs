@@ -7,11 +7,15 @@ use http::HeaderName;
 use super::compiler::Compiler;
 use crate::document::collections::Map;
 use crate::document::decode::Spanned;
+use crate::document::problem::ProblemCode;
 use crate::document::suggestion::suggest;
 use crate::policy::document::ClaimPath;
 use crate::policy::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers};
 use crate::request::listed::EXACT_ONLY;
 use crate::request::names::{fold, is_alias};
+
+/// How the name of a header is written.
+pub(super) const HEADER_HELP: &str = "write letters, digits and `-`, as in `x-tenant-id`";
 
 impl Compiler<'_> {
     pub(super) fn identity(
@@ -52,9 +56,9 @@ impl Compiler<'_> {
         if let [name] = path.value.0.as_slice()
             && let Some(names) = dotted(name)
         {
-            let message = format!("`{name}` is the name of one claim, with its dots");
-            let help = format!("did you mean the path `[{}]`?", names.join(", "));
-            self.problems.warn(&path.span, message, help);
+            let message = format!("`{name}` is taken for the name of one claim, with its dots");
+            let help = format!("write `[{}]` for a claim inside another one", names.join(", "));
+            self.problems.warn(&path.span, ProblemCode::DottedClaim, message, help);
         }
     }
 
@@ -62,8 +66,8 @@ impl Compiler<'_> {
         let found = SPECIAL.into_iter().find(|(name, _)| *name == word);
         if found.is_none() {
             let help = suggest(word, SPECIAL.iter().map(|(name, _)| *name));
-            self.problems
-                .add_with_help(span, format!("unknown source `{word}`"), help);
+            let message = format!("unknown source `{word}`");
+            self.problems.add(span, ProblemCode::UnknownWord, message, help);
         }
         found.map(|(_, source)| source)
     }
@@ -75,8 +79,10 @@ impl Compiler<'_> {
             .iter()
             .any(|other| is_alias(header.as_str(), &fold(other.name.as_str())))
         {
+            let message = format!("`{header}` is written twice, in two spellings");
+            let help = "leave one of them out: many upstreams read `-` and `_` alike";
             self.problems
-                .add(&name.span, format!("`{header}` is here twice, in another spelling"));
+                .add(&name.span, ProblemCode::DuplicateField, message, help);
         }
         Some(header)
     }
@@ -88,13 +94,16 @@ impl Compiler<'_> {
         match HeaderName::from_bytes(name.value.as_bytes()) {
             Ok(header) if is_reserved(header.as_str()) => {
                 let message = format!("`{header}` frames, routes or authenticates a request, and cannot serve here");
-                self.problems.add(&name.span, message);
+                let help = "choose another header, such as one that begins with `x-`";
+                self.problems
+                    .add(&name.span, ProblemCode::ReservedHeader, message, help);
                 None
             }
             Ok(header) => Some(header),
             Err(_) => {
+                let message = format!("`{}` is not a header name", name.value);
                 self.problems
-                    .add(&name.span, format!("`{}` is not a header name", name.value));
+                    .add(&name.span, ProblemCode::InvalidHeaderName, message, HEADER_HELP);
                 None
             }
         }

@@ -2,9 +2,13 @@
 
 use super::compiler::Compiler;
 use crate::document::collections::List;
-use crate::document::decode::Spanned;
+use crate::document::decode::{Spanned, not_one_of};
+use crate::document::problem::ProblemCode;
 use crate::policy::document::{InternalKeyDocument, KeyDocument};
 use crate::policy::internal_key::{InternalKey, InternalKeys, MIN_KEY_BYTES, sha256};
+
+/// How the digest of a key is made.
+const DIGEST_HELP: &str = "write what `printf %s \"$KEY\" | sha256sum` prints";
 
 impl Compiler<'_> {
     pub(super) fn internal_keys(&mut self, document: InternalKeyDocument) -> Option<InternalKeys> {
@@ -16,16 +20,20 @@ impl Compiler<'_> {
             let name = &key.value.name;
             let visible = !name.value.is_empty() && name.value.bytes().all(|b| b.is_ascii_graphic());
             if !visible {
-                self.problems
-                    .add(&name.span, "the name of a key has visible ASCII characters only");
+                let message = "the name of a key has visible ASCII characters only";
+                let help = "write a name without spaces, such as `nightly-jobs`";
+                self.problems.add(&name.span, ProblemCode::InvalidName, message, help);
             }
             if keys.iter().any(|other| other.name() == name.value) {
-                self.problems
-                    .add(&name.span, format!("the name `{}` is here twice", name.value));
+                let message = format!("the name `{}` is written twice", name.value);
+                let help = "give each key a name of its own, such as `jobs` and `jobs-next`";
+                self.problems.add(&name.span, ProblemCode::DuplicateItem, message, help);
             }
             let Some(digest) = self.digest(&key) else { continue };
             if digests.contains(&digest) {
-                self.problems.add(&key.span, "the same key is here under another name");
+                let message = "another key has the same secret under another name";
+                let help = "generate a key for each caller, as with `openssl rand -hex 32`";
+                self.problems.add(&key.span, ProblemCode::DuplicateKey, message, help);
             }
             digests.push(digest);
             let expires = self.expiry(key.value.expires);
@@ -41,23 +49,28 @@ impl Compiler<'_> {
                 if secret.len() < MIN_KEY_BYTES {
                     let found = secret.len();
                     let message = format!("the key has {found} bytes; at least {MIN_KEY_BYTES} are needed");
-                    self.problems.add(&place.span, message);
+                    let help = "generate one, as with `openssl rand -hex 32`";
+                    self.problems.add(&place.span, ProblemCode::WeakKey, message, help);
                 }
                 Some(sha256(&secret))
             }
             (None, Some(hex)) => {
                 let digest = from_hex(&hex.value);
                 if digest.is_none() {
-                    self.problems.add(&hex.span, "a SHA-256 digest has 64 hex digits");
-                } else if digest == Some(sha256(b"")) || digest == Some(sha256(b"\n")) {
+                    let message = "a SHA-256 digest has 64 hex digits";
                     self.problems
-                        .add(&hex.span, "this is the digest of nothing: was a variable empty?");
+                        .add(&hex.span, ProblemCode::InvalidDigest, message, DIGEST_HELP);
+                } else if digest == Some(sha256(b"")) || digest == Some(sha256(b"\n")) {
+                    let message = "this is the digest of an empty key: was a variable empty?";
+                    self.problems
+                        .add(&hex.span, ProblemCode::InvalidDigest, message, DIGEST_HELP);
                 }
                 digest
             }
-            _ => {
-                self.problems
-                    .add(&key.span, "exactly one of `secret` and `sha256` is needed");
+            (secret, digest) => {
+                let found = usize::from(secret.is_some()) + usize::from(digest.is_some());
+                let help = "write `secret: { env: NAME }`, or `sha256: DIGEST`";
+                not_one_of(&key.span, &["secret", "sha256"], found, help, self.problems);
                 None
             }
         }
@@ -67,11 +80,23 @@ impl Compiler<'_> {
         let expires = expires?;
         let time = expires.value.parse::<jiff::Timestamp>().ok();
         if time.is_none() {
-            let help = "as in `2027-01-01T00:00:00Z`";
-            self.problems
-                .add_with_help(&expires.span, format!("`{}` is not a time", expires.value), help);
+            let message = format!("`{}` is not a point in time", expires.value);
+            self.problems.add(
+                &expires.span,
+                ProblemCode::InvalidTime,
+                message,
+                time_help(&expires.value),
+            );
         }
         time.map(jiff::Timestamp::as_second)
+    }
+}
+
+/// How a time is written: a date alone needs an hour and a zone.
+fn time_help(written: &str) -> String {
+    match written.parse::<jiff::civil::Date>() {
+        Ok(date) => format!("write `{date}T00:00:00Z`"),
+        Err(_) => "write the zone too, as in `2027-01-01T00:00:00Z`".to_owned(),
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::compiler::{Compiler, period};
 use super::headers::dotted;
 use crate::document::collections::{List, ListOrEmpty};
-use crate::document::decode::Spanned;
-use crate::document::problem::Location;
+use crate::document::decode::{Spanned, not_one_of};
+use crate::document::problem::{Location, ProblemCode};
 use crate::document::suggestion::{closest, did_you_mean};
 use crate::keys::{self, Algorithm, KeyProblem, KeySet, Material, jwk};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
@@ -18,6 +18,8 @@ use crate::policy::{BindingMode, Issuer, IssuerKeys};
 
 const UNCHECKED: &str = "unchecked";
 
+const LEEWAY_HELP: &str = "write how far clocks may differ, such as `30s`";
+
 impl Compiler<'_> {
     pub(super) fn issuers(&mut self, jwt: JwtDocument) -> Vec<Issuer> {
         let List(documents) = jwt.issuers;
@@ -26,17 +28,21 @@ impl Compiler<'_> {
         for document in documents {
             let name = &document.value.issuer;
             if name.value != UNCHECKED && name.value.eq_ignore_ascii_case(UNCHECKED) {
-                let message = format!("`{}` would be the name of an issuer: write `{UNCHECKED}`", name.value);
-                self.problems.add(&name.span, message);
+                let message = format!("`{}` would be the name of an issuer", name.value);
+                let help = format!("write `{UNCHECKED}` in lower case");
+                self.problems.add(&name.span, ProblemCode::InvalidIssuer, message, help);
             }
             if name.value == UNCHECKED && !alone {
                 let message = "`unchecked` cannot stand beside other issuers: `iss` has to pick one";
-                self.problems.add(&name.span, message);
+                let help = "name each issuer as the `iss` of its tokens does";
+                self.problems
+                    .add(&name.span, ProblemCode::UncheckedNotAlone, message, help);
             }
             self.issuer_name(name);
             if issuers.iter().any(|other| other.name.as_deref() == Some(&name.value)) {
-                self.problems
-                    .add(&name.span, format!("the issuer `{}` is here twice", name.value));
+                let message = format!("the issuer `{}` is written twice", name.value);
+                let help = "leave one of them out; a key set may have the keys of both";
+                self.problems.add(&name.span, ProblemCode::DuplicateItem, message, help);
             }
             issuers.extend(self.issuer(document.value));
         }
@@ -51,12 +57,12 @@ impl Compiler<'_> {
                 name.value
             );
             let help = "name each issuer as the `iss` of its tokens does";
-            self.problems.add_with_help(&name.span, message, help);
+            self.problems.add(&name.span, ProblemCode::InvalidIssuer, message, help);
         }
         if let Some(issuer) = issuer_of(&name.value) {
             let message = format!("`{}` is the document of an issuer, not its name", name.value);
             let help = format!("leave the suffix out: `issuer: {issuer}`");
-            self.problems.add_with_help(&name.span, message, help);
+            self.problems.add(&name.span, ProblemCode::InvalidIssuer, message, help);
         }
     }
 
@@ -68,15 +74,13 @@ impl Compiler<'_> {
         for claim in &claims {
             if let Some((name, _)) = claim.value.split_once('=') {
                 let message = format!("`{}` is not the name of a claim: a name has no `=` here", claim.value);
-                let help = format!(
-                    "write `{}`: a claim is asked to be there, whatever its value",
-                    name.trim_end()
-                );
-                self.problems.add_with_help(&claim.span, message, help);
+                let help = format!("write `{}`: the claim is required, with any value", name.trim_end());
+                self.problems
+                    .add(&claim.span, ProblemCode::InvalidClaimName, message, help);
             } else if let Some([first, ..]) = dotted(&claim.value).as_deref() {
-                let message = format!("`{}` is the name of one claim, with its dots", claim.value);
-                let help = format!("did you mean `{first}`? a claim inside of another cannot be asked for");
-                self.problems.warn(&claim.span, message, help);
+                let message = format!("`{}` is taken for the name of one claim, with its dots", claim.value);
+                let help = format!("write `{first}`: a claim inside another one cannot be required");
+                self.problems.warn(&claim.span, ProblemCode::DottedClaim, message, help);
             }
         }
         claims.into_iter().map(|claim| claim.value).collect()
@@ -85,10 +89,14 @@ impl Compiler<'_> {
     fn issuer(&mut self, document: IssuerDocument) -> Option<Issuer> {
         let algorithms = self.algorithms(document.algorithms);
         if let Some(leeway) = document.leeway.as_ref().filter(|l| l.value.0 > Duration::from_mins(5)) {
-            self.problems.add(&leeway.span, "a leeway is at most `5m`");
+            let message = "a leeway is at most `5m`";
+            self.problems
+                .add(&leeway.span, ProblemCode::OutOfRange, message, LEEWAY_HELP);
         }
         if let Some(leeway) = document.leeway.as_ref().filter(|l| l.value.0.subsec_millis() > 0) {
-            self.problems.add(&leeway.span, "a leeway has whole seconds");
+            let message = "a leeway has whole seconds";
+            self.problems
+                .add(&leeway.span, ProblemCode::OutOfRange, message, LEEWAY_HELP);
         }
         let required_claims = self.required_claims(document.required_claims);
         let keys = self.keys(document.keys, &document.issuer.value, &algorithms);
@@ -101,7 +109,9 @@ impl Compiler<'_> {
                 AudienceDocument::AnyOf(names) => {
                     if names.iter().any(|name| name.eq_ignore_ascii_case(UNCHECKED)) {
                         let message = format!("`{UNCHECKED}` stands alone, not in a list");
-                        self.problems.add(&document.audience.span, message);
+                        let help = format!("write `audience: {UNCHECKED}`, or audiences only");
+                        self.problems
+                            .add(&document.audience.span, ProblemCode::UncheckedNotAlone, message, help);
                     }
                     Some(names)
                 }
@@ -124,7 +134,7 @@ impl Compiler<'_> {
         if mode == BindingMode::Ignore {
             let message = "a token that is bound to a key is accepted without the key, so a stolen one works";
             let help = "leave `binding` out, unless a proxy in front of Sidegate verifies bound tokens";
-            self.problems.warn(&span, message, help);
+            self.problems.warn(&span, ProblemCode::BindingIgnored, message, help);
         }
         (mode, Some(Location::new(self.problems.source(), &span)))
     }
@@ -135,8 +145,12 @@ impl Compiler<'_> {
             let known: Result<Algorithm, _> = name.value.parse();
             if known.is_err() {
                 let message = format!("unknown algorithm `{}`", name.value);
-                self.problems
-                    .add_with_help(&name.span, message, suggest_algorithm(&name.value));
+                self.problems.add(
+                    &name.span,
+                    ProblemCode::UnknownAlgorithm,
+                    message,
+                    suggest_algorithm(&name.value),
+                );
             }
             read.extend(known);
         }
@@ -154,8 +168,9 @@ impl Compiler<'_> {
                 let secret = self.references().secret(&place)?;
                 if secret.starts_with(b"-----BEGIN") {
                     let message = "the secret is a PEM file, whose key may be known to all";
+                    let help = "write `keys: { pem: { file: … } }`, and an algorithm such as `RS256`";
                     self.problems
-                        .add_with_help(&place.span, message, "use `keys: { pem: … }`");
+                        .add(&place.span, ProblemCode::SecretIsPublic, message, help);
                 }
                 let set = KeySet::from_secret(&secret, algorithms);
                 self.key(set, &place.span, algorithms)?
@@ -186,9 +201,17 @@ impl Compiler<'_> {
                 let remote = self.discovery(oidc, issuer)?;
                 return Some(IssuerKeys::Remote(remote));
             }
-            _ => {
-                let message = "exactly one of `secret`, `pem`, `jwks` and `oidc` is needed";
-                self.problems.add(&keys.span, message);
+            KeysDocument {
+                secret,
+                pem,
+                jwks,
+                oidc,
+            } => {
+                let found = [secret.is_some(), pem.is_some(), jwks.is_some(), oidc.is_some()];
+                let found = found.into_iter().filter(|is_written| *is_written).count();
+                let fields = ["secret", "pem", "jwks", "oidc"];
+                let help = "write where the keys are, such as `keys: { oidc: https://idp.example.com }`";
+                not_one_of(&keys.span, &fields, found, help, self.problems);
                 return None;
             }
         };
@@ -206,7 +229,8 @@ impl Compiler<'_> {
             Ok(set) => Some(set),
             Err(_) if algorithms.is_empty() => None,
             Err(problem) => {
-                self.problems.add(span, problem.to_string());
+                let help = key_help(problem.code(), algorithms);
+                self.problems.add(span, problem.code(), problem.to_string(), help);
                 None
             }
         }
@@ -223,9 +247,10 @@ impl Compiler<'_> {
                 self.no_shared_secret(algorithms, &jwks.span);
                 self.key_set(jwks.value).map(IssuerKeys::Remote)
             }
-            _ => {
-                self.problems
-                    .add(&jwks.span, "exactly one of `file` and `url` is needed");
+            (file, url) => {
+                let found = usize::from(file.is_some()) + usize::from(url.is_some());
+                let help = "write `jwks: { url: https://… }`, or `jwks: { file: PATH }`";
+                not_one_of(&jwks.span, &["file", "url"], found, help, self.problems);
                 None
             }
         }
@@ -239,7 +264,8 @@ impl Compiler<'_> {
                 "{} needs a shared secret, which cannot come from a URL",
                 algorithm.name()
             );
-            self.problems.add_with_help(span, message, "use `keys: { secret: … }`");
+            let help = "write `keys: { secret: { env: NAME } }`, or an algorithm such as `RS256`";
+            self.problems.add(span, ProblemCode::SecretIsPublic, message, help);
         }
     }
 
@@ -247,18 +273,35 @@ impl Compiler<'_> {
         let loaded = match jwk::parse(json, algorithms, jwk::Secrets::Allow) {
             Ok(loaded) => loaded,
             Err(problem) => {
-                self.problems.add(&file.span, problem.to_string());
+                let help = "name a file with `{ \"keys\": [ … ] }`, as the issuer serves it";
+                self.problems.add(&file.span, problem.code(), problem.to_string(), help);
                 return None;
             }
         };
         for problem in &loaded.refused {
-            self.problems.add(&file.span, problem.to_string());
+            let help = key_help(problem.code(), algorithms);
+            self.problems.add(&file.span, problem.code(), problem.to_string(), help);
         }
         if loaded.set.is_empty() && loaded.refused.is_empty() && !algorithms.is_empty() {
+            let message = "the set has no key for the algorithms of the issuer";
+            let help = "list the algorithms that its keys are for, or name another file";
             self.problems
-                .add(&file.span, "the set has no key for the algorithms of the issuer");
+                .add(&file.span, ProblemCode::AlgorithmKeyMismatch, message, help);
         }
         Some(loaded.set)
+    }
+}
+
+/// What would fix a key.
+fn key_help(code: ProblemCode, algorithms: &[Algorithm]) -> &'static str {
+    let is_hmac = |algorithm: &Algorithm| algorithm.material() == Material::Secret;
+    match code {
+        ProblemCode::WeakKey if algorithms.iter().any(is_hmac) => "generate one, as with `openssl rand -base64 48`",
+        ProblemCode::WeakKey => "generate a key of at least 2048 bits, and sign with that",
+        ProblemCode::AlgorithmKeyMismatch => {
+            "RS… and PS… need an RSA key, ES256 one for P-256, ES384 one for P-384, EdDSA an Ed25519 key, HS… a secret"
+        }
+        _ => "name a public key as PEM or JWK: RSA, P-256, P-384 or Ed25519",
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::compiler::Compiler;
 use crate::document::collections::List;
-use crate::document::decode::Spanned;
+use crate::document::decode::{Spanned, not_one_of};
+use crate::document::problem::ProblemCode;
 use crate::policy::certificate::CertificateName;
 use crate::policy::document::{CertificateNameDocument, MtlsDocument};
 
@@ -24,9 +25,13 @@ impl Compiler<'_> {
             } => {
                 let parts = uri.value.split('/').any(|part| part.contains('*') && part != "*");
                 if !uri.value.contains(':') || parts || uri.value.starts_with("spiffe://*") {
-                    let message = "this is not a URI in which `*` stands for whole segments of the path";
+                    let message = format!(
+                        "`{}` is not a URI in which `*` stands for whole segments of the path",
+                        uri.value
+                    );
+                    let help = "write it as in `spiffe://example.org/ns/*/sa/jobs`";
                     self.problems
-                        .add_with_help(&uri.span, message, "as in `spiffe://example.org/ns/*/sa/jobs`");
+                        .add(&uri.span, ProblemCode::InvalidCertificateName, message, help);
                 }
                 CertificateName::Uri(uri.value)
             }
@@ -35,10 +40,7 @@ impl Compiler<'_> {
                 dns: Some(dns),
                 cn: None,
             } => {
-                if dns.value.contains('*') {
-                    self.problems
-                        .add(&dns.span, "a DNS name is matched exactly, without `*`");
-                }
+                self.exact_name("a DNS name", &dns);
                 CertificateName::Dns(dns.value)
             }
             CertificateNameDocument {
@@ -46,18 +48,26 @@ impl Compiler<'_> {
                 dns: None,
                 cn: Some(cn),
             } => {
-                if cn.value.contains('*') {
-                    self.problems
-                        .add(&cn.span, "a common name is matched exactly, without `*`");
-                }
+                self.exact_name("a common name", &cn);
                 CertificateName::CommonName(cn.value)
             }
-            _ => {
-                self.problems
-                    .add(&name.span, "exactly one of `uri`, `dns` and `cn` is needed");
+            CertificateNameDocument { uri, dns, cn } => {
+                let found = [uri.is_some(), dns.is_some(), cn.is_some()];
+                let found = found.into_iter().filter(|is_written| *is_written).count();
+                let help = "write one name an item, as in `- dns: jobs.internal`";
+                not_one_of(&name.span, &["uri", "dns", "cn"], found, help, self.problems);
                 return None;
             }
         };
         Some(found)
+    }
+
+    fn exact_name(&mut self, what: &str, name: &Spanned<String>) {
+        if name.value.contains('*') {
+            let message = format!("{what} is matched exactly, and `{}` has a `*`", name.value);
+            let help = "write each name out; only a `uri` may have `*` for a segment of its path";
+            self.problems
+                .add(&name.span, ProblemCode::InvalidCertificateName, message, help);
+        }
     }
 }

@@ -3,9 +3,11 @@
 use http::HeaderName;
 
 use super::compiler::Compiler;
+use super::headers::HEADER_HELP;
 use super::route_defaults::RouteDefaults;
 use crate::document::collections::List;
 use crate::document::decode::Spanned;
+use crate::document::problem::ProblemCode;
 use crate::document::suggestion::{closest, did_you_mean};
 use crate::policy::document::Mode;
 use crate::policy::route::{Authentication, Route};
@@ -25,7 +27,8 @@ impl Compiler<'_> {
             if name.value.eq_ignore_ascii_case(defaults.tenant_header.as_str()) {
                 let message = format!("`{}` is passed by a route, not by a policy", defaults.tenant_header);
                 let help = "write `pass` on each route that verifies no tenant and needs it, such as a login";
-                self.problems.add_with_help(&name.span, message, help);
+                self.problems
+                    .add(&name.span, ProblemCode::PassNotAllowed, message, help);
             } else {
                 passed.extend(self.passed(&name, defaults));
             }
@@ -58,7 +61,9 @@ impl Compiler<'_> {
             }
             if verified {
                 let message = format!("`{}` is verified on this route, and set then", defaults.tenant_header);
-                self.problems.add(&name.span, message);
+                let help = "leave it out of `pass`: the upstream gets the verified value";
+                self.problems
+                    .add(&name.span, ProblemCode::PassNotAllowed, message, help);
             }
             read.push(defaults.tenant_header.clone());
         }
@@ -79,14 +84,16 @@ impl Compiler<'_> {
     fn passes_unproven(&mut self, name: &Spanned<HeaderName>, route: &str) {
         let message = format!("{route} proves no caller, so any client can set `{}`", name.value);
         let help = "leave it out of `pass`, unless only a proxy that sets it can reach Sidegate";
-        self.problems.warn(&name.span, message, help);
+        self.problems.warn(&name.span, ProblemCode::PassUnproven, message, help);
     }
 
     /// A name that other products use and that this policy does not.
     fn passed(&mut self, name: &Spanned<String>, defaults: &RouteDefaults<'_>) -> Option<Spanned<HeaderName>> {
         let (text, span) = (&name.value, &name.span);
         let Ok(header) = HeaderName::from_bytes(text.as_bytes()) else {
-            self.problems.add(span, format!("`{text}` is not a header name"));
+            let message = format!("`{text}` is not a header name");
+            self.problems
+                .add(span, ProblemCode::InvalidHeaderName, message, HEADER_HELP);
             return None;
         };
         let (is_own, listed) = FoldedName::with(header.as_str(), |folded| {
@@ -95,10 +102,12 @@ impl Compiler<'_> {
         });
         if is_own {
             let message = format!("`{header}` is read or set by Sidegate, and a client's never passes");
-            self.problems.add_with_help(span, message, "leave it out of `pass`");
+            self.problems
+                .add(span, ProblemCode::PassNotAllowed, message, "leave it out of `pass`");
         } else if listed.never || listed.exact_only.is_some() {
             let message = format!("`{header}` frames, routes or authenticates a request, and a client's never passes");
-            self.problems.add_with_help(span, message, "leave it out of `pass`");
+            self.problems
+                .add(span, ProblemCode::PassNotAllowed, message, "leave it out of `pass`");
         } else if listed.foreign {
             return Some(Spanned {
                 value: header,
@@ -107,14 +116,14 @@ impl Compiler<'_> {
         } else if listed.forwarding {
             let message = format!("`{header}` passes from trusted proxies only");
             let help = "name them in `trusted_proxies` of sidegate.yaml";
-            self.problems.add_with_help(span, message, help);
+            self.problems.add(span, ProblemCode::PassNotAllowed, message, help);
         } else {
             let mut known: Vec<&str> = passable().collect();
             known.push(defaults.tenant_header.as_str());
             let meant = closest(text, known).map(did_you_mean);
             let message = format!("`{header}` is not removed, so there is nothing to pass");
             let help = meant.unwrap_or_else(|| "leave it out of `pass`".into());
-            self.problems.add_with_help(span, message, help);
+            self.problems.add(span, ProblemCode::PassNotAllowed, message, help);
         }
         None
     }

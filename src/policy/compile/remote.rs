@@ -8,6 +8,7 @@ use http::Uri;
 use super::compiler::{Compiler, period};
 use crate::document::decode::Spanned;
 use crate::document::masks::without_user;
+use crate::document::problem::{Fault, ProblemCode};
 use crate::document::scalars::HumanDuration;
 use crate::document::secret::EnvString;
 use crate::policy::document::values::OidcOptionsDocument;
@@ -64,7 +65,9 @@ impl Compiler<'_> {
             allow_http: allow_http.unwrap_or(false),
         };
         let Some(named) = issuer.as_ref().or(url.as_ref()) else {
-            self.problems.add(&oidc.span, "`issuer` is missing here");
+            let help = "add `issuer: …`, exactly as the `iss` of the tokens has it";
+            self.problems
+                .add(&oidc.span, ProblemCode::MissingField, "`issuer` is missing here", help);
             return None;
         };
         let name = self.name_of_issuer(named);
@@ -81,14 +84,17 @@ impl Compiler<'_> {
                 ),
                 false => format!("write `oidc: {{ issuer: {tokens_of}, url: {issuer} }}` if they are served there"),
             };
-            self.problems.add_with_help(&named.span, message, help);
+            self.problems
+                .add(&named.span, ProblemCode::IssuerMismatch, message, help);
         }
         let (base, text) = match url.as_ref().filter(|_| issuer.is_some()) {
             Some(url) => (url, self.name_of_issuer(url)),
             None => (named, name.clone()),
         };
         if text.as_ref().is_some_and(|text| text.contains(['?', '#'])) {
-            self.problems.add(&base.span, "an issuer has no query and no fragment");
+            let help = "leave out `?` and `#` with all behind them";
+            let message = "an issuer has neither a query nor a fragment";
+            self.problems.add(&base.span, ProblemCode::InvalidIssuer, message, help);
         }
         let source = name.zip(text).map(|(issuer, text)| {
             let url = discovery_url(&text);
@@ -108,7 +114,7 @@ impl Compiler<'_> {
             without_user(&written)
         );
         let help = format!("leave the suffix out: `{}`", without_user(issuer));
-        self.problems.add_with_help(&text.span, message, help);
+        self.problems.add(&text.span, ProblemCode::InvalidIssuer, message, help);
         Some(issuer.to_owned())
     }
 
@@ -131,8 +137,8 @@ impl Compiler<'_> {
         };
         match check_url(remote.url(), options.allow_http) {
             Ok(uri) => self.bearer_token(&uri, bearer_token_file),
-            Err(message) => {
-                self.problems.add(&span, message);
+            Err(fault) => {
+                self.problems.add_fault(&span, &fault);
                 return None;
             }
         }
@@ -145,13 +151,15 @@ impl Compiler<'_> {
         max_stale: Option<Spanned<HumanDuration>>,
     ) -> (Duration, Duration) {
         if let Some(refresh) = refresh.as_ref().filter(|r| r.value.0 < Duration::from_secs(10)) {
-            self.problems
-                .add(&refresh.span, "keys are refreshed every `10s` at the most");
+            let message = "keys are refreshed every `10s` at the most";
+            let help = "write `10s` or more; an unknown key id is fetched at once anyway";
+            self.problems.add(&refresh.span, ProblemCode::OutOfRange, message, help);
         }
         let refresh = period(refresh.map(|refresh| refresh.value), REFRESH);
         if let Some(stale) = max_stale.as_ref().filter(|stale| stale.value.0 < refresh) {
-            self.problems
-                .add(&stale.span, "keys cannot be stale before they are refreshed");
+            let message = "`max_stale` is shorter than `refresh`, so keys would expire between two fetches";
+            let help = "make `max_stale` at least twice `refresh`";
+            self.problems.add(&stale.span, ProblemCode::OutOfRange, message, help);
         }
         let max_stale = period(max_stale.map(|stale| stale.value), MAX_STALE.max(refresh * 2));
         (refresh, max_stale)
@@ -162,10 +170,12 @@ impl Compiler<'_> {
         let Some(file) = file else { return };
         self.references().file(&file.value, &file.span);
         if !is_protected(uri) {
-            self.problems.add(
-                &file.span,
+            let fault = Fault::new(
+                ProblemCode::InsecureUrl,
                 "a bearer token is sent over https, or to this machine, only",
+                "write an `https://` URL, or leave `bearer_token_file` out",
             );
+            self.problems.add_fault(&file.span, &fault);
         }
     }
 }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use http::Method;
 
-use super::compiler::{Compiler, NOT_FOLDED};
+use super::compiler::{ASCII_OR_EXACT, Compiler, NOT_FOLDED};
 use super::route_defaults::RouteDefaults;
 use super::wildcard_overlap::Crossings;
 use crate::document::collections::List;
-use crate::document::decode::Spanned;
-use crate::document::problem::Location;
+use crate::document::decode::{Spanned, twice};
+use crate::document::problem::{Location, ProblemCode};
 use crate::document::suggestion::{is_close, suggest};
 use crate::policy::PathCase;
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
@@ -28,11 +28,8 @@ impl Compiler<'_> {
     ) -> Vec<Route> {
         if let Some(first) = documents.get(MAX_ROUTES) {
             let message = format!("a policy has at most {MAX_ROUTES} routes, and this is one more");
-            self.problems.add_with_help(
-                &first.span,
-                message,
-                "use `/*` and `{name}`, or a policy for each prefix",
-            );
+            let help = "use `/*` and `{name}`, or a policy for each prefix";
+            self.problems.add(&first.span, ProblemCode::TooLarge, message, help);
             return Vec::new();
         }
         let routes: Vec<_> = documents.into_iter().filter_map(|d| self.route(d, defaults)).collect();
@@ -46,13 +43,18 @@ impl Compiler<'_> {
         let Spanned { value: route, .. } = document;
         let path = match PathPattern::parse(&route.path.value) {
             Ok(path) => Some(path),
-            Err(message) => {
-                self.problems.add(&route.path.span, message);
+            Err(fault) => {
+                self.problems.add_fault(&route.path.span, &fault);
                 None
             }
         };
         if defaults.case == PathCase::Insensitive && !route.path.value.is_ascii() {
-            self.problems.add(&route.path.span, NOT_FOLDED);
+            self.problems.add(
+                &route.path.span,
+                ProblemCode::CaseContradiction,
+                NOT_FOLDED,
+                ASCII_OR_EXACT,
+            );
         }
         let authentication = self.authentication(&route.auth);
         self.requirement_fits(&route, &authentication);
@@ -95,12 +97,18 @@ impl Compiler<'_> {
             match Method::from_bytes(text.as_bytes()) {
                 Ok(known) if token && is_method(text, &STANDARD) && !read.contains(&known) => read.push(known),
                 Ok(known) if read.contains(&known) => {
-                    self.problems.add(&method.span, format!("`{text}` is here twice"));
+                    self.problems.add(
+                        &method.span,
+                        ProblemCode::DuplicateItem,
+                        twice(text),
+                        "leave one of them out",
+                    );
                 }
                 slip => {
                     let help = suggest(text, STANDARD);
+                    let message = format!("unknown method `{text}`");
                     self.problems
-                        .add_with_help(&method.span, format!("unknown method `{text}`"), help);
+                        .add(&method.span, ProblemCode::UnknownMethod, message, help);
                     // One is kept, so that the route is not taken for one without methods.
                     read.extend(slip.ok().filter(|_| read.is_empty()));
                 }
@@ -122,11 +130,18 @@ impl Compiler<'_> {
         for (at, method) in listed.iter().enumerate() {
             let last = at + 1 == listed.len();
             if methods.contains(&method.value) {
-                self.problems
-                    .add(&method.span, format!("`{}` is here twice", method.value));
+                let message = twice(method.value.as_str());
+                self.problems.add(
+                    &method.span,
+                    ProblemCode::DuplicateItem,
+                    message,
+                    "leave one of them out",
+                );
             } else if method.value == AuthMethod::Public && !(any && last && at > 0) {
-                let message = "`public` asks for nothing: it can only be the last of `any`, after another";
-                self.problems.add(&method.span, message);
+                let message = "`public` needs no credential: it can only be the last of `any`, after another";
+                let help = "write `{ any: [jwt, public] }` for an optional login, or `auth: public`";
+                self.problems
+                    .add(&method.span, ProblemCode::AuthCombination, message, help);
             } else {
                 self.is_set_up(method.value, &method.span);
             }
@@ -143,7 +158,8 @@ impl Compiler<'_> {
     fn is_set_up(&mut self, method: AuthMethod, span: &std::ops::Range<usize>) {
         if method != AuthMethod::Public && !self.declared.contains(method.as_str()) {
             let message = format!("the route needs `{method}`, and the policy has no `{method}:` block");
-            self.problems.add(span, message);
+            let help = format!("add the `{method}:` block, or change `auth`");
+            self.problems.add(span, ProblemCode::AuthNotConfigured, message, help);
         }
     }
 
@@ -156,8 +172,9 @@ impl Compiler<'_> {
         for (name, list) in [("roles", &route.roles), ("scopes", &route.scopes)] {
             if let Some(list) = list.as_ref().filter(|_| !bring_token) {
                 let message = format!("`{name}` come from tokens, and callers get in here without one");
+                let help = format!("write `auth: jwt`, or leave `{name}` out");
                 self.problems
-                    .add_with_help(&list.span, message, "use `auth: jwt`, or leave them out");
+                    .add(&list.span, ProblemCode::RolesWithoutToken, message, help);
             }
         }
     }
@@ -169,7 +186,7 @@ impl Compiler<'_> {
             if known.iter().any(|known| is_close(&role.value, known)) {
                 let help = suggest(&role.value, known.iter().map(String::as_str));
                 let message = format!("`{}` is not among the policy's `roles`", role.value);
-                self.problems.add_with_help(&role.span, message, help);
+                self.problems.add(&role.span, ProblemCode::UnknownRole, message, help);
             }
         }
     }
@@ -194,7 +211,7 @@ impl Compiler<'_> {
             for (path, route) in group {
                 let earlier = same.entry(&path.segments).or_default();
                 if let Some(other) = earlier.iter().find(|other| take_the_same(other, route, true)) {
-                    self.conflict(route, other, "the route can never match");
+                    self.conflict(route, other, ProblemCode::RouteUnreachable);
                 }
                 earlier.push(route);
             }
@@ -204,13 +221,17 @@ impl Compiler<'_> {
                 let mut others = crossing.iter().filter_map(|&at| group.get(at)).map(|(_, other)| *other);
                 let wins_too = |other: &&Route| starts_before(route, other) && take_the_same(route, other, false);
                 if let Some(other) = others.find(wins_too) {
-                    self.conflict(other, route, "the route and another could both win");
+                    self.conflict(other, route, ProblemCode::RouteConflict);
                 }
             }
         }
     }
 
-    fn conflict(&mut self, route: &Route, other: &Route, what: &str) {
+    fn conflict(&mut self, route: &Route, other: &Route, code: ProblemCode) {
+        let what = match code {
+            ProblemCode::RouteUnreachable => "the route can never match",
+            _ => "the route and another could both win",
+        };
         let line = other.location.line();
         let message = format!("{what}: `{}` on line {line} takes the same requests", other.pattern);
         let differ_in_case = route.path != other.path && route.pattern.eq_ignore_ascii_case(&other.pattern);
@@ -218,7 +239,7 @@ impl Compiler<'_> {
             true => "leave one of them out, or write `paths: { case: exact }` if the service tells them apart",
             false => "make the paths or the methods differ, or leave one of them out",
         };
-        self.problems.add_with_help(&route.location.span(), message, help);
+        self.problems.add(&route.location.span(), code, message, help);
     }
 }
 

@@ -9,7 +9,8 @@ use http::Method;
 use super::compiler::Compiler;
 use super::route_defaults::RouteDefaults;
 use crate::document::collections::{List, Map, OffOr};
-use crate::document::decode::Spanned;
+use crate::document::decode::{Spanned, twice};
+use crate::document::problem::ProblemCode;
 use crate::document::scalars::{HumanDuration, Size};
 use crate::policy::document::{IdempotencyDocument, QuotaDocument, RevocationDocument};
 use crate::policy::route::{Authentication, Route};
@@ -32,11 +33,15 @@ impl Compiler<'_> {
     pub(super) fn revocation(&mut self, revocation: &Spanned<RevocationDocument>) -> RevocationRule {
         if !self.declared.contains("jwt") {
             let message = "there are no tokens to revoke: the policy has no `jwt:` block";
-            self.problems.add(&revocation.span, message);
+            let help = "add a `jwt:` block, or leave `revocation` out";
+            self.problems
+                .add(&revocation.span, ProblemCode::AuthNotConfigured, message, help);
         }
         let max_stale = revocation.value.max_stale.as_ref();
         if let Some(stale) = max_stale.filter(|stale| stale.value.0 < MIN_STALE) {
-            self.problems.add(&stale.span, "`max_stale` must be at least `2s`");
+            let message = "`max_stale` must be at least `2s`";
+            let help = "write `2s` or more; the default is `30s`";
+            self.problems.add(&stale.span, ProblemCode::OutOfRange, message, help);
         }
         RevocationRule {
             max_stale: max_stale.map_or(MAX_STALE, |stale| stale.value.0),
@@ -48,7 +53,9 @@ impl Compiler<'_> {
         for method in document.methods.iter().flat_map(|List(methods)| methods) {
             if matches!(method.value.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE") {
                 let message = format!("`{}` changes nothing, and needs no key", method.value);
-                self.problems.add(&method.span, message);
+                let help = "leave it out; the default is `[POST, PUT, PATCH]`";
+                self.problems
+                    .add(&method.span, ProblemCode::IdempotencyMisplaced, message, help);
             }
         }
         let methods = match document.methods {
@@ -66,15 +73,18 @@ impl Compiler<'_> {
 
     fn ttl(&mut self, ttl: Option<&Spanned<HumanDuration>>) -> Duration {
         if let Some(ttl) = ttl.filter(|ttl| !(Duration::from_secs(1)..=LONGEST_TTL).contains(&ttl.value.0)) {
-            self.problems.add(&ttl.span, "a response is stored for 1s to 30d");
+            let message = "a response is stored for `1s` to `30d`";
+            let help = "write a time in that range; the default is `24h`";
+            self.problems.add(&ttl.span, ProblemCode::OutOfRange, message, help);
         }
         ttl.map_or(TTL, |ttl| ttl.value.0)
     }
 
     fn max_body(&mut self, size: Option<&Spanned<Size>>) -> usize {
         if let Some(size) = size.filter(|size| size.value.0 > LONGEST_BODY) {
-            self.problems
-                .add(&size.span, "a response of at most 16MiB can be stored");
+            let message = "a response of at most `16MiB` can be stored";
+            let help = "write `16MiB` or less; the default is `1MiB`";
+            self.problems.add(&size.span, ProblemCode::OutOfRange, message, help);
         }
         let bytes = size.map_or(MAX_BODY, |size| size.value.0);
         usize::try_from(bytes).unwrap_or(usize::MAX)
@@ -83,7 +93,8 @@ impl Compiler<'_> {
     pub(super) fn quotas(&mut self, List(documents): List<Spanned<QuotaDocument>>) -> Vec<Arc<Quota>> {
         if let Some(first) = documents.get(MAX_QUOTAS) {
             let message = format!("there are at most {MAX_QUOTAS} quotas, and this is one more");
-            self.problems.add(&first.span, message);
+            let help = "remove the quotas that others cover";
+            self.problems.add(&first.span, ProblemCode::TooLarge, message, help);
         }
         let mut quotas: Vec<Arc<Quota>> = Vec::new();
         for Spanned { value: document, .. } in documents {
@@ -118,7 +129,8 @@ impl Compiler<'_> {
         let rate = Rate::new(u64::from(limit.value), window);
         if rate.is_none() && !window.is_zero() {
             let message = "a quota is at least one request, and at most one in a microsecond";
-            self.problems.add(&limit.span, message);
+            let help = "write a limit of at least `1`, and a longer `window` for a high limit";
+            self.problems.add(&limit.span, ProblemCode::OutOfRange, message, help);
         }
         rate
     }
@@ -128,10 +140,13 @@ impl Compiler<'_> {
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if !name.value.chars().all(fine) || name.value.len() > 64 {
             let message = "the name of a quota has letters, digits, `-`, `_` and `.` only";
-            self.problems.add(&name.span, message);
+            let help = "write a short name, such as `per-minute`";
+            self.problems.add(&name.span, ProblemCode::InvalidName, message, help);
         }
         if earlier.iter().any(|quota| quota.name == name.value) {
-            self.problems.add(&name.span, format!("`{}` is here twice", name.value));
+            let help = "give each quota a name of its own";
+            self.problems
+                .add(&name.span, ProblemCode::DuplicateItem, twice(&name.value), help);
         }
     }
 
@@ -148,7 +163,8 @@ impl Compiler<'_> {
             }
             _ => return,
         };
-        self.problems.add(&per.span, message);
+        let help = "add the block, or write `per: address`";
+        self.problems.add(&per.span, ProblemCode::QuotaScope, message, help);
     }
 
     /// An answer is for one caller only, so the route has to know who calls.
@@ -168,7 +184,9 @@ impl Compiler<'_> {
             }) => {
                 if is_open {
                     let message = "`idempotency` needs an authenticated route: responses are stored per caller";
-                    self.problems.add(&span, message);
+                    let help = "require a credential on the route, or leave `idempotency` out";
+                    self.problems
+                        .add(&span, ProblemCode::IdempotencyMisplaced, message, help);
                 }
                 Some(self.idempotency(document))
             }
@@ -192,8 +210,9 @@ impl Compiler<'_> {
             }) => {
                 let quotas = self.quotas(documents);
                 if !quotas.iter().all(fits) {
-                    let message = "the route proves nothing of its callers, so that a quota can only be `per: address`";
-                    self.problems.add(&span, message);
+                    let message = "the route verifies nothing about its clients, so a quota can only be `per: address`";
+                    let help = "write `per: address`, or require a credential on the route";
+                    self.problems.add(&span, ProblemCode::QuotaScope, message, help);
                 }
                 quotas
             }
@@ -209,7 +228,8 @@ impl Compiler<'_> {
                 if first != quota {
                     let message = format!("another route has another quota `{}`", quota.name);
                     let help = "quotas of one name are counted together: make them the same, or rename one";
-                    self.problems.add_with_help(&route.location.span(), message, help);
+                    self.problems
+                        .add(&route.location.span(), ProblemCode::QuotaConflict, message, help);
                 }
             }
         }
@@ -228,8 +248,10 @@ impl Compiler<'_> {
             return defaults.sandbox && !authentication.methods().contains(&AuthMethod::Public);
         };
         if own.value && quotas.is_empty() {
+            let message = "`sandbox` has no effect: the route has no quotas";
+            let help = "add `quotas` to the route, or leave `sandbox` out";
             self.problems
-                .add(&own.span, "`sandbox` has no effect: the route has no quotas");
+                .add(&own.span, ProblemCode::SandboxWithoutQuotas, message, help);
         }
         own.value
     }
@@ -242,7 +264,8 @@ impl Compiler<'_> {
         {
             let message = "`sandbox` has no effect: no authenticated route has quotas";
             let help = "add `quotas`, or remove `sandbox`";
-            self.problems.add_with_help(&sandbox.span, message, help);
+            self.problems
+                .add(&sandbox.span, ProblemCode::SandboxWithoutQuotas, message, help);
         }
     }
 }

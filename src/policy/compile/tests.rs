@@ -63,7 +63,7 @@ fn each_fault_is_one_problem_in_its_line() {
             "http://127.0.0.1:1",
             "127.0.0.1:1",
             4,
-            "`127.0.0.1:1` is not a URL of a service",
+            "`127.0.0.1:1` is not a URL of an upstream",
         ),
         (
             "http://127.0.0.1:1",
@@ -71,7 +71,12 @@ fn each_fault_is_one_problem_in_its_line() {
             4,
             "the variable `NOT_SET` is not set",
         ),
-        ("issuer: i", "issuer: i\n      issuer: j", 8, "`issuer` is here twice"),
+        (
+            "issuer: i",
+            "issuer: i\n      issuer: j",
+            8,
+            "`issuer` is written twice",
+        ),
         (
             "audience: [a]",
             "audience: a",
@@ -96,7 +101,7 @@ fn each_fault_is_one_problem_in_its_line() {
             10,
             "the secret has 5 bytes; at least 32 are needed",
         ),
-        ("{ env: SECRET }", "hush", 10, "a secret does not belong in a policy"),
+        ("{ env: SECRET }", "hush", 10, "a secret does not belong in this file"),
         (
             "{ secret: { env: SECRET } }",
             "{ jwks: { url: 'http://keys.example' } }",
@@ -170,7 +175,7 @@ fn each_fault_is_one_problem_in_its_line() {
             13,
             "a common name is matched exactly, without `*`",
         ),
-        ("auth: public", "auth: pubic", 16, "unknown word `pubic`"),
+        ("auth: public", "auth: pubic", 16, "unknown way to authenticate `pubic`"),
         (
             "/open",
             "/:id",
@@ -189,18 +194,8 @@ fn each_fault_is_one_problem_in_its_line() {
             16,
             "the text has characters that cannot be seen",
         ),
-        (
-            "prefix: /p",
-            "prefix: /p\nhosts: [a..b]",
-            4,
-            "`a..b` is not a host: write `api.example.com` or `*.example.com`",
-        ),
-        (
-            "prefix: /p",
-            "prefix: /p\nhosts: [a.b.]",
-            4,
-            "`a.b.` is not a host: write `api.example.com` or `*.example.com`",
-        ),
+        ("prefix: /p", "prefix: /p\nhosts: [a..b]", 4, "`a..b` is not a host"),
+        ("prefix: /p", "prefix: /p\nhosts: [a.b.]", 4, "`a.b.` is not a host"),
         (
             "prefix: /p",
             "prefix: /p\npaths: { case_insensitive: true, case: exact }",
@@ -246,7 +241,7 @@ fn each_fault_is_one_problem_in_its_line() {
         ),
         ("methods: [GET]", "methods: [get]", 17, "unknown method `get`"),
         ("methods: [GET]", "methods: []", 17, "the list is empty"),
-        ("roles: [user] }", "roles: }", 17, "there is no value here"),
+        ("roles: [user] }", "roles: }", 17, "the field has no value"),
         (
             "roles: [user] }",
             "roles: [usr] }",

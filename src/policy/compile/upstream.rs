@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::PathAndQuery;
 
 use super::compiler::Compiler;
 use crate::document::masks::without_user;
+use crate::document::problem::{Fault, ProblemCode};
 use crate::policy::document::UpstreamDocument;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 
@@ -17,15 +19,15 @@ impl Compiler<'_> {
         let client = references.client_identity(upstream.client_certificate.as_ref(), upstream.client_key.as_ref());
         let address = match address(&url?.text) {
             Ok(address) => address,
-            Err(message) => {
-                let help = "write `http://host:port`, `https://…`, `h2c://…` or `unix:/path`";
-                self.problems.add_with_help(&upstream.url.span, message, help);
+            Err(fault) => {
+                self.problems.add_fault(&upstream.url.span, &fault);
                 return None;
             }
         };
         if let Some(file) = upstream.client_certificate.as_ref().filter(|_| !is_https(&address)) {
-            self.problems
-                .add(&file.span, "`client_certificate` is for `https://` services");
+            let message = "`client_certificate` has an effect on an `https://` upstream only";
+            let help = "write `url: https://…`, or leave `client_certificate` and `client_key` out";
+            self.problems.add(&file.span, ProblemCode::TlsOnly, message, help);
         }
         self.spiffe_id(upstream, &address);
         Some(Upstream {
@@ -43,18 +45,23 @@ impl Compiler<'_> {
     fn spiffe_id(&mut self, upstream: &UpstreamDocument, address: &UpstreamAddress) {
         let Some(id) = &upstream.spiffe_id else { return };
         if !is_spiffe_id(&id.value) {
-            let message = format!(
-                "`{}` is not a SPIFFE id such as `spiffe://example.org/orders`",
-                id.value
-            );
-            self.problems.add(&id.span, message);
+            let message = format!("`{}` is not a SPIFFE id", id.value);
+            let help = "write one exact id, such as `spiffe://example.org/orders`";
+            self.problems
+                .add(&id.span, ProblemCode::InvalidCertificateName, message, help);
         }
         if !is_https(address) {
-            self.problems.add(&id.span, "`spiffe_id` is for `https://` services");
+            let message = "`spiffe_id` has an effect on an `https://` upstream only";
+            let help = "write `url: https://…`, or leave `spiffe_id` out";
+            self.problems.add(&id.span, ProblemCode::TlsOnly, message, help);
         } else if upstream.ca_file.is_none() {
-            let help = "name the bundle of the trust domain";
-            self.problems
-                .add_with_help(&id.span, "`spiffe_id` needs `ca_file`", help);
+            let help = "add `ca_file: PATH` with the bundle of the trust domain";
+            self.problems.add(
+                &id.span,
+                ProblemCode::FieldNeedsOther,
+                "`spiffe_id` needs `ca_file`",
+                help,
+            );
         }
     }
 }
@@ -75,14 +82,21 @@ fn is_https(address: &UpstreamAddress) -> bool {
     matches!(address, UpstreamAddress::Network { scheme, .. } if *scheme == https)
 }
 
-fn address(url: &str) -> Result<UpstreamAddress, String> {
+/// The forms of a URL.
+const FORMS: &str = "write `http://host:port`, `https://…`, `h2c://…` or `unix:/path`";
+
+fn address(url: &str) -> Result<UpstreamAddress, Fault> {
+    let invalid = |message: String, help: &str| Fault::new(ProblemCode::InvalidUpstreamUrl, message, help);
     if let Some(path) = url.strip_prefix("unix:") {
         return match path.starts_with('/') {
             true => Ok(UpstreamAddress::Unix(path.into())),
-            false => Err(format!("`{}` is not an absolute path of a socket", without_user(url))),
+            false => Err(invalid(
+                format!("`{}` is not an absolute path of a socket", without_user(url)),
+                "write `unix:/path`, with a slash behind the colon",
+            )),
         };
     }
-    let unreadable = || format!("`{}` is not a URL of a service", without_user(url));
+    let unreadable = || invalid(format!("`{}` is not a URL of an upstream", without_user(url)), FORMS);
     let uri: Uri = url.parse().map_err(|_| unreadable())?;
     let (scheme, default_port) = match uri.scheme_str() {
         Some("http") => (UpstreamScheme::Http, 80),
@@ -92,10 +106,17 @@ fn address(url: &str) -> Result<UpstreamAddress, String> {
     };
     let authority = uri.authority().ok_or_else(unreadable)?;
     if authority.as_str().contains('@') {
-        return Err("the URL of a service has no user and password".into());
+        let message = "the URL of an upstream cannot have a user and a password";
+        let help = "leave them out: Sidegate forwards the client's own credentials";
+        return Err(Fault::new(ProblemCode::SecretInFile, message, help));
     }
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err("the URL of a service has no path: requests are forwarded with their own".into());
+        let message = "the URL of an upstream cannot have a path: requests are forwarded with their own";
+        let help = format!(
+            "write `{}`",
+            url.trim_end_matches(uri.path_and_query().map_or("", PathAndQuery::as_str))
+        );
+        return Err(invalid(message.to_owned(), &help));
     }
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let names_port = authority.as_str().len() > authority.host().len();

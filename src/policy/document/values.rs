@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::auth_help::auth_help;
 use crate::document::collections::List;
-use crate::document::decode::{FromNode, Spanned, document, expected, one_of};
-use crate::document::problem::{Problems, Reported};
+use crate::document::decode::{FromNode, Spanned, document, expected, not_one_of, one_of};
+use crate::document::problem::{ProblemCode, Problems, Reported};
 use crate::document::scalars::HumanDuration;
 use crate::document::secret::EnvString;
+use crate::document::shapes::list as list_of;
 use crate::document::yaml::{Node, Value};
 use crate::principal::AuthMethod;
 
@@ -26,7 +28,7 @@ impl FromNode for AudienceDocument {
         match &node.value {
             Value::Text(text) if text == "unchecked" => Ok(Self::Unchecked),
             Value::Sequence(_) => List::from_node(node, problems).map(|List(names)| Self::AnyOf(names)),
-            _ => expected(node, "a list of audiences, or `unchecked`", problems),
+            other => expected(node, "a list of audiences, or `unchecked`", list_of(other), problems),
         }
     }
 }
@@ -56,7 +58,7 @@ impl FromNode for ContentTypesDocument {
         match &node.value {
             Value::Text(text) if text == "any" => Ok(Self::Any),
             Value::Sequence(_) => List::from_node(node, problems).map(|List(types)| Self::OneOf(types)),
-            _ => expected(node, "a list of media types, or `any`", problems),
+            other => expected(node, "a list of media types, or `any`", list_of(other), problems),
         }
     }
 }
@@ -81,11 +83,15 @@ impl FromNode for ClaimPath {
         match &node.value {
             Value::Sequence(_) => List::from_node(node, problems).map(|List(names)| Self(names)),
             Value::Text(_) => String::from_node(node, problems).map(|name| Self(vec![name])),
-            _ => expected(
-                node,
-                "the name of a claim, or the list of names that leads to it",
-                problems,
-            ),
+            _ => {
+                let help = "write `name`, or `[outer, inner]` for a claim inside another one";
+                expected(
+                    node,
+                    "the name of a claim, or a list of names that leads to it",
+                    help,
+                    problems,
+                )
+            }
         }
     }
 }
@@ -124,9 +130,16 @@ document! {
 
 impl FromNode for AuthMethod {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        if let Value::Text(word) = &node.value
+            && !Self::ALL.iter().any(|method| method.as_str() == word)
+        {
+            let message = format!("unknown way to authenticate `{word}`");
+            return Err(problems.add(&node.span, ProblemCode::UnknownAuth, message, auth_help(word)));
+        }
         if matches!(node.value, Value::Mapping(_) | Value::Sequence(_)) {
             let help = "write `{ any: [jwt, internal_key] }` or `{ all: [jwt, internal_key] }`; lists are not nested";
-            return Err(problems.add_with_help(&node.span, "expected one way to authenticate", help));
+            let message = format!("expected one way to authenticate, found {}", node.value.describe());
+            return Err(problems.add(&node.span, ProblemCode::UnknownAuth, message, help));
         }
         one_of(node, &Self::ALL.map(|method| (method.as_str(), method)), problems)
     }
@@ -156,7 +169,11 @@ impl FromNode for AuthDocument {
                 any: None,
                 all: Some(List(all)),
             } => Ok(Self::All(all)),
-            _ => Err(problems.add(&node.span, "exactly one of `any` and `all` is needed")),
+            AuthListDocument { any, all } => {
+                let found = usize::from(any.is_some()) + usize::from(all.is_some());
+                let help = "write `{ any: [jwt, internal_key] }` or `{ all: [jwt, internal_key] }`";
+                Err(not_one_of(&node.span, &["any", "all"], found, help, problems))
+            }
         }
     }
 }

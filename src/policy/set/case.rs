@@ -4,7 +4,7 @@ use http::Method;
 
 use super::PolicySet;
 use super::contradictions::share_host;
-use crate::document::problem::{Location, Problem};
+use crate::document::problem::{Fault, Location, Problem, ProblemCode};
 use crate::policy::route::{Route, Segment};
 use crate::policy::{HostPattern, PathCase, Policy};
 
@@ -34,7 +34,8 @@ pub(super) fn open_in_another_case(set: &PolicySet) -> Vec<(usize, Problem)> {
             by.pattern
         );
         let help = "leave out `case: exact`, unless the service tells them apart";
-        let warning = Problem::warning(Location::clone(&guarded.route.location), message).help(help);
+        let fault = Fault::new(ProblemCode::OpenInOtherCase, message, help);
+        let warning = Problem::warning(Location::clone(&guarded.route.location), &fault);
         Some((index, warning))
     });
     warnings.collect()

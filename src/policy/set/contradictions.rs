@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
-use crate::document::problem::{Location, Problem};
+use crate::document::problem::{Fault, Location, Problem, ProblemCode};
 use crate::policy::route::{Route, Segment};
 use crate::policy::{PathCase, Policy};
 
@@ -26,7 +26,7 @@ pub(super) fn contradictions(policies: &[Policy]) -> Vec<Problem> {
                     "`{}` has {same} and the same hosts: both policies could win",
                     earlier.file
                 );
-                Problem::new(location, message).help(help)
+                Problem::new(location, &Fault::new(ProblemCode::PolicyConflict, message, help))
             }));
         }
         others.push(policy);
@@ -66,7 +66,9 @@ fn shadowed(policy: &Policy, policies: &[Policy]) -> Vec<Problem> {
                 "the route can never match: `{}` takes all of `{}`",
                 inner.file, inner.prefix
             );
-            problems.push(Problem::new(Location::clone(&route.location), message));
+            let help = format!("move the route to `{}`, or leave it out", inner.file);
+            let fault = Fault::new(ProblemCode::RouteUnreachable, message, help);
+            problems.push(Problem::new(Location::clone(&route.location), &fault));
         }
     }
     problems

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::HeaderName;
 
 use super::contradictions::start;
-use crate::document::problem::{Location, Problem};
+use crate::document::problem::{Fault, Location, Problem, ProblemCode};
 use crate::policy::identity::{IdentityHeader, IdentitySource};
 use crate::policy::{Policy, UpstreamAddress};
 use crate::request::listed::Listed;
@@ -50,7 +50,8 @@ pub(super) fn passed(policies: &[Policy]) -> Vec<Problem> {
                         "`{name}` cannot be passed: `{}` reads or sets it for the same service",
                         other.file
                     );
-                    Problem::new(Location::clone(&route.location), message).help("leave it out of `pass`")
+                    let fault = Fault::new(ProblemCode::PassNotAllowed, message, "leave it out of `pass`");
+                    Problem::new(Location::clone(&route.location), &fault)
                 }));
             }
         }
@@ -88,7 +89,7 @@ pub(super) fn let_through(policies: &[Policy]) -> Vec<(usize, Problem)> {
             );
             let help =
                 "write `upstream.url` in the same way if it is the same service: then all these policies remove it";
-            Problem::warning(location, message).help(help)
+            Problem::warning(location, &Fault::new(ProblemCode::HeaderNotRemoved, message, help))
         });
         warnings.extend(warning.map(|warning| (index, warning)));
     }

@@ -38,7 +38,7 @@ fn errors(text: &str) -> Vec<String> {
     let problems = parse(&[text]).err().unwrap_or_default();
     let errors = problems.iter().filter(|problem| problem.is_error());
     errors
-        .map(|error| format!("{} ({})", error.message(), error.fix().unwrap_or_default()))
+        .map(|error| format!("{} ({})", error.message(), error.fix()))
         .collect()
 }
 

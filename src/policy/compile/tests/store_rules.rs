@@ -140,7 +140,7 @@ fn each_fault_is_one_problem() {
         ),
         (lines("quotas: []"), "the list is empty"),
         (lines("quotas: off"), "expected a list, found text"),
-        (lines(&format!("quotas: [{QUOTA}, {QUOTA}]")), "`q` is here twice"),
+        (lines(&format!("quotas: [{QUOTA}, {QUOTA}]")), "`q` is written twice"),
         (
             lines(&format!("quotas: [{}]", QUOTA.replace("name: q", "name: a b"))),
             "the name of a quota has letters, digits, `-`, `_` and `.` only",
