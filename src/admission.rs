@@ -213,7 +213,7 @@ impl AdmissionController {
         let slot = self
             .concurrency
             .take()
-            .ok_or_else(|| overloaded(Reason::Overloaded.into()))?;
+            .ok_or_else(|| overloaded(self.concurrency.exceeded()))?;
         record.hold((slot, counted));
         Ok(())
     }

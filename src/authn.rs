@@ -3,12 +3,13 @@
 use http::HeaderName;
 
 use crate::authn::token_cache::CacheResult;
-use crate::credential::{Bearer, internal_key};
+use crate::credential::{Bearer, ClientCertificate, internal_key};
 use crate::policy::Policy;
+use crate::policy::certificate::CertificateName;
 use crate::policy::internal_key::KeyMatch;
 use crate::policy::route::{AuthRule, Authentication};
 use crate::principal::{AuthMethod, Principal};
-use crate::rejection::{Reason, Rejection};
+use crate::rejection::{Reason, Rejection, list};
 use crate::request::RequestFacts;
 
 pub mod binding;
@@ -52,9 +53,10 @@ fn all(
 ) -> Result<Principal, Rejection> {
     let mut principal = Principal::default();
     for method in methods {
-        match attempt(*method)? {
-            Attempt::Proven(proven) => principal.join(proven),
-            Attempt::Absent => return Err(absent(*method)),
+        match attempt(*method) {
+            Ok(Attempt::Proven(proven)) => principal.join(proven),
+            Ok(Attempt::Absent) => return Err(absent(*method).of_caller(principal)),
+            Err(rejection) => return Err(rejection.of_caller(principal)),
         }
     }
     Ok(principal)
@@ -68,14 +70,19 @@ fn any(
 ) -> Result<Principal, Rejection> {
     let mut principal = None;
     for method in methods {
-        match attempt(*method)? {
-            Attempt::Proven(proven) => principal = principal.or(Some(proven)),
-            Attempt::Absent => {}
+        match attempt(*method) {
+            Ok(Attempt::Proven(proven)) => principal = principal.or(Some(proven)),
+            Ok(Attempt::Absent) => {}
+            Err(rejection) => return Err(rejection.of_caller(principal.unwrap_or_default())),
         }
     }
     principal.ok_or_else(|| match methods {
         [method] => absent(*method),
-        _ => Rejection::because(Reason::CredentialMissing, "none of the accepted credentials came"),
+        _ => {
+            let accepted = list(methods.iter().map(|method| method.as_str()));
+            let cause = format!("the request has none of these credentials: {accepted}");
+            Rejection::because(Reason::CredentialMissing, cause)
+        }
     })
 }
 
@@ -86,8 +93,8 @@ fn absent(method: AuthMethod) -> Rejection {
             Reason::ClientCertificateMissing,
             "the connection has no client certificate",
         ),
-        AuthMethod::Jwt => Rejection::because(Reason::CredentialMissing, "there is no bearer token"),
-        AuthMethod::InternalKey => Rejection::because(Reason::CredentialMissing, "there is no internal key"),
+        AuthMethod::Jwt => Rejection::because(Reason::CredentialMissing, "the request has no bearer token"),
+        AuthMethod::InternalKey => Rejection::because(Reason::CredentialMissing, "the request has no internal key"),
     }
 }
 
@@ -124,11 +131,21 @@ fn bearer(
             let (looked_up, principal) = jwt::authenticate(token, context, request.now);
             *lookup = Some(looked_up);
             let mut principal = principal?;
-            binding::check(&principal, request)?;
-            revoked::check(context.policy.0, &mut principal, context.revocations, request.now)?;
-            Ok(Attempt::Proven(principal))
+            match check_token(&mut principal, context, request) {
+                Ok(()) => Ok(Attempt::Proven(principal)),
+                Err(rejection) => Err(match &principal.token {
+                    Some(token) => rejection.of_caller(jwt::bearer(context.policy.0, token)),
+                    None => rejection,
+                }),
+            }
         }
     }
+}
+
+/// Checks what a verified token says anew with each request: its binding, and whether it was revoked.
+fn check_token(principal: &mut Principal, context: Context<'_>, request: &RequestFacts<'_>) -> Result<(), Rejection> {
+    binding::check(principal, request)?;
+    revoked::check(context.policy.0, principal, context.revocations, request.now)
 }
 
 fn key(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection> {
@@ -164,11 +181,16 @@ fn certificate(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, R
             client: Some(name.into()),
             ..Principal::by(AuthMethod::Mtls)
         })),
-        None => Err(Rejection::because(
-            Reason::ClientCertificateNotAllowed,
-            "no name in the client certificate is on the list",
-        )),
+        None => Err(not_allowed(certificate, policy)),
     }
+}
+
+fn not_allowed(certificate: &ClientCertificate, policy: &Policy) -> Rejection {
+    let names = [&certificate.uris, &certificate.dns, &certificate.common_names];
+    let names = list(names.into_iter().flatten().map(String::as_str));
+    let accepted = list(policy.certificates.iter().map(CertificateName::as_str));
+    let cause = format!("the client certificate is for {names}; accepted: {accepted}");
+    Rejection::because(Reason::ClientCertificateNotAllowed, cause)
 }
 
 /// The headers of which a request may have one only, besides those that all requests may.

@@ -10,8 +10,10 @@ use crate::policy::identity::InvalidClaim;
 use crate::policy::route::Requirement;
 use crate::policy::{Policy, TenantRule};
 use crate::principal::{AuthMethod, IdentityFields, Methods, Principal, TenantId};
-use crate::rejection::{Reason, Rejection};
+use crate::rejection::{Reason, Rejection, list};
 use crate::request::RequestFacts;
+
+mod found;
 
 /// The proof that a request may be forwarded, and the identity headers that it is forwarded with.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,12 +83,15 @@ pub fn verify_tenant(
     else {
         return Ok(TenantProof::without_tenant());
     };
-    let header = request.headers.get(&rule.header).ok_or(Reason::TenantHeaderMissing)?;
-    let named = header
-        .to_str()
-        .ok()
-        .and_then(TenantId::parse)
-        .ok_or(Reason::TenantHeaderInvalid)?;
+    let name = &rule.header;
+    let Some(header) = request.headers.get(name) else {
+        let cause = format!("the request has no `{name}`");
+        return Err(Rejection::because(Reason::TenantHeaderMissing, cause));
+    };
+    let Some(named) = header.to_str().ok().and_then(TenantId::parse) else {
+        let cause = format!("`{name}` has {} bytes and is not a UUID with hyphens", header.len());
+        return Err(Rejection::because(Reason::TenantHeaderInvalid, cause));
+    };
     let claimed = principal.token.as_ref().map_or(&[][..], |token| &token.tenants);
     if claimed.len() == rule.claims.len() && claimed.iter().all(|tenant| *tenant == named) {
         return Ok(TenantProof(Some(named)));
@@ -102,8 +107,9 @@ fn first_fault(rule: &TenantRule, principal: &Principal, named: TenantId) -> Rej
         Some(claim) => match claim.as_str().and_then(TenantId::parse) {
             None => Some(claims::invalid(name)),
             Some(tenant) if tenant != named => {
-                let cause = format!("the claim `{name}` names another tenant than the header");
-                Some(Rejection::because(Reason::TenantMismatch, cause))
+                let cause = format!("the claim `{name}` names {tenant}, and the header names another tenant");
+                let rejection = Rejection::because(Reason::TenantMismatch, cause);
+                Some(rejection.unverified(rule.header.to_string(), &named.to_string()))
             }
             Some(_) => None,
         },
@@ -123,7 +129,8 @@ pub fn check_roles<'r>(
     if wanted.is_empty() || wanted.iter().any(has) {
         return Ok(RoleProof(requirement));
     }
-    let cause = format!("one of these roles is needed: {}", wanted.join(", "));
+    let (wanted, found) = (list(wanted.iter().map(String::as_str)), found::roles(principal, policy));
+    let cause = format!("one of these roles is needed: {wanted}; {found}");
     Err(Rejection::because(Reason::RoleMissing, cause))
 }
 
@@ -133,7 +140,7 @@ pub fn check_scopes<'r>(requirement: &'r Requirement, principal: &Principal) -> 
     match requirement.scopes.iter().find(missing) {
         None => Ok(ScopeProof(requirement)),
         Some(scope) => {
-            let cause = format!("the scope `{scope}` is missing");
+            let cause = format!("the scope `{scope}` is missing; {}", found::scopes(principal));
             Err(Rejection::because(Reason::ScopeMissing, cause))
         }
     }

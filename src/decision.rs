@@ -169,7 +169,7 @@ fn of_policy(policies: &PolicySet, policy: Option<usize>) -> Matched<'_> {
 fn check_head(request: &RequestFacts<'_>) -> Result<(), Rejection> {
     let malformed = request.malformed().map(malformed);
     if let Some(too_large) = request.limits.exceeded_by(request) {
-        return Err(malformed.unwrap_or_else(|| too_large.into()));
+        return Err(malformed.unwrap_or(too_large));
     }
     if *request.method == Method::CONNECT {
         return Err(Rejection::method_not_allowed(Vec::new()));

@@ -25,7 +25,10 @@ pub fn key(rule: &IdempotencyRule, method: &Method, headers: &HeaderMap) -> Resu
     }
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
         return match rule.required {
-            true => Err(Reason::IdempotencyKeyMissing.into()),
+            true => Err(Rejection::because(
+                Reason::IdempotencyKeyMissing,
+                "the request has no `idempotency-key`",
+            )),
             false => Ok(None),
         };
     };
@@ -36,7 +39,10 @@ pub fn key(rule: &IdempotencyRule, method: &Method, headers: &HeaderMap) -> Resu
         .unwrap_or(text);
     match hyphenated_uuid(bare) {
         Some(key) => Ok(Some(key)),
-        None => Err(Reason::IdempotencyKeyInvalid.into()),
+        None => Err(Rejection::because(
+            Reason::IdempotencyKeyInvalid,
+            format!("`idempotency-key` has {} bytes and is not a UUID", text.len()),
+        )),
     }
 }
 

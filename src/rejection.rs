@@ -8,6 +8,14 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use crate::principal::Principal;
+
+mod span;
+mod unverified;
+
+pub use span::{moment, span};
+pub use unverified::{Unverified, list, shown, shown_within};
+
 macro_rules! reasons {
     ($(#[doc = $meaning:literal] $name:ident = $status:literal $code:literal $message:literal,)*) => {
         /// Why a request was rejected: a closed set of stable codes.
@@ -118,17 +126,17 @@ reasons! {
     QuotaExceeded = 429 "quota_exceeded" "The quota is used up.",
     /// The request head is longer than the limit, or has too many fields.
     HeadersTooLarge = 431 "headers_too_large" "The header of the request is too large.",
-    /// Sidegate itself failed; the request was not forwarded.
+    /// A check of Sidegate itself failed.
     InternalError = 500 "internal_error" "An internal error occurred.",
-    /// Sidegate cannot connect to the upstream.
+    /// The connection to the upstream could not be opened.
     UpstreamUnreachable = 502 "upstream_unreachable" "The service cannot be reached.",
     /// The upstream closed the connection early, or its response is not valid HTTP.
     UpstreamFailed = 502 "upstream_failed" "The service did not respond properly.",
-    /// Sidegate has no key set of the issuer, or only one that is too old.
+    /// The key set of the issuer was never fetched, or is too old.
     KeysUnavailable = 503 "keys_unavailable" "The keys to verify the token are unavailable.",
     /// The store is unavailable, and the request cannot be decided without it.
     StoreUnavailable = 503 "store_unavailable" "The shared state is unavailable.",
-    /// Sidegate has reached its limit of connections or concurrent requests, or that of one client.
+    /// The limit of connections or of concurrent requests is reached: that of the process, or that of one client.
     Overloaded = 503 "overloaded" "The server is at capacity. Try again later.",
     /// The upstream did not respond in time.
     UpstreamTimeout = 504 "upstream_timeout" "The service took too long to respond.",
@@ -190,54 +198,76 @@ impl Reason {
     }
 }
 
-/// One refusal: the reason for everybody, and the cause for the operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One rejection: the reason for the client, and the evidence for the operator.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rejection {
     reason: Reason,
     cause: Cow<'static, str>,
+    unverified: Unverified,
+    caller: Option<Box<Principal>>,
     allow: Vec<Method>,
     issuer: Option<usize>,
     retry_after: Option<u64>,
 }
 
 impl Rejection {
-    /// A refusal with what was found, for the log and `explain`. The cause holds no secret, no
-    /// token, and is not shown to the client.
+    /// Rejects a request because of what was found, for the log and `explain`. The cause is a clause of verified
+    /// facts. It has no secret and no token, and the client never gets it.
     pub fn because(reason: Reason, cause: impl Into<Cow<'static, str>>) -> Self {
         Self {
             reason,
             cause: cause.into(),
+            unverified: Unverified::default(),
+            caller: None,
             allow: Vec::new(),
             issuer: None,
             retry_after: None,
         }
     }
 
-    /// The refusal of a method, with those that the path takes (RFC 9110, 15.5.6).
+    /// Rejects a method, with those that the path accepts (RFC 9110, 15.5.6).
     pub fn method_not_allowed(allow: Vec<Method>) -> Self {
+        let cause = match allow.is_empty() {
+            true => "the path accepts no method".to_owned(),
+            false => format!("the path accepts {}", list(allow.iter().map(Method::as_str))),
+        };
         Self {
-            reason: Reason::MethodNotAllowed,
-            cause: Cow::Borrowed("the routes of this path take other methods"),
             allow,
-            issuer: None,
-            retry_after: None,
+            ..Self::because(Reason::MethodNotAllowed, cause)
         }
     }
 
-    /// The same refusal, where other keys of an issuer may have led elsewhere: the issuer by its
-    /// place in the policy.
+    /// Adds what a client claims, which nothing verified.
+    #[must_use]
+    pub fn unverified(mut self, name: impl Into<Cow<'static, str>>, value: &str) -> Self {
+        self.unverified.add(name, value);
+        self
+    }
+
+    /// Adds the caller, as far as it was proven before the rejection.
+    #[must_use]
+    pub fn of_caller(mut self, proven: Principal) -> Self {
+        if !proven.methods.is_empty() {
+            let mut caller = self.caller.take().unwrap_or_default();
+            caller.join(proven);
+            self.caller = Some(caller);
+        }
+        self
+    }
+
+    /// Names the issuer, by its place in the policy, whose other keys may lead to another decision.
     #[must_use]
     pub fn for_want_of_keys(mut self, issuer: usize) -> Self {
         self.issuer = Some(issuer);
         self
     }
 
-    /// The issuer without whose newest keys the request was refused.
+    /// Returns the issuer without whose newest keys the request was rejected.
     pub const fn wants_keys_of(&self) -> Option<usize> {
         self.issuer
     }
 
-    /// The same refusal, with when it is worth another try: whole seconds from now, at least one.
+    /// Sets when the client may retry: whole seconds from now, at least one.
     #[must_use]
     pub fn retry_after(mut self, time: Duration) -> Self {
         let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
@@ -245,30 +275,45 @@ impl Rejection {
         self
     }
 
-    /// The seconds for `Retry-After` (RFC 9110, 10.2.3).
+    /// Returns the seconds for `Retry-After` (RFC 9110, 10.2.3).
     pub const fn retry_seconds(&self) -> Option<u64> {
         self.retry_after
     }
 
-    /// The stable reason.
+    /// Returns the stable reason.
     pub const fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// What was found, for the operator.
+    /// Returns what was found, for the operator.
     pub fn cause(&self) -> &str {
         &self.cause
     }
 
-    /// The methods for the `Allow` header; empty unless the method was refused.
+    /// Returns what the client claims, for the operator.
+    pub const fn claimed(&self) -> &Unverified {
+        &self.unverified
+    }
+
+    /// Returns the caller, as far as its credentials were proven before the rejection. It may do nothing.
+    pub fn caller(&self) -> Option<&Principal> {
+        self.caller.as_deref()
+    }
+
+    /// Returns the methods for the `Allow` header; empty unless the method was rejected.
     pub fn allow(&self) -> &[Method] {
         &self.allow
     }
 }
 
+/// A rejection without evidence: the cause is what the reason means.
 impl From<Reason> for Rejection {
     fn from(reason: Reason) -> Self {
-        Self::because(reason, reason.message())
+        let meaning = reason.meaning().trim_end_matches('.');
+        let mut letters = meaning.chars();
+        let first = letters.next().map(|first| first.to_ascii_lowercase());
+        let cause: String = first.into_iter().chain(letters).collect();
+        Self::because(reason, cause)
     }
 }
 
@@ -295,6 +340,11 @@ mod tests {
             let meaning = reason.meaning();
             assert!(meaning.starts_with(char::is_uppercase), "{meaning}");
             assert!(meaning.ends_with('.') && !meaning.contains(". "), "{meaning}");
+            let cause = Rejection::from(*reason).cause().to_owned();
+            assert!(
+                cause.starts_with(char::is_lowercase) && !cause.ends_with('.'),
+                "{cause}"
+            );
         }
     }
 

@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::credential::ClientCertificate;
-use crate::rejection::Reason;
+use crate::rejection::{Reason, Rejection};
 
 mod content_type;
 pub mod forwarded;
@@ -85,15 +85,23 @@ impl Default for RequestLimits {
 }
 
 impl RequestLimits {
-    /// Returns why the head of a request is too large. A field counts as in HTTP/1.1, with `: ` and CRLF.
-    pub fn exceeded_by(&self, request: &RequestFacts<'_>) -> Option<Reason> {
-        if request.path.len() + request.query.len() > self.target_bytes {
-            return Some(Reason::UriTooLong);
+    /// Rejects a request whose head is too large. A field counts as in HTTP/1.1, with `: ` and CRLF.
+    pub fn exceeded_by(&self, request: &RequestFacts<'_>) -> Option<Rejection> {
+        let (target, limit) = (request.path.len() + request.query.len(), self.target_bytes);
+        if target > limit {
+            let cause = format!("the target has {target} bytes; the limit is {limit}");
+            return Some(Rejection::because(Reason::UriTooLong, cause));
         }
         let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
         let bytes: usize = request.headers.iter().map(field).sum();
-        let too_large = request.headers.len() > self.headers || bytes > self.header_bytes;
-        too_large.then_some(Reason::HeadersTooLarge)
+        let too_large = |found, what, limit| {
+            let cause = format!("the head has {found} {what}; the limit is {limit}");
+            Rejection::because(Reason::HeadersTooLarge, cause)
+        };
+        if request.headers.len() > self.headers {
+            return Some(too_large(request.headers.len(), "fields", self.headers));
+        }
+        (bytes > self.header_bytes).then(|| too_large(bytes, "bytes", self.header_bytes))
     }
 }
 

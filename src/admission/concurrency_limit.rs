@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::rejection::{Reason, Rejection};
+
 /// The slots of a process; clones share them.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimit {
@@ -30,6 +32,12 @@ impl ConcurrencyLimit {
     /// Takes a slot, if one is free.
     pub fn take(&self) -> Option<ConcurrencyPermit> {
         Arc::clone(&self.free).try_acquire_owned().ok()
+    }
+
+    /// Rejects a request for which no slot is free.
+    pub fn exceeded(&self) -> Rejection {
+        let cause = format!("all {} slots of `limits.requests` are in use", self.limit);
+        Rejection::because(Reason::Overloaded, cause)
     }
 
     /// Waits until all slots are free.

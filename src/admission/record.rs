@@ -256,7 +256,9 @@ impl RequestRecord {
         let matched = self.matched();
         let (policy, route) = (matched.policy(), matched.route());
         let (rejection, failure) = (self.rejection.as_ref(), self.failure.as_ref());
-        let (principal, response) = (self.principal.as_ref(), &self.response);
+        // The caller of a rejected request is known as far as its credentials were proven.
+        let principal = self.principal.as_ref().or_else(|| rejection?.caller());
+        let response = &self.response;
         AccessLine {
             request_id: self.ids.request_id(),
             trace_id: self.ids.trace_id(),
@@ -267,6 +269,7 @@ impl RequestRecord {
             idempotency: self.idempotency,
             reason: rejection.map(|rejection| rejection.reason().code()),
             cause: rejection.map(Rejection::cause),
+            unverified: rejection.map(Rejection::claimed).filter(|claimed| !claimed.is_empty()),
             failure: failure.map(|failure| failure.reason().code()),
             failure_cause: failure.map(Rejection::cause),
             subject: principal.and_then(Principal::subject),

@@ -4,24 +4,24 @@ use serde_json::Value;
 
 use crate::policy::Issuer;
 use crate::principal::{Claims, claim_at};
-use crate::rejection::{Reason, Rejection};
+use crate::rejection::{Reason, Rejection, list, moment as time, shown, span};
 
 /// The last moment that a claim may name: the end of the year 9999, in seconds.
 const LAST_MOMENT: f64 = 253_402_300_799.0;
 
-/// The names of claims are short; a token that has a longer one would only fill the log.
+/// Rejects a token for a claim that is not of the form that it must have.
 pub fn invalid(name: &str) -> Rejection {
     Rejection::because(
         Reason::TokenClaimInvalid,
-        format!("the claim `{}` is invalid", name.escape_debug()),
+        format!("the claim `{}` is invalid", shown(name)),
     )
 }
 
-/// A claim that must be there.
+/// Rejects a token for a claim that it must have.
 pub fn missing(name: &str) -> Rejection {
     Rejection::because(
         Reason::TokenClaimMissing,
-        format!("the claim `{}` is missing", name.escape_debug()),
+        format!("the claim `{}` is missing", shown(name)),
     )
 }
 
@@ -50,12 +50,26 @@ pub fn lifetime(claims: &Claims, leeway: i64, now: i64) -> Result<(), Rejection>
     let not_before = moment(claims, "nbf")?;
     moment(claims, "iat")?;
     if (now - leeway) as f64 >= expires {
-        return Err(Reason::TokenExpired.into());
+        return Err(expired(expires, now));
     }
     match not_before {
-        Some(not_before) if ((now + leeway) as f64) < not_before => Err(Reason::TokenNotYetValid.into()),
+        Some(not_before) if ((now + leeway) as f64) < not_before => Err(not_yet_valid(not_before, now)),
         _ => Ok(()),
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the claim is in range: it was verified")]
+fn expired(at: f64, now: i64) -> Rejection {
+    let at = at as i64;
+    let cause = format!("the token expired {} ago, at {}", span(now - at), time(at));
+    Rejection::because(Reason::TokenExpired, cause)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the claim is in range: it was verified")]
+fn not_yet_valid(from: f64, now: i64) -> Rejection {
+    let from = from.ceil() as i64;
+    let cause = format!("the token becomes valid in {}, at {}", span(from - now), time(from));
+    Rejection::because(Reason::TokenNotYetValid, cause)
 }
 
 /// RFC 7519, 2, `NumericDate`: an integer or a decimal.
@@ -79,7 +93,9 @@ fn audience(claims: &Claims, accepted: Option<&[String]>) -> Result<(), Rejectio
     };
     match accepted {
         Some(accepted) if !accepted.iter().any(|a| named.contains(&a.as_str())) => {
-            Err(Reason::TokenAudienceMismatch.into())
+            let accepted = list(accepted.iter().map(String::as_str));
+            let cause = format!("the token is for {}; accepted: {accepted}", list(named));
+            Err(Rejection::because(Reason::TokenAudienceMismatch, cause))
         }
         _ => Ok(()),
     }
@@ -87,13 +103,13 @@ fn audience(claims: &Claims, accepted: Option<&[String]>) -> Result<(), Rejectio
 
 /// The roles in a claim: a list of texts.
 pub fn roles(claims: &Claims, path: &[String]) -> Result<Vec<String>, Rejection> {
-    list(claims, path)
+    read_list(claims, path)
 }
 
 /// The scopes: the list `scopes`, or else `scope`, split at spaces only (RFC 8693, 4.2).
 pub fn scopes(claims: &Claims) -> Result<Vec<String>, Rejection> {
     if claims.contains_key("scopes") {
-        return list(claims, &["scopes".to_owned()]);
+        return read_list(claims, &["scopes".to_owned()]);
     }
     match claims.get("scope") {
         None => Ok(Vec::new()),
@@ -106,7 +122,7 @@ pub fn scopes(claims: &Claims) -> Result<Vec<String>, Rejection> {
     }
 }
 
-fn list(claims: &Claims, path: &[String]) -> Result<Vec<String>, Rejection> {
+fn read_list(claims: &Claims, path: &[String]) -> Result<Vec<String>, Rejection> {
     let Some(value) = claim_at(claims, path) else {
         return Ok(Vec::new());
     };

@@ -1,12 +1,14 @@
 //! The compact form of a JSON Web Signature (RFC 7515, 3.1), in its one canonical spelling.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::json;
 use crate::keys::{Algorithm, KeyFingerprint, KeySet, NoKey, VerificationKey};
-use crate::rejection::{Reason, Rejection};
+use crate::rejection::{Reason, Rejection, list};
 
 /// A token taken apart; nothing in it is verified yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +17,7 @@ pub struct Jws<'t> {
     signature: Vec<u8>,
     payload: Vec<u8>,
     algorithm: Option<Algorithm>,
-    key_id: Option<String>,
+    header: Map<String, Value>,
 }
 
 fn malformed(cause: &'static str) -> Rejection {
@@ -37,6 +39,7 @@ impl<'t> Jws<'t> {
         }
         let header = json::object(&decode(header)?).ok_or_else(|| malformed("the header is not an object"))?;
         let algorithm = check_header(&header)?;
+        check_key_id(&header)?;
         let signature = decode(signature)?;
         if signature.is_empty() && algorithm.is_some() {
             return Err(malformed("the signature is empty"));
@@ -46,7 +49,7 @@ impl<'t> Jws<'t> {
             signature,
             payload: decode(payload)?,
             algorithm,
-            key_id: key_id(&header)?,
+            header,
         })
     }
 
@@ -55,22 +58,28 @@ impl<'t> Jws<'t> {
         &self.payload
     }
 
+    /// A parameter of the header that is text, not verified.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.header.get(name).and_then(Value::as_str)
+    }
+
     /// The algorithm in the header, if it is one of some.
     pub fn algorithm_among(&self, algorithms: &[Algorithm]) -> Result<Algorithm, Rejection> {
         let allowed = self.algorithm.filter(|algorithm| algorithms.contains(algorithm));
         allowed.ok_or_else(|| {
-            let cause = "the issuer does not sign with the algorithm in the header";
+            let accepted = list(algorithms.iter().map(|algorithm| algorithm.name()));
+            let cause = format!("the issuer does not sign with the algorithm in the header; accepted: {accepted}");
             Rejection::because(Reason::TokenAlgorithmNotAllowed, cause)
         })
     }
 
     /// Verifies the signature with one of some keys, by an algorithm of
-    /// [`Jws::algorithm_among`]. Answers which key it was.
+    /// [`Jws::algorithm_among`]. Returns the key.
     pub fn verify(&self, keys: &KeySet, algorithm: Algorithm) -> Result<KeyFingerprint, Rejection> {
-        match keys.candidates(self.key_id.as_deref(), algorithm) {
-            Ok(candidates) => match candidates.into_iter().find(|key| self.is_signed_with(key)) {
+        match keys.candidates(self.parameter("kid"), algorithm) {
+            Ok(candidates) => match candidates.iter().find(|key| self.is_signed_with(key)) {
                 Some(key) => Ok(keys.fingerprint(key)),
-                None => Err(Reason::TokenSignatureInvalid.into()),
+                None => Err(bad_signature(candidates.len())),
             },
             Err(NoKey::OtherAlgorithm) => Err(Rejection::because(
                 Reason::TokenAlgorithmNotAllowed,
@@ -80,10 +89,7 @@ impl<'t> Jws<'t> {
                 // As much work as for a bad signature, so that time does not tell which it was.
                 let others = keys.candidates(None, algorithm).unwrap_or_default();
                 let _ = others.first().is_some_and(|key| self.is_signed_with(key));
-                Err(Rejection::because(
-                    Reason::TokenKeyUnknown,
-                    "no key has the id in the header",
-                ))
+                Err(unknown_key(self.parameter("kid").is_some(), keys.count()))
             }
         }
     }
@@ -93,6 +99,27 @@ impl<'t> Jws<'t> {
     }
 }
 
+fn bad_signature(candidates: usize) -> Rejection {
+    let cause = match candidates {
+        1 => "the signature does not verify with the key that the header selects".into(),
+        keys => Cow::Owned(format!(
+            "the signature verifies with none of the {keys} keys of its algorithm"
+        )),
+    };
+    Rejection::because(Reason::TokenSignatureInvalid, cause)
+}
+
+fn unknown_key(has_id: bool, keys: usize) -> Rejection {
+    let what = if has_id {
+        "has the id in the header"
+    } else {
+        "is made for the algorithm in the header"
+    };
+    let s = if keys == 1 { "" } else { "s" };
+    let cause = format!("no key {what}; the set has {keys} key{s}");
+    Rejection::because(Reason::TokenKeyUnknown, cause)
+}
+
 /// Canonical unpadded base64url (RFC 7515, 2): no padding, no white space, no stray bits.
 fn decode(segment: &str) -> Result<Vec<u8>, Rejection> {
     URL_SAFE_NO_PAD
@@ -100,12 +127,13 @@ fn decode(segment: &str) -> Result<Vec<u8>, Rejection> {
         .map_err(|_| malformed("a segment is not canonical base64url"))
 }
 
-/// Refuses headers that change how the token is read, or that bring or point to a key. An
+/// Rejects headers that change how the token is read, or that bring or point to a key. An
 /// algorithm that is not known, `none` among them, is `None`.
 fn check_header(header: &Map<String, Value>) -> Result<Option<Algorithm>, Rejection> {
     const REFUSED: [&str; 9] = ["crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c", "epk"];
-    if REFUSED.iter().any(|name| header.contains_key(*name)) {
-        return Err(malformed("the header has a parameter that is not allowed"));
+    if let Some(name) = REFUSED.iter().find(|name| header.contains_key(**name)) {
+        let cause = format!("the header has `{name}`, which is not allowed");
+        return Err(Rejection::because(Reason::TokenMalformed, cause));
     }
     // RFC 7519, 5.2: `cty` says that a token is nested in this one.
     if header.contains_key("cty") {
@@ -129,10 +157,10 @@ fn is_jwt(typ: &Value) -> bool {
     text == "jwt" || text == "at+jwt"
 }
 
-fn key_id(header: &Map<String, Value>) -> Result<Option<String>, Rejection> {
+fn check_key_id(header: &Map<String, Value>) -> Result<(), Rejection> {
     match header.get("kid") {
-        None => Ok(None),
-        Some(Value::String(id)) if !id.is_empty() => Ok(Some(id.clone())),
+        None => Ok(()),
+        Some(Value::String(id)) if !id.is_empty() => Ok(()),
         Some(_) => Err(malformed("`kid` is not text")),
     }
 }

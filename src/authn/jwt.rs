@@ -11,9 +11,10 @@ use super::json;
 use super::jws::Jws;
 use super::key_rings::KeyRing;
 use crate::authn::token_cache::{CacheResult, KnownToken, TokenKey};
+use crate::keys::KeyFingerprint;
 use crate::policy::{Issuer, Policy};
 use crate::principal::{AuthMethod, Claims, Principal, TenantId, VerifiedToken};
-use crate::rejection::{Reason, Rejection};
+use crate::rejection::{Reason, Rejection, list, span};
 
 /// Verifies a token for a policy at a time in seconds since the epoch, unless it is known to be good
 /// but for the time. Says whether it was known.
@@ -24,11 +25,13 @@ pub fn authenticate(token: &str, context: Context<'_>, now: i64) -> (CacheResult
     let (policy, index) = policy;
     let key = TokenKey::of(index, token);
     if let Some((found, issuer)) = tokens.get(&key).and_then(|found| in_force(found, policy, keys)) {
-        let result = claims::lifetime(&found.token.claims, issuer.leeway, now);
-        if result.is_err() {
-            tokens.remove(&key);
-        }
-        return (CacheResult::Hit, result.map(|()| principal(found)));
+        return match claims::lifetime(&found.token.claims, issuer.leeway, now) {
+            Ok(()) => (CacheResult::Hit, Ok(principal(found))),
+            Err(rejection) => {
+                tokens.remove(&key);
+                (CacheResult::Hit, Err(rejection.of_caller(bearer(policy, &found.token))))
+            }
+        };
     }
     let verified = verify(token, policy, keys, now).map(|found| {
         tokens.insert(key, found.clone());
@@ -57,39 +60,87 @@ fn verify(token: &str, policy: &Policy, keys: &[Arc<KeyRing>], now: i64) -> Resu
     let jws = Jws::parse(token)?;
     let claims = json::object(jws.payload())
         .ok_or_else(|| Rejection::because(Reason::TokenMalformed, "the claims are not an object with unique names"))?;
-    let (index, issuer) = pick(&policy.issuers, &claims)?;
+    let signed = verify_signature(&jws, &claims, policy, keys, now);
+    let (index, key) = signed.map_err(|rejection| claimed(rejection, &jws, &claims))?;
+    let mut token = VerifiedToken {
+        tenants: tenants(policy, &claims),
+        claims,
+        ..VerifiedToken::default()
+    };
+    let issuer = policy.issuers.get(index).ok_or(Reason::InternalError)?;
+    let checked = check_claims(&mut token, issuer, now);
+    let token = Arc::new(token);
+    let bearer = bearer(policy, &token);
+    match checked {
+        Err(rejection) => Err(rejection.of_caller(bearer)),
+        Ok(()) => Ok(KnownToken {
+            identity: policy.identity.render(&bearer),
+            token,
+            issuer: index,
+            key,
+        }),
+    }
+}
+
+/// Verifies that an issuer of the policy signed a token. Returns the issuer and the key.
+fn verify_signature(
+    jws: &Jws<'_>,
+    claims: &Claims,
+    policy: &Policy,
+    keys: &[Arc<KeyRing>],
+    now: i64,
+) -> Result<(usize, KeyFingerprint), Rejection> {
+    let (index, issuer) = pick(&policy.issuers, claims)?;
     // Before any key is looked for: only what the issuer may have signed is worth that.
     let algorithm = jws.algorithm_among(&issuer.algorithms)?;
-    let set = keys.get(index).map(|ring| ring.load());
+    let ring = keys.get(index);
+    let set = ring.map(|ring| ring.load());
     let Some(set) = set.as_ref().and_then(|set| set.as_deref()) else {
         let cause = format!("no key set of `{}` was fetched", issuer.label());
         return Err(Rejection::because(Reason::KeysUnavailable, cause).for_want_of_keys(index));
     };
-    let key = jws
-        .verify(set, algorithm)
-        .map_err(|rejection| match rejection.reason() {
-            Reason::TokenKeyUnknown => rejection.for_want_of_keys(index),
-            _ => rejection,
-        })?;
-    claims::check(&claims, issuer, now)?;
-    let verified = Arc::new(VerifiedToken {
-        roles: claims::roles(&claims, &issuer.roles_claim)?,
-        scopes: claims::scopes(&claims)?,
-        tenants: tenants(policy, &claims),
-        binding: binding::read(&claims, issuer.binding)?,
-        claims,
-    });
-    let bearer = Principal {
-        tenant: agreed(policy, &verified.tenants),
-        token: Some(Arc::clone(&verified)),
-        ..Principal::by(AuthMethod::Jwt)
-    };
-    Ok(KnownToken {
-        identity: policy.identity.render(&bearer),
-        token: verified,
-        issuer: index,
-        key,
+    let signed = jws.verify(set, algorithm);
+    let key = signed.map_err(|rejection| match rejection.reason() {
+        Reason::TokenKeyUnknown => {
+            let age = ring.and_then(|ring| ring.age(now));
+            let age = age
+                .map(|age| format!(", fetched {} ago", span(age)))
+                .unwrap_or_default();
+            let cause = format!("{}{age}", rejection.cause());
+            Rejection::because(Reason::TokenKeyUnknown, cause).for_want_of_keys(index)
+        }
+        _ => rejection,
+    })?;
+    Ok((index, key))
+}
+
+/// Adds what a token claims whose signature is not verified.
+fn claimed(rejection: Rejection, jws: &Jws<'_>, claims: &Claims) -> Rejection {
+    let text = |name| claims.get(name).and_then(Value::as_str);
+    let parameters = ["alg", "kid"].map(|name| (name, jws.parameter(name)));
+    let values = parameters.into_iter().chain([("iss", text("iss"))]);
+    values.fold(rejection, |rejection, (name, value)| match value {
+        Some(value) => rejection.unverified(name, value),
+        None => rejection,
     })
+}
+
+/// Checks the claims of a token whose signature is verified, and reads what follows from them.
+fn check_claims(token: &mut VerifiedToken, issuer: &Issuer, now: i64) -> Result<(), Rejection> {
+    claims::check(&token.claims, issuer, now)?;
+    token.roles = claims::roles(&token.claims, &issuer.roles_claim)?;
+    token.scopes = claims::scopes(&token.claims)?;
+    token.binding = binding::read(&token.claims, issuer.binding)?;
+    Ok(())
+}
+
+/// Returns the caller that a token proves.
+pub(super) fn bearer(policy: &Policy, token: &Arc<VerifiedToken>) -> Principal {
+    Principal {
+        tenant: agreed(policy, &token.tenants),
+        token: Some(Arc::clone(token)),
+        ..Principal::by(AuthMethod::Jwt)
+    }
 }
 
 /// The tenants that the claims of the tenant rule name, whether or not they agree.
@@ -109,7 +160,7 @@ fn agreed(policy: &Policy, tenants: &[TenantId]) -> Option<TenantId> {
 }
 
 /// `iss` picks the issuer, before anything else is tried: never "the first that works".
-fn pick<'i>(issuers: &'i [Issuer], claims: &Claims) -> Result<(usize, &'i Issuer), Rejection> {
+pub fn pick<'i>(issuers: &'i [Issuer], claims: &Claims) -> Result<(usize, &'i Issuer), Rejection> {
     if let [only] = issuers
         && only.name.is_none()
     {
@@ -121,9 +172,15 @@ fn pick<'i>(issuers: &'i [Issuer], claims: &Claims) -> Result<(usize, &'i Issuer
             .iter()
             .enumerate()
             .find(|(_, issuer)| issuer.name.as_ref() == Some(name))
-            .ok_or_else(|| Reason::TokenIssuerMismatch.into()),
+            .ok_or_else(|| unknown_issuer(issuers)),
         Some(_) => Err(claims::invalid("iss")),
     }
+}
+
+fn unknown_issuer(issuers: &[Issuer]) -> Rejection {
+    let accepted = list(issuers.iter().filter_map(|issuer| issuer.name.as_deref()));
+    let cause = format!("no issuer of the policy has the `iss` of the token; accepted: {accepted}");
+    Rejection::because(Reason::TokenIssuerMismatch, cause)
 }
 
 #[cfg(test)]

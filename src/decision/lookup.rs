@@ -22,6 +22,22 @@ pub(super) fn resolve<'r>(
     spelled: Option<usize>,
     request: &RequestFacts<'r>,
 ) -> Result<(NormalizedPath<'r>, Option<usize>), Rejection> {
+    read(policies, spelled, request).map_err(|rejection| with_host(rejection, request))
+}
+
+/// Adds the host, which selects the policy.
+fn with_host(rejection: Rejection, request: &RequestFacts<'_>) -> Rejection {
+    match (rejection.reason(), request.host()) {
+        (Reason::RouteNotFound | Reason::PathAmbiguous, Some(host)) => rejection.unverified("host", host),
+        _ => rejection,
+    }
+}
+
+fn read<'r>(
+    policies: &PolicySet,
+    spelled: Option<usize>,
+    request: &RequestFacts<'r>,
+) -> Result<(NormalizedPath<'r>, Option<usize>), Rejection> {
     let allowance = |index: Option<usize>| {
         let policy = index.and_then(|index| policies.get(index));
         policy.map(|policy| policy.allowance).unwrap_or_default()
@@ -54,11 +70,20 @@ pub(super) fn find(
     path: &NormalizedPath<'_>,
     request: &RequestFacts<'_>,
 ) -> Result<RouteIndex, Rejection> {
+    select(policies, index, path, request).map_err(|rejection| with_host(rejection, request))
+}
+
+fn select(
+    policies: &PolicySet,
+    index: Option<usize>,
+    path: &NormalizedPath<'_>,
+    request: &RequestFacts<'_>,
+) -> Result<RouteIndex, Rejection> {
     let selected = index.and_then(|index| Some((index, policies.get(index)?)));
     let Some((index, policy)) = selected else {
         return Err(Rejection::because(
             Reason::RouteNotFound,
-            "no policy takes this host and path",
+            "no policy matches this host and path",
         ));
     };
     let found = policy.find(path.decoded(), request.method);
@@ -77,7 +102,7 @@ pub(super) fn find(
         RouteMatch::MethodMismatch => Err(Rejection::method_not_allowed(policy.methods(path.decoded()))),
         RouteMatch::NotFound => Err(Rejection::because(
             Reason::RouteNotFound,
-            "no route of the policy takes this path",
+            format!("no route of `{}` matches this path", policy.service),
         )),
     }
 }

@@ -161,6 +161,9 @@ impl Subscriber {
         };
         if let (Ok(fetched), Ok(())) = (fetched, &taken) {
             self.last_success = Some(fetched.at);
+            if let Some(ring) = self.ring.upgrade() {
+                ring.record_fetch(fetched.at.as_second());
+            }
         }
         self.last.insert(taken)
     }

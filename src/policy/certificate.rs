@@ -14,6 +14,12 @@ pub enum CertificateName {
 }
 
 impl CertificateName {
+    /// Returns the name as the policy has it.
+    pub fn as_str(&self) -> &str {
+        let (Self::Uri(name) | Self::Dns(name) | Self::CommonName(name)) = self;
+        name
+    }
+
     /// The name in the certificate that this one allows.
     pub fn find<'c>(&self, certificate: &'c ClientCertificate) -> Option<&'c str> {
         let found = match self {

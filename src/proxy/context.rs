@@ -16,6 +16,8 @@ pub struct RequestContext {
     pub record: RequestRecord,
     /// Whether the upstream has sent its whole response.
     pub response_over: bool,
+    /// The address of the upstream, if the exchange with it failed.
+    pub failed_upstream: Option<Box<str>>,
     body_rate: BodyRate,
 }
 
@@ -26,6 +28,7 @@ impl RequestContext {
             body_rate: BodyRate::start(record.started),
             record,
             response_over: false,
+            failed_upstream: None,
         }
     }
 

@@ -7,9 +7,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::Method;
 
 use super::gateway::Gateway;
-use super::strict_stream::RejectionWriter;
+use super::strict_stream::{HeadFault, RejectionWriter};
 use crate::admission::rejection_response::ErrorResponse;
 use crate::admission::trace_context::RequestIds;
+use crate::config::Limits;
 use crate::policy::Scope;
 use crate::rejection::{Reason, Rejection};
 use crate::request::target::RequestTarget;
@@ -17,7 +18,7 @@ use crate::request::{Downstream, head, host_of};
 
 /// Rejects heads that could not be parsed. The error body is that of the policy that host and path select.
 pub fn rejection_writer(gateway: Arc<Gateway>) -> RejectionWriter {
-    Arc::new(move |status, head, client| {
+    Arc::new(move |fault, head, client| {
         let snapshot = Arc::clone(&gateway.policies.peek().admission);
         let mut record = gateway.admission.begin(snapshot);
         record.ids = RequestIds::new();
@@ -33,7 +34,7 @@ pub fn rejection_writer(gateway: Arc<Gateway>) -> RejectionWriter {
                 .by_raw_prefix(host(head), record.target.path()),
             route: None,
         };
-        let rejection = head_rejection(status);
+        let rejection = head_rejection(fault, &gateway.limits);
         record.reject(&rejection);
         let response = record.rejection_response(&rejection);
         record.response.status = response.status;
@@ -45,13 +46,25 @@ pub fn rejection_writer(gateway: Arc<Gateway>) -> RejectionWriter {
     })
 }
 
-fn head_rejection(status: u16) -> Rejection {
-    match status {
-        408 => Rejection::because(Reason::RequestTimeout, "the head took too long"),
-        503 => Rejection::because(Reason::Overloaded, "there is no room for the connection")
-            .retry_after(Duration::from_secs(1)),
-        431 => Rejection::because(Reason::HeadersTooLarge, "the head is longer than the limit"),
-        _ => Rejection::because(Reason::RequestMalformed, "the head is not HTTP"),
+fn head_rejection(fault: HeadFault, limits: &Limits) -> Rejection {
+    match fault {
+        HeadFault::Malformed(cause) => Rejection::because(Reason::RequestMalformed, cause),
+        HeadFault::TooLong => {
+            let limit = limits.request.header_bytes;
+            let cause = format!("the head has more bytes than the limit of {limit}");
+            Rejection::because(Reason::HeadersTooLarge, cause)
+        }
+        HeadFault::TooManyLines => Rejection::because(Reason::HeadersTooLarge, "the head has too many lines"),
+        HeadFault::TooSlow => {
+            let seconds = limits.header_timeout.as_secs_f64();
+            let cause = format!("the head did not arrive within {seconds} s");
+            Rejection::because(Reason::RequestTimeout, cause)
+        }
+        HeadFault::NoRoom => Rejection::because(
+            Reason::Overloaded,
+            "the listener or the client has as many connections as it may have",
+        )
+        .retry_after(Duration::from_secs(1)),
     }
 }
 

@@ -7,11 +7,13 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::StatusCode;
 use pingora::http::ResponseHeader;
+use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::deadline::ReusableTimer;
+use super::error_mapping;
 use super::gateway::Gateway;
 use super::policy_snapshot::PolicySnapshot;
 use super::session::ClientSession;
@@ -56,6 +58,7 @@ struct Exchange<'e> {
     session: &'e mut ClientSession,
     ctx: &'e mut RequestContext,
     upstream: &'e Upstream,
+    address: &'e SocketAddr,
     admitted: &'e Forward,
     body: RequestBody,
     /// Whether the request opens a WebSocket.
@@ -92,6 +95,10 @@ impl Gateway {
         let lease = admitted.lease.take();
         let is_empty = session.is_body_empty();
         let recorder = lease.map(|lease| ResponseRecorder::new(lease, &session.request().headers, is_empty));
+        let Some(address) = upstream.address() else {
+            let error = Error::explain(ErrorType::ConnectNoRoute, error_mapping::NO_ADDRESS);
+            return Err(error.into_up());
+        };
         let mut exchange = Exchange {
             gateway: self,
             is_websocket: session.is_websocket(),
@@ -99,6 +106,7 @@ impl Gateway {
             session,
             ctx,
             upstream,
+            address: &address,
             admitted: &admitted,
             body: RequestBody::Streaming,
             recorder,
@@ -108,7 +116,11 @@ impl Gateway {
             write_error: None,
             pause: ReusableTimer::default(),
         };
-        exchange.run().await
+        let done = exchange.run().await;
+        if done.is_err() {
+            ctx.failed_upstream = Some(address.to_string().into());
+        }
+        done
     }
 }
 
@@ -116,11 +128,7 @@ impl Exchange<'_> {
     /// Forwards the request over a kept connection, or over a new one. A request that the upstream did not process is
     /// sent once more, on a new connection.
     async fn run(&mut self) -> Result<()> {
-        let Some(address) = self.upstream.address() else {
-            let error = Error::explain(ErrorType::ConnectNoRoute, "the name of the service has no address");
-            return Err(error.into_up());
-        };
-        let kept = self.upstream.take(&address, self.is_websocket);
+        let kept = self.upstream.take(self.address, self.is_websocket);
         let is_kept = kept.is_some();
         let first = match kept {
             Some(kept) => {
@@ -130,7 +138,7 @@ impl Exchange<'_> {
                 kept
             }
             // In a box, as it is large and rare: a request has room for the largest of its futures.
-            None => Box::pin(self.upstream.connect(&address, self.is_websocket)).await?,
+            None => Box::pin(self.upstream.connect(self.address, self.is_websocket)).await?,
         };
         match self.send_over(first, None).await {
             Err(error) if self.may_retry(&error, is_kept) => {
@@ -141,7 +149,7 @@ impl Exchange<'_> {
         self.write_error = None;
         self.ctx.restart_body();
         let sent = self.session.kept_body();
-        let new = Box::pin(self.upstream.connect(&address, self.is_websocket)).await?;
+        let new = Box::pin(self.upstream.connect(self.address, self.is_websocket)).await?;
         self.send_over(new, sent).await
     }
 

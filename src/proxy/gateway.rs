@@ -70,18 +70,32 @@ impl Gateway {
             return session.read().await;
         }
         let read = pause.within(self.limits.body_timeout, session.read()).await;
-        read.unwrap_or_else(|| Err(Error::explain(ErrorType::ReadTimedout, "the body pauses").into_down()))
+        read.unwrap_or_else(|| {
+            Err(Error::explain(
+                ErrorType::ReadTimedout,
+                "the body paused for longer than `limits.body_timeout`",
+            )
+            .into_down())
+        })
     }
 
     /// Counts a part of a body. Fails if the body is too large or, if `is_paced`, too slow.
     pub(super) fn check_body(&self, length: usize, is_paced: bool, ctx: &mut RequestContext) -> Result<()> {
         let in_time = ctx.record_body(length, &self.limits) || !is_paced;
         if ctx.record.response.bytes_in > self.limits.request.body_bytes {
-            return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down());
+            return Err(Error::explain(
+                ErrorType::HTTPStatus(413),
+                "the body has more bytes than `limits.body_bytes`",
+            )
+            .into_down());
         }
         match in_time {
             true => Ok(()),
-            false => Err(Error::explain(ErrorType::ReadTimedout, "the body trickles in").into_down()),
+            false => Err(Error::explain(
+                ErrorType::ReadTimedout,
+                "the body arrived more slowly than `limits.body_rate`",
+            )
+            .into_down()),
         }
     }
 
@@ -100,7 +114,8 @@ impl Gateway {
                 Reason::RequestMalformed,
                 "the chunks of the body are malformed",
             )),
-            false => failure_of(error).map(|failure| reattribute_timeout(session, error, failure)),
+            false => failure_of(error, ctx.failed_upstream.as_deref())
+                .map(|failure| reattribute_timeout(session, error, failure)),
         };
         tracing::debug!(%error, reason = failure.as_ref().map(|failure| failure.reason().code()), "request failed");
         session.close_after_response();

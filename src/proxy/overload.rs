@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::linger::{LINGER_TIME, Linger};
 use super::peer::peer_of;
-use super::strict_stream::RejectionWriter;
+use super::strict_stream::{HeadFault, RejectionWriter};
 
 /// How many connections get a response at a time; others are closed without one.
 const AT_A_TIME: usize = 64;
@@ -47,7 +47,7 @@ impl OverloadResponder {
         head.truncate(length);
         let response = match head.starts_with(b"PRI * HTTP/2") {
             true => Bytes::from_static(GOAWAY),
-            false => write_rejection(503, &head, peer_of(&stream)),
+            false => write_rejection(HeadFault::NoRoom, &head, peer_of(&stream)),
         };
         if let Ok(Ok(())) = timeout(LINGER_TIME, write(&mut stream, &response)).await {
             let mut linger = Linger::new(true);

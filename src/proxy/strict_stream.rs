@@ -8,8 +8,8 @@ use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -67,9 +67,24 @@ pub struct ReadProgress {
     pub begun: Arc<AtomicBool>,
 }
 
-/// Writes the response to a head that could not be read: its status as pingora sees it, the first
-/// bytes of the head, and the address of the client.
-pub type RejectionWriter = Arc<dyn Fn(u16, &[u8], Option<IpAddr>) -> Bytes + Send + Sync>;
+/// Writes the response to a head that could not be read: why, the first bytes of the head, and the address of the
+/// client.
+pub type RejectionWriter = Arc<dyn Fn(HeadFault, &[u8], Option<IpAddr>) -> Bytes + Send + Sync>;
+
+/// Why a head is rejected before it is a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadFault {
+    /// It is not HTTP, for this cause.
+    Malformed(&'static str),
+    /// It has more bytes than the limit.
+    TooLong,
+    /// It has more lines than pingora reads.
+    TooManyLines,
+    /// It did not arrive in time.
+    TooSlow,
+    /// The listener has as many connections as it may have.
+    NoRoom,
+}
 
 /// The strictly read stream of a client connection.
 pub struct StrictStream {
@@ -93,6 +108,8 @@ pub struct StrictStream {
     limits: StreamLimits,
     write_rejection: RejectionWriter,
     rejection: Option<Bytes>,
+    /// What pingora found in a head that it rejects.
+    found: OnceLock<&'static str>,
     /// The lingering close, once the connection is closed for writing.
     linger: Option<Linger>,
     closed: bool,
@@ -124,6 +141,7 @@ impl StrictStream {
             limits,
             write_rejection,
             rejection: None,
+            found: OnceLock::new(),
             linger: None,
             closed: false,
         }
@@ -137,6 +155,11 @@ impl StrictStream {
     /// Ends the head: what follows belongs to the body.
     pub fn head_is_read(&self) {
         self.phase.enter(Phase::Body);
+    }
+
+    /// Records what pingora found in a head that it rejects.
+    pub fn head_is_malformed(&self, found: &'static str) {
+        let _ = self.found.set(found);
     }
 
     /// Returns whether the end of the current request is certain. If not, another request must not follow.
@@ -157,6 +180,16 @@ impl StrictStream {
     /// Starts over: the next byte belongs to a new head.
     pub fn expect_head(&self) {
         self.phase.enter(Phase::BeforeHead);
+    }
+
+    /// Returns why pingora rejects the head with a status.
+    fn head_fault(&self, status: u16) -> HeadFault {
+        match status {
+            408 => HeadFault::TooSlow,
+            431 => HeadFault::TooLong,
+            _ if self.head.lines() > PINGORA_MAX_LINES => HeadFault::TooManyLines,
+            _ => HeadFault::Malformed(self.found.get().unwrap_or(&"the head is not HTTP")),
+        }
     }
 
     /// Closes the connection for writing, and lingers.
@@ -189,7 +222,7 @@ impl AsyncRead for StrictStream {
             return Poll::Ready(Ok(()));
         }
         if stream.rejection.is_some() {
-            return stream.poll_reject(408, cx).map(Ok);
+            return stream.poll_reject(HeadFault::TooSlow, cx).map(Ok);
         }
         let read = stream.poll_read_strictly(cx, buf);
         if read.is_pending() {
@@ -208,11 +241,8 @@ impl AsyncWrite for StrictStream {
         if stream.phase.get().is_head()
             && let Some(status) = pingora_rejection(buf)
         {
-            let status = match status {
-                400 if stream.head.lines() > PINGORA_MAX_LINES => 431,
-                other => other,
-            };
-            return stream.poll_reject(status, cx).map(|()| Ok(buf.len()));
+            let fault = stream.head_fault(status);
+            return stream.poll_reject(fault, cx).map(|()| Ok(buf.len()));
         }
         stream.poll_write_inner(cx, |inner, cx| inner.poll_write(cx, buf))
     }

@@ -25,6 +25,9 @@ use resolve::ResolvedHost;
 pub(in crate::proxy) use session::{UpstreamEvent, UpstreamSession};
 use tls::UpstreamTls;
 
+/// The context of an error while a connection is opened.
+const CONNECTING: &str = "connecting to the service";
+
 /// The upstream of one policy.
 #[derive(Debug)]
 pub struct Upstream {
@@ -115,7 +118,8 @@ impl Upstream {
                         return Ok(UpstreamSession::http1(&self.pool, address, connection));
                     }
                     Ok(Opened::Http1(None)) => break,
-                    Ok(Opened::Failed(kind, context)) => return Err(Error::explain(kind, context)),
+                    Ok(Opened::Failed(kind, Some(cause))) => return Error::e_because(kind, CONNECTING, cause),
+                    Ok(Opened::Failed(kind, None)) => return Error::e_explain(kind, CONNECTING),
                     Err(_) => return Error::e_explain(ErrorType::ConnectError, "opening a connection was given up"),
                 }
             }

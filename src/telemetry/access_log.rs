@@ -59,6 +59,7 @@ impl AccessLine<'_> {
             idempotency = self.idempotency,
             reason = self.reason,
             cause = self.cause,
+            unverified = self.unverified.map(tracing::field::display),
             failure = self.failure,
             failure_cause = self.failure_cause,
             subject = self.subject,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::{
-    Reply, Request, Setup, Upstream,
+    JOBS_KEY, Reply, Request, SECRET, Setup, Upstream,
     h2_service::{Call, H2Service},
     http2::Http2,
     issuer::token,
@@ -152,7 +152,8 @@ fn type_of_a_problem_links_to_the_reason() {
     let want = "https://docs.example.com/rejections.md#credential_missing";
     let answer = gateway.send(&Request::get("/w/x"));
     assert_eq!((answer.status, &answer.json()["type"]), (401, &json!(want)));
-    let said = gateway.sidegate(&["explain", "GET", "/w/x", "--output", "json"]);
+    let secrets = [("IT_SECRET", SECRET), ("IT_JOBS_KEY", JOBS_KEY)];
+    let said = gateway.sidegate_with(&["explain", "GET", "/w/x", "--output", "json"], &secrets);
     let said: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
     let body = said["response"]["body"].as_str().unwrap();
     assert!(body.contains(&format!(r#""type":"{want}""#)), "{said}");

@@ -15,7 +15,7 @@ use crate::decision::{Decision, Observer, Step};
 use crate::document::masks::{is_secret_key, is_secret_text};
 use crate::policy::PolicySet;
 use crate::policy::identity::INTERNAL_KEY;
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, Unverified};
 use crate::request::{RequestFacts, grpc_type};
 
 /// The steps of a decision, as they come.
@@ -52,6 +52,10 @@ impl Observer for Steps {
 pub(super) struct Report {
     decision: &'static str,
     reason: Option<&'static str>,
+    /// Why, in verified facts.
+    cause: Option<String>,
+    /// What the client claims, where that is why: nothing verified it.
+    unverified: Option<Unverified>,
     /// The status of the rejection, 200 where the service would answer, 204 where Sidegate would.
     status: u16,
     service: Option<String>,
@@ -86,6 +90,10 @@ impl Report {
         Self {
             decision: decision.outcome.label(),
             reason: rejection.map(|rejection| rejection.reason().code()),
+            cause: rejection.map(|rejection| rejection.cause().to_owned()),
+            unverified: rejection
+                .map(|rejection| rejection.claimed().clone())
+                .filter(|claimed| !claimed.is_empty()),
             status: rejection.filter(|_| !forwarded).map_or(
                 if decision.outcome.is_server_options() { 204 } else { 200 },
                 |rejection| rejection.reason().status(),
@@ -109,7 +117,10 @@ impl Report {
         let mut text = String::new();
         for step in &self.steps {
             let mark = if step.outcome == "passed" { "ok" } else { "no" };
-            let _ = writeln!(text, "{:<12} {mark}  {}", step.step, step.detail);
+            let claimed = self.unverified.as_ref().filter(|_| step.outcome == "failed");
+            let claimed = claimed.map(|claimed| format!(" (unverified: {claimed})"));
+            let claimed = claimed.unwrap_or_default();
+            let _ = writeln!(text, "{:<12} {mark}  {}{claimed}", step.step, step.detail);
         }
         let reason = self.reason.map(|reason| format!(" {reason}")).unwrap_or_default();
         let _ = writeln!(text, "\ndecision: {}{reason}", self.decision);

@@ -6,6 +6,7 @@ use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 
 use crate::admission::rejection_response::is_reason;
+use crate::proxy::error_mapping;
 use crate::request::nominated;
 
 /// Fields that apply to one connection only (RFC 9110, 7.6.1).
@@ -49,10 +50,7 @@ fn check_length(head: &mut ResponseHeader) -> Result<()> {
     let is_length = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
     let mut repeated = false;
     if !is_length || !lengths.inspect(|_| repeated = true).all(|other| other == first) {
-        let error = Error::explain(
-            ErrorType::InvalidHTTPHeader,
-            "the service sent an invalid `Content-Length`",
-        );
+        let error = Error::explain(ErrorType::InvalidHTTPHeader, error_mapping::INVALID_LENGTH);
         return Err(error.into_up());
     }
     match repeated {

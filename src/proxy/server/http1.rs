@@ -4,9 +4,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::ErrorType;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
+use pingora::{Error, ErrorType};
 use tokio::sync::Notify;
 
 use crate::proxy::gateway::Gateway;
@@ -95,6 +95,9 @@ async fn read_head(session: &mut ServerSession) -> bool {
         Err(error) => {
             tracing::debug!(%error, "reading a request head failed");
             if *error.etype() == ErrorType::InvalidHTTPHeader {
+                if let Some(stream) = session.stream().and_then(StrictStream::of) {
+                    stream.head_is_malformed(malformed_cause(&error));
+                }
                 // The stream replaces pingora's response by Sidegate's.
                 let _ = session.respond_error(400).await;
             }
@@ -102,4 +105,28 @@ async fn read_head(session: &mut ServerSession) -> bool {
             false
         }
     }
+}
+
+/// Returns what pingora found in a head. Its own words may have bytes of the head.
+fn malformed_cause(error: &Error) -> &'static str {
+    const CAUSES: [(&str, &str); 6] = [
+        ("multiple Host header fields", "`host` occurs twice"),
+        ("userinfo in Host", "`host` has a user"),
+        ("Host header differs", "`host` and the authority of the target differ"),
+        ("missing Host header", "`host` is missing"),
+        (
+            "HTTP/1.0 requests cannot",
+            "`transfer-encoding` is not part of HTTP/1.0",
+        ),
+        (
+            "non-chunked final",
+            "the last coding of `transfer-encoding` is not `chunked`",
+        ),
+    ];
+    let context = error.context.as_ref().map_or("", |context| context.as_str());
+    let known = CAUSES.iter().find(|(found, _)| context.starts_with(found));
+    known.map_or(
+        "a line of the head is not a valid field or request line",
+        |(_, cause)| cause,
+    )
 }

@@ -11,6 +11,9 @@ const KEPT_BYTES: usize = 512;
 /// How much of a line is stored, enough for a field that frames the body.
 const LINE_BYTES: usize = 64;
 
+/// How a TLS connection begins: a handshake record of TLS 1.0 to 1.3 (RFC 8446, 5.1).
+const TLS: &[u8] = &[0x16, 3];
+
 /// The names of the fields that frame the body.
 const CODING: &[u8] = b"transfer-encoding";
 const LENGTH: &[u8] = b"content-length";
@@ -27,7 +30,7 @@ pub(super) struct HeadScanner {
     line_bytes: usize,
     last: u8,
     framing: RequestFraming,
-    malformed: bool,
+    has_bare_end: bool,
 }
 
 impl HeadScanner {
@@ -78,7 +81,7 @@ impl HeadScanner {
     /// Ends a line. Returns whether it was the empty one that ends the head.
     fn end_line(&mut self) -> bool {
         // RFC 9112, 2.2: a line ends in CRLF; a reader that accepts a bare LF may see another head.
-        self.malformed |= self.last != b'\r';
+        self.has_bare_end |= self.last != b'\r';
         let empty = self.line_bytes <= 1;
         let ended = empty && self.request_line.ended;
         self.request_line.end();
@@ -127,9 +130,16 @@ impl HeadScanner {
         &self.kept
     }
 
-    /// Returns whether a strict reader rejects the head.
-    pub(super) fn is_malformed(&self) -> bool {
-        self.malformed || self.request_line.malformed
+    /// Returns why a strict reader rejects the head, if it does.
+    pub(super) fn malformed(&self) -> Option<&'static str> {
+        if !(self.has_bare_end || self.request_line.malformed) {
+            return None;
+        }
+        Some(match self.request_line.malformed {
+            _ if self.kept.starts_with(TLS) => "the client speaks TLS, and the listener has no TLS",
+            true => "the request line is not a method, a target and a version",
+            false => "a line of the head does not end in CRLF",
+        })
     }
 
     /// Returns the framing of the body behind it. Returns `None` where that is uncertain: what follows a
@@ -199,7 +209,7 @@ mod tests {
         let mut parts = HeadScanner::default();
         let at = bytes.chunks(1).position(|part| parts.read(part).is_some());
         assert_eq!(end, at.map(|at| at + 1), "{bytes:?}");
-        let seen = |head: &HeadScanner| (head.len(), head.lines(), head.is_malformed(), head.body());
+        let seen = |head: &HeadScanner| (head.len(), head.lines(), head.malformed(), head.body());
         let mut next = HeadScanner::default();
         next.read(b"GET /\0 HTTP/1.1\r\ntransfer-encoding: chunked\r\nhost: x\n");
         next.restart();
@@ -234,7 +244,31 @@ mod tests {
             (b"GET / HTTP/1.1\r\nhost: a\n", true),
             (b"GET / HTTP/1.1\r\nhost: a\r\n\n", true),
         ] {
-            assert_eq!(read(bytes).1.is_malformed(), malformed, "{bytes:?}");
+            assert_eq!(read(bytes).1.malformed().is_some(), malformed, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn malformed_head_has_its_true_cause() {
+        for (bytes, cause) in [
+            (
+                &b"\x16\x03\x01\x02\0\x01"[..],
+                "the client speaks TLS, and the listener has no TLS",
+            ),
+            (
+                b"GET /a b HTTP/1.1\r\n",
+                "the request line is not a method, a target and a version",
+            ),
+            (
+                b"\x16HTTP\r\n",
+                "the request line is not a method, a target and a version",
+            ),
+            (
+                b"GET / HTTP/1.1\r\nhost: a\n",
+                "a line of the head does not end in CRLF",
+            ),
+        ] {
+            assert_eq!(read(bytes).1.malformed(), Some(cause), "{bytes:?}");
         }
     }
 

@@ -13,7 +13,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
-use super::{PREFACE, StrictStream};
+use super::{HeadFault, PREFACE, StrictStream};
 
 /// The most bytes that are read before a session asks for them: enough for most requests as a whole.
 pub(super) const HELD_BYTES: usize = 16 * 1024;
@@ -37,7 +37,7 @@ impl StrictStream {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
-                    poll_fn(|cx| self.poll_reject(408, cx)).await;
+                    poll_fn(|cx| self.poll_reject(HeadFault::TooSlow, cx)).await;
                     return Err(io::ErrorKind::TimedOut.into());
                 }
             }

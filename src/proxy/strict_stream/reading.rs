@@ -11,10 +11,10 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
-use super::StrictStream;
 use super::keep_alive::HELD_BYTES;
 use super::phase::Phase;
 use super::request_end::Remainder;
+use super::{HeadFault, StrictStream};
 
 impl StrictStream {
     /// Reads on, as the phase of the connection asks for.
@@ -40,23 +40,24 @@ impl StrictStream {
     fn poll_read_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !matches!(self.remainder, Remainder::Head) {
             // pingora found no end where the head ends.
-            return self.poll_reject(400, cx).map(Ok);
+            let fault = HeadFault::Malformed("the end of the head is ambiguous");
+            return self.poll_reject(fault, cx).map(Ok);
         }
         let room = self.limits.head_bytes.saturating_sub(self.head.len());
         if room == 0 || buf.remaining() == 0 {
-            return self.poll_reject(431, cx).map(Ok);
+            return self.poll_reject(HeadFault::TooLong, cx).map(Ok);
         }
         let before = buf.filled().len();
         let result = self.poll_read_part(room, cx, buf, Self::scan_head);
-        if self.head.is_malformed() {
+        if let Some(cause) = self.head.malformed() {
             buf.set_filled(before);
-            return self.poll_reject(400, cx).map(Ok);
+            return self.poll_reject(HeadFault::Malformed(cause), cx).map(Ok);
         }
         // pingora bounds the wait for the first byte of a further head.
         let is_bounded_here = !self.head.is_empty() || !self.reused;
         if result.is_pending() && is_bounded_here {
             ready!(self.poll_head_deadline(cx));
-            return self.poll_reject(408, cx).map(Ok);
+            return self.poll_reject(HeadFault::TooSlow, cx).map(Ok);
         }
         result
     }

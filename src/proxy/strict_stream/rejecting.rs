@@ -7,14 +7,14 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite as _;
 
 use super::super::peer::peer_of;
-use super::StrictStream;
+use super::{HeadFault, StrictStream};
 
 impl StrictStream {
     /// Writes Sidegate's own response and closes the connection both ways.
-    pub(super) fn poll_reject(&mut self, status: u16, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_reject(&mut self, fault: HeadFault, cx: &mut Context<'_>) -> Poll<()> {
         let mut response = match self.rejection.take() {
             Some(unwritten) => unwritten,
-            None => (self.write_rejection)(status, self.head.kept(), peer_of(&self.inner)),
+            None => (self.write_rejection)(fault, self.head.kept(), peer_of(&self.inner)),
         };
         let written = self.poll_write_rejection(&mut response, cx);
         self.rejection = Some(response);

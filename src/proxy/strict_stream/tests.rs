@@ -15,11 +15,20 @@ fn limits() -> StreamLimits {
     }
 }
 
+fn status(fault: HeadFault) -> u16 {
+    match fault {
+        HeadFault::Malformed(_) => 400,
+        HeadFault::TooSlow => 408,
+        HeadFault::TooLong | HeadFault::TooManyLines => 431,
+        HeadFault::NoRoom => 503,
+    }
+}
+
 #[tokio::test]
 async fn bytes_after_a_rejection_are_read_so_that_the_connection_is_not_reset() {
     let (mut client, server) = tokio::io::duplex(64);
     let limits = limits();
-    let write: RejectionWriter = Arc::new(|status, _, _| status.to_string().into());
+    let write: RejectionWriter = Arc::new(|fault, _, _| status(fault).to_string().into());
     let mut stream = StrictStream::new(Box::new(server), limits, write, ReadProgress::default());
     let serve = async move { while stream.read_u8().await.is_ok() {} };
     let call = async move {
@@ -74,7 +83,7 @@ async fn each_way_to_write_to_a_client_that_does_not_read_ends() {
         }),
         ("rejection", Phase::BeforeHead, |stream, _| {
             Box::pin(async move {
-                poll_fn(|cx| stream.poll_reject(400, cx)).await;
+                poll_fn(|cx| stream.poll_reject(HeadFault::Malformed("x"), cx)).await;
                 stream.closed
             })
         }),
@@ -96,7 +105,7 @@ fn connected(room: usize) -> (tokio::io::DuplexStream, StrictStream) {
         head_bytes: 200,
         ..limits()
     };
-    let write: RejectionWriter = Arc::new(|status, _, _| status.to_string().into());
+    let write: RejectionWriter = Arc::new(|fault, _, _| status(fault).to_string().into());
     let stream = StrictStream::new(Box::new(server), limits, write, ReadProgress::default());
     (client, stream)
 }

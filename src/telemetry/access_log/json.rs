@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::super::escape::escaped;
 use super::line::{AccessLine, millis};
+use crate::rejection::Unverified;
 
 /// The wall clock as text. A second is formatted once.
 #[derive(Debug, Default)]
@@ -60,6 +61,15 @@ pub(super) fn write(line: &AccessLine<'_>, now: SystemTime, clock: &mut Clock, o
         (name!("idempotency"), line.idempotency),
         (name!("reason"), line.reason),
         (name!("cause"), line.cause),
+    ] {
+        if let Some(value) = value {
+            string(name, value, out);
+        }
+    }
+    if let Some(unverified) = line.unverified {
+        object(name!("unverified"), unverified, out);
+    }
+    for (name, value) in [
         (name!("failure"), line.failure),
         (name!("failure_cause"), line.failure_cause),
         (name!("subject"), line.subject),
@@ -113,6 +123,17 @@ fn string(name: &str, value: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(value.as_bytes());
         out.push(b'"');
     }
+}
+
+/// Writes values that nothing verified. Their names may come from a policy.
+fn object(name: &str, values: &Unverified, out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    for (at, (name, value)) in values.iter().enumerate() {
+        out.push(if at == 0 { b'{' } else { b',' });
+        string("", name, out);
+        string(":", value, out);
+    }
+    out.push(b'}');
 }
 
 /// Writes a value whose text has nothing that would have to be escaped.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::principal::TenantId;
+use crate::rejection::Unverified;
 
 /// The fields of a log line about a request.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +25,10 @@ pub struct AccessLine<'l> {
     pub idempotency: Option<&'l str>,
     /// The reason code of the decision, where it rejects the request or would in `enforce`.
     pub reason: Option<&'l str>,
-    /// What the decision found, for the operator.
+    /// What the decision found, for the operator: verified facts.
     pub cause: Option<&'l str>,
+    /// What the client claims, where the decision rejects it: nothing verified it.
+    pub unverified: Option<&'l Unverified>,
     /// The reason code of what went wrong after the decision.
     pub failure: Option<&'l str>,
     /// What went wrong, for the operator.

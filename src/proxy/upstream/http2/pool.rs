@@ -49,7 +49,7 @@ pub(in crate::proxy::upstream) enum Opened {
     /// The upstream chose HTTP/1.1. One request receives the connection.
     Http1(Option<PooledConnection>),
     /// The connection failed, with this type and context.
-    Failed(ErrorType, String),
+    Failed(ErrorType, Option<String>),
 }
 
 /// A connection that is being opened. If it is dropped, the requests that wait receive nothing.
@@ -179,8 +179,9 @@ impl Opening {
                 }
             }
             Err(error) => {
+                let cause = error.cause.is_some().then(|| error.root_cause().to_string());
                 for request in waiting.requests {
-                    let _ = request.send(Opened::Failed(error.etype().clone(), error.to_string()));
+                    let _ = request.send(Opened::Failed(error.etype().clone(), cause.clone()));
                 }
             }
         }

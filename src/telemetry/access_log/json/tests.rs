@@ -17,6 +17,7 @@ const LINE: AccessLine<'_> = AccessLine {
     idempotency: None,
     reason: None,
     cause: None,
+    unverified: None,
     failure: None,
     failure_cause: None,
     subject: None,
@@ -85,6 +86,23 @@ fn check(line: &AccessLine<'_>) {
     let (ours, theirs) = (written(line), traced(line));
     assert_eq!(rest(&ours), rest(&theirs));
     serde_json::from_str::<serde_json::Value>(&ours).unwrap();
+}
+
+#[test]
+fn what_nothing_verified_is_an_object_of_its_own() {
+    let mut unverified = Unverified::default();
+    for (name, value) in [("iss", "https://a.example"), ("x-org", "a\"\u{1b}[2J\u{9b}\u{202e}")] {
+        unverified.add(name, value);
+    }
+    let line = written(&AccessLine {
+        cause: Some("x"),
+        unverified: Some(&unverified),
+        ..LINE
+    });
+    let want =
+        r#""cause":"x","unverified":{"iss":"https://a.example","x-org":"a\\\"\\u{1b}[2J\\u{9b}\\u{202e}"},"method""#;
+    assert!(line.contains(want), "{line}");
+    serde_json::from_str::<serde_json::Value>(&line).unwrap();
 }
 
 #[test]

@@ -1,0 +1,519 @@
+//! Why a request is rejected: `explain` and the access log say the same, in verified facts (`cause`) and in what the
+//! client claims (`unverified`), and never show a credential.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Gateway, JOBS_KEY, OTHER_TENANT, Request, SECRET, Setup, Shared, TENANT, Wire,
+    certificates::{client, pki},
+    eventually, free_port,
+    issuer::{Key, base64url, claims, hmac, key_set, now, token, token_of_text},
+};
+
+const POLICY: &str = "
+$wallet
+prefix: /w
+hosts: [localhost]
+content_types: [application/json]
+mtls: { allow: [{ uri: 'spiffe://eventzr/ns/*/sa/scheduler' }] }
+routes:
+  - { path: /only-get, methods: [GET, POST], auth: public }
+  - { path: /jobs/*, auth: internal_key }
+  - { path: /any/*, auth: { any: [jwt, internal_key] } }
+  - { path: /_internal/*, auth: mtls }
+  - { path: /admin/*, auth: jwt, roles: [admin] }
+  - { path: /scoped/*, auth: jwt, scopes: [read, erase] }
+  - { path: /keyed/*, auth: jwt, idempotency: { required: true } }
+  - { path: /*, auth: jwt }
+";
+
+/// Keys from a file and from a server that does not run, and roles in a claim that is named by a slip.
+const KEYS: &str = "
+version: 1
+service: $name-svc
+prefix: /$name
+upstream: { url: '$upstream' }
+errors: { format: envelope, code_prefix: ERR }
+jwt:
+  issuers:
+    - { issuer: idp, audience: unchecked, algorithms: [RS256], keys: $keys, roles_claim: realm_access.roles }
+routes: [{ path: /*, auth: jwt, roles: [admin] }]
+";
+
+fn key() -> &'static Key {
+    static KEY: std::sync::OnceLock<Key> = std::sync::OnceLock::new();
+    KEY.get_or_init(|| Key::new("RS256", "current"))
+}
+
+fn gateway() -> Arc<Gateway> {
+    static SHARED: Shared<Gateway> = Shared::new();
+    let keys = |name: &str, keys: &str| KEYS.replace("$name", name).replace("$keys", keys);
+    let gone = format!("{{ jwks: {{ url: 'http://127.0.0.1:{}/keys' }} }}", free_port());
+    SHARED.get(|| {
+        Setup::new()
+            .tls()
+            .always_ready()
+            .config("limits: { body_bytes: 1MiB, uri_bytes: 2KiB, headers: 50 }")
+            .policy("wallet", POLICY)
+            .policy("file", &keys("file", "{ jwks: { file: $folder/keys.json } }"))
+            .policy("gone", &keys("gone", &gone))
+            .file("keys.json", &key_set(&[key()]))
+            .file("stranger.crt", &pki().stranger.chain)
+            .start()
+    })
+}
+
+/// A rejected request, and what operators learn about it.
+struct Case {
+    request: Request,
+    reason: &'static str,
+    cause: String,
+    unverified: Value,
+}
+
+fn case(request: Request, reason: &'static str, cause: impl Into<String>, unverified: Value) -> Case {
+    Case {
+        request,
+        reason,
+        cause: cause.into(),
+        unverified,
+    }
+}
+
+fn explained(gateway: &Gateway, request: &Request, more: &[&str]) -> Value {
+    let mut arguments = vec!["explain".to_owned(), request.method.clone(), request.target.clone()];
+    let host = ("host".to_owned(), request.host.clone());
+    for (name, value) in [&host].into_iter().chain(&request.headers) {
+        arguments.extend(["-H".to_owned(), format!("{name}: {value}")]);
+    }
+    arguments.extend(["--config", "sidegate.yaml", "--output", "json"].map(str::to_owned));
+    let arguments: Vec<_> = arguments
+        .iter()
+        .map(String::as_str)
+        .chain(more.iter().copied())
+        .collect();
+    let output = gateway.sidegate_with(&arguments, &[("IT_SECRET", SECRET), ("IT_JOBS_KEY", JOBS_KEY)]);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{request}: {error}: {output:?}"))
+}
+
+/// The access line of a request with this id.
+fn logged(gateway: &Gateway, id: &str) -> Value {
+    let mut line = Value::Null;
+    eventually("the request is logged", || {
+        let mut lines = gateway.log_lines().into_iter();
+        let found = lines.find(|line| line["message"] == "request" && line["request_id"] == id);
+        line = found.unwrap_or_default();
+        line.is_object()
+    });
+    line
+}
+
+#[track_caller]
+fn assert_case(gateway: &Gateway, case: &Case, explained: &Value, line: &Value) {
+    let want = [json!(case.reason), json!(case.cause), case.unverified.clone()];
+    for found in [explained, line] {
+        let found = ["reason", "cause", "unverified"].map(|name| found[name].clone());
+        assert_eq!(found, want, "{}", case.request);
+    }
+    let text = format!("{explained}{line}");
+    for (_, value) in case.request.headers.iter().filter(|(name, _)| name == "Authorization") {
+        let token = value.trim_start_matches("Bearer ");
+        for part in token.split('.').filter(|part| part.len() > 20) {
+            assert!(!text.contains(part), "{text}");
+        }
+    }
+    for secret in [SECRET, JOBS_KEY] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    assert_eq!(gateway.upstream.seen(&case.request.case).len(), 0);
+}
+
+fn assert_alike(cases: Vec<Case>) {
+    let gateway = gateway();
+    for case in cases {
+        let answer = gateway.send(&case.request);
+        let body = answer.text();
+        assert!(!body.contains(&case.cause), "the client gets the cause: {body}");
+        let line = logged(&gateway, answer.header("x-request-id").unwrap());
+        let explained = explained(&gateway, &case.request, &[]);
+        assert_case(&gateway, &case, &explained, &line);
+    }
+}
+
+fn get(target: &str) -> Request {
+    Request::get(target)
+}
+
+fn wallet(target: &str, changes: Value) -> Request {
+    get(target).bearer(&token(changes)).tenant()
+}
+
+const NONE: Value = Value::Null;
+
+#[test]
+fn request_that_no_policy_takes_names_its_host_and_limits() {
+    let long = "x".repeat(2048);
+    let many = (0..60).fold(get("/w/x"), |request, at| request.header(&format!("x-{at}"), "1"));
+    let mut large = Request::new("POST", "/w/x").bearer(&token(json!({}))).tenant();
+    large = large
+        .header("content-type", "application/json")
+        .header("content-length", "2000000");
+    let post = |kind: &str| wallet("/w/x", json!({})).header("content-type", kind).body("{}");
+    let text = |mut request: Request| {
+        request.method = "PUT".into();
+        request
+    };
+    assert_alike(vec![
+        case(
+            get("/w/x").host("other.example"),
+            "route_not_found",
+            "no policy matches this host and path",
+            json!({ "host": "other.example" }),
+        ),
+        case(
+            get("/w/x//y"),
+            "path_ambiguous",
+            "the path has `//`",
+            json!({ "host": "localhost" }),
+        ),
+        case(
+            get("/w/x?a=<"),
+            "request_malformed",
+            "the query has a character that must be encoded",
+            NONE,
+        ),
+        case(
+            Request::new("DELETE", "/w/only-get"),
+            "method_not_allowed",
+            "the path accepts GET, POST",
+            NONE,
+        ),
+        case(
+            get(&format!("/w/{long}")),
+            "uri_too_long",
+            "the target has 2051 bytes; the limit is 2048",
+            NONE,
+        ),
+        case(
+            many,
+            "headers_too_large",
+            "the head has 62 fields; the limit is 50",
+            NONE,
+        ),
+        case(
+            large,
+            "body_too_large",
+            "the body is longer than the limit of 1048576 bytes",
+            json!({ "content-length": "2000000" }),
+        ),
+        case(
+            text(post("text/\"plain")),
+            "content_type_unsupported",
+            "one of these is needed: application/json",
+            json!({ "content-type": "text/\\\"plain" }),
+        ),
+    ]);
+}
+
+#[test]
+fn token_names_what_it_has_and_what_is_accepted() {
+    let expired = now() - 3_000_000;
+    let at = |seconds| jiff::Timestamp::from_second(seconds).unwrap().to_string();
+    let other = hmac("HS256", "another-secret-of-at-least-32-bytes!!", claims(json!({})));
+    let alg = token_of_text(r#"{"alg":"HS512","kid":"a\u001b[2Jb"}"#, claims(json!({})).to_string());
+    let unknown = Key::new("RS256", "other").sign(json!({ "iss": "idp", "exp": now() + 60 }));
+    let claimed = |alg, kid: Value, iss| {
+        let mut claimed = json!({ "alg": alg, "kid": kid, "iss": iss });
+        claimed.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        claimed
+    };
+    let hs = || claimed("HS256", NONE, "eventzr.com");
+    assert_alike(vec![
+        case(
+            get("/w/x"),
+            "credential_missing",
+            "the request has no bearer token",
+            NONE,
+        ),
+        case(
+            get("/w/any/x"),
+            "credential_missing",
+            "the request has none of these credentials: jwt, internal_key",
+            NONE,
+        ),
+        case(
+            wallet("/w/x", json!({ "exp": expired })),
+            "token_expired",
+            format!("the token expired 34 d ago, at {}", at(expired)),
+            NONE,
+        ),
+        case(
+            wallet("/w/x", json!({ "nbf": now() + 3_000_000, "exp": now() + 4_000_000 })),
+            "token_not_yet_valid",
+            format!("the token becomes valid in 34 d, at {}", at(now() + 3_000_000)),
+            NONE,
+        ),
+        case(
+            wallet("/w/x", json!({ "iss": "https://staging.example" })),
+            "token_issuer_mismatch",
+            "no issuer of the policy has the `iss` of the token; accepted: eventzr.com",
+            claimed("HS256", NONE, "https://staging.example"),
+        ),
+        case(
+            wallet("/w/x", json!({ "aud": ["a", "b"] })),
+            "token_audience_mismatch",
+            "the token is for a, b; accepted: eventzr-api",
+            NONE,
+        ),
+        case(
+            get("/w/x").bearer(&alg),
+            "token_algorithm_not_allowed",
+            "the issuer does not sign with the algorithm in the header; accepted: HS256",
+            claimed("HS512", json!("a\\u{1b}[2Jb"), "eventzr.com"),
+        ),
+        case(
+            get("/w/x").bearer(&other),
+            "token_signature_invalid",
+            "the signature does not verify with the key that the header selects",
+            hs(),
+        ),
+        case(
+            get("/file/x").bearer(&unknown),
+            "token_key_unknown",
+            "no key has the id in the header; the set has 1 key",
+            claimed("RS256", json!("other"), "idp"),
+        ),
+        case(
+            get("/gone/x").bearer(&unknown),
+            "keys_unavailable",
+            "no key set of `idp` was fetched",
+            claimed("RS256", json!("other"), "idp"),
+        ),
+        case(
+            get("/w/x").bearer("x.y"),
+            "token_malformed",
+            "the token has one dot",
+            NONE,
+        ),
+        case(
+            wallet("/w/x", json!({ "sub": null })),
+            "token_claim_missing",
+            "the claim `sub` is missing",
+            NONE,
+        ),
+        case(
+            wallet("/w/x", json!({ "sub": 7 })),
+            "token_claim_invalid",
+            "the claim `sub` is invalid",
+            NONE,
+        ),
+    ]);
+}
+
+#[test]
+fn caller_is_described_by_what_is_proven() {
+    let roles = |claims: Value| {
+        let mut all = json!({ "iss": "idp", "sub": "u", "exp": now() + 60 });
+        all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        get("/file/x").bearer(&key().sign(all))
+    };
+    assert_alike(vec![
+        case(wallet("/w/admin/x", json!({ "roles": ["guest", "user"] })), "role_missing", "one of these roles is needed: admin; the token has: guest, user (read from `roles`)", NONE),
+        case(wallet("/w/admin/x", json!({ "roles": [] })), "role_missing", "one of these roles is needed: admin; the token has: none (read from `roles`)", NONE),
+        case(roles(json!({ "realm_access": { "roles": ["admin"] } })), "role_missing", "one of these roles is needed: admin; the token has no claim `realm_access.roles`; it has `realm_access`: write `[realm_access, roles]`", NONE),
+        case(roles(json!({ "groups": ["admin"] })), "role_missing", "one of these roles is needed: admin; the token has no claim `realm_access.roles`; it has these claims: groups", NONE),
+        case(wallet("/w/scoped/x", json!({ "scopes": null, "scope": "read write" })), "scope_missing", "the scope `erase` is missing; the token has: read, write (read from `scope`)", NONE),
+        case(get("/w/x").bearer(&token(json!({}))).header("x-tenant-id", OTHER_TENANT), "tenant_mismatch", format!("the claim `tenant` names {TENANT}, and the header names another tenant"), json!({ "x-tenant-id": OTHER_TENANT })),
+        case(get("/w/x").bearer(&token(json!({}))), "tenant_header_missing", "the request has no `x-tenant-id`", NONE),
+        case(get("/w/x").bearer(&token(json!({}))).header("x-tenant-id", JOBS_KEY), "tenant_header_invalid", "`x-tenant-id` has 37 bytes and is not a UUID with hyphens", NONE),
+        case(get("/w/jobs/x").header("x-internal-api-key", "wrong-key-of-16-bytes"), "internal_key_invalid", "no internal key has this digest", NONE),
+        case(get("/w/_internal/x"), "client_certificate_missing", "the connection has no client certificate", NONE),
+        case(wallet("/w/keyed/x", json!({})).header("content-type", "application/json"), "idempotency_key_missing", "the request has no `idempotency-key`", NONE),
+        case(wallet("/w/keyed/x", json!({})).header("content-type", "application/json").header("idempotency-key", "7"), "idempotency_key_invalid", "`idempotency-key` has 1 bytes and is not a UUID", NONE),
+    ].into_iter().map(|mut case| {
+        if case.request.target.contains("keyed") {
+            case.request.method = "POST".to_owned();
+        }
+        case
+    }).collect());
+}
+
+#[test]
+fn client_certificate_is_named_and_so_are_the_accepted_ones() {
+    let gateway = gateway();
+    let request = get("/w/_internal/x");
+    let mut wire = Wire::tls(gateway.tls_port, client(Some(&pki().stranger), &["http/1.1"])).unwrap();
+    let answer = wire.exchange(&request);
+    let line = logged(&gateway, answer.header("x-request-id").unwrap());
+    let explained = explained(&gateway, &request, &["--client-cert", "stranger.crt"]);
+    let cause = explained["cause"].as_str().unwrap().to_owned();
+    assert!(cause.starts_with("the client certificate is for "), "{cause}");
+    assert!(
+        cause.ends_with("; accepted: spiffe://eventzr/ns/*/sa/scheduler"),
+        "{cause}"
+    );
+    assert_case(
+        &gateway,
+        &case(request, "client_certificate_not_allowed", cause, NONE),
+        &explained,
+        &line,
+    );
+}
+
+#[test]
+fn text_of_explain_marks_what_is_not_verified() {
+    let gateway = gateway();
+    let bearer = token(json!({ "iss": "https://staging.example" }));
+    let said = gateway.sidegate_with(
+        &["explain", "GET", "/w/x", "--token", &bearer],
+        &[("IT_SECRET", SECRET), ("IT_JOBS_KEY", JOBS_KEY)],
+    );
+    let said = String::from_utf8(said.stdout).unwrap();
+    let want = "credentials  no  token_issuer_mismatch: no issuer of the policy has the `iss` of the token; accepted: \
+                eventzr.com (unverified: alg: HS256, iss: https://staging.example)\n";
+    assert!(said.contains(want), "{said}");
+}
+
+#[test]
+fn expired_token_has_the_subject_that_its_signature_proves() {
+    let gateway = gateway();
+    let forged = hmac("HS256", "another-secret-of-at-least-32-bytes!!", claims(json!({})));
+    let good = token(json!({ "exp": now() + 1 }));
+    for (token, subject, reason) in [
+        (token(json!({ "exp": 1 })), json!("user-7"), "token_expired"),
+        (
+            token(json!({ "aud": "other" })),
+            json!("user-7"),
+            "token_audience_mismatch",
+        ),
+        (forged, NONE, "token_signature_invalid"),
+        (token(json!({ "iss": "other" })), NONE, "token_issuer_mismatch"),
+        (good, json!("user-7"), "token_expired"),
+    ] {
+        let request = || get("/w/x").bearer(&token).tenant();
+        let mut answer = gateway.send(&request());
+        // The token that is good at first is in the cache when it expires.
+        eventually("the token is rejected", || {
+            answer = gateway.send(&request());
+            answer.status == 401
+        });
+        let line = logged(&gateway, answer.header("x-request-id").unwrap());
+        assert_eq!(
+            (&line["reason"], &line["subject"]),
+            (&json!(reason), &subject),
+            "{line}"
+        );
+        let tenant = if subject.is_null() { NONE } else { json!(TENANT) };
+        assert_eq!(line["tenant"], tenant, "{line}");
+    }
+}
+
+#[test]
+fn hostile_values_are_cut_and_escaped() {
+    let gateway = gateway();
+    let many = |prefix: &str| (0..10_000).map(|at| format!("{prefix}{at}")).collect::<Vec<_>>();
+    let long_kid = "\u{1b}[2J\"'\u{202e}\n".repeat(100);
+    let header = json!({ "alg": "RS256", "kid": long_kid }).to_string();
+    let payload = json!({ "iss": "idp\u{9b}".repeat(100), "sub": "s", "exp": now() + 60 }).to_string();
+    let unsigned = format!(
+        "{}.{}.{}",
+        base64url(&header),
+        base64url(&payload),
+        base64url("signature")
+    );
+    let few = |name: &str| many(name).into_iter().take(300).collect::<Vec<_>>();
+    for (request, more) in [
+        (get("/w/x").bearer(&unsigned), false),
+        (
+            get("/w/x")
+                .host("localhost")
+                .header("x-tenant-id", &"x".repeat(4000))
+                .bearer(&token(json!({}))),
+            false,
+        ),
+        (wallet("/w/x", json!({ "aud": few("a") })), true),
+        (wallet("/w/admin/x", json!({ "roles": few("r") })), true),
+        (wallet("/w/scoped/x", json!({ "scopes": few("s\u{1b}") })), true),
+        (wallet("/w/x", json!({ "sub": null, "\u{1b}[2J": 1 })), false),
+    ] {
+        let answer = gateway.send(&request);
+        let line = logged(&gateway, answer.header("x-request-id").unwrap());
+        let cause = line["cause"].as_str().unwrap();
+        assert!(cause.len() < 8 * 66 + 200, "{} bytes: {cause}", cause.len());
+        assert_eq!(cause.contains(" and 292 more"), more, "{cause}");
+        let values: Vec<_> = line["unverified"].as_object().into_iter().flatten().collect();
+        assert!(
+            values.len() <= 8 && values.iter().all(|(_, value)| value.as_str().unwrap().len() <= 64),
+            "{line}"
+        );
+        let text = format!("{cause}{values:?}");
+        assert!(
+            !text.chars().any(char::is_control) && !text.contains('\u{202e}'),
+            "{text}"
+        );
+        for part in unsigned.split('.') {
+            assert!(!line.to_string().contains(part), "{line}");
+        }
+    }
+}
+
+#[test]
+fn malformed_head_has_its_true_cause_client_and_length() {
+    let gateway = gateway();
+    let logged_before = |cause: &str| {
+        gateway
+            .log_lines()
+            .into_iter()
+            .filter(|line| line["cause"] == cause)
+            .collect::<Vec<_>>()
+    };
+    for (bytes, cause) in [
+        (
+            &b"GET /w/one HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"[..],
+            "`host` occurs twice",
+        ),
+        (
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            "the client speaks TLS, and the listener has no TLS",
+        ),
+        (
+            b"GET /w/a b HTTP/1.1\r\nHost: a\r\n\r\n",
+            "the request line is not a method, a target and a version",
+        ),
+        (
+            b"GET /w/x HTTP/1.1\r\nHost: a\n\r\n",
+            "a line of the head does not end in CRLF",
+        ),
+        (b"GET /w/x HTTP/1.1\r\nHost: u:secret@a\r\n\r\n", "`host` has a user"),
+    ] {
+        let mut wire = gateway.connect();
+        wire.write(bytes);
+        let answer = wire.answer("GET").unwrap();
+        assert_eq!(
+            answer.header("x-sidegate-reason"),
+            Some("request_malformed"),
+            "{answer:?}"
+        );
+        eventually(cause, || !logged_before(cause).is_empty());
+        let line = logged_before(cause).remove(0);
+        assert_eq!(line["client"], "127.0.0.1", "{line}");
+        assert_eq!(line["bytes_out"], json!(answer.body.len()), "{line}");
+        assert!(!line.to_string().contains("secret"), "{line}");
+    }
+}
+
+#[test]
+fn failed_upstream_is_named_by_its_address() {
+    let port = free_port();
+    let policy = format!(
+        "version: 1\nservice: s\nprefix: /s\nupstream: {{ url: 'http://127.0.0.1:{port}' }}\nroutes: [{{ path: /*, auth: public }}]\n"
+    );
+    let gateway = Setup::new().policy("s", &policy).start();
+    let answer = gateway.send(&get("/s/x"));
+    let line = logged(&gateway, answer.header("x-request-id").unwrap());
+    let want = format!("connection refused by 127.0.0.1:{port}");
+    assert_eq!((answer.status, &line["failure_cause"]), (502, &json!(want)), "{line}");
+    assert!(!answer.text().contains("127.0.0.1"), "{answer:?}");
+}
