@@ -179,9 +179,11 @@ fn request_that_no_policy_takes_names_its_host_and_limits() {
             json!({ "host": "localhost" }),
         ),
         case(
-            get("/w/x?a=<"),
+            get("/w/x")
+                .header("idempotency-key", "a")
+                .header("idempotency-key", "b"),
             "request_malformed",
-            "the query has a character that must be encoded",
+            "`idempotency-key` occurs twice",
             NONE,
         ),
         case(
