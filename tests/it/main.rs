@@ -32,6 +32,8 @@ mod control_socket;
 mod cut_responses;
 mod demo;
 mod doctor;
+mod document_links;
+mod documented_commands;
 mod documents;
 mod early_bytes;
 mod exchange;
