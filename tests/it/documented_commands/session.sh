@@ -5,26 +5,31 @@
 set -euo pipefail
 folder=$1 program=$2 document=$3
 ip link set lo up
+read -r _ outside _ </proc/self/uid_map
+[ "$outside" = 0 ] && is_root=yes || is_root=no
 
 # All of it is put together in FOLDER and then moved, for FOLDER and PROGRAM may be below folders that are replaced.
 private=$folder/private
-mount -t tmpfs private "$private"
+mount -n -t tmpfs private "$private"
 mkdir "$private"/{bin,checkout,home,kubectl,layers,outputs}
 touch "$private"/{bin/sidegate,commands}
-mount --bind "$program" "$private/bin/sidegate"
-mount --bind "$folder/commands" "$private/commands"
-mount --bind "$folder/checkout" "$private/checkout"
-mount --bind "$folder/outputs" "$private/outputs"
-[ ! -d target/kubernetes/kubectl/usr/bin ] || mount --bind target/kubernetes/kubectl/usr/bin "$private/kubectl"
-mount --move "$private" /mnt
+mount -n --bind "$program" "$private/bin/sidegate"
+mount -n --bind "$folder/commands" "$private/commands"
+mount -n --bind "$folder/checkout" "$private/checkout"
+mount -n --bind "$folder/outputs" "$private/outputs"
+[ ! -d target/kubernetes/kubectl/usr/bin ] || mount -n --bind target/kubernetes/kubectl/usr/bin "$private/kubectl"
+mount -n --move "$private" /mnt
 for layer in /etc /usr/local /var; do
     mkdir -p "/mnt/layers$layer"/{upper,work}
-    mount -t overlay -o "lowerdir=$layer,upperdir=/mnt/layers$layer/upper,workdir=/mnt/layers$layer/work" overlay "$layer"
+    # Without root, the folders belong to another user, and cannot be written to: these take their place.
+    [ "$is_root" = yes ] || (cd "$layer" && find . -maxdepth 3 -type d -print0 2>/dev/null || true) |
+        (cd "/mnt/layers$layer/upper" && xargs -0 mkdir -p)
+    mount -n -t overlay -o "lowerdir=$layer,upperdir=/mnt/layers$layer/upper,workdir=/mnt/layers$layer/work" overlay "$layer"
 done
-mount -t tmpfs private /run
-mount -t tmpfs private /tmp
+mount -n -t tmpfs private /run
+mount -n -t tmpfs private /tmp
 export HOME=/mnt/home TMPDIR=/tmp
-unset folder program private layer
+unset folder program private layer outside is_root
 
 # A block of commands begins: what it prints is kept apart.
 begin() { # line
