@@ -1,7 +1,7 @@
 # Each target installs what it needs (Debian, root); see .ci/install. `make ci` runs the targets that
 # .ci/run lists.
 
-.PHONY: help demo test lint format doc check build install attack fuzz release proof kubernetes memory guard
+.PHONY: help demo test reference lint format doc check build install attack fuzz release proof kubernetes memory guard
 .PHONY: acceptance bench pgo image compose compose-test audit ci tools
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -17,14 +17,20 @@ endif
 help:            ## print these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/ -/'
 
-demo: tools      ## run auth-svc, Integration Hub, Wallet and Sidegate on this machine
-	cargo run --quiet --locked -- demo
+demo: tools      ## run Sidegate in front of four small services on this machine, and print lines to paste
+	@echo "Building Sidegate for the demo. The first time takes a few minutes; cargo shows each crate."
+	cargo build --locked --profile demo
+	target/demo/sidegate demo
 
 install:         ## install what the tests need
 	@.ci/install test
 
-test: install    ## run all tests
+test: install    ## run all tests; installs what they need and says what for
+	@echo "Building Sidegate and its tests, then running them: about ten minutes the first time."
 	cargo test --locked
+
+reference:       ## write the tables of docs/ that come from the code
+	SIDEGATE_WRITE_DOCS=1 cargo test --locked --test it -- reference schema
 
 format: tools    ## check the formatting
 	cargo fmt --all --check

@@ -44,7 +44,7 @@ enum Command {
     Revoke(revoke::Revoke),
     /// List what is revoked
     Revocations(revocations::Revocations),
-    /// Run auth-svc, Integration Hub, Wallet and Sidegate on this machine, to try it out
+    /// Run Sidegate in front of four small services on this machine, to try it out
     Demo(demo::Demo),
     /// Print the JSON Schema of a file format, for editors
     Schema(schema::Schema),

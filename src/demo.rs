@@ -1,6 +1,6 @@
-//! `sidegate demo`: auth-svc, Integration Hub and Wallet on loopback, with Sidegate and the real
-//! files of `policies/` in front. For a laptop: the passwords are published, keys are random at
-//! each start, and nothing is kept.
+//! `sidegate demo`: an orders service, then auth-svc, Integration Hub and Wallet on loopback, with Sidegate
+//! and the real files of `policies/` in front. For a laptop: the passwords are published, keys are random at
+//! each start, and nothing is stored.
 //!
 //! The services are plain HTTP servers that know nothing of Sidegate's own types.
 
@@ -25,15 +25,21 @@ pub mod echo;
 mod error;
 pub mod guide;
 pub mod http;
+mod orders;
 
 pub use error::DemoError;
 
 use auth_svc::AuthService;
 use certificates::Certificates;
 use guide::Guide;
+use orders::OrdersIssuer;
 
 /// The policies as they stand in the repository.
-const POLICIES: [(&str, &str); 3] = [
+const POLICIES: [(&str, &str); 4] = [
+    (
+        "policies/example/orders.yaml",
+        include_str!("../policies/example/orders.yaml"),
+    ),
     ("policies/auth.yaml", include_str!("../policies/auth.yaml")),
     (
         "policies/integration-hub.yaml",
@@ -58,6 +64,7 @@ impl Demo {
     pub async fn start(mut config: ServerConfig, tls: SocketAddr) -> Result<Self, DemoError> {
         let jwt_secret = random_secret();
         let jobs_key = random_secret();
+        let orders = OrdersIssuer::new(random_secret());
         let services = Services::start(&jwt_secret).await?;
         let certificates = Certificates::make()?;
         config.listeners.push(Listener {
@@ -75,12 +82,19 @@ impl Demo {
         });
         let control = control(&mut config, &certificates);
         let loaded = Loaded {
-            policies: services.policies(&jwt_secret, &jobs_key)?,
+            policies: services.policies(&jwt_secret, &jobs_key, orders.secret())?,
             loaded_files: LoadedFiles::default(),
         };
         let sockets = Sockets::open(&config)?;
         let app = App::start(config, loaded, sockets).await?;
-        let guide = Guide::new(app.sockets(), &services.addresses(), &jobs_key, &certificates, &control);
+        let guide = Guide::new(
+            app.sockets(),
+            &services.addresses(),
+            &orders.tokens()?,
+            &jobs_key,
+            &certificates,
+            &control,
+        );
         Ok(Self {
             app,
             guide,
@@ -107,6 +121,7 @@ fn control(config: &mut ServerConfig, certificates: &Certificates) -> PathBuf {
 
 /// The services, each on a port of its own.
 struct Services {
+    orders: SocketAddr,
     auth: SocketAddr,
     hub: SocketAddr,
     wallet: SocketAddr,
@@ -115,21 +130,25 @@ struct Services {
 impl Services {
     async fn start(jwt_secret: &str) -> Result<Self, DemoError> {
         let auth_service = Arc::new(AuthService::generate(jwt_secret)?);
+        let (orders, orders_address) = any_port().await?;
         let (auth, auth_address) = any_port().await?;
         let (hub, hub_address) = any_port().await?;
         let (wallet, wallet_address) = any_port().await?;
+        tokio::spawn(echo::serve(orders, "orders-svc"));
         tokio::spawn(auth_service.serve(auth));
         tokio::spawn(echo::serve(hub, "integration-hub-svc"));
         tokio::spawn(echo::serve(wallet, "wallet-svc"));
         Ok(Self {
+            orders: orders_address,
             auth: auth_address,
             hub: hub_address,
             wallet: wallet_address,
         })
     }
 
-    fn addresses(&self) -> [(&'static str, SocketAddr); 3] {
+    fn addresses(&self) -> [(&'static str, SocketAddr); 4] {
         [
+            ("orders", self.orders),
             ("auth-svc", self.auth),
             ("Integration Hub", self.hub),
             ("Wallet", self.wallet),
@@ -137,9 +156,11 @@ impl Services {
     }
 
     /// The policies with what they take from the environment.
-    fn policies(&self, jwt_secret: &str, jobs_key: &str) -> Result<PolicySet, DemoError> {
+    fn policies(&self, jwt_secret: &str, jobs_key: &str, orders_secret: &str) -> Result<PolicySet, DemoError> {
         let jwks = format!("http://{}/auth/v1/.well-known/jwks.json", self.auth);
         let variables = [
+            ("ORDERS_UPSTREAM", format!("http://{}", self.orders)),
+            ("ORDERS_JWT_SECRET", orders_secret.to_owned()),
             ("AUTH_UPSTREAM", format!("http://{}", self.auth)),
             ("HUB_UPSTREAM", format!("http://{}", self.hub)),
             ("WALLET_UPSTREAM", format!("http://{}", self.wallet)),

@@ -8,7 +8,7 @@ use super::Exit;
 use super::output::{print_error, print_line};
 use super::run::{block_on, no_threads, shutdown_signal};
 use crate::app::StartError;
-use crate::config::{LogConfig, LogFormat, Overrides, ServerConfig};
+use crate::config::{LogConfig, LogFormat, LogLevel, Overrides, ServerConfig};
 use crate::telemetry::{self, LogTarget};
 
 mod serve;
@@ -51,8 +51,13 @@ impl Demo {
             Ok(config) => config,
             Err(error) => return super::output::could_not_run(error),
         };
+        // What a laptop needs, so that the first lines are not about file descriptors. Requests have their
+        // lines at every level.
+        config.limits.connections = 128;
+        config.limits.requests = 128;
         config.log = LogConfig {
             format: LogFormat::Text,
+            level: LogLevel::Warn,
             ..LogConfig::default()
         };
         let _log = match telemetry::start(config.log, LogTarget::Stderr, config.threads) {
@@ -71,7 +76,7 @@ async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
         ))
     })?;
     print_line(format!(
-        "Sidegate guards two services and their issuer. Stop with Ctrl-C.\n\n{}",
+        "Sidegate guards four services on this machine. Paste these lines into another terminal; stop with Ctrl-C.\n\n{}",
         demo.guide
     ));
     print_error("requests:");

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::certificates::Certificates;
+use super::orders::OrdersTokens;
 use crate::app::Sockets;
 use crate::config::ListenAddress;
 
@@ -17,11 +18,12 @@ const USER: &str = "b0000001-0000-4000-8000-000000000003";
 const CURL: &str = r"curl -sS -w '\n'";
 const JSON: &str = "-H 'content-type: application/json'";
 
-/// Addresses and curl lines.
+/// Addresses, curl lines, and what to look at.
 #[derive(Debug)]
 pub struct Guide {
     addresses: Vec<(String, String)>,
     steps: Vec<Step>,
+    signs: Vec<(&'static str, String)>,
 }
 
 /// What some lines for a shell show, and the lines.
@@ -33,6 +35,7 @@ struct Places<'p> {
     http: String,
     tls: String,
     admin: String,
+    orders: &'p OrdersTokens,
     certificates: &'p Certificates,
     control: &'p Path,
     jobs_key: &'p str,
@@ -42,6 +45,7 @@ impl Guide {
     pub(super) fn new(
         sockets: &Sockets,
         services: &[(&'static str, SocketAddr)],
+        orders: &OrdersTokens,
         jobs_key: &str,
         certificates: &Certificates,
         control: &Path,
@@ -51,6 +55,7 @@ impl Guide {
             http: format!("http://{}", listeners.next().unwrap_or_default()),
             tls: format!("https://{}", listeners.next().unwrap_or_default()),
             admin: format!("http://{}", sockets.admin),
+            orders,
             certificates,
             control,
             jobs_key,
@@ -68,6 +73,7 @@ impl Guide {
         Self {
             addresses,
             steps: places.steps(),
+            signs: places.signs(),
         }
     }
 }
@@ -75,11 +81,67 @@ impl Guide {
 impl Places<'_> {
     /// The steps in their order: what uses up a quota or ends a token comes last.
     fn steps(&self) -> Vec<Step> {
-        let mut steps = self.callers();
+        let mut steps = self.orders();
+        steps.extend(self.callers());
         steps.extend(self.requests());
         steps.extend(self.other_credentials());
         steps.extend(self.ends());
         steps
+    }
+
+    /// The neutral example: one service, two callers.
+    fn orders(&self) -> Vec<Step> {
+        let Self { http, orders, .. } = self;
+        let with = |token: &str, request: &str| format!("{CURL} -H \"authorization: Bearer {token}\" {request}");
+        let order = format!("{http}/orders/v1/orders/17");
+        vec![
+            Step(
+                "an orders service, guarded by policies/example/orders.yaml: the tokens of a clerk and of a manager",
+                vec![format!("CLERK={}", orders.clerk), format!("MANAGER={}", orders.manager)],
+            ),
+            Step(
+                "rejected without a token: 401, with the reason in x-sidegate-reason and in the body",
+                vec![format!("{CURL} -i {order}")],
+            ),
+            Step(
+                "allowed with a token: the service reads x-user-id, which no client can set",
+                vec![with("$CLERK", &format!("-H 'x-user-id: root' {order}"))],
+            ),
+            Step(
+                "a refund: 403 role_missing for the clerk, allowed for the manager",
+                vec![
+                    with("$CLERK", &format!("-X POST {order}/refund")),
+                    with("$MANAGER", &format!("-X POST {order}/refund")),
+                ],
+            ),
+        ]
+    }
+
+    /// Where to look, at the end of the guide.
+    fn signs(&self) -> Vec<(&'static str, String)> {
+        vec![
+            (
+                "each request, and why it was rejected",
+                "the lines below: reason and cause".to_owned(),
+            ),
+            (
+                "what each reason means, and what to change",
+                "docs/rejections.md".to_owned(),
+            ),
+            ("counters: sidegate_decisions_total", format!("{}/metrics", self.admin)),
+            (
+                "health: are keys and store available?",
+                format!("{}/readyz", self.admin),
+            ),
+            (
+                "what guards these services",
+                "policies/example/orders.yaml, then policies/".to_owned(),
+            ),
+            (
+                "a first policy of your own",
+                "docs/getting-started.md, or: sidegate init".to_owned(),
+            ),
+        ]
     }
 
     fn callers(&self) -> Vec<Step> {
@@ -90,7 +152,7 @@ impl Places<'_> {
         };
         vec![
             Step(
-                "log in at the Hub's tenant, and at the Wallet's",
+                "two larger services with tenants, guarded by policies/: log in at the Hub's tenant, and at the Wallet's",
                 vec![
                     format!(
                         "HUB=$({} | {})",
@@ -252,6 +314,10 @@ impl fmt::Display for Guide {
         }
         for Step(shows, lines) in &self.steps {
             write!(f, "\n# {shows}\n{}\n", lines.join("\n"))?;
+        }
+        writeln!(f, "\nWhat to look at:")?;
+        for (what, place) in &self.signs {
+            writeln!(f, "  {what:<44}{place}")?;
         }
         Ok(())
     }

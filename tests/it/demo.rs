@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -25,7 +26,7 @@ fn start(setup: &Setup) -> (Child, String) {
     let mut guide = String::new();
     let lines = BufReader::new(demo.stdout.take().unwrap()).lines();
     for line in lines.map(Result::unwrap) {
-        let is_last = line.contains("/metrics");
+        let is_last = line.contains("sidegate init");
         guide += &(line + "\n");
         if is_last {
             break;
@@ -48,6 +49,7 @@ fn the_lines_of_the_demo_show_what_they_say() {
     let setup = Setup::new();
     let (mut demo, guide) = start(&setup);
     let (_, lines) = guide.split_once("\n# ").unwrap();
+    let (lines, signs) = lines.split_once("\nWhat to look at:\n").unwrap();
     let script = format!("# {lines}").replace(r"-w '\n'", r"-w '\n%{http_code}\n'");
     let mut shell = Command::new("bash");
     let said = output({
@@ -61,8 +63,10 @@ fn the_lines_of_the_demo_show_what_they_say() {
     let mut statuses = statuses(&said);
     let guesses = statuses.pop().unwrap();
     let expected = [
+        // The orders service: no token, a clerk, a refund by the clerk and by the manager.
+        &["401", "200", "403", "200"][..],
         // A token at each service; none, and one of another tenant.
-        &["200", "200", "401", "403"][..],
+        &["200", "200", "401", "403"],
         // A user, and a role that it has not.
         &["200", "403"],
         // A refresh token as an access token, and where it belongs.
@@ -95,5 +99,18 @@ fn the_lines_of_the_demo_show_what_they_say() {
     ];
     for reason in reasons.into_iter().chain(others) {
         assert!(log.contains(reason), "{reason}: {log}");
+    }
+    let first = log.lines().next().unwrap_or_default();
+    assert_eq!(first, "requests:", "noise before the first request: {log}");
+    assert!(
+        said.contains(r#""x-user-id":["user-17"]"#),
+        "a client cannot set it: {said}"
+    );
+    for file in signs
+        .split_whitespace()
+        .filter(|word| word.ends_with(".md") || word.ends_with(".yaml,"))
+    {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file.trim_end_matches(','));
+        assert!(file.exists(), "{}", file.display());
     }
 }
