@@ -97,11 +97,11 @@ impl LostLines {
         Ok(Self {
             dropped: IntCounter::new(
                 "sidegate_access_log_dropped_total",
-                "Lines of the log that were dropped, because the reader was too slow.",
+                "Log lines that Sidegate dropped because the reader of standard output was too slow.",
             )?,
             unwritten: IntCounter::new(
                 "sidegate_access_log_write_errors_total",
-                "Lines of the log that could not be written to standard output.",
+                "Log lines that could not be written to standard output, as on a full disk or a pipe without a reader.",
             )?,
         })
     }

@@ -1,6 +1,6 @@
 //! What Prometheus scrapes. Label values come from policies and closed sets, never from clients.
 
-use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
 
 use crate::authn::token_cache::CacheResult;
 
@@ -18,6 +18,7 @@ mod store_features;
 
 pub use certificates::CertificateEnds;
 pub use keys::{KeyMetrics, KeyRefresh, KeysInForce};
+pub use registry::MetricFamily;
 pub use requests::PolicyMetrics;
 pub use store::{MemoryUsage, StoreMetrics};
 pub use store_features::StoreFeatureMetrics;
@@ -25,7 +26,7 @@ pub use store_features::StoreFeatureMetrics;
 use super::log_writer::LostLines;
 use certificates::CertificateMetrics;
 use gauge_value::{number, seconds};
-use registry::register;
+use registry::{Registry, register};
 use request_vectors::RequestVectors;
 
 /// The label of a request that no policy or route takes.
@@ -34,7 +35,7 @@ pub const NONE: &str = "none";
 /// All metrics of a process.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    registry: Registry,
+    registry: prometheus::Registry,
     requests: RequestVectors,
     in_flight: IntGauge,
     connections: IntGauge,
@@ -58,101 +59,84 @@ pub struct Metrics {
 impl Metrics {
     /// Registers everything.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
+        Ok(Self::register()?.0)
+    }
+
+    /// Returns every metric as the documentation describes it, in the order of its table.
+    pub fn families() -> Result<Vec<MetricFamily>, prometheus::Error> {
+        Ok(Self::register()?.1)
+    }
+
+    fn register() -> Result<(Self, Vec<MetricFamily>), prometheus::Error> {
+        let registry = &Registry::default();
         let counter = |name: &str, help: &str, labels: &[&str]| {
-            register(&registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
         };
-        let gauge = |name: &str, help: &str, labels: &[&str]| {
-            register(&registry, GaugeVec::new(Opts::new(name, help), labels)?)
-        };
+        let gauge =
+            |name: &str, help: &str, labels: &[&str]| register(registry, GaugeVec::new(Opts::new(name, help), labels)?);
+        let single = |name: &str, help: &str| register(registry, Gauge::new(name, help)?);
+        let integer = |name: &str, help: &str| register(registry, IntGauge::new(name, help)?);
         let metrics = Self {
-            requests: RequestVectors::new(&registry)?,
-            in_flight: register(
-                &registry,
-                IntGauge::new("sidegate_requests_in_flight", "Requests that are not yet answered.")?,
+            requests: RequestVectors::new(registry)?,
+            in_flight: integer("sidegate_requests_in_flight", "Requests without a complete response.")?,
+            connections: integer(
+                "sidegate_connections",
+                "Open client connections, from before the TLS handshake on.",
             )?,
-            connections: register(
-                &registry,
-                IntGauge::new("sidegate_connections", "Open client connections.")?,
-            )?,
-            connections_refused: counter(
-                "sidegate_connections_refused_total",
-                "Connections for which a listener had no room.",
-                &["listener"],
-            )?,
-            client_limit_refused: client_limit_refused(&registry)?,
-            requests_limit: register(
-                &registry,
-                Gauge::new(
-                    "sidegate_requests_limit",
-                    "Requests that may be with services at a time.",
-                )?,
+            requests_limit: single(
+                "sidegate_requests_limit",
+                "The most requests that may be with upstreams at a time, by `limits.requests` and file descriptors.",
             )?,
             connections_limit: gauge(
                 "sidegate_connections_limit",
-                "Client connections that a listener takes at a time.",
+                "The most client connections that a listener accepts at a time, by its limits and file descriptors.",
                 &["listener"],
             )?,
-            token_cache: token_cache(&registry)?,
-            jwks: KeyMetrics::new(&registry)?,
+            connections_refused: counter(
+                "sidegate_connections_refused_total",
+                "Connections that a listener rejected because it had as many as it may have.",
+                &["listener"],
+            )?,
+            client_limit_refused: client_limit_refused(registry)?,
+            token_cache: token_cache(registry)?,
+            jwks: KeyMetrics::new(registry)?,
             policy_reloads: counter(
                 "sidegate_policy_reloads_total",
-                "Times that the policies were read, the start included, by result.",
+                "Times that Sidegate read changed policies, the start included: `success` or `failure`.",
                 &["result"],
             )?,
-            policy_last_success: register(
-                &registry,
-                Gauge::new(
-                    "sidegate_policy_last_reload_success_timestamp_seconds",
-                    "When the policies in force were read.",
-                )?,
+            policy_last_success: single(
+                "sidegate_policy_last_reload_success_timestamp_seconds",
+                "When Sidegate read the policies in force.",
             )?,
-            policy_last_successful: register(
-                &registry,
-                IntGauge::new(
-                    "sidegate_policy_last_reload_successful",
-                    "Whether the policies as they were last read are in force: 1 or 0.",
-                )?,
+            policy_last_successful: integer(
+                "sidegate_policy_last_reload_successful",
+                "1 if the policies in force are those of the files, 0 if Sidegate rejected the changed files.",
             )?,
             policy_info: gauge(
                 "sidegate_policy_info",
-                "The policies in force, by their hash.",
+                "1, with the hash of the policies in force. Replicas with the same policies have the same hash.",
                 &["hash"],
             )?,
-            certificates: CertificateMetrics::new(&registry)?,
+            certificates: CertificateMetrics::new(registry)?,
             certificate_reloads: counter(
                 "sidegate_certificate_reloads_total",
-                "Times that the certificates of a listener were read, the start included, by result.",
+                "Times that Sidegate read the files of a TLS listener, the start included: `success` or `failure`.",
                 &["listener", "result"],
             )?,
             certificate_last_successful: gauge(
                 "sidegate_certificate_last_reload_successful",
-                "Whether the certificates of a listener as they were last read are in force: 1 or 0.",
+                "1 if the certificates in force are those of the files, 0 if Sidegate rejected the changed files.",
                 &["listener"],
             )?,
-            store: StoreMetrics::new(&registry)?,
-            store_features: StoreFeatureMetrics::new(&registry)?,
-            registry,
+            store: StoreMetrics::new(registry)?,
+            store_features: StoreFeatureMetrics::new(registry)?,
+            registry: registry.metrics(),
         };
-        metrics.register_constants()?;
+        register_constants(registry)?;
         // Alerts see the first failure only if there was a number before it.
         metrics.policy_reloads.with_label_values(&["failure"]);
-        Ok(metrics)
-    }
-
-    fn register_constants(&self) -> Result<(), prometheus::Error> {
-        let version = env!("CARGO_PKG_VERSION");
-        let options = Opts::new("sidegate_build_info", "The version that runs.").const_label("version", version);
-        register(&self.registry, Gauge::with_opts(options)?)?.set(1.0);
-        let lost = match super::process_log::log() {
-            Some((lines, _)) => lines.lost().clone(),
-            None => LostLines::new()?,
-        };
-        register(&self.registry, lost.dropped)?;
-        register(&self.registry, lost.unwritten)?;
-        #[cfg(target_os = "linux")]
-        self.registry.register(Box::new(process::Process::new()?))?;
-        Ok(())
+        Ok((metrics, registry.families()))
     }
 
     /// The page that is scraped, and its content type.
@@ -272,9 +256,26 @@ impl ClientLimit {
     const ALL: [&'static str; 3] = ["connection", "address", "caller"];
 }
 
-/// One counter for each limit, there from the start.
+/// What does not change while the process runs, and what other parts of the process count.
+fn register_constants(registry: &Registry) -> Result<(), prometheus::Error> {
+    let lost = match super::process_log::log() {
+        Some((lines, _)) => lines.lost().clone(),
+        None => LostLines::new()?,
+    };
+    registry.register(lost.dropped)?;
+    registry.register(lost.unwritten)?;
+    let version = env!("CARGO_PKG_VERSION");
+    let options = Opts::new("sidegate_build_info", "1, with the version that runs.").const_label("version", version);
+    register(registry, Gauge::with_opts(options)?)?.set(1.0);
+    #[cfg(target_os = "linux")]
+    registry.register(process::Process::new()?)?;
+    Ok(())
+}
+
+/// One counter for each limit, present from the start.
 fn client_limit_refused(registry: &Registry) -> Result<[IntCounter; ClientLimit::ALL.len()], prometheus::Error> {
-    let help = "Connections and requests that were rejected because their client had as many as it may have.";
+    let help = "Connections (`connection`) and requests (by `address`, by `caller`) that Sidegate rejected because one client had \
+                as many as it may have.";
     let options = Opts::new("sidegate_client_limit_refused_total", help);
     let refused = register(registry, IntCounterVec::new(options, &["kind"])?)?;
     Ok(ClientLimit::ALL.map(|kind| refused.with_label_values(&[kind])))
@@ -282,7 +283,7 @@ fn client_limit_refused(registry: &Registry) -> Result<[IntCounter; ClientLimit:
 
 /// One counter for each result.
 fn token_cache(registry: &Registry) -> Result<[IntCounter; CacheResult::ALL.len()], prometheus::Error> {
-    let help = "Bearer tokens, by whether they were known from an earlier request.";
+    let help = "Bearer tokens: `hit` if Sidegate knew the token from an earlier request, else `miss`.";
     let options = Opts::new("sidegate_token_cache_total", help);
     let lookups = register(registry, IntCounterVec::new(options, &["result"])?)?;
     Ok(CacheResult::ALL.map(|lookup| lookups.with_label_values(&[lookup.label()])))

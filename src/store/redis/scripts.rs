@@ -104,7 +104,7 @@ pub(super) static SPEND: LazyLock<Script> = LazyLock::new(|| {
         "local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local found = redis.call('GET', KEYS[1])
-if found and not string.match(found, '^%d+$') then return redis.error_reply('ERR this is no bucket') end
+if found and not string.match(found, '^%d+$') then return redis.error_reply('ERR this is not a bucket') end
 local debt = math.min(math.max(tonumber(found or '0') - now, 0), tonumber(ARGV[2]))
 local after = debt + ARGV[1]
 if after > tonumber(ARGV[2]) then return {0, debt} end

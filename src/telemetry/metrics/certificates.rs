@@ -1,9 +1,9 @@
 //! When the certificates of listeners, their client CAs and revocation lists come to an end.
 
-use prometheus::{GaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, Opts};
 
 use super::gauge_value::seconds;
-use super::registry::register;
+use super::registry::{Registry, register};
 
 /// When what a listener proves and believes with comes to its end, in seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +30,15 @@ impl CertificateMetrics {
         Ok(Self {
             certificate: gauge(
                 "sidegate_certificate_expiry_timestamp_seconds",
-                "When the first of a listener's certificates expires.",
+                "When the first of the listener's certificates expires.",
             )?,
             client_ca: gauge(
                 "sidegate_client_ca_expiry_timestamp_seconds",
-                "When the first of a listener's client CAs expires.",
+                "When the first CA in `client_ca` expires that has not expired yet. Computed when Sidegate reads the files, like the next one.",
             )?,
             client_crl: gauge(
                 "sidegate_client_crl_next_update_timestamp_seconds",
-                "When the first of a listener's revocation lists is due to be replaced.",
+                "When the first revocation list in `client_crl` is due to be replaced, by its `nextUpdate`.",
             )?,
         })
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use prometheus::{GaugeVec, IntCounterVec, Opts, Registry};
+use prometheus::{GaugeVec, IntCounterVec, Opts};
 
 use super::gauge_value::{number, seconds};
-use super::registry::register;
+use super::registry::{Registry, register};
 
 /// Counters and gauges of issuers' keys.
 #[derive(Debug, Clone)]
@@ -48,19 +48,19 @@ impl KeyMetrics {
         let gauge = |name: &str, help: &str| register(registry, GaugeVec::new(Opts::new(name, help), &["issuer"])?);
         let refreshes = Opts::new(
             "sidegate_jwks_refreshes_total",
-            "Fetches of key sets, by issuer and result.",
+            "Fetches of key sets: `success`, `not_modified` or `failure`. An issuer that is not checked has the URL of its key set as label.",
         );
         Ok(Self {
             refreshes: register(registry, IntCounterVec::new(refreshes, &["issuer", "result"])?)?,
             last_success: gauge(
                 "sidegate_jwks_last_success_timestamp_seconds",
-                "When Sidegate last fetched the key set of an issuer with success.",
+                "When Sidegate last fetched the key set with success. Of several key sets of one issuer, this gauge and the next two show the worst.",
             )?,
             expiry: gauge(
                 "sidegate_jwks_expiry_timestamp_seconds",
-                "Until when the keys of an issuer serve, if they cannot be fetched any more.",
+                "Until when the keys are valid without another fetch: `max_stale`.",
             )?,
-            keys: gauge("sidegate_jwks_keys", "Keys of an issuer that are in force.")?,
+            keys: gauge("sidegate_jwks_keys", "Keys of a fetched set that are in force.")?,
             shown: Arc::default(),
         })
     }

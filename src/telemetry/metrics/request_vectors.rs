@@ -1,8 +1,8 @@
 //! The metrics of requests, before their labels are chosen.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 
-use super::registry::register;
+use super::registry::{Registry, register};
 
 /// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
 const DECISION_BUCKETS: &[f64] = &[
@@ -32,17 +32,17 @@ impl RequestVectors {
         Ok(Self {
             requests: counter(
                 "sidegate_requests_total",
-                "Requests answered, by service, route, method and status.",
+                "Requests with a response. An unusual method is `other`, an unusual status `4xx` and the like; `none` if the client left before the response.",
                 &["service", "route", "method", "status"],
             )?,
             decisions: counter(
                 "sidegate_decisions_total",
-                "Decisions, by service, route, authentication, decision and reason.",
+                "Each decision once: `allow`, `deny` or `shadow_deny`, with the reason code of the rejection. The reason of `allow` is empty.",
                 &["service", "route", "auth", "decision", "reason"],
             )?,
             failures: counter(
                 "sidegate_failures_total",
-                "Requests that failed after their decision, by service, route and failure.",
+                "Requests that failed after their decision, by reason code: `upstream_timeout`, or `body_too_large` for a body without a length.",
                 &["service", "route", "failure"],
             )?,
             request_duration: histogram(
@@ -52,12 +52,12 @@ impl RequestVectors {
             )?,
             upstream_duration: histogram(
                 "sidegate_upstream_duration_seconds",
-                "Time from choosing the service to the head of its response.",
+                "Time from choosing the upstream to the head of its response.",
                 prometheus::DEFAULT_BUCKETS,
             )?,
             decision_duration: histogram(
                 "sidegate_decision_duration_seconds",
-                "Time that a decision takes.",
+                "Time from the head of a request to the decision, without questions to the store.",
                 DECISION_BUCKETS,
             )?,
         })

@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, Opts};
 
 use super::gauge_value::seconds;
-use super::registry::register;
+use super::registry::{Registry, register};
 
 /// Counters and gauges of the store.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ impl StoreMetrics {
         let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help)?);
         let operations = Opts::new(
             "sidegate_store_operations_total",
-            "Questions to the store, by operation and result.",
+            "Operations of the store: `claim`, `renew`, `read`, `complete`, `release`, `spend`, `revoke`, `connect`, `follow`. Any result but `ok` is worth a look.",
         );
         let operations = register(registry, IntCounterVec::new(operations, &["operation", "result"])?)?;
         // An alert sees the first key that is lost only if there was a number before it.
@@ -39,19 +39,19 @@ impl StoreMetrics {
             operations.with_label_values(&[operation, "lost"]);
         }
         let memory = Arc::<OnceLock<Usage>>::default();
-        registry.register(Box::new(MemoryGauges::new(Arc::clone(&memory))?))?;
+        registry.register(MemoryGauges::new(Arc::clone(&memory))?)?;
         Ok(Self {
             operations,
             memory,
-            up: gauge("sidegate_store_up", "Whether the store answers: 1 or 0.")?,
-            revocations: gauge("sidegate_revocations", "Revocations that are known.")?,
+            up: gauge("sidegate_store_up", "1 while the store responds, else 0.")?,
+            revocations: gauge("sidegate_revocations", "Revocations that this replica knows.")?,
             // Without labels, and yet there only once it has a value.
             complete: register(
                 registry,
                 GaugeVec::new(
                     Opts::new(
                         "sidegate_revocations_last_complete_timestamp_seconds",
-                        "When the list of revocations was known to be complete last; of a store in Redis.",
+                        "When this replica last knew all revocations in Redis.",
                     ),
                     &[],
                 )?,
@@ -117,12 +117,15 @@ impl MemoryGauges {
     fn new(usage: Arc<OnceLock<Usage>>) -> Result<Self, prometheus::Error> {
         let gauge = |name: &str, help: &str| IntGauge::new(format!("sidegate_store_memory_{name}"), help);
         let gauges = [
-            gauge("limit_bytes", "The room of a store in memory for responses.")?,
-            gauge("used_bytes", "What responses and claims in memory take.")?,
-            gauge("records", "Responses and claims in memory.")?,
+            gauge(
+                "limit_bytes",
+                "The room of a store in memory for responses to requests with an idempotency key. 0 with Redis.",
+            )?,
+            gauge("used_bytes", "How much of this room is in use.")?,
+            gauge("records", "Stored responses, and claims of requests in flight.")?,
             gauge(
                 "largest_share_bytes",
-                "What the tenant takes, or the caller without one, that takes the most.",
+                "The largest share of one tenant, or of one caller without a tenant.",
             )?,
         ];
         Ok(Self { usage, gauges })

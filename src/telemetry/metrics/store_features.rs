@@ -1,8 +1,8 @@
 //! What is counted of state that replicas share. Each label is from a policy or a closed set.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Opts};
 
-use super::registry::register;
+use super::registry::{Registry, register};
 use crate::policy::PolicySet;
 
 /// Counters of idempotency, quotas, and requests that passed without the store.
@@ -21,17 +21,17 @@ impl StoreFeatureMetrics {
         Ok(Self {
             idempotency: counter(
                 "sidegate_idempotency_requests_total",
-                "Requests with an idempotency key, by service and what became of them.",
+                "Requests with an idempotency key: `first`, `replayed`, `in_progress`, `reused`, `unavailable`.",
                 &["service", "result"],
             )?,
             quotas: counter(
                 "sidegate_quota_requests_total",
-                "Requests that a quota was asked about, by service, quota and result.",
+                "Requests that a quota decided: `allow`, `deny`, `shadow_deny`, `sandbox`, `unavailable`.",
                 &["service", "quota", "result"],
             )?,
             failed_open: counter(
                 "sidegate_fail_open_total",
-                "Requests that passed although the store was unavailable, by service and feature.",
+                "Requests that passed without `revocation`, `idempotency` or `quota` because the store was unavailable. Page on any increase.",
                 &["service", "feature"],
             )?,
         })
