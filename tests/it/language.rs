@@ -3,16 +3,18 @@
 //!
 //! The numbers only fall: a commit that removes such a line lowers the constant with it.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// Lines that users read: documents, `--help`, the descriptions in the JSON Schemas, and every string of
 /// the program, which are its messages, log lines and bodies.
-const LINES_THAT_USERS_READ: usize = 2;
+const LINES_THAT_USERS_READ: usize = 0;
 
 /// Lines that developers read: other comments, the documents of the tests, and names of tests.
-const LINES_THAT_DEVELOPERS_READ: usize = 93;
+const LINES_THAT_DEVELOPERS_READ: usize = 30;
 
 /// What not to write, and what to write. `{a|b}` is one of these words.
 const NEVER: [(&str, &str); 16] = [
@@ -62,8 +64,12 @@ struct Line {
 #[test]
 fn phrases_of_the_language_rule_only_become_fewer() {
     let (users, developers): (Vec<_>, Vec<_>) = faults().into_iter().partition(|(line, _)| line.for_users);
-    assert_count("LINES_THAT_USERS_READ", &users, LINES_THAT_USERS_READ);
-    assert_count("LINES_THAT_DEVELOPERS_READ", &developers, LINES_THAT_DEVELOPERS_READ);
+    let counts = [
+        miscounted("LINES_THAT_USERS_READ", &users, LINES_THAT_USERS_READ),
+        miscounted("LINES_THAT_DEVELOPERS_READ", &developers, LINES_THAT_DEVELOPERS_READ),
+    ];
+    let wrong: Vec<_> = counts.into_iter().flatten().collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -75,18 +81,20 @@ fn table_in_contributing_has_every_phrase() {
     }
 }
 
-/// Fails above the written number, and below it, so that the commit that lowers it is the one that says so.
-fn assert_count(constant: &str, faults: &[(Line, &(&str, &str))], written: usize) {
+/// What is wrong with a written number: there are more lines, or fewer, so that the commit that removes them
+/// lowers it.
+fn miscounted(constant: &str, faults: &[(Line, &(&str, &str))], written: usize) -> Option<String> {
     let found = faults.len();
-    assert!(
-        found <= written,
-        "{found} lines, {constant} is {written}: see \"Language\" in CONTRIBUTING.md\n{}",
-        shown(faults)
-    );
-    assert!(
-        found >= written,
-        "{found} lines are left: lower {constant} from {written}, in the same commit"
-    );
+    match found.cmp(&written) {
+        Ordering::Greater => Some(format!(
+            "{found} lines, {constant} is {written}: see \"Language\" in CONTRIBUTING.md\n{}",
+            shown(faults)
+        )),
+        Ordering::Less => Some(format!(
+            "{found} lines are left: lower {constant} from {written}, in the same commit"
+        )),
+        Ordering::Equal => None,
+    }
 }
 
 /// Up to 20 lines for each file, or as many as `LANGUAGE_LINES` says.
@@ -121,7 +129,11 @@ fn faults() -> Vec<(Line, &'static (&'static str, &'static str))> {
     }
     let fault = |line: &Line| {
         let words = words(&line.text);
-        NEVER.iter().find(|(phrase, _)| uses(&words, phrase))
+        NEVER
+            .iter()
+            .zip(&*FORMS)
+            .find(|(_, forms)| uses(&words, forms))
+            .map(|(never, _)| never)
     };
     lines
         .into_iter()
@@ -290,29 +302,45 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// Whether a line uses a phrase, other than as a part of an [`ALLOWED`] one.
-fn uses(words: &[String], phrase: &str) -> bool {
-    let allowed: Vec<_> = ALLOWED.iter().flat_map(|allowed| places(words, allowed)).collect();
-    let inside = |(start, end): &(usize, usize)| allowed.iter().any(|(from, to)| from <= start && end <= to);
-    places(words, phrase).iter().any(|place| !inside(place))
-}
+/// The words of a phrase: of each, the forms that it may have.
+type Forms = Vec<Vec<&'static str>>;
 
-/// Where a phrase begins and ends.
-fn places(words: &[String], phrase: &str) -> Vec<(usize, usize)> {
-    let wanted = alternatives(phrase);
-    let fits = |at: &usize| {
-        let found = words.iter().skip(*at).zip(&wanted);
-        words.len() >= at + wanted.len() && found.into_iter().all(|(word, any)| any.contains(&word.as_str()))
-    };
-    let starts = (0..words.len()).filter(fits);
-    starts.map(|at| (at, at + wanted.len())).collect()
-}
+/// The forms of each of [`NEVER`].
+static FORMS: LazyLock<Vec<Forms>> = LazyLock::new(|| NEVER.iter().map(|(phrase, _)| forms(phrase)).collect());
 
-fn alternatives(phrase: &str) -> Vec<Vec<&str>> {
+/// The forms of each of [`ALLOWED`].
+static ALLOWED_FORMS: LazyLock<Vec<Forms>> = LazyLock::new(|| ALLOWED.iter().map(|phrase| forms(phrase)).collect());
+
+fn forms(phrase: &'static str) -> Forms {
     let words = phrase.split(' ');
     words
         .map(|word| word.trim_matches(['{', '}']).split('|').collect())
         .collect()
+}
+
+/// Whether a line uses a phrase, other than as a part of an [`ALLOWED`] one.
+fn uses(words: &[String], phrase: &Forms) -> bool {
+    let found = places(words, phrase);
+    if found.is_empty() {
+        return false;
+    }
+    let allowed: Vec<_> = ALLOWED_FORMS
+        .iter()
+        .flat_map(|allowed| places(words, allowed))
+        .collect();
+    let inside = |(start, end): &(usize, usize)| allowed.iter().any(|(from, to)| from <= start && end <= to);
+    !found.iter().all(inside)
+}
+
+/// Where a phrase begins and ends.
+fn places(words: &[String], phrase: &Forms) -> Vec<(usize, usize)> {
+    let fits = |part: &[String]| {
+        part.iter()
+            .zip(phrase)
+            .all(|(word, forms)| forms.contains(&word.as_str()))
+    };
+    let starts = words.windows(phrase.len()).enumerate().filter(|(_, part)| fits(part));
+    starts.map(|(at, _)| (at, at + phrase.len())).collect()
 }
 
 #[test]
@@ -331,8 +359,8 @@ fn a_phrase_is_found_in_any_form_and_not_within_an_allowed_one() {
     ] {
         let line = line("x.md", 0, text, true);
         let words = words(&line.text);
-        let found = NEVER.iter().find(|(phrase, _)| uses(&words, phrase));
-        assert_eq!(found.map(|(phrase, _)| *phrase), want, "{text}");
+        let found = NEVER.iter().zip(&*FORMS).find(|(_, forms)| uses(&words, forms));
+        assert_eq!(found.map(|((phrase, _), _)| *phrase), want, "{text}");
     }
 }
 
