@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A connection that lasted so long was no failure.
+/// A connection that lasted so long did not fail.
 const GOOD: Duration = Duration::from_secs(1);
 
 /// The largest part of a pause that jitter takes away.

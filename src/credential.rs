@@ -11,7 +11,7 @@ use crate::digest::Hasher;
 /// The most that a bearer token may have, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The client certificate of this connection, verified in its handshake or refused since.
+/// The client certificate of this connection, verified in its handshake or rejected since.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// The URIs of the subject alternative name.

@@ -1,5 +1,5 @@
 //! Requests that may come again (draft-ietf-httpapi-idempotency-key-header): the key, what it is
-//! bound to, and the answer that is kept. Pure.
+//! bound to, and the response that is stored. Pure.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -70,7 +70,7 @@ const MEANING: [HeaderName; 7] = [
 
 /// What a key is bound to: the service, who calls, the route, the method, the host, the path with
 /// its query, and the headers of the client that tell the service for whom.
-/// The body is in the record. A caller that nothing tells apart from others has no answers.
+/// The body is in the record. A caller that nothing distinguishes from others has no stored responses.
 pub fn bound(
     (policy, route): (&Policy, &Route),
     principal: &Principal,
@@ -105,7 +105,7 @@ pub fn bound(
     Ok(Fingerprint::of(&parts))
 }
 
-/// An answer that is kept.
+/// A stored response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     status: u16,
@@ -114,12 +114,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether an answer is one to keep: not if another try may end otherwise.
+    /// Whether a response is stored: not if another try may end otherwise.
     pub fn keeps(status: u16) -> bool {
         (200..500).contains(&status) && !matches!(status, 401 | 403 | 408 | 425 | 429)
     }
 
-    /// An answer of a service.
+    /// The response of an upstream.
     pub fn new(status: u16, headers: &HeaderMap, body: Vec<u8>) -> Self {
         let kept = headers.iter().filter(|(name, _)| !is_of_the_connection(name));
         Self {

@@ -208,7 +208,7 @@ fn has_roca_fingerprint(modulus: &[u8]) -> bool {
     })
 }
 
-/// Refuses RSA keys that are too short, too long, or weak by their making.
+/// Rejects RSA keys that are too short, too long, or weak by their making.
 fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyProblem> {
     let modulus = trim_zeros(modulus);
     let exponent = trim_zeros(exponent);

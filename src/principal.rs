@@ -50,7 +50,7 @@ impl fmt::Display for AuthMethod {
 pub struct Methods([Option<AuthMethod>; AuthMethod::ALL.len()]);
 
 impl Methods {
-    /// Adds one, unless it is there.
+    /// Adds one, unless it is present.
     pub fn add(&mut self, method: AuthMethod) {
         if !self.contains(method)
             && let Some(free) = self.0.iter_mut().find(|place| place.is_none())
@@ -203,7 +203,7 @@ pub struct Principal {
     pub client: Option<Arc<str>>,
     /// The tenant, where header and claims agree on it.
     pub tenant: Option<TenantId>,
-    /// Whether nobody could tell if the token was revoked, and the policy lets it pass.
+    /// Whether the revocations were unknown, and the policy lets the token pass.
     pub revocation_unknown: bool,
     /// Its identity headers, where they were rendered beforehand.
     pub identity: Option<RenderedIdentity>,

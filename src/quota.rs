@@ -15,8 +15,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// `limit` requests at once, and as many again over `window`. `None` if that is no request at
-    /// all, or more than one a microsecond.
+    /// `limit` requests at once, and as many again over `window`. `None` if that is less than one
+    /// request, or more than one a microsecond.
     pub fn new(limit: u64, window: Duration) -> Option<Self> {
         let window = u64::try_from(window.as_micros()).ok()?;
         let interval = window.checked_div(limit)?;
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_as_long_as_told_is_let_in() {
+    fn client_that_waits_for_retry_after_is_allowed() {
         let rate = rate(3, 10);
         let mut full_at = 0;
         for second in 0..100 {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_that_are_none() {
+    fn rate_of_zero_or_beyond_a_microsecond_does_not_exist() {
         for (limit, micros) in [(0, 1), (2, 1), (1, 0)] {
             assert_eq!(Rate::new(limit, Duration::from_micros(micros)), None);
         }

@@ -1,4 +1,4 @@
-//! Tokens that are refused although they are good: by `jti`, by subject or tenant issued before a
+//! Tokens that are rejected although they are good: by `jti`, by subject or tenant issued before a
 //! moment. Plain values; how replicas share them is `store.rs`'s.
 //!
 //! Revocations are only ever added, and two of one target become the stricter of both, so that
@@ -148,7 +148,7 @@ impl RevocationList {
         }
     }
 
-    /// What a token is refused by, if anything: the word of the target.
+    /// What a token is rejected by, if anything: the word of the target.
     pub fn find(&self, token: &Token<'_>, now: Millis) -> Option<&'static str> {
         let hit = |rules: Option<&Rules>| rules.is_some_and(|rules| rules.iter().any(|rule| rule.hits(token, now)));
         if token.jti.is_some_and(|jti| hit(self.jti.get(jti))) {
@@ -308,7 +308,7 @@ impl<K: Hash + Eq + Clone> Shards<K> {
 /// What a decision knows of revocations.
 #[derive(Debug, Clone, Copy)]
 pub enum Revocations<'r> {
-    /// Nobody is asked: a request is only explained.
+    /// Revocations are unknown: a request is only explained.
     Unasked,
     /// This list, which was complete so long ago; `None` if it never was.
     Known {
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_refused_by_what_it_says_of_itself() {
+    fn token_is_rejected_by_its_id_subject_or_tenant() {
         let mut list = RevocationList::default();
         let subject = Target::Subject("u".into());
         assert!(list.add(&of(Target::Jti("j".into()), None, None, T + 10)));

@@ -29,7 +29,7 @@ pub fn authorities() -> CaBundle {
     FOUND.get_or_init(|| usable).clone()
 }
 
-/// Checks that what variables name as the CAs of the system is there: the operator means it, so a
+/// Checks that the CAs of the system which variables name exist: the operator means it, so a
 /// file that is missing is reported at once, not when something needs it.
 pub fn check_named() -> Result<(), String> {
     let unreadable = |path: &Path, variable: &str, error: &std::io::Error| {

@@ -48,7 +48,7 @@ pub(crate) fn environment() -> FixedEnvironment {
 }
 
 /// The folder of public test vectors, named by a variable. Without it tests that need it are
-/// reported as skipped; with it the vectors must be there.
+/// reported as skipped; with it the vectors must exist.
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
 pub(crate) fn vectors_folder() -> Option<std::path::PathBuf> {
     let folder = std::env::var_os("SIDEGATE_VECTORS");

@@ -110,7 +110,7 @@ impl TlsListener {
                     tracing::error!(listener = name, %problems, "the certificates are wrong; those in force stay");
                 }
             }
-            // Whoever sees the number finds the line.
+            // An operator who sees the number finds the line.
             metrics.certificates_read(&name, success);
         }
     }

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn other_name_is_no_algorithm() {
+    fn other_name_is_rejected() {
         for name in ["", "none", "hs256", "HS256 ", "ES512", "ES256K", "EDDSA"] {
             assert_eq!(name.parse::<Algorithm>(), Err(UnknownAlgorithm), "{name}");
         }

@@ -50,7 +50,7 @@ pub struct Loaded {
 }
 
 /// Reads a key set for an issuer that signs with some algorithms. Keys meant for something else
-/// are passed over; keys that are weak or contradict themselves are refused one by one.
+/// are passed over; keys that are weak or contradict themselves are rejected one by one.
 pub fn parse(json: &[u8], algorithms: &[Algorithm], secrets: Secrets) -> Result<Loaded, KeyProblem> {
     let document: Document = serde_json::from_slice(json)
         .map_err(|error| KeyProblem::new(format!("this is not a JWKS: {}", describe(&error))))?;

@@ -61,7 +61,7 @@ fn load(keys: &[Value], secrets: Secrets) -> (usize, String) {
 }
 
 #[test]
-fn keys_of_a_set_are_bound_or_refused() {
+fn keys_of_a_set_are_bound_or_rejected() {
     for (key, count, said) in [
         (rsa(2048), 6, ""),
         (with(rsa(2048), &json!({ "alg": "RS256" })), 1, ""),

@@ -59,7 +59,7 @@ impl Route {
         self.authentication.methods().contains(&AuthMethod::Public)
     }
 
-    /// Whether the route lets through anybody, or anybody with a static key: routes that an
+    /// Whether the route lets every client through, or every client with a static key: routes that an
     /// allowance for ambiguous paths must never open.
     pub fn is_permissive(&self) -> bool {
         self.is_open() || self.authentication.methods().contains(&AuthMethod::InternalKey)

@@ -61,8 +61,8 @@ fn specificity(pattern: &PathPattern) -> impl Ord + use<'_> {
 }
 
 impl Router {
-    /// Indexes routes. Where case is ignored, paths match in any case, except that a route which lets
-    /// anybody through matches as it is written: the stricter reading is the safe one.
+    /// Indexes routes. Where case is ignored, paths match in any case, except that a route which lets every
+    /// client through matches as it is written: the stricter reading is the safe one.
     pub fn new(routes: &[Route], case: PathCase) -> Self {
         let mut ranked: Vec<usize> = (0..routes.len()).collect();
         ranked.sort_by_key(|&index| {

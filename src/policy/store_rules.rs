@@ -24,9 +24,9 @@ pub struct IdempotencyRule {
     pub methods: Vec<Method>,
     /// Whether they must.
     pub required: bool,
-    /// How long an answer is kept.
+    /// How long a response is stored.
     pub ttl: Duration,
-    /// The longest body of an answer that is kept, in bytes.
+    /// The longest body of a response that is stored, in bytes.
     pub max_body: usize,
     /// What becomes of a request when the store cannot be asked.
     pub when_unavailable: Fallback,

@@ -90,7 +90,7 @@ struct Reader {
     problems: Vec<Problem>,
 }
 
-/// Who vouches for clients, and until when.
+/// The CAs of clients, and until when they are valid.
 struct Clients {
     verifier: Arc<dyn ClientCertVerifier>,
     authorities_end: Option<i64>,

@@ -16,7 +16,7 @@ use x509_parser::extensions::GeneralName;
 
 use crate::credential::{ClientCertificate, Thumbprint};
 
-/// Who vouches for the clients of a listener now.
+/// The CAs and revocation lists that the clients of a listener are verified with now.
 #[derive(Debug)]
 pub(super) struct Authorities(ArcSwap<Vouching>);
 
@@ -173,7 +173,7 @@ mod tests {
 
     /// What a resumed session brings along has been through no verifier.
     #[test]
-    fn a_certificate_proves_something_only_while_somebody_vouches_for_it() {
+    fn certificate_whose_ca_is_withdrawn_proves_nothing() {
         let (ours, theirs) = (authority(), authority());
         let key = KeyPair::generate().unwrap();
         let leaf = CertificateParams::new(vec!["job.internal".to_owned()]).unwrap();
