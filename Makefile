@@ -19,7 +19,7 @@ help:            ## print these lines
 
 demo: tools      ## run Sidegate in front of four small services on this machine, and print lines to paste
 	@echo "Building Sidegate for the demo. The first time takes a few minutes; cargo shows each crate."
-	cargo build --locked --profile demo
+	cargo build --locked --profile demo --no-default-features
 	target/demo/sidegate demo
 
 install:         ## install what the tests need
