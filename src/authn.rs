@@ -78,12 +78,14 @@ fn any(
     }
     principal.ok_or_else(|| match methods {
         [method] => absent(*method),
-        _ => {
-            let accepted = list(methods.iter().map(|method| method.as_str()));
-            let cause = format!("the request has none of these credentials: {accepted}");
-            Rejection::because(Reason::CredentialMissing, cause)
-        }
+        methods => none_of(methods),
     })
+}
+
+fn none_of(methods: &[AuthMethod]) -> Rejection {
+    let accepted = list(methods.iter().map(|method| method.as_str()));
+    let cause = format!("the request has none of these credentials: {accepted}");
+    Rejection::because(Reason::CredentialMissing, cause)
 }
 
 fn absent(method: AuthMethod) -> Rejection {

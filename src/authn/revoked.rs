@@ -73,6 +73,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::decision::{Evaluator, decide};
+    use crate::rejection::Rejection;
     use crate::revocation::{Revocation, RevocationList, Revocations, Target};
     use crate::testing::{NOW, TENANT, claims_with, evaluator, request};
 
@@ -100,6 +101,23 @@ routes: [{ path: /*, auth: jwt }]
             .map_or("allow", |rejection| rejection.reason().code());
         let unknown = decision.principal.is_some_and(|principal| principal.revocation_unknown);
         (reason.to_owned(), unknown)
+    }
+
+    #[test]
+    fn revoked_token_still_names_its_bearer() {
+        let list = revoked(Target::Jti("t".into()), None);
+        let known = Revocations::Known {
+            list: &list,
+            age: Some(Duration::ZERO),
+        };
+        let (evaluator, changes) = (policies("revocation: {}"), json!({ "jti": "t" }));
+        let request = request("GET /x").bearer(&claims_with(&changes)).tenant(TENANT);
+        let decision = decide(&evaluator, &request.facts(), known, &mut ());
+        // The rejection knows the bearer for the log; the decision proves no caller.
+        assert_eq!(decision.principal, None);
+        let caller = decision.outcome.rejection().and_then(Rejection::caller).unwrap();
+        assert_eq!(caller.subject(), Some("user-1"));
+        assert_eq!(caller.tenant.map(|tenant| tenant.to_string()).as_deref(), Some(TENANT));
     }
 
     fn revoked(target: Target, before: Option<i64>) -> RevocationList {

@@ -1,7 +1,7 @@
 //! What a request may carry.
 
+use http::Method;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method};
 
 use crate::policy::route::Route;
 use crate::rejection::{Reason, Rejection, list};
@@ -46,8 +46,8 @@ fn unsupported(route: &Route, request: &RequestFacts<'_>) -> Rejection {
     };
     let cause = format!("one of these is needed: {needed}{found}");
     let rejection = Rejection::because(Reason::ContentTypeUnsupported, cause);
-    let values = given.into_iter().map(HeaderValue::as_bytes);
-    values.fold(rejection, |rejection, value| {
-        rejection.unverified("content-type", &String::from_utf8_lossy(value))
-    })
+    match given.first() {
+        Some(first) => rejection.unverified("content-type", &String::from_utf8_lossy(first.as_bytes())),
+        None => rejection,
+    }
 }

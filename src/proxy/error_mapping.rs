@@ -1,7 +1,7 @@
 //! Maps an error after the decision to the [`Rejection`] that the client gets. Writes no response.
 
 use http::StatusCode;
-use pingora::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorSource, ErrorType, ImmutStr};
 
 use super::session::ClientSession;
 use crate::rejection::{Reason, Rejection, shown_within};
@@ -73,7 +73,7 @@ fn upstream_cause(error: &Error, upstream: &str) -> String {
 /// Returns the context of an error, unless it may have bytes of a message.
 fn context(error: &Error) -> Option<&str> {
     let context = error.context.as_ref().filter(|context| !context.is_owned());
-    context.map(|context| context.as_str())
+    context.map(ImmutStr::as_str)
 }
 
 /// Returns the error of the operating system or of a library that an error comes from, as `: connection reset`.

@@ -83,11 +83,7 @@ impl Gateway {
     pub(super) fn check_body(&self, length: usize, is_paced: bool, ctx: &mut RequestContext) -> Result<()> {
         let in_time = ctx.record_body(length, &self.limits) || !is_paced;
         if ctx.record.response.bytes_in > self.limits.request.body_bytes {
-            return Err(Error::explain(
-                ErrorType::HTTPStatus(413),
-                "the body has more bytes than `limits.body_bytes`",
-            )
-            .into_down());
+            return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down());
         }
         match in_time {
             true => Ok(()),
@@ -106,6 +102,18 @@ impl Gateway {
         }
     }
 
+    /// Adds the limit to the cause of a body that is too large.
+    fn with_limit(&self, failure: Rejection) -> Rejection {
+        match failure.reason() {
+            Reason::BodyTooLarge => {
+                let limit = self.limits.request.body_bytes;
+                let cause = format!("the body is longer than the limit of {limit} bytes");
+                Rejection::because(Reason::BodyTooLarge, cause)
+            }
+            _ => failure,
+        }
+    }
+
     /// Responds to a request that failed after it was admitted, unless the client is gone or its response has
     /// begun.
     pub(super) async fn fail(&self, session: &mut ClientSession, error: &Error, ctx: &mut RequestContext) {
@@ -120,7 +128,9 @@ impl Gateway {
         tracing::debug!(%error, reason = failure.as_ref().map(|failure| failure.reason().code()), "request failed");
         session.close_after_response();
         ctx.record.count_decision();
-        let Some(failure) = failure else { return };
+        let Some(failure) = failure.map(|failure| self.with_limit(failure)) else {
+            return;
+        };
         ctx.record.fail(failure.clone());
         if !session.has_responded()
             && let Err(error) = session.reject(ctx.record.rejection_response(&failure)).await
