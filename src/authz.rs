@@ -23,7 +23,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// What the service is told about the caller: each header once.
+    /// Returns the identity headers for the service, each once.
     pub fn identity(&self) -> &[(HeaderName, HeaderValue)] {
         self.identity.as_deref().unwrap_or_default()
     }
@@ -33,7 +33,7 @@ impl Permit {
         self.methods.contains(method)
     }
 
-    /// A permit that proves nothing: the request goes on without any verified identity. Only for
+    /// Makes a permit that proves nothing: the request is forwarded without any verified identity. Only for
     /// a route in `mode: shadow` whose rejection was noted.
     pub(crate) fn without_identity(_noted: &Rejection) -> Self {
         Self {

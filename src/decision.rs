@@ -1,7 +1,7 @@
 //! One request in, one decision out: a pure function that the proxy, `explain` and the tests share.
 //!
 //! head → path → host and route → method → credentials → tenant → roles and scopes → content →
-//! idempotency key. The first no ends it. What only the store knows is left to [`StoreChecks`].
+//! idempotency key. The first rejection ends it. The checks of the store are left to [`StoreChecks`].
 
 use http::{HeaderName, Method};
 
@@ -139,7 +139,7 @@ fn find_route<'p, 'r>(
     })?;
     if request.is_server_options() {
         decision.matched = Matched::default();
-        observer.passed(Step::Path, || "no service is asked; Sidegate answers".into());
+        observer.passed(Step::Path, || "Sidegate itself responds, without a service".into());
         return Ok(None);
     }
     let (path, index) = step(Step::Path, observer, |_| lookup::resolve(policies, spelled, request))?;
@@ -219,7 +219,7 @@ fn decide_route<'p>(
 ) -> Outcome {
     match authorize((context, route), request, decision, observer) {
         Ok(permit) => Outcome::Allow(permit),
-        // A limit is no matter of policy, and holds in shadow mode too.
+        // A limit does not depend on the policy, and holds in shadow mode, too.
         Err(rejection) if route.mode == Mode::Shadow && rejection.reason() != Reason::BodyTooLarge => {
             Outcome::ShadowDeny(Permit::without_identity(&rejection), rejection)
         }

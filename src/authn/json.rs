@@ -1,5 +1,5 @@
 //! JSON objects without duplicate names. RFC 8259, 4 leaves open what a duplicate means, so two
-//! programs may read two different claims (RFC 7519, 4: refuse, or take the last).
+//! programs may read two different claims (RFC 7519, 4: reject, or take the last).
 
 use std::fmt;
 

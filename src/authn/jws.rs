@@ -130,8 +130,8 @@ fn decode(segment: &str) -> Result<Vec<u8>, Rejection> {
 /// Rejects headers that change how the token is read, or that bring or point to a key. An
 /// algorithm that is not known, `none` among them, is `None`.
 fn check_header(header: &Map<String, Value>) -> Result<Option<Algorithm>, Rejection> {
-    const REFUSED: [&str; 9] = ["crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c", "epk"];
-    if let Some(name) = REFUSED.iter().find(|name| header.contains_key(**name)) {
+    const REJECTED: [&str; 9] = ["crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c", "epk"];
+    if let Some(name) = REJECTED.iter().find(|name| header.contains_key(**name)) {
         let cause = format!("the header has `{name}`, which is not allowed");
         return Err(Rejection::because(Reason::TokenMalformed, cause));
     }

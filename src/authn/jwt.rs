@@ -1,4 +1,4 @@
-//! Bearer token to principal: RFC 7515 (form and signature), 7519 (claims), 8725 (what to refuse).
+//! Bearer token to principal: RFC 7515 (form and signature), 7519 (claims), 8725 (what to reject).
 
 use std::sync::Arc;
 

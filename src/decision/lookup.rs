@@ -173,7 +173,7 @@ fn check_literal(
 }
 
 /// A path that was let through although it is ambiguous must lead to the same route whichever way
-/// the service reads it, and never to one that lets anybody in.
+/// the service reads it, and never to one that is public.
 fn check_lenient(
     policies: &PolicySet,
     policy: &Policy,

@@ -105,7 +105,7 @@ pub(super) fn describe_content(route: &Route, request: &RequestFacts<'_>) -> Str
 
 pub(super) fn describe_key(key: Option<Uuid>) -> String {
     match key {
-        Some(key) => format!("{key}; the running Sidegate knows whether it was answered"),
+        Some(key) => format!("{key}; the running Sidegate knows whether its response is stored"),
         None => "without a key".into(),
     }
 }

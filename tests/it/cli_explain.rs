@@ -254,7 +254,7 @@ routes: [{ path: /*, auth: jwt }]
     assert_eq!(said.code, Some(0), "{}", said.text);
     for part in [
         "; the running Sidegate knows whether the token is revoked",
-        "idempotency  ok  8e03978e-40d5-43e8-bc93-6894a57f9324; the running Sidegate knows whether it was answered",
+        "idempotency  ok  8e03978e-40d5-43e8-bc93-6894a57f9324; the running Sidegate knows whether its response is stored",
         "quota        ok  calls: 7 in 60s; the running Sidegate counts",
     ] {
         assert!(said.text.contains(part), "{part}: {}", said.text);

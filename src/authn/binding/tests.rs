@@ -158,7 +158,7 @@ fn a_token_without_a_confirmation_passes_unless_one_is_required() {
 
 #[test]
 fn a_known_token_is_held_against_the_certificate_of_each_request() {
-    let refused = ClientCertificate {
+    let rejected = ClientCertificate {
         refused: Some("the client certificate is no longer good"),
         ..presented(MINE)
     };
@@ -175,7 +175,7 @@ fn a_known_token_is_held_against_the_certificate_of_each_request() {
         (Some(presented(MINE)), "allow"),
         (None, "token_binding_mismatch"),
         (Some(presented(MINE)), "allow"),
-        (Some(refused), "token_binding_mismatch"),
+        (Some(rejected), "token_binding_mismatch"),
         (Some(expired), "token_binding_mismatch"),
         (Some(unread), "token_binding_mismatch"),
         (Some(presented(MINE)), "allow"),
@@ -216,6 +216,6 @@ fn a_bound_token_without_its_key_is_a_bad_credential_and_not_an_absent_one() {
     ] {
         assert_eq!(request.outcome(&policies), want, "{request:?}");
     }
-    let nobody = with_token("/shadow").identity(&policies);
-    assert!(nobody.iter().all(|line| !line.contains("user-1")), "{nobody:?}");
+    let unnamed = with_token("/shadow").identity(&policies);
+    assert!(unnamed.iter().all(|line| !line.contains("user-1")), "{unnamed:?}");
 }

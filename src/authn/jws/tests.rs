@@ -15,7 +15,7 @@ fn load(key: &Value) -> KeySet {
     loaded.map(|loaded| loaded.set).unwrap_or_default()
 }
 
-/// The reason why a token is refused, or `fine`.
+/// Returns the reason why a token is rejected, or `fine`.
 fn check(token: &str, keys: &KeySet) -> &'static str {
     let verified = Jws::parse(token).and_then(|jws| jws.verify(keys, jws.algorithm_among(&Algorithm::ALL)?));
     verified.map_or_else(|rejection| rejection.reason().code(), |_| "fine")

@@ -135,7 +135,7 @@ fn claims_that_are_no_object_with_unique_names_are_refused() {
     assert_eq!(outcome_of(&sign_text(&with(r#","x":[[1],{"y":null}]"#))), "allow");
 }
 
-/// `JSONTestSuite` as claims: what is no JSON is refused, and nothing else happens.
+/// `JSONTestSuite` as claims: what is not JSON is rejected, and nothing else happens.
 #[test]
 fn token_whose_claims_are_not_json_is_rejected() {
     let Some(folder) = vectors_folder() else { return };

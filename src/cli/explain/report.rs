@@ -149,15 +149,16 @@ fn service_headers(decision: &Decision<'_, '_>, facts: &RequestFacts<'_>) -> BTr
         return BTreeMap::new();
     };
     let headers = forwarded(facts, policy, route, permit);
-    let mut told = BTreeMap::new();
+    let mut shown_headers = BTreeMap::new();
     for name in headers.keys() {
         let values = headers.get_all(name).iter();
         let values: Vec<_> = values.map(|value| shown(name, value, policy.key_header())).collect();
-        told.insert(name.to_string(), values.join(", "));
+        shown_headers.insert(name.to_string(), values.join(", "));
     }
-    told.entry("x-forwarded-for".into())
+    shown_headers
+        .entry("x-forwarded-for".into())
         .or_insert_with(|| "(client)".into());
-    told
+    shown_headers
 }
 
 /// A value as it may be shown: credentials are masked.

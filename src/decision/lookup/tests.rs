@@ -1,5 +1,5 @@
 //! What services make of a path, against what was decided on it: a path that is let through leads
-//! to the same route whoever reads it.
+//! to the same route in every reading.
 
 #![expect(clippy::string_slice, reason = "the texts are cut where something ASCII was found")]
 
@@ -266,12 +266,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whoever_reads_a_path_comes_to_the_same_route(raw in pieces()) {
+    fn every_reading_of_a_path_leads_to_the_same_route(raw in pieces()) {
         check(&strict(), raw.as_bytes());
     }
 
     #[test]
-    fn an_allowance_leads_nobody_elsewhere(raw in pieces()) {
+    fn allowance_leads_no_path_elsewhere(raw in pieces()) {
         check(&open(), raw.as_bytes());
     }
 }
@@ -310,7 +310,7 @@ fn an_allowance_opens_what_it_names_where_that_does_no_harm() {
 /// Where a path of a public table is let through, it is what the table says it is once normalized.
 fn check_table(rows: impl Iterator<Item = (String, String)>) {
     let policies = strict();
-    let (mut let_through, mut refused) = (0, 0);
+    let (mut let_through, mut rejected) = (0, 0);
     for (input, output) in rows {
         let input = input.split('?').next().unwrap();
         if check(&policies, input.as_bytes()) {
@@ -318,13 +318,13 @@ fn check_table(rows: impl Iterator<Item = (String, String)>) {
             assert_eq!(decode(&wire), decode(&output), "{input}");
             let_through += 1;
         } else {
-            refused += 1;
+            rejected += 1;
         }
         check(&open(), input.as_bytes());
     }
     assert!(
-        let_through > 0 && refused > 0,
-        "{let_through} let through, {refused} refused"
+        let_through > 0 && rejected > 0,
+        "{let_through} let through, {rejected} rejected"
     );
 }
 

@@ -254,7 +254,7 @@ fn a_ping_is_for_no_service() {
 }
 
 #[test]
-fn connect_is_for_nobody() {
+fn connect_is_rejected_on_every_route() {
     let policies = parse(&[POLICY]).unwrap();
     assert_eq!(request("CONNECT /w/open/x").outcome(&policies), "method_not_allowed");
     assert_eq!(
