@@ -58,8 +58,8 @@ fn upstream_cause(error: &Error, upstream: &str) -> String {
         ConnectTimedout => format!("no connection to {upstream} within `upstream.connect_timeout`"),
         ConnectNoRoute | ConnectError | SocketError => format!("connecting to {upstream} failed{why}"),
         TLSHandshakeFailure | InvalidCert => format!("the TLS handshake with {upstream} failed{why}"),
-        ReadTimedout => format!("{upstream} sent nothing within `upstream.timeout`"),
-        WriteTimedout => format!("{upstream} did not read the request within `upstream.timeout`"),
+        ReadTimedout => format!("{upstream} sent nothing within its timeout"),
+        WriteTimedout => format!("{upstream} did not read the request within its timeout"),
         ConnectionClosed => format!("{upstream} closed the connection before the end of its response"),
         ReadError => format!("reading from {upstream} failed{why}"),
         WriteError => format!("writing to {upstream} failed{why}"),
@@ -78,9 +78,11 @@ fn context(error: &Error) -> Option<&str> {
 
 /// Returns the error of the operating system or of a library that an error comes from, as `: connection reset`.
 fn why(error: &Error) -> String {
-    match &error.cause {
-        Some(_) => format!(": {}", shown_within(&error.root_cause().to_string(), MAX_WHY)),
-        None => String::new(),
+    let root = error.root_cause();
+    // An error of pingora itself has its own words.
+    match root.is::<Error>() {
+        true => String::new(),
+        false => format!(": {}", shown_within(&root.to_string(), MAX_WHY)),
     }
 }
 
@@ -132,7 +134,7 @@ mod tests {
             (
                 Error::new(ReadTimedout),
                 "upstream_timeout",
-                "127.0.0.1:1 sent nothing within `upstream.timeout`",
+                "127.0.0.1:1 sent nothing within its timeout",
             ),
             (
                 Error::because(TLSHandshakeFailure, "x", "\u{1b}[2J unknown issuer"),

@@ -19,6 +19,7 @@ mod alpn;
 mod any_all;
 mod bodiless_responses;
 mod bound_tokens;
+mod cause_fields;
 mod causes;
 mod cli_check;
 mod cli_check_keys;
