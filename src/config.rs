@@ -22,6 +22,7 @@ mod address;
 mod control;
 pub mod document;
 mod limits;
+mod own_upstreams;
 mod probe;
 mod read;
 pub mod store;
@@ -281,6 +282,9 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         .iter()
         .filter_map(|net| or_report(network(&net.value), net, problems))
         .collect();
+    for network in &networks {
+        address::warn_of_wide(network, problems);
+    }
     let log = document.log.map_or_else(LogConfig::default, |log| LogConfig {
         format: log.format.unwrap_or(LogFormat::Json),
         level: log.level.unwrap_or(LogLevel::Info),

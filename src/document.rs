@@ -2,6 +2,7 @@
 //! what a document refers to: variables, secrets, PEM.
 
 mod aliases;
+pub mod characters;
 pub mod collections;
 pub mod decode;
 pub mod environment;
@@ -14,11 +15,12 @@ pub mod scalars;
 pub mod secret;
 pub mod shapes;
 pub mod suggestion;
+mod syntax;
 pub mod tls_material;
 pub mod yaml;
 
 use problem::{ProblemCode, Problems};
-use yaml::Node;
+use yaml::{Node, Value};
 
 /// Reads a file with one YAML document. A file that is not YAML is one problem, and so is each tag.
 pub fn read(problems: &mut Problems) -> Option<Node> {
@@ -29,10 +31,21 @@ pub fn read(problems: &mut Problems) -> Option<Node> {
                 let help = "leave the tag out; put text that begins with `!` in quotes";
                 problems.add(&span, ProblemCode::UnsupportedYaml, message, help);
             }
+            if parsed.node.value == Value::Null {
+                let help = "write `version: 1` and the other fields, or leave the file out";
+                problems.add(&(0..0), ProblemCode::EmptyValue, "the file has nothing in it", help);
+                return None;
+            }
             Some(parsed.node)
         }
         Err(error) => {
-            problems.add_fault(&error.span, &error.fault);
+            let (span, fault) = syntax::explain(error, &problems.source().text);
+            let quotes = fault.code == ProblemCode::YamlSyntax;
+            let fault = match quotes && problems.source().hides(&span) {
+                true => syntax::unexplained(),
+                false => fault,
+            };
+            problems.add_fault(&span, &fault);
             None
         }
     }

@@ -22,6 +22,12 @@ use verifier::Verifier;
 /// The shortest shared secret that is taken, in bytes (RFC 7518, 3.2 for HS256).
 pub const MIN_SECRET_BYTES: usize = 32;
 
+/// How a secret of that length is made.
+const SECRET_HELP: &str = "generate one, as with `openssl rand -base64 48`, and give it to the issuer, too";
+
+/// How such a key is made.
+const RSA_HELP: &str = "sign with a new key of 2048 bits or more, as `openssl genrsa 3072` makes one";
+
 /// The most keys that a set may have.
 pub const MAX_KEYS: usize = 64;
 
@@ -106,8 +112,7 @@ impl KeySet {
         set.bind(None, material, key, algorithms)?;
         let unfit = |algorithm: &Algorithm| algorithms.contains(algorithm) && !material.fits(*algorithm);
         if let Some(algorithm) = Algorithm::ALL.into_iter().find(unfit) {
-            let what = format!("the key does not fit {}", algorithm.name());
-            return Err(KeyProblem::mismatch(what));
+            return Err(mismatch(material, algorithm.name()));
         }
         Ok(set)
     }
@@ -116,9 +121,10 @@ impl KeySet {
     pub fn from_secret(secret: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyProblem> {
         if secret.len() < MIN_SECRET_BYTES {
             let found = secret.len();
-            return Err(KeyProblem::weak(format!(
-                "the secret has {found} bytes; at least {MIN_SECRET_BYTES} are needed"
-            )));
+            return Err(KeyProblem::weak(
+                format!("the secret has {found} bytes; at least {MIN_SECRET_BYTES} are needed"),
+                SECRET_HELP,
+            ));
         }
         Self::single(Material::Secret, &DecodingKey::from_secret(secret), algorithms)
     }
@@ -133,9 +139,8 @@ impl KeySet {
     ) -> Result<(), KeyProblem> {
         let fitting: Vec<_> = algorithms.iter().copied().filter(|a| material.fits(*a)).collect();
         if fitting.is_empty() {
-            return Err(KeyProblem::mismatch(
-                "the key fits none of the algorithms of the issuer",
-            ));
+            let names: Vec<_> = algorithms.iter().map(|algorithm| algorithm.name()).collect();
+            return Err(mismatch(material, &names.join(", ")));
         }
         let bound = fitting.into_iter().map(|algorithm| {
             Ok(VerificationKey {
@@ -194,6 +199,16 @@ impl KeySet {
     }
 }
 
+/// A key that cannot be used with some algorithms, and the algorithms that it can be used with.
+fn mismatch(material: Material, algorithms: &str) -> KeyProblem {
+    let fitting = Algorithm::ALL.into_iter().filter(|algorithm| material.fits(*algorithm));
+    let fitting: Vec<_> = fitting.map(Algorithm::name).collect();
+    KeyProblem::mismatch(
+        format!("{} cannot be used with {algorithms}", material.describe()),
+        format!("list only {}, or name another key", fitting.join(", ")),
+    )
+}
+
 /// Whether an RSA modulus (big-endian) has the fingerprint of CVE-2017-15361: modulo each small
 /// prime it is a power of 65537 (Nemec and others, "The Return of Coppersmith's Attack", 2017).
 fn has_roca_fingerprint(modulus: &[u8]) -> bool {
@@ -214,9 +229,10 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyProblem> {
     let exponent = trim_zeros(exponent);
     let bits = modulus.len() * 8 - modulus.first().map_or(0, |b| b.leading_zeros() as usize);
     if bits < 2048 {
-        return Err(KeyProblem::weak(format!(
-            "the RSA key has {bits} bits; at least 2048 are needed"
-        )));
+        return Err(KeyProblem::weak(
+            format!("the RSA key has {bits} bits; at least 2048 are needed"),
+            RSA_HELP,
+        ));
     }
     if bits > 8192 {
         return Err(KeyProblem::new(format!(
@@ -231,6 +247,7 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyProblem> {
     if has_roca_fingerprint(modulus) {
         return Err(KeyProblem::weak(
             "the RSA key was made by the weak generator of CVE-2017-15361",
+            RSA_HELP,
         ));
     }
     Ok(())

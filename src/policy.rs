@@ -19,6 +19,7 @@ pub mod compile;
 pub mod document;
 pub mod identity;
 pub mod internal_key;
+pub mod lint;
 pub mod origin;
 mod path_case;
 pub mod remote_keys;
@@ -35,6 +36,7 @@ pub use set::{Matched, PolicySet, RouteIndex, Scope};
 use certificate::CertificateName;
 use identity::{INTERNAL_KEY, Identity};
 use internal_key::InternalKeys;
+use lint::Lint;
 use origin::Origin;
 use remote_keys::RemoteKeys;
 use route::Route;
@@ -82,10 +84,19 @@ pub struct Policy {
     pub file: Origin<String>,
     /// What `check` warns of in the file.
     pub warnings: Origin<Vec<Problem>>,
+    lints: Origin<Vec<Lint>>,
+    /// Where the URL of the upstream stands.
+    pub upstream_location: Origin<Location>,
     router: Router,
 }
 
 impl Policy {
+    /// The warnings that are true at a time and that only `check` shows.
+    pub fn lints(&self, now: i64) -> impl Iterator<Item = &Problem> {
+        let due = self.lints.iter().filter(move |lint| lint.since <= now);
+        due.map(|lint| &lint.problem)
+    }
+
     /// Returns the part of a path below the prefix, if the path begins with it.
     pub fn below_prefix<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = match self.case {

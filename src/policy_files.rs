@@ -152,30 +152,47 @@ pub fn source(path: &Path, bytes: &[u8]) -> Result<Arc<SourceFile>, Problem> {
 
 /// A file, or a folder of policies, that cannot be read.
 pub fn unreadable(path: &Path, error: &io::Error) -> Problem {
-    let message = format!(
-        "`{}` cannot be read: {error}",
-        without_user(&path.display().to_string())
-    );
-    let help = match error.kind() {
-        io::ErrorKind::NotFound => "check the path; it starts at the folder that `sidegate` runs in",
-        _ => "let the user that `sidegate` runs as read it",
+    Problem::new(Location::of_file(path), &unreadable_fault(path, error))
+}
+
+/// What is wrong with a path that cannot be read.
+fn unreadable_fault(path: &Path, error: &io::Error) -> Fault {
+    let shown = path.display().to_string();
+    let message = format!("`{}` cannot be read: {error}", without_user(&shown));
+    let help = match (shown.split_once(['*', '?']), error.kind()) {
+        (Some((before, _)), io::ErrorKind::NotFound) => {
+            let folder = before.rsplit_once('/').map_or(".", |(folder, _)| folder);
+            format!(
+                "name the folder, `{}`: wildcards are not read here",
+                without_user(folder)
+            )
+        }
+        (None, io::ErrorKind::NotFound) => "check the path for a slip".to_owned(),
+        _ => "let the user that `sidegate` runs as read it".to_owned(),
     };
-    Problem::new(
-        Location::of_file(path),
-        &Fault::new(ProblemCode::FileUnreadable, message, help),
-    )
+    Fault::new(ProblemCode::FileUnreadable, message, help)
 }
 
 fn no_policy(path: &Path) -> Problem {
+    Problem::new(Location::of_file(path), &no_policy_fault(path))
+}
+
+/// What is wrong with a path that leads to no policies, if that is so.
+pub fn missing_fault(path: &Path) -> Option<Fault> {
+    match list(path) {
+        Ok(files) if files.is_empty() => Some(no_policy_fault(path)),
+        Ok(_) => None,
+        Err(error) => Some(unreadable_fault(path, &error)),
+    }
+}
+
+fn no_policy_fault(path: &Path) -> Fault {
     let message = format!(
         "`{}` has no policy: no `*.yaml` besides `{CONFIG_NAME}` and tests",
         without_user(&path.display().to_string())
     );
     let help = "name a policy file, or a folder that has one";
-    Problem::new(
-        Location::of_file(path),
-        &Fault::new(ProblemCode::NoPolicyFiles, message, help),
-    )
+    Fault::new(ProblemCode::NoPolicyFiles, message, help)
 }
 
 /// The files of a folder that are named as policies are, readable or not: one that is left out

@@ -18,8 +18,14 @@ use crate::tls;
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// Policy files, folders of them, or a `sidegate.yaml` with the files that it names
+    ///
+    /// All PATHs are one set, as one process would load them: two policies for the same requests are a
+    /// problem. To check the policies of several processes, call `check` once for each.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Exit with 1 for warnings, too
+    #[arg(long)]
+    deny_warnings: bool,
     /// The form of the report
     #[arg(long, value_enum, default_value_t)]
     output: Format,
@@ -46,7 +52,7 @@ struct Entry<'p> {
 impl Check {
     pub(super) fn execute(self) -> Exit {
         let (problems, policies) = self.problems();
-        let accepted = !problems.iter().any(Problem::is_error);
+        let accepted = !problems.iter().any(|problem| problem.is_error() || self.deny_warnings);
         self.report(&problems, accepted.then_some(policies));
         match accepted {
             true => Exit::Fine,
@@ -60,28 +66,30 @@ impl Check {
     fn problems(&self) -> (Vec<Problem>, usize) {
         let mut problems = Vec::new();
         let mut policies = Vec::new();
-        let mut asks_for_certificates = None;
+        let mut configs = Vec::new();
         for path in &self.paths {
             if !is_config(path) {
                 policies.push(path.clone());
                 continue;
             }
             let read = ServerConfig::read(path);
-            problems.extend(read.problems);
-            if let Some(config) = &read.config {
-                asks_for_certificates =
-                    Some(asks_for_certificates == Some(true) || config.surroundings().asks_for_certificates);
-                problems.extend(tls::problems(config));
+            problems.extend(read.problems.iter().cloned());
+            problems.extend(read.config.iter().flat_map(tls::problems));
+            match read.missing_policies() {
+                Some(missing) => problems.push(missing),
+                None => policies.extend(read.policies),
             }
-            policies.extend(read.policies);
+            configs.extend(read.config);
         }
         let (set, _) = policy_files::read(&policies, ErrorStyle::default());
         match set {
             Ok(set) => {
                 problems.extend(set.warnings().cloned());
-                if asks_for_certificates == Some(false) {
+                problems.extend(set.lints(jiff::Timestamp::now().as_second()).cloned());
+                if !configs.is_empty() && !configs.iter().any(|config| config.surroundings().asks_for_certificates) {
                     problems.extend(set.policies().iter().flat_map(Policy::unasked_certificates));
                 }
+                problems.extend(configs.iter().flat_map(|config| config.own_upstreams(&set)));
                 (problems, set.policies().len())
             }
             Err(found) => {
@@ -105,7 +113,8 @@ impl Check {
                 match policies {
                     Some(1) => print_line(format!("1 policy, {}", count(problems))),
                     Some(policies) => print_line(format!("{policies} policies, {}", count(problems))),
-                    None => print_line(count(problems)),
+                    None if problems.iter().any(Problem::is_error) => print_line(count(problems)),
+                    None => print_line(format!("{}, denied by `--deny-warnings`", count(problems))),
                 }
             }
         }

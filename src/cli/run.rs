@@ -111,10 +111,16 @@ impl ServerOptions {
         if let Some(config) = &mut read.config {
             config.apply(&overrides)?;
         }
+        let missing = match overrides.policies {
+            Some(_) => None,
+            None => read.missing_policies(),
+        };
         let mut problems = read.problems;
         problems.extend(read.config.as_ref().map(look).unwrap_or_default());
         let errors = read.config.as_ref().map(|config| config.default_errors.clone());
-        let paths: Vec<_> = overrides.policies.or(read.policies).into_iter().collect();
+        let named = overrides.policies.or(read.policies).filter(|_| missing.is_none());
+        let paths: Vec<_> = named.into_iter().collect();
+        problems.extend(missing);
         let (policies, loaded_files) = policy_files::read(&paths, errors.unwrap_or_default());
         match (read.config, policies) {
             (Some(config), Ok(policies)) if !problems.iter().any(Problem::is_error) => {

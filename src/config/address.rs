@@ -95,6 +95,27 @@ fn canonical(network: IpNet) -> IpNet {
     canonical.map_or(network, IpNet::V4)
 }
 
+/// The shortest prefixes of networks that may be trusted without a warning: IPv4 and IPv6. Private networks
+/// such as `10.0.0.0/8` and `fc00::/7` are not shorter.
+const WIDE: (u8, u8) = (8, 7);
+
+/// Warns of a network that has most clients in it.
+pub(super) fn warn_of_wide(written: &Spanned<String>, problems: &mut Problems) {
+    let wide = match network(&written.value) {
+        Ok(IpNet::V4(network)) => network.prefix_len() < WIDE.0,
+        Ok(IpNet::V6(network)) => network.prefix_len() < WIDE.1,
+        Err(_) => false,
+    };
+    if wide {
+        let message = format!(
+            "`{}` has most clients in it, and each of them can claim any address in `x-forwarded-for`",
+            written.value
+        );
+        let help = "name the networks that your proxies connect from, such as `10.0.0.0/8`";
+        problems.warn(&written.span, ProblemCode::WideTrustedProxies, message, help);
+    }
+}
+
 /// Reserves an address: two listeners on one are a problem. Port 0 is another port each time.
 pub(super) fn reserve(
     address: Option<&ListenAddress>,

@@ -1,12 +1,14 @@
 //! `sidegate.yaml` as far as it can be read, so that all problems are found at once.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{ConfigFile, POLICIES, ServerConfig};
-use crate::document::problem::{Problem, Problems};
+use crate::document::problem::{Location, Problem, Problems};
 use crate::document::yaml::{self, Node, Value};
 use crate::policy_files::loaded_files::FileState;
-use crate::policy_files::{source, unreadable};
+use crate::policy_files::{missing_fault, source, unreadable};
 use crate::read_file::read_file;
 
 /// A file as far as it can be read.
@@ -16,8 +18,19 @@ pub struct ReadConfig {
     pub config: Option<ServerConfig>,
     /// Where it says that the policies are.
     pub policies: Option<PathBuf>,
+    /// Where it names them, if it does.
+    pub policies_location: Option<Location>,
     /// All that is wrong in it.
     pub problems: Vec<Problem>,
+}
+
+impl ReadConfig {
+    /// What is wrong with a path of policies that leads nowhere, at the place that names it.
+    pub fn missing_policies(&self) -> Option<Problem> {
+        let path = self.policies.as_ref()?;
+        let location = self.policies_location.clone()?;
+        missing_fault(path).map(|fault| Problem::new(location, &fault))
+    }
 }
 
 impl From<ServerConfig> for ReadConfig {
@@ -25,22 +38,22 @@ impl From<ServerConfig> for ReadConfig {
         Self {
             policies: Some(config.policies.clone()),
             config: Some(config),
-            problems: Vec::new(),
+            ..Self::default()
         }
     }
 }
 
-/// Where a file says that the policies are, whatever else is wrong in it.
-fn policies_of(node: &Node, base: &Path) -> Option<PathBuf> {
+/// Where a file says that the policies are, whatever else is wrong in it, and the bytes that say it.
+fn policies_of(node: &Node, base: &Path) -> (Option<PathBuf>, Option<Range<usize>>) {
     let Value::Mapping(entries) = &node.value else {
-        return None;
+        return (None, None);
     };
     let Some((_, written)) = entries.iter().find(|((key, _), _)| key == "policies") else {
-        return Some(base.join(POLICIES));
+        return (Some(base.join(POLICIES)), None);
     };
     match &written.value {
-        Value::Text(path) => Some(base.join(path)),
-        _ => None,
+        Value::Text(path) => (Some(base.join(path)), Some(written.span.clone())),
+        _ => (None, None),
     }
 }
 
@@ -62,17 +75,19 @@ impl ServerConfig {
             path: path.to_owned(),
             found: FileState::of(source.text.as_bytes()),
         };
-        let mut problems = Problems::of(source);
+        let mut problems = Problems::of(Arc::clone(&source));
         let node = crate::document::read(&mut problems);
         let config = node
             .as_ref()
             .and_then(|node| Self::from_node(node, &mut problems, &base));
+        let (policies, span) = node.as_ref().map(|node| policies_of(node, &base)).unwrap_or_default();
         ReadConfig {
             config: config.map(|config| Self {
                 file: Some(file),
                 ..config
             }),
-            policies: node.as_ref().and_then(|node| policies_of(node, &base)),
+            policies,
+            policies_location: span.map(|span| Location::new(&source, &span)),
             problems: problems.into_sorted(),
         }
     }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::characters::unseen;
 use super::problem::{ProblemCode, Problems, Reported};
 use super::suggestion::{closest, did_you_mean, suggest};
 use super::yaml::{Key, Node, Value};
@@ -100,6 +101,9 @@ pub fn not_one_of(span: &Range<usize>, fields: &[&str], found: usize, help: &str
         0 => "none is written",
         _ => "several are written",
     };
+    if let Some(reported) = problems.unknown_field_in(span.start) {
+        return reported;
+    }
     let (last, others) = fields.split_last().unwrap_or((&"", &[]));
     let message = format!(
         "exactly one of `{}` and `{last}` is needed, and {found}",
@@ -149,8 +153,11 @@ impl<'n> Fields<'n> {
             if !known.contains(&key.as_str()) {
                 problems.hide(span.end + 1..value.defined.end.max(value.span.end));
                 let (meant, help) = what_was_meant(key, known, absent);
-                let message = format!("unknown field `{key}`");
-                let reported = problems.add(span, ProblemCode::UnknownField, message, help);
+                let reported = match unseen(key) {
+                    Some(fault) => problems.add_fault(span, &fault),
+                    None => problems.add(span, ProblemCode::UnknownField, format!("unknown field `{key}`"), help),
+                };
+                problems.note_unknown_field(node.span.start, reported);
                 misspelled.extend(meant.map(|name| (name, reported)));
             } else if entries.iter().take(at).any(|((earlier, _), _)| earlier == key) {
                 problems.add(span, ProblemCode::DuplicateField, twice(key), "leave one of them out");
@@ -173,7 +180,7 @@ impl<'n> Fields<'n> {
             (Some(value), _) => Ok(value),
             (None, Some((_, reported))) => Err(*reported),
             (None, None) => {
-                let help = format!("add `{name}: …`");
+                let help = shapes::field(name);
                 let message = format!("`{name}` is missing here");
                 Err(problems.add(&self.node.span, ProblemCode::MissingField, message, help))
             }
@@ -343,8 +350,8 @@ mod tests {
             [
                 "unknown field `nmae`",
                 "expected text, found a list",
-                "expected a number of bytes such as `32KiB` or `10MiB`, found text",
-                "expected a length of time such as `500ms`, `30s` or `5m`, found a number",
+                "expected a number of bytes such as `10MiB`, found `5kb`",
+                "expected a length of time such as `30s`, found `3`",
                 "the list is empty",
                 "`size` is written twice",
             ]

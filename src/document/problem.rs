@@ -1,9 +1,11 @@
 //! What is wrong with a file, where it stands, and what would fix it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::masks::HIDDEN;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 mod codes;
@@ -51,7 +53,8 @@ impl Problem {
             severity: Severity::Error,
             code: fault.code,
             message: location.clean(&fault.message),
-            help: location.clean(&fault.help),
+            // What may be a secret is left out, and the rest still shows the form.
+            help: location.clean(&fault.help).replace(HIDDEN, "…"),
             location,
         }
     }
@@ -142,6 +145,8 @@ pub struct Reported(());
 pub struct Problems {
     source: Arc<SourceFile>,
     found: Vec<Problem>,
+    /// The mappings with an unknown field, by their first bytes.
+    unknown: BTreeMap<usize, Reported>,
     /// Where the first one is that was not kept.
     more: Option<Location>,
     has_errors: bool,
@@ -153,6 +158,7 @@ impl Problems {
         Self {
             source,
             found: Vec::new(),
+            unknown: BTreeMap::new(),
             more: None,
             has_errors: false,
         }
@@ -201,6 +207,16 @@ impl Problems {
             true => self.found.push(problem),
             false => self.more = self.more.take().or(Some(problem.location)),
         }
+    }
+
+    /// Notes that a mapping, which begins at a byte, has an unknown field.
+    pub fn note_unknown_field(&mut self, mapping: usize, reported: Reported) {
+        self.unknown.insert(mapping, reported);
+    }
+
+    /// Whether a mapping has an unknown field: what it lacks may be what that was meant for.
+    pub fn unknown_field_in(&self, mapping: usize) -> Option<Reported> {
+        self.unknown.get(&mapping).copied()
     }
 
     /// Hides the value of an unknown field from excerpts.

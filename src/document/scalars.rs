@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::characters::unseen;
 use super::decode::{FromNode, expected};
 use super::measures;
-use super::problem::{Fault, ProblemCode, Problems, Reported};
+use super::problem::{ProblemCode, Problems, Reported};
 use super::shapes;
 use super::yaml::{Node, Value};
 
@@ -19,7 +20,7 @@ impl FromNode for String {
                 if text.trim().is_empty() {
                     let help = "write a text, or leave the field out";
                     problems.add(&node.span, ProblemCode::EmptyValue, "the text is empty", help);
-                } else if let Some(fault) = invisible(text) {
+                } else if let Some(fault) = unseen(text) {
                     problems.add_fault(&node.span, &fault);
                 }
                 Ok(text.clone())
@@ -36,31 +37,6 @@ impl FromNode for String {
             _ => expected(node, "text", shapes::text(&node.value), problems),
         }
     }
-}
-
-/// What is wrong with a text that has characters that cannot be seen.
-fn invisible(text: &str) -> Option<Fault> {
-    let around = text.trim().len() != text.len();
-    let found = text.chars().find(|c| is_invisible(*c));
-    let (what, help) = match found {
-        Some(c) => (
-            format!("the text has a character that cannot be seen, U+{:04X}", u32::from(c)),
-            "write the text again without it",
-        ),
-        None if around => (
-            "the text begins or ends with white space".to_owned(),
-            "take the white space out",
-        ),
-        None => return None,
-    };
-    Some(Fault::new(ProblemCode::InvisibleCharacter, what, help))
-}
-
-/// Control characters, and those that take no room or turn the direction of writing: two texts
-/// that look alike would not be equal.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 const TRUE_OR_FALSE: &str = "write `true` or `false`, without quotes";
@@ -87,18 +63,22 @@ impl FromNode for bool {
     }
 }
 
-const WHOLE_NUMBER: &str = "a whole number";
-
 impl FromNode for u32 {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
             // Programs differ in what `0571` and `1_000` are.
-            Value::Number(text) if text == "0" || !text.starts_with(['0', '+']) => text
-                .parse()
-                .or_else(|_| expected(node, WHOLE_NUMBER, shapes::number(&node.value), problems)),
-            _ => expected(node, WHOLE_NUMBER, shapes::number(&node.value), problems),
+            Value::Number(text) if text == "0" || !text.starts_with(['0', '+']) => {
+                text.parse().map_err(|_| not_a_number(node, text, problems))
+            }
+            Value::Number(text) => Err(not_a_number(node, text, problems)),
+            _ => expected(node, "a whole number", shapes::number(&node.value), problems),
         }
     }
+}
+
+fn not_a_number(node: &Node, text: &str, problems: &mut Problems) -> Reported {
+    let message = format!("expected a whole number, found `{text}`");
+    problems.add(&node.span, ProblemCode::WrongType, message, shapes::number(&node.value))
 }
 
 /// A length of time, as in `500ms`, `30s`, `5m`, `24h` or `7d`.

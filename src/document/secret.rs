@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 
+use super::characters::unseen;
 use super::decode::{FromNode, Spanned, document, expected, not_one_of};
 use super::problem::{ProblemCode, Problems, Reported};
 use super::yaml::{Node, Value};
@@ -42,7 +43,10 @@ document! {
 impl FromNode for EnvString {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
-            Value::Text(text) => Ok(Self::Literal(text.clone())),
+            Value::Text(text) => match unseen(text) {
+                Some(fault) => Err(problems.add_fault(&node.span, &fault)),
+                None => Ok(Self::Literal(text.clone())),
+            },
             Value::Mapping(_) => {
                 let VariableDocument { env, default } = FromNode::from_node(node, problems)?;
                 Ok(Self::Variable { env, default })

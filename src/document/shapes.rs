@@ -1,6 +1,5 @@
 //! Shows how a value is written in the form that was expected: text as a list, as a mapping.
 
-use super::suggestion::known_words;
 use super::yaml::Value;
 
 /// How a list with the found value is written.
@@ -16,6 +15,36 @@ pub fn list(found: &Value) -> String {
         }
         Value::Mapping(_) => "write `- ` before each item, or put the mapping in `[…]`".to_owned(),
         _ => "write `[a, b]`, or one item a line, each after `- `".to_owned(),
+    }
+}
+
+/// How a required field is written.
+pub(super) fn field(name: &str) -> String {
+    let example = match name {
+        "version" => "version: 1",
+        "service" => "service: my-service",
+        "upstream" => "upstream: { url: http://host:port }",
+        "routes" => "routes: [{ path: /*, auth: jwt }]",
+        "path" => "path: /*",
+        "auth" => "auth: jwt`, or `auth: public` for every client",
+        "issuers" => "issuers: [{ issuer: …, audience: […], algorithms: […], keys: … }]",
+        "issuer" => "issuer: https://idp.example.com`, as the `iss` of the tokens has it",
+        "audience" => "audience: [my-service]",
+        "algorithms" => "algorithms: [RS256]",
+        "keys" => "keys: { oidc: https://idp.example.com }",
+        "claims" => "claims: [tenant_id]",
+        "address" => "address: 0.0.0.0:8080",
+        "url" => "url: …",
+        "format" => "format: flat",
+        "size" => "size: 256MiB",
+        "limit" => "limit: 100",
+        "window" => "window: 1m",
+        "per" => "per: subject",
+        _ => return format!("add `{name}: …`"),
+    };
+    match example.contains('`') {
+        true => format!("add `{example}"),
+        false => format!("add `{example}`"),
     }
 }
 
@@ -37,13 +66,17 @@ pub(super) fn text(found: &Value) -> String {
 /// How a whole number is written.
 pub(super) fn number(found: &Value) -> String {
     let digits = match found {
-        Value::Text(text) | Value::Number(text) => text.replace(['_', '+', ' '], ""),
+        Value::Text(text) | Value::Number(text) => {
+            let plain = text.replace(['_', '+', ' '], "");
+            let end = plain.find(|c: char| !c.is_ascii_digit()).unwrap_or(plain.len());
+            plain.get(..end).unwrap_or_default().to_owned()
+        }
         _ => String::new(),
     };
     let plain = digits.trim_start_matches('0');
     match !plain.is_empty() && plain.parse::<u32>().is_ok() {
         true => format!("write `{plain}`"),
-        false => "write digits only, such as `100`".to_owned(),
+        false => "write digits only, such as `8`".to_owned(),
     }
 }
 
@@ -51,7 +84,7 @@ pub(super) fn number(found: &Value) -> String {
 type Holds = fn(&Value) -> bool;
 
 /// The fields that a value is most often meant for where it stands in place of the whole mapping.
-const LONE: [(&str, Holds); 12] = [
+const LONE: [(&str, Holds); 11] = [
     ("url", |value| {
         is_text(value, |text| text.contains("://") || text.starts_with("unix:"))
     }),
@@ -70,7 +103,6 @@ const LONE: [(&str, Holds); 12] = [
     }),
     ("size", |value| is_text(value, |_| true)),
     ("grace", |value| is_text(value, |_| true)),
-    ("header", |value| is_text(value, |_| true)),
     ("issuers", |value| matches!(value, Value::Sequence(_))),
     ("allow", |value| matches!(value, Value::Sequence(_))),
     ("keys", |value| matches!(value, Value::Sequence(_))),
@@ -88,14 +120,25 @@ pub(super) fn mapping(found: &Value, known: &[&str]) -> String {
             format!("write `{{ {field}: {} }}`", quoted(text))
         }
         (Some((field, _)), _) => format!("write `{{ {field}: […] }}`"),
-        (None, _) => known_words(known.iter().copied()),
+        // Where the keys of an issuer are.
+        (None, _) if known.contains(&"oidc") => {
+            "write `{ oidc: https://… }`, `{ jwks: { url: https://… } }`, `{ pem: { file: PATH } }` or `{ secret: { env: NAME } }`".to_owned()
+        }
+        (None, Value::Bool(_)) => format!("write `{{}}` for the defaults, or a mapping of {}", known.join(", ")),
+        (None, _) => format!("write a mapping of {}", known.join(", ")),
     }
 }
+
+/// The longest text that is shown again.
+const SHOWN: usize = 60;
 
 /// A text as it is written in a list or mapping in one line: in quotes where it needs them.
 fn quoted(text: &str) -> String {
     let special = |c: char| matches!(c, '{' | '}' | '[' | ']' | ',' | '#' | '"' | '\'' | '`');
     let starts = text.starts_with(['*', '&', '!', '@', '%', '|', '>', '?', '-']);
+    if text.len() > SHOWN || text.contains(char::is_control) {
+        return "…".to_owned();
+    }
     match starts || text.contains(special) || text.contains(": ") || text.ends_with(':') {
         true => format!("'{}'", text.replace('\'', "''")),
         false => text.to_owned(),
@@ -136,8 +179,8 @@ mod tests {
             ("debug", &["format", "level"], "write `{ level: debug }`"),
             ("key.pem", &["file"], "write `{ file: key.pem }`"),
             ("[a]", &["issuers"], "write `{ issuers: […] }`"),
-            ("x", &["uri", "dns"], "known: uri, dns"),
-            ("true", &["file"], "known: file"),
+            ("x", &["uri", "dns"], "write a mapping of uri, dns"),
+            ("true", &["file"], "write `{}` for the defaults, or a mapping of file"),
         ] {
             assert_eq!(mapping(&value(text), known), want, "{text}");
         }
@@ -149,8 +192,9 @@ mod tests {
             ("0571", "write `571`"),
             ("1_000", "write `1000`"),
             ("'8'", "write `8`"),
-            ("-1", "write digits only, such as `100`"),
-            ("many", "write digits only, such as `100`"),
+            ("60/min", "write `60`"),
+            ("-1", "write digits only, such as `8`"),
+            ("many", "write digits only, such as `8`"),
         ] {
             assert_eq!(number(&value(text)), want, "{text}");
         }

@@ -7,19 +7,11 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Location, MergeKeyPolicy, Spanned, Tagged};
 
-use super::problem::{Fault, ProblemCode};
-
 /// The longest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The most values that one file may have, aliases expanded.
 const MAX_NODES: usize = 50_000;
-
-/// What is wrong with a file over the limits.
-const TOO_MUCH: &str = "the file has too many values, or values that are nested too deeply";
-
-/// What most syntax errors come from.
-const QUOTES: &str = "text that starts with `@`, or has `{`, `}`, `: ` or ` #` in it, needs quotes";
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,20 +72,32 @@ pub struct Parsed {
 pub struct YamlError {
     /// The bytes where reading failed.
     pub span: Range<usize>,
-    /// What is wrong, and what would fix it.
-    pub fault: Fault,
+    /// What is wrong.
+    pub kind: YamlErrorKind,
+}
+
+/// What is wrong with a text that cannot be read as YAML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum YamlErrorKind {
+    /// It has more than [`MAX_FILE_BYTES`].
+    TooLong,
+    /// It has too many values, or nests them too deeply.
+    TooComplex,
+    /// It has more than one document.
+    SeveralDocuments,
+    /// It has a merge key.
+    MergeKey,
+    /// It is not YAML, in the words of the library.
+    Syntax(String),
 }
 
 /// Parses a text with one document. Merge keys are an error: programs differ in what they merge, and
 /// a duplicate key would not show.
 pub fn parse(text: &str) -> Result<Parsed, YamlError> {
     if text.len() > MAX_FILE_BYTES {
-        let limit = MAX_FILE_BYTES / 1024 / 1024;
-        let message = format!("the file is longer than {limit} MiB");
-        let help = "split the policy by prefix";
         return Err(YamlError {
             span: 0..0,
-            fault: Fault::new(ProblemCode::TooLarge, message, help),
+            kind: YamlErrorKind::TooLong,
         });
     }
     let options = serde_saphyr::options! {
@@ -109,35 +113,18 @@ pub fn parse(text: &str) -> Result<Parsed, YamlError> {
     Ok(Parsed { node, tags })
 }
 
-/// Puts an error of the library into words of a problem.
+/// Tells the kinds of the library's errors apart.
 fn syntax_error(error: &serde_saphyr::Error, text: &str) -> YamlError {
-    let whole = error.to_string();
-    let first = whole.lines().next().unwrap_or("unreadable");
-    let plain = format!("this is not YAML: {}", first.trim_start_matches("error: "));
-    let fault = match error {
-        _ if whole.contains("budget") => Fault::new(ProblemCode::TooLarge, TOO_MUCH, "split the policy by prefix"),
-        serde_saphyr::Error::MultipleDocuments { .. } => Fault::new(
-            ProblemCode::UnsupportedYaml,
-            "the file has more than one document",
-            "write one policy in each file",
-        ),
-        serde_saphyr::Error::MergeKeyNotAllowed { .. } => Fault::new(
-            ProblemCode::UnsupportedYaml,
-            "the merge key `<<` is not read",
-            "write the fields out; `*name` stands for a whole value",
-        ),
-        _ => {
-            let help = match () {
-                () if plain.contains("tab") => "indent with spaces",
-                () if plain.contains("flow") || plain.contains("unexpected character") => QUOTES,
-                () => "check the indentation, and the space after each `:`",
-            };
-            Fault::new(ProblemCode::YamlSyntax, plain, help)
-        }
+    let words = error.to_string();
+    let kind = match error {
+        _ if words.contains("budget") => YamlErrorKind::TooComplex,
+        serde_saphyr::Error::MultipleDocuments { .. } => YamlErrorKind::SeveralDocuments,
+        serde_saphyr::Error::MergeKeyNotAllowed { .. } => YamlErrorKind::MergeKey,
+        _ => YamlErrorKind::Syntax(words),
     };
     YamlError {
         span: error.location().map_or(0..0, |location| bytes(&location, text)),
-        fault,
+        kind,
     }
 }
 
@@ -335,8 +322,8 @@ mod tests {
         for (text, message, help) in [
             ("a: 1\n---\nb: 2\n", "more than one document", "one policy in each file"),
             ("a:\n\t- b\n", "tab", "indent with spaces"),
-            ("a: @b\n", "unexpected character", "needs quotes"),
-            ("a: { b: /{c}/d }\n", "flow", "needs quotes"),
+            ("a: @b\n", "cannot start with `@`", "in quotes"),
+            ("a: { b: /{c}/d }\n", "`{`", "in quotes"),
         ] {
             let problem = parse(text).1.remove(0);
             assert!(problem.message().contains(message), "{text:?}: {problem}");

@@ -106,6 +106,17 @@ pub enum Material {
 }
 
 impl Material {
+    /// Returns what the key is, for a problem.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Secret => "a shared secret",
+            Self::Rsa => "an RSA key",
+            Self::P256 => "a P-256 key",
+            Self::P384 => "a P-384 key",
+            Self::Ed25519 => "an Ed25519 key",
+        }
+    }
+
     /// Tells whether a key of this material is made for an algorithm.
     pub fn fits(self, algorithm: Algorithm) -> bool {
         algorithm.material() == self

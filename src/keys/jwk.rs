@@ -132,7 +132,10 @@ impl Jwk {
         };
         match name.parse() {
             Ok(algorithm) if material.fits(algorithm) => Ok(Some(algorithm)),
-            _ => Err(KeyProblem::mismatch("`alg` does not fit the type of the key")),
+            _ => Err(KeyProblem::mismatch(
+                "`alg` does not fit the type of the key",
+                "correct `alg`, or leave it out of the key",
+            )),
         }
     }
 
@@ -173,7 +176,10 @@ impl Jwk {
         let least = self.alg.as_deref().and_then(|alg| lengths.get(alg)).copied();
         let least = least.unwrap_or(super::MIN_SECRET_BYTES);
         if secret.len() < least {
-            return Err(KeyProblem::weak(format!("the secret is shorter than {least} bytes")));
+            return Err(KeyProblem::weak(
+                format!("the secret is shorter than {least} bytes"),
+                super::SECRET_HELP,
+            ));
         }
         Ok(())
     }

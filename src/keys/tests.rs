@@ -193,11 +193,11 @@ fn a_pem_is_one_public_key() {
     let public = pair.public_key_pem();
     for (text, algorithms, want) in [
         (public.clone(), vec![Algorithm::ES256], ""),
-        (public.clone(), vec![Algorithm::ES384], "fits none"),
-        (public.clone(), vec![Algorithm::HS256], "fits none"),
-        (public.repeat(2), vec![Algorithm::ES256], "exactly one PEM block"),
+        (public.clone(), vec![Algorithm::ES384], "cannot be used with"),
+        (public.clone(), vec![Algorithm::HS256], "cannot be used with"),
+        (public.repeat(2), vec![Algorithm::ES256], "exactly one is needed"),
         (pair.serialize_pem(), vec![Algorithm::ES256], "this is a private key"),
-        (String::new(), vec![Algorithm::ES256], "exactly one PEM block"),
+        (String::new(), vec![Algorithm::ES256], "exactly one is needed"),
         (
             public.replace("PUBLIC KEY", "CERTIFICATE"),
             vec![Algorithm::ES256],

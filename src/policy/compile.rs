@@ -13,22 +13,25 @@ use super::document::{
 };
 use super::internal_key::InternalKeys;
 use super::origin::Origin;
-use super::route::check_prefix;
+use super::route::path_texts::check_prefix;
 use super::router::Router;
 use super::{ErrorFormat, ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy, TenantRule};
+use crate::document::characters::unseen;
 use crate::document::collections::{List, Map};
 use crate::document::decode::{FromNode, Spanned};
 use crate::document::environment::Environment;
-use crate::document::problem::{Problem, ProblemCode, Problems, SourceFile};
+use crate::document::problem::{Location, Problem, ProblemCode, Problems, SourceFile};
 use crate::document::yaml::Value;
 use crate::request::is_host;
 use crate::request::path::Allowance;
 
 mod compiler;
 pub mod error_style;
+mod foreign;
 mod headers;
 mod internal_key;
 mod jwt;
+mod lints;
 mod mtls;
 mod pass;
 mod remote;
@@ -39,6 +42,8 @@ mod upstream;
 mod wildcard_overlap;
 
 use compiler::{ASCII_OR_EXACT, Compiler, NOT_FOLDED};
+use foreign::foreign;
+use lints::{Declared, lints};
 use route_defaults::RouteDefaults;
 
 /// The most roles in a hierarchy: each is kept with all that it brings along.
@@ -48,17 +53,27 @@ const MAX_ROLES: usize = 256;
 pub fn parse(source: &Arc<SourceFile>, environment: &dyn Environment) -> Result<Policy, Vec<Problem>> {
     let mut problems = Problems::of(Arc::clone(source));
     let policy = crate::document::read(&mut problems).and_then(|node| {
-        let declared = match &node.value {
-            Value::Mapping(entries) => entries.iter().map(|((key, _), _)| key.clone()).collect(),
-            _ => BTreeSet::new(),
+        let declared: Declared = match &node.value {
+            Value::Mapping(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
+            _ => Declared::new(),
         };
+        if let Some(fault) = foreign(&node) {
+            let start = node.span.start;
+            problems.add_fault(&(start..start), &fault);
+            return None;
+        }
         let document = PolicyDocument::from_node(&node, &mut problems).ok()?;
+        let written = document.clone();
         let mut compiler = Compiler {
             problems: &mut problems,
             environment,
-            declared,
+            declared: &declared,
         };
-        compiler.policy(document)
+        let policy = compiler.policy(document)?;
+        Some(Policy {
+            lints: Origin(lints(&written, &policy, &declared, source)),
+            ..policy
+        })
     });
     match policy {
         Some(policy) if !problems.has_errors() => Ok(Policy {
@@ -146,6 +161,8 @@ impl Compiler<'_> {
             routes,
             file: Origin(self.problems.source().name.clone()),
             warnings: Origin::default(),
+            lints: Origin::default(),
+            upstream_location: Origin(Location::new(self.problems.source(), &document.upstream.url.span)),
         })
     }
 
@@ -164,7 +181,11 @@ impl Compiler<'_> {
 
     fn service(&mut self, service: &Spanned<String>) {
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if service.value.is_empty() || !service.value.chars().all(fine) {
+        // What cannot be seen has been reported.
+        if service.value.trim().is_empty() || unseen(&service.value).is_some() {
+            return;
+        }
+        if !service.value.chars().all(fine) {
             let message = "the name of a service has letters, digits, `-`, `_` and `.` only";
             let help = format!("write `{}`", plain_name(&service.value, "my-service"));
             self.problems

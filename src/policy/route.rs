@@ -7,12 +7,13 @@ use http::{HeaderName, Method};
 use super::document::Mode;
 use super::origin::Origin;
 use super::store_rules::{IdempotencyRule, Quota};
-use crate::document::problem::{Fault, Location, ProblemCode};
+use crate::document::problem::Location;
 use crate::principal::AuthMethod;
 
-mod path_texts;
+mod path_pattern;
+pub mod path_texts;
 
-pub use path_texts::check_prefix;
+pub use path_pattern::{PathPattern, Segment};
 
 /// One route of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,165 +120,4 @@ pub struct Requirement {
     pub roles: Vec<String>,
     /// All of these scopes.
     pub scopes: Vec<String>,
-}
-
-/// One segment of a pattern.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Segment {
-    /// These characters. Sorts before `Any`, so that the literal wins.
-    Literal(String),
-    /// `{name}`: one segment, whatever it is.
-    Any,
-}
-
-impl Segment {
-    /// The segment as it is compared where case does not matter.
-    #[must_use]
-    pub fn folded(&self) -> Self {
-        match self {
-            Self::Literal(text) => Self::Literal(text.to_ascii_lowercase()),
-            Self::Any => Self::Any,
-        }
-    }
-}
-
-/// What a route matches below the prefix of its policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathPattern {
-    /// The segments before `/*`.
-    pub segments: Vec<Segment>,
-    /// Whether it ends in `/*`.
-    pub is_prefix: bool,
-}
-
-/// The most segments of a pattern. The router goes as deep, on a stack that has an end.
-const MAX_SEGMENTS: usize = 64;
-
-impl PathPattern {
-    /// Reads `/x`, `/x/*` or `/x/{name}/y`.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        match Self::read(text) {
-            Ok(path) => Ok(path),
-            // Where the whole path can be shown as it should be, that is the best help.
-            Err(fault) => Err(match path_texts::suggestion(text) {
-                Some(path) => Fault::new(fault.code, fault.message, format!("write `{path}`")),
-                None => fault,
-            }),
-        }
-    }
-
-    fn read(text: &str) -> Result<Self, Fault> {
-        path_texts::check_literal(text)?;
-        let trimmed = text.strip_prefix('/').unwrap_or(text);
-        let (trimmed, is_prefix) = match trimmed.strip_suffix('*') {
-            Some(rest) if rest.is_empty() || rest.ends_with('/') => (rest, true),
-            Some(_) => {
-                let message = format!("`{text}` ends in a part of a segment, and `*` stands for whole segments");
-                return Err(Fault::new(ProblemCode::InvalidWildcard, message, path_texts::WILDCARDS));
-            }
-            None => (trimmed, false),
-        };
-        let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
-        if trimmed.split('/').count() > MAX_SEGMENTS {
-            let message = format!("a path has at most {MAX_SEGMENTS} segments");
-            let help = "write `/*` behind the first ones";
-            return Err(Fault::new(ProblemCode::InvalidPath, message, help));
-        }
-        let segments: Result<Vec<_>, _> = if trimmed.is_empty() {
-            Ok(Vec::new())
-        } else {
-            trimmed.split('/').map(path_texts::segment).collect()
-        };
-        Ok(Self {
-            segments: segments?,
-            is_prefix,
-        })
-    }
-
-    /// Whether some segment may be anything.
-    pub fn has_wildcard(&self) -> bool {
-        self.segments.contains(&Segment::Any)
-    }
-
-    /// Whether some path matches both of two patterns of one length, and neither is the more
-    /// specific: each has a literal where the other has `{name}`.
-    pub fn crosses(&self, other: &Self) -> bool {
-        let more_specific = |a: &Self, b: &Self| {
-            let mut pairs = a.segments.iter().zip(&b.segments);
-            pairs.any(|pair| matches!(pair, (Segment::Literal(_), Segment::Any)))
-        };
-        self.overlaps(other) && more_specific(self, other) && more_specific(other, self)
-    }
-
-    /// Whether some path matches both patterns.
-    pub fn overlaps(&self, other: &Self) -> bool {
-        let (short, long) = if self.segments.len() <= other.segments.len() {
-            (self, other)
-        } else {
-            (other, self)
-        };
-        if !short.is_prefix && short.segments.len() != long.segments.len() {
-            return false;
-        }
-        short.segments.iter().zip(&long.segments).all(|(a, b)| match (a, b) {
-            (Segment::Literal(a), Segment::Literal(b)) => a == b,
-            _ => true,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns() {
-        let literal = |s: &str| Segment::Literal(s.into());
-        for (text, segments, is_prefix) in [
-            ("/", vec![], false),
-            ("/*", vec![], true),
-            ("/x", vec![literal("x")], false),
-            ("/x/", vec![literal("x")], false),
-            ("/x/*", vec![literal("x")], true),
-            ("/x/{id}/y", vec![literal("x"), Segment::Any, literal("y")], false),
-            ("/wallets:batch", vec![literal("wallets:batch")], false),
-        ] {
-            assert_eq!(
-                PathPattern::parse(text),
-                Ok(PathPattern { segments, is_prefix }),
-                "{text}"
-            );
-        }
-        for text in [
-            "/:id", "/x/:id/y", "/[a-z]+", "/^x", "/a|b", "x", "", "/x*", "/x/*/y", "/{}", "/{a-b}", "/x{id}", "//x",
-            "/%41", "/a/../b", "/a b", "/a;b",
-        ] {
-            assert!(PathPattern::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_pattern_has_an_end() {
-        let deep = |segments: usize| PathPattern::parse(&"/a".repeat(segments));
-        assert!(deep(MAX_SEGMENTS).is_ok());
-        for segments in [MAX_SEGMENTS + 1, 100_000] {
-            assert_eq!(deep(segments).unwrap_err().message, "a path has at most 64 segments");
-        }
-    }
-
-    #[test]
-    fn overlap() {
-        for (a, b, want) in [
-            ("/x", "/x", true),
-            ("/x", "/y", false),
-            ("/x/*", "/x", true),
-            ("/x/*", "/x/y", true),
-            ("/x/y/*", "/x", false),
-            ("/{a}/b", "/a/{b}", true),
-            ("/{a}/b", "/a/c", false),
-        ] {
-            let (a, b) = (PathPattern::parse(a).unwrap(), PathPattern::parse(b).unwrap());
-            assert_eq!((a.overlaps(&b), b.overlaps(&a)), (want, want), "{a:?} {b:?}");
-        }
-    }
 }

@@ -143,7 +143,12 @@ impl PolicySet {
         &self.policies
     }
 
-    /// Everything that `check` warns of.
+    /// What only `check` warns of, as far as it is true at a time.
+    pub fn lints(&self, now: i64) -> impl Iterator<Item = &Problem> {
+        self.policies.iter().flat_map(move |policy| policy.lints(now))
+    }
+
+    /// What `check` and the log warn of.
     pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
         self.policies.iter().flat_map(|policy| &*policy.warnings)
     }

@@ -155,6 +155,9 @@ impl Reader {
 
     fn pair(&mut self, files: &KeyPairFiles) -> Option<Pair> {
         let (chain, key) = (self.file(&files.certificate), self.file(&files.key));
+        if let Some(chain) = &chain {
+            self.expired(files, chain);
+        }
         let (chain, key) = (chain?, key?);
         let [chain_name, key_name] = [&files.certificate, &files.key].map(|file| file.path.display().to_string());
         let chain = PemFile {
@@ -165,7 +168,6 @@ impl Reader {
             name: &key_name,
             bytes: &key,
         };
-        self.expired(files, chain);
         let identity = match TlsIdentity::parse(chain, key) {
             Ok(identity) => identity,
             Err(faults) => {
@@ -187,11 +189,16 @@ impl Reader {
         })
     }
 
-    fn expired(&mut self, files: &KeyPairFiles, chain: PemFile<'_>) {
-        let found = certificates(chain).unwrap_or_default();
+    fn expired(&mut self, files: &KeyPairFiles, chain: &[u8]) {
+        let name = files.certificate.path.display().to_string();
+        let found = certificates(PemFile {
+            name: &name,
+            bytes: chain,
+        });
+        let found = found.unwrap_or_default();
         let leaf = found.first().and_then(|(_, leaf)| parse(leaf));
         if leaf.is_some_and(|leaf| leaf.validity().not_after.timestamp() < self.now) {
-            let message = format!("the certificate in `{}` has expired", chain.name);
+            let message = format!("the certificate in `{name}` has expired");
             let help = "issue a new certificate, and replace the file";
             self.add(&files.certificate, ProblemCode::CertificateExpired, message, help);
         }

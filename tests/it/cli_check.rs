@@ -142,8 +142,13 @@ fn as_json_for_an_editor() {
             problem["column"].as_u64().unwrap() > 1 && !problem["message"].as_str().unwrap().is_empty(),
             "{problem}"
         );
-        assert!(problem.get("help").is_some(), "{problem}");
+        assert!(problem["help"].is_string(), "{problem}");
+        let end = (problem["end_line"].as_u64(), problem["end_column"].as_u64().unwrap());
+        assert_eq!(end.0, problem["line"].as_u64(), "{problem}");
+        assert!(end.1 > problem["column"].as_u64().unwrap(), "{problem}");
     }
+    let codes: Vec<_> = problems.iter().map(|problem| problem["code"].clone()).collect();
+    assert_eq!(codes, ["unknown_auth", "unknown_field"], "{document}");
     let fine = Setup::new()
         .policy("bad", GOOD)
         .run(&["check", "--output", "json", "policies"]);
@@ -151,6 +156,24 @@ fn as_json_for_an_editor() {
         serde_json::from_slice::<Value>(&fine.stdout).unwrap()["problems"],
         serde_json::json!([])
     );
+}
+
+#[test]
+fn warning_fails_the_check_where_it_is_denied() {
+    let policy = GOOD.replace("routes:", "mode: shadow\nroutes:");
+    let setup = Setup::new().policy("shadow", &policy);
+    for (flags, code, summary) in [
+        (&[][..], 0, "1 policy, 1 warning"),
+        (&["--deny-warnings"], 1, "1 warning, denied by `--deny-warnings`"),
+        (&["--deny-warnings", "--output", "json"], 1, "\"severity\": \"warning\""),
+    ] {
+        let said = said(&setup.run(&[&["check", "policies"], flags].concat()));
+        assert_eq!(said.code, Some(code), "{}", said.text);
+        assert!(said.text.contains(summary), "{}", said.text);
+    }
+    let fine = Setup::new().policy("good", GOOD);
+    let said = said(&fine.run(&["check", "--deny-warnings", "policies"]));
+    assert_eq!(said.code, Some(0), "{}", said.text);
 }
 
 #[test]

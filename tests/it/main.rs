@@ -39,6 +39,7 @@ mod documents;
 mod early_bytes;
 mod exchange;
 mod failures;
+mod faulty_files;
 mod forged_identity;
 mod forwarding_headers;
 mod fronts;

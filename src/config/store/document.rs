@@ -8,6 +8,7 @@ use crate::document::decode::{FromNode, Spanned, document, not_one_of, one_of};
 use crate::document::problem::{ProblemCode, Problems, Reported};
 use crate::document::scalars::{Size, Timeout};
 use crate::document::secret::{EnvString, SecretDocument};
+use crate::document::suggestion::closest;
 use crate::document::yaml::{Node, Value};
 
 /// Where state is kept that replicas share: `memory`, `{ memory: { size: … } }`, or `{ redis: { url: … } }`.
@@ -85,6 +86,11 @@ impl FromNode for StoreDocument {
                 let help = "write `store: { redis: { url: redis://host:6379 } }`";
                 let message = "`redis` needs the URL of the Redis";
                 Err(problems.add(&node.span, ProblemCode::MissingField, message, help))
+            }
+            Value::Text(ref text) if closest(text, ["memory"]).is_none() => {
+                let help = "write `store: memory`, or `store: { redis: { url: … } }`";
+                let message = format!("unknown word `{text}`");
+                Err(problems.add(&node.span, ProblemCode::UnknownWord, message, help))
             }
             _ => one_of(node, &[("memory", ())], problems).map(|()| Self::Memory(None)),
         }

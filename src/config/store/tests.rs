@@ -72,22 +72,25 @@ fn every_problem_of_a_store_is_told() {
     for (text, want) in [
         ("disk", "unknown word `disk`"),
         ("redis: {}", "`url` is missing here"),
-        ("{}", "exactly one of `memory` and `redis` is needed"),
+        (
+            "{}",
+            "exactly one of `memory` and `redis` is needed, and none is written",
+        ),
         (
             "{ memory: { size: 1MiB }, redis: { url: 'redis://h' } }",
-            "exactly one of `memory` and `redis` is needed",
+            "exactly one of `memory` and `redis` is needed, and several are written",
         ),
         ("memory: {}", "`size` is missing here"),
         ("memory: 64MiB", "expected a mapping, found text"),
         (
             "memory: { size: 1023KiB }",
-            "a response has to have room: `1MiB` at the least",
+            "the memory for responses must be at least `1MiB`",
         ),
         ("redis: { url: { env: NONE } }", "the variable `NONE` is not set"),
         ("redis: { url: { env: EMPTY } }", "the variable `EMPTY` is not set"),
         (
             "redis: { url: 'redis://h:x' }",
-            "the host `h` has no port that there is",
+            "the port of `h` is not a number from 1 to 65535",
         ),
         (
             "redis: { url: 'redis://:hunter2@h' }",
@@ -119,7 +122,7 @@ fn every_problem_of_a_store_is_told() {
         ),
         (
             "redis: { url: 'redis://h', ca_file: ca.pem }",
-            "the URL is not one of TLS",
+            "the file has an effect with TLS only, and the URL does not use TLS",
         ),
         (
             "redis: { url: 'rediss://h', ca_file: text }",
@@ -135,11 +138,11 @@ fn every_problem_of_a_store_is_told() {
         ),
         (
             "redis: { url: 'redis://h', timeout: 11s }",
-            "a request waits for it: `10s` at the most",
+            "`timeout` must be at most `10s`: requests wait for it",
         ),
         (
             "redis: { url: 'redis://h', prefix: 'a b' }",
-            "a prefix has letters, digits, `-`, `_`, `.` and `:`, 100 at the most",
+            "a prefix of keys has letters, digits, `-`, `_`, `.` and `:`, 100 at the most",
         ),
     ] {
         assert_eq!(read(text).unwrap_err(), [want], "{text}");
@@ -172,7 +175,8 @@ fn a_url_alone_leads_to_where_it_belongs_and_is_not_shown_again() {
             "redis://:hunter2@h",
             "write `store: { redis: { url: { env: NAME } } }`, with the URL in that variable",
         ),
-        ("disk", "known: memory"),
+        ("disk", "write `store: memory`, or `store: { redis: { url: … } }`"),
+        ("redis", "write `store: { redis: { url: redis://host:6379 } }`"),
         ("memroy", "did you mean `memory`?"),
     ] {
         let source = SourceFile::new("sidegate.yaml", text);

@@ -37,6 +37,11 @@ impl SourceFile {
         self.unknown.lock().push(unknown);
     }
 
+    /// Whether some of these bytes may be part of a secret.
+    pub(in crate::document) fn hides(&self, bytes: &Range<usize>) -> bool {
+        self.first_hidden(bytes).is_some()
+    }
+
     /// Where the first byte of a line is that may be part of a secret.
     fn first_hidden(&self, line: &Range<usize>) -> Option<usize> {
         let unknown = self.unknown.lock();

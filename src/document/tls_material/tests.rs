@@ -115,7 +115,7 @@ fn a_key_belongs_to_its_certificate_or_is_a_fault() {
         (encrypted, "block 1 of the file `k` is a private key with a passphrase"),
         (
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-            "the private key in `k` is of no supported type",
+            "the private key in `k` has a type that is not supported",
         ),
         (
             "-----BEGIN PRIVATE KEY-----\nAAAA\n",

@@ -1,9 +1,9 @@
 //! What all parts of the compiler share.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use super::lints::Declared;
 use crate::document::environment::Environment;
 use crate::document::problem::Problems;
 use crate::document::references::References;
@@ -21,7 +21,7 @@ pub(super) struct Compiler<'c> {
     pub(super) problems: &'c mut Problems,
     pub(super) environment: &'c dyn Environment,
     /// The keys that the file has, read well or not, so that one fault is reported once.
-    pub(super) declared: BTreeSet<String>,
+    pub(super) declared: &'c Declared,
 }
 
 impl Compiler<'_> {

@@ -8,7 +8,7 @@ use super::compiler::{Compiler, period};
 use super::headers::dotted;
 use crate::document::collections::{List, ListOrEmpty};
 use crate::document::decode::{Spanned, not_one_of};
-use crate::document::problem::{Location, ProblemCode};
+use crate::document::problem::{Fault, Location, ProblemCode};
 use crate::document::suggestion::{closest, did_you_mean};
 use crate::keys::{self, Algorithm, KeyProblem, KeySet, Material, jwk};
 use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
@@ -229,8 +229,7 @@ impl Compiler<'_> {
             Ok(set) => Some(set),
             Err(_) if algorithms.is_empty() => None,
             Err(problem) => {
-                let help = key_help(problem.code(), algorithms);
-                self.problems.add(span, problem.code(), problem.to_string(), help);
+                self.problems.add_fault(span, problem.fault());
                 None
             }
         }
@@ -274,13 +273,13 @@ impl Compiler<'_> {
             Ok(loaded) => loaded,
             Err(problem) => {
                 let help = "name a file with `{ \"keys\": [ … ] }`, as the issuer serves it";
-                self.problems.add(&file.span, problem.code(), problem.to_string(), help);
+                let fault = Fault::new(ProblemCode::InvalidKey, problem.to_string(), help);
+                self.problems.add_fault(&file.span, &fault);
                 return None;
             }
         };
         for problem in &loaded.refused {
-            let help = key_help(problem.code(), algorithms);
-            self.problems.add(&file.span, problem.code(), problem.to_string(), help);
+            self.problems.add_fault(&file.span, problem.fault());
         }
         if loaded.set.is_empty() && loaded.refused.is_empty() && !algorithms.is_empty() {
             let message = "the set has no key for the algorithms of the issuer";
@@ -289,19 +288,6 @@ impl Compiler<'_> {
                 .add(&file.span, ProblemCode::AlgorithmKeyMismatch, message, help);
         }
         Some(loaded.set)
-    }
-}
-
-/// What would fix a key.
-fn key_help(code: ProblemCode, algorithms: &[Algorithm]) -> &'static str {
-    let is_hmac = |algorithm: &Algorithm| algorithm.material() == Material::Secret;
-    match code {
-        ProblemCode::WeakKey if algorithms.iter().any(is_hmac) => "generate one, as with `openssl rand -base64 48`",
-        ProblemCode::WeakKey => "generate a key of at least 2048 bits, and sign with that",
-        ProblemCode::AlgorithmKeyMismatch => {
-            "RS… and PS… need an RSA key, ES256 one for P-256, ES384 one for P-384, EdDSA an Ed25519 key, HS… a secret"
-        }
-        _ => "name a public key as PEM or JWK: RSA, P-256, P-384 or Ed25519",
     }
 }
 

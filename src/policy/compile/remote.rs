@@ -75,7 +75,8 @@ impl Compiler<'_> {
         if name.as_deref() == Some(tokens_of) && tokens_of.contains(['{', '}']) {
             return None;
         }
-        if let Some(issuer) = name.as_ref().filter(|issuer| *issuer != tokens_of) {
+        let is_reported = tokens_of.contains(['{', '}']) || issuer_of(tokens_of).is_some();
+        if let Some(issuer) = name.as_ref().filter(|issuer| *issuer != tokens_of && !is_reported) {
             let issuer = without_user(issuer);
             let message = format!("these are the keys of `{issuer}`, and the tokens are those of `{tokens_of}`");
             let help = match issuer.trim_end_matches('/') == tokens_of.trim_end_matches('/') {

@@ -14,6 +14,7 @@ use crate::document::suggestion::{is_close, suggest};
 use crate::policy::PathCase;
 use crate::policy::document::{AuthDocument, Mode, RouteDocument};
 use crate::policy::origin::Origin;
+use crate::policy::route::path_texts::with_suggestion;
 use crate::policy::route::{AuthRule, Authentication, PathPattern, Requirement, Route, Segment};
 use crate::principal::AuthMethod;
 
@@ -44,6 +45,7 @@ impl Compiler<'_> {
         let path = match PathPattern::parse(&route.path.value) {
             Ok(path) => Some(path),
             Err(fault) => {
+                let fault = with_suggestion(&route.path.value, fault);
                 self.problems.add_fault(&route.path.span, &fault);
                 None
             }
@@ -156,7 +158,7 @@ impl Compiler<'_> {
 
     /// A method that a route uses needs its block in the policy.
     fn is_set_up(&mut self, method: AuthMethod, span: &std::ops::Range<usize>) {
-        if method != AuthMethod::Public && !self.declared.contains(method.as_str()) {
+        if method != AuthMethod::Public && !self.declared.contains_key(method.as_str()) {
             let message = format!("the route needs `{method}`, and the policy has no `{method}:` block");
             let help = format!("add the `{method}:` block, or change `auth`");
             self.problems.add(span, ProblemCode::AuthNotConfigured, message, help);

@@ -31,7 +31,7 @@ const MAX_QUOTAS: usize = 8;
 
 impl Compiler<'_> {
     pub(super) fn revocation(&mut self, revocation: &Spanned<RevocationDocument>) -> RevocationRule {
-        if !self.declared.contains("jwt") {
+        if !self.declared.contains_key("jwt") {
             let message = "there are no tokens to revoke: the policy has no `jwt:` block";
             let help = "add a `jwt:` block, or leave `revocation` out";
             self.problems
@@ -152,13 +152,15 @@ impl Compiler<'_> {
 
     fn scope_is_known(&mut self, per: &Spanned<QuotaScope>) {
         let message = match per.value {
-            QuotaScope::Tenant if !self.declared.contains("tenant") => {
+            QuotaScope::Tenant if !self.declared.contains_key("tenant") => {
                 "no tenant is verified: the policy has no `tenant:` block"
             }
-            QuotaScope::Subject if !self.declared.contains("jwt") => {
+            QuotaScope::Subject if !self.declared.contains_key("jwt") => {
                 "there are no subjects: the policy has no `jwt:` block"
             }
-            QuotaScope::Client if !self.declared.contains("internal_key") && !self.declared.contains("mtls") => {
+            QuotaScope::Client
+                if !self.declared.contains_key("internal_key") && !self.declared.contains_key("mtls") =>
+            {
                 "there are no clients: the policy has neither `internal_key:` nor `mtls:`"
             }
             _ => return,

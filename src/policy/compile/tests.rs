@@ -2,6 +2,7 @@ use crate::document::problem::Problem;
 use crate::testing::parse;
 
 mod hints;
+mod lints;
 mod pass;
 mod store_rules;
 
@@ -50,7 +51,7 @@ fn a_good_policy_has_no_problems() {
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn each_fault_is_one_problem_in_its_line() {
     for (from, to, line, message) in [
-        ("version: 1", "version: 2", 1, "version 2 is unknown; this is version 1"),
+        ("version: 1", "version: 2", 1, "version 2 of the format is unknown"),
         (
             "service: s",
             "service: 'a b'",
@@ -58,7 +59,12 @@ fn each_fault_is_one_problem_in_its_line() {
             "the name of a service has letters, digits, `-`, `_` and `.` only",
         ),
         ("prefix: /p", "prefix: p", 3, "`p` does not start with `/`"),
-        ("prefix: /p", "prefix: /p/{id}", 3, "a prefix has no wildcards"),
+        (
+            "prefix: /p",
+            "prefix: /p/{id}",
+            3,
+            "`/p/{id}` has a wildcard, and a prefix has none",
+        ),
         (
             "http://127.0.0.1:1",
             "127.0.0.1:1",
@@ -86,7 +92,12 @@ fn each_fault_is_one_problem_in_its_line() {
         ("audience: [a]", "audience: []", 8, "the list is empty"),
         ("algorithms:", "algoritms:", 9, "unknown field `algoritms`"),
         ("[HS256]", "[none]", 9, "unknown algorithm `none`"),
-        ("[HS256]", "[HS256, RS256]", 10, "the key does not fit RS256"),
+        (
+            "[HS256]",
+            "[HS256, RS256]",
+            10,
+            "a shared secret cannot be used with RS256",
+        ),
         (
             "{ env: SECRET }",
             "{ env: NOT_SET }",
@@ -124,19 +135,19 @@ fn each_fault_is_one_problem_in_its_line() {
             "{ env: JOBS_KEY }",
             "{ env: JOBS_KEY }, expires: soon",
             12,
-            "`soon` is not a time",
+            "`soon` is not a point in time",
         ),
         (
             "{ dns: a.b }",
             "{ dns: a.b, cn: c }",
             13,
-            "exactly one of `uri`, `dns` and `cn` is needed",
+            "exactly one of `uri`, `dns` and `cn` is needed, and several are written",
         ),
         (
             "{ dns: a.b }",
             "{ dns: '*.b' }",
             13,
-            "a DNS name is matched exactly, without `*`",
+            "a DNS name is matched exactly, and `*.b` has a `*`",
         ),
         ("audience: [a]", "audience: ['']", 8, "the text is empty"),
         (
@@ -149,7 +160,7 @@ fn each_fault_is_one_problem_in_its_line() {
             "issuer: i",
             "issuer: Unchecked",
             7,
-            "`Unchecked` would be the name of an issuer: write `unchecked`",
+            "`Unchecked` would be the name of an issuer",
         ),
         (
             "{ env: SECRET }",
@@ -161,7 +172,7 @@ fn each_fault_is_one_problem_in_its_line() {
             "secret: { env: JOBS_KEY }",
             "sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             12,
-            "this is the digest of nothing: was a variable empty?",
+            "this is the digest of an empty key: was a variable empty?",
         ),
         (
             "secret: { env: JOBS_KEY }",
@@ -173,26 +184,26 @@ fn each_fault_is_one_problem_in_its_line() {
             "{ dns: a.b }",
             "{ cn: '*' }",
             13,
-            "a common name is matched exactly, without `*`",
+            "a common name is matched exactly, and `*` has a `*`",
         ),
         ("auth: public", "auth: pubic", 16, "unknown way to authenticate `pubic`"),
         (
             "/open",
             "/:id",
             16,
-            "`:id` would be these very characters; write `{id}` for any segment",
+            "`:id` would be these very characters, not any segment",
         ),
         (
             "/open",
             "/a|b",
             16,
-            "`|` cannot stand in a path here, which is not a regular expression",
+            "`/a|b` is a pattern that Sidegate does not read: paths are matched by whole segments",
         ),
         (
             "/open",
             "\"/o\u{200b}pen\"",
             16,
-            "the text has characters that cannot be seen",
+            "the character U+200B here cannot be seen",
         ),
         ("prefix: /p", "prefix: /p\nhosts: [a..b]", 4, "`a..b` is not a host"),
         ("prefix: /p", "prefix: /p\nhosts: [a.b.]", 4, "`a.b.` is not a host"),
@@ -218,13 +229,13 @@ fn each_fault_is_one_problem_in_its_line() {
             "auth: public",
             "auth: { all: [jwt, public] }",
             16,
-            "`public` asks for nothing: it can only be the last of `any`, after another",
+            "`public` needs no credential: it can only be the last of `any`, after another",
         ),
         (
             "auth: public",
             "auth: { any: [public, jwt] }",
             16,
-            "`public` asks for nothing: it can only be the last of `any`, after another",
+            "`public` needs no credential: it can only be the last of `any`, after another",
         ),
         (
             "auth: public",
@@ -233,12 +244,7 @@ fn each_fault_is_one_problem_in_its_line() {
             "`x-user-id` is read or set by Sidegate, and a client's never passes",
         ),
         ("/open", "open", 16, "`open` does not start with `/`"),
-        (
-            "/open",
-            "/o%70en",
-            16,
-            "`%` cannot stand in a path here; write characters as they are, unescaped",
-        ),
+        ("/open", "/o%70en", 16, "`%` cannot stand in a path here"),
         ("methods: [GET]", "methods: [get]", 17, "unknown method `get`"),
         ("methods: [GET]", "methods: []", 17, "the list is empty"),
         ("roles: [user] }", "roles: }", 17, "the field has no value"),
@@ -248,12 +254,17 @@ fn each_fault_is_one_problem_in_its_line() {
             17,
             "`usr` is not among the policy's `roles`",
         ),
-        ("auth: public", "auth: [jwt]", 16, "expected one way to authenticate"),
+        (
+            "auth: public",
+            "auth: [jwt]",
+            16,
+            "expected one way to authenticate, found a list",
+        ),
         (
             "auth: public",
             "auth: { any: [{ all: [jwt] }] }",
             16,
-            "expected one way to authenticate",
+            "expected one way to authenticate, found a mapping",
         ),
         (
             "internal_key: {",

@@ -137,11 +137,35 @@ impl FromNode for AuthMethod {
             return Err(problems.add(&node.span, ProblemCode::UnknownAuth, message, auth_help(word)));
         }
         if matches!(node.value, Value::Mapping(_) | Value::Sequence(_)) {
-            let help = "write `{ any: [jwt, internal_key] }` or `{ all: [jwt, internal_key] }`; lists are not nested";
+            let help = list_help(&node.value);
             let message = format!("expected one way to authenticate, found {}", node.value.describe());
             return Err(problems.add(&node.span, ProblemCode::UnknownAuth, message, help));
         }
         one_of(node, &Self::ALL.map(|method| (method.as_str(), method)), problems)
+    }
+}
+
+/// How several ways are written: as a list below `any` or `all`.
+fn list_help(found: &Value) -> String {
+    let words = match found {
+        Value::Sequence(items) => items.iter().map(|item| match &item.value {
+            Value::Text(word) if AuthMethod::ALL.iter().any(|method| method.as_str() == word) => Some(word.as_str()),
+            _ => None,
+        }),
+        _ => {
+            return "write `{ any: [jwt, internal_key] }` or `{ all: [jwt, internal_key] }`; lists are not nested"
+                .to_owned();
+        }
+    };
+    let words: Vec<_> = words.flatten().collect();
+    let list = if words.is_empty() {
+        "jwt, internal_key".to_owned()
+    } else {
+        words.join(", ")
+    };
+    match words.contains(&"public") {
+        true => format!("write `{{ any: [{list}] }}`"),
+        false => format!("write `{{ any: [{list}] }}` or `{{ all: [{list}] }}`"),
     }
 }
 

@@ -1,10 +1,7 @@
 //! Paths as policies write them: what no normalized path can hold, and what was likely meant.
 
-use super::{PathPattern, Segment};
+use super::path_pattern::{PathPattern, check_literal, is_regex};
 use crate::document::problem::{Fault, ProblemCode};
-
-/// The wildcards that there are.
-pub(super) const WILDCARDS: &str = "write `{name}` for one segment, and `/*` at the end for all paths below";
 
 /// Checks the prefix of a policy: a plain path.
 pub fn check_prefix(text: &str) -> Result<(), Fault> {
@@ -30,78 +27,18 @@ pub fn check_prefix(text: &str) -> Result<(), Fault> {
     found.map_err(|fault| Fault::new(ProblemCode::InvalidPrefix, fault.message.clone(), help(fault)))
 }
 
-/// One segment of a pattern.
-pub(super) fn segment(text: &str) -> Result<Segment, Fault> {
-    let wildcard = |message: String| Err(Fault::new(ProblemCode::InvalidWildcard, message, WILDCARDS));
-    if text.starts_with(':') {
-        return wildcard(format!("`{text}` would be these very characters, not any segment"));
+/// Adds the whole path as it should be to what is wrong with it, where that can be shown.
+pub fn with_suggestion(text: &str, fault: Fault) -> Fault {
+    match suggestion(text) {
+        Some(path) => Fault::new(fault.code, fault.message, format!("write `{path}`")),
+        None => fault,
     }
-    match text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
-        Some(name) if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') => Ok(Segment::Any),
-        Some(_) => wildcard(format!(
-            "`{text}` is not a name in braces: a name has letters, digits and `_`"
-        )),
-        None if text.chars().all(|c| c == '*') && !text.is_empty() => {
-            wildcard("`*` stands at the end of a path only, and for all segments behind it".to_owned())
-        }
-        None if text.contains(['{', '}', '*']) => wildcard(format!(
-            "`{text}` mixes literal characters with a wildcard; a wildcard is a whole segment"
-        )),
-        None => Ok(Segment::Literal(text.to_owned())),
-    }
-}
-
-/// Rejects what no normalized path can hold, so that the rule would never match.
-pub(super) fn check_literal(text: &str) -> Result<(), Fault> {
-    let invalid = |message: String, help: &str| Err(Fault::new(ProblemCode::InvalidPath, message, help));
-    if is_regex(text) {
-        let message = format!("`{text}` is a regular expression, and paths are matched by whole segments");
-        return Err(Fault::new(ProblemCode::InvalidWildcard, message, WILDCARDS));
-    }
-    if !text.starts_with('/') {
-        return invalid(
-            format!("`{text}` does not start with `/`"),
-            "write the path alone, such as `/orders`",
-        );
-    }
-    for (bad, help) in [
-        ("//", "write one slash between two segments"),
-        ("%", "write the character itself: a path is matched after decoding"),
-        ("?", "leave the query out: a route matches the path alone"),
-        ("#", "leave the fragment out: clients do not send it"),
-        ("\\", "write `/` between segments"),
-        (";", "leave out `;` and what follows: requests with it are rejected"),
-        ("\"", "leave the quotes out"),
-    ] {
-        if text.contains(bad) {
-            return invalid(format!("`{bad}` cannot stand in a path here"), help);
-        }
-    }
-    if text.split('/').any(|s| s == "." || s == "..") {
-        let message = "requests with `.` and `..` segments are rejected, so this never matches";
-        return invalid(message.to_owned(), "write the path that they lead to");
-    }
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return invalid(
-            "white space cannot stand in a path".to_owned(),
-            "take the white space out",
-        );
-    }
-    Ok(())
-}
-
-/// Whether a path has what only regular expressions have.
-fn is_regex(text: &str) -> bool {
-    let special = |c: char| "[]()|^<>`$+".contains(c);
-    text.starts_with('^')
-        || text.contains(".*")
-        || text.contains(|c| special(c) && c != '$' && c != '+' && c != '(' && c != ')')
 }
 
 /// The path that was likely meant, if it is one: in the wildcards of other programs, without what
 /// does not belong to a path.
-pub(super) fn suggestion(text: &str) -> Option<String> {
-    let text = text.trim();
+fn suggestion(written: &str) -> Option<String> {
+    let text = written.trim();
     let text = text.split_once("://").map_or(text, |(_, rest)| {
         rest.find('/').map_or("/", |at| rest.get(at..).unwrap_or("/"))
     });
@@ -117,10 +54,10 @@ pub(super) fn suggestion(text: &str) -> Option<String> {
             .unwrap_or_default()
             .replace('\\', "/"),
     };
-    let written: Vec<_> = text.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments: Vec<_> = text.split('/').filter(|segment| !segment.is_empty()).collect();
     let mut path = String::new();
-    for (at, segment) in written.iter().enumerate() {
-        let is_last = at + 1 == written.len();
+    for (at, segment) in segments.iter().enumerate() {
+        let is_last = at + 1 == segments.len();
         path.push('/');
         path.push_str(&meant(segment, is_last));
     }
@@ -128,7 +65,7 @@ pub(super) fn suggestion(text: &str) -> Option<String> {
         "" => "/".to_owned(),
         _ => path,
     };
-    (path != text && PathPattern::read(&path).is_ok()).then_some(path)
+    (path != written && PathPattern::parse(&path).is_ok()).then_some(path)
 }
 
 /// What a segment of another program's path is here.
@@ -185,7 +122,8 @@ mod tests {
             ("/a/../b", "write the path that they lead to"),
             ("/a%20b", "write the character itself: a path is matched after decoding"),
         ] {
-            assert_eq!(PathPattern::parse(text).unwrap_err().help, want, "{text}");
+            let fault = PathPattern::parse(text).unwrap_err();
+            assert_eq!(with_suggestion(text, fault).help, want, "{text}");
         }
     }
 

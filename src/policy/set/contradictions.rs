@@ -18,7 +18,7 @@ pub(super) fn contradictions(policies: &[Policy]) -> Vec<Problem> {
                 let (same, help) = match policy.prefix == earlier.prefix {
                     true => (
                         "the same prefix",
-                        "give one another `prefix`, or tell them apart by `hosts`",
+                        "give one another `prefix` or other `hosts`; check policies of two processes one by one",
                     ),
                     false => ("the same prefix in another case", ONLY_EXACT),
                 };

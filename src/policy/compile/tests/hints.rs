@@ -28,8 +28,8 @@ fn each_hint_leads_to_what_was_meant() {
         (
             "path: /open",
             "path: /a/*/b".into(),
-            "`*` stands at the end only; write `{name}` for one segment in between",
-            "",
+            "`*` stands at the end of a path only, and for all segments behind it",
+            "write `/a/{name}/b`",
         ),
         (
             "routes:",
@@ -65,7 +65,7 @@ fn each_hint_leads_to_what_was_meant() {
             SECRET,
             format!("{SECRET}\n      required_claims: [sub, token_use=access]"),
             "`token_use=access` is not the name of a claim: a name has no `=` here",
-            "write `token_use`: a claim is asked to be there, whatever its value",
+            "write `token_use`: the claim is required, with any value",
         ),
         (
             "path: /x, auth: jwt",

@@ -129,10 +129,13 @@ fn each_fault_is_one_problem() {
             "`GET` changes nothing, and needs no key",
         ),
         (lines("idempotency: { methods: [PSOT] }"), "unknown method `PSOT`"),
-        (lines("idempotency: { ttl: 31d }"), "a response is stored for 1s to 30d"),
+        (
+            lines("idempotency: { ttl: 31d }"),
+            "a response is stored for `1s` to `30d`",
+        ),
         (
             lines("idempotency: { max_body: 17MiB }"),
-            "a response of at most 16MiB can be stored",
+            "a response of at most `16MiB` can be stored",
         ),
         (
             lines("idempotency: { required: yes }"),
@@ -179,7 +182,7 @@ fn each_fault_is_one_problem() {
         ),
         (
             open(&format!("quotas: [{QUOTA}]")),
-            "the route proves nothing of its callers, so that a quota can only be `per: address`",
+            "the route verifies nothing about its clients, so a quota can only be `per: address`",
         ),
         (
             said(

@@ -1,0 +1,42 @@
+//! Recognizes files of other programs, so that they are one problem and not many.
+
+use crate::document::problem::{Fault, ProblemCode};
+use crate::document::yaml::{Node, Value};
+
+/// Fields that every policy has.
+const OURS: [&str; 3] = ["service", "upstream", "routes"];
+
+/// Fields that tell another program's file, and what it is.
+const FOREIGN: [(&str, &str); 13] = [
+    ("apiVersion", "a Kubernetes manifest"),
+    ("kind", "a Kubernetes manifest"),
+    ("services", "a Compose file"),
+    ("openapi", "an OpenAPI document"),
+    ("swagger", "an OpenAPI document"),
+    ("jobs", "a CI workflow"),
+    ("scrape_configs", "a configuration of Prometheus"),
+    ("groups", "a file of Prometheus rules"),
+    ("static_resources", "a configuration of Envoy"),
+    ("listeners", "a `sidegate.yaml`"),
+    ("admin", "a `sidegate.yaml`"),
+    ("policies", "a `sidegate.yaml`"),
+    ("limits", "a `sidegate.yaml`"),
+];
+
+/// What is wrong with a file that is no policy at all.
+pub(super) fn foreign(node: &Node) -> Option<Fault> {
+    let Value::Mapping(entries) = &node.value else {
+        return None;
+    };
+    let has = |name: &str| entries.iter().any(|((key, _), _)| key == name);
+    if OURS.into_iter().any(has) {
+        return None;
+    }
+    let (field, what) = FOREIGN.into_iter().find(|(field, _)| has(field))?;
+    let message = format!("the file is not a policy: with `{field}`, it looks like {what}");
+    let help = match what.contains("sidegate") {
+        true => "name it `sidegate.yaml`, or move it out of the folder of policies",
+        false => "move it out of the folder of policies, or name the policy files one by one",
+    };
+    Some(Fault::new(ProblemCode::NotAPolicy, message, help))
+}
