@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn duplicates_are_refused_at_any_depth() {
+    fn duplicate_names_are_rejected_at_any_depth() {
         for (text, fine) in [
             (r#"{"a":1,"b":[{"a":1}],"c":{"a":null}}"#, true),
             (r#"{"a":1,"a":1}"#, false),

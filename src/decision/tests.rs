@@ -110,7 +110,7 @@ fn credentials() {
 }
 
 #[test]
-fn any_takes_one_and_refuses_a_bad_one() {
+fn any_accepts_one_and_rejects_a_bad_one() {
     check(&request("GET /w/either"), "credential_missing");
     check(&request("GET /w/either").key(JOBS_KEY), "allow");
     check(&good("GET /w/either"), "allow");
@@ -260,7 +260,7 @@ fn a_limit_holds_in_shadow_mode() {
 }
 
 #[test]
-fn a_refused_caller_is_known_as_far_as_it_was_proven() {
+fn rejected_caller_is_known_as_far_as_it_was_proven() {
     let policies = policies();
     let user = request("GET /w/roles")
         .bearer(&claims_with(&json!({ "roles": [] })))

@@ -19,7 +19,6 @@ hosts: [localhost]
 content_types: [application/json]
 mtls: { allow: [{ uri: 'spiffe://eventzr/ns/*/sa/scheduler' }] }
 routes:
-  - { path: /only-get, methods: [GET, POST], auth: public }
   - { path: /jobs/*, auth: internal_key }
   - { path: /any/*, auth: { any: [jwt, internal_key] } }
   - { path: /_internal/*, auth: mtls }
@@ -42,6 +41,14 @@ jwt:
 routes: [{ path: /*, auth: jwt, roles: [admin] }]
 ";
 
+const METHODS: &str = "
+version: 1
+service: only-svc
+prefix: /only
+upstream: { url: '$upstream' }
+routes: [{ path: /get, methods: [GET, POST], auth: public }]
+";
+
 fn key() -> &'static Key {
     static KEY: std::sync::OnceLock<Key> = std::sync::OnceLock::new();
     KEY.get_or_init(|| Key::new("RS256", "current"))
@@ -57,6 +64,7 @@ pub(crate) fn gateway() -> Arc<Gateway> {
             .always_ready()
             .config("limits: { body_bytes: 1MiB, uri_bytes: 2KiB, headers: 50 }")
             .policy("wallet", POLICY)
+            .policy("only", METHODS)
             .policy("file", &keys("file", "{ jwks: { file: $folder/keys.json } }"))
             .policy("gone", &keys("gone", &gone))
             .file("keys.json", &key_set(&[key()]))
@@ -187,7 +195,7 @@ fn request_that_no_policy_takes_names_its_host_and_limits() {
             NONE,
         ),
         case(
-            Request::new("DELETE", "/w/only-get"),
+            Request::new("DELETE", "/only/get"),
             "method_not_allowed",
             "the path accepts GET, POST",
             NONE,

@@ -59,7 +59,7 @@ fn outcome(binding: &str, confirmation: &Value) -> String {
 }
 
 #[test]
-fn each_confirmation_is_verified_refused_or_ignored() {
+fn each_confirmation_is_verified_rejected_or_ignored() {
     let (mine, other) = (thumbprint(MINE), thumbprint(OTHER));
     let (missing, mismatch, unverified) = (
         "token_binding_missing",

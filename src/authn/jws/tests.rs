@@ -90,7 +90,7 @@ fn with_header(header: &Value) -> String {
 }
 
 #[test]
-fn headers_that_are_refused() {
+fn faulty_header_is_rejected() {
     for (header, want) in [
         (json!({ "alg": "HS256" }), "token_key_unknown"),
         (json!({ "alg": "HS256", "typ": "JWT" }), "token_key_unknown"),
@@ -133,7 +133,7 @@ fn headers_that_are_refused() {
 }
 
 #[test]
-fn forms_that_are_refused() {
+fn faulty_form_is_rejected() {
     let good = with_header(&json!({ "alg": "HS256" }));
     let twice = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","alg":"none"}"#);
     let spaced = good.replacen('.', " .", 1);

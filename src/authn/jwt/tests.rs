@@ -78,7 +78,7 @@ fn claims_are_checked() {
 }
 
 #[test]
-fn a_null_claim_is_there_and_invalid() {
+fn null_claim_is_invalid_and_not_missing() {
     let mut claims = claims();
     for name in ["exp", "iss", "aud", "sub", "roles", "scopes"] {
         let good = claims[name].take();
@@ -112,7 +112,7 @@ fn the_issuer_is_picked_by_iss() {
 }
 
 #[test]
-fn claims_that_are_no_object_with_unique_names_are_refused() {
+fn claims_without_unique_names_are_rejected() {
     let with = |extra: &str| {
         let claims = claims().to_string();
         format!("{}{extra}}}", claims.strip_suffix('}').unwrap())

@@ -264,7 +264,7 @@ fn connect_is_rejected_on_every_route() {
 }
 
 #[test]
-fn a_refused_method_names_those_that_are_taken() {
+fn rejected_method_names_the_accepted_ones() {
     let policies = policies();
     let line = request("DELETE /w/get");
     let decision = line.decide(&policies);
