@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::decode::{FromNode, Spanned, expected, twice};
 use super::problem::{ProblemCode, Problems, Reported};
+use super::schema::{form_of, words_schema};
 use super::shapes;
 use super::yaml::{Node, Value};
 
@@ -103,8 +104,8 @@ impl<T: JsonSchema> JsonSchema for OffOr<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let thing = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [{ "const": "off" }, thing] })
+        let thing = form_of::<T>(generator);
+        json_schema!({ "anyOf": [words_schema("", &[("off", "Disables what applies otherwise.")]), thing] })
     }
 }
 

@@ -202,8 +202,8 @@ pub fn settle<T: FromNode>(taken: Result<T, Reported>, whole: bool) -> Result<T,
 /// struct, where absence would be a problem of its own.
 macro_rules! document {
     ($($(#[$meta:meta])* pub struct $name:ident $([$mode:ident])? { $($(#[$about:meta])* $field:ident: $type:ty,)* })*) => {$(
-        $(#[$meta])*
         #[derive(Debug, Clone, schemars::JsonSchema)]
+        $(#[$meta])*
         #[schemars(deny_unknown_fields)]
         pub struct $name { $($(#[$about])* pub $field: $type,)* }
 
@@ -222,12 +222,27 @@ macro_rules! document {
     )*};
 }
 
-/// Declares a closed set of words.
+/// Declares a closed set of words, with its JSON Schema: the comment of a word is its description.
 macro_rules! string_enum {
-    ($($(#[$meta:meta])* pub enum $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal,)* })*) => {$(
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, schemars::JsonSchema)]
-        pub enum $name { $($(#[$about])* #[schemars(rename = $word)] $variant,)* }
+    ($($(#[doc = $meta:literal])* pub enum $name:ident { $($(#[doc = $about:literal])* $variant:ident = $word:literal,)* })*) => {$(
+        $(#[doc = $meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[doc = $about])* $variant,)* }
+
+        impl schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                const ABOUT: &str = concat!($($meta, "\n"),*);
+                $crate::document::schema::words_schema(ABOUT, &[$(($word, concat!($($about, "\n"),*))),*])
+            }
+        }
 
         impl $crate::document::decode::FromNode for $name {
             fn from_node(

@@ -1,6 +1,7 @@
 //! Scalars of a document: text, numbers, lengths of time, sizes.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::characters::unseen;
 use super::decode::{FromNode, expected};
 use super::measures;
+use super::patterns::{self, PERIOD_UNITS, SIZE_UNITS};
 use super::problem::{ProblemCode, Problems, Reported};
 use super::shapes;
 use super::yaml::{Node, Value};
@@ -99,33 +101,36 @@ impl FromStr for HumanDuration {
     type Err = InvalidDuration;
 
     fn from_str(text: &str) -> Result<Self, InvalidDuration> {
-        const UNITS: [(&str, u64); 5] = [
-            ("ms", 1),
-            ("s", 1000),
-            ("m", 60_000),
-            ("h", 3_600_000),
-            ("d", 86_400_000),
-        ];
-        let millis = measure(text, &UNITS).ok_or(InvalidDuration)?;
+        let millis = measure(text, &PERIOD_UNITS).ok_or(InvalidDuration)?;
         Ok(Self(Duration::from_millis(millis)))
     }
 }
 
-/// The text is no length of time.
+/// The schema of periods in a range.
+pub fn period_schema(range: RangeInclusive<Duration>) -> Schema {
+    json_schema!({
+        "description": "A length of time: a whole number with `ms`, `s`, `m`, `h` or `d`.",
+        "type": "string",
+        "pattern": patterns::periods(range),
+        "patternErrorMessage": "expected a length of time within the limits of this field, such as 500ms, 30s or 5m"
+    })
+}
+
+/// The text is not a length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidDuration;
 
 impl JsonSchema for HumanDuration {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
         "Period".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A length of time, as in `500ms`, `30s`, `5m`, `24h` or `7d`.",
-            "type": "string",
-            "pattern": "^[0-9]+(ms|s|m|h|d)$"
-        })
+        period_schema(Duration::ZERO..=Duration::MAX)
     }
 }
 
@@ -148,15 +153,15 @@ impl FromNode for Timeout {
 
 impl JsonSchema for Timeout {
     fn inline_schema() -> bool {
-        HumanDuration::inline_schema()
+        true
     }
 
     fn schema_name() -> Cow<'static, str> {
-        HumanDuration::schema_name()
+        "Timeout".into()
     }
 
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        HumanDuration::json_schema(generator)
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        period_schema(Duration::from_millis(1)..=Duration::MAX)
     }
 }
 
@@ -166,8 +171,7 @@ pub struct Size(pub u64);
 
 impl FromNode for Size {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
-        const UNITS: [(&str, u64); 5] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1), ("", 1)];
-        match scalar(node).and_then(|text| measure(text, &UNITS)) {
+        match scalar(node).and_then(|text| measure(text, &SIZE_UNITS)) {
             Some(bytes) => Ok(Self(bytes)),
             None => {
                 let (message, help) = measures::not_a_size(&node.value);
@@ -178,17 +182,29 @@ impl FromNode for Size {
 }
 
 impl JsonSchema for Size {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
         "Size".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A number of bytes, as in `512`, `8KiB`, `10MiB` or `1GiB`.",
-            "type": ["string", "integer"],
-            "pattern": "^[0-9]+(B|KiB|MiB|GiB)?$"
-        })
+        size_schema(&(0..=u64::MAX))
     }
+}
+
+/// The schema of sizes in a range.
+pub fn size_schema(range: &RangeInclusive<u64>) -> Schema {
+    json_schema!({
+        "description": "A number of bytes: a whole number, alone or with `B`, `KiB`, `MiB` or `GiB`.",
+        "type": ["string", "integer"],
+        "minimum": range.start(),
+        "maximum": range.end(),
+        "pattern": patterns::sizes(range),
+        "patternErrorMessage": "expected a number of bytes within the limits of this field, such as 512, 32KiB or 10MiB"
+    })
 }
 
 /// A text or a number, as it stands in the file.

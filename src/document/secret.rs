@@ -1,15 +1,18 @@
 //! Text and secrets that come from variables and files, as written.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::characters::unseen;
 use super::decode::{FromNode, Spanned, document, expected, not_one_of};
 use super::problem::{ProblemCode, Problems, Reported};
+use super::schema::form_of;
 use super::yaml::{Node, Value};
 
 /// A text that may come from the environment: `text`, or `{ env: NAME, default: text }`.
-#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged, deny_unknown_fields, rename = "Text")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EnvString {
     /// As it stands.
     Literal(String),
@@ -23,20 +26,45 @@ pub enum EnvString {
 }
 
 document! {
-    /// The long form of [`EnvString`].
+    /// A text from an environment variable.
     pub struct VariableDocument [whole] {
-        /// The name of the variable.
+        /// The name of the environment variable. Without `default`, an error if the variable is not set or empty.
+        #[schemars(extend("examples" = ["ORDERS_UPSTREAM"]))]
         env: String,
-        /// What to take where it is unset.
+        /// The text if the variable is not set or empty.
         default: Option<String>,
     }
 
-    /// The two places that a secret may come from.
+    /// Where a secret comes from: `{ env: NAME }` or `{ file: PATH }`, exactly one of them. A secret never stands in
+    /// the file itself.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
     pub struct SecretSourceDocument [whole] {
-        /// The name of a variable.
+        /// The name of an environment variable with the secret. An error if the variable is not set or empty.
+        #[schemars(extend("examples" = ["ORDERS_JWT_SECRET"]))]
         env: Option<String>,
-        /// The path of a file; one newline at its end is not part of the secret.
+        /// The path of a file with the secret, at most 1 MiB. One newline at its end is not part of the secret. A
+        /// relative path starts at the folder of this file.
+        #[schemars(extend("examples" = ["/run/secrets/orders_jwt_secret"]))]
         file: Option<String>,
+    }
+}
+
+/// The schema of an [`EnvString`] whose text has a form: a text, or a variable.
+#[derive(Debug)]
+pub struct EnvText<T>(PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for EnvText<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}OrVariable", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (text, variable) = (form_of::<T>(generator), generator.subschema_for::<VariableDocument>());
+        json_schema!({ "anyOf": [text, variable] })
     }
 }
 
@@ -62,8 +90,7 @@ impl FromNode for EnvString {
 }
 
 /// Where a secret comes from; never the secret itself.
-#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged, deny_unknown_fields, rename = "SecretSource")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// A variable.
     Env {
@@ -79,6 +106,20 @@ pub enum SecretSource {
 
 /// A secret's place and where that stands in the policy.
 pub type SecretDocument = Spanned<SecretSource>;
+
+impl JsonSchema for SecretSource {
+    fn inline_schema() -> bool {
+        SecretSourceDocument::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        SecretSourceDocument::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        SecretSourceDocument::json_schema(generator)
+    }
+}
 
 impl FromNode for SecretSource {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {

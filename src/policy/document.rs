@@ -1,357 +1,242 @@
 //! A policy file as written. What it means is decided in `compile.rs`.
+//!
+//! Comments of fields and words are the descriptions of the JSON Schema, and of the tables in `docs/policy.md`.
 
-use crate::document::collections::{List, ListOrEmpty, Map, OffOr};
-use crate::document::decode::{Spanned, document, string_enum};
-use crate::document::scalars::{HumanDuration, Size, Timeout};
-
-use crate::document::secret::{EnvString, SecretDocument};
+use crate::document::collections::{List, Map, OffOr};
+use crate::document::decode::{Spanned, document};
+use crate::document::scalars::Timeout;
+use crate::document::schema::Version;
+use crate::document::secret::{EnvString, EnvText};
 
 mod auth_help;
+mod callers;
+mod forms;
+mod shared_state;
+mod tokens;
 pub mod values;
+mod words;
 
+pub use callers::{CertificateNameDocument, InternalKeyDocument, KeyDocument, MtlsDocument, TenantDocument};
+pub use shared_state::{IdempotencyDocument, QuotaDocument, RevocationDocument};
+pub use tokens::{FileDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 pub use values::{AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument, OidcDocument};
+pub use words::{AllowedAmbiguity, BindingMode, CaseReading, CredentialsMode};
+pub use words::{ErrorFormat, Fallback, Mode, QuotaScope};
+
+use forms::{
+    CodePrefix, HeaderField, HostName, Method, Prefix, RoutePath, ServiceName, SpiffeId, TypeBase, UpstreamUrl,
+};
+use forms::{default_identity, route_dependencies, route_rules, upstream_dependencies};
+use values::IdentitySourceDocument;
 
 document! {
-    /// One service: how it is reached, who may call it, and how it rejects.
+    /// A policy: one service, which requests may reach it, and how Sidegate rejects the others. One file, one service;
+    /// at most 2 MiB, 50 000 values and 5000 routes.
     pub struct PolicyDocument {
-        /// The version of this format: 1.
+        /// The version of the file format. The only version is 1.
+        #[schemars(with = "Version")]
         version: Spanned<u32>,
-        /// The name of the service, in metrics, logs and `WWW-Authenticate`.
+        /// The name of the service in metrics, in the log and in `WWW-Authenticate`: letters, digits, `-`, `_` and `.`.
+        #[schemars(with = "ServiceName")]
         service: Spanned<String>,
-        /// The path that all routes are below.
+        /// The path in front of the paths of all routes. Without it, the policy applies to all paths. Characters stand
+        /// as they are, without percent-encoding; no wildcards.
+        #[schemars(with = "Option<Prefix>")]
         prefix: Option<Spanned<String>>,
-        /// The hosts that the policy is for, as in `api.example.com` or `*.example.com`. Absent: all.
+        /// The hosts that the policy applies to, in any case, without scheme and port: `api.example.com`, or
+        /// `*.example.com` for all hosts below it at any depth, but not for `example.com`. Without it, the policy
+        /// applies to all hosts. Two policies with the same prefix and host are an error.
+        #[schemars(with = "Option<List<HostName>>", extend("examples" = [["api.example.com"]]))]
         hosts: Option<List<Spanned<String>>>,
         /// Where the service is.
+        #[schemars(extend("examples" = [{ "url": "http://127.0.0.1:3000" }]))]
         upstream: UpstreamDocument,
-        /// How the service writes its errors.
+        /// The format of error bodies. Without it: `flat`, with `ERR_` and the name of the service in capitals.
+        #[schemars(extend("examples" = [{ "format": "problem" }]))]
         errors: Option<ErrorsDocument>,
-        /// Who issues the tokens that the service takes.
+        /// The issuers of the tokens that the service accepts, for `auth: jwt`.
         jwt: Option<JwtDocument>,
-        /// The rule that a token belongs to the tenant that the request names.
+        /// The rule that a token belongs to the tenant that the request names. Without it, tenants are not verified.
+        #[schemars(extend("examples" = [{ "claims": ["tenantId"] }]))]
         tenant: Option<TenantDocument>,
-        /// The internal keys that the service takes.
+        /// The internal keys that the service accepts, for `auth: internal_key`.
         internal_key: Option<InternalKeyDocument>,
-        /// The client certificates that the service takes.
+        /// The client certificates that the service accepts, for `auth: mtls`.
         mtls: Option<MtlsDocument>,
-        /// What other roles a role brings along.
+        /// The roles that a role includes, directly or through another role: with `admin: [editor]`, an admin may do
+        /// what an editor may. At most 256 roles.
+        #[schemars(extend("examples" = [{ "admin": ["editor"], "editor": ["reader"] }]))]
         roles: Option<Map<List<Spanned<String>>>>,
-        /// The media types that a POST, PUT or PATCH may have.
+        /// The media types that a POST, PUT or PATCH may have, without parameters and wildcards; or `any`. A request
+        /// with another type is rejected with 415, also if its body is empty.
+        #[schemars(extend("default" = "any", "examples" = [["application/json"]]))]
         content_types: Option<ContentTypesDocument>,
-        /// How paths are read.
+        /// How paths are read, for services that read them in another way than most.
+        #[schemars(extend("examples" = [{ "case_insensitive": true }]))]
         paths: Option<PathsDocument>,
         /// Whether rejections are enforced or only counted.
+        #[schemars(extend("default" = "enforce"))]
         mode: Option<Mode>,
-        /// Whether the credentials themselves reach the service.
+        /// Whether the credentials themselves reach the service. Without it, the token does and the internal key does
+        /// not.
         credentials: Option<CredentialsMode>,
-        /// The identity headers and what they are set from.
+        /// The headers in which the service receives the verified identity, each with its source. `identity` replaces
+        /// the whole default. A client's own headers of these names, and of the default names, never reach the service.
+        #[schemars(
+            with = "Option<Map<IdentitySourceDocument>>",
+            extend(
+                "propertyNames" = { "title": "header", "description": "The name of a header.", "pattern": forms::header_field() },
+                "default" = default_identity(),
+                "examples" = [{ "x-account": "sub", "x-org": ["organization", "id"], "x-tenant": "@tenant" }]
+            )
+        )]
         identity: Option<Map<Spanned<ClaimPath>>>,
-        /// Headers in which other products tell who is calling, and that reach the service as they came.
+        /// Identity headers of other products (such as `x-userinfo`) that reach the service as the client sent them.
+        /// Without it, Sidegate removes them. An error for headers that Sidegate does not remove, for the tenant
+        /// header, and for headers that a policy with the same `upstream.url` reads or sets.
+        #[schemars(with = "Option<List<HeaderField>>", extend("examples" = [["x-userinfo"]]))]
         pass: Option<List<Spanned<String>>>,
-        /// Lets tokens be revoked before they expire.
+        /// Rejects revoked tokens. Without it, a token is valid until it expires.
+        #[schemars(extend("examples" = [{}]))]
         revocation: Option<Spanned<RevocationDocument>>,
-        /// Answers writes that come again without asking the service again; for routes that prove who calls.
+        /// Requests with an `Idempotency-Key` reach the service once, and a repetition gets the stored response. It
+        /// applies to routes that authenticate the caller. Without it, the key has no effect.
+        #[schemars(extend("examples" = [{ "methods": ["POST"], "ttl": "24h" }]))]
         idempotency: Option<IdempotencyDocument>,
-        /// How often callers may call; for routes that prove who calls, and `per: address` for all.
+        /// Limits on the number of requests, at most 8. They apply to routes that authenticate the caller, and those
+        /// `per: address` to all routes.
+        #[schemars(extend(
+            "maxItems" = 8,
+            "examples" = [[{ "name": "calls", "per": "tenant", "limit": 1000, "window": "1h" }]]
+        ))]
         quotas: Option<List<Spanned<QuotaDocument>>>,
-        /// Leaves requests with `x-sandbox: true` out of the quotas of routes that prove who calls. Default false.
+        /// Whether quotas ignore requests with the header `x-sandbox: true`, on routes that authenticate the caller. An
+        /// error if none of these routes has a quota.
+        #[schemars(extend("default" = false))]
         sandbox: Option<Spanned<bool>>,
-        /// The routes. The most specific one decides, whatever the order.
+        /// The routes. The most specific route that matches path and method decides, whatever the order in the file. A
+        /// request without a route is rejected: 404 `route_not_found`.
+        #[schemars(extend("maxItems" = 5000))]
         routes: List<Spanned<RouteDocument>>,
     }
 
-    /// Where the service is.
+    /// Where a service is, and how Sidegate connects to it.
+    #[schemars(extend("dependentSchemas" = upstream_dependencies()))]
     pub struct UpstreamDocument {
-        /// `http://`, `https://` or `h2c://` with host and port, or `unix:/path`.
+        /// `http://`, `https://` or `h2c://` (HTTP/2 in clear text) with host and port, or `unix:/path`; a text, or
+        /// `{ env: NAME, default: … }`. No path, query or user.
+        #[schemars(with = "EnvText<UpstreamUrl>")]
         url: Spanned<EnvString>,
-        /// How long a connection may take. Default 1s.
+        /// The longest time for opening a connection.
+        #[schemars(extend("default" = "1s"))]
         connect_timeout: Option<Timeout>,
-        /// How long the service may be silent. Default 30s.
+        /// The longest time without any byte from the upstream, and the longest time that it reads nothing. A WebSocket
+        /// may be silent for an hour.
+        #[schemars(extend("default" = "30s"))]
         timeout: Option<Timeout>,
-        /// The CAs of an https service, as PEM. Default: those of the system.
+        /// A PEM file with the CAs of an `https` upstream. Without it, Sidegate trusts the CAs of the system.
+        #[schemars(extend("examples" = ["/etc/sidegate/upstream-ca.pem"]))]
         ca_file: Option<Spanned<String>>,
-        /// The certificate chain that an https service gets to see, as PEM; with `client_key`.
+        /// A PEM file with the client certificate chain that Sidegate presents to an `https` upstream (mTLS). Needs
+        /// `client_key`.
+        #[schemars(extend("examples" = ["/etc/sidegate/client.crt"]))]
         client_certificate: Option<Spanned<String>>,
-        /// The private key of `client_certificate`, as PEM.
+        /// A PEM file with the private key of `client_certificate`.
+        #[schemars(extend("examples" = ["/etc/sidegate/client.key"]))]
         client_key: Option<Spanned<String>>,
-        /// The SPIFFE id that an https service has to prove, in place of its host name; with `ca_file`.
+        /// The SPIFFE ID of an `https` upstream. Its certificate must contain exactly this ID as its only URI; the host
+        /// name is then not checked (SPIFFE X.509-SVID, 2). Needs `ca_file`.
+        #[schemars(with = "Option<SpiffeId>")]
         spiffe_id: Option<Spanned<String>>,
     }
 
-    /// How the service writes its errors.
+    /// The format of error bodies.
+    #[schemars(extend("dependentSchemas" = { "type_base": { "properties": { "format": { "const": "problem" } } } }))]
     pub struct ErrorsDocument {
-        /// The form of the body.
+        /// The format of the body.
         format: ErrorFormat,
-        /// The start of the code, as in `ERR_WALLET`.
+        /// The start of the error code, as in `ERR_ORDERS_FORBIDDEN`: letters, digits and `_`. Without it, `ERR_` and
+        /// the name of the service in capitals.
+        #[schemars(with = "Option<CodePrefix>")]
         code_prefix: Option<Spanned<String>>,
-        /// Whether a 403 `scope_missing` names the scopes of the route in `WWW-Authenticate` (RFC 6750, 3.1).
-        /// Default true, and false for `envelope`.
+        /// Whether a 403 `scope_missing` names the scopes of the route in `WWW-Authenticate` (RFC 6750, 3.1). Without
+        /// it: `false` for `envelope`, else `true`.
         scope_challenge: Option<bool>,
-        /// Whether rejections have the header `x-sidegate-reason`. Default true.
+        /// Whether rejections have the header `x-sidegate-reason`, which names the reason code.
+        #[schemars(extend("default" = true))]
         reason_header: Option<bool>,
-        /// The start of `type` for the format `problem`, which ends in the reason code: with
+        /// The start of `type` for the format `problem` (RFC 9457, 3.1.1), which ends in the reason code: with
         /// `https://docs.example.com/rejections#` the `type` of an expired token is
-        /// `https://docs.example.com/rejections#token_expired`. Default: `type` is `about:blank`.
+        /// `https://docs.example.com/rejections#token_expired`. Without it, `type` is `about:blank`.
+        #[schemars(with = "Option<TypeBase>")]
         type_base: Option<Spanned<String>>,
     }
 
-    /// Who issues the tokens that the service takes.
-    pub struct JwtDocument {
-        /// The issuers; the token's `iss` picks one.
-        issuers: List<Spanned<IssuerDocument>>,
-    }
-
-    /// One issuer of tokens.
-    pub struct IssuerDocument {
-        /// The exact `iss`, or `unchecked`.
-        issuer: Spanned<String>,
-        /// The audiences, one of which the token names; or `unchecked`.
-        audience: Spanned<AudienceDocument>,
-        /// The algorithms that the issuer signs with.
-        algorithms: List<Spanned<String>>,
-        /// Where its keys are.
-        keys: Spanned<KeysDocument>,
-        /// How far clocks may differ. Default 0s, at most 5m.
-        leeway: Option<Spanned<HumanDuration>>,
-        /// Claims that a token must have besides `exp`. Default `[sub]`.
-        required_claims: Option<ListOrEmpty<Spanned<String>>>,
-        /// The claim with the list of roles. Default `roles`.
-        roles_claim: Option<Spanned<ClaimPath>>,
-        /// Whether a token that its issuer bound to a key (claim `cnf`) is a good one without that key. Default `verify`.
-        binding: Option<Spanned<BindingMode>>,
-    }
-
-    /// Where an issuer's keys are: exactly one of these.
-    pub struct KeysDocument [whole] {
-        /// A shared secret, for HS256, HS384 and HS512.
-        secret: Option<SecretDocument>,
-        /// One public key as PEM.
-        pem: Option<FileDocument>,
-        /// A JSON Web Key Set (RFC 7517).
-        jwks: Option<Spanned<JwksDocument>>,
-        /// The issuer's own document says where its key set is (OIDC Discovery 1.0).
-        oidc: Option<Spanned<OidcDocument>>,
-    }
-
-    /// A file without secrets.
-    pub struct FileDocument {
-        /// Its path.
-        file: Spanned<String>,
-    }
-
-    /// A key set in a file or behind a URL.
-    pub struct JwksDocument [whole] {
-        /// A file.
-        file: Option<Spanned<String>>,
-        /// A URL; fetched in the background.
-        url: Option<Spanned<EnvString>>,
-        /// How often the URL is fetched. Default 5m, at least 10s.
-        refresh: Option<Spanned<HumanDuration>>,
-        /// How long keys serve after the last fetch that went well. Default 1h, or twice `refresh` if that is longer.
-        max_stale: Option<Spanned<HumanDuration>>,
-        /// The CAs of the URL's server, as PEM. Default: those of the system.
-        ca_file: Option<Spanned<String>>,
-        /// A file with a bearer token for the URL's server; read at each fetch.
-        bearer_token_file: Option<Spanned<String>>,
-        /// Lets `http://` be used for a host that is not this machine.
-        allow_http: Option<bool>,
-    }
-
-    /// The rule that a token belongs to the tenant that the request names.
-    pub struct TenantDocument {
-        /// The header that names the tenant. Default `x-tenant-id`.
-        header: Option<Spanned<String>>,
-        /// The claims that must all equal it.
-        claims: List<String>,
-    }
-
-    /// The internal keys that the service takes.
-    pub struct InternalKeyDocument {
-        /// The header that carries the key. Default `x-internal-api-key`.
-        header: Option<Spanned<String>>,
-        /// The keys; several at once, for rotation.
-        keys: List<Spanned<KeyDocument>>,
-    }
-
-    /// One internal key: a secret, or its digest.
-    pub struct KeyDocument [whole] {
-        /// The name of the caller, for the log and `x-client-id`.
-        name: Spanned<String>,
-        /// The key itself, at least 16 bytes.
-        secret: Option<SecretDocument>,
-        /// The SHA-256 digest of the key, in hex.
-        sha256: Option<Spanned<String>>,
-        /// When the key stops working, as in `2027-01-01T00:00:00Z`.
-        expires: Option<Spanned<String>>,
-    }
-
-    /// The client certificates that the service takes.
-    pub struct MtlsDocument {
-        /// Names, any one of which the certificate must have.
-        allow: List<Spanned<CertificateNameDocument>>,
-    }
-
-    /// One name in a certificate: exactly one of these.
-    pub struct CertificateNameDocument [whole] {
-        /// A URI; `*` stands for one segment.
-        uri: Option<Spanned<String>>,
-        /// A DNS name, exactly.
-        dns: Option<Spanned<String>>,
-        /// A common name, exactly.
-        cn: Option<Spanned<String>>,
-    }
-
     /// How paths are read.
+    #[schemars(extend("not" = {
+        "required": ["case_insensitive", "case"],
+        "properties": { "case_insensitive": { "const": true } }
+    }))]
     pub struct PathsDocument {
-        /// For services whose router ignores case: routes match in any case.
+        /// Whether routes match in any case, for services whose router ignores case (Express, NestJS). Prefix and
+        /// routes then have ASCII letters only, and public routes still match only as they are written.
+        #[schemars(extend("default" = false))]
         case_insensitive: Option<bool>,
-        /// `exact` for services that tell `Jobs` from `jobs`. Default: a path that leads to another route in
-        /// another case is rejected.
+        /// `exact` for services that distinguish `Jobs` from `jobs`. Without it, a path that selects another route in
+        /// another case is rejected: 400 `path_ambiguous`. An error beside `case_insensitive: true`.
         case: Option<Spanned<CaseReading>>,
-        /// Ambiguities to let through; never to a public or internal-key route.
+        /// Ambiguities to let through, one by one. The path must then select the same route in every interpretation,
+        /// and never a route with `public` or `internal_key`. Without it, such paths are rejected: 400
+        /// `path_ambiguous`.
+        #[schemars(extend("examples" = [["double_slash"]]))]
         allow: Option<List<AllowedAmbiguity>>,
     }
 
-    /// Tokens are rejected by their `jti`, by subject and by tenant.
-    pub struct RevocationDocument {
-        /// How old the list of revocations may be. Default 30s, at least 2s.
-        max_stale: Option<Spanned<HumanDuration>>,
-        /// What becomes of a token when the list is older or missing. Default `deny`.
-        when_unavailable: Option<Fallback>,
-    }
-
-    /// Requests with an `Idempotency-Key` are answered once, and again with the same answer.
-    pub struct IdempotencyDocument {
-        /// The methods. Default `[POST, PUT, PATCH]`.
-        methods: Option<List<Spanned<String>>>,
-        /// Whether a request without a key is rejected. Default false.
-        required: Option<bool>,
-        /// How long a response is stored. Default 24h, at most 30d.
-        ttl: Option<Spanned<HumanDuration>>,
-        /// The longest body of a response that is stored. Default 1MiB, at most 16MiB.
-        max_body: Option<Spanned<Size>>,
-        /// What becomes of a request with a key when the store cannot be asked. Default `deny`.
-        when_unavailable: Option<Fallback>,
-    }
-
-    /// How often callers may call.
-    pub struct QuotaDocument [whole] {
-        /// The name, in `RateLimit` headers, logs and metrics.
-        name: Spanned<String>,
-        /// Who shares it.
-        per: Spanned<QuotaScope>,
-        /// So many requests at once, and as many again over the window.
-        limit: Spanned<u32>,
-        /// The time in which all of them come back.
-        window: Spanned<Timeout>,
-        /// Other limits, by the plan that the token names.
-        plans: Option<Map<Spanned<u32>>>,
-        /// The claim with the plan. Default `planTier`.
-        plan_claim: Option<Spanned<ClaimPath>>,
-        /// Whether it is enforced or only counted.
-        mode: Option<Mode>,
-        /// What becomes of a request when the store cannot be asked. Default `allow`.
-        when_unavailable: Option<Fallback>,
-    }
-
-    /// One route.
+    /// One route: the requests that it matches, and what they need.
+    #[schemars(extend("dependentSchemas" = route_dependencies(), "allOf" = route_rules()))]
     pub struct RouteDocument {
-        /// `/x` for that path, `/x/*` for it and all below, `{name}` for one segment.
+        /// The path below `prefix`. `/x` matches this path, with or without a slash at its end; `/x/*` matches `/x` and
+        /// all paths below it; `"/x/{name}"` (in quotes) matches any one segment. At most 64 segments. Not a regular
+        /// expression, without query and percent-encoding.
+        #[schemars(with = "RoutePath")]
         path: Spanned<String>,
-        /// The methods. Absent: all but TRACE.
+        /// The methods of the route, in capitals; GET includes HEAD. Without it, all methods except TRACE. If a route
+        /// does not list the method, matching continues with the next route. CONNECT is an error.
+        #[schemars(with = "Option<List<Method>>", extend("uniqueItems" = true, "examples" = [["GET"], ["POST", "PUT"]]))]
         methods: Option<List<Spanned<String>>>,
-        /// How callers prove who they are.
+        /// How callers authenticate: one method, `{ any: […] }` or `{ all: […] }`. Each method needs its block in the
+        /// policy.
+        #[schemars(extend("examples" = ["jwt", { "any": ["jwt", "internal_key"] }, { "all": ["mtls", "jwt"] }]))]
         auth: Spanned<AuthDocument>,
-        /// Roles, one of which is needed.
+        /// Roles, one of which the token must have, or one that includes it. An error if the route can be reached
+        /// without a token, or if a role looks like a misspelling of one under `roles`.
+        #[schemars(extend("examples" = [["admin"]]))]
         roles: Option<Spanned<List<Spanned<String>>>>,
-        /// Scopes, all of which are needed.
+        /// Scopes, all of which the token must have (RFC 8693, 4.2). An error if the route can be reached without a
+        /// token.
+        #[schemars(extend("examples" = [["orders:write"]]))]
         scopes: Option<Spanned<List<Spanned<String>>>>,
-        /// The media types that a POST, PUT or PATCH may have, or `any`.
+        /// The media types that a POST, PUT or PATCH may have, or `any`; replaces those of the policy.
+        #[schemars(extend("examples" = [["application/json"], "any"]))]
         content_types: Option<ContentTypesDocument>,
-        /// Whether rejections are enforced or only counted.
+        /// Whether rejections are enforced or only counted; replaces `mode` of the policy.
         mode: Option<Mode>,
-        /// Headers that reach the service as they came: the tenant header where no tenant is verified, and headers in
-        /// which other products tell who is calling. In place of the policy's.
+        /// Headers that reach the service as the client sent them; replaces `pass` of the policy. Identity headers of
+        /// other products, and the tenant header (`[x-tenant-id]`) on routes that do not verify a tenant, such as a
+        /// login.
+        #[schemars(with = "Option<List<HeaderField>>", extend("examples" = [["x-tenant-id"]]))]
         pass: Option<List<Spanned<String>>>,
-        /// In place of the policy's; `off` for none.
+        /// Replaces `idempotency` of the policy; `off` disables it. An error on public routes.
+        #[schemars(extend("examples" = ["off", { "required": true }]))]
         idempotency: Option<Spanned<OffOr<IdempotencyDocument>>>,
-        /// In place of the policy's; `off` for none.
+        /// Replaces `quotas` of the policy; `off` disables them. On public routes, only quotas `per: address`.
+        #[schemars(extend(
+            "maxItems" = 8,
+            "examples" = ["off", [{ "name": "logins", "per": "address", "limit": 20, "window": "5m" }]]
+        ))]
         quotas: Option<Spanned<OffOr<List<Spanned<QuotaDocument>>>>>,
-        /// Whether a request with `x-sandbox: true` is not counted by quotas. In place of the policy's.
+        /// Whether quotas ignore requests with the header `x-sandbox: true`; replaces `sandbox` of the policy, also on
+        /// public routes. An error on a route without quotas.
         sandbox: Option<Spanned<bool>>,
-    }
-}
-
-string_enum! {
-    /// The form of an error body.
-    pub enum ErrorFormat {
-        /// One object, as Integration Hub writes it.
-        Flat = "flat",
-        /// `data`, `error` and `meta`, as Wallet writes it.
-        Envelope = "envelope",
-        /// RFC 9457.
-        Problem = "problem",
-    }
-
-    /// Whether rejections are enforced or only counted.
-    pub enum Mode {
-        /// Rejections are enforced.
-        Enforce = "enforce",
-        /// A rejection is logged and counted, and the request is forwarded without an identity.
-        Shadow = "shadow",
-    }
-
-    /// Whether the credentials themselves reach the service.
-    pub enum CredentialsMode {
-        /// They do, the internal key included.
-        Forward = "forward",
-        /// They do not, `Authorization` included.
-        Strip = "strip",
-    }
-
-    /// What becomes of a token by the key that its issuer bound it to (RFC 7800).
-    pub enum BindingMode {
-        /// The client must have the key of a bound token. Tokens that are not bound pass.
-        Verify = "verify",
-        /// The same, and a token that is not bound is rejected: 401 `token_binding_missing`.
-        Required = "required",
-        /// Bound tokens pass without their key, so a stolen one works. For tokens that a proxy in front has verified.
-        Ignore = "ignore",
-    }
-
-    /// What is done without the store.
-    pub enum Fallback {
-        /// The request is rejected: 503 `store_unavailable`.
-        Deny = "deny",
-        /// The request passes as if the store had no objection; it is counted.
-        Allow = "allow",
-    }
-
-    /// Who shares a quota: what was verified of the caller, or the address that it calls from.
-    pub enum QuotaScope {
-        /// All of a tenant.
-        Tenant = "tenant",
-        /// All with a token of one subject.
-        Subject = "subject",
-        /// All with one internal key or one client certificate.
-        Client = "client",
-        /// All from one address; from one network of 64 bits for IPv6.
-        Address = "address",
-    }
-
-    /// How the case of paths is read.
-    pub enum CaseReading {
-        /// Paths that differ in case are different paths.
-        Exact = "exact",
-    }
-
-    /// An ambiguity that a policy may let through.
-    pub enum AllowedAmbiguity {
-        /// `//`
-        DoubleSlash = "double_slash",
-        /// `;`
-        Semicolon = "semicolon",
-        /// `%2F`
-        EncodedSlash = "encoded_slash",
     }
 }

@@ -1,7 +1,7 @@
 //! Sidegate as its users meet it: the built program, real sockets, real TLS, a real upstream.
 //!
 //! One file per feature that a user would name. Nothing here looks inside the program, except for
-//! `documents.rs` and `store*.rs`, which ask the library; what is asserted stands in the contract.
+//! `schema.rs` and `store*.rs`, which ask the library; what is asserted stands in the contract.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +35,6 @@ mod demo;
 mod doctor;
 mod document_links;
 mod documented_commands;
-mod documents;
 mod early_bytes;
 mod exchange;
 mod failures;
@@ -86,6 +85,7 @@ mod revocation_redis;
 mod roles_scopes_content;
 mod rolling_restart;
 mod routing;
+mod schema;
 mod secrets_in_output;
 mod shadow;
 mod shipped_copies;

@@ -1,13 +1,17 @@
 //! `store` of `sidegate.yaml` as written.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::config::document::forms::{KeyPrefix, RedisAddress, redis_dependencies};
 use crate::document::decode::{FromNode, Spanned, document, not_one_of, one_of};
+use crate::document::patterns::{periods, sizes};
 use crate::document::problem::{ProblemCode, Problems, Reported};
 use crate::document::scalars::{Size, Timeout};
-use crate::document::secret::{EnvString, SecretDocument};
+use crate::document::schema::words_schema;
+use crate::document::secret::{EnvString, EnvText, SecretDocument};
 use crate::document::suggestion::closest;
 use crate::document::yaml::{Node, Value};
 
@@ -21,39 +25,61 @@ pub enum StoreDocument {
 }
 
 document! {
-    /// Where state is kept that replicas share: exactly one of these.
+    /// Where shared state is stored: exactly one of `memory` and `redis`.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
     pub struct StoreOptionsDocument [whole] {
-        /// The memory of this process, with its room.
+        /// The memory of this process, with its size. Replicas then share nothing, and a restart forgets everything.
+        #[schemars(extend("examples" = [{ "size": "256MiB" }]))]
         memory: Option<MemoryDocument>,
-        /// A Redis that all replicas share.
+        /// A Redis, version 6.2 or newer, that all replicas share.
+        #[schemars(extend("examples" = [{ "url": "redis://127.0.0.1:6379" }]))]
         redis: Option<RedisDocument>,
     }
 
     /// The memory of this process.
     pub struct MemoryDocument {
-        /// The most that responses to requests with an idempotency key may take, with 512 bytes for each. Default 256MiB, at
-        /// least 1MiB.
+        /// The most bytes for responses to requests with an idempotency key, 512 bytes for each included; at least
+        /// `1MiB`. `store: memory` means `256MiB`.
+        #[schemars(extend(
+            "pattern" = sizes(&(1 << 20..=u64::MAX)),
+            "minimum" = 1 << 20,
+            "examples" = ["256MiB"]
+        ))]
         size: Spanned<Size>,
     }
 
-    /// A Redis.
+    /// A Redis, version 6.2 or newer.
+    #[schemars(extend("dependentSchemas" = redis_dependencies()))]
     pub struct RedisDocument {
-        /// `redis://host:6379`, `rediss://…` for TLS, `unix:/path`, `redis+cluster://host:6379,host:6379` or
-        /// `redis+sentinel://host:26379,host:26379/NAME`. One with a password comes from a variable.
+        /// `redis://host:6379/0`, `unix:/path`, `redis+cluster://host:6379,host:6379` or
+        /// `redis+sentinel://host:26379,host:26379/NAME`; `rediss` in place of `redis` for TLS. A text, or
+        /// `{ env: NAME }`: only a URL in a variable may have a password.
+        #[schemars(with = "EnvText<RedisAddress>")]
         url: Spanned<EnvString>,
-        /// As whom it is spoken to.
+        /// The name of the user. Needs a password. Without it, the default user of the Redis.
+        #[schemars(extend("examples" = ["sidegate"]))]
         username: Option<Spanned<String>>,
-        /// What proves it.
+        /// The password: `{ env: NAME }` or `{ file: PATH }`. Without it, no login.
+        #[schemars(extend("examples" = [{ "file": "/run/secrets/redis_password" }]))]
         password: Option<SecretDocument>,
-        /// The CAs of the server as PEM. Default: those of the system.
+        /// A PEM file with the CAs of the server, for `rediss` URLs. Without it, Sidegate trusts the CAs of the system.
+        /// This file and the next two are read at the start only.
+        #[schemars(extend("examples" = ["tls/redis-ca.crt"]))]
         ca_file: Option<Spanned<String>>,
-        /// The certificate chain that is shown to the server, as PEM.
+        /// A PEM file with the client certificate chain that Sidegate presents to the server. Needs `client_key`.
+        #[schemars(extend("examples" = ["tls/redis-client.crt"]))]
         client_certificate: Option<Spanned<String>>,
-        /// Its private key as PEM.
+        /// A PEM file with the private key of `client_certificate`.
+        #[schemars(extend("examples" = ["tls/redis-client.key"]))]
         client_key: Option<Spanned<String>>,
-        /// How long an operation may take. Default 250ms, at most 10s.
+        /// The longest time for one operation, at most `10s`: a request waits for it.
+        #[schemars(extend(
+            "default" = "250ms",
+            "pattern" = periods(Duration::from_millis(1)..=Duration::from_secs(10))
+        ))]
         timeout: Option<Spanned<Timeout>>,
-        /// What the name of every key begins with. Default `sidegate`.
+        /// The beginning of the names of all keys. Replicas with the same prefix share their state.
+        #[schemars(with = "Option<KeyPrefix>", extend("default" = "sidegate"))]
         prefix: Option<Spanned<String>>,
     }
 }
@@ -98,15 +124,18 @@ impl FromNode for StoreDocument {
 }
 
 impl JsonSchema for StoreDocument {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
         "Store".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let meaning =
+            "The memory of this process, `256MiB`. Replicas then share nothing, and a restart forgets everything.";
         let options = generator.subschema_for::<StoreOptionsDocument>();
-        json_schema!({
-            "description": "Where state is kept that replicas share: `memory`, `{ memory: { size: … } }`, or `{ redis: { url: … } }`.",
-            "anyOf": [{ "const": "memory" }, options]
-        })
+        json_schema!({ "anyOf": [words_schema("", &[("memory", meaning)]), options] })
     }
 }

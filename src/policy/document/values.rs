@@ -2,17 +2,29 @@
 
 use std::borrow::Cow;
 
+use std::time::Duration;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::auth_help::auth_help;
+use super::forms::{AudienceName, IssuerName, IssuerUrl, MediaType, ProtectedIssuerUrl, discovery_rules};
 use crate::document::collections::List;
 use crate::document::decode::{FromNode, Spanned, document, expected, not_one_of, one_of};
+use crate::document::patterns::{self, periods};
 use crate::document::problem::{ProblemCode, Problems, Reported};
 use crate::document::scalars::HumanDuration;
-use crate::document::secret::EnvString;
+use crate::document::schema::{form_of, words_schema};
+use crate::document::secret::{EnvString, EnvText, VariableDocument};
 use crate::document::shapes::list as list_of;
 use crate::document::yaml::{Node, Value};
+use crate::policy::identity::{IdentitySource, SPECIAL};
 use crate::principal::AuthMethod;
+
+/// The schema of one word, or a list of texts.
+fn word_or_list<T: JsonSchema>(generator: &mut SchemaGenerator, word: &str, meaning: &str) -> Schema {
+    let list = generator.subschema_for::<List<T>>();
+    json_schema!({ "anyOf": [words_schema("", &[(word, meaning)]), list] })
+}
 
 /// The audiences of an issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +46,17 @@ impl FromNode for AudienceDocument {
 }
 
 impl JsonSchema for AudienceDocument {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
         "Audience".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let list = generator.subschema_for::<List<String>>();
-        json_schema!({ "anyOf": [{ "const": "unchecked" }, list] })
+        let meaning = "The audience is not checked: tokens for other services are accepted, too.";
+        word_or_list::<AudienceName>(generator, "unchecked", meaning)
     }
 }
 
@@ -64,13 +80,16 @@ impl FromNode for ContentTypesDocument {
 }
 
 impl JsonSchema for ContentTypesDocument {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
         "ContentTypes".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let list = generator.subschema_for::<List<String>>();
-        json_schema!({ "anyOf": [{ "const": "any" }, list] })
+        word_or_list::<MediaType>(generator, "any", "Requests may have any media type.")
     }
 }
 
@@ -97,6 +116,10 @@ impl FromNode for ClaimPath {
 }
 
 impl JsonSchema for ClaimPath {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
         "ClaimPath".into()
     }
@@ -107,7 +130,54 @@ impl JsonSchema for ClaimPath {
     }
 }
 
-/// How callers prove who they are.
+/// The schema of what an identity header is set from: a claim, or a word.
+#[derive(Debug)]
+pub enum IdentitySourceDocument {}
+
+impl JsonSchema for IdentitySourceDocument {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "IdentitySource".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let meaning = |source: &IdentitySource| match source {
+            IdentitySource::Tenant => "The verified tenant.",
+            IdentitySource::AuthMethod => {
+                "How the caller was authenticated: `jwt`, `internal_key`, `mtls` or `public`; joined with `+` under `all`."
+            }
+            IdentitySource::ClientId => "The name of the internal key, or the accepted name of the client certificate.",
+            IdentitySource::Roles => "The roles of the token, without those that they include; joined with `,`.",
+            IdentitySource::Scopes => "The scopes of the token, joined with `,`.",
+            IdentitySource::Claim(_) => "A claim of the token.",
+        };
+        let others = [("roles", IdentitySource::Roles), ("scopes", IdentitySource::Scopes)];
+        let sources = SPECIAL.into_iter().chain(others);
+        let words: Vec<_> = sources.map(|(word, source)| (word, meaning(&source))).collect();
+        let word = words_schema("", &words);
+        let claim = patterns::text().replacen('^', "^(?!@)", 1);
+        let several = generator.subschema_for::<List<String>>();
+        json_schema!({
+            "description": "What the header is set from: a claim, the list of names that leads to it, or a word.",
+            "anyOf": [
+                word,
+                { "type": "string", "pattern": claim },
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": 1,
+                    "items": { "anyOf": [word, { "type": "string", "pattern": claim }] }
+                },
+                { "allOf": [several, { "minItems": 2 }] },
+            ]
+        })
+    }
+}
+
+/// How callers authenticate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthDocument {
     /// One way.
@@ -119,12 +189,96 @@ pub enum AuthDocument {
 }
 
 document! {
-    /// The long form of [`AuthDocument`].
+    /// A combination of methods: `{ any: […] }` or `{ all: […] }`, exactly one of them, not nested.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
     pub struct AuthListDocument [whole] {
-        /// Any of these.
+        /// One of these methods: the first whose credential the request has. A credential that is present and bad is a
+        /// rejection, and no other method is tried. `public` can only be the last one, after another.
+        #[schemars(
+            with = "Option<AnyMethods>",
+            extend("examples" = [["jwt", "internal_key"], ["jwt", "public"]])
+        )]
         any: Option<List<Spanned<AuthMethod>>>,
-        /// All of these.
+        /// All of these methods. `public` is an error.
+        #[schemars(
+            with = "Option<List<ProvenMethod>>",
+            extend("uniqueItems" = true, "examples" = [["mtls", "jwt"]])
+        )]
         all: Option<List<Spanned<AuthMethod>>>,
+    }
+}
+
+/// What a method accepts.
+const fn meaning(method: AuthMethod) -> &'static str {
+    match method {
+        AuthMethod::Public => "Any request, without a credential.",
+        AuthMethod::Jwt => {
+            "A token in `Authorization: Bearer` (RFC 6750, 2.1), once, at most 8 KiB: signed by an issuer of the policy, \
+             not expired, for the audience. Needs a `jwt` block."
+        }
+        AuthMethod::InternalKey => "An internal key in its header, not expired. Needs an `internal_key` block.",
+        AuthMethod::Mtls => {
+            "The client certificate of this connection, with an accepted name. Needs an `mtls` block, and `client_ca` at \
+             the listener."
+        }
+    }
+}
+
+fn methods_schema(fits: fn(&AuthMethod) -> bool) -> Schema {
+    let methods = AuthMethod::ALL.into_iter().filter(fits);
+    let words: Vec<_> = methods.map(|method| (method.as_str(), meaning(method))).collect();
+    words_schema("", &words)
+}
+
+/// The schema of a method that proves something.
+#[derive(Debug)]
+pub enum ProvenMethod {}
+
+impl JsonSchema for ProvenMethod {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ProvenMethod".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        methods_schema(|method| *method != AuthMethod::Public)
+    }
+}
+
+/// The schema of the methods under `any`: `public` is the last one, if it is one of them.
+#[derive(Debug)]
+pub enum AnyMethods {}
+
+impl JsonSchema for AnyMethods {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "AnyMethods".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let proven = ProvenMethod::json_schema(generator);
+        let most = AuthMethod::ALL.len();
+        let ends_in_public = (2..=most).map(|length| {
+            let mut items = vec![proven.clone(); length - 1];
+            items.push(json_schema!({ "const": AuthMethod::Public.as_str() }));
+            json_schema!({ "prefixItems": items, "minItems": length, "maxItems": length })
+        });
+        let forms: Vec<_> = std::iter::once(json_schema!({ "items": proven }))
+            .chain(ends_in_public)
+            .collect();
+        json_schema!({
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": true,
+            "items": AuthMethod::json_schema(generator),
+            "anyOf": forms,
+        })
     }
 }
 
@@ -170,12 +324,16 @@ fn list_help(found: &Value) -> String {
 }
 
 impl JsonSchema for AuthMethod {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
         "AuthMethod".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "enum": Self::ALL.map(Self::as_str) })
+        methods_schema(|_| true)
     }
 }
 
@@ -203,6 +361,10 @@ impl FromNode for AuthDocument {
 }
 
 impl JsonSchema for AuthDocument {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
         "Auth".into()
     }
@@ -219,21 +381,33 @@ impl JsonSchema for AuthDocument {
 pub struct OidcDocument(pub OidcOptionsDocument);
 
 document! {
-    /// The long form of [`OidcDocument`].
+    /// An issuer whose discovery document says where its key set is (OpenID Connect Discovery 1.0).
+    #[schemars(extend("anyOf" = [{ "required": ["issuer"] }, { "required": ["url"] }], "allOf" = discovery_rules()))]
     pub struct OidcOptionsDocument [whole] {
-        /// The issuer, which the document names exactly so.
+        /// The issuer, exactly as in the `issuer` of the tokens: a slash at the end counts. The discovery document must
+        /// name it in the same way.
+        #[schemars(with = "Option<EnvText<IssuerName>>", extend("examples" = ["https://auth.example.com/"]))]
         issuer: Option<Spanned<EnvString>>,
-        /// Where the issuer is asked, if not under its own name. Alone, it is the issuer.
+        /// The URL below which the discovery document is, if it is not the issuer itself. Alone, it is the issuer.
+        #[schemars(with = "Option<EnvText<IssuerUrl>>", extend("examples" = ["http://127.0.0.1:8080/realms/shop"]))]
         url: Option<Spanned<EnvString>>,
-        /// How often the document and the key set are fetched. Default 5m, at least 10s.
+        /// How often Sidegate fetches the document and the key set, at least `10s`.
+        #[schemars(extend("default" = "5m", "pattern" = periods(Duration::from_secs(10)..=Duration::MAX)))]
         refresh: Option<Spanned<HumanDuration>>,
-        /// How long keys serve after the last fetch that went well. Default 1h, or twice `refresh` if that is longer.
+        /// How long keys stay valid after the last successful fetch; then requests get 503 `keys_unavailable`. Not
+        /// shorter than `refresh`. The default is twice `refresh` if that is longer than `1h`.
+        #[schemars(extend("default" = "1h"))]
         max_stale: Option<Spanned<HumanDuration>>,
-        /// The CAs of the servers of the document and of the key set, as PEM. Default: those of the system.
+        /// A PEM file with the CAs of the servers of the document and of the key set. Without it, Sidegate trusts the
+        /// CAs of the system.
+        #[schemars(extend("examples" = ["/etc/ssl/private-ca.pem"]))]
         ca_file: Option<Spanned<String>>,
-        /// A file with a bearer token for the document's server, and no other; read at each fetch.
+        /// A file with a bearer token, read at each fetch. Sidegate sends it only to the host of the discovery document,
+        /// over https or to this machine. If the key set is on another host that needs the token, use `jwks`.
+        #[schemars(extend("examples" = ["/var/run/secrets/kubernetes.io/serviceaccount/token"]))]
         bearer_token_file: Option<Spanned<String>>,
-        /// Lets `http://` be used for a host that is not this machine.
+        /// Allows plain `http` to other machines. Keys can then be replaced on the way.
+        #[schemars(extend("default" = false))]
         allow_http: Option<bool>,
     }
 }
@@ -258,13 +432,18 @@ impl FromNode for OidcDocument {
 }
 
 impl JsonSchema for OidcDocument {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
         "Oidc".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let issuer = generator.subschema_for::<Spanned<EnvString>>();
+        let issuer = form_of::<ProtectedIssuerUrl>(generator);
+        let variable = generator.subschema_for::<VariableDocument>();
         let options = generator.subschema_for::<OidcOptionsDocument>();
-        json_schema!({ "anyOf": [issuer, options] })
+        json_schema!({ "anyOf": [issuer, variable, options] })
     }
 }

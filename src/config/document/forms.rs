@@ -1,0 +1,113 @@
+//! The forms of texts in `sidegate.yaml`, for its JSON Schema. What a text means is decided in `config.rs`.
+
+use serde_json::{Value, json};
+
+use crate::document::patterns::{numbers, text};
+use crate::document::schema::text_forms;
+
+/// An octet of an IPv4 address, without zeros in front.
+const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+
+/// A host in the URL of a Redis.
+const HOST: &str = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~-]+(\.[A-Za-z0-9_~-]+)*\.?)";
+
+fn ipv4() -> String {
+    format!(r"{OCTET}(\.{OCTET}){{3}}")
+}
+
+fn port(least: u64) -> String {
+    numbers(least..=u64::from(u16::MAX))
+}
+
+/// An IP address and a port, with `localhost` for `127.0.0.1`.
+fn socket_address() -> String {
+    format!(r"(localhost|{}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\]):{}", ipv4(), port(0))
+}
+
+/// The URL of a Redis. A password in it comes from a variable, so none is in a text.
+fn redis_url() -> String {
+    let host = format!("{HOST}(:{})?", port(1));
+    let hosts = format!("{host}(,{host})*");
+    let database = format!("(/({})?)?", port(0));
+    format!(
+        r"^(rediss?://(:?@)?{host}{database}|rediss?\+cluster://(:?@)?{hosts}(/0?)?|rediss?\+sentinel://(:?@)?{hosts}/[A-Za-z0-9._-]+{database}|((redis\+)?unix://|unix:)/[^?#]*)$"
+    )
+}
+
+text_forms! {
+    /// An address to listen on.
+    ListenAddress {
+        pattern: format!("^({}|unix:/.*)$", socket_address()),
+        expected: "an IP address and a port such as 0.0.0.0:8080 or \"[::]:8080\", or unix:/path",
+        examples: ["0.0.0.0:8080", "[::]:8080", "unix:/run/sidegate/http.sock"],
+    }
+
+    /// An IP address and a port.
+    AdminAddress {
+        pattern: format!("^{}$", socket_address()),
+        expected: "an IP address and a port such as 127.0.0.1:9090",
+        examples: ["127.0.0.1:9090"],
+    }
+
+    /// A service on this machine.
+    LocalService {
+        pattern: format!(
+            r"^(http://(localhost|127(\.{OCTET}){{3}}|\[::1\]):{}/?|unix:/.*)$",
+            port(1)
+        ),
+        expected: "a service on this machine: http://127.0.0.1:PORT or unix:/path",
+        examples: ["http://127.0.0.1:3000", "unix:/run/orders.sock"],
+    }
+
+    /// The target of a request: a path, and perhaps a query.
+    Target {
+        pattern: r#"^/[!"$-;=?-_a-~]*$"#,
+        expected: "a path such as /health",
+        examples: ["/health"],
+    }
+
+    /// The path of a socket.
+    SocketPath {
+        pattern: text().replacen('^', "^(?!unix:)", 1),
+        expected: "the path of a unix socket without `unix:`, or \"off\"",
+        examples: ["/run/sidegate/control.sock"],
+    }
+
+    /// A network, or an address alone.
+    Network {
+        pattern: format!(r"^({}(/0*([0-9]|[12][0-9]|3[0-2]))?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(/0*([0-9]{{1,2}}|1[01][0-9]|12[0-8]))?)$", ipv4()),
+        expected: "a CIDR such as 10.0.0.0/8, or an IP address",
+        examples: ["10.0.0.0/8", "fd00::/8"],
+    }
+
+    /// The URL of a Redis, without a password.
+    RedisAddress {
+        pattern: redis_url(),
+        expected: "the URL of a Redis such as redis://host:6379 or rediss://host:6379, without a password",
+        examples: [
+            "redis://127.0.0.1:6379",
+            "rediss://redis.internal:6380/1",
+            "unix:/run/redis/redis.sock",
+            "redis+cluster://a:6379,b:6379",
+            "redis+sentinel://a:26379,b:26379/main",
+        ],
+    }
+
+    /// The beginning of the names of keys in a Redis.
+    KeyPrefix {
+        pattern: "^[A-Za-z0-9._:-]{1,100}$",
+        expected: "at most 100 letters, digits, `-`, `_`, `.` and `:`",
+        examples: ["sidegate"],
+    }
+}
+
+/// The fields of a Redis that need others: files for TLS need a URL with TLS, a certificate its key.
+pub(crate) fn redis_dependencies() -> Value {
+    let tls = json!({ "properties": { "url": { "pattern": "^rediss" } } });
+    let with = |other: &str| {
+        let mut rule = tls.clone();
+        rule["required"] = json!([other]);
+        rule
+    };
+    json!({ "ca_file": tls, "client_certificate": with("client_key"), "client_key": with("client_certificate") })
+}

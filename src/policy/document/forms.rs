@@ -1,0 +1,465 @@
+//! The forms of texts in a policy, and the rules between the fields of one block, for its JSON Schema. What a text means
+//! is decided in `compile.rs`.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+use crate::document::patterns::{text, text_without};
+use crate::document::schema::text_forms;
+use crate::keys::{Algorithm, Material};
+use crate::policy::identity::{IdentityHeader, IdentitySource, SPECIAL, default_headers};
+use crate::principal::AuthMethod;
+
+/// The methods that are completed, with their meaning (RFC 9110, 9.3; RFC 5789).
+const METHODS: [(&str, &str); 8] = [
+    ("GET", "Reads a resource. A route with GET also matches HEAD."),
+    ("HEAD", "Reads the header of a resource."),
+    ("POST", "Lets the resource process the body."),
+    ("PUT", "Replaces a resource."),
+    ("PATCH", "Changes a part of a resource (RFC 5789)."),
+    ("DELETE", "Removes a resource."),
+    (
+        "OPTIONS",
+        "Asks what the resource supports; browsers ask it before requests to other origins (CORS).",
+    ),
+    (
+        "TRACE",
+        "Returns the request. Matches only where it is listed: the response would show the identity headers.",
+    ),
+];
+
+/// Characters of a path that are not letters, digits or slashes, and that no path in a policy can have.
+const NOT_IN_PATHS: &str = r#"\s%?#\\;"\[\]|^<>`"#;
+
+/// Characters of the name of a header (RFC 9110, 5.6.2), written as in a class.
+const TOKEN: &str = "!#$%&'+.^_`|~0-9A-Za-z-";
+
+/// A host without port: a name, or an IPv6 address in brackets.
+const HOST: &str = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~-]+(\.[A-Za-z0-9_~-]+)*\.?)";
+
+/// A port.
+const PORT: &str = "0*([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+
+/// No `.` and `..` segments, and no empty ones.
+const PLAIN_SEGMENTS: &str = r"(?!.*//)(?!.*/\.{1,2}(/|$))";
+
+/// A URL over plain http to another machine.
+const OPEN_URL: &str = r"^[hH][tT][tT][pP]://(?!(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:|/|$))";
+
+fn issuer_url() -> String {
+    format!(r"^(?!.*/\.well-known/)[hH][tT][tT][pP][sS]?://{HOST}(:{PORT})?(/[!$-;=@-Z_a-z~{{|}}\[\]]*)?$")
+}
+
+/// The name of a header.
+pub(super) fn header_field() -> String {
+    format!("^[*{TOKEN}]+$")
+}
+
+fn prefix() -> String {
+    format!("^{PLAIN_SEGMENTS}/[^{NOT_IN_PATHS}{{}}*]*$")
+}
+
+/// At most 64 segments: literals, or `{name}`; a `/*` at the end.
+fn path() -> String {
+    let name = r"\{[^\u0000-/:-@\[-^`{-\u007f]+\}";
+    let segment = format!("({name}|(?!:)[^{NOT_IN_PATHS}{{}}*/]+)");
+    format!(r"^{PLAIN_SEGMENTS}(/\*?|(/{segment}){{1,64}}(/\*?)?)$")
+}
+
+text_forms! {
+    /// The name of a service.
+    ServiceName {
+        pattern: "^[A-Za-z0-9._-]+$",
+        expected: "letters, digits, `-`, `_` and `.` only",
+        examples: ["orders-svc"],
+    }
+
+    /// The path prefix of a policy.
+    Prefix {
+        pattern: prefix(),
+        expected: "a path that starts with `/`, without wildcards, query and percent-encoding",
+        examples: ["/orders/v1"],
+    }
+
+    /// The path of a route.
+    RoutePath {
+        pattern: path(),
+        expected: "a path such as /orders, /orders/* or \"/orders/{id}\": `*` is the last segment, `{name}` is a whole one",
+        examples: ["/health", "/orders/*", "/orders/{id}"],
+    }
+
+    /// A host, or a wildcard for all hosts below one.
+    HostName {
+        pattern: format!(r"^(\*\.)?{}$", HOST.replace(r"\.?)", ")")),
+        expected: "a host such as api.example.com or \"*.example.com\", without scheme and port",
+        examples: ["api.example.com", "*.example.com"],
+    }
+
+    /// The URL of a service: scheme, host and port, without a path; or a unix socket.
+    UpstreamUrl {
+        pattern: format!("^([hH][tT][tT][pP][sS]?://{HOST}(:{PORT})?/?|h2c://{HOST}(:{PORT})?/?|unix:/.*)$"),
+        expected: "http://host:port, https://host:port, h2c://host:port or unix:/path, without a path behind the port",
+        examples: ["http://127.0.0.1:3000", "https://orders.internal:8443", "unix:/run/orders.sock"],
+    }
+
+    /// A SPIFFE ID (SPIFFE-ID, 2) without wildcards.
+    SpiffeId {
+        pattern: r"^(?!.*/\.{1,2}(/|$))(?=.{1,2048}$)spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)+$",
+        expected: "a SPIFFE ID such as spiffe://example.org/orders",
+        examples: ["spiffe://example.org/orders"],
+    }
+
+    /// The start of error codes.
+    CodePrefix {
+        pattern: "^[A-Za-z0-9_]+$",
+        expected: "letters, digits and `_` only",
+        examples: ["ERR_ORDERS"],
+    }
+
+    /// The start of the URL of a reason.
+    TypeBase {
+        pattern: r"^(?=.{1,512}$)https?://[A-Za-z0-9._~:\[\]-]+([/?#][!#-;=?-\[\]_a-z~]*)?$",
+        expected: "an http or https URL of at most 512 bytes, without a user",
+        examples: ["https://docs.example.com/rejections#"],
+    }
+
+    /// The `iss` of an issuer: not a template, and not the URL of its discovery document.
+    IssuerName {
+        pattern: format!(
+            r"^(?!.*/\.well-known/)(?!(?!unchecked$)[uU][nN][cC][hH][eE][cC][kK][eE][dD]$){}",
+            text_without("{}").trim_start_matches('^')
+        ),
+        expected: "the `iss` of the tokens, without braces and without /.well-known/…",
+        examples: ["https://auth.example.com/"],
+    }
+
+    /// One audience.
+    AudienceName {
+        pattern: format!("^(?![uU][nN][cC][hH][eE][cC][kK][eE][dD]$){}", text().trim_start_matches('^')),
+        expected: "an audience; `unchecked` stands alone, not in a list",
+        examples: ["orders-api"],
+    }
+
+    /// The name of a claim.
+    ClaimName {
+        pattern: text_without("="),
+        expected: "the name of a claim, without `=`",
+        examples: ["sub"],
+    }
+
+    /// The URL of a key set or of a discovery document.
+    KeysUrl {
+        pattern: format!("^[hH][tT][tT][pP][sS]?://{HOST}(:{PORT})?([/?][!-\"$-;=?-Z_a-z~{{|}}\\[\\]]*)?$"),
+        expected: "an https:// URL without user and fragment; http:// for this machine, or with `allow_http: true`",
+        examples: ["https://auth.example.com/.well-known/jwks.json"],
+    }
+
+    /// The URL of an issuer, to which discovery appends the path of its document.
+    IssuerUrl {
+        pattern: issuer_url(),
+        expected: "the URL of the issuer, without /.well-known/openid-configuration, query and fragment",
+        examples: ["https://auth.example.com/"],
+    }
+
+    /// The URL of an issuer, over https or on this machine.
+    ProtectedIssuerUrl {
+        pattern: format!("^(?!{}){}", OPEN_URL.trim_start_matches('^'), issuer_url().trim_start_matches('^')),
+        expected: "the https URL of the issuer, without /.well-known/openid-configuration, query and fragment",
+        examples: ["https://auth.example.com/"],
+    }
+
+    /// The name of a header (RFC 9110, 5.1).
+    HeaderField {
+        pattern: header_field(),
+        expected: "the name of a header",
+        examples: ["x-tenant-id"],
+    }
+
+    /// The name of an internal key.
+    KeyName {
+        pattern: "^[!-~]+$",
+        expected: "visible ASCII characters without spaces",
+        examples: ["scheduler"],
+    }
+
+    /// A SHA-256 digest in hex.
+    Sha256 {
+        pattern: "^[0-9A-Fa-f]{64}$",
+        expected: "64 hex digits",
+        examples: ["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    }
+
+    /// A moment in time (RFC 3339).
+    Moment {
+        pattern: "^[0-9]{4}-?(0[1-9]|1[0-2])-?(0[1-9]|[12][0-9]|3[01])[Tt ]([01][0-9]|2[0-3])(:?[0-5][0-9](:?[0-5][0-9]([.,][0-9]{1,9})?)?)?([Zz]|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)(\\[.*\\])?$",
+        expected: "a time such as 2027-01-01T00:00:00Z",
+        examples: ["2027-01-01T00:00:00Z"],
+    }
+
+    /// A URI of a certificate, in which `*` stands for whole segments of the path.
+    CertificateUri {
+        pattern: format!(
+            r"^(?!spiffe://\*)(?=[^:]*:)(?!.*[^/]\*)(?!.*\*[^/]){}",
+            text().trim_start_matches('^')
+        ),
+        expected: "a URI in which `*` is a whole segment of the path, such as spiffe://example.org/ns/*/sa/jobs",
+        examples: ["spiffe://example.org/ns/*/sa/jobs"],
+    }
+
+    /// A name in a certificate that is compared exactly.
+    ExactName {
+        pattern: text_without("*"),
+        expected: "an exact name, without `*`",
+        examples: ["jobs.internal"],
+    }
+
+    /// A media type without parameters.
+    MediaType {
+        pattern: format!("^[{TOKEN}]+/[{TOKEN}]+$"),
+        expected: "a media type such as application/json, without wildcards and parameters",
+        examples: ["application/json"],
+    }
+
+    /// The name of a quota.
+    QuotaName {
+        pattern: "^[A-Za-z0-9._-]{1,64}$",
+        expected: "at most 64 letters, digits, `-`, `_` and `.`",
+        examples: ["calls"],
+    }
+}
+
+/// A method of HTTP, in capitals.
+#[derive(Debug)]
+pub(super) enum Method {}
+
+/// A method that changes something, so that a request can need an idempotency key.
+#[derive(Debug)]
+pub(super) enum ChangingMethod {}
+
+fn method_schema(fits: fn(&str) -> bool) -> Schema {
+    let standard: Vec<_> = METHODS.iter().map(|(method, _)| *method).collect();
+    let methods = METHODS.iter().filter(|(method, _)| fits(method));
+    let (names, meanings): (Vec<_>, Vec<_>) = methods.copied().unzip();
+    json_schema!({
+        "anyOf": [
+            { "type": "string", "enum": names, "enumDescriptions": meanings },
+            {
+                // Others, such as `PROPFIND`.
+                "type": "string",
+                "pattern": format!("^(?!(CONNECT|{})$)[A-Z_-]+$", standard.join("|")),
+                "patternErrorMessage": "expected a method in capitals, such as GET or POST",
+            },
+        ]
+    })
+}
+
+impl JsonSchema for Method {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Method".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        method_schema(|_| true)
+    }
+}
+
+impl JsonSchema for ChangingMethod {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ChangingMethod".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        method_schema(|method| matches!(method, "POST" | "PUT" | "PATCH" | "DELETE"))
+    }
+}
+
+/// A signature algorithm.
+#[derive(Debug)]
+pub(super) enum AlgorithmName {}
+
+impl JsonSchema for AlgorithmName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Algorithm".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let about = |algorithm: Algorithm| {
+            let name = algorithm.name();
+            let bits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+            match (algorithm.material(), name.starts_with('P')) {
+                (Material::Secret, _) => format!("HMAC with SHA-{bits} and a shared secret (RFC 7518, 3.2)."),
+                (Material::Rsa, false) => format!("RSA, PKCS #1 v1.5 with SHA-{bits} (RFC 7518, 3.3)."),
+                (Material::Rsa, true) => format!("RSA, PSS with SHA-{bits} (RFC 7518, 3.5)."),
+                (Material::P256 | Material::P384, _) => {
+                    format!("ECDSA on the curve P-{bits} with SHA-{bits} (RFC 7518, 3.4).")
+                }
+                (Material::Ed25519, _) => "Ed25519 (RFC 8037, 3.1).".to_owned(),
+            }
+        };
+        json_schema!({
+            "type": "string",
+            "enum": Algorithm::ALL.map(Algorithm::name),
+            "enumDescriptions": Algorithm::ALL.map(about),
+        })
+    }
+}
+
+/// Algorithms with a shared secret, or those with a public key.
+fn algorithms(shared: bool) -> Value {
+    let fits = |one: &Algorithm| (one.material() == Material::Secret) == shared;
+    let names: Vec<_> = Algorithm::ALL.into_iter().filter(fits).map(Algorithm::name).collect();
+    json!({ "enum": names })
+}
+
+/// What the keys of an issuer say about its algorithms: a shared secret is for HMAC alone, and never public.
+pub(super) fn issuer_rules() -> Value {
+    let public = json!({ "anyOf": [
+        { "required": ["pem"] },
+        { "required": ["oidc"] },
+        { "required": ["jwks"], "properties": { "jwks": { "required": ["url"] } } },
+    ]});
+    let rule = |keys: Value, algorithm: Value| {
+        json!({
+            "if": { "properties": { "keys": keys }, "required": ["keys"] },
+            "then": { "properties": { "algorithms": { "items": algorithm } } },
+        })
+    };
+    json!([
+        rule(json!({ "required": ["secret"] }), algorithms(true)),
+        rule(public, algorithms(false))
+    ])
+}
+
+/// `unchecked` stands alone: with several issuers, `iss` picks one.
+pub(super) fn several_issuers() -> Value {
+    json!([
+        { "maxItems": 1 },
+        { "items": { "properties": { "issuer": { "not": { "const": "unchecked" } } } } },
+    ])
+}
+
+/// The `auth` of a route by which every request has a token.
+fn brings_token() -> Value {
+    let jwt = AuthMethod::Jwt.as_str();
+    json!({ "anyOf": [
+        { "const": jwt },
+        { "type": "object", "required": ["any"], "properties": { "any": { "items": { "const": jwt } } } },
+        { "type": "object", "required": ["all"], "properties": { "all": { "contains": { "const": jwt } } } },
+    ]})
+}
+
+/// Roles and scopes come from tokens.
+pub(super) fn route_dependencies() -> Value {
+    let needs_token = json!({ "properties": { "auth": brings_token() } });
+    json!({ "roles": needs_token, "scopes": needs_token })
+}
+
+/// A response is stored for one caller, and only addresses are known of callers of public routes.
+pub(super) fn route_rules() -> Value {
+    let public = json!({ "const": AuthMethod::Public.as_str() });
+    let listed = json!({ "type": "object", "properties": { "any": { "contains": public } }, "required": ["any"] });
+    let if_auth = |auth: Value, then: Value| json!({ "if": { "properties": { "auth": auth }, "required": ["auth"] }, "then": { "properties": then } });
+    json!([
+        if_auth(
+            json!({ "anyOf": [public, listed] }),
+            json!({ "idempotency": { "const": "off" } })
+        ),
+        if_auth(
+            public.clone(),
+            json!({ "quotas": { "items": { "properties": { "per": { "const": "address" } } } } })
+        ),
+    ])
+}
+
+/// The fields of `upstream` that need others. A text is checked; a variable is not known to an editor.
+pub(super) fn upstream_dependencies() -> Value {
+    let https = json!({ "properties": { "url": { "pattern": "^[hH][tT][tT][pP][sS]:" } } });
+    let with = |other: &str| {
+        let mut rule = https.clone();
+        rule["required"] = json!([other]);
+        rule
+    };
+    json!({
+        "client_certificate": with("client_key"),
+        "client_key": { "required": ["client_certificate"] },
+        "spiffe_id": with("ca_file"),
+    })
+}
+
+/// Keys come over https or from this machine, unless the policy allows plain http; a bearer token never goes over it.
+pub(super) fn key_set_rules() -> Value {
+    json!([protected("url", json!({ "required": ["url"] }))])
+}
+
+/// The same for discovery, which asks `url`, or else the issuer itself.
+pub(super) fn discovery_rules() -> Value {
+    let alone = json!({ "required": ["issuer"], "not": { "required": ["url"] } });
+    json!([
+        protected("url", json!({ "required": ["url"] })),
+        protected("issuer", alone.clone()),
+        { "if": alone, "then": { "properties": { "issuer": { "pattern": issuer_url() } } } },
+    ])
+}
+
+fn protected(url: &str, mut asked: Value) -> Value {
+    asked["properties"] = json!({ url: { "type": "string", "pattern": OPEN_URL } });
+    let then = json!({
+        "required": ["allow_http"],
+        "properties": { "allow_http": { "const": true }, "bearer_token_file": false },
+    });
+    json!({ "if": asked, "then": then })
+}
+
+/// The limit of a plan.
+#[derive(Debug)]
+pub(super) enum PlanLimit {}
+
+impl JsonSchema for PlanLimit {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "PlanLimit".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "description": "The limit for this plan.", "type": "integer", "minimum": 1, "maximum": u32::MAX })
+    }
+}
+
+/// The identity headers of a policy that says nothing of its own.
+pub(super) fn default_identity() -> Value {
+    let source = |header: &IdentityHeader| match &header.source {
+        IdentitySource::Claim(path) => json!(path.first()),
+        IdentitySource::Roles => json!("roles"),
+        IdentitySource::Scopes => json!("scopes"),
+        special => json!(
+            SPECIAL
+                .iter()
+                .find(|(_, source)| source == special)
+                .map(|(word, _)| word)
+        ),
+    };
+    let headers = default_headers(None);
+    Value::Object(
+        headers
+            .iter()
+            .map(|header| (header.name.to_string(), source(header)))
+            .collect(),
+    )
+}

@@ -1,0 +1,114 @@
+//! `jwt` of a policy as written: the issuers of tokens, and where their keys are.
+
+use std::time::Duration;
+
+use super::forms::{AlgorithmName, ClaimName, IssuerName, KeysUrl};
+use super::forms::{issuer_rules, key_set_rules, several_issuers};
+use super::values::{AudienceDocument, ClaimPath, OidcDocument};
+use super::words::BindingMode;
+use crate::document::collections::{List, ListOrEmpty};
+use crate::document::decode::{Spanned, document};
+use crate::document::patterns::{periods, whole_seconds};
+use crate::document::scalars::HumanDuration;
+use crate::document::secret::{EnvString, EnvText, SecretDocument};
+
+document! {
+    /// The issuers of the tokens that the service accepts.
+    pub struct JwtDocument {
+        /// The issuers of tokens. The claim `iss` of a token picks its issuer, so each `issuer` occurs once.
+        #[schemars(extend("anyOf" = several_issuers()))]
+        issuers: List<Spanned<IssuerDocument>>,
+    }
+
+    /// One issuer of tokens (RFC 7519).
+    #[schemars(extend("allOf" = issuer_rules()))]
+    pub struct IssuerDocument {
+        /// The exact `iss` of the tokens: a slash at the end counts. `unchecked` accepts any `iss` and must be the only
+        /// issuer. Not a template with `{…}`, and not the URL of the discovery document.
+        #[schemars(with = "IssuerName", extend("examples" = ["https://auth.example.com/", "unchecked"]))]
+        issuer: Spanned<String>,
+        /// The audiences: a token must name one of them in `aud` (RFC 7519, 4.1.3). `unchecked` ignores `aud`; then a
+        /// token that the issuer made for another service works here, too.
+        #[schemars(extend("examples" = [["orders-api"], "unchecked"]))]
+        audience: Spanned<AudienceDocument>,
+        /// The signature algorithms of the issuer. A token with another `alg` is rejected (RFC 8725, 3.1).
+        #[schemars(with = "List<AlgorithmName>", extend("examples" = [["RS256"]]))]
+        algorithms: List<Spanned<String>>,
+        /// Where the keys of the issuer are: exactly one of `secret`, `pem`, `jwks` and `oidc`.
+        keys: Spanned<KeysDocument>,
+        /// How far the clocks of the issuer and of Sidegate may differ, in whole seconds, at most `5m`. It applies to
+        /// `exp`, `nbf` and `iat`.
+        #[schemars(extend("default" = "0s", "pattern" = whole_seconds(Duration::from_mins(5)), "examples" = ["30s"]))]
+        leeway: Option<Spanned<HumanDuration>>,
+        /// Claims that a token must have besides `exp`, whatever their value; `[]` for none. Only claims at the top
+        /// level of the token, by their exact names.
+        #[schemars(with = "Option<ListOrEmpty<ClaimName>>", extend("default" = ["sub"], "examples" = [["sub", "roles"]]))]
+        required_claims: Option<ListOrEmpty<Spanned<String>>>,
+        /// The claim with the list of roles: its name, or the list of names that leads to it, as in
+        /// `[realm_access, roles]` for Keycloak. A dot in a name is a part of the name.
+        #[schemars(extend("default" = "roles", "examples" = ["roles", ["realm_access", "roles"]]))]
+        roles_claim: Option<Spanned<ClaimPath>>,
+        /// How Sidegate treats tokens that the issuer bound to a key of the client (claim `cnf`, RFC 7800).
+        #[schemars(extend("default" = "verify"))]
+        binding: Option<Spanned<BindingMode>>,
+    }
+
+    /// Where the keys of an issuer are: exactly one of these. Errors: secrets under 32 bytes, RSA keys under 2048 or
+    /// over 8192 bits, private keys, keys that contradict their algorithm, and key ids that occur twice.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+    pub struct KeysDocument [whole] {
+        /// The shared secret of HS256, HS384 or HS512, at least 32 bytes: `{ env: NAME }` or `{ file: PATH }`.
+        #[schemars(extend("examples" = [{ "env": "ORDERS_JWT_SECRET" }]))]
+        secret: Option<SecretDocument>,
+        /// One public key as PEM, in a file: `{ file: PATH }`.
+        #[schemars(extend("examples" = [{ "file": "auth.pem" }]))]
+        pem: Option<FileDocument>,
+        /// A JSON Web Key Set (RFC 7517): `{ file: PATH }`, or `{ url: URL }` to fetch it. A set has at most 64 keys
+        /// and 256 KiB.
+        #[schemars(extend("examples" = [{ "url": "https://auth.example.com/.well-known/jwks.json" }]))]
+        jwks: Option<Spanned<JwksDocument>>,
+        /// The URL of the issuer, or `{ issuer: …, url: … }`: Sidegate fetches the document below
+        /// `/.well-known/openid-configuration`, which says where the key set is (OpenID Connect Discovery 1.0, 4). The
+        /// document must name the `issuer` of this entry exactly.
+        #[schemars(extend("examples" = ["https://auth.example.com/"]))]
+        oidc: Option<Spanned<OidcDocument>>,
+    }
+
+    /// A file without secrets.
+    pub struct FileDocument {
+        /// The path of the file, at most 1 MiB. A relative path starts at the folder of this file.
+        #[schemars(extend("examples" = ["auth.pem"]))]
+        file: Spanned<String>,
+    }
+
+    /// A key set in a file, or behind a URL: exactly one of `file` and `url`.
+    #[schemars(extend("oneOf" = [{ "required": ["file"] }, { "required": ["url"] }], "allOf" = key_set_rules()))]
+    pub struct JwksDocument [whole] {
+        /// The path of a file with the key set, at most 1 MiB. A relative path starts at the folder of this file.
+        #[schemars(extend("examples" = ["jwks.json"]))]
+        file: Option<Spanned<String>>,
+        /// The URL of the key set. Sidegate fetches it in the background and does not follow redirects. `https`, or
+        /// `http` for this machine; a set from a URL has no shared secrets.
+        #[schemars(with = "Option<EnvText<KeysUrl>>")]
+        url: Option<Spanned<EnvString>>,
+        /// How often Sidegate fetches the key set, at least `10s`. A `max-age` of the response makes it more often, but
+        /// never more often than every 10 s (RFC 9111, 5.2.2.1).
+        #[schemars(extend("default" = "5m", "pattern" = periods(Duration::from_secs(10)..=Duration::MAX)))]
+        refresh: Option<Spanned<HumanDuration>>,
+        /// How long keys stay valid after the last successful fetch; then requests get 503 `keys_unavailable`. Not
+        /// shorter than `refresh`. Sidegate retries failed fetches with back-off, after 1 s to 30 s. The default is
+        /// twice `refresh` if that is longer than `1h`.
+        #[schemars(extend("default" = "1h"))]
+        max_stale: Option<Spanned<HumanDuration>>,
+        /// A PEM file with the CAs of the key server. Without it, Sidegate trusts the CAs of the system.
+        #[schemars(extend("examples" = ["/etc/ssl/private-ca.pem"]))]
+        ca_file: Option<Spanned<String>>,
+        /// A file with a bearer token for the key server, read at each fetch. Sidegate sends it over https or to this
+        /// machine only.
+        #[schemars(extend("examples" = ["/var/run/secrets/kubernetes.io/serviceaccount/token"]))]
+        bearer_token_file: Option<Spanned<String>>,
+        /// Allows plain `http` to other machines. Keys can then be replaced on the way.
+        #[schemars(extend("default" = false))]
+        allow_http: Option<bool>,
+    }
+}
