@@ -9,6 +9,7 @@ mod exit;
 mod explain;
 mod format;
 mod healthcheck;
+mod init;
 mod output;
 mod revocations;
 mod revoke;
@@ -34,6 +35,8 @@ pub struct Cli {
 enum Command {
     /// Run the proxy until SIGTERM or SIGINT
     Run(run::Run),
+    /// Write a first policy, from flags or from answers to a few questions
+    Init(init::Init),
     /// Find every problem in policy files
     Check(check::Check),
     /// Say what would become of a request, and why
@@ -61,6 +64,7 @@ enum Command {
 pub fn main() -> Exit {
     match Cli::parse().command {
         Command::Run(run) => run.execute(),
+        Command::Init(init) => init.execute(),
         Command::Check(check) => check.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::Doctor(doctor) => doctor.execute(),

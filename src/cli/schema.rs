@@ -1,9 +1,10 @@
 //! `sidegate schema`.
 
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
 use super::Exit;
-use super::output::print_json;
+use super::output::print;
 use crate::config::document::ConfigDocument;
 use crate::document::schema::schema_of;
 use crate::policy::document::PolicyDocument;
@@ -25,10 +26,39 @@ enum File {
 
 impl Schema {
     pub(super) fn execute(self) -> Exit {
-        print_json(&match self.format {
-            File::Policy => schema_of::<PolicyDocument>("urn:sidegate:schema:policy:1", "Sidegate policy"),
-            File::Config => schema_of::<ConfigDocument>("urn:sidegate:schema:config:1", "sidegate.yaml"),
+        print(&match self.format {
+            File::Policy => POLICY_SCHEMA.text(),
+            File::Config => CONFIG_SCHEMA.text(),
         });
         Exit::Fine
+    }
+}
+
+/// The schema of a file format.
+pub(super) struct FormatSchema {
+    id: &'static str,
+    title: &'static str,
+    schema: fn(&str, &str) -> Value,
+}
+
+/// That of policies.
+pub(super) const POLICY_SCHEMA: FormatSchema = FormatSchema {
+    id: "urn:sidegate:schema:policy:1",
+    title: "Sidegate policy",
+    schema: schema_of::<PolicyDocument>,
+};
+
+/// That of `sidegate.yaml`.
+pub(super) const CONFIG_SCHEMA: FormatSchema = FormatSchema {
+    id: "urn:sidegate:schema:config:1",
+    title: "sidegate.yaml",
+    schema: schema_of::<ConfigDocument>,
+};
+
+impl FormatSchema {
+    /// The schema as JSON.
+    pub(super) fn text(&self) -> String {
+        let schema = (self.schema)(self.id, self.title);
+        format!("{}\n", serde_json::to_string_pretty(&schema).unwrap_or_default())
     }
 }

@@ -89,11 +89,20 @@ fn finish(schema: &mut Value) {
                 let message = "expected text that is not empty, without white space at its ends";
                 fields.insert("patternErrorMessage".into(), message.into());
             }
-            // Values of users, not schemas.
-            let schemas = fields
-                .iter_mut()
-                .filter(|(name, _)| !matches!(name.as_str(), "default" | "examples" | "defaultSnippets"));
-            schemas.for_each(|(_, value)| finish(value));
+            for (name, value) in fields {
+                match name.as_str() {
+                    // Values of users, not schemas.
+                    "default" | "examples" | "defaultSnippets" => {}
+                    "properties" | "$defs" | "dependentSchemas" => {
+                        value
+                            .as_object_mut()
+                            .into_iter()
+                            .flatten()
+                            .for_each(|(_, schema)| finish(schema));
+                    }
+                    _ => finish(value),
+                }
+            }
         }
         _ => {}
     }

@@ -20,7 +20,11 @@ use sidegate::{
 };
 use tempfile::TempDir;
 
-use crate::harness::{Key, SECRET, certificates::pki, key_set};
+use crate::harness::{
+    SECRET,
+    certificates::pki,
+    issuer::{Key, key_set},
+};
 
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 

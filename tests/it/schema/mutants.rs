@@ -26,8 +26,14 @@ pub(crate) fn pointers(value: &Value) -> Vec<String> {
     found
 }
 
+/// A pointer without the positions in lists.
+pub(crate) fn kind_of(pointer: &str) -> String {
+    let names = pointer.split('/').filter(|name| name.parse::<usize>().is_err());
+    names.collect::<Vec<_>>().join("/")
+}
+
 /// The value that has a value, and the name of the latter there.
-pub(crate) fn parent<'d>(document: &'d mut Value, pointer: &str) -> (&'d mut Value, String) {
+fn parent<'d>(document: &'d mut Value, pointer: &str) -> (&'d mut Value, String) {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     (
         document.pointer_mut(parent).unwrap(),
@@ -53,19 +59,41 @@ fn with(document: &Value, pointer: &str, value: Value) -> Value {
     document
 }
 
-/// All documents that differ from one in one place, each once.
+/// All documents that differ from one in one place. What is done to one item of a list is not done to its neighbours
+/// again, unless it depends on what stands there.
 pub(crate) fn mutants(document: &Value) -> Vec<Value> {
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
     for pointer in pointers(document) {
-        found.push(without(document, &pointer));
-        found.extend(renamed(document, &pointer));
+        let kind = kind_of(&pointer);
         let value = document.pointer(&pointer).unwrap();
-        let others = others(value).into_iter().filter(|other| other != value);
-        found.extend(others.map(|other| with(document, &pointer, other)));
+        let form = if value.is_object() {
+            fields_of(value)
+        } else {
+            String::new()
+        };
+        if seen.insert(format!("{kind} {form}")) {
+            found.push(without(document, &pointer));
+            found.extend(renamed(document, &pointer));
+            found.extend(kinds(value).into_iter().map(|other| with(document, &pointer, other)));
+        }
+        if seen.insert(format!("{kind} = {value}")) {
+            found.extend(variants(value).into_iter().map(|other| with(document, &pointer, other)));
+        }
     }
-    let mut seen = BTreeSet::new();
-    found.retain(|mutant| seen.insert(mutant.to_string()));
+    let mut known = BTreeSet::from([document.to_string()]);
+    found.retain(|mutant| known.insert(mutant.to_string()));
     found
+}
+
+/// The names of the fields of an object.
+fn fields_of(value: &Value) -> String {
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 fn renamed(document: &Value, pointer: &str) -> Option<Value> {
@@ -78,9 +106,9 @@ fn renamed(document: &Value, pointer: &str) -> Option<Value> {
     Some(changed)
 }
 
-/// Other values in place of one.
-fn others(value: &Value) -> Vec<Value> {
-    let mut others = vec![
+/// Values of other kinds in place of one.
+fn kinds(value: &Value) -> Vec<Value> {
+    vec![
         Value::Null,
         json!(true),
         json!(0),
@@ -98,18 +126,24 @@ fn others(value: &Value) -> Vec<Value> {
         json!({ "?": 1 }),
         json!([value]),
         json!({ "env": "UNSET_BUT_DEFAULT", "default": value }),
-    ];
+    ]
+}
+
+/// Values that are nearly another one.
+fn variants(value: &Value) -> Vec<Value> {
     match value {
-        Value::String(text) => others.extend(texts(text).into_iter().map(Value::from)),
-        Value::Array(items) => others.extend(items.iter().enumerate().map(|(at, item)| {
-            let mut doubled = items.clone();
-            doubled.insert(at, item.clone());
-            Value::Array(doubled)
-        })),
-        Value::Number(number) => others.push(json!(number.to_string())),
-        _ => {}
+        Value::String(text) => texts(text).into_iter().map(Value::from).collect(),
+        Value::Array(items) => {
+            let doubled = |(at, item): (usize, &Value)| {
+                let mut doubled = items.clone();
+                doubled.insert(at, item.clone());
+                Value::Array(doubled)
+            };
+            items.iter().enumerate().map(doubled).collect()
+        }
+        Value::Number(number) => vec![json!(number.to_string())],
+        _ => Vec::new(),
     }
-    others
 }
 
 /// Other texts in place of one: letters changed, and what stands before and behind it.

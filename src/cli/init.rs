@@ -1,0 +1,171 @@
+//! `sidegate init`: a first policy from flags, or from questions on a terminal.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::error::ErrorKind;
+use clap::{Args, Command};
+
+use super::Exit;
+use super::output::{could_not_run, print, print_error, print_line};
+use super::schema::{CONFIG_SCHEMA, POLICY_SCHEMA};
+use crate::document::problem::{Problem, SourceFile};
+use crate::policy::compile;
+use crate::policy_files::{CONFIG_NAME, RecordingEnvironment};
+
+mod answers;
+mod provider;
+mod template;
+
+use answers::{Answers, Missing, Prompt};
+use provider::Idp;
+
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Init {
+    /// The name of the service, in metrics and in the log
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// The URL of the service, such as http://127.0.0.1:3000 or unix:/run/orders.sock
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// The path in front of all routes, such as /orders; without it, all paths
+    #[arg(long, value_name = "PATH")]
+    prefix: Option<String>,
+    /// The identity provider that issues the tokens
+    #[arg(long, value_enum)]
+    idp: Option<Idp>,
+    /// The exact `iss` of the tokens, in place of what the identity provider's own flags say
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// The host of Keycloak, Auth0 or Okta, such as id.example.com
+    #[arg(long, value_name = "HOST")]
+    domain: Option<String>,
+    /// The realm of Keycloak
+    #[arg(long, value_name = "NAME")]
+    realm: Option<String>,
+    /// The tenant (directory) id of Microsoft Entra
+    #[arg(long, value_name = "ID")]
+    tenant: Option<String>,
+    /// The user pool id of Amazon Cognito, such as eu-central-1_AbCdEfGhI
+    #[arg(long, value_name = "ID")]
+    pool: Option<String>,
+    /// The audience of the tokens: what their `aud` names for this service
+    #[arg(long, value_name = "NAME")]
+    audience: Vec<String>,
+    /// The folder to write to
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+}
+
+/// A file to write, below the folder.
+struct NewFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl Init {
+    pub(super) fn execute(self) -> Exit {
+        let folder = self.output.clone();
+        let is_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+        let mut prompt = Prompt::new(io::stdin().lock(), io::stderr());
+        let answers = match Answers::of(self, is_terminal.then_some(&mut prompt)) {
+            Ok(answers) => answers,
+            Err(Missing::Flags(flags)) => return without_flags(&flags),
+            Err(Missing::Answer(error)) => return could_not_run(error),
+        };
+        let policy = NewFile {
+            path: folder.join("policies").join(file_name(&answers.service)),
+            text: template::policy(&answers),
+        };
+        if let Err(problems) = check(&policy) {
+            problems
+                .iter()
+                .for_each(|problem| print_error(format!("{}\n", problem.render(false))));
+            return could_not_run("the policy of these answers would not work, so nothing was written");
+        }
+        match write(&folder, &policy) {
+            Ok(()) => {
+                next_steps(&folder, &answers);
+                Exit::Fine
+            }
+            Err(error) => could_not_run(error),
+        }
+    }
+}
+
+/// Prints which flags are missing, with the usage: nobody could answer a question.
+fn without_flags(flags: &[&str]) -> Exit {
+    let command = Init::augment_args(Command::new("init").bin_name("sidegate init"));
+    let message = format!("without a terminal, these flags are required: {}", flags.join(", "));
+    let error = command.clone().error(ErrorKind::MissingRequiredArgument, message);
+    print_error(error.render());
+    Exit::CouldNotRun
+}
+
+/// The file of a service: never one that a folder of policies leaves out.
+fn file_name(service: &str) -> String {
+    let name = format!("{service}.yaml");
+    match name == CONFIG_NAME || name.ends_with(".test.yaml") {
+        true => format!("{service}-policy.yaml"),
+        false => name,
+    }
+}
+
+/// What `check` would find in a policy that is not written yet.
+fn check(policy: &NewFile) -> Result<(), Vec<Problem>> {
+    let source = SourceFile::new(policy.path.display().to_string(), policy.text.clone());
+    compile::parse(&Arc::new(source), &RecordingEnvironment::default()).map(drop)
+}
+
+/// Writes the policy, and beside it what is not there yet: `sidegate.yaml` and the schemas.
+fn write(folder: &Path, policy: &NewFile) -> Result<(), String> {
+    if !create(policy)? {
+        return Err(format!(
+            "`{}` exists already, and `sidegate init` overwrites no file",
+            policy.path.display()
+        ));
+    }
+    let beside = [
+        (CONFIG_NAME, template::config()),
+        ("schema/policy.json", POLICY_SCHEMA.text()),
+        ("schema/config.json", CONFIG_SCHEMA.text()),
+    ];
+    print_line(format!("wrote {}", policy.path.display()));
+    for (name, text) in beside {
+        let file = NewFile {
+            path: folder.join(name),
+            text,
+        };
+        let what = if create(&file)? { "wrote" } else { "kept " };
+        print_line(format!("{what} {}", file.path.display()));
+    }
+    Ok(())
+}
+
+/// Creates a file with its folders; `false` if it exists.
+fn create(file: &NewFile) -> Result<bool, String> {
+    let failed = |error: io::Error| format!("writing `{}`: {error}", file.path.display());
+    if let Some(folder) = file.path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut created = match OpenOptions::new().write(true).create_new(true).open(&file.path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        other => other.map_err(failed)?,
+    };
+    created.write_all(file.text.as_bytes()).map_err(failed)?;
+    Ok(true)
+}
+
+fn next_steps(folder: &Path, answers: &Answers) {
+    let config = folder.join(CONFIG_NAME);
+    let config = config.display();
+    let prefix = answers.prefix.as_deref().unwrap_or_default().trim_end_matches('/');
+    print(&format!(
+        "\nNext:\n  \
+         sidegate check {config}\n  \
+         sidegate explain GET {prefix}/health --config {config}\n  \
+         sidegate run --config {config}\n"
+    ));
+}
