@@ -95,7 +95,7 @@ impl Init {
     }
 }
 
-/// Prints which flags are missing, with the usage: nobody could answer a question.
+/// Prints which flags are missing, with the usage: without a terminal, a question would wait for ever.
 fn without_flags(flags: &[&str]) -> Exit {
     let command = Init::augment_args(Command::new("init").bin_name("sidegate init"));
     let message = format!("without a terminal, these flags are required: {}", flags.join(", "));
@@ -119,7 +119,7 @@ fn check(policy: &NewFile) -> Result<(), Vec<Problem>> {
     compile::parse(&Arc::new(source), &RecordingEnvironment::default()).map(drop)
 }
 
-/// Writes the policy, and beside it what is not there yet: `sidegate.yaml` and the schemas.
+/// Writes the policy, and beside it what does not exist yet: `sidegate.yaml` and the schemas.
 fn write(folder: &Path, policy: &NewFile) -> Result<(), String> {
     if !create(policy)? {
         return Err(format!(

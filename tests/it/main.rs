@@ -53,6 +53,7 @@ mod http2_floods;
 mod http2_tricks;
 mod idempotency;
 mod identity_headers;
+mod init;
 mod internal_keys;
 mod jwks_hostile;
 mod jwks_url;

@@ -1,8 +1,8 @@
 //! The JSON Schemas: complete for editors, and of one mind with `check`.
 //!
-//! A schema sees one file, and no further than a block: what it cannot say is listed in `UNSAID`.
+//! A schema sees one file, and no further than a block: what it cannot say is listed in `schema/agreement.rs`.
 
-use std::{collections::BTreeSet, env, fs, path::Path, thread};
+use std::{collections::BTreeSet, env, fs, path::Path};
 
 use serde_json::{Value, json};
 use sidegate::document::problem::{Problem, ProblemCode};
@@ -11,16 +11,7 @@ mod format;
 mod mutants;
 
 use format::{Format, ROOT, as_json, parsed, printed};
-use mutants::{kind_of, mutants, pointers, without};
-
-/// What `check` finds and a schema cannot say, in documents that the schema accepts.
-const UNSAID: &[(ProblemCode, &str)] = &[
-    // What a file names.
-    (ProblemCode::VariableNotSet, "the environment is not in the file"),
-    (ProblemCode::NamedFileUnreadable, "other files are not in the file"),
-    // What two parts of a file say about each other.
-    (ProblemCode::AuthNotConfigured, "a route and a block"),
-];
+use mutants::{kind_of, pointers, without};
 
 #[test]
 fn schemas_of_the_repository_are_those_that_the_program_prints() {
@@ -245,7 +236,7 @@ fn a_field_with_its_default_means_the_same_as_without_it() {
                         .unwrap()
                         .remove(field);
                     if let (Ok(with), Ok(without)) = (format.read(&with), format.read(&without)) {
-                        assert_eq!(without_places(&with), without_places(&without), "{pointer}/{field}");
+                        assert_eq!(with, without, "{pointer}/{field}");
                         compared.insert((schema["title"].clone().to_string(), field.clone()));
                     }
                 }
@@ -264,110 +255,22 @@ fn a_field_with_its_default_means_the_same_as_without_it() {
     }
 }
 
-/// What a document means, without the places in its file.
-fn without_places(meaning: &str) -> String {
-    let mut parts = meaning.split("Location {");
-    let mut plain = parts.next().unwrap().to_owned();
-    for part in parts {
-        let (_, behind) = part.split_once("span: ").unwrap();
-        plain.push_str(behind.split_once('}').unwrap().1);
-    }
-    plain
-}
-
-/// What schema and `check` do not agree on, if anything.
-fn disagreement(format: &Format, document: &Value, problems: &[Problem]) -> Option<String> {
-    let said = |problem: &&Problem| !UNSAID.iter().any(|(code, _)| *code == problem.code());
-    if !format.validator.is_valid(document) {
-        let why: Vec<_> = format
-            .validator
-            .iter_errors(document)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
-        return problems
-            .is_empty()
-            .then(|| format!("the schema alone rejects: {}", why.join("; ")));
-    }
-    let alone = problems.iter().find(said)?;
-    Some(format!("check alone rejects: {} {alone}", alone.code()))
-}
-
-/// What schema and `check` think of the mutants of some documents.
-#[derive(Default)]
-struct Verdicts {
-    tried: usize,
-    /// Where they differ, by the change.
-    wrong: BTreeSet<String>,
-    /// What only `check` finds, as it should be.
-    unsaid: BTreeSet<ProblemCode>,
-}
-
-impl Verdicts {
-    fn of(format: &Format, document: &Value) -> Self {
-        let mut verdicts = Self::default();
-        for mutant in mutants(document) {
-            verdicts.tried += 1;
-            let problems = format.errors(mutant.to_string());
-            if let Some(what) = disagreement(format, &mutant, &problems) {
-                verdicts
-                    .wrong
-                    .insert(format!("{}\n    {what}", difference(document, &mutant)));
-            } else if format.validator.is_valid(&mutant) {
-                verdicts.unsaid.extend(problems.iter().map(Problem::code));
-            }
-        }
-        verdicts
-    }
-
-    fn add(&mut self, other: Self) {
-        self.tried += other.tried;
-        self.wrong.extend(other.wrong);
-        self.unsaid.extend(other.unsaid);
-    }
-}
-
-#[test]
-fn schema_and_check_agree_on_every_mutant() {
-    let mut all = Verdicts::default();
-    let formats = Format::both();
-    thread::scope(|scope| {
-        let mut running = Vec::new();
-        for format in &formats {
-            let shipped = format
-                .shipped()
-                .into_iter()
-                .filter(|path| !path.starts_with(Path::new(ROOT).join("deploy")) || format.name == "config");
-            let shipped = shipped.map(|path| as_json(&path));
-            for document in format.complete().into_iter().chain(shipped) {
-                running.push(scope.spawn(move || Verdicts::of(format, &document)));
-            }
-        }
-        running.into_iter().for_each(|one| all.add(one.join().unwrap()));
-    });
-    let wrong: Vec<_> = all.wrong.iter().map(String::as_str).collect();
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        all.tried,
-        wrong.join("\n")
-    );
-    assert!(all.tried > 5000, "{}", all.tried);
-    let unused: Vec<_> = UNSAID.iter().filter(|(code, _)| !all.unsaid.contains(code)).collect();
-    assert!(unused.is_empty(), "no mutant needs {unused:?}");
-}
-
 #[test]
 fn required_field_that_is_removed_is_named() {
     let [policy, config] = Format::both();
-    let (orders, sidegate) = (policy.complete().remove(0), config.complete().remove(0));
+    let read = |name: &str| as_json(&Path::new(ROOT).join("tests/it/schema").join(name));
+    let (issuers, state, sidegate) = (
+        read("policies/issuers.yaml"),
+        read("policies/shared-state.yaml"),
+        read("configs/sidegate.yaml"),
+    );
     for (format, document, pointer) in [
-        (&policy, &orders, "/routes/0/auth"),
-        (&policy, &orders, "/routes/0/path"),
-        (&policy, &orders, "/routes"),
-        (&policy, &orders, "/upstream/url"),
-        (&policy, &orders, "/jwt/issuers/0/audience"),
-        (&policy, &orders, "/quotas/0/window"),
+        (&policy, &issuers, "/routes/0/auth"),
+        (&policy, &issuers, "/routes/0/path"),
+        (&policy, &issuers, "/routes"),
+        (&policy, &issuers, "/upstream/url"),
+        (&policy, &issuers, "/jwt/issuers/0/audience"),
+        (&policy, &state, "/quotas/0/window"),
         (&config, &sidegate, "/listeners/1/tls/key"),
         (&config, &sidegate, "/admin/probe/path"),
         (&config, &sidegate, "/store/redis/url"),
@@ -393,7 +296,7 @@ fn value_of_a_wrong_type_is_a_problem_at_its_place() {
             {
                 let mut changed = document.clone();
                 *changed.pointer_mut(&pointer).unwrap() = json!("\u{2020}");
-                let marked = changed.to_string();
+                let marked = format!("{changed:#}");
                 let start = marked.find(MARK).unwrap();
                 for kind in &kinds {
                     let written = kind.to_string();
@@ -411,19 +314,4 @@ fn value_of_a_wrong_type_is_a_problem_at_its_place() {
         }
     }
     assert!(tried > 400, "{tried}");
-}
-
-/// Where two documents differ, and what stands there.
-fn difference(document: &Value, mutant: &Value) -> String {
-    let places: BTreeSet<String> = pointers(document).into_iter().chain(pointers(mutant)).collect();
-    let differs = |place: &&String| document.pointer(place) != mutant.pointer(place);
-    let deepest = places
-        .iter()
-        .filter(differs)
-        .max_by_key(|place| (place.matches('/').count(), place.len()));
-    let place = deepest.cloned().unwrap_or_default();
-    match mutant.pointer(&place) {
-        Some(value) => format!("{place} = {value}"),
-        None => format!("{place} removed"),
-    }
 }

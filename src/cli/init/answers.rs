@@ -86,7 +86,7 @@ impl Answers {
     }
 }
 
-/// The questions, and the flags that nobody was asked for.
+/// The questions, and the flags that are missing where no terminal is connected.
 struct Form<'p, R, W> {
     prompt: Option<&'p mut Prompt<R, W>>,
     missing: Vec<&'static str>,

@@ -23,7 +23,7 @@ pub(crate) enum Idp {
     None,
 }
 
-/// A part of the issuer that somebody has to name.
+/// A part of the issuer, as a flag and as a question.
 pub(super) struct Part {
     pub(super) flag: &'static str,
     pub(super) question: &'static str,
@@ -35,18 +35,18 @@ const fn part(flag: &'static str, question: &'static str) -> Part {
 
 impl Idp {
     /// What the issuer is made of.
-    pub(super) const fn parts(self) -> &'static [Part] {
+    pub(super) fn parts(self) -> Vec<Part> {
         match self {
-            Self::Keycloak => &[
+            Self::Keycloak => vec![
                 part("--domain", "Host of Keycloak, such as id.example.com"),
                 part("--realm", "Realm, such as shop"),
             ],
-            Self::Auth0 => &[part("--domain", "Auth0 domain, such as shop.eu.auth0.com")],
-            Self::Entra => &[part("--tenant", "Tenant (directory) id")],
-            Self::Okta => &[part("--domain", "Okta domain, such as shop.okta.com")],
-            Self::Cognito => &[part("--pool", "User pool id, such as eu-central-1_AbCdEfGhI")],
-            Self::Oidc => &[part("--issuer", "Issuer: the exact `iss` of the tokens, an https URL")],
-            Self::Google | Self::None => &[],
+            Self::Auth0 => vec![part("--domain", "Auth0 domain, such as shop.eu.auth0.com")],
+            Self::Entra => vec![part("--tenant", "Tenant (directory) id")],
+            Self::Okta => vec![part("--domain", "Okta domain, such as shop.okta.com")],
+            Self::Cognito => vec![part("--pool", "User pool id, such as eu-central-1_AbCdEfGhI")],
+            Self::Oidc => vec![part("--issuer", "Issuer: the exact `iss` of the tokens, an https URL")],
+            Self::Google | Self::None => Vec::new(),
         }
     }
 
@@ -112,7 +112,7 @@ impl Idp {
                 "Access tokens of Cognito have no `aud`. So a token of every app client of the user pool is accepted \
                  here; require a scope of this service on the routes (`scopes: [orders/read]`) to tell them apart."
             }
-            Self::Google => "The client id of your application. Never `unchecked`: everyone has tokens of Google.",
+            Self::Google => "The client id of your application. Never `unchecked`: every user of Google has ID tokens.",
             Self::Oidc | Self::None => "One of these must be in `aud`.",
         }
     }

@@ -16,7 +16,7 @@ use sidegate::{
         problem::{Problem, Problems, SourceFile},
         yaml::{Node, Value as Yaml},
     },
-    policy::compile,
+    policy::{Policy, compile},
 };
 use tempfile::TempDir;
 
@@ -33,20 +33,28 @@ pub(crate) struct Format {
     pub(crate) name: &'static str,
     pub(crate) schema: Value,
     pub(crate) validator: Validator,
-    read: fn(SourceFile) -> Result<String, Vec<Problem>>,
+    read: fn(SourceFile) -> Result<Meaning, Vec<Problem>>,
+}
+
+/// What a document means, in every detail, without the places in its file.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Meaning {
+    Policy(Box<Policy>),
+    /// As the program shows it.
+    Config(String),
 }
 
 impl Format {
     pub(crate) fn policy() -> Self {
         Self::new("policy", |source| {
             let policy = compile::parse(&Arc::new(source), &Everything);
-            policy.map(|policy| format!("{policy:?}"))
+            policy.map(|policy| Meaning::Policy(Box::new(policy)))
         })
     }
 
     pub(crate) fn config() -> Self {
         Self::new("config", |source| {
-            ServerConfig::parse(source, folder()).map(|config| format!("{config:?}"))
+            ServerConfig::parse(source, folder()).map(|config| Meaning::Config(without_places(&format!("{config:?}"))))
         })
     }
 
@@ -54,7 +62,7 @@ impl Format {
         [Self::policy(), Self::config()]
     }
 
-    fn new(name: &'static str, read: fn(SourceFile) -> Result<String, Vec<Problem>>) -> Self {
+    fn new(name: &'static str, read: fn(SourceFile) -> Result<Meaning, Vec<Problem>>) -> Self {
         let schema = serde_json::from_str(&printed(name)).unwrap();
         Self {
             name,
@@ -64,29 +72,26 @@ impl Format {
         }
     }
 
-    /// What a document means, in every detail; or what is wrong with it.
-    pub(crate) fn read(&self, document: &Value) -> Result<String, Vec<Problem>> {
-        (self.read)(SourceFile::new("file.yaml", document.to_string()))
+    /// What a document means, or what is wrong with it.
+    pub(crate) fn read(&self, document: &Value) -> Result<Meaning, Vec<Problem>> {
+        (self.read)(SourceFile::new("file.yaml", format!("{document:#}")))
     }
 
     /// The errors of a text.
-    pub(crate) fn errors(&self, text: String) -> Vec<Problem> {
+    pub(crate) fn errors(&self, text: impl Into<String>) -> Vec<Problem> {
         let problems = (self.read)(SourceFile::new("file.yaml", text))
             .err()
             .unwrap_or_default();
         problems.into_iter().filter(Problem::is_error).collect()
     }
 
-    /// Documents that have every field in each of its forms, and that are accepted.
+    /// Documents that have every field in each of its forms, and that are accepted. They are short: each is read often.
     pub(crate) fn complete(&self) -> Vec<Value> {
-        let names: &[&str] = match self.name {
-            "policy" => &["orders.yaml", "small.yaml", "variable.yaml"],
-            _ => &["sidegate.yaml", "memory.sidegate.yaml", "variable.sidegate.yaml"],
-        };
-        let paths = names
-            .iter()
-            .map(|name| Path::new(ROOT).join("tests/it/schema").join(name));
-        paths.map(|path| as_json(&path)).collect()
+        let folder = if self.name == "policy" { "policies" } else { "configs" };
+        let mut found = Vec::new();
+        yaml_files(&Path::new(ROOT).join("tests/it/schema").join(folder), &mut found);
+        found.sort();
+        found.iter().map(|path| as_json(path)).collect()
     }
 
     /// The files of this format that are shipped.
@@ -120,6 +125,17 @@ fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
             found.push(path);
         }
     }
+}
+
+/// A value as the program shows it, without places in files.
+fn without_places(meaning: &str) -> String {
+    let mut parts = meaning.split("Location {");
+    let mut plain = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (_, behind) = part.split_once("span: ").unwrap();
+        plain.push_str(behind.split_once('}').unwrap().1);
+    }
+    plain
 }
 
 /// What `sidegate schema` prints.

@@ -112,7 +112,6 @@ fn kinds(value: &Value) -> Vec<Value> {
         Value::Null,
         json!(true),
         json!(0),
-        json!(1),
         json!(-1),
         json!(1.5),
         json!(257),
@@ -120,12 +119,9 @@ fn kinds(value: &Value) -> Vec<Value> {
         json!("?!"),
         json!(""),
         json!([]),
-        json!([[]]),
         json!([null]),
         json!({}),
-        json!({ "?": 1 }),
         json!([value]),
-        json!({ "env": "UNSET_BUT_DEFAULT", "default": value }),
     ]
 }
 
@@ -164,13 +160,11 @@ fn texts(text: &str) -> Vec<String> {
         text.to_uppercase(),
         text.to_lowercase(),
     ];
-    texts.extend(
-        [
-            "x", "/", "/*", "*", "*/", "{id}", "/{id}", "?q", "#f", ":80", " ", "\u{200b}", "//", "/..", "é",
-        ]
-        .map(|end| format!("{text}{end}")),
-    );
-    texts.extend(["x", "/", "*.", "http://", "https://", " ", "@", ":", "unix:"].map(|start| format!("{start}{text}")));
+    let ends = [
+        "x", "/*", "*", "{id}", "?q", "#f", ":80", " ", "\u{200b}", "//", "/..", "é",
+    ];
+    texts.extend(ends.map(|end| format!("{text}{end}")));
+    texts.extend(["x", "/", "*.", "http://", " ", "@", "unix:"].map(|start| format!("{start}{text}")));
     let digits = text.chars().take_while(char::is_ascii_digit).count();
     if digits > 0 && text.len() <= digits + 3 {
         texts.extend(PERIODS.into_iter().chain(SIZES).map(str::to_owned));
