@@ -27,6 +27,8 @@ routes:
   - { path: /open/*, auth: public }
   - { path: /wallets, methods: [POST], auth: jwt, roles: [admin] }
   - { path: /*, auth: jwt }
+  - { path: /jobs/*, auth: internal_key }
+  - { path: /mine/*, auth: jwt, roles: [user] }
 ";
 
 pub(crate) struct Said {
