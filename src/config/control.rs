@@ -15,7 +15,7 @@ pub enum ControlSocket {
     Off,
     /// On a socket at this path.
     At(PathBuf),
-    /// Where `sidegate revoke` looks without being told.
+    /// Where `sidegate revoke` looks by default.
     #[default]
     Default,
 }

@@ -9,7 +9,7 @@ use super::address::{ListenAddress, listen_address, or_report, socket_address};
 use super::document::ProbeDocument;
 use crate::document::problem::{Fault, ProblemCode, Problems};
 
-/// How long an answer may take where nothing is said: less than what a kubelet is usually told.
+/// How long a response may take by default: less than the usual timeout of a kubelet.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Well below the time that a connection to the admin listener has.

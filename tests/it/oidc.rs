@@ -180,7 +180,7 @@ fn what_check_says_about_discovery() {
         ),
         (
             "{ oidc: { issuer: 'https://a.example', url: 'https://b.example?x' } }",
-            "no query",
+            "neither a query nor a fragment",
         ),
         (
             "{ oidc: { issuer: 'https://a.example', bearer_token_file: nowhere } }",
@@ -192,7 +192,7 @@ fn what_check_says_about_discovery() {
         ),
         (
             "{ jwks: { url: 'https://me:word@b.example/keys' } }",
-            "no user and password",
+            "cannot have a user and a password",
         ),
         (
             "{ oidc: 'https://a.example', jwks: { url: 'https://b.example' } }",

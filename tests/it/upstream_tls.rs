@@ -97,17 +97,17 @@ fn files_without_an_identity_are_problems_before_the_start() {
         (
             "https://x",
             "ca_file: one.crt, spiffe_id: 'spiffe://e/*'",
-            "is not a SPIFFE id such as",
+            "is not a SPIFFE id",
         ),
         (
             "http://x",
             "spiffe_id: 'spiffe://e/a'",
-            "`spiffe_id` is for `https://` services",
+            "`spiffe_id` has an effect on an `https://` upstream only",
         ),
         (
             "http://x",
             "client_certificate: one.crt, client_key: one.key",
-            "`client_certificate` is for `https://` services",
+            "`client_certificate` has an effect on an `https://` upstream only",
         ),
     ] {
         let setup = Setup::new()

@@ -17,7 +17,7 @@ pub struct SourceFile {
     pub text: String,
     /// What of it may be a secret; found when the first problem is.
     masks: OnceLock<Masks>,
-    /// Values of unknown fields: nothing says that they are no secrets.
+    /// Values of unknown fields: they may be secret.
     unknown: Mutex<Vec<Range<usize>>>,
 }
 

@@ -23,7 +23,7 @@ const FOREIGN: [(&str, &str); 13] = [
     ("limits", "a `sidegate.yaml`"),
 ];
 
-/// What is wrong with a file that is no policy at all.
+/// What is wrong with a file of another program.
 pub(super) fn foreign(node: &Node) -> Option<Fault> {
     let Value::Mapping(entries) = &node.value else {
         return None;

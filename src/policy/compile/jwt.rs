@@ -255,7 +255,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Whatever comes over a network is no secret.
+    /// Notes an algorithm that needs a secret, for keys from a URL, which are not secret.
     fn no_shared_secret(&mut self, algorithms: &[Algorithm], span: &Range<usize>) {
         let hmac = |algorithm: &Algorithm| algorithm.material() == Material::Secret && algorithms.contains(algorithm);
         if let Some(algorithm) = Algorithm::ALL.into_iter().find(hmac) {
@@ -293,7 +293,7 @@ impl Compiler<'_> {
 
 /// Suggests an algorithm for a slip in its name. A name of another family, or one that is registered
 /// (RFC 7518, 3.1; RFC 8812, 3.2) and not supported, leads to the list: a public key that is taken for a
-/// shared secret lets anybody sign.
+/// shared secret lets every client sign.
 fn suggest_algorithm(word: &str) -> String {
     const UNSUPPORTED: [&str; 3] = ["ES512", "ES256K", "none"];
     let names = Algorithm::ALL.into_iter().map(Algorithm::name);

@@ -166,7 +166,7 @@ impl Compiler<'_> {
         (refresh, max_stale)
     }
 
-    /// A token is read by whoever can read what is sent.
+    /// Checks the file of a token, which must not be sent over plain http.
     fn bearer_token(&mut self, uri: &Uri, file: Option<&Spanned<String>>) {
         let Some(file) = file else { return };
         self.references().file(&file.value, &file.span);

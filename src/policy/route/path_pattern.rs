@@ -159,7 +159,7 @@ pub(super) fn check_literal(text: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether a path has what only regular expressions have.
+/// Whether a path has characters of a regular expression.
 pub(super) fn is_regex(text: &str) -> bool {
     let special = |c: char| "[]()|^<>`$+".contains(c);
     text.starts_with('^')
