@@ -117,12 +117,12 @@ fn times(number: &str, factor: u64) -> Option<u64> {
     let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     let digits: u64 = format!("{whole}{fraction}").parse().ok()?;
     let product = digits.checked_mul(factor)?;
-    (product % scale == 0).then(|| product / scale)
+    product.is_multiple_of(scale).then(|| product / scale)
 }
 
 /// A number in the largest unit that it is a multiple of.
 fn in_units(number: u64, units: &[(&str, u64)]) -> String {
-    let unit = units.iter().find(|(_, factor)| number % factor == 0);
+    let unit = units.iter().find(|(_, factor)| number.is_multiple_of(*factor));
     unit.map_or_else(
         || number.to_string(),
         |(name, factor)| format!("{}{name}", number / factor),

@@ -1,6 +1,6 @@
 //! What is wrong with a file, where it stands, and what would fix it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -146,7 +146,7 @@ pub struct Problems {
     source: Arc<SourceFile>,
     found: Vec<Problem>,
     /// The mappings with an unknown field, by their first bytes.
-    unknown: BTreeMap<usize, Reported>,
+    unknown: BTreeSet<usize>,
     /// Where the first one is that was not kept.
     more: Option<Location>,
     has_errors: bool,
@@ -158,7 +158,7 @@ impl Problems {
         Self {
             source,
             found: Vec::new(),
-            unknown: BTreeMap::new(),
+            unknown: BTreeSet::new(),
             more: None,
             has_errors: false,
         }
@@ -210,13 +210,13 @@ impl Problems {
     }
 
     /// Notes that a mapping, which begins at a byte, has an unknown field.
-    pub fn note_unknown_field(&mut self, mapping: usize, reported: Reported) {
-        self.unknown.insert(mapping, reported);
+    pub fn note_unknown_field(&mut self, mapping: usize, _: Reported) {
+        self.unknown.insert(mapping);
     }
 
     /// Whether a mapping has an unknown field: what it lacks may be what that was meant for.
     pub fn unknown_field_in(&self, mapping: usize) -> Option<Reported> {
-        self.unknown.get(&mapping).copied()
+        self.unknown.contains(&mapping).then_some(Reported(()))
     }
 
     /// Hides the value of an unknown field from excerpts.
