@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, env, fs, path::Path};
 use serde_json::{Value, json};
 use sidegate::document::problem::{Problem, ProblemCode};
 
+mod agreement;
 mod format;
 mod mutants;
 
