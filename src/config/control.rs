@@ -33,14 +33,12 @@ impl ControlSocket {
         }
         let path = base.join(text);
         // The system has room for about 100 bytes.
-        match SocketAddr::from_pathname(&path) {
-            Ok(_) => Ok(Self::At(path)),
-            Err(_) => {
-                let message = format!("`{}` is too long for the path of a socket", path.display());
-                let help = "write a path of at most 100 bytes, such as `/run/sidegate/control.sock`";
-                Err(Fault::new(ProblemCode::InvalidAddress, message, help))
-            }
+        if SocketAddr::from_pathname(&path).is_ok() {
+            return Ok(Self::At(path));
         }
+        let message = format!("`{}` is too long for the path of a socket", path.display());
+        let help = "write a path of at most 100 bytes, such as `/run/sidegate/control.sock`";
+        Err(Fault::new(ProblemCode::InvalidAddress, message, help))
     }
 }
 

@@ -171,13 +171,11 @@ pub struct Size(pub u64);
 
 impl FromNode for Size {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
-        match scalar(node).and_then(|text| measure(text, &SIZE_UNITS)) {
-            Some(bytes) => Ok(Self(bytes)),
-            None => {
-                let (message, help) = measures::not_a_size(&node.value);
-                Err(problems.add(&node.span, ProblemCode::InvalidSize, message, help))
-            }
+        if let Some(bytes) = scalar(node).and_then(|text| measure(text, &SIZE_UNITS)) {
+            return Ok(Self(bytes));
         }
+        let (message, help) = measures::not_a_size(&node.value);
+        Err(problems.add(&node.span, ProblemCode::InvalidSize, message, help))
     }
 }
 
