@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path, thread};
 
 use serde_json::Value;
-use sidegate::document::problem::{Problem, ProblemCode};
+use sidegate::document::problem::ProblemCode;
 
 use super::format::{Format, ROOT, as_json, parsed};
 use super::mutants::{mutants, pointers};
@@ -56,6 +56,31 @@ const UNSAID: &[(ProblemCode, &str)] = {
     ]
 };
 
+/// Places where a code that a schema can say depends on another field, or on a variable.
+const UNSAID_AT: &[(&str, &[ProblemCode])] = {
+    use ProblemCode as P;
+    &[
+        ("/refresh", &[P::OutOfRange]),
+        ("/max_stale", &[P::OutOfRange]),
+        ("connections", &[P::OutOfRange]),
+        ("requests", &[P::OutOfRange]),
+        ("/redis", &[P::FieldNeedsOther]),
+        ("/control", &[P::InvalidAddress]),
+        // Read only if the variable is not set.
+        (
+            "/default",
+            &[
+                P::InvalidUpstreamUrl,
+                P::InvalidUrl,
+                P::InsecureUrl,
+                P::InvalidIssuer,
+                P::InvalidRedisUrl,
+                P::TlsOnly,
+            ],
+        ),
+    ]
+};
+
 /// Files of the corpus in which a code that a schema can say depends on another field.
 const UNSAID_IN: &[(&str, ProblemCode)] = &[
     ("jwks-stale-before-refresh", ProblemCode::OutOfRange),
@@ -65,21 +90,22 @@ const UNSAID_IN: &[(&str, ProblemCode)] = &[
     ("yaml-zero-width-space", ProblemCode::InvisibleCharacter),
 ];
 
-/// What schema and `check` do not agree on, if anything.
-fn disagreement(format: &Format, document: &Value, problems: &[Problem]) -> Option<String> {
-    let said = |problem: &&Problem| !UNSAID.iter().any(|(code, _)| *code == problem.code());
-    if !format.validator.is_valid(document) {
-        let why: Vec<_> = format
-            .validator
-            .iter_errors(document)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
+/// What schema and `check` do not agree on about a mutant of a document, if anything.
+fn disagreement(format: &Format, document: &Value, mutant: &Value) -> Option<String> {
+    let problems = format.errors(format!("{mutant:#}"));
+    let (place, change) = difference(document, mutant);
+    if !format.validator.is_valid(mutant) {
+        let why = format.validator.iter_errors(mutant).map(|error| error.to_string());
+        let why = why.collect::<Vec<_>>().join("; ");
         return problems
             .is_empty()
-            .then(|| format!("the schema alone rejects: {}", why.join("; ")));
+            .then(|| format!("{change}: the schema alone rejects it: {why}"));
     }
-    let alone = problems.iter().find(said)?;
-    Some(format!("check alone rejects: {} {alone}", alone.code()))
+    let here = UNSAID_AT.iter().filter(|(part, _)| place.contains(part));
+    let here: Vec<_> = here.flat_map(|(_, codes)| *codes).collect();
+    let is_unsaid = |code| here.contains(&&code) || UNSAID.iter().any(|(unsaid, _)| *unsaid == code);
+    let alone = problems.iter().find(|problem| !is_unsaid(problem.code()))?;
+    Some(format!("{change}: check alone rejects it: {} {alone}", alone.code()))
 }
 
 /// What schema and `check` think of the mutants of some documents.
@@ -96,12 +122,7 @@ impl Verdicts {
         let mut verdicts = Self::default();
         for mutant in mutants(document).into_iter().step_by(step) {
             verdicts.tried += 1;
-            let problems = format.errors(format!("{mutant:#}"));
-            if let Some(what) = disagreement(format, &mutant, &problems) {
-                verdicts
-                    .wrong
-                    .insert(format!("{}\n    {what}", difference(document, &mutant)));
-            }
+            verdicts.wrong.extend(disagreement(format, document, &mutant));
         }
         verdicts
     }
@@ -141,7 +162,7 @@ fn schema_and_check_agree_on_every_mutant() {
 }
 
 /// Where two documents differ, and what stands there.
-fn difference(document: &Value, mutant: &Value) -> String {
+fn difference(document: &Value, mutant: &Value) -> (String, String) {
     let places: BTreeSet<String> = pointers(document).into_iter().chain(pointers(mutant)).collect();
     let differs = |place: &&String| document.pointer(place) != mutant.pointer(place);
     let deepest = places
@@ -149,10 +170,11 @@ fn difference(document: &Value, mutant: &Value) -> String {
         .filter(differs)
         .max_by_key(|place| (place.matches('/').count(), place.len()));
     let place = deepest.cloned().unwrap_or_default();
-    match mutant.pointer(&place) {
+    let change = match mutant.pointer(&place) {
         Some(value) => format!("{place} = {value}"),
         None => format!("{place} removed"),
-    }
+    };
+    (place, change)
 }
 
 /// The codes of errors in a reviewed report.
