@@ -1,12 +1,14 @@
 # Each target installs what it needs (Debian, root); see .ci/install. `make ci` runs the targets that
 # .ci/run lists.
 
-.PHONY: help demo test reference lint format doc check build install attack fuzz release proof kubernetes memory guard
+.PHONY: help demo demo-test test reference lint format doc check build install attack fuzz release proof kubernetes memory guard
 .PHONY: acceptance bench pgo image compose compose-test audit ci tools
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 PROGRAM := target/release/sidegate
+DEMO_BUILD := --profile demo --no-default-features
+DEMO_PROGRAM := target/demo/sidegate
 MAX_BYTES := 18874368
 ACCEPTANCE := ../shared/acceptance/run
 # Public test vectors, where there are any: more cases for the tests, more inputs for the fuzz targets.
@@ -19,8 +21,11 @@ help:            ## print these lines
 
 demo: tools      ## run Sidegate in front of four small services on this machine, and print lines to paste
 	@echo "Building Sidegate for the demo. The first time takes a few minutes; cargo shows each crate."
-	cargo build --locked --profile demo --no-default-features
-	target/demo/sidegate demo
+	cargo build --locked $(DEMO_BUILD)
+	$(DEMO_PROGRAM) demo
+
+demo-test: build ## run `make demo` with the release build, and paste its first example
+	tests/demo/run DEMO_BUILD=--release DEMO_PROGRAM=$(PROGRAM)
 
 install:         ## install what the tests need
 	@.ci/install test

@@ -100,7 +100,7 @@ def _number(value):
 
 
 def short(results):
-    """The table of the README: a line for each case, the CPU time of bare pingora as 1."""
+    """The table of docs/performance.md: a line for each case, the CPU time of bare pingora as 1."""
     lines = [
         "| the same request through | Sidegate | bare pingora | nginx | HAProxy | Envoy |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",

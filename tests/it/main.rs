@@ -73,6 +73,7 @@ mod pem_files;
 mod quotas;
 mod readiness;
 mod reason_header;
+mod reference;
 mod rejections;
 mod reload;
 mod reload_keys;

@@ -319,9 +319,9 @@ fn internal_endpoints_of_the_hub_can_ask_for_a_token_instead() {
     let built = "{ path: /_internal/*, auth: mtls, quotas: off }";
     let token = "{ path: /_internal/*, auth: jwt, roles: [admin] }";
     let both = "{ path: /_internal/*, auth: { all: [mtls, jwt] }, roles: [admin] }";
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy.md")).unwrap();
     for (route, without_certificate, with_one_and_no_token) in [(token, 200, 401), (both, 401, 401)] {
-        assert!(readme.contains(route), "{route} is not in the README");
+        assert!(page.contains(route), "{route} is not in docs/policy.md");
         assert!(hub.contains(built));
         let other = hub.replace(built, route);
         let stage = Stage::of(|setup| setup.policy("hub", &other));

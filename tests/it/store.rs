@@ -362,12 +362,9 @@ fn with_tls_and_a_password() {
 }
 
 #[test]
-fn as_a_user_with_no_more_rights_than_the_readme_names() {
-    let readme = include_str!("../../README.md");
-    let rights = readme
-        .split('`')
-        .find(|code| code.starts_with("~sidegate:* +"))
-        .unwrap();
+fn user_with_the_documented_rights_alone_can_do_everything() {
+    let page = include_str!("../../docs/state.md");
+    let rights = page.lines().find(|line| line.starts_with("~sidegate:* +")).unwrap();
     let redis = Redis::start();
     let user: Vec<&str> = ["ACL", "SETUSER", "small", "reset", "on", ">pw"]
         .into_iter()
