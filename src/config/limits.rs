@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_for_a_client_that_is_none_is_a_problem_in_its_line() {
+    fn limit_above_that_of_the_process_is_a_problem_in_its_line() {
         for (limits, want) in [
             ("client_requests: 4096", None),
             (

@@ -58,7 +58,7 @@ fn everything_can_be_said() {
 }
 
 #[test]
-fn every_problem_is_told() {
+fn every_problem_is_reported() {
     let problems = parse(
         "version: 2\nlisteners: [{ address: x }]\nthreads: 0\nlimits: { headers: 300 }\ntrusted_proxies: [all]\nstore: disk\nadmn: {}\n",
     )

@@ -318,7 +318,7 @@ fn identity_is_what_was_proven() {
 }
 
 #[test]
-fn a_claim_that_cannot_be_a_header_value_is_refused() {
+fn claim_that_cannot_be_a_header_value_is_rejected() {
     for (changes, want) in [
         (json!({ "email": "a\r\nx-user-id: root" }), "token_claim_invalid"),
         (json!({ "email": "é@example.com" }), "token_claim_invalid"),
@@ -341,7 +341,7 @@ fn a_claim_that_cannot_be_a_header_value_is_refused() {
 }
 
 #[test]
-fn a_certificate_that_came_and_is_no_longer_good_is_no_missing_one() {
+fn certificate_that_expired_on_a_connection_is_not_missing() {
     let text = POLICY.to_owned() + "  - { path: /certified, auth: { any: [mtls, public] } }\n";
     let policies = parse(&[&text]).unwrap();
     let either = || request("GET /w/certified");
@@ -353,7 +353,7 @@ fn a_certificate_that_came_and_is_no_longer_good_is_no_missing_one() {
 }
 
 #[test]
-fn a_header_that_is_passed_is_there_once() {
+fn passed_header_occurs_once() {
     let text = POLICY.replace("/open/*, auth: public", "/open/*, auth: public, pass: [x-tenant-id]");
     let policies = parse(&[&text]).unwrap();
     let login = request("GET /w/open/login").tenant(TENANT);

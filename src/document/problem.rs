@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_nobody_could_read_is_not_shown() {
+    fn unreadable_line_is_not_shown() {
         let source = Arc::new(SourceFile::new(
             "a.yaml",
             format!("a: 1\nb: [{}]\n", "x, ".repeat(100_000)),

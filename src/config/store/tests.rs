@@ -68,7 +68,7 @@ fn memory_has_the_room_that_it_is_given() {
 }
 
 #[test]
-fn every_problem_of_a_store_is_told() {
+fn every_problem_of_a_store_is_reported() {
     for (text, want) in [
         ("disk", "unknown word `disk`"),
         ("redis: {}", "`url` is missing here"),
