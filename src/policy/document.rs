@@ -151,10 +151,13 @@ document! {
     }
 
     /// The format of error bodies.
-    #[schemars(extend("dependentSchemas" = { "type_base": { "properties": { "format": { "const": "problem" } } } }))]
+    #[schemars(extend("dependentSchemas" = {
+        "type_base": { "required": ["format"], "properties": { "format": { "const": "problem" } } }
+    }))]
     pub struct ErrorsDocument {
         /// The format of the body.
-        format: ErrorFormat,
+        #[schemars(extend("default" = "flat"))]
+        format: Option<ErrorFormat>,
         /// The start of the error code, as in `ERR_ORDERS_FORBIDDEN`: letters, digits and `_`. Without it, `ERR_` and
         /// the name of the service in capitals.
         #[schemars(with = "Option<CodePrefix>")]

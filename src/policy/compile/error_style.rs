@@ -18,11 +18,12 @@ pub fn check(errors: ErrorsDocument, prefix: impl Fn() -> String, problems: &mut
             problems.add(&written.span, ProblemCode::InvalidName, message, help);
         }
     }
+    let format = errors.format.unwrap_or(ErrorFormat::Flat);
     if let Some(base) = &errors.type_base {
-        check_type_base(base, errors.format, problems);
+        check_type_base(base, format, problems);
     }
     let prefix = errors.code_prefix.map_or_else(prefix, |prefix| prefix.value);
-    let style = ErrorStyle::new(errors.format, prefix);
+    let style = ErrorStyle::new(format, prefix);
     ErrorStyle {
         scope_challenge: errors.scope_challenge.unwrap_or(style.scope_challenge),
         reason_header: errors.reason_header.unwrap_or(style.reason_header),
@@ -99,7 +100,11 @@ mod tests {
         let long = format!("{{ format: problem, type_base: 'https://a/{}' }}", "x".repeat(512));
         for (errors, want) in [
             ("{ format: problem, type_base: 'https://a.example/#' }", None),
-            ("{ format: flat, reason_header: false }", None),
+            ("{ reason_header: false }", None),
+            (
+                "{ type_base: 'https://a.example/#' }",
+                Some("`type_base` has no effect with this format: only `problem` has a `type`"),
+            ),
             (
                 "{ format: flat, type_base: 'https://a.example/#' }",
                 Some("`type_base` has no effect with this format: only `problem` has a `type`"),
