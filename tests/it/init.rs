@@ -200,7 +200,8 @@ fn answer_that_makes_no_good_policy_is_a_problem_and_nothing_is_written() {
         ("--issuer", "http://id.example.com"),
     ] {
         let others = good.iter().filter(|(name, _)| *name != flag);
-        let flags = others.chain([&(flag, value)]).flat_map(|(name, value)| [*name, *value]);
+        let wrong = [(flag, value)];
+        let flags = others.chain(&wrong).flat_map(|(name, value)| [*name, *value]);
         let arguments: Vec<_> = ["init"].into_iter().chain(flags).collect();
         let output = sidegate(folder.path(), &arguments);
         assert_eq!(output.status.code(), Some(2), "{flag} {value}: {}", texts(&output));

@@ -22,12 +22,12 @@ pub(super) struct Answers {
     pub(super) audience: Vec<String>,
 }
 
-/// Why there are no answers.
+/// What is missing, and where.
 #[derive(Debug)]
 pub(super) enum Missing {
     /// These flags, and no terminal to ask on.
     Flags(Vec<&'static str>),
-    /// An answer on the terminal.
+    /// Input on the terminal.
     Answer(String),
 }
 
@@ -109,7 +109,7 @@ impl<R: BufRead, W: Write> Form<'_, R, W> {
             }
         }
         Err(Missing::Answer(format!(
-            "no answer: write `{flag}` on the command line"
+            "no input: write `{flag}` on the command line"
         )))
     }
 
