@@ -108,9 +108,7 @@ impl<R: BufRead, W: Write> Form<'_, R, W> {
                 return Ok(answer);
             }
         }
-        Err(Missing::Answer(format!(
-            "no input: write `{flag}` on the command line"
-        )))
+        Err(Missing::Answer(format!("no input: write `{flag}` on the command line")))
     }
 
     fn optional(&mut self, question: &str) -> Result<Option<String>, Missing> {
