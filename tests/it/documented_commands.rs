@@ -30,7 +30,7 @@ macro_rules! documents {
         $(
             #[test]
             fn $test() {
-                session::run(&Document::read($path));
+                session::run(&Document::read($path)).unwrap_or_else(|error| panic!("{error}"));
             }
         )*
     };

@@ -28,20 +28,21 @@ const END_OF_FILE: &str = "end of the file in the document";
 struct Session(TempDir);
 
 /// Runs all commands of a document, and compares what they print with what the document says.
-pub(super) fn run(document: &Document) {
+pub(super) fn run(document: &Document) -> Result<(), String> {
     let session = Session::new(document);
     let (status, log) = session.run(&document.path);
     let path = &document.path;
     let printed = |block: &Block| fs::read_to_string(session.path("outputs").join(block.line.to_string()));
     if !status.is_some_and(|status| status.success()) {
-        let last = document
-            .blocks
-            .iter()
-            .rev()
-            .find_map(|block| Some((block.line, printed(block).ok()?)));
+        let blocks = document.blocks.iter().rev();
+        let last = blocks
+            .filter_map(|block| Some((block.line, printed(block).ok()?)))
+            .next();
         let (line, printed) = last.unwrap_or_default();
         let outcome = status.map_or_else(|| format!("not done within {LIMIT:?}"), |status| status.to_string());
-        panic!("{path}: {outcome}\n{log}\nthe block in line {line} printed:\n{printed}");
+        return Err(format!(
+            "{path}: {outcome}\n{log}\nthe block in line {line} printed:\n{printed}"
+        ));
     }
     for pair in document.blocks.windows(2) {
         let (commands, shown) = (&pair[0], &pair[1]);
@@ -50,12 +51,14 @@ pub(super) fn run(document: &Document) {
         }
         let printed = printed(commands).unwrap();
         let documented: Vec<&str> = shown.lines.iter().map(String::as_str).collect();
-        assert!(
-            output::matches(&documented, &printed.lines().collect::<Vec<_>>()),
-            "{path}:{}: the commands before it print:\n{printed}",
-            shown.line
-        );
+        if !output::matches(&documented, &printed.lines().collect::<Vec<_>>()) {
+            return Err(format!(
+                "{path}:{}: the commands before it print:\n{printed}",
+                shown.line
+            ));
+        }
     }
+    Ok(())
 }
 
 impl Session {
@@ -165,4 +168,62 @@ fn commands_keep_the_lines_that_they_have_in_the_document() {
          {END_OF_FILE}\nbegin 9; set +e\nc\nend 2\n"
     );
     assert_eq!(script(&Document::parse("x.md", text)), want);
+}
+
+#[test]
+fn session_fails_at_the_command_or_the_output_that_is_wrong() {
+    for (text, want) in [
+        ("```sh\necho a\n```\n```text\na\n```\n", None),
+        (
+            "```sh\necho a\n```\n```text\nb\n```\n",
+            Some("x.md:4: the commands before it print:\na"),
+        ),
+        ("```sh\necho a\nfalse\n```\n", Some("x.md:3: false")),
+        ("```sh exit=1\nfalse\n```\n```sh\nfalse\n```\n", Some("x.md:5: false")),
+        (
+            "```sh exit=1\ntrue\n```\n",
+            Some("the last command ended with 0 instead of 1"),
+        ),
+        (
+            "```sh\necho $UNSET_VARIABLE\n```\n",
+            Some("line 2: UNSET_VARIABLE: unbound variable"),
+        ),
+        (
+            "```sh\n# not run in CI: it fails\nfalse\n```\n```text\nnot compared\n```\n",
+            None,
+        ),
+        (
+            "```yaml\n# p/q.yaml\na: 1\n```\n```sh\ncat p/q.yaml\n```\n```text\n# p/q.yaml\na: 1\n```\n",
+            None,
+        ),
+    ] {
+        let error = run(&Document::parse("x.md", text)).err();
+        let is_expected = match (&error, want) {
+            (None, None) => true,
+            (Some(error), Some(want)) => error.contains(want),
+            _ => false,
+        };
+        assert!(is_expected, "{text}: {error:?}, expected {want:?}");
+    }
+}
+
+#[test]
+fn session_leaves_neither_files_nor_processes() {
+    let mark = format!("sidegate-session-{}", std::process::id());
+    let text = format!(
+        "```sh\ntouch /etc/{mark} /usr/local/{mark} /run/{mark} /tmp/{mark} /var/{mark}\n\
+         touch started\nsetsid sleep 86399 & sleep 0.1\n```\n"
+    );
+    assert_eq!(run(&Document::parse("x.md", &text)), Ok(()));
+    for folder in ["/etc", "/usr/local", "/run", "/tmp", "/var"] {
+        assert!(!Path::new(folder).join(&mark).exists(), "{folder}");
+    }
+    assert!(!root().join("started").exists());
+    let lines = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| fs::read(entry.unwrap().path().join("cmdline")).ok());
+    assert!(
+        lines.into_iter().all(|line| line != b"sleep\x0086399\0"),
+        "a process is left"
+    );
 }
