@@ -16,48 +16,12 @@ use crate::policy::compile;
 use crate::policy_files::{CONFIG_NAME, RecordingEnvironment};
 
 mod answers;
+mod flags;
 mod provider;
 mod template;
 
 use answers::{Answers, Missing, Prompt};
-use provider::Idp;
-
-#[derive(Debug, Clone, Default, Args)]
-pub(super) struct Init {
-    /// The name of the service, in metrics and in the log
-    #[arg(long, value_name = "NAME")]
-    service: Option<String>,
-    /// The URL of the service, such as http://127.0.0.1:3000 or unix:/run/orders.sock
-    #[arg(long, value_name = "URL")]
-    upstream: Option<String>,
-    /// The path in front of all routes, such as /orders; without it, all paths
-    #[arg(long, value_name = "PATH")]
-    prefix: Option<String>,
-    /// The identity provider that issues the tokens
-    #[arg(long, value_enum)]
-    idp: Option<Idp>,
-    /// The exact `iss` of the tokens, in place of what the identity provider's own flags say
-    #[arg(long, value_name = "URL")]
-    issuer: Option<String>,
-    /// The host of Keycloak, Auth0 or Okta, such as id.example.com
-    #[arg(long, value_name = "HOST")]
-    domain: Option<String>,
-    /// The realm of Keycloak
-    #[arg(long, value_name = "NAME")]
-    realm: Option<String>,
-    /// The tenant (directory) id of Microsoft Entra
-    #[arg(long, value_name = "ID")]
-    tenant: Option<String>,
-    /// The user pool id of Amazon Cognito, such as eu-central-1_AbCdEfGhI
-    #[arg(long, value_name = "ID")]
-    pool: Option<String>,
-    /// The audience of the tokens: what their `aud` names for this service
-    #[arg(long, value_name = "NAME")]
-    audience: Vec<String>,
-    /// The folder to write to
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    output: PathBuf,
-}
+pub(super) use flags::Init;
 
 /// A file to write, below the folder.
 struct NewFile {

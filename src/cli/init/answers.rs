@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Write};
 
 use clap::ValueEnum;
 
-use super::Init;
+use super::flags::Init;
 use super::provider::Idp;
 
 /// How often a question is repeated that got no usable answer.
