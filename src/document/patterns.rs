@@ -5,8 +5,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Characters that cannot be seen: controls, white space other than a space, and those that take no room or turn the
-/// direction of writing.
-const INVISIBLE: &str = r"\u0000-\u001f\u007f-\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff";
+/// direction of writing. As in a class.
+pub const INVISIBLE: &str = r"\u0000-\u001f\u007f-\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff";
+
+/// A unix socket, by its path without white space at its end.
+pub const UNIX_SOCKET: &str = r"unix:/(.*\S)?";
 
 /// The units of periods, with their milliseconds.
 pub const PERIOD_UNITS: [(&str, u64); 5] = [

@@ -84,7 +84,8 @@ pub fn check_url(url: &str, allow_http: bool) -> Result<Uri, Fault> {
         let help = "leave them out; `bearer_token_file` proves who asks";
         return Err(Fault::new(ProblemCode::SecretInFile, message, help));
     }
-    if authority.host().is_empty() || url.contains('#') {
+    // Other characters are percent-encoded (RFC 3986, 2).
+    if authority.host().is_empty() || url.contains('#') || !url.is_ascii() {
         return Err(unreadable());
     }
     match uri.scheme_str() {

@@ -197,7 +197,7 @@ fn request_that_no_policy_takes_names_its_host_and_limits() {
         case(
             Request::new("DELETE", "/only/get"),
             "method_not_allowed",
-            "the path accepts GET, POST",
+            "the path accepts GET, HEAD, POST",
             NONE,
         ),
         case(

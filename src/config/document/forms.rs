@@ -37,7 +37,7 @@ fn redis_url() -> String {
 text_forms! {
     /// An address to listen on.
     ListenAddress {
-        pattern: format!("^({}|unix:/.*)$", socket_address()),
+        pattern: format!("^({}|{UNIX_SOCKET})$", socket_address()),
         expected: "an IP address and a port such as 0.0.0.0:8080 or \"[::]:8080\", or unix:/path",
         examples: ["0.0.0.0:8080", "[::]:8080", "unix:/run/sidegate/http.sock"],
     }
@@ -52,7 +52,7 @@ text_forms! {
     /// A service on this machine.
     LocalService {
         pattern: format!(
-            r"^(http://(localhost|127(\.{OCTET}){{3}}|\[::1\]):{}/?|unix:/.*)$",
+            r"^(http://(localhost|127(\.{OCTET}){{3}}|\[::1\]):{}/?|{UNIX_SOCKET})$",
             port(1)
         ),
         expected: "a service on this machine: http://127.0.0.1:PORT or unix:/path",
@@ -68,7 +68,7 @@ text_forms! {
 
     /// The path of a socket.
     SocketPath {
-        pattern: text().replacen('^', "^(?!unix:)", 1),
+        pattern: text().replacen('^', "^(?!unix:|[oO][fF][fF]$)", 1),
         expected: "the path of a unix socket without `unix:`, or \"off\"",
         examples: ["/run/sidegate/control.sock"],
     }

@@ -58,13 +58,13 @@ pub(super) fn header_field() -> String {
 }
 
 fn prefix() -> String {
-    format!("^{PLAIN_SEGMENTS}/[^{NOT_IN_PATHS}{{}}*]*$")
+    format!("^{PLAIN_SEGMENTS}/[^{NOT_IN_PATHS}{INVISIBLE}{{}}*]*$")
 }
 
 /// At most 64 segments: literals, or `{name}`; a `/*` at the end.
 fn path() -> String {
     let name = r"\{[^\u0000-/:-@\[-^`{-\u007f]+\}";
-    let segment = format!("({name}|(?!:)[^{NOT_IN_PATHS}{{}}*/]+)");
+    let segment = format!("({name}|(?!:)[^{NOT_IN_PATHS}{INVISIBLE}{{}}*/]+)");
     format!(r"^{PLAIN_SEGMENTS}(/\*?|(/{segment}){{1,64}}(/\*?)?)$")
 }
 
@@ -99,7 +99,7 @@ text_forms! {
 
     /// The URL of a service: scheme, host and port, without a path; or a unix socket.
     UpstreamUrl {
-        pattern: format!("^([hH][tT][tT][pP][sS]?://{HOST}(:{PORT})?/?|h2c://{HOST}(:{PORT})?/?|unix:/.*)$"),
+        pattern: format!("^([hH][tT][tT][pP][sS]?://{HOST}(:{PORT})?/?|h2c://{HOST}(:{PORT})?/?|{UNIX_SOCKET})$"),
         expected: "http://host:port, https://host:port, h2c://host:port or unix:/path, without a path behind the port",
         examples: ["http://127.0.0.1:3000", "https://orders.internal:8443", "unix:/run/orders.sock"],
     }

@@ -16,7 +16,7 @@ use sidegate::{
         problem::{Problem, Problems, SourceFile},
         yaml::{Node, Value as Yaml},
     },
-    policy::{Policy, compile},
+    policy::{Policy, compile, identity::Identity},
 };
 use tempfile::TempDir;
 
@@ -47,8 +47,12 @@ pub(crate) enum Meaning {
 impl Format {
     pub(crate) fn policy() -> Self {
         Self::new("policy", |source| {
-            let policy = compile::parse(&Arc::new(source), &Everything);
-            policy.map(|policy| Meaning::Policy(Box::new(policy)))
+            let mut policy = compile::parse(&Arc::new(source), &Everything)?;
+            // The order of identity headers means nothing.
+            let mut headers = policy.identity.headers().to_vec();
+            headers.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+            policy.identity = Identity::new(headers, &[]);
+            Ok(Meaning::Policy(Box::new(policy)))
         })
     }
 
