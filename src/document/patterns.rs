@@ -6,7 +6,8 @@ use std::time::Duration;
 
 /// Characters that cannot be seen: controls, white space other than a space, and those that take no room or turn the
 /// direction of writing. As in a class.
-pub const INVISIBLE: &str = r"\u0000-\u001f\u007f-\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff";
+pub const INVISIBLE: &str =
+    r"\u0000-\u001f\u007f-\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff";
 
 /// A unix socket, by its path without white space at its end.
 pub const UNIX_SOCKET: &str = r"unix:/(.*\S)?";

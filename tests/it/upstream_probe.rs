@@ -183,7 +183,10 @@ fn probe_of_another_machine_is_a_problem() {
     for (probe, words) in [
         ("upstream: 'http://10.0.0.1:80', path: /", "is not on this machine"),
         ("upstream: 'http://127.0.0.1:3002', path: health", "is not a path"),
-        ("upstream: 'http://127.0.0.1:3002', path: /, timeout: 6s", "at most `5s`"),
+        (
+            "upstream: 'http://127.0.0.1:3002', path: /, timeout: 6s",
+            "at most `5s`",
+        ),
         ("upstream: 'http://127.0.0.1:3002'", "`path` is missing"),
     ] {
         let setup = Setup::new().probe(probe).policy("wallet", POLICY);
