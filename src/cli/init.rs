@@ -44,9 +44,9 @@ impl Init {
             text: template::policy(&answers),
         };
         if let Err(problems) = check(&policy) {
-            problems
-                .iter()
-                .for_each(|problem| print_error(format!("{}\n", problem.render(false))));
+            for problem in &problems {
+                print_error(format!("{}\n", problem.render(false)));
+            }
             return could_not_run("the policy of these answers would not work, so nothing was written");
         }
         match write(&folder, &policy) {

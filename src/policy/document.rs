@@ -11,6 +11,7 @@ use crate::document::secret::{EnvString, EnvText};
 mod auth_help;
 mod callers;
 mod forms;
+mod rules;
 mod shared_state;
 mod tokens;
 pub mod values;
@@ -23,10 +24,11 @@ pub use values::{AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument
 pub use words::{AllowedAmbiguity, BindingMode, CaseReading, CredentialsMode};
 pub use words::{ErrorFormat, Fallback, Mode, QuotaScope};
 
+use forms::default_identity;
 use forms::{
     CodePrefix, HeaderField, HostName, Method, Prefix, RoutePath, ServiceName, SpiffeId, TypeBase, UpstreamUrl,
 };
-use forms::{default_identity, route_dependencies, route_rules, upstream_dependencies};
+use rules::{route_dependencies, route_rules, upstream_dependencies};
 use values::IdentitySourceDocument;
 
 document! {

@@ -93,7 +93,8 @@ fn case(request: Request, reason: &'static str, cause: impl Into<String>, unveri
 fn explained(gateway: &Gateway, request: &Request, more: &[&str]) -> Value {
     let mut arguments = vec!["explain".to_owned(), request.method.clone(), request.target.clone()];
     let host = ("host".to_owned(), request.host.clone());
-    for (name, value) in [&host].into_iter().chain(&request.headers) {
+    let case = ("x-case".to_owned(), request.case.clone());
+    for (name, value) in [&host, &case].into_iter().chain(&request.headers) {
         arguments.extend(["-H".to_owned(), format!("{name}: {value}")]);
     }
     arguments.extend(["--config", "sidegate.yaml", "--output", "json"].map(str::to_owned));

@@ -11,7 +11,7 @@ pub(crate) struct Init {
     /// The name of the service, in metrics and in the log
     #[arg(long, value_name = "NAME")]
     pub(super) service: Option<String>,
-    /// The URL of the service, such as http://127.0.0.1:3000 or unix:/run/orders.sock
+    /// The URL of the service, such as `http://127.0.0.1:3000` or `unix:/run/orders.sock`
     #[arg(long, value_name = "URL")]
     pub(super) upstream: Option<String>,
     /// The path in front of all routes, such as /orders; without it, all paths

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::document::patterns::{numbers, text};
+use crate::document::patterns::{UNIX_SOCKET, numbers, text};
 use crate::document::schema::text_forms;
 
 /// An octet of an IPv4 address, without zeros in front.
@@ -104,10 +104,6 @@ text_forms! {
 /// The fields of a Redis that need others: files for TLS need a URL with TLS, a certificate its key.
 pub(crate) fn redis_dependencies() -> Value {
     let tls = json!({ "properties": { "url": { "pattern": "^rediss" } } });
-    let with = |other: &str| {
-        let mut rule = tls.clone();
-        rule["required"] = json!([other]);
-        rule
-    };
+    let with = |other: &str| json!({ "required": [other], "allOf": [tls] });
     json!({ "ca_file": tls, "client_certificate": with("client_key"), "client_key": with("client_certificate") })
 }

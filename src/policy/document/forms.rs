@@ -6,11 +6,10 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::document::patterns::{text, text_without};
+use crate::document::patterns::{INVISIBLE, UNIX_SOCKET, text, text_without};
 use crate::document::schema::text_forms;
 use crate::keys::{Algorithm, Material};
 use crate::policy::identity::{IdentityHeader, IdentitySource, SPECIAL, default_headers};
-use crate::principal::AuthMethod;
 
 /// The methods that are completed, with their meaning (RFC 9110, 9.3; RFC 5789).
 const METHODS: [(&str, &str); 8] = [
@@ -46,9 +45,9 @@ const PORT: &str = "0*([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|6
 const PLAIN_SEGMENTS: &str = r"(?!.*//)(?!.*/\.{1,2}(/|$))";
 
 /// A URL over plain http to another machine.
-const OPEN_URL: &str = r"^[hH][tT][tT][pP]://(?!(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:|/|$))";
+pub(super) const OPEN_URL: &str = r"^[hH][tT][tT][pP]://(?!(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:|/|$))";
 
-fn issuer_url() -> String {
+pub(super) fn issuer_url() -> String {
     format!(r"^(?!.*/\.well-known/)[hH][tT][tT][pP][sS]?://{HOST}(:{PORT})?(/[!$-;=@-Z_a-z~{{|}}\[\]]*)?$")
 }
 
@@ -316,112 +315,6 @@ impl JsonSchema for AlgorithmName {
             "enumDescriptions": Algorithm::ALL.map(about),
         })
     }
-}
-
-/// Algorithms with a shared secret, or those with a public key.
-fn algorithms(shared: bool) -> Value {
-    let fits = |one: &Algorithm| (one.material() == Material::Secret) == shared;
-    let names: Vec<_> = Algorithm::ALL.into_iter().filter(fits).map(Algorithm::name).collect();
-    json!({ "enum": names })
-}
-
-/// What the keys of an issuer say about its algorithms: a shared secret is for HMAC alone, and never public.
-pub(super) fn issuer_rules() -> Value {
-    let public = json!({ "anyOf": [
-        { "required": ["pem"] },
-        { "required": ["oidc"] },
-        { "required": ["jwks"], "properties": { "jwks": { "required": ["url"] } } },
-    ]});
-    let rule = |keys: Value, algorithm: Value| {
-        json!({
-            "if": { "properties": { "keys": keys }, "required": ["keys"] },
-            "then": { "properties": { "algorithms": { "items": algorithm } } },
-        })
-    };
-    json!([
-        rule(json!({ "required": ["secret"] }), algorithms(true)),
-        rule(public, algorithms(false))
-    ])
-}
-
-/// `unchecked` stands alone: with several issuers, `iss` picks one.
-pub(super) fn several_issuers() -> Value {
-    json!([
-        { "maxItems": 1 },
-        { "items": { "properties": { "issuer": { "not": { "const": "unchecked" } } } } },
-    ])
-}
-
-/// The `auth` of a route by which every request has a token.
-fn brings_token() -> Value {
-    let jwt = AuthMethod::Jwt.as_str();
-    json!({ "anyOf": [
-        { "const": jwt },
-        { "type": "object", "required": ["any"], "properties": { "any": { "items": { "const": jwt } } } },
-        { "type": "object", "required": ["all"], "properties": { "all": { "contains": { "const": jwt } } } },
-    ]})
-}
-
-/// Roles and scopes come from tokens.
-pub(super) fn route_dependencies() -> Value {
-    let needs_token = json!({ "properties": { "auth": brings_token() } });
-    json!({ "roles": needs_token, "scopes": needs_token })
-}
-
-/// A response is stored for one caller, and only addresses are known of callers of public routes.
-pub(super) fn route_rules() -> Value {
-    let public = json!({ "const": AuthMethod::Public.as_str() });
-    let listed = json!({ "type": "object", "properties": { "any": { "contains": public } }, "required": ["any"] });
-    let if_auth = |auth: Value, then: Value| json!({ "if": { "properties": { "auth": auth }, "required": ["auth"] }, "then": { "properties": then } });
-    json!([
-        if_auth(
-            json!({ "anyOf": [public, listed] }),
-            json!({ "idempotency": { "const": "off" } })
-        ),
-        if_auth(
-            public.clone(),
-            json!({ "quotas": { "items": { "properties": { "per": { "const": "address" } } } } })
-        ),
-    ])
-}
-
-/// The fields of `upstream` that need others. A text is checked; a variable is not known to an editor.
-pub(super) fn upstream_dependencies() -> Value {
-    let https = json!({ "properties": { "url": { "pattern": "^[hH][tT][tT][pP][sS]:" } } });
-    let with = |other: &str| {
-        let mut rule = https.clone();
-        rule["required"] = json!([other]);
-        rule
-    };
-    json!({
-        "client_certificate": with("client_key"),
-        "client_key": { "required": ["client_certificate"] },
-        "spiffe_id": with("ca_file"),
-    })
-}
-
-/// Keys come over https or from this machine, unless the policy allows plain http; a bearer token never goes over it.
-pub(super) fn key_set_rules() -> Value {
-    json!([protected("url", json!({ "required": ["url"] }))])
-}
-
-/// The same for discovery, which asks `url`, or else the issuer itself.
-pub(super) fn discovery_rules() -> Value {
-    let alone = json!({ "required": ["issuer"], "not": { "required": ["url"] } });
-    json!([
-        protected("url", json!({ "required": ["url"] })),
-        protected("issuer", alone.clone()),
-        { "if": alone, "then": { "properties": { "issuer": { "pattern": issuer_url() } } } },
-    ])
-}
-
-fn protected(url: &str, mut asked: Value) -> Value {
-    asked["properties"] = json!({ url: { "type": "string", "pattern": OPEN_URL } });
-    let then = json!({
-        "required": ["allow_http"],
-        "properties": { "allow_http": { "const": true }, "bearer_token_file": false },
-    });
-    json!({ "if": asked, "then": then })
 }
 
 /// The limit of a plan.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::forms::{AlgorithmName, ClaimName, IssuerName, KeysUrl};
-use super::forms::{issuer_rules, key_set_rules, several_issuers};
+use super::rules::{issuer_rules, key_set_rules, several_issuers};
 use super::values::{AudienceDocument, ClaimPath, OidcDocument};
 use super::words::BindingMode;
 use crate::document::collections::{List, ListOrEmpty};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::auth_help::auth_help;
-use super::forms::{AudienceName, IssuerName, IssuerUrl, MediaType, ProtectedIssuerUrl, discovery_rules};
+use super::forms::{AudienceName, IssuerName, IssuerUrl, MediaType, ProtectedIssuerUrl};
+use super::rules::discovery_rules;
 use crate::document::collections::List;
 use crate::document::decode::{FromNode, Spanned, document, expected, not_one_of, one_of};
 use crate::document::patterns::{self, periods};

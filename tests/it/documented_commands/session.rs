@@ -16,7 +16,7 @@ use super::{
 };
 
 /// How long the commands of one document may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Where programs are, besides Sidegate. What `.ci/install` unpacks is not in the other folders.
 const PATH: &str = "/mnt/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/mnt/kubectl";
@@ -34,10 +34,8 @@ pub(super) fn run(document: &Document) -> Result<(), String> {
     let path = &document.path;
     let printed = |block: &Block| fs::read_to_string(session.path("outputs").join(block.line.to_string()));
     if !status.is_some_and(|status| status.success()) {
-        let blocks = document.blocks.iter().rev();
-        let last = blocks
-            .filter_map(|block| Some((block.line, printed(block).ok()?)))
-            .next();
+        let mut blocks = document.blocks.iter().rev();
+        let last = blocks.find_map(|block| Some((block.line, printed(block).ok()?)));
         let (line, printed) = last.unwrap_or_default();
         let outcome = status.map_or_else(|| format!("not done within {LIMIT:?}"), |status| status.to_string());
         return Err(format!(
@@ -143,7 +141,7 @@ fn script(document: &Document) -> String {
         let commands = block.commands();
         if !commands.is_empty() {
             lines[first] = format!("begin {}", block.line);
-            lines[after] = "end 0".to_owned();
+            "end 0".clone_into(&mut lines[after]);
             if block.status() != 0 {
                 lines[first] += "; set +e";
                 lines[after] = format!("end {}", block.status());
@@ -153,7 +151,7 @@ fn script(document: &Document) -> String {
             }
         } else if let Some(path) = block.file() {
             lines[first] = format!("mkdir -p \"$(dirname {path})\"; cat >{path} <<'{END_OF_FILE}'");
-            lines[after] = END_OF_FILE.to_owned();
+            END_OF_FILE.clone_into(&mut lines[after]);
             lines[first + 1..after].clone_from_slice(&block.lines);
         }
     }

@@ -106,7 +106,7 @@ impl<'s> Walk<'s> {
         about += &examples(property, resolved);
         let links: BTreeSet<_> = self
             .mappings(property)
-            .map(|(suffix, object)| self.link(inner.clone() + &suffix, object))
+            .map(|(suffix, object)| self.link(&(inner.clone() + &suffix), object))
             .collect();
         if !links.is_empty() {
             let _infallible = write!(about, " See {}.", links.into_iter().collect::<Vec<_>>().join(", "));
@@ -115,9 +115,9 @@ impl<'s> Walk<'s> {
     }
 
     /// A link to the section of a mapping, which is found at a path now or was found before.
-    fn link(&mut self, path: String, object: &'s Value) -> String {
+    fn link(&mut self, path: &str, object: &'s Value) -> String {
         let known = self.found.iter().find(|(_, known)| std::ptr::eq(*known, object));
-        let path = known.map_or(path.clone(), |(path, _)| path.clone());
+        let path = known.map_or(path.to_owned(), |(path, _)| path.clone());
         let link = format!("[`{path}`](#{})", anchor(&path));
         if !self.found.iter().any(|(known, _)| *known == path) {
             self.found.push((path, object));
@@ -227,19 +227,13 @@ fn source(object: &Value) -> Option<String> {
         return None;
     }
     let is_present = |name: &str| fields.contains_key(name);
-    let forms = match (is_present("env"), is_present("file")) {
+    if is_present("env") && is_present("file") {
         // One or the other.
-        (true, true) => vec!["{ env: NAME }".to_owned(), "{ file: PATH }".to_owned()],
-        _ => {
-            let parts: Vec<_> = known
-                .iter()
-                .filter(|(name, _)| is_present(name))
-                .map(|(_, form)| *form)
-                .collect();
-            vec![format!("{{ {} }}", parts.join(", "))]
-        }
-    };
-    Some(forms.iter().map(|form| code(form)).collect::<Vec<_>>().join(", "))
+        return Some("`{ env: NAME }`, `{ file: PATH }`".to_owned());
+    }
+    let parts = known.iter().filter(|(name, _)| is_present(name));
+    let parts: Vec<_> = parts.map(|(_, form)| *form).collect();
+    Some(code(&format!("{{ {} }}", parts.join(", "))))
 }
 
 fn described(node: &Value) -> String {

@@ -148,7 +148,9 @@ fn schema_and_check_agree_on_every_mutant() {
                 running.push(scope.spawn(move || Verdicts::of(format, &as_json(&path), 30)));
             }
         }
-        running.into_iter().for_each(|one| all.add(one.join().unwrap()));
+        for one in running {
+            all.add(one.join().unwrap());
+        }
     });
     let wrong: Vec<_> = all.wrong.iter().map(String::as_str).collect();
     assert!(

@@ -131,7 +131,7 @@ fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// A value as the program shows it, without places in files.
+/// A value as the program shows it, without places in files. `./policies` is the folder `policies`.
 fn without_places(meaning: &str) -> String {
     let mut parts = meaning.split("Location {");
     let mut plain = parts.next().unwrap().to_owned();
@@ -139,7 +139,7 @@ fn without_places(meaning: &str) -> String {
         let (_, behind) = part.split_once("span: ").unwrap();
         plain.push_str(behind.split_once('}').unwrap().1);
     }
-    plain
+    plain.replace("/./", "/")
 }
 
 /// What `sidegate schema` prints.

@@ -1,0 +1,119 @@
+//! Rules between the fields of a policy, for its JSON Schema.
+
+use serde_json::{Value, json};
+
+use super::forms::{OPEN_URL, issuer_url};
+use crate::keys::{Algorithm, Material};
+use crate::principal::AuthMethod;
+
+/// Algorithms with a shared secret, or those with a public key.
+fn algorithms(shared: bool) -> Value {
+    let fits = |one: &Algorithm| (one.material() == Material::Secret) == shared;
+    let names: Vec<_> = Algorithm::ALL.into_iter().filter(fits).map(Algorithm::name).collect();
+    json!({ "enum": names })
+}
+
+/// What the keys of an issuer say about its algorithms: a shared secret is for HMAC alone, and never public.
+pub(super) fn issuer_rules() -> Value {
+    let public = json!({ "anyOf": [
+        { "required": ["pem"] },
+        { "required": ["oidc"] },
+        { "required": ["jwks"], "properties": { "jwks": { "required": ["url"] } } },
+    ]});
+    let rule = |keys: Value, algorithm: Value| {
+        json!({
+            "if": { "properties": { "keys": keys }, "required": ["keys"] },
+            "then": { "properties": { "algorithms": { "items": algorithm } } },
+        })
+    };
+    json!([
+        rule(json!({ "required": ["secret"] }), algorithms(true)),
+        rule(public, algorithms(false))
+    ])
+}
+
+/// `unchecked` stands alone: with several issuers, `iss` picks one.
+pub(super) fn several_issuers() -> Value {
+    json!([
+        { "maxItems": 1 },
+        { "items": { "properties": { "issuer": { "not": { "const": "unchecked" } } } } },
+    ])
+}
+
+/// The `auth` of a route by which every request has a token.
+fn brings_token() -> Value {
+    let jwt = AuthMethod::Jwt.as_str();
+    json!({ "anyOf": [
+        { "const": jwt },
+        { "type": "object", "required": ["any"], "properties": { "any": { "items": { "const": jwt } } } },
+        { "type": "object", "required": ["all"], "properties": { "all": { "contains": { "const": jwt } } } },
+    ]})
+}
+
+/// Roles and scopes come from tokens.
+pub(super) fn route_dependencies() -> Value {
+    let needs_token = json!({ "properties": { "auth": brings_token() } });
+    json!({ "roles": needs_token, "scopes": needs_token })
+}
+
+/// A response is stored for one caller, and only addresses are known of callers of public routes.
+pub(super) fn route_rules() -> Value {
+    let public = json!({ "const": AuthMethod::Public.as_str() });
+    let listed = json!({ "type": "object", "properties": { "any": { "contains": public } }, "required": ["any"] });
+    let if_auth = |auth: Value, then: Value| json!({ "if": { "properties": { "auth": auth }, "required": ["auth"] }, "then": { "properties": then } });
+    json!([
+        if_auth(
+            json!({ "anyOf": [public, listed] }),
+            json!({ "idempotency": { "const": "off" } })
+        ),
+        if_auth(
+            public.clone(),
+            json!({ "quotas": { "items": { "properties": { "per": { "const": "address" } } } } })
+        ),
+    ])
+}
+
+/// The fields of `upstream` that need others. A text is checked; a variable is not known to an editor.
+pub(super) fn upstream_dependencies() -> Value {
+    let with = |other: &str| {
+        json!({
+            "properties": { "url": { "pattern": "^[hH][tT][tT][pP][sS]:" } },
+            "required": [other],
+        })
+    };
+    json!({
+        "client_certificate": with("client_key"),
+        "client_key": { "required": ["client_certificate"] },
+        "spiffe_id": with("ca_file"),
+    })
+}
+
+/// Keys come over https or from this machine, unless the policy allows plain http; a bearer token never goes over it.
+pub(super) fn key_set_rules() -> Value {
+    json!([protected("url", &json!({}))])
+}
+
+/// The same for discovery, which asks `url`, or else the issuer itself.
+pub(super) fn discovery_rules() -> Value {
+    let without_url = json!({ "not": { "required": ["url"] } });
+    json!([
+        protected("url", &json!({})),
+        protected("issuer", &without_url),
+        { "if": { "required": ["issuer"], "allOf": [without_url] }, "then": { "properties": { "issuer": { "pattern": issuer_url() } } } },
+    ])
+}
+
+/// A URL in a field that leads over plain http to another machine, where also a condition holds, is allowed first.
+fn protected(field: &str, condition: &Value) -> Value {
+    json!({
+        "if": {
+            "required": [field],
+            "properties": { field: { "type": "string", "pattern": OPEN_URL } },
+            "allOf": [condition],
+        },
+        "then": {
+            "required": ["allow_http"],
+            "properties": { "allow_http": { "const": true }, "bearer_token_file": false },
+        },
+    })
+}
