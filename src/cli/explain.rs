@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 
-use super::output::{could_not_run, print, print_json};
+use super::output::{could_not_run, print, print_error, print_json};
 use super::run::{ServerOptions, refuse_to_start};
 use super::value_parsers::time;
 use super::{Exit, Format};
@@ -30,16 +30,19 @@ mod report;
 
 use report::{Report, Steps};
 
+/// The host of a request that names none.
+const ASSUMED_HOST: &str = "localhost";
+
 #[derive(Debug, Args)]
 pub(super) struct Explain {
     /// The method, as in `GET`
     method: Method,
     /// The path, with or without a query
     path: String,
-    /// A header of the request; can be repeated
+    /// A header of the request; can be repeated. Without a host, it is `localhost`
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// A bearer token, or `@FILE` to read it from a file
+    /// A bearer token, without `Bearer`, or `@FILE` to read it from a file
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     /// The client certificate that the handshake would have verified
@@ -107,7 +110,22 @@ impl Explain {
             Format::Text => print(&report.text()),
             Format::Json => print_json(&report),
         }
+        let by_host = snapshot
+            .policies()
+            .policies()
+            .iter()
+            .any(|policy| !policy.hosts.is_empty());
+        if by_host && report.misses_route() && !self.names_host() {
+            print_error(format!(
+                "no host is given, so it is `{ASSUMED_HOST}`; name one with `-H 'host: NAME'`"
+            ));
+        }
         if report.is_rejected() { Exit::No } else { Exit::Fine }
+    }
+
+    fn names_host(&self) -> bool {
+        let mut names = self.headers.iter().filter_map(|text| text.split(':').next());
+        names.any(|name| name.trim().eq_ignore_ascii_case(HOST.as_str()))
     }
 
     fn header_map(&self) -> Result<HeaderMap, String> {
@@ -135,13 +153,16 @@ impl Explain {
                 }
                 None => token.clone(),
             };
+            if token.trim_start().starts_with("Bearer ") {
+                return Err("`--token` takes the token alone: leave out `Bearer`".to_owned());
+            }
             let value = format!("Bearer {}", token.trim());
             headers.append(
                 AUTHORIZATION,
                 value.parse().map_err(|_| "the token is not a valid header value")?,
             );
         }
-        headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+        headers.entry(HOST).or_insert(HeaderValue::from_static(ASSUMED_HOST));
         Ok(headers)
     }
 
@@ -169,7 +190,7 @@ fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {
 fn fetch_keys(evaluator: &Evaluator) {
     for issuer in KeySources::once(evaluator).unwrap_or_default() {
         if let Some(Err(error)) = issuer.last {
-            super::output::print_error(format!("failed to fetch the keys of `{}`: {error}", issuer.issuer));
+            print_error(format!("failed to fetch the keys of `{}`: {error}", issuer.issuer));
         }
     }
 }

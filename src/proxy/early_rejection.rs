@@ -68,11 +68,12 @@ fn head_rejection(fault: HeadFault, limits: &Limits) -> Rejection {
     }
 }
 
-/// Reads the method and the path of a head that may be cut off anywhere.
+/// Reads the method and the path of a head that may be cut off anywhere. Bytes of another protocol are not a path.
 fn method_and_target(head: &[u8]) -> (Method, RequestTarget) {
     let line = head::request_line(head);
     let method = line.and_then(|line| Method::from_bytes(line.method).ok());
-    let target = line.map_or(&b""[..], |line| line.target);
+    let is_http = |target: &&[u8]| method.is_some() || !target.iter().any(u8::is_ascii_control);
+    let target = line.map(|line| line.target).filter(is_http).unwrap_or_default();
     let path = target.split(|b| b" ?".contains(b)).next().unwrap_or_default();
     let target = RequestTarget::new(Bytes::copy_from_slice(path));
     (method.unwrap_or_else(unknown), target)

@@ -110,7 +110,7 @@ fn malformed_head_has_its_true_cause_client_and_length() {
             "`host` occurs twice",
         ),
         (
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            b"\x16\x03\x01\x02 \x01\x00\x01\xfc \x03\x03",
             "the client speaks TLS, and the listener has no TLS",
         ),
         (
@@ -136,6 +136,8 @@ fn malformed_head_has_its_true_cause_client_and_length() {
         assert_eq!(line["client"], "127.0.0.1", "{line}");
         assert_eq!(line["bytes_out"], json!(answer.body.len()), "{line}");
         assert!(!line.to_string().contains("secret"), "{line}");
+        let is_path = line["path"].as_str().is_some_and(|path| path.starts_with("/w/"));
+        assert_eq!(is_path, bytes.starts_with(b"GET "), "{line}");
     }
 }
 

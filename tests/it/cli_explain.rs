@@ -461,3 +461,28 @@ fn service_gets_the_headers_that_explain_shows() {
         }
     }
 }
+
+#[test]
+fn explain_without_host_names_the_assumed_one() {
+    let policy = "version: 1\nservice: s\nhosts: [a.example]\nupstream: { url: 'http://127.0.0.1:1' }\nroutes: [{ path: /*, auth: public }]\n";
+    let setup = Setup::new().policy("s", policy);
+    let run = |more: &[&str]| {
+        let arguments = [&["explain", "GET", "/x", "--policies", "policies/s.yaml"], more].concat();
+        setup.run(&arguments)
+    };
+    let (without, with) = (run(&[]), run(&["-H", "Host: a.example"]));
+    let said = String::from_utf8_lossy(&without.stderr);
+    assert_eq!(without.status.code(), Some(1), "{said}");
+    assert!(said.contains("no host is given, so it is `localhost`"), "{said}");
+    assert_eq!((with.status.code(), with.stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn token_with_its_scheme_cannot_be_explained() {
+    let output = Setup::new()
+        .policy("s", POLICY)
+        .run(&["explain", "GET", "/x", "--token", "Bearer a.b.c"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("leave out `Bearer`") && !said.contains("a.b.c"), "{said}");
+}

@@ -15,7 +15,7 @@ use crate::decision::{Decision, Observer, Step};
 use crate::document::masks::{is_secret_key, is_secret_text};
 use crate::policy::PolicySet;
 use crate::policy::identity::INTERNAL_KEY;
-use crate::rejection::{Rejection, Unverified};
+use crate::rejection::{Reason, Rejection, Unverified};
 use crate::request::{RequestFacts, grpc_type};
 
 /// The steps of a decision, as they come.
@@ -107,6 +107,11 @@ impl Report {
                 .filter(|_| !forwarded)
                 .map(|r| response(r, decision, policies, facts, now)),
         }
+    }
+
+    /// Whether no route matches.
+    pub(super) fn misses_route(&self) -> bool {
+        self.reason == Some(Reason::RouteNotFound.code())
     }
 
     pub(super) fn is_rejected(&self) -> bool {

@@ -8,10 +8,15 @@ use serde_json::{Map, Value};
 use super::{code, table};
 use crate::harness::{Setup, gateway::text};
 
+/// The schema of a format, as the program prints it.
+fn schema(format: &str) -> Value {
+    let output = Setup::new().run(&["schema", format]);
+    serde_json::from_str(&text(&output)).unwrap()
+}
+
 /// A table for each mapping of the format: required fields first.
 pub(super) fn render(format: &str) -> String {
-    let output = Setup::new().run(&["schema", format]);
-    let schema: Value = serde_json::from_str(&text(&output)).unwrap();
+    let schema = schema(format);
     let mut page = String::new();
     for Section { path, about, rows } in Walk::through(&schema) {
         let title = if path.is_empty() {
@@ -140,8 +145,8 @@ impl<'s> Walk<'s> {
             .into_iter()
             .find_map(|key| resolved.get(key)?.as_array());
         match choices {
-            // Beside `properties`, the choices say which fields go together.
-            Some(choices) if resolved.get("properties").is_none() => {
+            // Beside a type, the choices say which fields and items go together.
+            Some(choices) if resolved.get("type").is_none() => {
                 choices.iter().flat_map(|choice| self.choices(choice)).collect()
             }
             _ => vec![node],
@@ -156,8 +161,8 @@ impl<'s> Walk<'s> {
             if resolved.get("properties").is_some() && source(resolved).is_none() {
                 found.push((String::new(), resolved));
             }
-            for (key, suffix) in [("items", "[]"), ("additionalProperties", ".NAME")] {
-                let inner = resolved.get(key).filter(|inner| inner.is_object());
+            let values = resolved.get("additionalProperties").filter(|values| values.is_object());
+            for (inner, suffix) in [(items(resolved), "[]"), (Vec::from_iter(values), ".NAME")] {
                 found.extend(
                     inner
                         .into_iter()
@@ -210,12 +215,28 @@ impl<'s> Walk<'s> {
             return words.join(", ");
         }
         match resolved.get("type").and_then(Value::as_str) {
-            Some("array") => format!("list of {}", self.kind(&resolved["items"])),
+            Some("array") => {
+                let kinds: BTreeSet<_> = items(resolved).into_iter().map(|item| self.kind(item)).collect();
+                format!("list of {}", kinds.into_iter().collect::<Vec<_>>().join(", "))
+            }
             Some("object") => "mapping".to_owned(),
             Some("integer" | "number") => "number".to_owned(),
             Some("boolean") => "`true`, `false`".to_owned(),
             _ => "text".to_owned(),
         }
+    }
+}
+
+/// The forms of the items of a list: its own, or one for each choice.
+fn items(list: &Value) -> Vec<&Value> {
+    let choices = list.get("anyOf").and_then(Value::as_array);
+    match list.get("items") {
+        Some(items) => vec![items],
+        None => choices
+            .into_iter()
+            .flatten()
+            .filter_map(|choice| choice.get("items"))
+            .collect(),
     }
 }
 
@@ -282,4 +303,28 @@ fn anchor(heading: &str) -> String {
         .chars()
         .filter(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
     kept.flat_map(char::to_lowercase).collect()
+}
+
+#[test]
+fn every_mapping_of_a_schema_has_a_table_with_all_its_fields() {
+    for format in ["policy", "config"] {
+        let (schema, page) = (schema(format), render(format));
+        for (name, definition) in schema["$defs"].as_object().unwrap() {
+            let Some(fields) = definition["properties"]
+                .as_object()
+                .filter(|_| source(definition).is_none())
+            else {
+                continue;
+            };
+            let has_all = |section: &&str| {
+                fields
+                    .keys()
+                    .all(|field| section.contains(&format!("\n| `{field}` | ")))
+            };
+            assert!(
+                page.split("\n### ").any(|section| has_all(&section)),
+                "{format}: no table for {name}"
+            );
+        }
+    }
 }
