@@ -169,7 +169,7 @@ pub(super) fn refuse_to_start(error: LoadError) -> Exit {
         print_error(problem.render(styled));
     }
     could_not_run(format!(
-        "{} in the files that say what to do",
+        "{} in the policies or in `sidegate.yaml`",
         super::check::count(&problems)
     ))
 }

@@ -71,7 +71,10 @@ fn routes(policy: &Policy) -> Vec<Finding> {
                 Severity::Note,
                 "route_public",
                 format!("{shown} lets every client in ({})", route.auth_label()),
-                "see that this is meant, and all below it",
+                match route.path.is_prefix {
+                    true => "see that this is meant, and all below it",
+                    false => "see that this is meant",
+                },
             ));
         }
     }
@@ -228,5 +231,22 @@ mod tests {
                 "{rest}"
             );
         }
+    }
+    #[test]
+    fn open_route_has_all_below_it_only_with_a_wildcard() {
+        let text = "version: 1\nservice: s\nupstream: { url: 'http://127.0.0.1:1' }\nroutes:\n  \
+                    - { path: /health, auth: public }\n  - { path: /open/*, auth: public }\n";
+        let source = Arc::new(SourceFile::new("p.yaml", text));
+        let environment = FixedEnvironment {
+            variables: Vec::new(),
+            files: Vec::new(),
+        };
+        let set = PolicySet::parse(&[source], &environment, ErrorStyle::default()).unwrap();
+        let found: Vec<_> = set.policies().iter().flat_map(routes).collect();
+        let advice: Vec<_> = found.iter().map(|finding| finding.advice).collect();
+        assert_eq!(
+            advice,
+            ["see that this is meant", "see that this is meant, and all below it"]
+        );
     }
 }
