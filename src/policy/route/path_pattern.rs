@@ -44,6 +44,10 @@ impl PathPattern {
         let trimmed = text.strip_prefix('/').unwrap_or(text);
         let (trimmed, is_prefix) = match trimmed.strip_suffix('*') {
             Some(rest) if rest.is_empty() || rest.ends_with('/') => (rest, true),
+            Some(rest) if rest == "*" || rest.ends_with("/*") => {
+                let message = format!("`{text}` has one `*` too many: `/*` already matches everything below");
+                return Err(Fault::new(ProblemCode::InvalidWildcard, message, WILDCARDS));
+            }
             Some(_) => {
                 let message = format!("`{text}` ends in a part of a segment, and `*` stands for whole segments");
                 return Err(Fault::new(ProblemCode::InvalidWildcard, message, WILDCARDS));

@@ -128,6 +128,16 @@ mod tests {
     }
 
     #[test]
+    fn wildcard_of_any_depth_is_one_star_too_many() {
+        for text in ["/**", "/orders/**"] {
+            let fault = PathPattern::parse(text).unwrap_err();
+            assert_eq!(fault.code, ProblemCode::InvalidWildcard, "{text}");
+            let message = format!("`{text}` has one `*` too many: `/*` already matches everything below");
+            assert_eq!(fault.message, message);
+        }
+    }
+
+    #[test]
     fn prefix_with_a_wildcard_is_shown_without_it() {
         for (text, want) in [
             ("/x/*", "write `/x`: a prefix is for all paths below it"),
