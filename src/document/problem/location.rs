@@ -182,6 +182,10 @@ impl Location {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file(), self.line(), self.column())
+        // A file without text, or that cannot be read, has no lines.
+        match self.source.text.is_empty() {
+            true => f.write_str(self.file()),
+            false => write!(f, "{}:{}:{}", self.file(), self.line(), self.column()),
+        }
     }
 }
