@@ -6,6 +6,7 @@ pub mod characters;
 pub mod collections;
 pub mod decode;
 pub mod environment;
+mod levels;
 pub mod masks;
 mod measures;
 pub mod patterns;
@@ -19,6 +20,7 @@ pub mod shapes;
 pub mod suggestion;
 mod syntax;
 pub mod tls_material;
+mod unknown_field;
 pub mod yaml;
 
 use problem::{ProblemCode, Problems};

@@ -216,7 +216,7 @@ impl Reader<'_> {
     }
 
     fn url(&mut self, text: &Spanned<EnvString>) -> Option<RedisUrl> {
-        let ResolvedText { text: value, literal } = self.0.text(text)?;
+        let ResolvedText { text: value, literal } = self.0.url(text, ProblemCode::InvalidRedisUrl)?;
         let url = value.parse::<RedisUrl>();
         let url = url
             .map_err(|fault| self.0.problems.add_fault(&text.span, &fault))

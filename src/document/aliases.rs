@@ -209,7 +209,7 @@ pub(super) fn meant(name: &str, known: &[&'static str]) -> Option<(&'static str,
 }
 
 /// `jwksUri` and `jwks-uri` as `jwks_uri`.
-fn snake_case(name: &str) -> String {
+pub(super) fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len());
     for c in name.chars() {
         if c.is_ascii_uppercase() && !snake.is_empty() && !snake.ends_with('_') {

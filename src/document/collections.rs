@@ -18,10 +18,10 @@ pub struct List<T>(pub Vec<T>);
 impl<T: FromNode> FromNode for List<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let Value::Sequence(items) = &node.value else {
-            return expected(node, "a list", shapes::list(&node.value), problems);
+            return expected(node, "a list", shapes::list(&node.value, problems.field()), problems);
         };
         if items.is_empty() {
-            let help = "name at least one item, or leave the field out";
+            let help = shapes::empty_list(problems.field());
             problems.add(&node.span, ProblemCode::EmptyValue, "the list is empty", help);
         }
         let read = items.iter().filter_map(|item| T::from_node(item, problems).ok());
@@ -116,7 +116,7 @@ pub struct Map<T>(pub Vec<(Spanned<String>, T)>);
 impl<T: FromNode> FromNode for Map<T> {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let Value::Mapping(entries) = &node.value else {
-            return expected(node, "a mapping", "write `{ name: value }`", problems);
+            return expected(node, "a mapping", shapes::map(problems.field()), problems);
         };
         let mut read: Vec<(Spanned<String>, T)> = Vec::new();
         for ((key, span), value) in entries {

@@ -9,10 +9,10 @@ use std::ops::Range;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::characters::unseen;
-use super::problem::{ProblemCode, Problems, Reported};
-use super::suggestion::{closest, did_you_mean, suggest};
+use super::problem::{Field, ProblemCode, Problems, Reported};
+use super::suggestion::suggest;
 use super::yaml::{Key, Node, Value};
-use super::{aliases, shapes};
+use super::{shapes, unknown_field};
 
 /// A value that can be read from a YAML node.
 pub trait FromNode: Sized {
@@ -117,21 +117,6 @@ pub fn twice(name: &str) -> String {
     format!("`{name}` is written twice")
 }
 
-/// The absent field that an unknown one was meant for, and the help.
-fn what_was_meant(
-    key: &str,
-    known: &[&'static str],
-    absent: impl Fn(&&'static str) -> bool,
-) -> (Option<&'static str>, String) {
-    if let Some((ours, help)) = aliases::meant(key, known) {
-        return (Some(ours).filter(|ours| absent(ours)), help);
-    }
-    match closest(key, known.iter().copied().filter(absent)) {
-        Some(field) => (Some(field), did_you_mean(field)),
-        None => (None, suggest(key, known.iter().copied())),
-    }
-}
-
 /// The keys of a mapping while a document takes its fields from them.
 #[derive(Debug)]
 pub struct Fields<'n> {
@@ -152,10 +137,10 @@ impl<'n> Fields<'n> {
         for (at, ((key, span), value)) in entries.iter().enumerate() {
             if !known.contains(&key.as_str()) {
                 problems.hide(span.end + 1..value.defined.end.max(value.span.end));
-                let (meant, help) = what_was_meant(key, known, absent);
+                let (meant, message, help) = unknown_field::explain((key, value), known, absent);
                 let reported = match unseen(key) {
                     Some(fault) => problems.add_fault(span, &fault),
-                    None => problems.add(span, ProblemCode::UnknownField, format!("unknown field `{key}`"), help),
+                    None => problems.add(span, ProblemCode::UnknownField, message, help),
                 };
                 problems.note_unknown_field(node.span.start, reported);
                 misspelled.extend(meant.map(|name| (name, reported)));
@@ -171,9 +156,10 @@ impl<'n> Fields<'n> {
     }
 
     /// Reads one field. An error if it is required and absent, or cannot be read.
-    pub fn take<T: FromNode>(&self, name: &str, problems: &mut Problems) -> Result<T, Reported> {
+    pub fn take<T: FromNode>(&self, name: &'static str, problems: &mut Problems) -> Result<T, Reported> {
         if let Some((_, value)) = self.entries.iter().find(|((key, _), _)| key == name) {
-            return T::from_node(value, problems);
+            let is_required = T::missing().is_none();
+            return problems.within(Field { name, is_required }, |problems| T::from_node(value, problems));
         }
         let misspelled = self.misspelled.iter().find(|(meant, _)| *meant == name);
         match (T::missing(), misspelled) {

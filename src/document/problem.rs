@@ -140,6 +140,15 @@ const MAX_PROBLEMS: usize = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reported(());
 
+/// The field that is being read, to show how it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether its absence is a problem.
+    pub is_required: bool,
+}
+
 /// The problems found so far in one file.
 #[derive(Debug)]
 pub struct Problems {
@@ -150,6 +159,8 @@ pub struct Problems {
     /// Where the first one is that was not kept.
     more: Option<Location>,
     has_errors: bool,
+    /// The field that is being read.
+    field: Option<Field>,
 }
 
 impl Problems {
@@ -161,6 +172,7 @@ impl Problems {
             unknown: BTreeSet::new(),
             more: None,
             has_errors: false,
+            field: None,
         }
     }
 
@@ -207,6 +219,19 @@ impl Problems {
             true => self.found.push(problem),
             false => self.more = self.more.take().or(Some(problem.location)),
         }
+    }
+
+    /// Reads a field, whose name the problems of its value may then show.
+    pub fn within<T>(&mut self, field: Field, read: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.field.replace(field);
+        let value = read(self);
+        self.field = outer;
+        value
+    }
+
+    /// The innermost field that is being read.
+    pub fn field(&self) -> Option<Field> {
+        self.field
     }
 
     /// Notes that a mapping, which begins at a byte, has an unknown field.

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use super::decode::Spanned;
 use super::environment::Environment;
+use super::masks::without_user;
 use super::pem::{PemBlock, PemFile};
 use super::problem::{Fault, ProblemCode, Problems};
-use super::secret::{EnvString, SecretDocument, SecretSource};
+use super::secret::{EnvString, SecretDocument, SecretSource, from_environment, shell_variable};
 use super::tls_material::{CaBundle, Side, TlsIdentity};
 
 /// Reads what one document names.
@@ -31,8 +32,21 @@ pub struct ResolvedText {
 }
 
 impl References<'_> {
+    /// Reads a URL that may come from the environment. A variable as shells write it is a problem with the code of a
+    /// bad URL.
+    pub fn url(&mut self, url: &Spanned<EnvString>, invalid: ProblemCode) -> Option<ResolvedText> {
+        if let EnvString::Literal(text) = &url.value
+            && let Some(name) = shell_variable(text)
+        {
+            let message = format!("`{}` is not a URL", without_user(text));
+            self.problems.add(&url.span, invalid, message, from_environment(name));
+            return None;
+        }
+        self.text(url)
+    }
+
     /// Reads a text that may come from the environment.
-    pub fn text(&mut self, text: &Spanned<EnvString>) -> Option<ResolvedText> {
+    fn text(&mut self, text: &Spanned<EnvString>) -> Option<ResolvedText> {
         let (found, literal) = match &text.value {
             EnvString::Literal(text) => (Some(text.clone()), true),
             EnvString::Variable { env, default } => {

@@ -11,7 +11,7 @@ use super::characters::unseen;
 use super::decode::{FromNode, expected};
 use super::measures;
 use super::patterns::{self, PERIOD_UNITS, SIZE_UNITS};
-use super::problem::{ProblemCode, Problems, Reported};
+use super::problem::{Field, ProblemCode, Problems, Reported};
 use super::shapes;
 use super::yaml::{Node, Value};
 
@@ -20,7 +20,10 @@ impl FromNode for String {
         match &node.value {
             Value::Text(text) => {
                 if text.trim().is_empty() {
-                    let help = "write a text, or leave the field out";
+                    let help = match problems.field() {
+                        Some(Field { is_required: true, .. }) => "write a text",
+                        _ => "write a text, or leave the field out",
+                    };
                     problems.add(&node.span, ProblemCode::EmptyValue, "the text is empty", help);
                 } else if let Some(fault) = unseen(text) {
                     problems.add_fault(&node.span, &fault);

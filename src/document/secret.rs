@@ -68,6 +68,26 @@ impl<T: JsonSchema> JsonSchema for EnvText<T> {
     }
 }
 
+/// The name in a variable as shells write it, at the start of a text: `$NAME`, `${NAME}` or `${NAME:-default}`.
+pub(super) fn shell_variable(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix('$')?;
+    let (name, is_braced) = match rest.strip_prefix('{') {
+        Some(inside) => (inside.split_once('}')?.0, true),
+        None => (rest, false),
+    };
+    let length = name
+        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .unwrap_or(name.len());
+    let (name, behind) = name.split_at_checked(length)?;
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    (is_name && (is_braced || behind.is_empty())).then_some(name)
+}
+
+/// How a variable is written.
+pub(super) fn from_environment(name: &str) -> String {
+    format!("write `{{ env: {name} }}`: shell variables are not read here")
+}
+
 impl FromNode for EnvString {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         match &node.value {
@@ -124,7 +144,13 @@ impl JsonSchema for SecretSource {
 impl FromNode for SecretSource {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         if !matches!(node.value, Value::Mapping(_)) {
-            let help = "write `{ env: NAME }` or `{ file: PATH }`, never the secret itself";
+            let help = match &node.value {
+                // Its name is not shown, for it may be a secret that looks like one.
+                Value::Text(text) if shell_variable(text).is_some() => {
+                    "write `{ env: NAME }`, with the name behind the `$`: shell variables are not read here"
+                }
+                _ => "write `{ env: NAME }` or `{ file: PATH }`, never the secret itself",
+            };
             let message = "a secret does not belong in this file";
             return Err(problems.add(&node.span, ProblemCode::SecretInFile, message, help));
         }
@@ -142,6 +168,29 @@ impl FromNode for SecretSource {
                 let help = "write `{ env: NAME }` or `{ file: PATH }`";
                 Err(not_one_of(&node.span, &["env", "file"], count, help, problems))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variable_of_a_shell_gives_its_name() {
+        for (text, name) in [
+            ("$ORDERS_URL", Some("ORDERS_URL")),
+            ("${ORDERS_URL}", Some("ORDERS_URL")),
+            ("${ORDERS_URL:-http://127.0.0.1:3000}", Some("ORDERS_URL")),
+            ("${ORDERS_URL} }", Some("ORDERS_URL")),
+            ("$HOST:3000", None),
+            ("$", None),
+            ("${}", None),
+            ("${ORDERS_URL", None),
+            ("$1", None),
+            ("http://$HOST", None),
+        ] {
+            assert_eq!(shell_variable(text), name, "{text}");
         }
     }
 }

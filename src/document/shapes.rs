@@ -1,9 +1,10 @@
 //! Shows how a value is written in the form that was expected: text as a list, as a mapping.
 
+use super::problem::Field;
 use super::yaml::Value;
 
-/// How a list with the found value is written.
-pub fn list(found: &Value) -> String {
+/// How a list with the found value is written in a field.
+pub fn list(found: &Value, field: Option<Field>) -> String {
     match found {
         Value::Text(text) | Value::Number(text) => {
             let items: Vec<_> = text
@@ -13,8 +14,64 @@ pub fn list(found: &Value) -> String {
                 .collect();
             format!("write `[{}]`", items.join(", "))
         }
-        Value::Mapping(_) => "write `- ` before each item, or put the mapping in `[…]`".to_owned(),
-        _ => "write `[a, b]`, or one item a line, each after `- `".to_owned(),
+        _ => match (field.and_then(list_example), found) {
+            (Some(example), _) => format!("write `{example}`{}", each_item(example)),
+            (None, Value::Mapping(_)) => "write `- ` before each item, or put the mapping in `[…]`".to_owned(),
+            (None, _) => "write `[a, b]`, or one item a line, each after `- `".to_owned(),
+        },
+    }
+}
+
+/// What a list without items needs.
+pub(super) fn empty_list(field: Option<Field>) -> String {
+    match field.filter(|field| field.is_required).map(list_example) {
+        Some(Some(example)) => format!("write at least one item, as in `{example}`"),
+        Some(None) => "write at least one item".to_owned(),
+        None => "name at least one item, or leave the field out".to_owned(),
+    }
+}
+
+fn each_item(example: &str) -> &'static str {
+    match example.starts_with('-') {
+        true => " for each item",
+        false => "",
+    }
+}
+
+/// A list as it is written in a field: one item of a list of mappings, else the whole list.
+fn list_example(field: Field) -> Option<&'static str> {
+    Some(match field.name {
+        "routes" => "- { path: /health, auth: public }",
+        "issuers" => "- { issuer: …, audience: […], algorithms: […], keys: … }",
+        "keys" => "- { name: …, secret: { env: NAME } }",
+        "quotas" => "- { name: calls, per: subject, limit: 100, window: 1m }",
+        "listeners" => "- { address: '0.0.0.0:8080' }",
+        "certificates" => "- { certificate: PATH, key: PATH }",
+        // The names in certificates are required, and the ambiguities of paths are not.
+        "allow" if field.is_required => "- { dns: jobs.internal }",
+        "allow" => "[double_slash]",
+        "audience" => "[my-service]",
+        "algorithms" => "[RS256]",
+        "claims" => "[tenant_id]",
+        "required_claims" => "[sub]",
+        "hosts" => "[api.example.com]",
+        "methods" => "[GET, POST]",
+        "roles" => "[admin]",
+        "scopes" => "['orders:write']",
+        "content_types" => "[application/json]",
+        "pass" => "[x-userinfo]",
+        "trusted_proxies" => "[10.0.0.0/8]",
+        _ => return None,
+    })
+}
+
+/// How a mapping with names of the user's choice is written in a field.
+pub(super) fn map(field: Option<Field>) -> &'static str {
+    match field.map(|field| field.name) {
+        Some("roles") => "write `{ admin: [editor] }`: an admin may do what an editor may",
+        Some("identity") => "write `{ x-account: sub }`: a header, and the claim that it is set from",
+        Some("plans") => "write `{ free: 100 }`: a plan, and its limit",
+        _ => "write `{ name: value }`",
     }
 }
 
@@ -84,7 +141,7 @@ pub(super) fn number(found: &Value) -> String {
 type Holds = fn(&Value) -> bool;
 
 /// The fields that a value is most often meant for where it stands in place of the whole mapping.
-const LONE: [(&str, Holds); 11] = [
+const LONE: [(&str, Holds); 12] = [
     ("url", |value| {
         is_text(value, |text| text.contains("://") || text.starts_with("unix:"))
     }),
@@ -103,6 +160,7 @@ const LONE: [(&str, Holds); 11] = [
     }),
     ("size", |value| is_text(value, |_| true)),
     ("grace", |value| is_text(value, |_| true)),
+    ("claims", |value| matches!(value, Value::Sequence(_))),
     ("issuers", |value| matches!(value, Value::Sequence(_))),
     ("allow", |value| matches!(value, Value::Sequence(_))),
     ("keys", |value| matches!(value, Value::Sequence(_))),
@@ -119,6 +177,11 @@ pub(super) fn mapping(found: &Value, known: &[&str]) -> String {
         (Some((field, _)), Value::Text(text) | Value::Number(text)) => {
             format!("write `{{ {field}: {} }}`", quoted(text))
         }
+        // The header of a tenant, or a claim.
+        (None, Value::Text(text)) if known.contains(&"claims") => match text.to_ascii_lowercase().starts_with("x-") {
+            true => format!("write `{{ header: {}, claims: [tenant_id] }}`", quoted(text)),
+            false => format!("write `{{ claims: [{}] }}`", quoted(text)),
+        },
         (Some((field, _)), _) => format!("write `{{ {field}: […] }}`"),
         // Where the keys of an issuer are.
         (None, _) if known.contains(&"oidc") => {
@@ -162,7 +225,37 @@ mod tests {
             ("'*.example.com'", "write `['*.example.com']`"),
             ("{ a: b }", "write `- ` before each item, or put the mapping in `[…]`"),
         ] {
-            assert_eq!(list(&value(text)), want, "{text}");
+            assert_eq!(list(&value(text), None), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn list_of_a_known_field_is_shown_with_its_items() {
+        let field = |name, is_required| Some(Field { name, is_required });
+        for (text, field, want) in [
+            (
+                "{ /x: jwt }",
+                field("routes", true),
+                "write `- { path: /health, auth: public }` for each item",
+            ),
+            ("~", field("methods", false), "write `[GET, POST]`"),
+            ("GET", field("methods", false), "write `[GET]`"),
+            (
+                "{ a: b }",
+                field("allow", true),
+                "write `- { dns: jobs.internal }` for each item",
+            ),
+            ("{ a: b }", field("allow", false), "write `[double_slash]`"),
+        ] {
+            assert_eq!(list(&value(text), field), want, "{text}");
+        }
+        for (field, want) in [
+            (field("audience", true), "write at least one item, as in `[my-service]`"),
+            (field("colours", true), "write at least one item"),
+            (field("hosts", false), "name at least one item, or leave the field out"),
+            (None, "name at least one item, or leave the field out"),
+        ] {
+            assert_eq!(empty_list(field), want, "{field:?}");
         }
     }
 
@@ -179,6 +272,12 @@ mod tests {
             ("debug", &["format", "level"], "write `{ level: debug }`"),
             ("key.pem", &["file"], "write `{ file: key.pem }`"),
             ("[a]", &["issuers"], "write `{ issuers: […] }`"),
+            ("tenantId", &["header", "claims"], "write `{ claims: [tenantId] }`"),
+            (
+                "X-Tenant",
+                &["header", "claims"],
+                "write `{ header: X-Tenant, claims: [tenant_id] }`",
+            ),
             ("x", &["uri", "dns"], "write a mapping of uri, dns"),
             ("true", &["file"], "write `{}` for the defaults, or a mapping of file"),
         ] {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::characters;
 use super::masks::is_secret_key;
 use super::problem::{Fault, ProblemCode};
+use super::secret::{from_environment, shell_variable};
 use super::yaml::{MAX_FILE_BYTES, YamlError, YamlErrorKind};
 
 /// What text needs quotes.
@@ -78,6 +79,7 @@ pub(super) fn explain(error: YamlError, text: &str) -> (Range<usize>, Fault) {
 fn syntax(words: &str, at: Range<usize>, text: &str) -> (Range<usize>, Fault) {
     let lines = lines_until(text, at.start);
     let found = odd_character(&lines)
+        .or_else(|| tab_behind(words, at.start, text))
         .or_else(|| lines.iter().rev().take(LINES_BEFORE + 1).find_map(slip))
         .or_else(|| by_words(words).map(|fault| (at.clone(), fault)))
         .or_else(|| indentation(&lines))
@@ -122,18 +124,32 @@ fn lines_until(text: &str, end: usize) -> Vec<Line<'_>> {
 /// A tab, a space that is not one, or a quote that is not one.
 fn odd_character(lines: &[Line<'_>]) -> Option<(Range<usize>, Fault)> {
     lines.iter().rev().take(LINES_BEFORE + 1).find_map(|line| {
-        let blank = line.text.len() - line.text.trim_start_matches([' ', '\t']).len();
-        if let Some(tab) = line.text.get(..blank).and_then(|blank| blank.find('\t')) {
-            let fault = Fault::new(
-                ProblemCode::YamlSyntax,
-                "the line is indented with a tab",
-                "indent with spaces",
-            );
-            return Some((line.span(tab..tab + 1), fault));
-        }
-        let (at, fault) = characters::odd(line.text)?;
-        Some((line.span(at), fault))
+        tab(line).or_else(|| {
+            let (at, fault) = characters::odd(line.text)?;
+            Some((line.span(at), fault))
+        })
     })
+}
+
+/// The tab that the library stopped at: it names the line above.
+fn tab_behind(words: &str, at: usize, text: &str) -> Option<(Range<usize>, Fault)> {
+    let lines = lines_until(text, text.len());
+    let mut behind = lines
+        .iter()
+        .filter(|line| words.contains("tab") && line.start + line.text.len() >= at);
+    behind.find_map(tab)
+}
+
+/// A tab in the indentation of a line.
+fn tab(line: &Line<'_>) -> Option<(Range<usize>, Fault)> {
+    let blank = line.text.len() - line.text.trim_start_matches([' ', '\t']).len();
+    let tab = line.text.get(..blank)?.find('\t')?;
+    let fault = Fault::new(
+        ProblemCode::YamlSyntax,
+        "the line is indented with a tab",
+        "indent with spaces",
+    );
+    Some((line.span(tab..tab + 1), fault))
 }
 
 /// A bracket that was opened and not closed.
@@ -162,16 +178,25 @@ fn bracket_in_text(line: &Line<'_>) -> Option<(Range<usize>, Fault)> {
         quoted ^= matches!(c, '"' | '\'');
         if !quoted && matches!(c, '{' | '[') && !matches!(before, ' ' | '{' | '[' | ',' | '"' | '\'') {
             let message = format!("a text has `{c}` in it, which begins a mapping or a list in YAML");
-            let fault = Fault::new(
-                ProblemCode::YamlSyntax,
-                message,
-                "put the text in quotes, as in `path: \"/orders/{id}\"`",
+            let variable = line.text.get(at.saturating_sub(1)..).and_then(shell_variable);
+            let help = variable.map_or_else(
+                || "put the text in quotes, as in `path: \"/orders/{id}\"`".to_owned(),
+                from_environment,
             );
+            let fault = Fault::new(ProblemCode::YamlSyntax, message, help);
             return Some((line.span(at..at + 1), fault));
         }
         before = c;
     }
     None
+}
+
+/// What is wrong with `name:value`, and how it is mended.
+pub(super) fn no_space(name: &str) -> (String, String) {
+    (
+        format!("no space follows the colon after `{name}`"),
+        format!("write `{name}: …`"),
+    )
 }
 
 /// A slip within one line.
@@ -203,10 +228,8 @@ fn slip(line: &Line<'_>) -> Option<(Range<usize>, Fault)> {
         return None;
     }
     if rest.starts_with(':') && !rest.starts_with(": ") && rest.len() > 1 {
-        return fault(
-            format!("no space follows the colon after `{name}`"),
-            format!("write `{name}: …`"),
-        );
+        let (message, help) = no_space(name);
+        return fault(message, help);
     }
     if rest.trim_start().starts_with('=') {
         return fault(

@@ -324,10 +324,25 @@ mod tests {
             ("a:\n\t- b\n", "tab", "indent with spaces"),
             ("a: @b\n", "cannot start with `@`", "in quotes"),
             ("a: { b: /{c}/d }\n", "`{`", "in quotes"),
+            ("a: { b: ${C_URL} }\n", "`{`", "write `{ env: C_URL }`"),
         ] {
             let problem = parse(text).1.remove(0);
             assert!(problem.message().contains(message), "{text:?}: {problem}");
             assert!(problem.fix().contains(help), "{text:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn tab_is_shown_in_the_line_that_it_indents() {
+        for (text, line) in [
+            ("a:\n\tb: 1\n", 2),
+            ("a:\n  - b: c\n\td: e\n", 3),
+            ("a:\n  b: c\n\td: e\nf: 1\n", 3),
+            ("a:\n  b: c\n\n\t# d\n\te: 1\n", 5),
+        ] {
+            let problem = parse(text).1.remove(0);
+            assert_eq!(problem.message(), "the line is indented with a tab", "{text:?}");
+            assert_eq!(problem.location().line(), line, "{text:?}");
         }
     }
 

@@ -41,7 +41,7 @@ impl Compiler<'_> {
             bearer_token_file: jwks.bearer_token_file,
             allow_http: jwks.allow_http.unwrap_or(false),
         };
-        let url = self.references().text(&place);
+        let url = self.references().url(&place, ProblemCode::InvalidUrl);
         let source = url.map(|url| (KeySource::Set { url: url.text }, place.span));
         self.remote(source, options)
     }
@@ -106,7 +106,7 @@ impl Compiler<'_> {
 
     /// The name of an issuer, to which discovery appends the path of its document.
     fn name_of_issuer(&mut self, text: &Spanned<EnvString>) -> Option<String> {
-        let written = self.references().text(text)?.text;
+        let written = self.references().url(text, ProblemCode::InvalidUrl)?.text;
         let Some(issuer) = issuer_of(&written) else {
             return Some(written);
         };
@@ -138,7 +138,10 @@ impl Compiler<'_> {
         };
         match check_url(remote.url(), options.allow_http) {
             Ok(uri) => self.bearer_token(&uri, bearer_token_file),
-            Err(fault) => {
+            Err(mut fault) => {
+                if fault.code == ProblemCode::InsecureUrl {
+                    fault.help = over_http(&remote.source);
+                }
                 self.problems.add_fault(&span, &fault);
                 return None;
             }
@@ -179,4 +182,16 @@ impl Compiler<'_> {
             self.problems.add_fault(&file.span, &fault);
         }
     }
+}
+
+/// How keys come over TLS, or else over http. Shows no URL, which may come from the environment.
+fn over_http(source: &KeySource) -> String {
+    let accepted = match source {
+        KeySource::Set { .. } => "jwks: { url: http://…, allow_http: true }",
+        KeySource::Discovery { issuer, url } if *url == discovery_url(issuer) => {
+            "oidc: { issuer: http://…, allow_http: true }"
+        }
+        KeySource::Discovery { .. } => "oidc: { issuer: …, url: http://…, allow_http: true }",
+    };
+    format!("write `https://…`; or, if the network is trusted, `{accepted}`")
 }

@@ -14,7 +14,7 @@ use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 impl Compiler<'_> {
     pub(super) fn upstream(&mut self, upstream: &UpstreamDocument) -> Option<Upstream> {
         let mut references = self.references();
-        let url = references.text(&upstream.url);
+        let url = references.url(&upstream.url, ProblemCode::InvalidUpstreamUrl);
         let ca = upstream.ca_file.as_ref().and_then(|file| references.ca_bundle(file));
         let client = references.client_identity(upstream.client_certificate.as_ref(), upstream.client_key.as_ref());
         let address = match address(&url?.text) {

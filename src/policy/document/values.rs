@@ -41,7 +41,12 @@ impl FromNode for AudienceDocument {
         match &node.value {
             Value::Text(text) if text == "unchecked" => Ok(Self::Unchecked),
             Value::Sequence(_) => List::from_node(node, problems).map(|List(names)| Self::AnyOf(names)),
-            other => expected(node, "a list of audiences, or `unchecked`", list_of(other), problems),
+            other => expected(
+                node,
+                "a list of audiences, or `unchecked`",
+                list_of(other, problems.field()),
+                problems,
+            ),
         }
     }
 }
@@ -75,7 +80,12 @@ impl FromNode for ContentTypesDocument {
         match &node.value {
             Value::Text(text) if text == "any" => Ok(Self::Any),
             Value::Sequence(_) => List::from_node(node, problems).map(|List(types)| Self::OneOf(types)),
-            other => expected(node, "a list of media types, or `any`", list_of(other), problems),
+            other => expected(
+                node,
+                "a list of media types, or `any`",
+                list_of(other, problems.field()),
+                problems,
+            ),
         }
     }
 }
