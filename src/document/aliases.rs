@@ -150,13 +150,17 @@ const ALIASES: &[Alias] = &[
     renamed(&["method", "allowed_methods", "http_methods", "verbs", "verb"], "methods"),
     renamed(&["authentication", "authn", "auth_type", "security", "access", "policy", "allow"], "auth"),
     written(&["public", "anonymous", "no_auth", "skip_auth"], "auth", "write `auth: public`"),
-    renamed(&["role", "required_roles", "allowed_roles", "any_role", "groups", "group"], "roles"),
+    renamed(&["role", "allowed_roles", "any_role", "groups", "group"], "roles"),
+    written(&["required_roles", "all_roles", "roles_all", "every_role"],
+        "roles", "write `roles: […]`: a token needs one of them; for more than one, use `scopes`"),
+    renamed(&["and", "all_of", "every", "both"], "all"),
+    renamed(&["or", "any_of", "one_of", "either"], "any"),
     renamed(&["scope", "required_scopes", "permissions"], "scopes"),
     renamed(&["content_type", "consumes", "media_types", "accept"], "content_types"),
     renamed(&["cert", "certs", "crt", "cert_file", "certificate_file", "tls_cert", "cert_path", "chain"],
         "client_certificate"),
     // sidegate.yaml
-    written(LISTEN, "listeners", "write `listeners: [{ address: '0.0.0.0:8080' }]`"),
+    written(LISTEN, "listeners", "write `listeners: [{ address: '127.0.0.1:8080' }]`"),
     renamed(LISTEN, "address"),
     renamed(&["cert", "certs", "crt", "cert_file", "certificate_file", "tls_cert", "cert_path", "chain"],
         "certificate"),
@@ -250,7 +254,7 @@ mod tests {
             (
                 "listen",
                 &["listeners", "admin"],
-                Some(("listeners", "write `listeners: [{ address: '0.0.0.0:8080' }]`")),
+                Some(("listeners", "write `listeners: [{ address: '127.0.0.1:8080' }]`")),
             ),
             (
                 "listen",

@@ -87,16 +87,21 @@ pub fn numbers(range: RangeInclusive<u64>) -> String {
     }
 }
 
-/// Numbers up to one: shorter ones, those with a smaller digit behind the same ones, and the number itself.
+/// Numbers up to one: shorter ones, those with a smaller digit behind the same ones, and the number itself. A text
+/// matches in one way, so that a list of numbers takes no time that grows with a power of its length.
 fn at_most(most: u64) -> String {
     let digits = most.to_string();
     let mut forms = Vec::new();
     if digits.len() > 1 {
-        forms.push(format!("[0-9]{{1,{}}}", digits.len() - 1));
+        forms.push("0".to_owned());
+        forms.push(format!("[1-9][0-9]{{0,{}}}", digits.len() - 2));
     }
     for (at, digit) in digits.char_indices().filter(|(_, digit)| *digit != '0') {
         let smaller = char::from_digit(digit.to_digit(10).unwrap_or(1) - 1, 10).unwrap_or('0');
-        forms.push(with_digit(&digits, at, ('0', smaller)));
+        let least = if at == 0 && digits.len() > 1 { '1' } else { '0' };
+        if least <= smaller {
+            forms.push(with_digit(&digits, at, (least, smaller)));
+        }
     }
     forms.push(digits);
     format!("0*({})", forms.join("|"))

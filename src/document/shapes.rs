@@ -7,11 +7,11 @@ use super::yaml::Value;
 pub fn list(found: &Value, field: Option<Field>) -> String {
     match found {
         Value::Text(text) | Value::Number(text) => {
-            let items: Vec<_> = text
-                .split([',', ' '])
-                .filter(|item| !item.is_empty())
-                .map(quoted)
-                .collect();
+            // A name may have spaces, a method has none.
+            let is_method = |word: &str| word.chars().all(|c| c.is_ascii_uppercase());
+            let by_space = !text.contains(',') && text.split(' ').all(is_method);
+            let items = text.split(|c| c == ',' || (by_space && c == ' ')).map(str::trim);
+            let items: Vec<_> = items.filter(|item| !item.is_empty()).map(quoted).collect();
             format!("write `[{}]`", items.join(", "))
         }
         _ => match (field.and_then(list_example), found) {
@@ -90,7 +90,7 @@ pub(super) fn field(name: &str) -> String {
         "algorithms" => "algorithms: [RS256]",
         "keys" => "keys: { oidc: https://idp.example.com }",
         "claims" => "claims: [tenant_id]",
-        "address" => "address: 0.0.0.0:8080",
+        "address" => "address: 127.0.0.1:8080",
         "url" => "url: …",
         "format" => "format: flat",
         "size" => "size: 256MiB",
@@ -221,7 +221,8 @@ mod tests {
         for (text, want) in [
             ("GET", "write `[GET]`"),
             ("GET, POST", "write `[GET, POST]`"),
-            ("read write", "write `[read, write]`"),
+            ("GET POST", "write `[GET, POST]`"),
+            ("Super User", "write `[Super User]`"),
             ("'*.example.com'", "write `['*.example.com']`"),
             ("{ a: b }", "write `- ` before each item, or put the mapping in `[…]`"),
         ] {

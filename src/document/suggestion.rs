@@ -23,10 +23,26 @@ pub fn did_you_mean(word: &str) -> String {
 /// The known word that is closest to another, if one is close.
 pub fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let lower = word.to_lowercase();
-    // `warning` for `warn`.
-    let begins = |known: &str| known.len() >= 4 && lower.starts_with(known);
-    let close = known.into_iter().filter(|k| is_close(word, k) || begins(k));
+    // `warning` for `warn`, and not `public_key` for `public`.
+    let ends = |rest: &str| ["s", "es", "ed", "ing", "ly"].contains(&rest);
+    let begins = |known: &str| known.len() >= 4 && lower.strip_prefix(known).is_some_and(ends);
+    let close = known
+        .into_iter()
+        .filter(|known| !is_denied(&lower, known) && (is_close(word, known) || begins(known)));
     close.min_by_key(|k| strsim::damerau_levenshtein(&lower, &k.to_lowercase()))
+}
+
+/// Whether a word says the opposite of another one: `nopublic`, `!public`.
+fn is_denied(word: &str, known: &str) -> bool {
+    let denials = ["!", "-", "no", "non", "not", "un", "de"];
+    let begins = denials
+        .iter()
+        .any(|denial| word.starts_with(denial) && !known.starts_with(denial));
+    let rest = denials.iter().filter_map(|denial| word.strip_prefix(denial));
+    begins
+        && rest
+            .map(|rest| rest.trim_start_matches(['_', '-', ' ']))
+            .any(|rest| rest == known)
 }
 
 /// Whether a word is likely meant to be another: a slip in short words, two or three in long ones.
@@ -45,6 +61,11 @@ mod tests {
             ("pubic", "did you mean `public`?"),
             ("JWT", "did you mean `jwt`?"),
             ("publicly", "did you mean `public`?"),
+            ("public_key", "known: public, jwt"),
+            ("nopublic", "known: public, jwt"),
+            ("un-public", "known: public, jwt"),
+            ("!public", "known: public, jwt"),
+            ("public:false", "known: public, jwt"),
             ("zzz", "known: public, jwt"),
         ] {
             assert_eq!(suggest(word, ["public", "jwt"]), want);

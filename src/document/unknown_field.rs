@@ -14,7 +14,7 @@ pub(super) fn explain(
         let (message, help) = syntax::no_space(name);
         return (Some(name), message, help);
     }
-    let (meant, help) = what_was_meant(key, known, absent);
+    let (meant, help) = what_was_meant(key, &value.value, known, absent);
     (meant, format!("unknown field `{key}`"), help)
 }
 
@@ -27,15 +27,30 @@ fn without_space(key: &str, value: &Node, known: &[&'static str]) -> Option<&'st
 /// The absent field that an unknown one was meant for, and the help.
 fn what_was_meant(
     key: &str,
+    value: &Value,
     known: &[&'static str],
     absent: impl Fn(&&'static str) -> bool,
 ) -> (Option<&'static str>, String) {
     if let Some((ours, help)) = levels::belongs(key, known).or_else(|| aliases::meant(key, known)) {
+        // `public: false` does not ask for a public route, nor `dry_run: false` for shadow mode.
+        let help = match is_off(value) && ["auth", "mode"].contains(&ours) {
+            true => "leave it out".to_owned(),
+            false => help,
+        };
         return (Some(ours).filter(|ours| absent(ours)), help);
     }
     match closest(key, known.iter().copied().filter(absent)) {
         Some(field) => (Some(field), did_you_mean(field)),
         None => (None, suggest(key, known.iter().copied())),
+    }
+}
+
+/// Whether a value switches something off.
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Bool(on) => !on,
+        Value::Text(text) | Value::Number(text) => ["false", "off", "no", "none", "0"].contains(&text.as_str()),
+        _ => false,
     }
 }
 
@@ -54,6 +69,18 @@ mod tests {
         let mut found = problems.into_sorted();
         assert_eq!(found.len(), 1, "{found:?}");
         found.remove(0)
+    }
+
+    #[test]
+    fn field_that_is_switched_off_is_left_out() {
+        for (key, value, want) in [
+            ("public", Value::Bool(false), "leave it out"),
+            ("dry_run", Value::Text("off".into()), "leave it out"),
+            ("public", Value::Bool(true), "write `auth: public`"),
+        ] {
+            let (_, help) = what_was_meant(key, &value, &["path", "auth", "mode"], |_| true);
+            assert_eq!(help, want, "{key}");
+        }
     }
 
     #[test]

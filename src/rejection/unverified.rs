@@ -37,12 +37,12 @@ impl Unverified {
     }
 }
 
-/// As in `iss: https://a.example, kid: 7`.
+/// As in `iss: "https://a.example", kid: "7"`: in quotes, a value cannot be taken for another field.
 impl fmt::Display for Unverified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (name, value)) in self.iter().enumerate() {
             let separator = if at > 0 { ", " } else { "" };
-            write!(f, "{separator}{name}: {value}")?;
+            write!(f, "{separator}{name}: \"{value}\"")?;
         }
         Ok(())
     }
@@ -138,6 +138,6 @@ mod tests {
             unverified.add("kid", "\"1\"");
         }
         assert_eq!(unverified.iter().count(), MAX_ITEMS);
-        assert!(unverified.to_string().starts_with("kid: \\\"1\\\", kid: "));
+        assert!(unverified.to_string().starts_with("kid: \"\\\"1\\\"\", kid: "));
     }
 }

@@ -383,6 +383,6 @@ fn text_of_explain_marks_what_is_not_verified() {
     );
     let said = String::from_utf8(said.stdout).unwrap();
     let want = "credentials  no  token_issuer_mismatch: no issuer of the policy has the `iss` of the token; accepted: \
-                eventzr.com (unverified: alg: HS256, iss: https://staging.example)\n";
+                eventzr.com (unverified: alg: \"HS256\", iss: \"https://staging.example\")\n";
     assert!(said.contains(want), "{said}");
 }

@@ -18,8 +18,6 @@ const WORDS: [(&str, &[&str]); 4] = [
             "permit",
             "permit_all",
             "allow",
-            "any",
-            "all",
         ],
     ),
     (
@@ -68,9 +66,10 @@ pub(super) fn auth_help(word: &str) -> String {
         return "write `{ any: [jwt, public] }`: a token is verified if the client sends one".to_owned();
     }
     match meant(&lower) {
-        Some("public") if lower != "public" && closest(&lower, ["public"]).is_none() => {
-            "write `public`: any client may call the route".to_owned()
+        Some("public") if closest(&lower, ["public"]).is_some() => {
+            format!("{} Then any client may call the route", did_you_mean("public"))
         }
+        Some("public") => "write `public` if any client may call the route".to_owned(),
         Some(method) => did_you_mean(method),
         None => format!(
             "{}, or `{{ any: [jwt, public] }}` and `{{ all: [jwt, mtls] }}`",
@@ -93,8 +92,8 @@ fn combination(word: &str) -> Option<String> {
         ("||", "any"),
         ("|", "any"),
         (" or ", "any"),
-        (",", "any"),
-        ("/", "any"),
+        (",", "either"),
+        ("/", "either"),
         ("&&", "all"),
         ("&", "all"),
         ("+", "all"),
@@ -104,6 +103,12 @@ fn combination(word: &str) -> Option<String> {
     .find(|(separator, _)| word.contains(separator))?;
     let methods: Option<Vec<_>> = word.split(separator).map(|part| meant(part.trim())).collect();
     let mut methods = methods?;
+    if combine == "either" {
+        let methods = methods.join(", ");
+        return Some(format!(
+            "write `{{ any: [{methods}] }}` if one is enough, or `{{ all: [{methods}] }}` if each is needed"
+        ));
+    }
     if combine == "any" {
         // It needs no credential, so it can only be the last.
         methods.sort_by_key(|method| *method == "public");
@@ -118,7 +123,15 @@ mod tests {
     #[test]
     fn way_of_another_program_is_shown_as_it_is_written_here() {
         for (word, want) in [
-            ("none", "write `public`: any client may call the route"),
+            ("none", "write `public` if any client may call the route"),
+            (
+                "jwt,mtls",
+                "write `{ any: [jwt, mtls] }` if one is enough, or `{ all: [jwt, mtls] }` if each is needed",
+            ),
+            (
+                "!public",
+                "known: public, jwt, internal_key, mtls, or `{ any: [jwt, public] }` and `{ all: [jwt, mtls] }`",
+            ),
             (
                 "jwt_optional",
                 "write `{ any: [jwt, public] }`: a token is verified if the client sends one",
@@ -129,7 +142,7 @@ mod tests {
             ("jwt+key", "write `{ all: [jwt, internal_key] }`"),
             ("Bearer", "did you mean `jwt`?"),
             ("api-key", "did you mean `internal_key`?"),
-            ("pubic", "did you mean `public`?"),
+            ("pubic", "did you mean `public`? Then any client may call the route"),
             ("JWT", "did you mean `jwt`?"),
             (
                 "saml",

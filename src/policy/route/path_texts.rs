@@ -29,8 +29,14 @@ pub fn check_prefix(text: &str) -> Result<(), Fault> {
 
 /// Adds the whole path as it should be to what is wrong with it, where that can be shown.
 pub fn with_suggestion(text: &str, fault: Fault) -> Fault {
+    let wider = "write a route for each path, such as `/orders/health`, or `{name}` for any segment";
     match suggestion(text) {
+        Some(path) if text.contains(['[', '\\', '+']) && path.contains('{') => {
+            let help = format!("write `{path}` if any segment may stand there: `{{name}}` has no pattern");
+            Fault::new(fault.code, fault.message, help)
+        }
         Some(path) => Fault::new(fault.code, fault.message, format!("write `{path}`")),
+        None if is_regex(text) || text.contains('*') => Fault::new(fault.code, fault.message, wider),
         None => fault,
     }
 }
@@ -39,6 +45,10 @@ pub fn with_suggestion(text: &str, fault: Fault) -> Fault {
 /// does not belong to a path.
 fn suggestion(written: &str) -> Option<String> {
     let text = written.trim();
+    // No path here matches what an alternative does, or what a look-ahead leaves out; a user may have a password.
+    if text.contains(['|', '@']) || text.contains("(?") {
+        return None;
+    }
     let text = text.split_once("://").map_or(text, |(_, rest)| {
         rest.find('/').map_or("/", |at| rest.get(at..).unwrap_or("/"))
     });
@@ -59,7 +69,7 @@ fn suggestion(written: &str) -> Option<String> {
     for (at, segment) in segments.iter().enumerate() {
         let is_last = at + 1 == segments.len();
         path.push('/');
-        path.push_str(&meant(segment, is_last));
+        path.push_str(&meant(segment, is_last)?);
     }
     let path = match path.as_str() {
         "" => "/".to_owned(),
@@ -68,8 +78,8 @@ fn suggestion(written: &str) -> Option<String> {
     (path != written && PathPattern::parse(&path).is_ok()).then_some(path)
 }
 
-/// What a segment of another program's path is here.
-fn meant(segment: &str, is_last: bool) -> String {
+/// What a segment of another program's path is here; `None` where it would match more than is written.
+fn meant(segment: &str, is_last: bool) -> Option<String> {
     let name = |text: &str| {
         let name: String = text
             .chars()
@@ -82,33 +92,57 @@ fn meant(segment: &str, is_last: bool) -> String {
     };
     let all = ["*", "**", ".*", "(.*)", ".+", "(.+)"].contains(&segment);
     if let Some(rest) = segment.strip_prefix(':').or_else(|| segment.strip_prefix('{')) {
-        return name(rest);
+        return Some(name(rest));
     }
     if let Some(rest) = segment.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
-        return name(rest.rsplit(':').next().unwrap_or_default());
+        return Some(name(rest.rsplit(':').next().unwrap_or_default()));
     }
-    match segment.strip_suffix('*') {
-        _ if all && is_last => "*".to_owned(),
-        _ if all => "{name}".to_owned(),
-        Some(literal) if is_last && literal.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_')) => {
-            format!("{literal}/*")
-        }
-        _ if is_regex(segment) || segment.contains(['*', '{', '}']) => "{name}".to_owned(),
-        _ => segment.to_owned(),
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    let literal = segment.trim_end_matches('*');
+    match segment {
+        _ if all && is_last => Some("*".to_owned()),
+        _ if all || is_class(segment) => Some("{name}".to_owned()),
+        _ if is_last && literal != segment && literal.chars().all(plain) => Some(format!("{literal}/*")),
+        _ if is_regex(segment) || segment.contains(['*', '{', '}']) => None,
+        _ => Some(segment.to_owned()),
     }
+}
+
+/// Whether a segment is one class of characters of a regular expression, as in `[0-9]+` and `(\\d+)`.
+fn is_class(segment: &str) -> bool {
+    let inner = segment.strip_prefix('(').and_then(|inner| inner.strip_suffix(')'));
+    let inner = inner.unwrap_or(segment).trim_end_matches(['+', '*']);
+    let in_brackets = inner.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
+    ["\\d", "\\w"].contains(&inner) || in_brackets.is_some_and(|class| !class.contains(['[', ']']))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SEVERAL: &str = "write a route for each path, such as `/orders/health`, or `{name}` for any segment";
+
     #[test]
     fn path_of_another_program_is_shown_as_it_is_written_here() {
         for (text, want) in [
             ("/orders/*/items", "write `/orders/{name}/items`"),
-            ("^/orders/[0-9]+$", "write `/orders/{name}`"),
-            ("/orders/{id:[0-9]+}", "write `/orders/{id}`"),
-            ("/orders/{id:[^/]+}/items", "write `/orders/{id}/items`"),
+            (
+                "^/orders/[0-9]+$",
+                "write `/orders/{name}` if any segment may stand there: `{name}` has no pattern",
+            ),
+            ("/docs**", "write `/docs/*`"),
+            ("/*.css", SEVERAL),
+            ("/api/(?!admin).*", SEVERAL),
+            ("/orders/(health|ready)", SEVERAL),
+            ("^/static/[a-z]+[.]css$", SEVERAL),
+            (
+                "/orders/{id:[0-9]+}",
+                "write `/orders/{id}` if any segment may stand there: `{name}` has no pattern",
+            ),
+            (
+                "/orders/{id:[^/]+}/items",
+                "write `/orders/{id}/items` if any segment may stand there: `{name}` has no pattern",
+            ),
             ("/orders/:id", "write `/orders/{id}`"),
             ("/orders/<int:id>", "write `/orders/{id}`"),
             ("/orders/{order-id}", "write `/orders/{order_id}`"),
