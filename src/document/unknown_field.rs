@@ -61,6 +61,8 @@ mod tests {
     use super::super::decode::Fields;
     use super::super::problem::{Problem, Problems, SourceFile};
     use super::super::read;
+    use super::super::yaml::Value;
+    use super::what_was_meant;
 
     fn problem(text: &str) -> Problem {
         let mut problems = Problems::of(Arc::new(SourceFile::new("t", text)));
