@@ -17,6 +17,7 @@ pub mod scalars;
 pub mod schema;
 pub mod secret;
 pub mod shapes;
+mod shell_variable;
 pub mod suggestion;
 mod syntax;
 pub mod tls_material;

@@ -9,7 +9,8 @@ use super::environment::Environment;
 use super::masks::without_user;
 use super::pem::{PemBlock, PemFile};
 use super::problem::{Fault, ProblemCode, Problems};
-use super::secret::{EnvString, SecretDocument, SecretSource, from_environment, shell_variable};
+use super::secret::{EnvString, SecretDocument, SecretSource};
+use super::shell_variable::{from_environment, shell_variable};
 use super::tls_material::{CaBundle, Side, TlsIdentity};
 
 /// Reads what one document names.

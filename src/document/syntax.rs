@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::characters;
 use super::masks::is_secret_key;
 use super::problem::{Fault, ProblemCode};
-use super::secret::{from_environment, shell_variable};
+use super::shell_variable::{from_environment, shell_variable};
 use super::yaml::{MAX_FILE_BYTES, YamlError, YamlErrorKind};
 
 /// What text needs quotes.
