@@ -59,16 +59,17 @@ pub struct Metrics {
 impl Metrics {
     /// Registers everything.
     pub fn new() -> Result<Self, prometheus::Error> {
-        Ok(Self::register()?.0)
+        Self::register(&Registry::default())
     }
 
     /// Returns every metric as the documentation describes it, in the order of its table.
     pub fn families() -> Result<Vec<MetricFamily>, prometheus::Error> {
-        Ok(Self::register()?.1)
+        let registry = Registry::describing();
+        Self::register(&registry)?;
+        Ok(registry.families())
     }
 
-    fn register() -> Result<(Self, Vec<MetricFamily>), prometheus::Error> {
-        let registry = &Registry::default();
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
         };
@@ -136,7 +137,7 @@ impl Metrics {
         register_constants(registry)?;
         // Alerts see the first failure only if there was a number before it.
         metrics.policy_reloads.with_label_values(&["failure"]);
-        Ok((metrics, registry.families()))
+        Ok(metrics)
     }
 
     /// The page that is scraped, and its content type.

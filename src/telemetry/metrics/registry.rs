@@ -5,10 +5,11 @@ use std::cell::RefCell;
 use prometheus::core::Collector;
 use prometheus::proto::MetricType;
 
-/// Registers metrics, and lists them.
+/// Registers metrics, and describes them where that is asked for: it collects each of them once.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     metrics: prometheus::Registry,
+    describes: bool,
     families: RefCell<Vec<MetricFamily>>,
 }
 
@@ -26,9 +27,19 @@ pub struct MetricFamily {
 }
 
 impl Registry {
+    /// A registry that describes its metrics.
+    pub(super) fn describing() -> Self {
+        Self {
+            describes: true,
+            ..Self::default()
+        }
+    }
+
     /// Registers a metric.
     pub(super) fn register<C: Collector + 'static>(&self, collector: C) -> Result<(), prometheus::Error> {
-        self.families.borrow_mut().extend(describe(&collector));
+        if self.describes {
+            self.families.borrow_mut().extend(describe(&collector));
+        }
         self.metrics.register(Box::new(collector))
     }
 
