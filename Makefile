@@ -31,7 +31,7 @@ install:         ## install what the tests need
 	@.ci/install test
 
 test: install    ## run all tests; installs what they need and says what for
-	@echo "Building Sidegate and its tests, then running them: about ten minutes the first time."
+	@echo "Building Sidegate and its tests, then running them: about fifteen minutes the first time."
 	cargo test --locked
 
 reference:       ## write the tables of docs/ that come from the code
