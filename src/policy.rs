@@ -113,6 +113,14 @@ impl Policy {
         is_below.then_some(rest)
     }
 
+    /// Returns the part of a path below the prefix in the form in which it is forwarded, for a path that was found to be
+    /// below it: the prefix is as many segments, however they are escaped.
+    pub fn forwarded_below_prefix<'p>(&self, path: &'p str) -> &'p str {
+        let mut slashes = path.match_indices('/');
+        let below = slashes.nth(self.prefix.matches('/').count());
+        below.and_then(|(at, _)| path.get(at..)).unwrap_or_default()
+    }
+
     /// The most specific route for a path and method.
     pub fn find(&self, path: &str, method: &Method) -> RouteMatch {
         match self.below_prefix(path) {
@@ -412,6 +420,29 @@ mod tests {
             ("x", "user", false),
         ] {
             assert_eq!(roles.covers(role, wanted), want, "{role} {wanted}");
+        }
+    }
+
+    #[test]
+    fn path_below_the_prefix_is_that_of_the_wire() {
+        for (prefix, path, want) in [
+            ("/", "/a/b", "/a/b"),
+            ("/w/v1", "/w/v1/a%20b", "/a%20b"),
+            ("/w/v1", "/w/v1/", "/"),
+            ("/w/v1", "/w/v1", ""),
+            ("/é", "/%C3%A9/x", "/x"),
+            ("/a:b", "/a%3Ab/x", "/x"),
+        ] {
+            let text = format!(
+                "version: 1\nservice: s\nprefix: {prefix}\nupstream: {{ url: 'http://127.0.0.1:1' }}\n\
+                 routes: [{{ path: /*, auth: public }}]\n"
+            );
+            let policies = crate::testing::parse(&[&text]).unwrap();
+            assert_eq!(
+                policies.policies()[0].forwarded_below_prefix(path),
+                want,
+                "{prefix} {path}"
+            );
         }
     }
 

@@ -201,8 +201,9 @@ document! {
     #[schemars(extend("dependentSchemas" = route_dependencies(), "allOf" = route_rules()))]
     pub struct RouteDocument {
         /// The path below `prefix`. `/x` matches this path, with or without a slash at its end; `/x/*` matches `/x` and
-        /// all paths below it; `"/x/{name}"` (in quotes) matches any one segment. At most 64 segments. Not a regular
-        /// expression, without query and percent-encoding.
+        /// all paths below it; `"/x/{name}"` (in quotes) matches any one segment, and `"/x/{name}:run"` one that ends in
+        /// these characters. At most 64 segments, each name once. Not a regular expression, without query and
+        /// percent-encoding.
         #[schemars(with = "RoutePath")]
         path: Spanned<String>,
         /// The methods of the route, in capitals; GET includes HEAD. Without it, all methods except TRACE. If a route

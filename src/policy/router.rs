@@ -1,7 +1,7 @@
 //! Path and method to the most specific route, without allocating.
 //!
-//! Exact beats prefix, longer beats shorter, a literal beats `{name}` from the left, and methods
-//! beat none. Routes are ranked so once; a search keeps the best rank among those that match.
+//! Exact beats prefix, longer beats shorter, a literal beats `{name}:run` and that beats `{name}` from the left, and
+//! methods beat none. Routes are ranked so once; a search keeps the best rank among those that match.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -49,10 +49,21 @@ pub struct Router {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Node {
     literals: HashMap<String, Node>,
-    any: Option<Box<Node>>,
+    wildcards: Option<Box<Wildcards>>,
     /// Ranks of the routes that end here, and of those that end here in `/*`; ascending.
     exact: Vec<usize>,
     below: Vec<usize>,
+}
+
+/// What follows a segment with a wildcard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Wildcards {
+    /// `{name}`.
+    any: Option<Node>,
+    /// `{name}:run`, by the literal behind the wildcard.
+    suffixed: HashMap<String, Node>,
+    /// The lengths of these literals.
+    lengths: Vec<usize>,
 }
 
 /// How specific a pattern is: what sorts first wins.
@@ -182,11 +193,8 @@ fn in_lower_case(path: &str, read: impl FnOnce(&str)) {
 }
 
 fn has_capitals(pattern: &PathPattern) -> bool {
-    let capital = |text: &String| text.bytes().any(|byte| byte.is_ascii_uppercase());
-    pattern
-        .segments
-        .iter()
-        .any(|segment| matches!(segment, Segment::Literal(text) if capital(text)))
+    let mut texts = pattern.segments.iter().map(Segment::text);
+    texts.any(|text| text.bytes().any(|byte| byte.is_ascii_uppercase()))
 }
 
 #[derive(Debug, Default)]
@@ -208,10 +216,13 @@ impl Node {
     fn insert(&mut self, pattern: &PathPattern, rank: usize, folds_case: bool) {
         let mut node = self;
         for segment in &pattern.segments {
+            let segment = match folds_case {
+                true => segment.folded(),
+                false => segment.clone(),
+            };
             node = match segment {
-                Segment::Literal(text) if folds_case => node.literals.entry(text.to_ascii_lowercase()).or_default(),
-                Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
-                Segment::Any => node.any.get_or_insert_default(),
+                Segment::Literal(text) => node.literals.entry(text).or_default(),
+                Segment::Wildcard(suffix) => node.wildcards.get_or_insert_default().entry(suffix),
             };
         }
         let ranks = if pattern.is_prefix {
@@ -235,7 +246,34 @@ impl Node {
         if let Some(node) = self.literals.get(segment) {
             node.visit(rest, found);
         }
-        if let Some(node) = self.any.as_deref().filter(|_| !segment.is_empty()) {
+        if let Some(wildcards) = self.wildcards.as_deref().filter(|_| !segment.is_empty()) {
+            wildcards.visit(segment, rest, found);
+        }
+    }
+}
+
+impl Wildcards {
+    /// The node behind a wildcard that this literal follows.
+    fn entry(&mut self, suffix: String) -> &mut Node {
+        if suffix.is_empty() {
+            return self.any.get_or_insert_default();
+        }
+        if !self.lengths.contains(&suffix.len()) {
+            self.lengths.push(suffix.len());
+        }
+        self.suffixed.entry(suffix).or_default()
+    }
+
+    /// Visits what follows a segment that is not empty.
+    fn visit(&self, segment: &str, rest: Option<&str>, found: &mut impl FnMut(usize)) {
+        for length in &self.lengths {
+            let at = segment.len().checked_sub(*length).filter(|at| *at > 0);
+            let suffix = at.and_then(|at| segment.get(at..));
+            if let Some(node) = suffix.and_then(|suffix| self.suffixed.get(suffix)) {
+                node.visit(rest, found);
+            }
+        }
+        if let Some(node) = &self.any {
             node.visit(rest, found);
         }
     }
@@ -244,11 +282,8 @@ impl Node {
 fn matches_exactly(pattern: &PathPattern, path: &str) -> bool {
     let path = path.strip_prefix('/').unwrap_or(path);
     let mut given = path.split('/');
-    pattern.segments.iter().all(|segment| match (segment, given.next()) {
-        (Segment::Literal(want), Some(got)) => want == got,
-        (Segment::Any, got) => got.is_some(),
-        (Segment::Literal(_), None) => false,
-    })
+    let mut segments = pattern.segments.iter();
+    segments.all(|segment| given.next().is_some_and(|text| segment.matches(text)))
 }
 
 #[cfg(test)]
@@ -320,6 +355,50 @@ pub(crate) mod tests {
             (Method::GET, "/", "/* []"),
         ] {
             assert_eq!(found(&routes, path, &method, false), want, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn longer_literal_behind_a_wildcard_wins() {
+        let jwt = AuthMethod::Jwt;
+        let routes = [
+            route("/op/{id}", &[], jwt),
+            route("/op/{id}:cancel", &[], jwt),
+            route("/op/{id}l", &[Method::GET], jwt),
+            route("/op/{id}:soft:cancel", &[], jwt),
+            route("/op/all:cancel", &[], jwt),
+            route("/op/{id}:cancel/log", &[], jwt),
+            route("/op/{id}:Open", &[], AuthMethod::Public),
+            route("/op/*", &[], jwt),
+            route("/{x}é/*", &[], jwt),
+        ];
+        for (path, want, folded) in [
+            ("/op/7", "/op/{id}", "/op/{id}"),
+            ("/op/7:cancel", "/op/{id}:cancel", "/op/{id}:cancel"),
+            ("/op/7:cancel/", "/op/{id}:cancel", "/op/{id}:cancel"),
+            ("/op/7:CANCEL", "/op/{id}", "/op/{id}:cancel"),
+            ("/op/7:Open", "/op/{id}:Open", "/op/{id}:Open"),
+            ("/op/7:OPEN", "/op/{id}", "/op/{id}"),
+            ("/op/7:cancel:", "/op/{id}", "/op/{id}"),
+            ("/op/cancel", "/op/{id}l", "/op/{id}l"),
+            ("/op/:cancel", "/op/{id}l", "/op/{id}l"),
+            ("/op/7:soft:cancel", "/op/{id}:soft:cancel", "/op/{id}:soft:cancel"),
+            ("/op/:soft:cancel", "/op/{id}:cancel", "/op/{id}:cancel"),
+            ("/op/all:cancel", "/op/all:cancel", "/op/all:cancel"),
+            ("/op/7:cancel/log", "/op/{id}:cancel/log", "/op/{id}:cancel/log"),
+            ("/op/7/log", "/op/*", "/op/*"),
+            ("/aé/x", "/{x}é/*", "/{x}é/*"),
+            ("/é/x", "NotFound", "NotFound"),
+            ("/日/x", "NotFound", "NotFound"),
+        ] {
+            let pattern = |folds| {
+                found(&routes, path, &Method::GET, folds)
+                    .split(' ')
+                    .next()
+                    .map(str::to_owned)
+            };
+            assert_eq!(pattern(false).as_deref(), Some(want), "{path}");
+            assert_eq!(pattern(true).as_deref(), Some(folded), "{path} in any case");
         }
     }
 
@@ -403,13 +482,45 @@ pub(crate) mod tests {
         }
     }
 
+    /// Paths of segments that begin and end alike.
+    fn alike() -> impl Strategy<Value = Vec<String>> {
+        let pattern = "(/(a|b|ab|\\{x\\}|\\{x\\}b|\\{x\\}ab)){0,3}(/\\*)?";
+        let distinct = |pattern: String| {
+            let named = pattern.split('/').enumerate();
+            let named: Vec<_> = named
+                .map(|(at, part)| part.replace("{x}", &format!("{{x{at}}}")))
+                .collect();
+            named.join("/")
+        };
+        prop::collection::vec(pattern.prop_map(distinct), 1..8)
+    }
+
     proptest! {
         #[test]
+        fn routes_of_a_path_are_those_whose_segments_match(patterns in alike(), path in "(/(a|b|ab|bab|aab)){0,4}") {
+            let named = |pattern: &String| if pattern.is_empty() { "/".to_owned() } else { pattern.clone() };
+            let routes: Vec<_> = patterns.iter().map(|p| route(&named(p), &[], AuthMethod::Jwt)).collect();
+            let router = Router::new(&routes, PathCase::Exact);
+            let mut found = Vec::new();
+            router.visit_matching(&routes, &path, &mut |_, route| found.push(&route.pattern));
+            let given: Vec<_> = path.split('/').skip(1).collect();
+            let takes = |route: &&Route| {
+                let segments = &route.path.segments;
+                (segments.len() == given.len() || (route.path.is_prefix && segments.len() < given.len()))
+                    && segments.iter().zip(&given).all(|(segment, text)| segment.matches(text))
+            };
+            let mut wanted: Vec<_> = routes.iter().filter(takes).map(|route| &route.pattern).collect();
+            found.sort();
+            wanted.sort();
+            prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
         fn the_order_of_the_file_does_not_matter(
-            order in Just((0..7).collect::<Vec<usize>>()).prop_shuffle(),
-            path in "(/(a|b|c)){0,3}/?",
+            order in Just((0..10).collect::<Vec<usize>>()).prop_shuffle(),
+            path in "(/(a|b|c|a:b|ba)){0,3}/?",
         ) {
-            let patterns = ["/*", "/a", "/a/*", "/a/{x}", "/a/b", "/{x}/b/c", "/a/b/*"];
+            let patterns = ["/*", "/a", "/a/*", "/a/{x}", "/a/b", "/{x}/b/c", "/a/b/*", "/a/{x}:b", "/a/{x}b", "/{x}a/b"];
             let sorted: Vec<_> = patterns.iter().map(|p| route(p, &[], AuthMethod::Jwt)).collect();
             let shuffled: Vec<_> = order.iter().map(|&i| sorted[i].clone()).collect();
             prop_assert_eq!(

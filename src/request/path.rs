@@ -250,6 +250,12 @@ fn escape(high: Option<u8>, low: Option<u8>) -> Result<u8, Ambiguity> {
     }
 }
 
+/// Returns the byte that three characters are the escape of.
+pub fn unescaped(escape: [u8; 3]) -> Option<u8> {
+    let [b'%', high, low] = escape else { return None };
+    self::escape(Some(high), Some(low)).ok()
+}
+
 /// Decodes escapes of a normalized path, those of some bytes, never `%2F`.
 fn decode(wire: &str, which: impl Fn(u8) -> bool) -> Result<String, Ambiguity> {
     let mut out = Vec::with_capacity(wire.len());

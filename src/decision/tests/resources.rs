@@ -51,7 +51,19 @@ fn a_prefix_in_disguise_changes_nothing() {
 #[test]
 fn an_encoded_literal_never_evades_the_literal() {
     let text = POLICY.replace("/open/*, auth: public", "'/open/{id}:run', auth: public");
-    assert!(parse(&[&text]).is_err(), "a wildcard is a whole segment");
+    let policies = parse(&[&text]).unwrap();
+    for (path, want) in [
+        ("/w/open/7:run", "allow"),
+        ("/w/open/7:run/", "allow"),
+        ("/w/open/%37:%72un", "allow"),
+        ("/w/open/7%3Arun", "path_ambiguous"),
+        ("/w/open/7:Run", "path_ambiguous"),
+        ("/w/open/7:stop", "route_not_found"),
+        ("/w/open/:run", "route_not_found"),
+    ] {
+        let line = request(&format!("GET {path}"));
+        assert_eq!(line.outcome(&policies), want, "{path}");
+    }
     let text = POLICY.replace(
         "/get, methods: [GET], auth: jwt",
         "'/get:all', auth: jwt, roles: [admin]",

@@ -197,10 +197,7 @@ impl Compiler<'_> {
     fn conflicts(&mut self, routes: &[Route], case: PathCase) {
         let fold = |path: &PathPattern| match case {
             PathCase::Exact => path.clone(),
-            PathCase::Unambiguous | PathCase::Insensitive => PathPattern {
-                segments: path.segments.iter().map(Segment::folded).collect(),
-                is_prefix: path.is_prefix,
-            },
+            PathCase::Unambiguous | PathCase::Insensitive => path.folded(),
         };
         let mut groups: HashMap<(bool, usize), Vec<(PathPattern, &Route)>> = HashMap::new();
         for route in routes {
@@ -236,7 +233,8 @@ impl Compiler<'_> {
         };
         let line = other.location.line();
         let message = format!("{what}: `{}` on line {line} takes the same requests", other.pattern);
-        let differ_in_case = route.path != other.path && route.pattern.eq_ignore_ascii_case(&other.pattern);
+        let differ_in_case =
+            route.path.segments != other.path.segments && route.pattern.eq_ignore_ascii_case(&other.pattern);
         let help = match differ_in_case {
             true => "leave one of them out, or write `paths: { case: exact }` if the service tells them apart",
             false => "make the paths or the methods differ, or leave one of them out",

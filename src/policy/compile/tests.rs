@@ -372,6 +372,14 @@ fn routes_that_could_both_win() {
         ),
         (&["path: /A", "path: /a"], 1),
         (&["path: /A/x", "path: '/a/{b}'"], 0),
+        (&["path: '/{a}:x'", "path: '/{b}:x'"], 1),
+        (&["path: '/{a}:x'", "path: '/{b}:X'"], 1),
+        (&["path: '/{a}:x'", "path: '/{b}x'", "path: '/{c}'", "path: '/a:x'"], 0),
+        (&["path: '/{a}:x'", "path: '/{b}:y'"], 0),
+        (&["path: '/{a}:x/b'", "path: '/{a}/{b}'"], 0),
+        (&["path: '/{a}:x/{b}'", "path: '/{a}/{b}:y'"], 1),
+        (&["path: '/{a}:x/{b}'", "path: '/{a}:z/{b}:y'"], 0),
+        (&["path: '/{a}:x/b'", "path: '/c:x/{b}'"], 1),
     ] {
         let found = problems(&policy(routes));
         assert_eq!(found.len(), count, "{routes:?}: {found:#?}");
@@ -454,6 +462,15 @@ fn each_way_to_be_open_in_another_case_is_warned_of() {
         ("path: /admin", "path: /other", false),
         ("path: '/{id}'", "path: /open", false),
         ("path: /7", "path: /*", false),
+        ("path: '/{id}:run'", "path: '/{id}:RUN'", true),
+        ("path: '/{id}:run'", "path: '/{id}un'", true),
+        ("path: '/{id}:run'", "path: '/{id}'", true),
+        ("path: '/{id}:run'", "path: /7:Run", true),
+        ("path: '/7:Run'", "path: '/{id}:run'", true),
+        ("path: '/a:run'", "path: '/{id}:run'", true),
+        ("path: '/7:run'", "path: '/{id}:run'", false),
+        ("path: '/{id}'", "path: '/{id}:run'", false),
+        ("path: '/{id}:run'", "path: '/{id}:stop'", false),
     ] {
         let text = policy("", &[&format!("{guarded}, {key}"), &format!("{other}, {open}")]);
         let policies = parse(&[&text]).unwrap();

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::policy::route::{PathPattern, Segment};
 
-/// Where a pattern has wildcards. Patterns that have them in the same places cannot cross.
-type Shape = Vec<bool>;
+/// How specific each segment of a pattern is. Patterns that are alike in this cannot cross.
+type Shape = Vec<usize>;
 
-/// The patterns of some shape by the segments that they have in some places.
-type Index<'p> = HashMap<Vec<&'p Segment>, Vec<usize>>;
+/// How much of each segment two shapes have in common: as many bytes at its end, or all of it.
+type Shared = Vec<Option<usize>>;
+
+/// The patterns of some shape by what they share with those of another one.
+type Index<'p> = HashMap<Vec<&'p [u8]>, Vec<usize>>;
 
 /// With more shapes than this, each pattern is compared with each: an index is not worth it.
 const MANY: usize = 64;
@@ -19,30 +22,38 @@ const MANY: usize = 64;
 pub(super) struct Crossings<'p> {
     patterns: Vec<&'p PathPattern>,
     shapes: BTreeMap<Shape, Vec<usize>>,
-    /// For a shape, and the places where another one has literals too.
-    indices: HashMap<(Shape, Shape), Index<'p>>,
+    /// For a shape, and what it shares with another one.
+    indices: HashMap<(Shape, Shared), Index<'p>>,
 }
 
 fn shape(pattern: &PathPattern) -> Shape {
-    pattern
-        .segments
-        .iter()
-        .map(|segment| *segment == Segment::Any)
-        .collect()
+    pattern.segments.iter().map(Segment::rank).collect()
 }
 
-/// Whether a pattern of each shape has a literal where the other has a wildcard.
+/// Whether a pattern of each shape has a segment that is more specific than that of the other.
 fn could_cross(a: &Shape, b: &Shape) -> bool {
-    let more_literal = |a: &Shape, b: &Shape| a.iter().zip(b).any(|(a, b)| !*a && *b);
-    more_literal(a, b) && more_literal(b, a)
+    let more_specific = |a: &Shape, b: &Shape| a.iter().zip(b).any(|(a, b)| a > b);
+    more_specific(a, b) && more_specific(b, a)
 }
 
-fn key<'p>(pattern: &'p PathPattern, places: &Shape) -> Vec<&'p Segment> {
-    let segments = pattern.segments.iter().zip(places);
-    segments
-        .filter(|(_, taken)| **taken)
-        .map(|(segment, _)| segment)
+/// Two literals are compared whole, others as far as the shorter literal behind a wildcard goes.
+fn shared(a: &Shape, b: &Shape) -> Shared {
+    let pairs = a.iter().zip(b);
+    pairs
+        .map(|(a, b)| Some(*a.min(b)).filter(|length| *length < usize::MAX))
         .collect()
+}
+
+/// The parts of a pattern that have to equal those of another one; `None` where a literal is too short for a wildcard.
+fn key<'p>(pattern: &'p PathPattern, shared: &Shared) -> Option<Vec<&'p [u8]>> {
+    let segments = pattern.segments.iter().zip(shared);
+    let part = |(segment, shared): (&'p Segment, &Option<usize>)| {
+        let text = segment.text().as_bytes();
+        let Some(length) = *shared else { return Some(text) };
+        let least = length + usize::from(matches!(segment, Segment::Literal(_)));
+        (text.len() >= least).then(|| text.get(text.len() - length..))?
+    };
+    segments.map(part).collect()
 }
 
 impl<'p> Crossings<'p> {
@@ -70,13 +81,16 @@ impl<'p> Crossings<'p> {
         let own = shape(pattern);
         let mut found = Vec::new();
         for (other, members) in self.shapes.iter().filter(|(other, _)| could_cross(&own, other)) {
-            let literal_in_both: Shape = own.iter().zip(other).map(|(a, b)| !*a && !*b).collect();
-            let wanted = key(pattern, &literal_in_both);
-            let index = self.indices.entry((other.clone(), literal_in_both));
-            let index = index.or_insert_with_key(|(_, places)| {
+            let shared = shared(&own, other);
+            let Some(wanted) = key(pattern, &shared) else { continue };
+            let index = self.indices.entry((other.clone(), shared));
+            let index = index.or_insert_with_key(|(_, shared)| {
                 let mut index = Index::new();
-                for (at, member) in members.iter().filter_map(|&at| Some((at, self.patterns.get(at)?))) {
-                    index.entry(key(member, places)).or_default().push(at);
+                let members = members
+                    .iter()
+                    .filter_map(|&at| Some((at, key(self.patterns.get(at)?, shared)?)));
+                for (at, key) in members {
+                    index.entry(key).or_default().push(at);
                 }
                 index
             });
@@ -93,14 +107,24 @@ mod tests {
 
     use super::*;
 
+    /// A path whose wildcards have names of their own.
+    fn named(path: &str) -> String {
+        let parts = path.split('/').enumerate();
+        let parts: Vec<_> = parts
+            .map(|(at, part)| part.replace("{x}", &format!("{{x{at}}}")))
+            .collect();
+        parts.join("/")
+    }
+
     proptest! {
         #[test]
         fn they_are_those_that_a_look_at_each_finds(
             texts in prop::collection::vec("(/(a|b|\\{x\\})){3}", 0..40),
             long in prop::collection::vec("(/(a|\\{x\\})){8}", 0..200),
+            suffixed in prop::collection::vec("(/(a|b|ab|aab|\\{x\\}|\\{x\\}b|\\{x\\}ab)){2}", 0..40),
         ) {
-            for texts in [texts, long] {
-                let patterns: Vec<_> = texts.iter().map(|text| PathPattern::parse(text).unwrap()).collect();
+            for texts in [texts, long, suffixed] {
+                let patterns: Vec<_> = texts.iter().map(|text| PathPattern::parse(&named(text)).unwrap()).collect();
                 let mut crossings = Crossings::of(patterns.iter().collect());
                 for pattern in &patterns {
                     let wanted: Vec<_> = (0..patterns.len()).filter(|&at| pattern.crosses(&patterns[at])).collect();

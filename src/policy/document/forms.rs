@@ -60,11 +60,13 @@ fn prefix() -> String {
     format!("^{PLAIN_SEGMENTS}/[^{NOT_IN_PATHS}{INVISIBLE}{{}}*]*$")
 }
 
-/// At most 64 segments: literals, or `{name}`; a `/*` at the end.
+/// At most 64 segments: literals, or `{name}` with or without a literal behind it; a `/*` at the end. Each name once:
+/// the second group is a name, the first one is in `PLAIN_SEGMENTS`.
 fn path() -> String {
     let name = r"\{[^\u0000-/:-@\[-^`{-\u007f]+\}";
-    let segment = format!("({name}|(?!:)[^{NOT_IN_PATHS}{INVISIBLE}{{}}*/]+)");
-    format!(r"^{PLAIN_SEGMENTS}(/\*?|(/{segment}){{1,64}}(/\*?)?)$")
+    let literal = format!("[^{NOT_IN_PATHS}{INVISIBLE}{{}}*/]");
+    let segment = format!("({name}{literal}*|(?!:){literal}+)");
+    format!(r"^{PLAIN_SEGMENTS}(?!.*({name}).*\2)(/\*?|(/{segment}){{1,64}}(/\*?)?)$")
 }
 
 text_forms! {
@@ -85,8 +87,8 @@ text_forms! {
     /// The path of a route.
     RoutePath {
         pattern: path(),
-        expected: "a path such as /orders, /orders/* or \"/orders/{id}\": `*` is the last segment, `{name}` is a whole one",
-        examples: ["/health", "/orders/*", "/orders/{id}"],
+        expected: "a path such as /orders, /orders/* or \"/orders/{id}\": `*` is the last segment, `{name}` begins one",
+        examples: ["/health", "/orders/*", "/orders/{id}", "/orders/{id}:cancel"],
     }
 
     /// A host, or a wildcard for all hosts below one.

@@ -1,28 +1,86 @@
 //! The pattern of a route: what it matches below the prefix of its policy.
 
+use std::cmp::Ordering;
+
 use crate::document::problem::{Fault, ProblemCode};
+use crate::request::path::unescaped;
 
 /// The wildcards that there are.
 const WILDCARDS: &str = "write `{name}` for one segment, and `/*` at the end for all paths below";
 
-/// One segment of a pattern.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One segment of a pattern. Of two segments that both match some text, one matches all that the other does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Segment {
-    /// These characters. Sorts before `Any`, so that the literal wins.
+    /// These characters.
     Literal(String),
-    /// `{name}`: one segment, whatever it is.
-    Any,
+    /// `{name}`, or `{name}:run`: at least one character, and then these.
+    Wildcard(String),
+}
+
+impl Ord for Segment {
+    /// Sorts the more specific one first: a literal, then the longer literal behind a wildcard.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other
+            .rank()
+            .cmp(&self.rank())
+            .then_with(|| self.text().cmp(other.text()))
+    }
+}
+
+impl PartialOrd for Segment {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Segment {
-    /// The segment as it is compared where case does not matter.
+    /// Returns the characters that are not a wildcard.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Literal(text) | Self::Wildcard(text) => text,
+        }
+    }
+
+    /// Returns how specific the segment is: the longest literal behind a wildcard is less than a literal.
+    pub fn rank(&self) -> usize {
+        match self {
+            Self::Literal(_) => usize::MAX,
+            Self::Wildcard(suffix) => suffix.len(),
+        }
+    }
+
+    /// Returns the segment as it is compared where case does not matter.
     #[must_use]
     pub fn folded(&self) -> Self {
         match self {
             Self::Literal(text) => Self::Literal(text.to_ascii_lowercase()),
-            Self::Any => Self::Any,
+            Self::Wildcard(suffix) => Self::Wildcard(suffix.to_ascii_lowercase()),
         }
     }
+
+    /// Returns whether a segment of a path matches, by the case as it is written.
+    pub fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Literal(literal) => literal == text,
+            Self::Wildcard(suffix) => is_before(text, suffix),
+        }
+    }
+
+    /// Returns whether some text matches both segments.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Literal(a), Self::Literal(b)) => a == b,
+            (Self::Literal(literal), Self::Wildcard(suffix)) | (Self::Wildcard(suffix), Self::Literal(literal)) => {
+                is_before(literal, suffix)
+            }
+            (Self::Wildcard(a), Self::Wildcard(b)) => a.ends_with(b.as_str()) || b.ends_with(a.as_str()),
+        }
+    }
+}
+
+/// Returns whether a text ends in a suffix, with something before it.
+fn is_before(text: &str, suffix: &str) -> bool {
+    text.len() > suffix.len() && text.ends_with(suffix)
 }
 
 /// What a route matches below the prefix of its policy.
@@ -32,13 +90,15 @@ pub struct PathPattern {
     pub segments: Vec<Segment>,
     /// Whether it ends in `/*`.
     pub is_prefix: bool,
+    /// The names of the wildcards, with their places among the segments.
+    parameters: Vec<(String, usize)>,
 }
 
 /// The most segments of a pattern. The router goes as deep, on a stack that has an end.
 const MAX_SEGMENTS: usize = 64;
 
 impl PathPattern {
-    /// Reads `/x`, `/x/*` or `/x/{name}/y`.
+    /// Reads `/x`, `/x/*`, `/x/{name}/y` or `/x/{name}:run`.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         check_literal(text)?;
         let trimmed = text.strip_prefix('/').unwrap_or(text);
@@ -60,28 +120,71 @@ impl PathPattern {
             let help = "write `/*` behind the first ones";
             return Err(Fault::new(ProblemCode::InvalidPath, message, help));
         }
-        let segments: Result<Vec<_>, _> = if trimmed.is_empty() {
-            Ok(Vec::new())
-        } else {
-            trimmed.split('/').map(segment).collect()
-        };
-        Ok(Self {
-            segments: segments?,
+        let mut pattern = Self {
+            segments: Vec::new(),
             is_prefix,
-        })
+            parameters: Vec::new(),
+        };
+        for part in trimmed.split('/').filter(|_| !trimmed.is_empty()) {
+            pattern.push(part)?;
+        }
+        Ok(pattern)
+    }
+
+    /// Adds the segment that a text stands for.
+    fn push(&mut self, text: &str) -> Result<(), Fault> {
+        let (name, segment) = segment(text)?;
+        if let Some(name) = name {
+            if self.parameter(name).is_some() {
+                let message = format!("`{{{name}}}` occurs twice, and a name stands for one segment");
+                let help = "give each wildcard of a path a name of its own";
+                return Err(Fault::new(ProblemCode::InvalidWildcard, message, help));
+            }
+            self.parameters.push((name.to_owned(), self.segments.len()));
+        }
+        self.segments.push(segment);
+        Ok(())
+    }
+
+    /// Returns the pattern as it is compared where case does not matter.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        Self {
+            segments: self.segments.iter().map(Segment::folded).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the place of the segment that `{name}` stands for.
+    pub fn parameter(&self, name: &str) -> Option<usize> {
+        let mut parameters = self.parameters.iter();
+        parameters.find(|(known, _)| known == name).map(|(_, at)| *at)
+    }
+
+    /// Returns what the wildcard at a place stands for in a path below the prefix that the pattern matches, without
+    /// the literal behind the wildcard: in the form of the path, decoded or as it is forwarded.
+    pub fn value<'p>(&self, at: usize, below_prefix: &'p str) -> Option<&'p str> {
+        let suffix = match self.segments.get(at)? {
+            Segment::Wildcard(suffix) => suffix,
+            Segment::Literal(_) => return None,
+        };
+        let path = below_prefix.strip_prefix('/').unwrap_or(below_prefix);
+        without_suffix(path.split('/').nth(at)?, suffix).filter(|value| !value.is_empty())
     }
 
     /// Whether some segment may be anything.
     pub fn has_wildcard(&self) -> bool {
-        self.segments.contains(&Segment::Any)
+        self.segments
+            .iter()
+            .any(|segment| matches!(segment, Segment::Wildcard(_)))
     }
 
     /// Whether some path matches both of two patterns of one length, and neither is the more
-    /// specific: each has a literal where the other has `{name}`.
+    /// specific: in each, some segment is more specific than that of the other.
     pub fn crosses(&self, other: &Self) -> bool {
         let more_specific = |a: &Self, b: &Self| {
             let mut pairs = a.segments.iter().zip(&b.segments);
-            pairs.any(|pair| matches!(pair, (Segment::Literal(_), Segment::Any)))
+            pairs.any(|(a, b)| a.rank() > b.rank())
         };
         self.overlaps(other) && more_specific(self, other) && more_specific(other, self)
     }
@@ -96,32 +199,53 @@ impl PathPattern {
         if !short.is_prefix && short.segments.len() != long.segments.len() {
             return false;
         }
-        short.segments.iter().zip(&long.segments).all(|(a, b)| match (a, b) {
-            (Segment::Literal(a), Segment::Literal(b)) => a == b,
-            _ => true,
-        })
+        let mut pairs = short.segments.iter().zip(&long.segments);
+        pairs.all(|(a, b)| a.overlaps(b))
     }
 }
 
-/// One segment of a pattern.
-fn segment(text: &str) -> Result<Segment, Fault> {
+/// Returns a segment without the literal at its end, whose characters may be escaped, in any case.
+fn without_suffix<'s>(segment: &'s str, suffix: &str) -> Option<&'s str> {
+    let mut end = segment.len();
+    for wanted in suffix.bytes().rev() {
+        let rest = segment.as_bytes().get(..end)?;
+        let escaped = rest.last_chunk().and_then(|&escape| unescaped(escape));
+        let (found, length) = match escaped {
+            Some(byte) => (byte, 3),
+            None => (*rest.last()?, 1),
+        };
+        if !found.eq_ignore_ascii_case(&wanted) {
+            return None;
+        }
+        end -= length;
+    }
+    segment.get(..end)
+}
+
+/// Reads one segment of a pattern, and the name of its wildcard.
+fn segment(text: &str) -> Result<(Option<&str>, Segment), Fault> {
     let wildcard = |message: String| Err(Fault::new(ProblemCode::InvalidWildcard, message, WILDCARDS));
     if text.starts_with(':') {
         return wildcard(format!("`{text}` would be these very characters, not any segment"));
     }
-    match text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
-        Some(name) if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') => Ok(Segment::Any),
-        Some(_) => wildcard(format!(
-            "`{text}` is not a name in braces: a name has letters, digits and `_`"
+    let parts = text.strip_prefix('{').and_then(|text| text.split_once('}'));
+    match parts.filter(|(_, suffix)| !suffix.contains(['{', '}', '*'])) {
+        Some((name, suffix)) if is_name(name) => Ok((Some(name), Segment::Wildcard(suffix.to_owned()))),
+        Some((name, _)) => wildcard(format!(
+            "`{{{name}}}` is not a name in braces: a name has letters, digits and `_`"
         )),
         None if text.chars().all(|c| c == '*') && !text.is_empty() => {
             wildcard("`*` stands at the end of a path only, and for all segments behind it".to_owned())
         }
         None if text.contains(['{', '}', '*']) => wildcard(format!(
-            "`{text}` mixes literal characters with a wildcard; a wildcard is a whole segment"
+            "`{text}` mixes literal characters with a wildcard; a segment has one wildcard, and it comes first"
         )),
-        None => Ok(Segment::Literal(text.to_owned())),
+        None => Ok((None, Segment::Literal(text.to_owned()))),
     }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 /// Rejects what no normalized path can hold, so that the rule would never match.
@@ -178,26 +302,77 @@ mod tests {
     #[test]
     fn patterns() {
         let literal = |s: &str| Segment::Literal(s.into());
+        let wildcard = |s: &str| Segment::Wildcard(s.into());
         for (text, segments, is_prefix) in [
             ("/", vec![], false),
             ("/*", vec![], true),
             ("/x", vec![literal("x")], false),
             ("/x/", vec![literal("x")], false),
             ("/x/*", vec![literal("x")], true),
-            ("/x/{id}/y", vec![literal("x"), Segment::Any, literal("y")], false),
+            ("/x/{id}/y", vec![literal("x"), wildcard(""), literal("y")], false),
             ("/wallets:batch", vec![literal("wallets:batch")], false),
+            ("/x/{id}:run", vec![literal("x"), wildcard(":run")], false),
+            ("/{id}:run/*", vec![wildcard(":run")], true),
+            ("/{a}.json/{b}é", vec![wildcard(".json"), wildcard("é")], false),
+            ("/{id}..", vec![wildcard("..")], false),
         ] {
-            assert_eq!(
-                PathPattern::parse(text),
-                Ok(PathPattern { segments, is_prefix }),
-                "{text}"
-            );
+            let pattern = PathPattern::parse(text).unwrap();
+            assert_eq!((pattern.segments, pattern.is_prefix), (segments, is_prefix), "{text}");
         }
         for text in [
-            "/:id", "/x/:id/y", "/[a-z]+", "/^x", "/a|b", "x", "", "/x*", "/x/*/y", "/{}", "/{a-b}", "/x{id}", "//x",
-            "/%41", "/a/../b", "/a b", "/a;b",
+            "/:id",
+            "/x/:id/y",
+            "/[a-z]+",
+            "/^x",
+            "/a|b",
+            "x",
+            "",
+            "/x*",
+            "/x/*/y",
+            "/{}",
+            "/{a-b}",
+            "/x{id}",
+            "//x",
+            "/%41",
+            "/a/../b",
+            "/a b",
+            "/a;b",
+            "/{a}{b}",
+            "/{a}x{b}",
+            "/{a}*",
+            "/{a}:run*",
+            "/{a}}",
+            "/{a}{",
+            "/{}:run",
+            "/:{a}",
+            "/{a}/{a}",
+            "/{a}:x/y/{a}",
+            "/{a}?",
+            "/{a}%3A",
         ] {
             assert!(PathPattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn value_of_a_parameter_is_the_segment_as_it_is_forwarded() {
+        for (pattern, name, path, want) in [
+            ("/x/{id}", "id", "/x/7", Some("7")),
+            ("/x/{id}", "id", "/x/7/", Some("7")),
+            ("/x/{id}", "other", "/x/7", None),
+            ("/x/{id}/*", "id", "/x/a%20b/c", Some("a%20b")),
+            ("/{a}/{b}", "b", "/1/2", Some("2")),
+            ("/x/{id}:run", "id", "/x/a:b:run", Some("a:b")),
+            ("/x/{id}:run", "id", "/x/7:RUN", Some("7")),
+            ("/x/{id}:é", "id", "/x/%C3%A9:%C3%A9", Some("%C3%A9")),
+            ("/x/{id}é", "id", "/x/aé", Some("a")),
+            ("/x/{id}:run", "id", "/x/:run", None),
+            ("/x/{id}:run", "id", "/x/7:stop", None),
+            ("/x/{id}", "id", "/x", None),
+        ] {
+            let parsed = PathPattern::parse(pattern).unwrap();
+            let value = parsed.parameter(name).and_then(|at| parsed.value(at, path));
+            assert_eq!(value, want, "{pattern} {name} {path}");
         }
     }
 
@@ -220,6 +395,13 @@ mod tests {
             ("/x/y/*", "/x", false),
             ("/{a}/b", "/a/{b}", true),
             ("/{a}/b", "/a/c", false),
+            ("/{a}:run", "/a:run", true),
+            ("/{a}:run", "/a:stop", false),
+            ("/{a}:run", "/{b}", true),
+            ("/{a}:run", "/{b}n", true),
+            ("/{a}:run", "/{b}:stop", false),
+            ("/{a}.json", "/.json", false),
+            ("/{a}:run", "/*", true),
         ] {
             let (a, b) = (PathPattern::parse(a).unwrap(), PathPattern::parse(b).unwrap());
             assert_eq!((a.overlaps(&b), b.overlaps(&a)), (want, want), "{a:?} {b:?}");

@@ -80,31 +80,54 @@ fn suggestion(written: &str) -> Option<String> {
 
 /// What a segment of another program's path is here; `None` where it would match more than is written.
 fn meant(segment: &str, is_last: bool) -> Option<String> {
-    let name = |text: &str| {
-        let name: String = text
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
-            .collect();
-        match name.as_str() {
-            "" => "{name}".to_owned(),
-            name => format!("{{{}}}", name.replace('-', "_")),
-        }
-    };
     let all = ["*", "**", ".*", "(.*)", ".+", "(.+)"].contains(&segment);
-    if let Some(rest) = segment.strip_prefix(':').or_else(|| segment.strip_prefix('{')) {
-        return Some(name(rest));
+    if let Some(rest) = segment.strip_prefix(':') {
+        let end = rest.find(|c| !is_named(c)).unwrap_or(rest.len());
+        let (written, suffix) = rest.split_at_checked(end)?;
+        // A second parameter may follow.
+        let suffix = if suffix.contains(':') { "" } else { suffix };
+        return Some(named(written) + literal_end(suffix));
     }
-    if let Some(rest) = segment.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
-        return Some(name(rest.rsplit(':').next().unwrap_or_default()));
+    if let Some(rest) = segment.strip_prefix('{') {
+        // The braces of `{id:[0-9]{2}}` are within others.
+        let (written, suffix) = rest.rsplit_once('}').unwrap_or((rest, ""));
+        return Some(named(written) + literal_end(suffix));
+    }
+    if let Some((written, suffix)) = segment.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+        return Some(named(written.rsplit(':').next().unwrap_or_default()) + literal_end(suffix));
     }
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
     let literal = segment.trim_end_matches('*');
+    let suffix = segment.strip_prefix('*').unwrap_or_default();
     match segment {
         _ if all && is_last => Some("*".to_owned()),
         _ if all || is_class(segment) => Some("{name}".to_owned()),
         _ if is_last && literal != segment && literal.chars().all(plain) => Some(format!("{literal}/*")),
-        _ if is_regex(segment) || segment.contains(['*', '{', '}']) => None,
+        _ if is_regex(segment) => None,
+        _ if !suffix.is_empty() && suffix == literal_end(suffix) => Some(format!("{{name}}{suffix}")),
+        _ if segment.contains(['*', '{', '}']) => None,
         _ => Some(segment.to_owned()),
+    }
+}
+
+/// A wildcard with a name as near to what is written as one is here.
+fn named(written: &str) -> String {
+    let name: String = written.chars().take_while(|c| is_named(*c)).collect();
+    match name.as_str() {
+        "" => "{name}".to_owned(),
+        name => format!("{{{}}}", name.replace('-', "_")),
+    }
+}
+
+fn is_named(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-')
+}
+
+/// What stands behind a wildcard, where it is a literal.
+fn literal_end(suffix: &str) -> &str {
+    match is_regex(suffix) || suffix.contains(['*', '{', '}', '(', ')', '+']) {
+        true => "",
+        false => suffix,
     }
 }
 
@@ -131,7 +154,7 @@ mod tests {
                 "write `/orders/{name}` if any segment may stand there: `{name}` has no pattern",
             ),
             ("/docs**", "write `/docs/*`"),
-            ("/*.css", SEVERAL),
+            ("/*.css", "write `/{name}.css`"),
             ("/api/(?!admin).*", SEVERAL),
             ("/orders/(health|ready)", SEVERAL),
             ("^/static/[a-z]+[.]css$", SEVERAL),
@@ -144,6 +167,16 @@ mod tests {
                 "write `/orders/{id}/items` if any segment may stand there: `{name}` has no pattern",
             ),
             ("/orders/:id", "write `/orders/{id}`"),
+            ("/orders/:id.json", "write `/orders/{id}.json`"),
+            ("/orders/:id(\\d+)", "write `/orders/{id}`"),
+            ("/orders/:from-:to", "write `/orders/{from_}`"),
+            ("/orders/{order-id}:cancel", "write `/orders/{order_id}:cancel`"),
+            (
+                "/orders/{id:[0-9]{2}}:cancel",
+                "write `/orders/{id}:cancel` if any segment may stand there: `{name}` has no pattern",
+            ),
+            ("/orders/<int:id>.json", "write `/orders/{id}.json`"),
+            ("/orders/{a}-{b}", "write `/orders/{a}`"),
             ("/orders/<int:id>", "write `/orders/{id}`"),
             ("/orders/{order-id}", "write `/orders/{order_id}`"),
             ("/orders/**", "write `/orders/*`"),

@@ -75,27 +75,52 @@ fn spellings(guarded: &Located<'_>, open: &Located<'_>) -> Option<(String, Strin
     let length = guarded.segments.len().max(open.segments.len());
     let (mut closed_path, mut open_path) = (String::new(), String::new());
     for at in 0..length {
-        let (closed, opened) = match (guarded.part(at)?, open.part(at)?) {
-            (Part::Literal(closed), Part::Literal(opened)) if closed.eq_ignore_ascii_case(opened) => {
-                (closed, opened.to_owned())
-            }
-            (Part::Literal(_), Part::Literal(_)) => return None,
-            (Part::Literal(closed), Part::Any) => (closed, closed.chars().map(swapped).collect()),
-            (Part::Any, Part::Literal(opened)) => (opened, opened.to_owned()),
-            (Part::Any, Part::Any) => ("x", "x".to_owned()),
-        };
-        closed_path.push('/');
-        closed_path.push_str(closed);
-        open_path.push('/');
-        open_path.push_str(&opened);
+        let (closed, opened) = segment_spellings(guarded.part(at)?, open.part(at)?)?;
+        for (path, segment) in [(&mut closed_path, closed), (&mut open_path, opened)] {
+            path.push('/');
+            path.push_str(&segment);
+        }
     }
     (closed_path != open_path).then_some((closed_path, open_path))
+}
+
+/// The same for one segment.
+fn segment_spellings(closed: Part<'_>, opened: Part<'_>) -> Option<(String, String)> {
+    match (closed, opened) {
+        (Part::Literal(closed), Part::Literal(opened)) => {
+            let is_same = closed.eq_ignore_ascii_case(opened);
+            is_same.then(|| (closed.to_owned(), opened.to_owned()))
+        }
+        (Part::Literal(closed), Part::Ending(suffix)) => {
+            let head = head(closed, suffix).filter(|head| !head.is_empty())?;
+            Some((closed.to_owned(), format!("{}{suffix}", swapped(head))))
+        }
+        (Part::Ending(suffix), Part::Literal(opened)) => {
+            let head = head(opened, suffix).filter(|head| !head.is_empty())?;
+            Some((format!("{head}{suffix}"), opened.to_owned()))
+        }
+        (Part::Ending(closed), Part::Ending(opened)) if closed.len() >= opened.len() => {
+            let head = head(closed, opened)?;
+            Some((format!("x{closed}"), format!("x{}{opened}", swapped(head))))
+        }
+        (Part::Ending(closed), Part::Ending(opened)) => {
+            let head = head(opened, closed)?;
+            Some((format!("x{head}{closed}"), format!("x{opened}")))
+        }
+    }
+}
+
+/// What is before a suffix, in any case.
+fn head<'t>(text: &'t str, suffix: &str) -> Option<&'t str> {
+    let (head, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
+    end.eq_ignore_ascii_case(suffix).then_some(head)
 }
 
 /// What a route takes for one segment of a path.
 enum Part<'p> {
     Literal(&'p str),
-    Any,
+    /// At least one character, and then these.
+    Ending(&'p str),
 }
 
 impl Located<'_> {
@@ -103,8 +128,8 @@ impl Located<'_> {
     fn part(&self, at: usize) -> Option<Part<'_>> {
         match self.segments.get(at) {
             Some(Segment::Literal(text)) => Some(Part::Literal(text)),
-            Some(Segment::Any) => Some(Part::Any),
-            None => self.route.path.is_prefix.then_some(Part::Any),
+            Some(Segment::Wildcard(suffix)) => Some(Part::Ending(suffix)),
+            None => self.route.path.is_prefix.then_some(Part::Ending("")),
         }
     }
 }
@@ -131,9 +156,10 @@ fn example(host: &HostPattern) -> String {
     }
 }
 
-fn swapped(letter: char) -> char {
-    match letter.is_ascii_uppercase() {
+fn swapped(text: &str) -> String {
+    let swap = |letter: char| match letter.is_ascii_uppercase() {
         true => letter.to_ascii_lowercase(),
         false => letter.to_ascii_uppercase(),
-    }
+    };
+    text.chars().map(swap).collect()
 }

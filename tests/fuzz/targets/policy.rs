@@ -89,7 +89,10 @@ fn example_path(policy: &Policy, route: &Route) -> String {
     let own = own.strip_suffix("/*").unwrap_or(own);
     let segments: Vec<_> = own
         .split('/')
-        .map(|segment| if segment.starts_with('{') { "any" } else { segment })
+        .map(|segment| match segment.split_once('}') {
+            Some((_, suffix)) => format!("any{suffix}"),
+            None => segment.to_owned(),
+        })
         .collect();
     format!("{}{}", policy.prefix, segments.join("/"))
 }
