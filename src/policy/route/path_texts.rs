@@ -168,7 +168,10 @@ mod tests {
             ),
             ("/orders/:id", "write `/orders/{id}`"),
             ("/orders/:id.json", "write `/orders/{id}.json`"),
-            ("/orders/:id(\\d+)", "write `/orders/{id}`"),
+            (
+                "/orders/:id([0-9]+)",
+                "write `/orders/{id}` if any segment may stand there: `{name}` has no pattern",
+            ),
             ("/orders/:from-:to", "write `/orders/{from_}`"),
             ("/orders/{order-id}:cancel", "write `/orders/{order_id}:cancel`"),
             (
