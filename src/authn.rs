@@ -15,6 +15,7 @@ use crate::request::RequestFacts;
 pub mod binding;
 pub mod claims;
 mod context;
+mod grants;
 pub mod json;
 pub mod jws;
 pub mod jwt;
@@ -127,7 +128,7 @@ fn bearer(
         Bearer::Absent => Ok(Attempt::Absent),
         Bearer::Malformed => Err(Rejection::because(
             Reason::TokenMalformed,
-            "what follows `Bearer` is not a token of at most 8 KiB",
+            "what follows `Bearer` is not a token",
         )),
         Bearer::Token(token) => {
             let (looked_up, principal) = jwt::authenticate(token, context, request.now);

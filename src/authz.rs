@@ -9,7 +9,7 @@ use crate::authn::claims;
 use crate::policy::identity::InvalidClaim;
 use crate::policy::route::Requirement;
 use crate::policy::{Policy, TenantRule};
-use crate::principal::{AuthMethod, IdentityFields, Methods, Principal, TenantId};
+use crate::principal::{AuthMethod, Grants, IdentityFields, Methods, Principal, TenantId, VerifiedToken};
 use crate::rejection::{Reason, Rejection, list};
 use crate::request::RequestFacts;
 
@@ -129,20 +129,36 @@ pub fn check_roles<'r>(
     if wanted.is_empty() || wanted.iter().any(has) {
         return Ok(RoleProof(requirement));
     }
+    readable(principal, |token| &token.roles)?;
     let (wanted, found) = (list(wanted.iter().map(String::as_str)), found::roles(principal, policy));
     let cause = format!("one of these roles is needed: {wanted}; {found}");
     Err(Rejection::because(Reason::RoleMissing, cause))
 }
 
 /// Checks that the principal has all of the scopes.
-pub fn check_scopes<'r>(requirement: &'r Requirement, principal: &Principal) -> Result<ScopeProof<'r>, Rejection> {
+pub fn check_scopes<'r>(
+    requirement: &'r Requirement,
+    principal: &Principal,
+    policy: &Policy,
+) -> Result<ScopeProof<'r>, Rejection> {
     let missing = |scope: &&String| !principal.scopes().contains(scope);
     match requirement.scopes.iter().find(missing) {
         None => Ok(ScopeProof(requirement)),
         Some(scope) => {
-            let cause = format!("the scope `{scope}` is missing; {}", found::scopes(principal));
+            readable(principal, |token| &token.scopes)?;
+            let found = found::scopes(principal, policy);
+            let cause = format!("the scope `{scope}` is missing; {found}");
             Err(Rejection::because(Reason::ScopeMissing, cause))
         }
+    }
+}
+
+/// Rejects a token whose claims of roles or of scopes have another type, once a route asks for one.
+fn readable(principal: &Principal, grants: impl Fn(&VerifiedToken) -> &Grants) -> Result<(), Rejection> {
+    let fault = principal.token.as_deref().and_then(|token| grants(token).fault());
+    match fault {
+        Some(fault) => Err(Rejection::because(Reason::TokenClaimInvalid, fault.to_owned())),
+        None => Ok(()),
     }
 }
 

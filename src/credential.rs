@@ -8,9 +8,6 @@ use http::{HeaderMap, HeaderName};
 
 use crate::digest::Hasher;
 
-/// The most that a bearer token may have, in bytes.
-pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
-
 /// The client certificate of this connection, verified in its handshake or rejected since.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientCertificate {
@@ -97,7 +94,7 @@ impl<'r> Bearer<'r> {
         if rest.contains(&b'\t') {
             return Self::Malformed;
         }
-        if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
+        if token.is_empty() {
             return Self::Malformed;
         }
         match std::str::from_utf8(token) {
@@ -150,8 +147,8 @@ mod tests {
         }
         assert_eq!(Bearer::of(&HeaderMap::new()), Bearer::Absent);
         let mut headers = HeaderMap::new();
-        let long = format!("Bearer {}", "a".repeat(MAX_TOKEN_BYTES + 1));
-        headers.insert(AUTHORIZATION, long.parse().unwrap());
-        assert_eq!(Bearer::of(&headers), Bearer::Malformed);
+        let long = "a".repeat(1 << 20);
+        headers.insert(AUTHORIZATION, format!("Bearer {long}").parse().unwrap());
+        assert_eq!(Bearer::of(&headers), Bearer::Token(&long));
     }
 }

@@ -257,7 +257,7 @@ fn authorize<'p>(
         Ok(proof)
     })?;
     let scopes = step(Step::Scopes, observer, |observer| {
-        let proof = authz::check_scopes(&route.requirement, principal)?;
+        let proof = authz::check_scopes(&route.requirement, principal, policy)?;
         observer.passed(Step::Scopes, || steps::needed(&route.requirement.scopes, "all of"));
         Ok(proof)
     })?;

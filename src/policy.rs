@@ -3,14 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
 
 use crate::document::problem::{Location, Problem};
 use crate::document::tls_material::{CaBundle, TlsIdentity};
-use crate::keys::{Algorithm, KeySet};
 use crate::request::names::FoldedName;
 use crate::request::path::Allowance;
 
@@ -19,6 +17,7 @@ pub mod compile;
 pub mod document;
 pub mod identity;
 pub mod internal_key;
+pub mod issuer;
 pub mod lint;
 pub mod origin;
 mod path_case;
@@ -30,6 +29,7 @@ pub mod store_rules;
 mod unasked_certificates;
 
 pub use document::{BindingMode, ErrorFormat, Fallback, Mode, QuotaScope};
+pub use issuer::{Issuer, IssuerKeys};
 pub use path_case::PathCase;
 pub use set::{Matched, PolicySet, RouteIndex, Scope};
 
@@ -38,7 +38,6 @@ use identity::{INTERNAL_KEY, Identity};
 use internal_key::InternalKeys;
 use lint::Lint;
 use origin::Origin;
-use remote_keys::RemoteKeys;
 use route::Route;
 use router::{RouteMatch, Router};
 use store_rules::RevocationRule;
@@ -296,57 +295,6 @@ impl ErrorStyle {
 impl Default for ErrorStyle {
     fn default() -> Self {
         Self::new(ErrorFormat::Flat, "ERR_SIDEGATE".into())
-    }
-}
-
-/// The keys of an issuer, as its policy gives them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IssuerKeys {
-    /// Keys that were read with the policy.
-    Local(Arc<KeySet>),
-    /// Keys that are fetched while Sidegate runs.
-    Remote(RemoteKeys),
-}
-
-/// One issuer of tokens and its keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Issuer {
-    /// The exact `iss`; `None` if it is said aloud that it is unchecked.
-    pub name: Option<String>,
-    /// The audiences; `None` if it is said aloud that they are unchecked.
-    pub audiences: Option<Vec<String>>,
-    /// The algorithms that the issuer signs with.
-    pub algorithms: Vec<Algorithm>,
-    /// The keys that verify its tokens, or where they are.
-    pub keys: IssuerKeys,
-    /// How far clocks may differ, in seconds.
-    pub leeway: i64,
-    /// Claims that a token must have besides `exp`.
-    pub required_claims: Vec<String>,
-    /// The claim with the list of roles.
-    pub roles_claim: Vec<String>,
-    /// What becomes of tokens by the key that they are bound to.
-    pub binding: BindingMode,
-    /// Where the file says so, if it does.
-    pub binding_location: Origin<Option<Location>>,
-}
-
-impl Issuer {
-    /// Returns where the keys are fetched from; `None` if they were read with the policy.
-    pub fn remote(&self) -> Option<&RemoteKeys> {
-        match &self.keys {
-            IssuerKeys::Remote(remote) => Some(remote),
-            IssuerKeys::Local(_) => None,
-        }
-    }
-
-    /// Returns the issuer's name in metrics and logs.
-    pub fn label(&self) -> &str {
-        match (&self.name, &self.keys) {
-            (Some(name), _) => name,
-            (None, IssuerKeys::Remote(remote)) => remote.url(),
-            (None, IssuerKeys::Local(_)) => "unchecked",
-        }
     }
 }
 

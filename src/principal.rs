@@ -153,13 +153,45 @@ pub struct VerifiedToken {
     /// The claims.
     pub claims: Claims,
     /// The roles that it lists, without what the hierarchy adds.
-    pub roles: Vec<String>,
+    pub roles: Grants,
     /// The scopes that it lists.
-    pub scopes: Vec<String>,
+    pub scopes: Grants,
     /// The tenants that the claims of the tenant rule name, whether or not they agree.
     pub tenants: Vec<TenantId>,
     /// The key that it is bound to. Whether the client has that key is verified on each request.
     pub binding: Binding,
+}
+
+/// The roles or the scopes that a token lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    names: Vec<String>,
+    fault: Option<Box<str>>,
+}
+
+impl Grants {
+    /// Takes the names that were read.
+    pub const fn of(names: Vec<String>) -> Self {
+        Self { names, fault: None }
+    }
+
+    /// Grants nothing, because a claim has another type. The fault is for the route that asks for a name.
+    pub fn faulty(fault: String) -> Self {
+        Self {
+            names: Vec::new(),
+            fault: Some(fault.into()),
+        }
+    }
+
+    /// Returns the names, each once.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Returns what is wrong with the claims that they are in. Then there are no names.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
 }
 
 /// The key that a token is bound to, so that it is worth nothing without that key (RFC 7800).
@@ -258,12 +290,12 @@ impl Principal {
 
     /// The roles that the token lists, without what the hierarchy adds.
     pub fn roles(&self) -> &[String] {
-        self.token.as_ref().map_or(&[], |token| &token.roles)
+        self.token.as_ref().map_or(&[], |token| token.roles.names())
     }
 
     /// The scopes that the token lists.
     pub fn scopes(&self) -> &[String] {
-        self.token.as_ref().map_or(&[], |token| &token.scopes)
+        self.token.as_ref().map_or(&[], |token| token.scopes.names())
     }
 }
 

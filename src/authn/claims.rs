@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::policy::Issuer;
-use crate::principal::{Claims, claim_at};
+use crate::principal::Claims;
 use crate::rejection::{Reason, Rejection, list, moment as time, shown, span};
 
 /// The last moment that a claim may name: the end of the year 9999, in seconds.
@@ -17,6 +17,33 @@ pub fn invalid(name: &str) -> Rejection {
     )
 }
 
+/// Rejects a token for a claim whose type or form is another than what it must be.
+pub fn unfit(name: &str, value: &Value, wanted: &str) -> Rejection {
+    let cause = format!("the claim `{}` is {}; it must be {wanted}", shown(name), kind(value));
+    Rejection::because(Reason::TokenClaimInvalid, cause)
+}
+
+/// Describes the type of a value, which tells nothing of its content.
+pub fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(text) if text.is_empty() => "an empty text",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Returns a path of a claim as a policy has it: a name, or a list of names.
+pub fn written(path: &[String]) -> String {
+    match path {
+        [name] => shown(name),
+        names => format!("[{}]", list(names.iter().map(String::as_str))),
+    }
+}
+
 /// Rejects a token for a claim that it must have.
 pub fn missing(name: &str) -> Rejection {
     Rejection::because(
@@ -28,17 +55,17 @@ pub fn missing(name: &str) -> Rejection {
 /// Checks lifetime, audience and required claims.
 pub fn check(claims: &Claims, issuer: &Issuer, now: i64) -> Result<(), Rejection> {
     lifetime(claims, issuer.leeway, now)?;
-    audience(claims, issuer.audiences.as_deref())?;
+    audience(claims, issuer)?;
     for name in &issuer.required_claims {
         match claims.get(name) {
             None => return Err(missing(name)),
-            Some(Value::Null) => return Err(invalid(name)),
+            Some(value @ Value::Null) => return Err(unfit(name, value, "a value: the policy requires the claim")),
             Some(_) => {}
         }
     }
     match claims.get("sub") {
         Some(Value::String(subject)) if !subject.is_empty() => Ok(()),
-        Some(_) => Err(invalid("sub")),
+        Some(value) => Err(unfit("sub", value, "a text that is not empty")),
         None => Ok(()),
     }
 }
@@ -78,58 +105,55 @@ fn moment(claims: &Claims, name: &str) -> Result<Option<f64>, Rejection> {
         None => Ok(None),
         Some(value) => match value.as_f64() {
             Some(seconds) if (0.0..=LAST_MOMENT).contains(&seconds) => Ok(Some(seconds)),
-            _ => Err(invalid(name)),
+            _ => Err(unfit(name, value, "the seconds since 1970, up to the year 9999")),
         },
     }
 }
 
+/// Checks that a token is for an accepted audience. If the policy says that another claim than `aud` names it, a token
+/// with `aud` has to fit twice.
+fn audience(claims: &Claims, issuer: &Issuer) -> Result<(), Rejection> {
+    let (aud, claim) = ("aud", issuer.audience_claim.as_str());
+    let Some(accepted) = &issuer.audiences else {
+        return claims.get(aud).map_or(Ok(()), |value| audiences(aud, value).map(drop));
+    };
+    let value = claims.get(claim).ok_or_else(|| missing(claim))?;
+    names_one_of(accepted, claim, value)?;
+    match claims.get(aud).filter(|value| claim != aud && !value.is_null()) {
+        Some(value) => names_one_of(accepted, aud, value),
+        None => Ok(()),
+    }
+}
+
+/// Checks that a claim names one of some audiences.
+fn names_one_of(accepted: &[String], name: &str, value: &Value) -> Result<(), Rejection> {
+    let named = audiences(name, value)?;
+    if accepted.iter().any(|audience| named.contains(&audience.as_str())) {
+        return Ok(());
+    }
+    let (named, accepted) = (list(named), list(accepted.iter().map(String::as_str)));
+    let cause = match name {
+        "aud" => format!("the token is for {named}; accepted: {accepted}"),
+        name => format!("the token has {named} in `{}`; accepted: {accepted}", shown(name)),
+    };
+    Err(Rejection::because(Reason::TokenAudienceMismatch, cause))
+}
+
 /// RFC 7519, 4.1.3: one text, or a list of texts.
-fn audience(claims: &Claims, accepted: Option<&[String]>) -> Result<(), Rejection> {
-    let named: Vec<&str> = match claims.get("aud") {
-        None if accepted.is_some() => return Err(missing("aud")),
-        None => return Ok(()),
-        Some(Value::String(one)) => vec![one],
-        Some(value) => texts(value).ok_or_else(|| invalid("aud"))?,
-    };
-    match accepted {
-        Some(accepted) if !accepted.iter().any(|a| named.contains(&a.as_str())) => {
-            let accepted = list(accepted.iter().map(String::as_str));
-            let cause = format!("the token is for {}; accepted: {accepted}", list(named));
-            Err(Rejection::because(Reason::TokenAudienceMismatch, cause))
+fn audiences<'c>(name: &str, value: &'c Value) -> Result<Vec<&'c str>, Rejection> {
+    const WANTED: &str = "a text, or a list of texts";
+    match value {
+        Value::String(one) => Ok(vec![one]),
+        Value::Array(items) => {
+            let texts: Option<_> = items.iter().map(Value::as_str).collect();
+            texts.ok_or_else(|| {
+                let faulty = items.iter().enumerate().find(|(_, item)| !item.is_string());
+                let (at, item) = faulty.map_or((0, value), |(at, item)| (at + 1, item));
+                let (name, kind) = (shown(name), kind(item));
+                let cause = format!("item {at} of the claim `{name}` is {kind}; it must be a text");
+                Rejection::because(Reason::TokenClaimInvalid, cause)
+            })
         }
-        _ => Ok(()),
+        _ => Err(unfit(name, value, WANTED)),
     }
-}
-
-/// The roles in a claim: a list of texts.
-pub fn roles(claims: &Claims, path: &[String]) -> Result<Vec<String>, Rejection> {
-    read_list(claims, path)
-}
-
-/// The scopes: the list `scopes`, or else `scope`, split at spaces only (RFC 8693, 4.2).
-pub fn scopes(claims: &Claims) -> Result<Vec<String>, Rejection> {
-    if claims.contains_key("scopes") {
-        return read_list(claims, &["scopes".to_owned()]);
-    }
-    match claims.get("scope") {
-        None => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(text
-            .split(' ')
-            .filter(|s| !s.is_empty())
-            .map(ToOwned::to_owned)
-            .collect()),
-        Some(_) => Err(invalid("scope")),
-    }
-}
-
-fn read_list(claims: &Claims, path: &[String]) -> Result<Vec<String>, Rejection> {
-    let Some(value) = claim_at(claims, path) else {
-        return Ok(Vec::new());
-    };
-    let texts = texts(value).ok_or_else(|| invalid(&path.join(".")))?;
-    Ok(texts.into_iter().map(ToOwned::to_owned).collect())
-}
-
-fn texts(value: &Value) -> Option<Vec<&str>> {
-    value.as_array()?.iter().map(Value::as_str).collect()
 }

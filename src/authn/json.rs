@@ -1,39 +1,61 @@
 //! JSON objects without duplicate names. RFC 8259, 4 leaves open what a duplicate means, so two
 //! programs may read two different claims (RFC 7519, 4: reject, or take the last).
 
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+/// The most values of an object, at any depth. Each may take a hundred times the memory of its text.
+pub const MAX_VALUES: usize = 16_384;
+
+/// Why a text is not an object that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It is not an object with unique names, or is nested too deeply.
+    NotAnObject,
+    /// It has more than [`MAX_VALUES`].
+    TooManyValues,
+}
 
 /// Reads an object whose names are unique, at any depth. `None` if it is anything else.
 pub fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    match serde_json::from_slice(bytes) {
-        Ok(Unique(Value::Object(object))) => Some(object),
-        _ => None,
-    }
+    bounded_object(bytes).ok()
 }
 
-struct Unique(Value);
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        UniqueVisitor.deserialize(deserializer).map(Self)
+/// Reads an object whose names are unique, at any depth, or says why it cannot be read. `serde_json` bounds the depth.
+pub fn bounded_object(bytes: &[u8]) -> Result<Map<String, Value>, Unreadable> {
+    let left = Cell::new(MAX_VALUES);
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = UniqueVisitor { left: &left }.deserialize(&mut deserializer);
+    match value.and_then(|value| deserializer.end().map(|()| value)) {
+        Ok(Value::Object(object)) => Ok(object),
+        Err(_) if left.get() == 0 => Err(Unreadable::TooManyValues),
+        Ok(_) | Err(_) => Err(Unreadable::NotAnObject),
     }
 }
 
 #[derive(Clone, Copy)]
-struct UniqueVisitor;
+struct UniqueVisitor<'l> {
+    /// How many values there may still be.
+    left: &'l Cell<usize>,
+}
 
-impl<'de> DeserializeSeed<'de> for UniqueVisitor {
+impl<'de> DeserializeSeed<'de> for UniqueVisitor<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let left = self.left.get().saturating_sub(1);
+        self.left.set(left);
+        if left == 0 {
+            return Err(D::Error::custom("too many values"));
+        }
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for UniqueVisitor {
+impl<'de> Visitor<'de> for UniqueVisitor<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,6 +131,29 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(object(text.as_bytes()).is_some(), fine, "{text}");
+        }
+    }
+
+    #[test]
+    fn object_with_too_many_values_or_levels_is_rejected() {
+        let list = |items: usize| format!(r#"{{"a":[{}0]}}"#, "0,".repeat(items - 1));
+        let deep = |levels: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+        let wide = |members: usize| {
+            let members: Vec<_> = (0..members).map(|at| format!(r#"{{"{at}":0}}"#)).collect();
+            format!(r#"{{"a":[{}]}}"#, members.join(","))
+        };
+        for (text, want) in [
+            (list(MAX_VALUES - 3), Ok(())),
+            (list(MAX_VALUES - 2), Err(Unreadable::TooManyValues)),
+            (list(1_000_000), Err(Unreadable::TooManyValues)),
+            (wide(8000), Ok(())),
+            (wide(9000), Err(Unreadable::TooManyValues)),
+            (deep(100), Ok(())),
+            (deep(200), Err(Unreadable::NotAnObject)),
+            (deep(100_000), Err(Unreadable::NotAnObject)),
+        ] {
+            let start = text.get(..40).unwrap_or(&text);
+            assert_eq!(bounded_object(text.as_bytes()).map(drop), want, "{start}…");
         }
     }
 }

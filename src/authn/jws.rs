@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 use super::json;
 use crate::keys::{Algorithm, KeyFingerprint, KeySet, NoKey, VerificationKey};
+use crate::policy::Issuer;
+use crate::policy::document::LinkHeader;
 use crate::rejection::{Reason, Rejection, list};
 
 /// A token taken apart; nothing in it is verified yet.
@@ -26,7 +28,8 @@ fn malformed(cause: &'static str) -> Rejection {
 
 impl<'t> Jws<'t> {
     /// Takes a token apart: exactly three segments of canonical unpadded base64url, and a header
-    /// that neither points to a key nor asks for an extension (RFC 8725, 3.10 and 3.11).
+    /// that asks for no extension (RFC 8725, 3.10). What its issuer decides is left to
+    /// [`Jws::check_header_for`].
     pub fn parse(token: &'t str) -> Result<Self, Rejection> {
         let (message, signature) = token
             .rsplit_once('.')
@@ -61,6 +64,40 @@ impl<'t> Jws<'t> {
     /// A parameter of the header that is text, not verified.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.header.get(name).and_then(Value::as_str)
+    }
+
+    /// Checks that the header points to no key but by what the issuer ignores, and that the token has one of the
+    /// issuer's types (RFC 8725, 3.10 and 3.11).
+    pub fn check_header_for(&self, issuer: &Issuer) -> Result<(), Rejection> {
+        let links = LinkHeader::ALL.into_iter();
+        let mut rejected = links.filter(|link| self.header.contains_key(link.name()) && !issuer.ignores(*link));
+        if let Some(name) = rejected.next().map(LinkHeader::name) {
+            let cause = format!(
+                "the header has `{name}`, which leads to a key of the token's own choice; the issuer has no \
+                 `ignore_headers: [{name}]`"
+            );
+            return Err(Rejection::because(Reason::TokenMalformed, cause));
+        }
+        let typ = match self.header.get("typ") {
+            None => None,
+            Some(Value::String(typ)) => Some(typ.as_str()),
+            Some(_) => return Err(malformed("`typ` is not text")),
+        };
+        if issuer.types.has(typ) {
+            return Ok(());
+        }
+        let accepted = list(issuer.types.iter());
+        Err(match typ {
+            None => Rejection::because(
+                Reason::TokenMalformed,
+                format!("the header has no `typ`, which means JWT; accepted: {accepted}"),
+            ),
+            Some(typ) => Rejection::because(
+                Reason::TokenMalformed,
+                format!("the issuer does not sign tokens with the `typ` in the header; accepted: {accepted}"),
+            )
+            .unverified("typ", typ),
+        })
     }
 
     /// The algorithm in the header, if it is one of some.
@@ -127,10 +164,10 @@ fn decode(segment: &str) -> Result<Vec<u8>, Rejection> {
         .map_err(|_| malformed("a segment is not canonical base64url"))
 }
 
-/// Rejects headers that change how the token is read, or that bring or point to a key. An
-/// algorithm that is not known, `none` among them, is `None`.
+/// Rejects headers that change how the token is read, or that bring a key. An algorithm that is not known, `none`
+/// among them, is `None`.
 fn check_header(header: &Map<String, Value>) -> Result<Option<Algorithm>, Rejection> {
-    const REJECTED: [&str; 9] = ["crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c", "epk"];
+    const REJECTED: [&str; 6] = ["crit", "b64", "zip", "enc", "jwk", "epk"];
     if let Some(name) = REJECTED.iter().find(|name| header.contains_key(**name)) {
         let cause = format!("the header has `{name}`, which is not allowed");
         return Err(Rejection::because(Reason::TokenMalformed, cause));
@@ -139,22 +176,10 @@ fn check_header(header: &Map<String, Value>) -> Result<Option<Algorithm>, Reject
     if header.contains_key("cty") {
         return Err(malformed("the header has `cty`: nested tokens are rejected"));
     }
-    if header.get("typ").is_some_and(|typ| !is_jwt(typ)) {
-        return Err(malformed("`typ` is not a type of a JWT"));
-    }
     match header.get("alg") {
         Some(Value::String(name)) => Ok(name.parse().ok()),
         _ => Err(malformed("the header has no `alg`")),
     }
-}
-
-/// RFC 7519, 5.1 and RFC 9068, 2.1: `JWT` or `at+jwt`, any case, with or without `application/`.
-/// Other types are tokens for other purposes (RFC 8725, 3.11).
-fn is_jwt(typ: &Value) -> bool {
-    let Some(text) = typ.as_str() else { return false };
-    let text = text.to_ascii_lowercase();
-    let text = text.strip_prefix("application/").unwrap_or(&text);
-    text == "jwt" || text == "at+jwt"
 }
 
 fn check_key_id(header: &Map<String, Value>) -> Result<(), Rejection> {

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::binding;
 use super::claims;
 use super::context::Context;
-use super::json;
+use super::grants;
+use super::json::{self, Unreadable};
 use super::jws::Jws;
 use super::key_rings::KeyRing;
 use crate::authn::token_cache::{CacheResult, KnownToken, TokenKey};
@@ -58,8 +59,7 @@ fn principal(known: KnownToken) -> Principal {
 /// Verifies a token that is not in the cache.
 fn verify(token: &str, policy: &Policy, keys: &[Arc<KeyRing>], now: i64) -> Result<KnownToken, Rejection> {
     let jws = Jws::parse(token)?;
-    let claims = json::object(jws.payload())
-        .ok_or_else(|| Rejection::because(Reason::TokenMalformed, "the claims are not an object with unique names"))?;
+    let claims = json::bounded_object(jws.payload()).map_err(unreadable)?;
     let signed = verify_signature(&jws, &claims, policy, keys, now);
     let (index, key) = signed.map_err(|rejection| claimed(rejection, &jws, &claims))?;
     let mut token = VerifiedToken {
@@ -82,6 +82,18 @@ fn verify(token: &str, policy: &Policy, keys: &[Arc<KeyRing>], now: i64) -> Resu
     }
 }
 
+fn unreadable(claims: Unreadable) -> Rejection {
+    match claims {
+        Unreadable::NotAnObject => {
+            Rejection::because(Reason::TokenMalformed, "the claims are not an object with unique names")
+        }
+        Unreadable::TooManyValues => {
+            let cause = format!("the claims have more values than the limit of {}", json::MAX_VALUES);
+            Rejection::because(Reason::HeadersTooLarge, cause)
+        }
+    }
+}
+
 /// Verifies that an issuer of the policy signed a token. Returns the issuer and the key.
 fn verify_signature(
     jws: &Jws<'_>,
@@ -92,6 +104,7 @@ fn verify_signature(
 ) -> Result<(usize, KeyFingerprint), Rejection> {
     let (index, issuer) = pick(&policy.issuers, claims)?;
     // Before any key is looked for: only what the issuer may have signed is worth that.
+    jws.check_header_for(issuer)?;
     let algorithm = jws.algorithm_among(&issuer.algorithms)?;
     let ring = keys.get(index);
     let set = ring.map(|ring| ring.load());
@@ -128,8 +141,8 @@ fn claimed(rejection: Rejection, jws: &Jws<'_>, claims: &Claims) -> Rejection {
 /// Checks the claims of a token whose signature is verified, and reads what follows from them.
 fn check_claims(token: &mut VerifiedToken, issuer: &Issuer, now: i64) -> Result<(), Rejection> {
     claims::check(&token.claims, issuer, now)?;
-    token.roles = claims::roles(&token.claims, &issuer.roles_claim)?;
-    token.scopes = claims::scopes(&token.claims)?;
+    token.roles = grants::read(&token.claims, &issuer.roles_claim);
+    token.scopes = grants::read(&token.claims, &issuer.scopes_claim);
     token.binding = binding::read(&token.claims, issuer.binding)?;
     Ok(())
 }
@@ -173,7 +186,7 @@ pub fn pick<'i>(issuers: &'i [Issuer], claims: &Claims) -> Result<(usize, &'i Is
             .enumerate()
             .find(|(_, issuer)| issuer.name.as_ref() == Some(name))
             .ok_or_else(|| unknown_issuer(issuers)),
-        Some(_) => Err(claims::invalid("iss")),
+        Some(value) => Err(claims::unfit("iss", value, "a text")),
     }
 }
 

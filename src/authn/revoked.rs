@@ -49,8 +49,8 @@ fn unknown(rule: &RevocationRule) -> Result<(), Rejection> {
 /// Returns what revocations look at in a token.
 fn token_view(token: &VerifiedToken) -> Result<Token<'_>, Rejection> {
     // RFC 7519, 4.1.7: a text. Another value would not be found among the revoked.
-    if token.claims.get("jti").is_some_and(|jti| !jti.is_string()) {
-        return Err(claims::invalid("jti"));
+    if let Some(jti) = token.claims.get("jti").filter(|jti| !jti.is_string()) {
+        return Err(claims::unfit("jti", jti, "a text: it can be revoked"));
     }
     Ok(Token {
         issuer: token.text("iss"),

@@ -27,6 +27,9 @@ const COMMON: usize = 4096;
 const TOKEN: usize = 512;
 const ITEM: usize = 128;
 
+/// What an object takes besides its members, about: it has room for more of them.
+const OBJECT: usize = 512;
+
 /// Which token, for which policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenKey(Fingerprint);
@@ -56,7 +59,9 @@ impl KnownToken {
     fn bytes(&self) -> usize {
         let token = &self.token;
         let claims = token.claims.iter().map(|(name, value)| name.len() + bytes_of(value));
-        let lists = token.roles.iter().chain(&token.scopes).map(|text| text.len() + ITEM);
+        let names = token.roles.names().iter().chain(token.scopes.names());
+        let faults = [token.roles.fault(), token.scopes.fault()].into_iter().flatten();
+        let lists = names.map(String::as_str).chain(faults).map(|text| text.len() + ITEM);
         let identity = self.identity.iter().flat_map(|identity| identity.fields.iter());
         let identity = identity.map(|(name, value)| name.as_str().len() + value.len() + ITEM);
         claims.chain(lists).chain(identity).sum::<usize>() + TOKEN
@@ -67,7 +72,11 @@ fn bytes_of(value: &Value) -> usize {
     let content = match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(bytes_of).sum(),
-        Value::Object(members) => members.iter().map(|(name, value)| name.len() + bytes_of(value)).sum(),
+        Value::Object(members) if !members.is_empty() => {
+            let members = members.iter().map(|(name, value)| name.len() + bytes_of(value));
+            members.sum::<usize>() + OBJECT
+        }
+        Value::Object(_) => 0,
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     };
     content + ITEM
@@ -141,6 +150,8 @@ impl TokenCache {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::keys::{Algorithm, KeySet};
 
@@ -186,6 +197,7 @@ mod tests {
             (text(8000), 1950),
             (many(1000), 130),
             (Value::from(vec![Value::from(vec![Value::Null; 10]); 100]), 120),
+            (Value::from(vec![json!({ "a": 0 }); 1000]), 22),
         ] {
             let cache = TokenCache::default();
             for at in 0..most * 2 {

@@ -1,56 +1,55 @@
 //! What a caller has in place of the roles and scopes that a route needs, for operators.
 
+use crate::authn::claims::written;
 use crate::authn::jwt;
-use crate::policy::Policy;
-use crate::principal::{Claims, Principal, claim_at};
+use crate::policy::issuer::GrantClaims;
+use crate::policy::{Issuer, Policy};
+use crate::principal::{Claims, Grants, Principal, VerifiedToken};
 use crate::rejection::{list, shown};
 
 /// Claims that every token may have, and that never hold roles (RFC 7519, 4.1).
 const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
-/// Describes the roles that a caller has, and the claim that they are read from.
+/// Describes the roles that a caller has, and the claims that they are read from.
 pub(super) fn roles(principal: &Principal, policy: &Policy) -> String {
+    grants(principal, policy, "roles", |token, issuer| {
+        (&token.roles, &issuer.roles_claim)
+    })
+}
+
+/// Describes the scopes that a caller has, and the claims that they are read from.
+pub(super) fn scopes(principal: &Principal, policy: &Policy) -> String {
+    grants(principal, policy, "scopes", |token, issuer| {
+        (&token.scopes, &issuer.scopes_claim)
+    })
+}
+
+fn grants(
+    principal: &Principal,
+    policy: &Policy,
+    what: &str,
+    of: impl for<'a> Fn(&'a VerifiedToken, &'a Issuer) -> (&'a Grants, &'a GrantClaims),
+) -> String {
     let Some(token) = principal.token.as_deref() else {
-        return "the caller has no token, and so no roles".to_owned();
+        return format!("the caller has no token, and so no {what}");
     };
     let Ok((_, issuer)) = jwt::pick(&policy.issuers, &token.claims) else {
         return "the token has no issuer in the policy".to_owned();
     };
-    let path = &issuer.roles_claim;
-    if claim_at(&token.claims, path).is_some() {
-        let roles = list(token.roles.iter().map(String::as_str));
-        return format!("the token has: {roles} (read from `{}`)", written(path));
+    let (grants, claims) = of(token, issuer);
+    let read: Vec<_> = claims.of(&token.claims).map(|(path, _)| quoted(path)).collect();
+    if !read.is_empty() {
+        let names = list(grants.names().iter().map(String::as_str));
+        return format!("the token has: {names} (read from {})", read.join(", "));
     }
-    let found = slip(&token.claims, path).unwrap_or_else(|| others(&token.claims));
-    format!("the token has no claim `{}`; it has {found}", written(path))
+    let meant = claims.paths.iter().find_map(|path| slip(&token.claims, path));
+    let found = meant.unwrap_or_else(|| others(&token.claims));
+    let absent: Vec<_> = claims.paths.iter().map(|path| quoted(path)).collect();
+    format!("the token has no claim {}; it has {found}", absent.join(" or "))
 }
 
-/// Describes the scopes that a caller has.
-pub(super) fn scopes(principal: &Principal) -> String {
-    let Some(token) = principal.token.as_deref() else {
-        return "the caller has no token, and so no scopes".to_owned();
-    };
-    let claim = ["scopes", "scope"]
-        .into_iter()
-        .find(|name| token.claims.contains_key(*name));
-    match claim {
-        Some(claim) => {
-            let scopes = list(token.scopes.iter().map(String::as_str));
-            format!("the token has: {scopes} (read from `{claim}`)")
-        }
-        None => format!(
-            "the token has no claim `scopes` or `scope`; it has {}",
-            others(&token.claims)
-        ),
-    }
-}
-
-/// Returns a path of a claim as a policy has it: a name, or a list of names.
-fn written(path: &[String]) -> String {
-    match path {
-        [name] => shown(name),
-        names => format!("[{}]", list(names.iter().map(String::as_str))),
-    }
+fn quoted(path: &[String]) -> String {
+    format!("`{}`", written(path))
 }
 
 /// Finds a claim that the path may mean: dots in a name do not lead into a claim, and a list does not name one whose

@@ -128,8 +128,9 @@ const ALIASES: &[Alias] = &[
     renamed(ISSUER, "issuer"),
     renamed(&["clock_skew", "clock_tolerance", "skew", "clock_skew_seconds", "tolerance"], "leeway"),
     renamed(&["role_claim", "role_path", "roles_path", "groups_claim", "role_attribute_path"], "roles_claim"),
-    written(&["scope_claim", "scopes_claim"],
-        "roles_claim", "leave it out: Sidegate reads the claims `scope` and `scopes`"),
+    renamed(&["scope_claim", "scope_path", "scopes_path"], "scopes_claim"),
+    renamed(&["aud_claim", "audience_claims"], "audience_claim"),
+    renamed(&["typ", "token_types", "token_type", "allowed_types"], "types"),
     renamed(&["claims", "require_claims", "mandatory_claims"], "required_claims"),
     // Keys.
     written(SECRET, "secret", "write `secret: { env: NAME }`, or `secret: { file: PATH }`"),

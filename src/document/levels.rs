@@ -18,11 +18,15 @@ const fn level(through: &'static str, place: &'static str, fields: &'static [&'s
 const ISSUER: &[&str] = &[
     "issuer",
     "audience",
+    "audience_claim",
     "algorithms",
+    "types",
+    "ignore_headers",
     "keys",
     "leeway",
     "required_claims",
     "roles_claim",
+    "scopes_claim",
     "binding",
 ];
 const TLS: &[&str] = &["certificate", "key", "certificates", "client_ca", "client_crl"];

@@ -38,6 +38,7 @@ mod remote;
 mod route_defaults;
 mod routes;
 mod store_rules;
+mod token_rules;
 mod upstream;
 mod wildcard_overlap;
 

@@ -11,6 +11,7 @@ use crate::document::secret::{EnvString, EnvText};
 mod auth_help;
 mod callers;
 mod forms;
+mod grants;
 mod rules;
 mod shared_state;
 mod tokens;
@@ -18,6 +19,7 @@ pub mod values;
 mod words;
 
 pub use callers::{CertificateNameDocument, InternalKeyDocument, KeyDocument, MtlsDocument, TenantDocument};
+pub use grants::{GrantsDocument, LinkHeader};
 pub use shared_state::{IdempotencyDocument, QuotaDocument, RevocationDocument};
 pub use tokens::{FileDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 pub use values::{AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument, OidcDocument};

@@ -317,7 +317,7 @@ fn token_names_what_it_has_and_what_is_accepted() {
         case(
             wallet("/w/x", json!({ "sub": 7 })),
             "token_claim_invalid",
-            "the claim `sub` is invalid",
+            "the claim `sub` is a number; it must be a text that is not empty",
             NONE,
         ),
     ]);

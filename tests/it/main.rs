@@ -70,6 +70,7 @@ mod mtls;
 mod observability;
 mod oidc;
 mod pem_files;
+mod provider_tokens;
 mod quotas;
 mod readiness;
 mod reason_header;

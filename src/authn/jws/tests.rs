@@ -17,8 +17,28 @@ fn load(key: &Value) -> KeySet {
 
 /// Returns the reason why a token is rejected, or `fine`.
 fn check(token: &str, keys: &KeySet) -> &'static str {
-    let verified = Jws::parse(token).and_then(|jws| jws.verify(keys, jws.algorithm_among(&Algorithm::ALL)?));
+    let issuer = issuer("");
+    let verified = Jws::parse(token).and_then(|jws| {
+        jws.check_header_for(&issuer)?;
+        jws.verify(keys, jws.algorithm_among(&Algorithm::ALL)?)
+    });
     verified.map_or_else(|rejection| rejection.reason().code(), |_| "fine")
+}
+
+/// An issuer with some fields besides those that it needs.
+fn issuer(fields: &str) -> Issuer {
+    let policy = format!(
+        "version: 1
+service: s
+upstream: {{ url: http://127.0.0.1:1 }}
+jwt:
+  issuers:
+    - {{ issuer: i, audience: unchecked, algorithms: [HS256], keys: {{ secret: {{ env: SECRET }} }}{fields} }}
+routes: [{{ path: /*, auth: jwt }}]
+"
+    );
+    let policies = crate::testing::parse(&[&policy]).unwrap();
+    policies.get(0).unwrap().issuers[0].clone()
 }
 
 /// Runs a Wycheproof file; `exceptions` are the tests whose label does not hold for us.
@@ -155,5 +175,62 @@ fn faulty_form_is_rejected() {
         spaced,
     ] {
         assert_eq!(check(&token, &KeySet::default()), "token_malformed", "{token:?}");
+    }
+}
+
+#[test]
+fn link_to_a_key_is_passed_over_only_where_the_issuer_says_so() {
+    let ignoring = |names: &str| issuer(&format!(", ignore_headers: [{names}]"));
+    for (issuer, parameter, want) in [
+        (issuer(""), "jku", Some("`ignore_headers: [jku]`")),
+        (issuer(""), "x5c", Some("`ignore_headers: [x5c]`")),
+        (ignoring("jku"), "jku", None),
+        (ignoring("jku"), "x5u", Some("`x5u`")),
+        (ignoring("jku, x5u, x5c"), "x5c", None),
+        (ignoring("jku, x5u, x5c"), "jwk", Some("`jwk`")),
+        (ignoring("jku, x5u, x5c"), "crit", Some("`crit`")),
+        (ignoring("jku, x5u, x5c"), "x5t", None),
+    ] {
+        let mut header = json!({ "alg": "HS256" });
+        header[parameter] = json!("https://a.example/keys");
+        let token = with_header(&header);
+        let rejected = Jws::parse(&token).and_then(|jws| jws.check_header_for(&issuer)).err();
+        let cause = rejected.map(|rejection| {
+            assert_eq!(rejection.reason(), Reason::TokenMalformed);
+            rejection.cause().to_owned()
+        });
+        assert_eq!(cause.is_some(), want.is_some(), "{parameter}: {cause:?}");
+        assert!(
+            cause.unwrap_or_default().contains(want.unwrap_or_default()),
+            "{parameter}"
+        );
+    }
+}
+
+#[test]
+fn type_of_a_token_is_one_of_the_issuer() {
+    for (types, header, want) in [
+        ("[at+jwt]", json!({ "typ": "AT+jwt" }), None),
+        (
+            "[at+jwt]",
+            json!({}),
+            Some("no `typ`, which means JWT; accepted: at+jwt"),
+        ),
+        ("[at+jwt]", json!({ "typ": "JWT" }), Some("accepted: at+jwt")),
+        ("[JWT, id+jwt]", json!({ "typ": "application/id+jwt" }), None),
+        ("[JWT, id+jwt]", json!({}), None),
+        ("[JWT]", json!({ "typ": null }), Some("not text")),
+    ] {
+        let mut header = header;
+        header["alg"] = json!("HS256");
+        let token = with_header(&header);
+        let issuer = issuer(&format!(", types: {types}"));
+        let found = Jws::parse(&token).unwrap().check_header_for(&issuer);
+        let cause = found.err().map(|rejection| rejection.cause().to_owned());
+        assert_eq!(cause.is_some(), want.is_some(), "{header}: {cause:?}");
+        assert!(
+            cause.clone().unwrap_or_default().contains(want.unwrap_or_default()),
+            "{header}: {cause:?}"
+        );
     }
 }

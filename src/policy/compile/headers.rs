@@ -9,7 +9,7 @@ use crate::document::collections::Map;
 use crate::document::decode::Spanned;
 use crate::document::problem::ProblemCode;
 use crate::document::suggestion::suggest;
-use crate::policy::document::ClaimPath;
+use crate::policy::document::{ClaimPath, GrantsDocument};
 use crate::policy::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers};
 use crate::request::listed::EXACT_ONLY;
 use crate::request::names::{fold, is_alias};
@@ -49,6 +49,13 @@ impl Compiler<'_> {
         };
         self.likely_path(&path);
         path.value.0
+    }
+
+    /// The names that lead to each of some claims.
+    pub(super) fn claim_paths(&mut self, grants: Option<GrantsDocument>) -> Option<Vec<Vec<String>>> {
+        let GrantsDocument(paths) = grants?;
+        paths.iter().for_each(|path| self.likely_path(path));
+        Some(paths.into_iter().map(|path| path.value.0).collect())
     }
 
     /// Warns of a name that other programs read as a path.

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::compiler::{Compiler, period};
-use super::headers::dotted;
-use crate::document::collections::{List, ListOrEmpty};
+use crate::document::collections::List;
 use crate::document::decode::{Spanned, not_one_of};
 use crate::document::problem::{Fault, Location, ProblemCode};
 use crate::document::suggestion::{closest, did_you_mean};
 use crate::keys::{self, Algorithm, KeyProblem, KeySet, Material, jwk};
-use crate::policy::document::{AudienceDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
+use crate::policy::document::{IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
+use crate::policy::issuer::GrantClaims;
 use crate::policy::origin::Origin;
 use crate::policy::remote_keys::issuer_of;
 use crate::policy::{BindingMode, Issuer, IssuerKeys};
 
-const UNCHECKED: &str = "unchecked";
+/// The word of what is said aloud to be unchecked.
+pub(super) const UNCHECKED: &str = "unchecked";
 
 const LEEWAY_HELP: &str = "write how far clocks may differ, such as `30s`";
 
@@ -66,26 +67,6 @@ impl Compiler<'_> {
         }
     }
 
-    /// Claims by their names. A name with `=` is meant as a condition, and never there.
-    fn required_claims(&mut self, claims: Option<ListOrEmpty<Spanned<String>>>) -> Vec<String> {
-        let Some(ListOrEmpty(claims)) = claims else {
-            return vec!["sub".to_owned()];
-        };
-        for claim in &claims {
-            if let Some((name, _)) = claim.value.split_once('=') {
-                let message = format!("`{}` is not the name of a claim: a name has no `=` here", claim.value);
-                let help = format!("write `{}`: the claim is required, with any value", name.trim_end());
-                self.problems
-                    .add(&claim.span, ProblemCode::InvalidClaimName, message, help);
-            } else if let Some([first, ..]) = dotted(&claim.value).as_deref() {
-                let message = format!("`{}` is taken for the name of one claim, with its dots", claim.value);
-                let help = format!("write `{first}`: a claim inside another one cannot be required");
-                self.problems.warn(&claim.span, ProblemCode::DottedClaim, message, help);
-            }
-        }
-        claims.into_iter().map(|claim| claim.value).collect()
-    }
-
     fn issuer(&mut self, document: IssuerDocument) -> Option<Issuer> {
         let algorithms = self.algorithms(document.algorithms);
         if let Some(leeway) = document.leeway.as_ref().filter(|l| l.value.0 > Duration::from_mins(5)) {
@@ -98,29 +79,25 @@ impl Compiler<'_> {
             self.problems
                 .add(&leeway.span, ProblemCode::OutOfRange, message, LEEWAY_HELP);
         }
+        let (audiences, audience_claim) = self.audience(document.audience, document.audience_claim);
+        let types = self.token_types(document.types);
+        let ignored_headers = self.ignored_headers(document.ignore_headers);
         let required_claims = self.required_claims(document.required_claims);
         let keys = self.keys(document.keys, &document.issuer.value, &algorithms);
         let leeway = period(document.leeway.map(|leeway| leeway.value), Duration::ZERO);
         let (binding, binding_location) = self.binding(document.binding);
         Some(Issuer {
             name: Some(document.issuer.value).filter(|name| name != UNCHECKED),
-            audiences: match document.audience.value {
-                AudienceDocument::Unchecked => None,
-                AudienceDocument::AnyOf(names) => {
-                    if names.iter().any(|name| name.eq_ignore_ascii_case(UNCHECKED)) {
-                        let message = format!("`{UNCHECKED}` stands alone, not in a list");
-                        let help = format!("write `audience: {UNCHECKED}`, or audiences only");
-                        self.problems
-                            .add(&document.audience.span, ProblemCode::UncheckedNotAlone, message, help);
-                    }
-                    Some(names)
-                }
-            },
+            audiences,
+            audience_claim,
             algorithms,
+            types,
+            ignored_headers,
             keys: keys?,
             leeway: i64::try_from(leeway.as_secs()).unwrap_or_default(),
             required_claims,
-            roles_claim: self.claim_path(document.roles_claim, "roles"),
+            roles_claim: GrantClaims::roles(self.claim_paths(document.roles_claim)),
+            scopes_claim: GrantClaims::scopes(self.claim_paths(document.scopes_claim)),
             binding,
             binding_location: Origin(binding_location),
         })

@@ -26,9 +26,12 @@ pub(super) fn issuer_rules() -> Value {
             "then": { "properties": { "algorithms": { "items": algorithm } } },
         })
     };
+    let unchecked = json!({ "properties": { "audience": { "const": "unchecked" } }, "required": ["audience"] });
     json!([
         rule(json!({ "required": ["secret"] }), algorithms(true)),
-        rule(public, algorithms(false))
+        rule(public, algorithms(false)),
+        // What names the audience is not looked at.
+        { "if": unchecked, "then": { "properties": { "audience_claim": false } } },
     ])
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::forms::{AlgorithmName, ClaimName, IssuerName, KeysUrl};
+use super::forms::{AlgorithmName, ClaimName, IssuerName, KeysUrl, TokenType};
+use super::grants::{GrantsDocument, LinkHeader};
 use super::rules::{issuer_rules, key_set_rules, several_issuers};
-use super::values::{AudienceDocument, ClaimPath, OidcDocument};
+use super::values::{AudienceDocument, OidcDocument};
 use super::words::BindingMode;
 use crate::document::collections::{List, ListOrEmpty};
 use crate::document::decode::{Spanned, document};
@@ -31,9 +32,21 @@ document! {
         /// token that the issuer made for another service works here, too.
         #[schemars(extend("examples" = [["orders-api"], "unchecked"]))]
         audience: Spanned<AudienceDocument>,
+        /// The claim that names the audience, by its exact name; for tokens without `aud`, such as the access tokens of
+        /// Amazon Cognito. If a token has `aud` as well, both must name an accepted audience.
+        #[schemars(with = "Option<ClaimName>", extend("default" = "aud", "examples" = ["client_id"]))]
+        audience_claim: Option<Spanned<String>>,
         /// The signature algorithms of the issuer. A token with another `alg` is rejected (RFC 8725, 3.1).
         #[schemars(with = "List<AlgorithmName>", extend("examples" = [["RS256"]]))]
         algorithms: List<Spanned<String>>,
+        /// The accepted types: a token has one of them as `typ` in its header, in any case, with or without
+        /// `application/`. A token without `typ` counts as `JWT`. The list replaces the default.
+        #[schemars(with = "Option<List<TokenType>>", extend("default" = ["JWT", "at+jwt"], "examples" = [["at+jwt"]]))]
+        types: Option<List<Spanned<String>>>,
+        /// Parameters of a token's header that Sidegate ignores. Without this, it rejects a token that brings a key or
+        /// points to one. It never follows them: `kid` selects a key from `keys`.
+        #[schemars(extend("uniqueItems" = true, "examples" = [["jku"]]))]
+        ignore_headers: Option<List<Spanned<LinkHeader>>>,
         /// Where the keys of the issuer are: exactly one of `secret`, `pem`, `jwks` and `oidc`.
         keys: Spanned<KeysDocument>,
         /// How far the clocks of the issuer and of Sidegate may differ, in whole seconds, at most `5m`. It applies to
@@ -44,10 +57,16 @@ document! {
         /// level of the token, by their exact names.
         #[schemars(with = "Option<ListOrEmpty<ClaimName>>", extend("default" = ["sub"], "examples" = [["sub", "roles"]]))]
         required_claims: Option<ListOrEmpty<Spanned<String>>>,
-        /// The claim with the list of roles: its name, or the list of names that leads to it, as in
-        /// `[realm_access, roles]` for Keycloak. A dot in a name is a part of the name.
-        #[schemars(extend("default" = "roles", "examples" = ["roles", ["realm_access", "roles"]]))]
-        roles_claim: Option<Spanned<ClaimPath>>,
+        /// The claim with the roles: a list of texts, or one text, which is one role. Written as its name, or as the list
+        /// of names that leads to it, as in `[realm_access, roles]` for Keycloak. A dot in a name is a part of the name.
+        /// Several claims are a list of such lists; a token has the roles of all of them.
+        #[schemars(extend("default" = "roles", "examples" = ["roles", ["realm_access", "roles"],
+            [["realm_access", "roles"], ["resource_access", "my-app", "roles"]]]))]
+        roles_claim: Option<GrantsDocument>,
+        /// The claim with the scopes: a list of texts, or one text with spaces between the scopes. Written as in
+        /// `roles_claim`. Without it, the scopes are in `scopes`, or else in `scope` (RFC 8693, 4.2).
+        #[schemars(extend("examples" = ["scp", [["scp"], ["realm_access", "scopes"]]]))]
+        scopes_claim: Option<GrantsDocument>,
         /// How Sidegate treats tokens that the issuer bound to a key of the client (claim `cnf`, RFC 7800).
         #[schemars(extend("default" = "verify"))]
         binding: Option<Spanned<BindingMode>>,

@@ -65,7 +65,7 @@ fn each_hint_leads_to_what_was_meant() {
             SECRET,
             format!("{SECRET}\n      required_claims: [sub, token_use=access]"),
             "`token_use=access` is not the name of a claim: a name has no `=` here",
-            "write `token_use`: the claim is required, with any value",
+            "write `when: [{ claim: token_use, equals: access }]` beside it for a claim with this value, or `token_use` for one with any value",
         ),
         (
             "path: /x, auth: jwt",
