@@ -47,8 +47,8 @@ pub struct KeyFingerprint {
     by_id: bool,
 }
 
-/// Returns the digest of all that a key consists of.
-fn fingerprint(id: Option<&str>, algorithm: Algorithm, key: &DecodingKey) -> Fingerprint {
+/// Returns the digest of all that a key consists of, for an algorithm or for all.
+fn fingerprint(id: Option<&str>, algorithm: Option<Algorithm>, key: &DecodingKey) -> Fingerprint {
     let has_id: &[u8] = if id.is_some() { b"+" } else { b"" };
     let (first, second) = match key.kind() {
         DecodingKeyKind::SecretOrDer(bytes) => (bytes, &Vec::new()),
@@ -57,7 +57,7 @@ fn fingerprint(id: Option<&str>, algorithm: Algorithm, key: &DecodingKey) -> Fin
     Fingerprint::of(&[
         has_id,
         id.unwrap_or_default().as_bytes(),
-        algorithm.name().as_bytes(),
+        algorithm.map_or("", Algorithm::name).as_bytes(),
         first,
         second,
     ])
@@ -93,7 +93,8 @@ impl Eq for VerificationKey {}
 pub struct KeySet {
     keys: Vec<VerificationKey>,
     named: bool,
-    bound: usize,
+    /// What each key consists of, with its id and without an algorithm.
+    bound: Vec<Fingerprint>,
 }
 
 /// Why no key can have signed a token.
@@ -129,7 +130,7 @@ impl KeySet {
         Self::single(Material::Secret, &DecodingKey::from_secret(secret), algorithms)
     }
 
-    /// Binds a key to each of some algorithms that it fits.
+    /// Binds a key to each of some algorithms that it fits. A key that the set has already stays one key.
     pub(crate) fn bind(
         &mut self,
         id: Option<&str>,
@@ -142,17 +143,25 @@ impl KeySet {
             let names: Vec<_> = algorithms.iter().map(|algorithm| algorithm.name()).collect();
             return Err(mismatch(material, &names.join(", ")));
         }
-        let bound = fitting.into_iter().map(|algorithm| {
+        let known = |fingerprint| self.keys.iter().any(|key| key.fingerprint == fingerprint);
+        let new = fitting
+            .into_iter()
+            .map(|algorithm| (algorithm, fingerprint(id, Some(algorithm), key)))
+            .filter(|(_, fingerprint)| !known(*fingerprint));
+        let bound = new.map(|(algorithm, fingerprint)| {
             Ok(VerificationKey {
                 id: id.map(ToOwned::to_owned),
                 algorithm,
-                fingerprint: fingerprint(id, algorithm, key),
+                fingerprint,
                 verifier: Verifier::new(key, algorithm)?,
             })
         });
         let bound: Vec<_> = bound.collect::<Result<_, _>>()?;
+        let whole = fingerprint(id, None, key);
         self.named |= id.is_some();
-        self.bound += 1;
+        if !self.bound.contains(&whole) {
+            self.bound.push(whole);
+        }
         self.keys.extend(bound);
         Ok(())
     }
@@ -177,7 +186,7 @@ impl KeySet {
 
     /// The number of keys, each counted once.
     pub fn count(&self) -> usize {
-        self.bound
+        self.bound.len()
     }
 
     /// The number of keys, each counted once for each of its algorithms.

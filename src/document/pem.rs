@@ -68,7 +68,7 @@ impl PemFile<'_> {
         let blocks = self.blocks()?;
         let [block] = blocks.as_slice() else {
             let what = format!("has {} PEM blocks, and exactly one is needed", blocks.len());
-            let help = "name a file with one `-----BEGIN PUBLIC KEY-----`";
+            let help = "name a file with one `-----BEGIN PUBLIC KEY-----`, or with the one certificate of the signer";
             return Err(self.fault(ProblemCode::InvalidPem, &what, help));
         };
         let der = match &block.content {

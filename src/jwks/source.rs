@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::fetch::{Fetched, Fetcher};
 use super::progress::{Progress, Wait};
-use super::subscriber::{FetchError, IssuerStatus, Subscriber};
+use super::subscriber::{FetchError, IssuerStatus, KeyNote, Subscriber};
 use super::timing::{FETCH_TIMEOUT, Outcome, Timing};
 use crate::policy::remote_keys::RemoteKeys;
 use crate::rejection::Reason;
@@ -42,6 +42,29 @@ struct Shared {
 struct Issuers {
     subscribers: Vec<Subscriber>,
     latest: Option<Fetched>,
+    /// What was logged of single keys, by issuer.
+    noted: BTreeSet<(String, KeyNote, String)>,
+}
+
+impl Issuers {
+    /// Logs what is odd about single keys, once for each issuer while it stays so.
+    fn log_notes(&mut self) {
+        let of = |issuer: &Subscriber| {
+            let label = issuer.label().to_owned();
+            let notes = issuer.notes().iter().cloned();
+            notes
+                .map(move |(kind, what)| (label.clone(), kind, what))
+                .collect::<Vec<_>>()
+        };
+        let noted: BTreeSet<_> = self.subscribers.iter().flat_map(of).collect();
+        for (issuer, kind, problem) in noted.difference(&self.noted) {
+            match kind {
+                KeyNote::NotUsed => tracing::warn!(issuer, problem, "a key is not used"),
+                KeyNote::Misspelt => tracing::warn!(issuer, problem, "a key is not written as the standard has it"),
+            }
+        }
+        self.noted = noted;
+    }
 }
 
 impl Source {
@@ -52,6 +75,7 @@ impl Source {
             issuers: Mutex::new(Issuers {
                 subscribers,
                 latest: None,
+                noted: BTreeSet::new(),
             }),
             progress: watch::Sender::default(),
             wanted: Notify::new(),
@@ -176,12 +200,13 @@ impl Shared {
             let taken = issuer.take(fetched, same).clone();
             match &taken {
                 Ok(()) => outcome = Outcome::Keys,
-                Err(FetchError::NoKeys) if outcome == Outcome::Failed => outcome = Outcome::NoKeys,
+                Err(FetchError::NoKeys(_)) if outcome == Outcome::Failed => outcome = Outcome::NoKeys,
                 Err(_) => {}
             }
             self.log(issuer, &taken, same);
             results.insert((issuer.label().to_owned(), result(fetched, &taken)));
         }
+        issuers.log_notes();
         for (issuer, result) in results {
             self.metrics.jwks().refreshed(&issuer, result);
         }

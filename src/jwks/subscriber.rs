@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::fetch::Fetched;
 use crate::authn::key_rings::KeyRing;
+use crate::document::problem::ProblemCode;
 use crate::keys::{Algorithm, jwk};
 use crate::policy::Issuer;
 use crate::policy::remote_keys::RemoteKeys;
@@ -17,15 +18,14 @@ use crate::policy::remote_keys::RemoteKeys;
 pub enum FetchError {
     /// The server sent no key set.
     Unreachable(String),
-    /// The key set has no key for the issuer.
-    NoKeys,
+    /// The key set has no key for the issuer, and why.
+    NoKeys(String),
 }
 
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(why) => f.write_str(why),
-            Self::NoKeys => f.write_str("the set has no key for the algorithms of the issuer"),
+            Self::Unreachable(why) | Self::NoKeys(why) => f.write_str(why),
         }
     }
 }
@@ -99,6 +99,16 @@ pub struct Subscriber {
     last_success: Option<Timestamp>,
     clock_ahead: Option<i64>,
     replaced: bool,
+    notes: Vec<(KeyNote, String)>,
+}
+
+/// What is odd about a key of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyNote {
+    /// It is not used.
+    NotUsed,
+    /// It is used, and not written as the standard has it.
+    Misspelt,
 }
 
 impl Subscriber {
@@ -113,12 +123,18 @@ impl Subscriber {
             last_success: None,
             clock_ahead: None,
             replaced: false,
+            notes: Vec::new(),
         }
     }
 
     /// Returns the issuer as in metrics and logs.
     pub fn label(&self) -> &str {
         &self.label
+    }
+
+    /// Returns what is odd about keys of the last set that was read.
+    pub fn notes(&self) -> &[(KeyNote, String)] {
+        &self.notes
     }
 
     /// Returns whether the issuer's policy still exists.
@@ -170,16 +186,22 @@ impl Subscriber {
 
     /// Puts the keys of a set in force that this issuer can use. A set without any is in force,
     /// too: its server withdrew the keys.
-    fn read(&self, json: &[u8]) -> Result<(), FetchError> {
+    fn read(&mut self, json: &[u8]) -> Result<(), FetchError> {
         let loaded = jwk::parse(json, &self.algorithms, jwk::Secrets::Refuse)
             .map_err(|problem| FetchError::Unreachable(problem.to_string()))?;
-        for problem in &loaded.refused {
-            tracing::warn!(issuer = self.label, %problem, "a key is not used");
-        }
+        let refused = loaded.refused.iter().map(|problem| (KeyNote::NotUsed, problem));
+        let odd = loaded.notes.iter().map(|note| match note.fault().code {
+            ProblemCode::KeyNotUsed => (KeyNote::NotUsed, note),
+            _ => (KeyNote::Misspelt, note),
+        });
+        self.notes = refused
+            .chain(odd)
+            .map(|(kind, problem)| (kind, problem.to_string()))
+            .collect();
         let Some(ring) = self.ring.upgrade() else { return Ok(()) };
         if loaded.set.is_empty() {
             ring.clear();
-            return Err(FetchError::NoKeys);
+            return Err(FetchError::NoKeys(loaded.why_empty()));
         }
         ring.replace(loaded.set);
         Ok(())
@@ -243,7 +265,7 @@ mod tests {
             (|other| other.issuer.push('j'), false),
             (|other| other.url.push('/'), false),
             (|other| other.keys = 2, false),
-            (|other| other.last = Some(Err(FetchError::NoKeys)), false),
+            (|other| other.last = Some(Err(FetchError::NoKeys(String::new()))), false),
             (|other| other.clock_ahead = Some(60), false),
         ] {
             let mut other = status.clone();

@@ -1,34 +1,24 @@
 //! JSON Web Key Sets (RFC 7517), read with every check that the library leaves to us.
 
-use std::collections::HashMap;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Algorithm, KeyProblem, KeySet, MAX_KEYS, Material, rsa_key};
+use super::{Algorithm, KeyProblem, KeySet, MAX_KEYS, Material, fingerprint};
 
-/// The members of a key that matter here. Private members are not read.
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    kid: Option<String>,
-    #[serde(rename = "use")]
-    usage: Option<String>,
-    key_ops: Option<Vec<String>>,
-    alg: Option<String>,
-    crv: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-    k: Option<String>,
-}
+mod encoding;
+mod entry;
+mod purpose;
+
+use entry::Jwk;
+use purpose::Purpose;
+
+/// How many reasons are listed of a set that leaves no key.
+const REASONS: usize = 4;
 
 #[derive(Deserialize)]
 struct Document {
-    keys: Vec<serde_json::Value>,
+    keys: Vec<Value>,
 }
 
 /// Whether shared secrets may stand in a set. Never in one that comes over a network.
@@ -41,12 +31,36 @@ pub enum Secrets {
 }
 
 /// A key set and why some of its keys are not used.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// The keys in use.
     pub set: KeySet,
     /// What is wrong with others, in the order of the file.
     pub refused: Vec<KeyProblem>,
+    /// What is odd about keys, used or not, and not wrong enough to reject the set.
+    pub notes: Vec<KeyProblem>,
+    /// Which keys are meant for something else.
+    unused: Vec<String>,
+}
+
+/// A key of a set that is meant for signatures.
+struct Entry {
+    name: String,
+    id: Option<String>,
+    /// The algorithms of the issuer that the key says it is for.
+    serves: Vec<Algorithm>,
+    /// What it is made of.
+    key: Result<ReadKey, KeyProblem>,
+}
+
+/// What a key is made of.
+struct ReadKey {
+    material: Material,
+    key: DecodingKey,
+    /// What the set says that the key is for, if this is not for the issuer.
+    describe: String,
+    /// The members that are not in base64url.
+    misspelt: Vec<&'static str>,
 }
 
 /// Reads a key set for an issuer that signs with some algorithms. Keys meant for something else
@@ -57,22 +71,108 @@ pub fn parse(json: &[u8], algorithms: &[Algorithm], secrets: Secrets) -> Result<
     if document.keys.len() > MAX_KEYS {
         return Err(KeyProblem::new(format!("the set has more than {MAX_KEYS} keys")));
     }
-    let mut refused = Vec::new();
-    let mut keys = Vec::new();
-    for value in document.keys {
-        match serde_json::from_value::<Jwk>(value) {
-            Ok(key) => keys.push(key),
-            Err(error) => refused.push(KeyProblem::new(format!("a key is unreadable: {}", describe(&error)))),
+    let is_secret = |key: &Value| key.get("kty").and_then(Value::as_str) == Some("oct");
+    let may_be_secret = secrets == Secrets::Allow && document.keys.iter().all(is_secret);
+    let mut loaded = Loaded::default();
+    let mut entries = Vec::new();
+    for at in 0..document.keys.len() {
+        let name = name(&document.keys, at);
+        let Some(jwk) = document.keys.get(at).and_then(Jwk::of) else {
+            let problem = KeyProblem::new("this is not a JSON object");
+            loaded.refused.push(problem.of_key(&name));
+            continue;
+        };
+        match Purpose::of(&jwk) {
+            Ok(Purpose::Signatures) => entries.push(jwk.entry(name, algorithms, may_be_secret)),
+            Ok(Purpose::Other(what)) => loaded.unused.push(format!("{name} {what}")),
+            Ok(Purpose::Unknown(problem)) => loaded.notes.push(problem.of_key(&name)),
+            Err(problem) => loaded.refused.push(problem.of_key(&name)),
         }
     }
-    let mut set = KeySet::default();
-    for key in keys.iter().filter(|key| key.is_for_signatures()) {
-        if let Err(problem) = key.add_to(&mut set, &keys, algorithms, secrets) {
-            let name = key.kid.as_deref().unwrap_or("without an id");
-            refused.push(problem.of_key(name));
-        }
+    let clashes: Vec<_> = entries.iter().map(|entry| entry.clash(&entries)).collect();
+    for (entry, clash) in entries.into_iter().zip(clashes) {
+        loaded.add(entry, clash);
     }
-    Ok(Loaded { set, refused })
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// Binds a key to the algorithms that it serves, unless another key claims one of them.
+    fn add(&mut self, entry: Entry, clash: Option<Algorithm>) {
+        let Entry { name, id, serves, key } = entry;
+        if let Some(algorithm) = clash {
+            let problem = KeyProblem::ambiguous(algorithm.name());
+            self.refused.push(problem.of_key(&name));
+            return;
+        }
+        let bound = key.and_then(|read| {
+            if serves.is_empty() {
+                // A key for an algorithm that the issuer does not use here is not a fault.
+                self.unused.push(format!("{name} {}", read.describe));
+                return Ok(());
+            }
+            self.set.bind(id.as_deref(), read.material, &read.key, &serves)?;
+            let odd = Some(read.misspelt).filter(|members| !members.is_empty());
+            let note = odd.map(|members| KeyProblem::misspelt(&members).of_key(&name));
+            self.notes.extend(note);
+            Ok(())
+        });
+        self.refused.extend(bound.err().map(|problem| problem.of_key(&name)));
+    }
+
+    /// Says why the set has no key for an issuer. The set is empty.
+    pub fn why_empty(&self) -> String {
+        let problems = self.refused.iter().chain(&self.notes);
+        let mut reasons: Vec<_> = problems.map(ToString::to_string).collect();
+        reasons.extend(self.unused.iter().cloned());
+        let more = reasons.len().saturating_sub(REASONS);
+        reasons.truncate(REASONS);
+        if reasons.is_empty() {
+            reasons.push("it is empty".to_owned());
+        }
+        if more > 0 {
+            reasons.push(format!("{more} more"));
+        }
+        let reasons = reasons.join("; ");
+        format!("the set has no key for the algorithms of the issuer: {reasons}")
+    }
+}
+
+impl Entry {
+    /// An algorithm for which a different key of the set has the same id: a token could mean either.
+    fn clash(&self, all: &[Self]) -> Option<Algorithm> {
+        let id = self.id.as_deref()?;
+        let others = all.iter().filter(|other| other.id.as_deref() == Some(id));
+        let mut shared = others
+            .filter(|other| !std::ptr::eq(*other, self))
+            .flat_map(|other| other.serves.iter().map(move |algorithm| (other, *algorithm)))
+            .filter(|(_, algorithm)| self.serves.contains(algorithm));
+        let differs = |other: &Self| match (&self.key, &other.key) {
+            (Ok(one), Ok(other)) => fingerprint(None, None, &one.key) != fingerprint(None, None, &other.key),
+            _ => true,
+        };
+        let clash = shared.find(|(other, _)| differs(other));
+        clash.map(|(_, algorithm)| algorithm)
+    }
+}
+
+/// What messages call a key: by its id and, if others have the same or none, by its place.
+fn name(keys: &[Value], at: usize) -> String {
+    const SHOWN: usize = 64;
+    let id = |key: &Value| key.get("kid").and_then(Value::as_str).map(str::to_owned);
+    let number = at + 1;
+    let Some(own) = keys.get(at).and_then(id) else {
+        return format!("key number {number} of the set");
+    };
+    let mut shown: String = own.chars().take(SHOWN).collect();
+    if shown.len() < own.len() {
+        shown.push('…');
+    }
+    let shown = shown.escape_debug();
+    match keys.iter().filter(|key| id(key).as_ref() == Some(&own)).count() {
+        1 => format!("key `{shown}`"),
+        _ => format!("key `{shown}` (number {number})"),
+    }
 }
 
 /// What the parser found, without quoting the input.
@@ -82,120 +182,4 @@ fn describe(error: &serde_json::Error) -> String {
         _ => "it is not JSON",
     };
     format!("{what} at line {} column {}", error.line(), error.column())
-}
-
-impl Jwk {
-    /// RFC 7517, 4.2 and 4.3: a key that says what it is for is for nothing else.
-    fn is_for_signatures(&self) -> bool {
-        let usage = self.usage.as_deref().is_none_or(|usage| usage == "sig");
-        let operations = self
-            .key_ops
-            .as_ref()
-            .is_none_or(|ops| ops.iter().any(|op| op == "verify"));
-        usage && operations
-    }
-
-    fn add_to(
-        &self,
-        set: &mut KeySet,
-        all: &[Self],
-        algorithms: &[Algorithm],
-        secrets: Secrets,
-    ) -> Result<(), KeyProblem> {
-        if self.kid.is_some() && all.iter().filter(|other| other.kid == self.kid).count() > 1 {
-            return Err(KeyProblem::new("the id comes twice"));
-        }
-        let (material, key) = self.read()?;
-        if material == Material::Secret {
-            let alone = all.iter().all(|other| other.kty == "oct");
-            if secrets == Secrets::Refuse || !alone {
-                return Err(KeyProblem::new("a shared secret does not belong in a public key set"));
-            }
-        }
-        let bound = self.bound_to(material)?;
-        let wanted: Vec<_> = algorithms
-            .iter()
-            .copied()
-            .filter(|a| bound.is_none_or(|b| b == *a))
-            .collect();
-        // A key for an algorithm that the issuer does not use here is not a fault.
-        match wanted.iter().any(|a| material.fits(*a)) {
-            true => set.bind(self.kid.as_deref(), material, &key, &wanted),
-            false => Ok(()),
-        }
-    }
-
-    /// The one algorithm that the key names, if it names one.
-    fn bound_to(&self, material: Material) -> Result<Option<Algorithm>, KeyProblem> {
-        let Some(name) = self.alg.as_deref() else {
-            return Ok(None);
-        };
-        match name.parse() {
-            Ok(algorithm) if material.fits(algorithm) => Ok(Some(algorithm)),
-            _ => Err(KeyProblem::mismatch(
-                "`alg` does not fit the type of the key",
-                "correct `alg`, or leave it out of the key",
-            )),
-        }
-    }
-
-    fn read(&self) -> Result<(Material, DecodingKey), KeyProblem> {
-        match (self.kty.as_str(), self.crv.as_deref()) {
-            ("RSA", None) => {
-                let key = rsa_key(&member("n", self.n.as_ref())?, &member("e", self.e.as_ref())?)?;
-                Ok((Material::Rsa, key))
-            }
-            ("EC", Some("P-256")) => Ok((Material::P256, self.point(32)?)),
-            ("EC", Some("P-384")) => Ok((Material::P384, self.point(48)?)),
-            ("OKP", Some("Ed25519")) => {
-                let x = sized("x", self.x.as_ref(), 32)?;
-                Ok((Material::Ed25519, DecodingKey::from_ed_der(&x)))
-            }
-            ("oct", None) => {
-                let secret = member("k", self.k.as_ref())?;
-                self.check_length(&secret)?;
-                Ok((Material::Secret, DecodingKey::from_secret(&secret)))
-            }
-            _ => Err(KeyProblem::new(
-                "`kty` and `crv` name no key that can verify a token here",
-            )),
-        }
-    }
-
-    /// RFC 7518, 6.2.1: both coordinates have the full length of the curve.
-    fn point(&self, length: usize) -> Result<DecodingKey, KeyProblem> {
-        let mut point = vec![4];
-        point.extend(sized("x", self.x.as_ref(), length)?);
-        point.extend(sized("y", self.y.as_ref(), length)?);
-        Ok(DecodingKey::from_ec_der(&point))
-    }
-
-    /// RFC 7518, 3.2: a key as long as the hash, or longer.
-    fn check_length(&self, secret: &[u8]) -> Result<(), KeyProblem> {
-        let lengths: HashMap<_, _> = [("HS384", 48), ("HS512", 64)].into();
-        let least = self.alg.as_deref().and_then(|alg| lengths.get(alg)).copied();
-        let least = least.unwrap_or(super::MIN_SECRET_BYTES);
-        if secret.len() < least {
-            return Err(KeyProblem::weak(
-                format!("the secret is shorter than {least} bytes"),
-                super::SECRET_HELP,
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn member(name: &str, value: Option<&String>) -> Result<Vec<u8>, KeyProblem> {
-    let text = value.ok_or_else(|| KeyProblem::new(format!("`{name}` is missing")))?;
-    URL_SAFE_NO_PAD
-        .decode(text)
-        .map_err(|_| KeyProblem::new(format!("`{name}` is not base64url")))
-}
-
-fn sized(name: &str, value: Option<&String>, length: usize) -> Result<Vec<u8>, KeyProblem> {
-    let bytes = member(name, value)?;
-    match bytes.len() == length {
-        true => Ok(bytes),
-        false => Err(KeyProblem::new(format!("`{name}` is not {length} bytes long"))),
-    }
 }

@@ -1,6 +1,8 @@
-//! One public key as PEM: `PUBLIC KEY` (RFC 5280, 4.1) or `RSA PUBLIC KEY` (RFC 8017, A.1.1).
+//! One public key as PEM: `PUBLIC KEY` (RFC 5280, 4.1), `RSA PUBLIC KEY` (RFC 8017, A.1.1), or the one
+//! in a `CERTIFICATE`.
 
 use jsonwebtoken::DecodingKey;
+use rustls::pki_types::CertificateDer;
 use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, OID_SIG_ED25519};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::{PublicKey, RSAPublicKey};
@@ -8,24 +10,46 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::{Algorithm, KeyProblem, KeySet, Material, rsa_key};
 use crate::document::pem::PemBlock;
+use crate::document::tls_material;
+
+/// A public key.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The key alone.
+    pub set: KeySet,
+    /// When the certificate that it came in expires, in seconds since 1970. The policy names the key, so its
+    /// signatures are good beyond that time.
+    pub expires: Option<i64>,
+}
 
 /// Reads a public key. A private key is rejected: it does not belong here.
-pub fn parse(block: &PemBlock, algorithms: &[Algorithm]) -> Result<KeySet, KeyProblem> {
+pub fn parse(block: &PemBlock, algorithms: &[Algorithm]) -> Result<Loaded, KeyProblem> {
+    let mut expires = None;
     let (material, key) = match block.label.as_str() {
         "PUBLIC KEY" => public_key(&block.der)?,
         "RSA PUBLIC KEY" => {
             let (_, key) = RSAPublicKey::from_der(&block.der).map_err(|_| unreadable())?;
             (Material::Rsa, rsa_key(key.modulus, key.exponent)?)
         }
+        "CERTIFICATE" => {
+            let der = CertificateDer::from(block.der.as_slice());
+            let certificate = tls_material::parse(&der);
+            let certificate = certificate.ok_or_else(|| KeyProblem::new("the certificate is unreadable"))?;
+            expires = Some(certificate.validity().not_after.timestamp());
+            public_key(certificate.public_key().raw)?
+        }
         label if label.contains("PRIVATE") => {
             return Err(KeyProblem::new("this is a private key; only its public key is needed"));
         }
         label => {
             let label = label.escape_debug();
-            return Err(KeyProblem::new(format!("`{label}` is not a `PUBLIC KEY`")));
+            return Err(KeyProblem::new(format!(
+                "`{label}` is neither a `PUBLIC KEY` nor a `CERTIFICATE`"
+            )));
         }
     };
-    KeySet::single(material, &key, algorithms)
+    let set = KeySet::single(material, &key, algorithms)?;
+    Ok(Loaded { set, expires })
 }
 
 fn public_key(der: &[u8]) -> Result<(Material, DecodingKey), KeyProblem> {

@@ -25,6 +25,7 @@ use crate::document::yaml::Value;
 use crate::request::is_host;
 use crate::request::path::Allowance;
 
+mod algorithm_hint;
 mod compiler;
 pub mod error_style;
 mod foreign;
@@ -69,10 +70,13 @@ pub fn parse(source: &Arc<SourceFile>, environment: &dyn Environment) -> Result<
             problems: &mut problems,
             environment,
             declared: &declared,
+            lints: Vec::new(),
         };
         let policy = compiler.policy(document)?;
+        let mut found = std::mem::take(&mut compiler.lints);
+        found.extend(lints(&written, &policy, &declared, source));
         Some(Policy {
-            lints: Origin(lints(&written, &policy, &declared, source)),
+            lints: Origin(found),
             ..policy
         })
     });

@@ -69,7 +69,8 @@ fn invalid_keys_are_problems() {
         )
     };
     let good = Key::new("RS256", "main");
-    let doubled = serde_json::json!({ "keys": [good.jwk, good.jwk] }).to_string();
+    let (one, other) = (Key::new("ES256", "main"), Key::new("ES256", "main"));
+    let same_id = key_set(&[&one, &other]);
     let secret = r#"{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0LXRoYXQtaXMtbG9uZy1lbm91Z2gtMDEyMzQ"}]}"#;
     for (algorithm, source, content) in [
         ("RS256", "pem", ""),
@@ -85,7 +86,7 @@ fn invalid_keys_are_problems() {
         ("RS256", "jwks", ""),
         ("RS256", "jwks", "[]"),
         ("RS256", "jwks", r#"{"keys":[]}"#),
-        ("RS256", "jwks", doubled.as_str()),
+        ("ES256", "jwks", same_id.as_str()),
         ("RS256", "jwks", secret),
         (
             "RS256",
@@ -99,6 +100,8 @@ fn invalid_keys_are_problems() {
     }
     assert_eq!(with("RS256", "pem", &good.public_pem).code, Some(0));
     assert_eq!(with("RS256", "jwks", &key_set(&[&good])).code, Some(0));
+    let doubled = with("RS256", "jwks", &key_set(&[&good, &good]));
+    assert_eq!(doubled.code, Some(0), "{}", doubled.text);
 }
 
 /// A public key of 1024 bits, which is too short.

@@ -56,6 +56,7 @@ mod identity_headers;
 mod init;
 mod internal_keys;
 mod jwks_hostile;
+mod jwks_shapes;
 mod jwks_url;
 mod jwt;
 mod jwt_keys;

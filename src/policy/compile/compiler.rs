@@ -8,6 +8,7 @@ use crate::document::environment::Environment;
 use crate::document::problem::Problems;
 use crate::document::references::References;
 use crate::document::scalars::HumanDuration;
+use crate::policy::lint::Lint;
 
 /// What is wrong with a path whose case cannot be ignored.
 pub(super) const NOT_FOLDED: &str =
@@ -22,6 +23,8 @@ pub(super) struct Compiler<'c> {
     pub(super) environment: &'c dyn Environment,
     /// The keys that the file has, read well or not, so that one fault is reported once.
     pub(super) declared: &'c Declared,
+    /// Warnings of `check` that are found while the policy is compiled.
+    pub(super) lints: Vec<Lint>,
 }
 
 impl Compiler<'_> {

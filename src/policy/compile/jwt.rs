@@ -4,14 +4,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::algorithm_hint::suggest_algorithm;
 use super::compiler::{Compiler, period};
 use crate::document::collections::List;
 use crate::document::decode::{Spanned, not_one_of};
-use crate::document::problem::{Fault, Location, ProblemCode};
-use crate::document::suggestion::{closest, did_you_mean};
+use crate::document::problem::{Fault, Location, Problem, ProblemCode};
 use crate::keys::{self, Algorithm, KeyProblem, KeySet, Material, jwk};
 use crate::policy::document::{IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 use crate::policy::issuer::GrantClaims;
+use crate::policy::lint::Lint;
 use crate::policy::origin::Origin;
 use crate::policy::remote_keys::issuer_of;
 use crate::policy::{BindingMode, Issuer, IssuerKeys};
@@ -159,8 +160,11 @@ impl Compiler<'_> {
                 oidc: None,
             } => {
                 let block = self.references().pem_block(&pem.file)?;
-                let set = keys::pem::parse(&block, algorithms);
-                self.key(set, &pem.file.span, algorithms)?
+                let loaded = keys::pem::parse(&block, algorithms);
+                if let Some(expires) = loaded.as_ref().ok().and_then(|loaded| loaded.expires) {
+                    self.certificate_expires(expires, &pem.file);
+                }
+                self.key(loaded.map(|loaded| loaded.set), &pem.file.span, algorithms)?
             }
             KeysDocument {
                 secret: None,
@@ -258,29 +262,32 @@ impl Compiler<'_> {
         for problem in &loaded.refused {
             self.problems.add_fault(&file.span, problem.fault());
         }
-        if loaded.set.is_empty() && loaded.refused.is_empty() && !algorithms.is_empty() {
-            let message = "the set has no key for the algorithms of the issuer";
+        if !loaded.set.is_empty() {
+            for note in &loaded.notes {
+                let Fault { code, message, help } = note.fault().clone();
+                self.problems.warn(&file.span, code, message, help);
+            }
+        } else if loaded.refused.is_empty() && !algorithms.is_empty() {
             let help = "list the algorithms that its keys are for, or name another file";
+            let help = loaded.notes.first().map_or(help, |note| &note.fault().help);
             self.problems
-                .add(&file.span, ProblemCode::AlgorithmKeyMismatch, message, help);
+                .add(&file.span, ProblemCode::AlgorithmKeyMismatch, loaded.why_empty(), help);
         }
         Some(loaded.set)
     }
-}
 
-/// Suggests an algorithm for a slip in its name. A name of another family, or one that is registered
-/// (RFC 7518, 3.1; RFC 8812, 3.2) and not supported, leads to the list: a public key that is taken for a
-/// shared secret lets every client sign.
-fn suggest_algorithm(word: &str) -> String {
-    const UNSUPPORTED: [&str; 3] = ["ES512", "ES256K", "none"];
-    let names = Algorithm::ALL.into_iter().map(Algorithm::name);
-    let family = |name: &str| name.get(..2).map(str::to_ascii_uppercase);
-    let mut candidates: Vec<_> = names.clone().filter(|name| family(name) == family(word)).collect();
-    if let Some(name) = closest(word, candidates.iter().copied()).filter(|_| !UNSUPPORTED.contains(&word)) {
-        return did_you_mean(name);
+    /// Warns of a certificate from when on it has expired. Its key is still used: the policy trusts the key.
+    fn certificate_expires(&mut self, expires: i64, file: &Spanned<String>) {
+        let message = format!(
+            "the certificate in `{}` has expired, and its key still verifies tokens",
+            file.value
+        );
+        let help = "name the certificate that the issuer signs with now";
+        let location = Location::new(self.problems.source(), &file.span);
+        let fault = Fault::new(ProblemCode::CertificateExpired, message, help);
+        self.lints.push(Lint {
+            since: expires + 1,
+            problem: Problem::warning(location, &fault),
+        });
     }
-    if candidates.is_empty() {
-        candidates = names.collect();
-    }
-    format!("known: {}", candidates.join(", "))
 }
