@@ -113,6 +113,9 @@ impl AdmissionController {
             Admission::Reject(rejection) => record.reject(rejection),
             Admission::Forward(_) | Admission::Replay(_) | Admission::ServerOptions => record.admit(label),
         }
+        if let Admission::Forward(Forward { permit, .. }) = &admission {
+            record.omit(permit.omitted());
+        }
         if !matches!(admission, Admission::Replay(_)) {
             record.count_decision();
         }

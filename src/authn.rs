@@ -148,7 +148,7 @@ fn bearer(
 /// Checks what a verified token says anew with each request: its binding, and whether it was revoked.
 fn check_token(principal: &mut Principal, context: Context<'_>, request: &RequestFacts<'_>) -> Result<(), Rejection> {
     binding::check(principal, request)?;
-    revoked::check(context.policy.0, principal, context.revocations, request.now)
+    revoked::check(context.policy.0, principal, context.revocations, request)
 }
 
 fn key(policy: &Policy, request: &RequestFacts<'_>) -> Result<Attempt, Rejection> {

@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::authn::claims;
-use crate::policy::identity::InvalidClaim;
 use crate::policy::route::Requirement;
-use crate::policy::{Policy, TenantRule};
-use crate::principal::{AuthMethod, Grants, IdentityFields, Methods, Principal, TenantId, VerifiedToken};
+use crate::policy::Policy;
+use crate::principal::{AuthMethod, Grants, IdentityFields, Methods, OmittedHeaders, Principal, TenantId, VerifiedToken};
 use crate::rejection::{Reason, Rejection, list};
-use crate::request::RequestFacts;
 
 mod found;
+mod tenant;
+
+pub use tenant::verify_tenant;
 
 /// The proof that a request may be forwarded, and the identity headers that it is forwarded with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Permit {
     identity: Option<IdentityFields>,
+    omitted: OmittedHeaders,
     methods: Methods,
 }
 
@@ -26,6 +27,11 @@ impl Permit {
     /// Returns the identity headers for the service, each once.
     pub fn identity(&self) -> &[(HeaderName, HeaderValue)] {
         self.identity.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the names of identity headers that are left out because their values cannot stand in a header.
+    pub const fn omitted(&self) -> &OmittedHeaders {
+        &self.omitted
     }
 
     /// Whether the caller was authenticated this way, among others.
@@ -38,6 +44,7 @@ impl Permit {
     pub(crate) fn without_identity(_noted: &Rejection) -> Self {
         Self {
             identity: None,
+            omitted: None,
             methods: Methods::default(),
         }
     }
@@ -55,8 +62,8 @@ impl TenantProof {
     }
 
     /// The tenant.
-    pub const fn tenant(&self) -> Option<TenantId> {
-        self.0
+    pub const fn tenant(&self) -> Option<&TenantId> {
+        self.0.as_ref()
     }
 }
 
@@ -69,54 +76,6 @@ pub struct RoleProof<'r>(&'r Requirement);
 #[derive(Debug)]
 #[must_use]
 pub struct ScopeProof<'r>(&'r Requirement);
-
-/// Verifies that the header and all listed claims name one tenant. Only tokens name tenants.
-pub fn verify_tenant(
-    policy: &Policy,
-    principal: &Principal,
-    request: &RequestFacts<'_>,
-) -> Result<TenantProof, Rejection> {
-    let Some(rule) = policy
-        .tenant
-        .as_ref()
-        .filter(|_| principal.methods.contains(AuthMethod::Jwt))
-    else {
-        return Ok(TenantProof::without_tenant());
-    };
-    let name = &rule.header;
-    let Some(header) = request.headers.get(name) else {
-        let cause = format!("the request has no `{name}`");
-        return Err(Rejection::because(Reason::TenantHeaderMissing, cause));
-    };
-    let Some(named) = header.to_str().ok().and_then(TenantId::parse) else {
-        let cause = format!("`{name}` has {} bytes and is not a UUID with hyphens", header.len());
-        return Err(Rejection::because(Reason::TenantHeaderInvalid, cause));
-    };
-    let claimed = principal.token.as_ref().map_or(&[][..], |token| &token.tenants);
-    if claimed.len() == rule.claims.len() && claimed.iter().all(|tenant| *tenant == named) {
-        return Ok(TenantProof(Some(named)));
-    }
-    Err(first_fault(rule, principal, named))
-}
-
-/// Returns why the first claim at fault does not name a tenant.
-fn first_fault(rule: &TenantRule, principal: &Principal, named: TenantId) -> Rejection {
-    let claim = |name: &str| principal.token.as_ref().and_then(|token| token.claims.get(name));
-    let fault = |name: &String| match claim(name) {
-        None => Some(claims::missing(name)),
-        Some(claim) => match claim.as_str().and_then(TenantId::parse) {
-            None => Some(claims::invalid(name)),
-            Some(tenant) if tenant != named => {
-                let cause = format!("the claim `{name}` names {tenant}, and the header names another tenant");
-                let rejection = Rejection::because(Reason::TenantMismatch, cause);
-                Some(rejection.unverified(rule.header.to_string(), &named.to_string()))
-            }
-            Some(_) => None,
-        },
-    };
-    let first = rule.claims.iter().find_map(fault);
-    first.unwrap_or_else(|| Reason::InternalError.into())
-}
 
 /// Checks that the principal has one of the roles, itself or by the hierarchy.
 pub fn check_roles<'r>(
@@ -176,15 +135,16 @@ pub fn authorize(
         .identity
         .as_ref()
         .filter(|identity| identity.tenant == principal.tenant);
-    let identity = match prepared {
-        Some(identity) => Arc::clone(&identity.fields),
+    let (identity, omitted) = match prepared {
+        Some(identity) => (Arc::clone(&identity.fields), identity.omitted.clone()),
         None => policy
             .identity
             .fields(principal)
-            .map_err(|InvalidClaim(name)| claims::invalid(&name))?,
+            .map_err(|unfit| Rejection::because(Reason::TokenClaimInvalid, unfit.cause()))?,
     };
     Ok(Permit {
         identity: Some(identity),
+        omitted,
         methods: principal.methods,
     })
 }

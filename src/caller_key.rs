@@ -11,7 +11,7 @@ use crate::quota::Rate;
 
 /// Everything that was verified of a caller. A subject is one only together with its issuer.
 pub fn fingerprint(principal: &Principal) -> Fingerprint {
-    let tenant = principal.tenant.map(|tenant| tenant.to_string());
+    let tenant = principal.tenant.as_ref().map(ToString::to_string);
     let method = principal.methods.text();
     let parts = [
         Some(&*method),
@@ -28,7 +28,7 @@ pub fn fingerprint(principal: &Principal) -> Fingerprint {
 /// Those who share what one replica keeps in memory, so that none of them has it all: a tenant, or a
 /// caller without one.
 pub fn share(principal: &Principal) -> Fingerprint {
-    match principal.tenant {
+    match &principal.tenant {
         Some(tenant) => Fingerprint::of(&[b"tenant", tenant.to_string().as_bytes()]),
         None => fingerprint(principal),
     }
@@ -37,7 +37,7 @@ pub fn share(principal: &Principal) -> Fingerprint {
 /// The bucket of a quota that a request is counted in, and how fast it fills. A caller without
 /// what the quota goes by is counted by what else was verified, and by its address in the end.
 pub fn bucket(policy: &Policy, quota: &Quota, principal: &Principal, address: Option<IpAddr>) -> (Fingerprint, Rate) {
-    let tenant = || Some(("tenant", principal.tenant?.to_string()));
+    let tenant = || Some(("tenant", principal.tenant.as_ref()?.to_string()));
     let subject = || {
         let issuer = principal.issuer().unwrap_or_default();
         let subject = principal.subject()?;

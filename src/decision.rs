@@ -246,11 +246,11 @@ fn authorize<'p>(
     let tenant = step(Step::Tenant, observer, |observer| {
         let proof = authz::verify_tenant(policy, principal, request)?;
         if let Some(tenant) = proof.tenant() {
-            observer.passed(Step::Tenant, || tenant.to_string());
+            observer.passed(Step::Tenant, || steps::describe_tenant(tenant, policy, request));
         }
         Ok(proof)
     })?;
-    principal.tenant = tenant.tenant();
+    principal.tenant = tenant.tenant().cloned();
     let roles = step(Step::Roles, observer, |observer| {
         let proof = authz::check_roles(&route.requirement, principal, policy)?;
         observer.passed(Step::Roles, || steps::needed(&route.requirement.roles, "one of"));
@@ -265,6 +265,11 @@ fn authorize<'p>(
     let permit = step(Step::Credentials, observer, |_| {
         authz::authorize(principal, policy, proofs)
     })?;
+    if permit.omitted().is_some() {
+        for unfit in policy.identity.unfit(principal) {
+            observer.passed(Step::Identity, || format!("`{}` is left out: {}", unfit.name, unfit.cause()));
+        }
+    }
     step(Step::Content, observer, |observer| {
         content::check(route, request)?;
         observer.passed(Step::Content, || steps::describe_content(route, request));

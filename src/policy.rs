@@ -26,6 +26,7 @@ pub mod route;
 pub mod router;
 pub mod set;
 pub mod store_rules;
+pub mod tenant;
 mod unasked_certificates;
 
 pub use document::{BindingMode, ErrorFormat, Fallback, Mode, QuotaScope};
@@ -41,6 +42,7 @@ use origin::Origin;
 use route::Route;
 use router::{RouteMatch, Router};
 use store_rules::RevocationRule;
+use tenant::TenantRule;
 
 /// One service as it is enforced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -296,15 +298,6 @@ impl Default for ErrorStyle {
     fn default() -> Self {
         Self::new(ErrorFormat::Flat, "ERR_SIDEGATE".into())
     }
-}
-
-/// The rule that a token belongs to the tenant that the request names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TenantRule {
-    /// The header that names the tenant.
-    pub header: HeaderName,
-    /// The claims that must all equal it.
-    pub claims: Vec<String>,
 }
 
 /// What other roles a role brings along, directly or through another.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::credential::Thumbprint;
+use crate::rejection::{list, shown};
 
 /// How a principal was proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -96,15 +97,42 @@ impl From<AuthMethod> for Methods {
     }
 }
 
-/// A tenant: a UUID in its hyphenated form (RFC 9562, 4), compared without case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// A tenant, as the policy that verified it reads tenants.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct TenantId(Uuid);
+pub enum TenantId {
+    /// A UUID in its hyphenated form (RFC 9562, 4), compared without case.
+    Uuid(Uuid),
+    /// Visible ASCII, compared byte for byte.
+    Text(Arc<str>),
+}
+
+/// The most bytes of a tenant that is a text.
+const MAX_TENANT: usize = 128;
 
 impl TenantId {
     /// Reads the hyphenated form; every other spelling of a UUID is `None`.
     pub fn parse(text: &str) -> Option<Self> {
-        hyphenated_uuid(text).map(Self)
+        hyphenated_uuid(text).map(Self::Uuid)
+    }
+
+    /// Reads a text of 1 to 128 visible ASCII characters.
+    pub fn of_text(text: &str) -> Option<Self> {
+        let is_fine = (1..=MAX_TENANT).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_fine.then(|| Self::Text(text.into()))
+    }
+
+    /// Reads the name of a tenant whose policy is not known: a UUID where it is one, else a text.
+    pub fn named(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| Self::of_text(text))
+    }
+
+    /// Returns the same tenant by the UUID that its text spells.
+    pub fn as_uuid(&self) -> Option<Self> {
+        match self {
+            Self::Uuid(_) => None,
+            Self::Text(text) => Self::parse(text),
+        }
     }
 }
 
@@ -112,7 +140,7 @@ impl TryFrom<String> for TenantId {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or("no UUID in its hyphenated form")
+        Self::named(&text).ok_or("neither a UUID nor 1 to 128 visible ASCII characters")
     }
 }
 
@@ -124,7 +152,10 @@ impl From<TenantId> for String {
 
 impl fmt::Display for TenantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
+        match self {
+            Self::Uuid(uuid) => uuid.hyphenated().fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
     }
 }
 
@@ -143,8 +174,19 @@ pub fn claim_at<'c>(claims: &'c Claims, path: &[String]) -> Option<&'c Value> {
         .try_fold(claims.get(first)?, |value, name| value.as_object()?.get(name))
 }
 
+/// Returns a path of a claim as a policy has it: a name, or a list of names.
+pub fn written(path: &[String]) -> String {
+    match path {
+        [name] => shown(name),
+        names => format!("[{}]", list(names.iter().map(String::as_str))),
+    }
+}
+
 /// The identity of a caller as header fields, each once.
 pub type IdentityFields = Arc<[(HeaderName, HeaderValue)]>;
+
+/// The names of identity headers that are left out because their values cannot stand in a header, if there are any.
+pub type OmittedHeaders = Option<Arc<[HeaderName]>>;
 
 /// What follows from the claims of a token whose signature, issuer and audience were verified. It is
 /// worked out once; whether the token has expired or was revoked is looked at each time.
@@ -156,7 +198,8 @@ pub struct VerifiedToken {
     pub roles: Grants,
     /// The scopes that it lists.
     pub scopes: Grants,
-    /// The tenants that the claims of the tenant rule name, whether or not they agree.
+    /// The tenants that the claims of the tenant rule name, whether or not they agree; with lists, those that all
+    /// claims name.
     pub tenants: Vec<TenantId>,
     /// The key that it is bound to. Whether the client has that key is verified on each request.
     pub binding: Binding,
@@ -248,6 +291,8 @@ pub struct RenderedIdentity {
     pub tenant: Option<TenantId>,
     /// The header fields.
     pub fields: IdentityFields,
+    /// The headers that are left out.
+    pub omitted: OmittedHeaders,
 }
 
 impl Principal {
@@ -268,7 +313,7 @@ impl Principal {
         other.methods.iter().for_each(|method| self.methods.add(method));
         self.token = self.token.take().or(other.token);
         self.client = self.client.take().or(other.client);
-        self.tenant = self.tenant.or(other.tenant);
+        self.tenant = self.tenant.take().or(other.tenant);
         self.revocation_unknown |= other.revocation_unknown;
         self.identity = None;
     }
@@ -320,5 +365,22 @@ mod tests {
         ] {
             assert_eq!(TenantId::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn tenant_that_is_a_text_has_visible_ascii_only() {
+        let long = "x".repeat(MAX_TENANT);
+        for text in ["a", "org_7Kd2", "~!\"\\", "A0000001-0000-0000-0000-00000000000A", &long] {
+            assert_eq!(TenantId::of_text(text).unwrap().to_string(), text);
+        }
+        for text in ["", " ", "a b", "a\t", "\u{e9}", "a\n", &format!("{long}x")] {
+            assert_eq!(TenantId::of_text(text), None, "{text:?}");
+        }
+        let (one, other) = (TenantId::of_text("Acme"), TenantId::of_text("acme"));
+        assert_ne!(one, other);
+        let uuid = "A0000001-0000-0000-0000-00000000000A";
+        assert_eq!(TenantId::of_text(uuid).unwrap().as_uuid(), TenantId::parse(uuid));
+        assert_eq!(TenantId::named(uuid), TenantId::parse(uuid));
+        assert_eq!(TenantId::named("acme"), other);
     }
 }

@@ -58,8 +58,8 @@ reasons! {
     PathAmbiguous = 400 "path_ambiguous" "The path of the request is ambiguous.",
     /// The route needs a tenant, and the request has no tenant header.
     TenantHeaderMissing = 400 "tenant_header_missing" "The tenant header is missing.",
-    /// The tenant header is not a UUID, or occurs twice.
-    TenantHeaderInvalid = 400 "tenant_header_invalid" "The tenant header must be a single UUID.",
+    /// The tenant header is not of the form that tenants have, or occurs twice.
+    TenantHeaderInvalid = 400 "tenant_header_invalid" "The tenant header must name a single tenant.",
     /// The route needs an idempotency key, and the request has none.
     IdempotencyKeyMissing = 400 "idempotency_key_missing" "The idempotency key is missing.",
     /// The idempotency key is not a UUID.
@@ -309,10 +309,10 @@ impl Rejection {
 /// A rejection without evidence: the cause is what the reason means.
 impl From<Reason> for Rejection {
     fn from(reason: Reason) -> Self {
-        let meaning = reason.meaning().trim_end_matches('.');
-        let mut letters = meaning.chars();
-        let first = letters.next().map(|first| first.to_ascii_lowercase());
-        let cause: String = first.into_iter().chain(letters).collect();
+        let mut cause = reason.meaning().trim_end_matches('.').to_owned();
+        if let Some(first) = cause.get_mut(..1) {
+            first.make_ascii_lowercase();
+        }
         Self::because(reason, cause)
     }
 }

@@ -24,7 +24,7 @@ use super::trace_context::RequestIds;
 use crate::decision::Decision;
 use crate::policy::route::Route;
 use crate::policy::{Matched, Scope};
-use crate::principal::Principal;
+use crate::principal::{OmittedHeaders, Principal};
 use crate::rejection::Rejection;
 use crate::request::target::RequestTarget;
 use crate::request::{Downstream, RequestFacts, grpc_type};
@@ -57,6 +57,8 @@ pub struct RequestRecord {
     pub principal: Option<Principal>,
     /// `first` or `replayed`, where the request has an idempotency key.
     pub idempotency: Option<&'static str>,
+    /// Identity headers that the upstream does not receive, because their values cannot stand in a header.
+    omitted: OmittedHeaders,
     /// What is left of the quotas of the caller.
     pub rate_limits: RateLimits,
     /// The response, as far as it was sent.
@@ -123,6 +125,7 @@ impl RequestRecord {
             scope: Scope::default(),
             principal: None,
             idempotency: None,
+            omitted: None,
             rate_limits: RateLimits::default(),
             response: ResponseSummary::default(),
             grpc: None,
@@ -170,6 +173,14 @@ impl RequestRecord {
     /// Records that the request is admitted, as the policies decided.
     pub(super) fn admit(&mut self, decision: &'static str) {
         self.decision = decision;
+    }
+
+    /// Counts and records identity headers that are left out of the forwarded request.
+    pub(super) fn omit(&mut self, omitted: &OmittedHeaders) {
+        for name in omitted.iter().flat_map(|names| names.iter()) {
+            self.snapshot.metrics.omitted_header(self.scope, name);
+        }
+        self.omitted.clone_from(omitted);
     }
 
     /// Records a rejection, which may come after the policies allowed the request.
@@ -273,8 +284,9 @@ impl RequestRecord {
             failure: failure.map(|failure| failure.reason().code()),
             failure_cause: failure.map(Rejection::cause),
             subject: principal.and_then(Principal::subject),
-            tenant: principal.and_then(|principal| principal.tenant),
+            tenant: principal.and_then(|principal| principal.tenant.as_ref()),
             client_id: principal.and_then(|principal| principal.client.as_deref()),
+            omitted_headers: self.omitted.as_deref().unwrap_or_default(),
             method: self.method.as_str(),
             path: &self.target.shown_path(),
             client: self.downstream.peer,

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::policy::Issuer;
+pub use crate::principal::written;
 use crate::principal::Claims;
 use crate::rejection::{Reason, Rejection, list, moment as time, shown, span};
 
@@ -33,14 +34,6 @@ pub fn kind(value: &Value) -> &'static str {
         Value::String(_) => "a text",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
-    }
-}
-
-/// Returns a path of a claim as a policy has it: a name, or a list of names.
-pub fn written(path: &[String]) -> String {
-    match path {
-        [name] => shown(name),
-        names => format!("[{}]", list(names.iter().map(String::as_str))),
     }
 }
 

@@ -14,7 +14,7 @@ use super::key_rings::KeyRing;
 use crate::authn::token_cache::{CacheResult, KnownToken, TokenKey};
 use crate::keys::KeyFingerprint;
 use crate::policy::{Issuer, Policy};
-use crate::principal::{AuthMethod, Claims, Principal, TenantId, VerifiedToken};
+use crate::principal::{AuthMethod, Claims, Principal, VerifiedToken};
 use crate::rejection::{Reason, Rejection, list, span};
 
 /// Verifies a token for a policy at a time in seconds since the epoch, unless it is known to be good
@@ -63,7 +63,7 @@ fn verify(token: &str, policy: &Policy, keys: &[Arc<KeyRing>], now: i64) -> Resu
     let signed = verify_signature(&jws, &claims, policy, keys, now);
     let (index, key) = signed.map_err(|rejection| claimed(rejection, &jws, &claims))?;
     let mut token = VerifiedToken {
-        tenants: tenants(policy, &claims),
+        tenants: policy.tenant.as_ref().map(|rule| rule.in_claims(&claims)).unwrap_or_default(),
         claims,
         ..VerifiedToken::default()
     };
@@ -74,7 +74,8 @@ fn verify(token: &str, policy: &Policy, keys: &[Arc<KeyRing>], now: i64) -> Resu
     match checked {
         Err(rejection) => Err(rejection.of_caller(bearer)),
         Ok(()) => Ok(KnownToken {
-            identity: policy.identity.render(&bearer),
+            // With lists, the tenant belongs to the request and not to the token.
+            identity: policy.identity.render(&bearer).filter(|_| !lists_tenants(policy)),
             token,
             issuer: index,
             key,
@@ -150,26 +151,14 @@ fn check_claims(token: &mut VerifiedToken, issuer: &Issuer, now: i64) -> Result<
 /// Returns the caller that a token proves.
 pub(super) fn bearer(policy: &Policy, token: &Arc<VerifiedToken>) -> Principal {
     Principal {
-        tenant: agreed(policy, &token.tenants),
+        tenant: policy.tenant.as_ref().and_then(|rule| rule.agreed(&token.tenants)).cloned(),
         token: Some(Arc::clone(token)),
         ..Principal::by(AuthMethod::Jwt)
     }
 }
 
-/// The tenants that the claims of the tenant rule name, whether or not they agree.
-fn tenants(policy: &Policy, claims: &Claims) -> Vec<TenantId> {
-    let names = policy.tenant.iter().flat_map(|rule| &rule.claims);
-    names
-        .filter_map(|name| claims.get(name)?.as_str().and_then(TenantId::parse))
-        .collect()
-}
-
-/// The one tenant that a request with the token can be for.
-fn agreed(policy: &Policy, tenants: &[TenantId]) -> Option<TenantId> {
-    let rule = policy.tenant.as_ref()?;
-    let first = *tenants.first()?;
-    let all = tenants.len() == rule.claims.len() && tenants.iter().all(|tenant| *tenant == first);
-    all.then_some(first)
+fn lists_tenants(policy: &Policy) -> bool {
+    policy.tenant.as_ref().is_some_and(|rule| rule.lists)
 }
 
 /// `iss` picks the issuer, before anything else is tried: never "the first that works".

@@ -4,9 +4,11 @@ use serde_json::Value;
 
 use super::claims;
 use crate::policy::store_rules::RevocationRule;
+use crate::policy::tenant::TenantRule;
 use crate::policy::{Fallback, Policy};
-use crate::principal::{Principal, VerifiedToken};
+use crate::principal::{Principal, TenantId, VerifiedToken};
 use crate::rejection::{Reason, Rejection};
+use crate::request::RequestFacts;
 use crate::revocation::{Millis, Revocations, Token};
 
 /// Rejects a token that was revoked, or whose revocation is unknown. Where the policy allows the
@@ -15,7 +17,7 @@ pub(super) fn check(
     policy: &Policy,
     principal: &mut Principal,
     revocations: Revocations<'_>,
-    now: i64,
+    request: &RequestFacts<'_>,
 ) -> Result<(), Rejection> {
     let (Some(rule), Revocations::Known { list, age }) = (&policy.revocation, revocations) else {
         return Ok(());
@@ -23,9 +25,11 @@ pub(super) fn check(
     let Some(token) = principal.token.as_deref() else {
         return Ok(());
     };
-    let token = token_view(token)?;
+    let of_request = policy.tenant.as_ref().filter(|rule| rule.lists);
+    let of_request = of_request.map(|rule| requested(rule, token, request));
+    let token = token_view(token, of_request.as_ref().map(Option::as_slice))?;
     // What is known counts, however old it is.
-    if let Some(target) = list.find(&token, now.saturating_mul(1000)) {
+    if let Some(target) = list.find(&token, request.now.saturating_mul(1000)) {
         let cause = format!("the token is revoked by its {target}");
         return Err(Rejection::because(Reason::TokenRevoked, cause));
     }
@@ -46,8 +50,14 @@ fn unknown(rule: &RevocationRule) -> Result<(), Rejection> {
     }
 }
 
-/// Returns what revocations look at in a token.
-fn token_view(token: &VerifiedToken) -> Result<Token<'_>, Rejection> {
+/// Returns the tenant that a request is for, where its token lists several. The others may be revoked.
+fn requested(rule: &TenantRule, token: &VerifiedToken, request: &RequestFacts<'_>) -> Option<TenantId> {
+    let (_, named) = rule.in_header(request.headers)?;
+    named.filter(|tenant| token.tenants.contains(tenant))
+}
+
+/// Returns what revocations look at in a token: the tenant of the request, or else all tenants that the token names.
+fn token_view<'t>(token: &'t VerifiedToken, of_request: Option<&'t [TenantId]>) -> Result<Token<'t>, Rejection> {
     // RFC 7519, 4.1.7: a text. Another value would not be found among the revoked.
     if let Some(jti) = token.claims.get("jti").filter(|jti| !jti.is_string()) {
         return Err(claims::unfit("jti", jti, "a text: it can be revoked"));
@@ -56,7 +66,7 @@ fn token_view(token: &VerifiedToken) -> Result<Token<'_>, Rejection> {
         issuer: token.text("iss"),
         jti: token.text("jti"),
         subject: token.text("sub"),
-        tenants: &token.tenants,
+        tenants: of_request.unwrap_or(&token.tenants),
         issued: token.claims.get("iat").and_then(Value::as_f64).map(milliseconds),
     })
 }
@@ -117,7 +127,7 @@ routes: [{ path: /*, auth: jwt }]
         assert_eq!(decision.principal, None);
         let caller = decision.outcome.rejection().and_then(Rejection::caller).unwrap();
         assert_eq!(caller.subject(), Some("user-1"));
-        assert_eq!(caller.tenant.map(|tenant| tenant.to_string()).as_deref(), Some(TENANT));
+        assert_eq!(caller.tenant.as_ref().map(ToString::to_string).as_deref(), Some(TENANT));
     }
 
     fn revoked(target: Target, before: Option<i64>) -> RevocationList {
@@ -161,12 +171,12 @@ routes: [{ path: /*, auth: jwt }]
                 "allow",
             ),
             (
-                revoked(Target::Tenant(tenant), Some(NOW + 1)),
+                revoked(Target::Tenant(tenant.clone()), Some(NOW + 1)),
                 json!({}),
                 "token_revoked",
             ),
             (
-                revoked(Target::Tenant(tenant), Some(NOW + 1)),
+                revoked(Target::Tenant(tenant.clone()), Some(NOW + 1)),
                 json!({ "tenant": null }),
                 "token_revoked",
             ),

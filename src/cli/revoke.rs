@@ -13,6 +13,7 @@ use super::value_parsers::{period, time};
 use super::{Exit, Format};
 use crate::control::message::Asking;
 use crate::principal::TenantId;
+use crate::rejection::shown;
 use crate::revocation::{Millis, Revocation, Target};
 
 /// How long a revocation is remembered by default.
@@ -23,7 +24,7 @@ pub(super) struct Revoke {
     /// What is revoked
     #[arg(value_enum)]
     kind: Kind,
-    /// The `jti` of the token, the `sub` of the subject, or the UUID of the tenant
+    /// The `jti` of the token, the `sub` of the subject, or the tenant
     id: String,
     /// Only tokens with this `iss` [default: those of all issuers]
     #[arg(long, value_name = "ISS")]
@@ -131,9 +132,10 @@ impl Revoke {
         match self.kind {
             Kind::Jti => Ok(Target::Jti(self.id.clone())),
             Kind::Subject => Ok(Target::Subject(self.id.clone())),
-            Kind::Tenant => TenantId::parse(&self.id)
-                .map(Target::Tenant)
-                .ok_or_else(|| format!("`{}` is not a tenant: write its UUID, with hyphens", self.id)),
+            Kind::Tenant => TenantId::named(&self.id).map(Target::Tenant).ok_or_else(|| {
+                let id = shown(&self.id);
+                format!("`{id}` is not a tenant: write its UUID, or 1 to 128 visible ASCII characters")
+            }),
         }
     }
 
@@ -262,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense() {
-        let long = "j".repeat(8193);
+        let long = "j".repeat(65_537);
         for (arguments, message) in [
             (&["jti"][..], "<ID>"),
             (&["token", "a"], "[possible values: jti, subject, tenant]"),
@@ -272,8 +274,8 @@ mod tests {
             (&["jti", "a", "--before", NOW], "leave out `--before`"),
             (&["jti", "eyJhbGciOiJub25lIn0.e30."], "that is a token"),
             (
-                &["tenant", "acme"],
-                "`acme` is not a tenant: write its UUID, with hyphens",
+                &["tenant", "acme corp"],
+                "`acme corp` is not a tenant: write its UUID, or 1 to 128 visible ASCII characters",
             ),
             (
                 &["subject", "a", "--before", "2026-11-22T10:00:00.251Z"],

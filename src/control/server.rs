@@ -54,10 +54,13 @@ impl Control {
     }
 
     /// Which policies look for a revocation of this kind. A policy without `tenant` verifies no
-    /// tenant, so it cannot know the tokens of one.
+    /// tenant, so it cannot know the tokens of one; nor can one that reads UUIDs know another text.
     fn asking(&self, target: &Target) -> Asking {
         let in_force = self.policies.peek();
-        let knows = |policy: &Policy| !matches!(target, Target::Tenant(_)) || policy.tenant.is_some();
+        let knows = |policy: &Policy| match target {
+            Target::Tenant(tenant) => policy.tenant.as_ref().is_some_and(|rule| rule.may_be(tenant)),
+            Target::Jti(_) | Target::Subject(_) => true,
+        };
         let policies = in_force.policies().policies().iter();
         let policies: Vec<_> = policies
             .map(|policy| (policy.service.as_str(), policy.revocation.is_some() && knows(policy)))

@@ -7,9 +7,10 @@ use uuid::Uuid;
 use super::content;
 use super::store_checks::StoreChecks;
 use crate::authn::Context;
+use crate::policy::Policy;
 use crate::policy::route::Route;
 use crate::policy::store_rules::Quota;
-use crate::principal::{AuthMethod, Principal};
+use crate::principal::{AuthMethod, Principal, TenantId};
 use crate::rejection::Rejection;
 use crate::request::RequestFacts;
 use crate::revocation::Revocations;
@@ -33,6 +34,8 @@ pub enum Step {
     Roles,
     /// With which scopes?
     Scopes,
+    /// Which identity headers cannot be set?
+    Identity,
     /// With which content?
     Content,
     /// Is it one that may come again?
@@ -53,6 +56,7 @@ impl Step {
             Self::Tenant => "tenant",
             Self::Roles => "roles",
             Self::Scopes => "scopes",
+            Self::Identity => "identity",
             Self::Content => "content",
             Self::Idempotency => "idempotency",
             Self::Quota => "quota",
@@ -85,6 +89,14 @@ pub(super) fn describe(principal: &Principal, context: Context<'_>) -> String {
         text.push_str("; the running Sidegate knows whether the token is revoked");
     }
     text
+}
+
+pub(super) fn describe_tenant(tenant: &TenantId, policy: &Policy, request: &RequestFacts<'_>) -> String {
+    let header = policy.tenant.as_ref().map(|rule| &rule.header);
+    match header.filter(|header| !request.headers.contains_key(*header)) {
+        Some(header) => format!("{tenant}, as the token says; the request has no `{header}`"),
+        None => tenant.to_string(),
+    }
 }
 
 pub(super) fn needed(names: &[String], how: &str) -> String {

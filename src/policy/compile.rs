@@ -9,13 +9,14 @@ use http::HeaderName;
 
 use super::document::{
     AllowedAmbiguity, CaseReading, ContentTypesDocument, CredentialsMode, ErrorsDocument, PathsDocument,
-    PolicyDocument, TenantDocument,
+    PolicyDocument, TenantDocument, TenantFormat,
 };
 use super::internal_key::InternalKeys;
 use super::origin::Origin;
 use super::route::path_texts::check_prefix;
 use super::router::Router;
-use super::{ErrorFormat, ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy, TenantRule};
+use super::tenant::TenantRule;
+use super::{ErrorFormat, ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy};
 use crate::document::characters::unseen;
 use crate::document::collections::{List, Map};
 use crate::document::decode::{FromNode, Spanned};
@@ -265,7 +266,13 @@ impl Compiler<'_> {
     fn tenant(&mut self, tenant: TenantDocument) -> Option<TenantRule> {
         let header = self.header_name(tenant.header, "x-tenant-id")?;
         let List(claims) = tenant.claims;
-        Some(TenantRule { header, claims })
+        Some(TenantRule {
+            header,
+            claims: claims.into_iter().map(|path| self.claim_path(Some(path), "")).collect(),
+            format: tenant.format.unwrap_or(TenantFormat::Uuid),
+            lists: tenant.lists.unwrap_or(false),
+            header_required: tenant.header_required.unwrap_or(true),
+        })
     }
 
     /// A tenant is no secret, so it cannot be the key.

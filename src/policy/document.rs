@@ -12,26 +12,27 @@ mod auth_help;
 mod callers;
 mod forms;
 mod grants;
+mod identity;
 mod rules;
 mod shared_state;
 mod tokens;
 pub mod values;
 mod words;
 
+pub use identity::{IdentityHeaderDocument, IdentityOptionsDocument};
 pub use callers::{CertificateNameDocument, InternalKeyDocument, KeyDocument, MtlsDocument, TenantDocument};
 pub use grants::{GrantsDocument, LinkHeader};
 pub use shared_state::{IdempotencyDocument, QuotaDocument, RevocationDocument};
 pub use tokens::{FileDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 pub use values::{AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument, OidcDocument};
 pub use words::{AllowedAmbiguity, BindingMode, CaseReading, CredentialsMode};
-pub use words::{ErrorFormat, Fallback, Mode, QuotaScope};
+pub use words::{ErrorFormat, Fallback, HeaderEncoding, Mode, QuotaScope, TenantFormat};
 
 use forms::default_identity;
 use forms::{
     CodePrefix, HeaderField, HostName, Method, Prefix, RoutePath, ServiceName, SpiffeId, TypeBase, UpstreamUrl,
 };
 use rules::{route_dependencies, route_rules, upstream_dependencies};
-use values::IdentitySourceDocument;
 
 document! {
     /// A policy: one service, which requests may reach it, and how Sidegate rejects the others. One file, one service;
@@ -85,16 +86,20 @@ document! {
         /// not.
         credentials: Option<CredentialsMode>,
         /// The headers in which the service receives the verified identity, each with its source. `identity` replaces
-        /// the whole default. A client's own headers of these names, and of the default names, never reach the service.
+        /// the whole default. A header with a value that cannot stand in it is left out, unless it names the caller
+        /// (`sub`, `@tenant`, `@client_id`): then the request is rejected, 401 `token_claim_invalid`. A client's own headers of these names, and of the default names, never reach the service.
         #[schemars(
-            with = "Option<Map<IdentitySourceDocument>>",
+            with = "Option<Map<IdentityHeaderDocument>>",
             extend(
                 "propertyNames" = { "title": "header", "description": "The name of a header.", "pattern": forms::header_field() },
                 "default" = default_identity(),
-                "examples" = [{ "x-account": "sub", "x-org": ["organization", "id"], "x-tenant": "@tenant" }]
+                "examples" = [
+                    { "x-account": "sub", "x-org": ["organization", "id"], "x-tenant": "@tenant" },
+                    { "x-user-name": { "from": "name", "encoding": "percent" } }
+                ]
             )
         )]
-        identity: Option<Map<Spanned<ClaimPath>>>,
+        identity: Option<Map<IdentityHeaderDocument>>,
         /// Identity headers of other products (such as `x-userinfo`) that reach the service as the client sent them.
         /// Without it, Sidegate removes them. An error for headers that Sidegate does not remove, for the tenant
         /// header, and for headers that a policy with the same `upstream.url` reads or sets.

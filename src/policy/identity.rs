@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 
 use http::{HeaderName, HeaderValue};
-use serde_json::Value;
 
-use crate::principal::{AuthMethod, IdentityFields, Principal, RenderedIdentity};
+use crate::principal::{AuthMethod, IdentityFields, OmittedHeaders, Principal, RenderedIdentity, written};
 use crate::request::names::{FoldedName, fold};
+
+mod value;
+
+pub use value::{Misfit, ValueFormat};
 
 /// Where the value of an identity header comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct IdentityHeader {
     pub name: HeaderName,
     /// Where its value comes from.
     pub source: IdentitySource,
+    /// How its value is written.
+    pub format: ValueFormat,
 }
 
 /// The identity headers of a policy.
@@ -49,9 +54,24 @@ pub struct Identity {
     public: Option<RenderedIdentity>,
 }
 
-/// The name of a claim that cannot be a header value.
+/// A value that cannot be the value of its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidClaim(pub String);
+pub struct UnfitHeader {
+    /// The header.
+    pub name: HeaderName,
+    /// What it is set from, as a policy names it.
+    source: String,
+    why: Misfit,
+}
+
+impl UnfitHeader {
+    /// Describes, for operators, what is wrong and what to change.
+    pub fn cause(&self) -> String {
+        let Self { name, source, why } = self;
+        let help = why.help(name.as_str(), source);
+        format!("`{source}` cannot be the value of `{name}`: {why}; {help}")
+    }
+}
 
 /// The name that an internal key usually has.
 pub static INTERNAL_KEY: HeaderName = HeaderName::from_static("x-internal-api-key");
@@ -64,6 +84,7 @@ pub fn default_headers(tenant_header: Option<&HeaderName>) -> Vec<IdentityHeader
         headers.push(IdentityHeader {
             name: name.clone(),
             source: IdentitySource::Tenant,
+            format: ValueFormat::default(),
         });
     }
     headers
@@ -74,6 +95,7 @@ fn standard_headers() -> Vec<IdentityHeader> {
     let header = |name, source| IdentityHeader {
         name: HeaderName::from_static(name),
         source,
+        format: ValueFormat::default(),
     };
     vec![
         header("x-user-id", claim("sub")),
@@ -122,26 +144,37 @@ impl Identity {
         self.public.clone()
     }
 
-    /// Returns the headers of a principal.
-    pub fn fields(&self, principal: &Principal) -> Result<IdentityFields, InvalidClaim> {
+    /// Returns the headers of a principal, and the names of those that are left out because their values cannot stand
+    /// in a header. Fails where such a value names the caller: a request is never forwarded without it.
+    pub fn fields(&self, principal: &Principal) -> Result<(IdentityFields, OmittedHeaders), UnfitHeader> {
         let mut fields = Vec::with_capacity(self.headers.len());
+        let mut omitted = Vec::new();
         for header in &self.headers {
-            if let Some(text) = value_of(&header.source, principal)? {
-                let value = HeaderValue::from_str(&text).map_err(|_| InvalidClaim(header.name.to_string()))?;
-                fields.push((header.name.clone(), value));
+            match header.value(principal) {
+                Ok(None) => {}
+                Ok(Some(value)) => fields.push((header.name.clone(), value)),
+                Err(unfit) if header.source.names_caller() => return Err(unfit),
+                Err(_) => omitted.push(header.name.clone()),
             }
         }
-        Ok(fields.into())
+        let omitted = (!omitted.is_empty()).then(|| omitted.into());
+        Ok((fields.into(), omitted))
     }
 
-    /// Renders [`Self::fields`] before a request needs them; `None` where a claim is invalid.
+    /// Returns why headers of a principal are left out.
+    pub fn unfit<'i>(&'i self, principal: &'i Principal) -> impl Iterator<Item = UnfitHeader> + 'i {
+        self.headers.iter().filter_map(|header| header.value(principal).err())
+    }
+
+    /// Renders [`Self::fields`] before a request needs them; `None` where the caller has no name that fits.
     pub fn render(&self, principal: &Principal) -> Option<RenderedIdentity> {
-        let fields = self.fields(principal).ok()?;
+        let (fields, omitted) = self.fields(principal).ok()?;
         // The first clone of a value allocates: now, rather than for a request.
         fields.iter().for_each(|(_, value)| drop(value.clone()));
         Some(RenderedIdentity {
-            tenant: principal.tenant,
+            tenant: principal.tenant.clone(),
             fields,
+            omitted,
         })
     }
 
@@ -152,48 +185,52 @@ impl Identity {
     }
 }
 
-fn value_of<'p>(source: &IdentitySource, principal: &'p Principal) -> Result<Option<Cow<'p, str>>, InvalidClaim> {
-    match source {
-        IdentitySource::Tenant => Ok(principal.tenant.map(|tenant| tenant.to_string().into())),
-        IdentitySource::AuthMethod => Ok(Some(principal.methods.text())),
-        IdentitySource::ClientId => Ok(principal.client.as_deref().map(Cow::Borrowed)),
-        IdentitySource::Roles => join(principal.roles().iter().map(String::as_str), "roles"),
-        IdentitySource::Scopes => join(principal.scopes().iter().map(String::as_str), "scopes"),
-        IdentitySource::Claim(path) => match principal.claim(path) {
-            // Issuers write `null` for what they do not know.
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => claim_value(value, &path.join(".")),
-        },
+impl IdentityHeader {
+    fn value(&self, principal: &Principal) -> Result<Option<HeaderValue>, UnfitHeader> {
+        let unfit = |why| UnfitHeader {
+            name: self.name.clone(),
+            source: self.source.written(),
+            why,
+        };
+        let text = self.source.text(principal, &self.format).map_err(unfit)?;
+        // Visible ASCII and inner spaces are always a value.
+        Ok(text.and_then(|text| HeaderValue::from_str(&text).ok()))
     }
 }
 
-/// A claim as a header value. Only what survives the way unchanged: visible ASCII and inner
-/// spaces; a number as it is written; a list joined with commas.
-fn claim_value<'v>(value: &'v Value, name: &str) -> Result<Option<Cow<'v, str>>, InvalidClaim> {
-    match value {
-        Value::String(text) if is_visible(text) => Ok(Some(text.as_str().into()).filter(|_| !text.is_empty())),
-        Value::Bool(value) => Ok(Some(value.to_string().into())),
-        Value::Number(number) => Ok(Some(number.to_string().into())),
-        Value::Array(items) => {
-            let texts: Option<Vec<_>> = items.iter().map(Value::as_str).collect();
-            join(texts.ok_or_else(|| InvalidClaim(name.to_owned()))?.into_iter(), name)
+impl IdentitySource {
+    /// Whether the source says who the caller is, so that a request without it would be another's.
+    fn names_caller(&self) -> bool {
+        match self {
+            Self::Claim(path) => matches!(path.as_slice(), [name] if name == "sub"),
+            Self::Tenant | Self::ClientId => true,
+            Self::Roles | Self::Scopes | Self::AuthMethod => false,
         }
-        _ => Err(InvalidClaim(name.to_owned())),
     }
-}
 
-/// Joins a list with commas. An item that has a comma itself would become two on the way.
-fn join<'i>(items: impl Iterator<Item = &'i str>, name: &str) -> Result<Option<Cow<'static, str>>, InvalidClaim> {
-    let items: Vec<_> = items.collect();
-    let fine = |item: &&str| !item.is_empty() && !item.contains(',') && is_visible(item);
-    if !items.iter().all(fine) {
-        return Err(InvalidClaim(name.to_owned()));
+    /// Returns the source as a policy has it.
+    pub fn written(&self) -> String {
+        let special = SPECIAL.iter().find(|(_, source)| source == self);
+        match self {
+            Self::Claim(path) => written(path),
+            Self::Roles => "roles".to_owned(),
+            Self::Scopes => "scopes".to_owned(),
+            Self::Tenant | Self::AuthMethod | Self::ClientId => {
+                special.map(|(word, _)| (*word).to_owned()).unwrap_or_default()
+            }
+        }
     }
-    Ok(Some(items.join(",").into()).filter(|text: &Cow<'_, str>| !text.is_empty()))
-}
 
-fn is_visible(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_graphic() || b == b' ') && text.trim().len() == text.len()
+    fn text<'p>(&self, principal: &'p Principal, format: &ValueFormat) -> Result<Option<Cow<'p, str>>, Misfit> {
+        match self {
+            Self::Tenant => Ok(principal.tenant.as_ref().map(|tenant| tenant.to_string().into())),
+            Self::AuthMethod => Ok(Some(principal.methods.text())),
+            Self::ClientId => principal.client.as_deref().map_or(Ok(None), |client| format.text(client)),
+            Self::Roles => format.grants(principal.token.as_deref().map(|token| &token.roles)),
+            Self::Scopes => format.grants(principal.token.as_deref().map(|token| &token.scopes)),
+            Self::Claim(path) => principal.claim(path).map_or(Ok(None), |value| format.claim(value)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -206,6 +243,7 @@ mod tests {
         let custom = IdentityHeader {
             name: HeaderName::from_static("x_account"),
             source: IdentitySource::Tenant,
+            format: ValueFormat::default(),
         };
         let identity = Identity::new(vec![custom], &[HeaderName::from_static("x-org")]);
         for (name, want) in [

@@ -47,7 +47,7 @@ impl AccessLine<'_> {
     }
 
     fn trace(&self) {
-        let tenant = self.tenant.map(|tenant| tenant.to_string());
+        let tenant = self.tenant.map(ToString::to_string);
         tracing::info!(
             target: TARGET,
             request_id = self.request_id,
@@ -65,6 +65,7 @@ impl AccessLine<'_> {
             subject = self.subject,
             tenant = tenant.as_deref(),
             client_id = self.client_id,
+            omitted_headers = (!self.omitted_headers.is_empty()).then(|| self.omitted()),
             method = self.method,
             path = self.path,
             client = self.client.map(tracing::field::display),

@@ -288,3 +288,28 @@ fn the_rest_of_a_request_arrives_as_it_was_sent() {
         assert_eq!(seen.values(name), [value]);
     }
 }
+
+#[test]
+fn omitted_header_is_counted_and_logged_and_the_clients_own_is_removed() {
+    let gateway = Setup::new().policy("wallet", POLICY).start();
+    let token = token(json!({ "email": "jos\u{e9}@eventzr.com", "roles": ["organizer", "a,b"] }));
+    let expected: Vec<_> = OF_THE_TOKEN
+        .into_iter()
+        .filter(|(name, _)| !["x-user-email", "x-user-roles"].contains(name))
+        .collect();
+    for _ in 0..2 {
+        let request = spoofing(Request::get("/w/x")).bearer(&token).tenant();
+        assert_identity(&gateway.allowed(&request), &expected);
+    }
+    for header in ["x-user-email", "x-user-roles"] {
+        let labels = [("service", "wallet-svc"), ("header", header)];
+        let counted = gateway.metric("sidegate_identity_headers_omitted_total", &labels);
+        assert_eq!(counted, Some(2.0), "{header}");
+    }
+    gateway.terminate();
+    gateway.ended();
+    let lines = gateway.log_lines();
+    let omitted = lines.iter().filter(|line| line["omitted_headers"] == "x-user-email, x-user-roles");
+    assert_eq!(omitted.count(), 2);
+    assert!(!gateway.log_text().contains("jos\u{e9}"));
+}

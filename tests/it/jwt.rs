@@ -68,8 +68,6 @@ fn claims_that_are_not() {
         (json!({ "tenantId": 7 }), "token_claim_invalid"),
         (json!({ "sub": "user\r\nx-user-roles: admin" }), "token_claim_invalid"),
         (json!({ "sub": "\u{0}" }), "token_claim_invalid"),
-        (json!({ "email": "grün@eventzr.com" }), "token_claim_invalid"),
-        (json!({ "roles": ["user,admin"] }), "token_claim_invalid"),
     ] {
         gateway.refused(&get(&token(changes)), 401, reason);
     }

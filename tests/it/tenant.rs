@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::harness::{Gateway, OTHER_TENANT, Request, Setup, Shared, TENANT, issuer::token};
+use crate::harness::{Gateway, OTHER_TENANT, Request, Setup, Shared, TENANT, issuer::token, setup::WALLET};
 
 const POLICY: &str = "
 $wallet
@@ -101,4 +101,27 @@ fn unverified_tenant_does_not_reach_the_service() {
             .values("x-tenant-id"),
         [""; 0]
     );
+}
+
+#[test]
+fn text_tenant_of_a_list_reaches_the_service_and_the_log() {
+    let wallet = WALLET.replace(
+        "{ header: x-tenant-id, claims: [tenant, tenantId] }",
+        "{ header: x-org, claims: [[organization, ids]], format: text, lists: true }",
+    );
+    let policy = POLICY.replace(", pass: [x-tenant-id]", "").replace("$wallet", &wallet);
+    let gateway = Setup::new().policy("wallet", &policy).start();
+    let token = token(json!({ "organization": { "ids": ["acme", "org_7Kd2\""] } }));
+    for tenant in ["acme", "org_7Kd2\"", "acme"] {
+        let request = Request::get("/w/x").bearer(&token).header("x-org", tenant);
+        let seen = gateway.allowed(&request);
+        assert_eq!((seen.values("x-org"), seen.values("x-tenant-id")), (vec![tenant], vec![tenant]));
+    }
+    let other = Request::get("/w/x").bearer(&token).header("x-org", "Acme");
+    gateway.refused(&other, 403, "tenant_mismatch");
+    gateway.terminate();
+    gateway.ended();
+    let lines = gateway.log_lines();
+    let logged: Vec<_> = lines.iter().filter_map(|line| line["tenant"].as_str()).collect();
+    assert_eq!(logged, ["acme", "org_7Kd2\"", "acme"]);
 }

@@ -9,8 +9,8 @@ use crate::document::collections::Map;
 use crate::document::decode::Spanned;
 use crate::document::problem::ProblemCode;
 use crate::document::suggestion::suggest;
-use crate::policy::document::{ClaimPath, GrantsDocument};
-use crate::policy::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, default_headers};
+use crate::policy::document::{ClaimPath, GrantsDocument, IdentityHeaderDocument, IdentityOptionsDocument};
+use crate::policy::identity::{Identity, IdentityHeader, IdentitySource, SPECIAL, ValueFormat, default_headers};
 use crate::request::listed::EXACT_ONLY;
 use crate::request::names::{fold, is_alias};
 
@@ -20,7 +20,7 @@ pub(super) const HEADER_HELP: &str = "write letters, digits and `-`, as in `x-te
 impl Compiler<'_> {
     pub(super) fn identity(
         &mut self,
-        identity: Option<Map<Spanned<ClaimPath>>>,
+        identity: Option<Map<IdentityHeaderDocument>>,
         tenant_header: Option<&HeaderName>,
     ) -> Identity {
         let owned: Vec<_> = tenant_header.cloned().into_iter().collect();
@@ -28,18 +28,48 @@ impl Compiler<'_> {
             return Identity::new(default_headers(tenant_header), &owned);
         };
         let mut headers = Vec::new();
-        for (name, path) in entries {
-            self.likely_path(&path);
-            let source = match path.value.0.as_slice() {
-                [word] if word.starts_with('@') => self.special_source(word, &path.span),
-                [word] if word == "roles" => Some(IdentitySource::Roles),
-                [word] if word == "scopes" => Some(IdentitySource::Scopes),
-                names => Some(IdentitySource::Claim(names.to_vec())),
-            };
+        for (name, IdentityHeaderDocument(options)) in entries {
+            let source = self.identity_source(&options.from);
+            let format = self.value_format(&options, source.as_ref());
             let name = self.identity_name(&name, &headers);
-            headers.extend(name.zip(source).map(|(name, source)| IdentityHeader { name, source }));
+            headers.extend(name.zip(source).map(|(name, source)| IdentityHeader { name, source, format }));
         }
         Identity::new(headers, &owned)
+    }
+
+    fn identity_source(&mut self, path: &Spanned<ClaimPath>) -> Option<IdentitySource> {
+        self.likely_path(path);
+        match path.value.0.as_slice() {
+            [word] if word.starts_with('@') => self.special_source(word, &path.span),
+            [word] if word == "roles" => Some(IdentitySource::Roles),
+            [word] if word == "scopes" => Some(IdentitySource::Scopes),
+            names => Some(IdentitySource::Claim(names.to_vec())),
+        }
+    }
+
+    /// How a header is written. What cannot have an effect is a slip: another header is meant.
+    fn value_format(&mut self, options: &IdentityOptionsDocument, source: Option<&IdentitySource>) -> ValueFormat {
+        let mut format = ValueFormat::default();
+        let mut unfit = |span: &Range<usize>, field: &str, what: &str| {
+            let from = source.map(IdentitySource::written).unwrap_or_default();
+            let message = format!("`{field}` has no effect: `{from}` is {what}");
+            let help = format!("leave `{field}` out");
+            self.problems
+                .add(span, ProblemCode::InvalidHeaderFormat, message, help);
+        };
+        if let Some(encoding) = &options.encoding {
+            format.encoding = encoding.value;
+            if let Some(what) = source.and_then(not_encoded) {
+                unfit(&encoding.span, "encoding", what);
+            }
+        }
+        if let Some(separator) = &options.separator {
+            format.separator = separator.value.0;
+            if source.is_some_and(|source| !can_be_list(source)) {
+                unfit(&separator.span, "separator", "never a list");
+            }
+        }
+        format
     }
 
     /// The names that lead to a claim, or to the one that is meant where nothing is written.
@@ -114,6 +144,37 @@ impl Compiler<'_> {
                 None
             }
         }
+    }
+}
+
+/// Claims that are numbers (RFC 7519, 4.1).
+const TIMES: [&str; 3] = ["exp", "nbf", "iat"];
+
+/// Claims that are one text (RFC 7519, 4.1).
+const TEXTS: [&str; 3] = ["iss", "sub", "jti"];
+
+/// Returns what a source is that is always visible ASCII, so that no encoding changes it.
+fn not_encoded(source: &IdentitySource) -> Option<&'static str> {
+    match source {
+        IdentitySource::Tenant => Some("visible ASCII"),
+        IdentitySource::AuthMethod => Some("a word"),
+        IdentitySource::Claim(path) => match path.as_slice() {
+            [name] if TIMES.contains(&name.as_str()) => Some("a number"),
+            _ => None,
+        },
+        IdentitySource::Roles | IdentitySource::Scopes | IdentitySource::ClientId => None,
+    }
+}
+
+/// Whether a source can have several items.
+fn can_be_list(source: &IdentitySource) -> bool {
+    match source {
+        IdentitySource::Roles | IdentitySource::Scopes => true,
+        IdentitySource::Tenant | IdentitySource::AuthMethod | IdentitySource::ClientId => false,
+        IdentitySource::Claim(path) => match path.as_slice() {
+            [name] => !TIMES.contains(&name.as_str()) && !TEXTS.contains(&name.as_str()),
+            _ => true,
+        },
     }
 }
 

@@ -1,5 +1,7 @@
 //! `tenant`, `internal_key` and `mtls` of a policy as written.
 
+use super::values::ClaimPath;
+use super::words::TenantFormat;
 use super::forms::{CertificateUri, ExactName, HeaderField, KeyName, Moment, Sha256};
 use crate::document::collections::List;
 use crate::document::decode::{Spanned, document};
@@ -9,14 +11,26 @@ document! {
     /// The rule that a token belongs to the tenant that the request names. It applies to every request that is
     /// authenticated by a token; internal keys and certificates have no tenant.
     pub struct TenantDocument {
-        /// The header with the tenant: a UUID, exactly once. Not a header that frames, routes or authenticates a
-        /// request.
+        /// The header with the tenant, at most once. Not a header that frames, routes or authenticates a request.
         #[schemars(with = "Option<HeaderField>", extend("default" = "x-tenant-id", "examples" = ["x-tenant-id"]))]
         header: Option<Spanned<String>>,
-        /// The claims that must all be in the token and equal the header, without regard to case. A missing claim is a
-        /// 401, another tenant a 403 `tenant_mismatch`.
-        #[schemars(extend("examples" = [["tenantId"]]))]
-        claims: List<String>,
+        /// The claims that must all be in the token and equal the header, each by its name or by the list of names that
+        /// leads to it. A missing claim is a 401, another tenant a 403 `tenant_mismatch`.
+        #[schemars(extend("examples" = [["tenantId"], ["org_id", ["organization", "id"]]]))]
+        claims: List<Spanned<ClaimPath>>,
+        /// What a tenant looks like. In another form, the header is a 400 `tenant_header_invalid`, and a claim a 401
+        /// `token_claim_invalid`.
+        #[schemars(extend("default" = "uuid"))]
+        format: Option<TenantFormat>,
+        /// Whether a claim may be a list of tenants, one of which must equal the header. `revoke tenant` then rejects
+        /// requests for that tenant, not the other requests with the same token. If `false`, a list is a 401
+        /// `token_claim_invalid`.
+        #[schemars(extend("default" = false))]
+        lists: Option<bool>,
+        /// Whether a request must have the header. If `false`, the claims name the tenant of a request without it; with
+        /// `lists`, such a request is still rejected: 400 `tenant_header_missing`.
+        #[schemars(extend("default" = true))]
+        header_required: Option<bool>,
     }
 
     /// The internal keys that the service accepts, for `auth: internal_key`.

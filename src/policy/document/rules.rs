@@ -120,3 +120,17 @@ fn protected(field: &str, condition: &Value) -> Value {
         },
     })
 }
+
+/// An `encoding` is for text, and a `separator` for lists.
+pub(super) fn identity_dependencies() -> Value {
+    let not_from = |words: &[&str]| {
+        let alone = words.iter().map(|word| json!(word));
+        let listed = words.iter().map(|word| json!([word]));
+        let words: Vec<_> = alone.chain(listed).collect();
+        json!({ "properties": { "from": { "not": { "enum": words } } } })
+    };
+    json!({
+        "encoding": not_from(&["@tenant", "@auth_method", "exp", "nbf", "iat"]),
+        "separator": not_from(&["@tenant", "@auth_method", "@client_id", "exp", "nbf", "iat", "iss", "sub", "jti"]),
+    })
+}

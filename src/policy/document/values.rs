@@ -11,14 +11,13 @@ use super::forms::{AudienceName, IssuerName, IssuerUrl, MediaType, ProtectedIssu
 use super::rules::discovery_rules;
 use crate::document::collections::List;
 use crate::document::decode::{FromNode, Spanned, document, expected, not_one_of, one_of};
-use crate::document::patterns::{self, periods};
+use crate::document::patterns::periods;
 use crate::document::problem::{ProblemCode, Problems, Reported};
 use crate::document::scalars::HumanDuration;
 use crate::document::schema::{form_of, words_schema};
 use crate::document::secret::{EnvString, EnvText, VariableDocument};
 use crate::document::shapes::list as list_of;
 use crate::document::yaml::{Node, Value};
-use crate::policy::identity::{IdentitySource, SPECIAL};
 use crate::principal::AuthMethod;
 
 /// The schema of one word, or a list of texts.
@@ -138,53 +137,6 @@ impl JsonSchema for ClaimPath {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let list = generator.subschema_for::<List<String>>();
         json_schema!({ "anyOf": [{ "type": "string" }, list] })
-    }
-}
-
-/// The schema of what an identity header is set from: a claim, or a word.
-#[derive(Debug)]
-pub enum IdentitySourceDocument {}
-
-impl JsonSchema for IdentitySourceDocument {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "IdentitySource".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let meaning = |source: &IdentitySource| match source {
-            IdentitySource::Tenant => "The verified tenant.",
-            IdentitySource::AuthMethod => {
-                "How the caller was authenticated: `jwt`, `internal_key`, `mtls` or `public`; joined with `+` under `all`."
-            }
-            IdentitySource::ClientId => "The name of the internal key, or the accepted name of the client certificate.",
-            IdentitySource::Roles => "The roles of the token, without those that they include; joined with `,`.",
-            IdentitySource::Scopes => "The scopes of the token, joined with `,`.",
-            IdentitySource::Claim(_) => "A claim of the token.",
-        };
-        let others = [("roles", IdentitySource::Roles), ("scopes", IdentitySource::Scopes)];
-        let sources = SPECIAL.into_iter().chain(others);
-        let words: Vec<_> = sources.map(|(word, source)| (word, meaning(&source))).collect();
-        let word = words_schema("", &words);
-        let claim = patterns::text().replacen('^', "^(?!@)", 1);
-        let several = generator.subschema_for::<List<String>>();
-        json_schema!({
-            "description": "What the header is set from: a claim, the list of names that leads to it, or a word.",
-            "anyOf": [
-                word,
-                { "type": "string", "pattern": claim },
-                {
-                    "type": "array",
-                    "minItems": 1,
-                    "maxItems": 1,
-                    "items": { "anyOf": [word, { "type": "string", "pattern": claim }] }
-                },
-                { "allOf": [several, { "minItems": 2 }] },
-            ]
-        })
     }
 }
 

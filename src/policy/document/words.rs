@@ -42,6 +42,23 @@ string_enum! {
         Ignore = "ignore",
     }
 
+    /// What becomes of characters that the value of a header cannot have.
+    pub enum HeaderEncoding {
+        /// Values stand as they are. A header with a value that cannot stand in it is left out.
+        None = "none",
+        /// Percent-encoding (RFC 3986, 2.1) of every byte of the UTF-8 that is not visible ASCII, of `%` and of the
+        /// separator. It applies to all values of the header.
+        Percent = "percent",
+    }
+
+    /// What a tenant looks like.
+    pub enum TenantFormat {
+        /// A UUID with hyphens (RFC 9562, 4), compared without regard to case.
+        Uuid = "uuid",
+        /// 1 to 128 visible ASCII characters, compared byte for byte.
+        Text = "text",
+    }
+
     /// What happens to a request if the store is unavailable.
     pub enum Fallback {
         /// The request is rejected: 503 `store_unavailable`.

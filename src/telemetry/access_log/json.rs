@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::super::escape::escaped;
 use super::line::{AccessLine, millis};
+use crate::principal::TenantId;
 use crate::rejection::Unverified;
 
 /// The wall clock as text. A second is formatted once.
@@ -78,11 +79,16 @@ pub(super) fn write(line: &AccessLine<'_>, now: SystemTime, clock: &mut Clock, o
             string(name, value, out);
         }
     }
-    if let Some(tenant) = line.tenant {
-        plain(name!("tenant"), tenant, out);
+    match line.tenant {
+        Some(TenantId::Uuid(uuid)) => plain(name!("tenant"), uuid.hyphenated(), out),
+        Some(TenantId::Text(text)) => string(name!("tenant"), text, out),
+        None => {}
     }
     if let Some(client_id) = line.client_id {
         string(name!("client_id"), client_id, out);
+    }
+    if !line.omitted_headers.is_empty() {
+        string(name!("omitted_headers"), &line.omitted(), out);
     }
     string(name!("method"), line.method, out);
     string(name!("path"), line.path, out);

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use crate::principal::TenantId;
 use crate::rejection::Unverified;
 
@@ -36,9 +38,11 @@ pub struct AccessLine<'l> {
     /// The subject of the token.
     pub subject: Option<&'l str>,
     /// The verified tenant.
-    pub tenant: Option<TenantId>,
+    pub tenant: Option<&'l TenantId>,
     /// The internal key's name, or the identity in the certificate.
     pub client_id: Option<&'l str>,
+    /// Identity headers that the upstream does not receive, because their values cannot stand in a header.
+    pub omitted_headers: &'l [HeaderName],
     /// The method.
     pub method: &'l str,
     /// The path, without the query.
@@ -59,6 +63,14 @@ pub struct AccessLine<'l> {
     pub upstream_duration: Option<Duration>,
     /// The time that the decision took.
     pub decision_duration: Duration,
+}
+
+impl AccessLine<'_> {
+    /// The omitted headers as one text.
+    pub(super) fn omitted(&self) -> String {
+        let names: Vec<_> = self.omitted_headers.iter().map(HeaderName::as_str).collect();
+        names.join(", ")
+    }
 }
 
 /// Milliseconds with three decimals.

@@ -15,6 +15,7 @@ pub(super) struct RequestVectors {
     pub(super) requests: IntCounterVec,
     pub(super) decisions: IntCounterVec,
     pub(super) failures: IntCounterVec,
+    pub(super) omitted_headers: IntCounterVec,
     pub(super) request_duration: HistogramVec,
     pub(super) upstream_duration: HistogramVec,
     pub(super) decision_duration: HistogramVec,
@@ -44,6 +45,11 @@ impl RequestVectors {
                 "sidegate_failures_total",
                 "Requests that failed after their decision, by reason code: `upstream_timeout`, or `body_too_large` for a body without a length.",
                 &["service", "route", "failure"],
+            )?,
+            omitted_headers: counter(
+                "sidegate_identity_headers_omitted_total",
+                "Forwarded requests without an identity header, because the value in the token cannot stand in a header.",
+                &["service", "header"],
             )?,
             request_duration: histogram(
                 "sidegate_request_duration_seconds",

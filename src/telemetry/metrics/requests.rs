@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method};
 use prometheus::{Histogram, HistogramVec, IntCounter};
 
 use super::label_cache::LabelCache;
@@ -87,6 +87,12 @@ impl PolicyMetrics {
             self.vectors.failures.with_label_values(&labels)
         });
         counter.inc();
+    }
+
+    /// Counts a request that is forwarded without an identity header of its policy.
+    pub fn omitted_header(&self, scope: Scope, header: &HeaderName) {
+        let labels = [self.service_label(scope), header.as_str()];
+        self.vectors.omitted_headers.with_label_values(&labels).inc();
     }
 
     /// Counts a decision, with its reason unless the request is allowed.

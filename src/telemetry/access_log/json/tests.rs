@@ -1,6 +1,7 @@
 use std::io;
 use std::sync::Arc;
 
+use http::HeaderName;
 use parking_lot::Mutex;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -23,6 +24,7 @@ const LINE: AccessLine<'_> = AccessLine {
     subject: None,
     tenant: None,
     client_id: None,
+    omitted_headers: &[],
     method: "GET",
     path: "/orders/v1/orders/17",
     client: None,
@@ -106,6 +108,14 @@ fn what_nothing_verified_is_an_object_of_its_own() {
 }
 
 #[test]
+fn tenant_that_is_a_text_is_escaped() {
+    let tenant = TenantId::of_text("a\"\\b");
+    let line = written(&AccessLine { tenant: tenant.as_ref(), ..LINE });
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["tenant"], "a\"\\b");
+}
+
+#[test]
 fn a_line_is_as_all_lines_of_the_log_are() {
     let tenant = TenantId::parse("A0000001-0000-0000-0000-00000000000A");
     let full = AccessLine {
@@ -115,8 +125,9 @@ fn a_line_is_as_all_lines_of_the_log_are() {
         failure: Some("upstream_timeout"),
         failure_cause: Some("ReadTimedout"),
         subject: Some("user-17"),
-        tenant,
+        tenant: tenant.as_ref(),
         client_id: Some("spiffe://e/ns/a/sa/b"),
+        omitted_headers: &[HeaderName::from_static("x-a"), HeaderName::from_static("x-b")],
         client: Some("2001:db8::1".parse().unwrap()),
         upstream_status: Some(201),
         bytes_in: u64::MAX,
@@ -133,7 +144,7 @@ fn a_line_is_as_all_lines_of_the_log_are() {
         r#""service":"orders-svc","route":"/orders/v1/orders/*","auth":"jwt","decision":"allow","idempotency":"first","#,
         r#""reason":"role_missing","cause":"none of `admin`","failure":"upstream_timeout","failure_cause":"ReadTimedout","#,
         r#""subject":"user-17","#,
-        r#""tenant":"a0000001-0000-0000-0000-00000000000a","client_id":"spiffe://e/ns/a/sa/b","method":"GET","#,
+        r#""tenant":"a0000001-0000-0000-0000-00000000000a","client_id":"spiffe://e/ns/a/sa/b","omitted_headers":"x-a, x-b","method":"GET","#,
         r#""path":"/orders/v1/orders/17","client":"2001:db8::1","status":200,"upstream_status":201,"#,
         r#""bytes_in":18446744073709551615,"bytes_out":320,"duration_ms":13.196,"upstream_duration_ms":1.392,"#,
         r#""decision_duration_us":504}"#,
