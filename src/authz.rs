@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::policy::route::Requirement;
 use crate::policy::Policy;
-use crate::principal::{AuthMethod, Grants, IdentityFields, Methods, OmittedHeaders, Principal, TenantId, VerifiedToken};
+use crate::policy::route::Requirement;
+use crate::principal::{
+    AuthMethod, Grants, IdentityFields, Methods, OmittedHeaders, Principal, TenantId, VerifiedToken,
+};
 use crate::rejection::{Reason, Rejection, list};
 
 mod found;

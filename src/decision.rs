@@ -267,7 +267,9 @@ fn authorize<'p>(
     })?;
     if permit.omitted().is_some() {
         for unfit in policy.identity.unfit(principal) {
-            observer.passed(Step::Identity, || format!("`{}` is left out: {}", unfit.name, unfit.cause()));
+            observer.passed(Step::Identity, || {
+                format!("`{}` is left out: {}", unfit.name, unfit.cause())
+            });
         }
     }
     step(Step::Content, observer, |observer| {

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::policy::Issuer;
-pub use crate::principal::written;
 use crate::principal::Claims;
+pub use crate::principal::written;
 use crate::rejection::{Reason, Rejection, list, moment as time, shown, span};
 
 /// The last moment that a claim may name: the end of the year 9999, in seconds.

@@ -63,7 +63,11 @@ fn verify(token: &str, policy: &Policy, keys: &[Arc<KeyRing>], now: i64) -> Resu
     let signed = verify_signature(&jws, &claims, policy, keys, now);
     let (index, key) = signed.map_err(|rejection| claimed(rejection, &jws, &claims))?;
     let mut token = VerifiedToken {
-        tenants: policy.tenant.as_ref().map(|rule| rule.in_claims(&claims)).unwrap_or_default(),
+        tenants: policy
+            .tenant
+            .as_ref()
+            .map(|rule| rule.in_claims(&claims))
+            .unwrap_or_default(),
         claims,
         ..VerifiedToken::default()
     };
@@ -151,7 +155,11 @@ fn check_claims(token: &mut VerifiedToken, issuer: &Issuer, now: i64) -> Result<
 /// Returns the caller that a token proves.
 pub(super) fn bearer(policy: &Policy, token: &Arc<VerifiedToken>) -> Principal {
     Principal {
-        tenant: policy.tenant.as_ref().and_then(|rule| rule.agreed(&token.tenants)).cloned(),
+        tenant: policy
+            .tenant
+            .as_ref()
+            .and_then(|rule| rule.agreed(&token.tenants))
+            .cloned(),
         token: Some(Arc::clone(token)),
         ..Principal::by(AuthMethod::Jwt)
     }

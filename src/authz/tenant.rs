@@ -81,12 +81,7 @@ fn first_fault(rule: &TenantRule, principal: &Principal, header: Option<TenantId
     Reason::InternalError.into()
 }
 
-fn mismatch(
-    rule: &TenantRule,
-    path: &[String],
-    claimed: Option<&TenantId>,
-    header: Option<&TenantId>,
-) -> Rejection {
+fn mismatch(rule: &TenantRule, path: &[String], claimed: Option<&TenantId>, header: Option<&TenantId>) -> Rejection {
     let claim = written(path);
     let claimed = claimed.map_or_else(|| "other tenants".to_owned(), |tenant| shown(&tenant.to_string()));
     let other = match header {

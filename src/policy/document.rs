@@ -19,9 +19,9 @@ mod tokens;
 pub mod values;
 mod words;
 
-pub use identity::{IdentityHeaderDocument, IdentityOptionsDocument};
 pub use callers::{CertificateNameDocument, InternalKeyDocument, KeyDocument, MtlsDocument, TenantDocument};
 pub use grants::{GrantsDocument, LinkHeader};
+pub use identity::{IdentityHeaderDocument, IdentityOptionsDocument};
 pub use shared_state::{IdempotencyDocument, QuotaDocument, RevocationDocument};
 pub use tokens::{FileDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 pub use values::{AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument, OidcDocument};

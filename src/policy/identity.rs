@@ -225,7 +225,10 @@ impl IdentitySource {
         match self {
             Self::Tenant => Ok(principal.tenant.as_ref().map(|tenant| tenant.to_string().into())),
             Self::AuthMethod => Ok(Some(principal.methods.text())),
-            Self::ClientId => principal.client.as_deref().map_or(Ok(None), |client| format.text(client)),
+            Self::ClientId => principal
+                .client
+                .as_deref()
+                .map_or(Ok(None), |client| format.text(client)),
             Self::Roles => format.grants(principal.token.as_deref().map(|token| &token.roles)),
             Self::Scopes => format.grants(principal.token.as_deref().map(|token| &token.scopes)),
             Self::Claim(path) => principal.claim(path).map_or(Ok(None), |value| format.claim(value)),

@@ -119,14 +119,24 @@ mod tests {
             (&both, json!(["a", "b"]), json!(["b", 7]), "", None),
             (&both, json!([]), json!("b"), "", None),
             (&both, json!("b"), json!({}), "", None),
-            (&rule(TenantFormat::Uuid, false), json!(uuid), json!(uuid.to_uppercase()), &format!("{uuid} {uuid}"), Some(uuid)),
+            (
+                &rule(TenantFormat::Uuid, false),
+                json!(uuid),
+                json!(uuid.to_uppercase()),
+                &format!("{uuid} {uuid}"),
+                Some(uuid),
+            ),
             (&rule(TenantFormat::Uuid, false), json!(uuid), json!("a"), uuid, None),
         ] {
             let claims = json!({ "org": org, "organization": { "id": id } });
             let tenants = rule.in_claims(claims.as_object().unwrap());
             let names: Vec<_> = tenants.iter().map(ToString::to_string).collect();
             assert_eq!(names.join(" "), want, "{claims}");
-            assert_eq!(rule.agreed(&tenants).map(ToString::to_string).as_deref(), agreed, "{claims}");
+            assert_eq!(
+                rule.agreed(&tenants).map(ToString::to_string).as_deref(),
+                agreed,
+                "{claims}"
+            );
         }
     }
 }

@@ -309,7 +309,9 @@ fn omitted_header_is_counted_and_logged_and_the_clients_own_is_removed() {
     gateway.terminate();
     gateway.ended();
     let lines = gateway.log_lines();
-    let omitted = lines.iter().filter(|line| line["omitted_headers"] == "x-user-email, x-user-roles");
+    let omitted = lines
+        .iter()
+        .filter(|line| line["omitted_headers"] == "x-user-email, x-user-roles");
     assert_eq!(omitted.count(), 2);
     assert!(!gateway.log_text().contains("jos\u{e9}"));
 }

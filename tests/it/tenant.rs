@@ -115,7 +115,10 @@ fn text_tenant_of_a_list_reaches_the_service_and_the_log() {
     for tenant in ["acme", "org_7Kd2\"", "acme"] {
         let request = Request::get("/w/x").bearer(&token).header("x-org", tenant);
         let seen = gateway.allowed(&request);
-        assert_eq!((seen.values("x-org"), seen.values("x-tenant-id")), (vec![tenant], vec![tenant]));
+        assert_eq!(
+            (seen.values("x-org"), seen.values("x-tenant-id")),
+            (vec![tenant], vec![tenant])
+        );
     }
     let other = Request::get("/w/x").bearer(&token).header("x-org", "Acme");
     gateway.refused(&other, 403, "tenant_mismatch");

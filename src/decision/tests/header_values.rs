@@ -18,7 +18,9 @@ fn bearing(changes: &serde_json::Value) -> TestRequest {
 fn header(request: &TestRequest, policies: &PolicySet, name: &str) -> (Option<String>, Vec<String>) {
     let start = format!("{name}: ");
     let found = request.identity(policies).into_iter();
-    let found: Vec<_> = found.filter_map(|line| line.strip_prefix(&start).map(str::to_owned)).collect();
+    let found: Vec<_> = found
+        .filter_map(|line| line.strip_prefix(&start).map(str::to_owned))
+        .collect();
     assert!(found.len() < 2, "{found:?}");
     let decision = request.decide(policies);
     let omitted = decision.outcome.permit().and_then(|permit| permit.omitted().clone());
@@ -62,7 +64,11 @@ fn claim_that_names_the_caller_is_never_left_out() {
     ] {
         let policies = policies(identity);
         let request = bearing(&json!({ "sub": subject }));
-        assert_eq!(request.outcome(&policies), "token_claim_invalid", "{identity} {subject:?}");
+        assert_eq!(
+            request.outcome(&policies),
+            "token_claim_invalid",
+            "{identity} {subject:?}"
+        );
         let decision = request.decide(&policies);
         let cause = decision.outcome.rejection().unwrap().cause().to_owned();
         assert!(cause.contains("`sub` cannot be the value of"), "{cause}");

@@ -42,8 +42,18 @@ fn text_is_compared_byte_for_byte() {
     let long = "x".repeat(129);
     for (org, nested, header, want) in [
         (json!("org_7Kd2"), json!("org_7Kd2"), Some("org_7Kd2"), "org_7Kd2"),
-        (json!("org_7Kd2"), json!("org_7Kd2"), Some("org_7kd2"), "tenant_mismatch"),
-        (json!("org_7Kd2"), json!("org_7kd2"), Some("org_7Kd2"), "tenant_mismatch"),
+        (
+            json!("org_7Kd2"),
+            json!("org_7Kd2"),
+            Some("org_7kd2"),
+            "tenant_mismatch",
+        ),
+        (
+            json!("org_7Kd2"),
+            json!("org_7kd2"),
+            Some("org_7Kd2"),
+            "tenant_mismatch",
+        ),
         (json!("a"), json!("a"), None, "tenant_header_missing"),
         (json!("a"), json!("a"), Some(""), "tenant_header_invalid"),
         (json!("a"), json!("a"), Some("a b"), "tenant_header_invalid"),
@@ -55,7 +65,11 @@ fn text_is_compared_byte_for_byte() {
         (json!(upper), json!(upper), Some(TENANT), "tenant_mismatch"),
     ] {
         let changes = json!({ "org_id": org, "organization": { "id": nested } });
-        assert_eq!(tenant_of(&call(&changes, header), &policies), want, "{changes} {header:?}");
+        assert_eq!(
+            tenant_of(&call(&changes, header), &policies),
+            want,
+            "{changes} {header:?}"
+        );
     }
     let changes = json!({ "org_id": "a", "organization.id": "a" });
     assert_eq!(tenant_of(&call(&changes, Some("a")), &policies), "token_claim_missing");
@@ -82,7 +96,10 @@ fn list_has_the_tenant_of_the_request() {
     let optional = policies("{ claims: [orgs], lists: true, header_required: false }");
     let changes = json!({ "orgs": [TENANT] });
     assert_eq!(tenant_of(&call(&changes, None), &optional), "tenant_header_missing");
-    assert_eq!(tenant_of(&call(&changes, Some(&TENANT.to_uppercase())), &optional), TENANT);
+    assert_eq!(
+        tenant_of(&call(&changes, Some(&TENANT.to_uppercase())), &optional),
+        TENANT
+    );
 }
 
 #[test]
@@ -98,7 +115,11 @@ fn claims_name_the_tenant_of_a_request_without_the_header() {
         (json!("a"), json!("a"), Some(""), "tenant_header_invalid"),
     ] {
         let changes = json!({ "tenant": tenant, "org": org });
-        assert_eq!(tenant_of(&call(&changes, header), &policies), want, "{changes} {header:?}");
+        assert_eq!(
+            tenant_of(&call(&changes, header), &policies),
+            want,
+            "{changes} {header:?}"
+        );
     }
     let twice = call(&json!({ "tenant": "a", "org": "a" }), Some("a")).tenant("a");
     assert_eq!(tenant_of(&twice, &policies), "tenant_header_invalid");
@@ -113,7 +134,11 @@ fn known_token_serves_two_tenants_alternately() {
         let request = call(&changes, Some(tenant));
         let decision = decide(&evaluator, &request.facts(), Revocations::Unasked, &mut ());
         let permit = decision.outcome.permit().unwrap();
-        let named: Vec<_> = permit.identity().iter().filter(|(name, _)| name == "x-tenant-id").collect();
+        let named: Vec<_> = permit
+            .identity()
+            .iter()
+            .filter(|(name, _)| name == "x-tenant-id")
+            .collect();
         assert_eq!(named.len(), 1);
         assert_eq!(named[0].1, tenant);
         assert_eq!(decision.principal.unwrap().tenant.unwrap().to_string(), tenant);
@@ -127,7 +152,9 @@ fn outcome(evaluator: &Evaluator, request: &TestRequest, list: &RevocationList) 
     };
     let decision = decide(evaluator, &request.facts(), known, &mut ());
     let rejection = decision.outcome.rejection();
-    rejection.map_or("allow", |rejection| rejection.reason().code()).to_owned()
+    rejection
+        .map_or("allow", |rejection| rejection.reason().code())
+        .to_owned()
 }
 
 #[test]

@@ -32,7 +32,10 @@ impl Compiler<'_> {
             let source = self.identity_source(&options.from);
             let format = self.value_format(&options, source.as_ref());
             let name = self.identity_name(&name, &headers);
-            headers.extend(name.zip(source).map(|(name, source)| IdentityHeader { name, source, format }));
+            headers.extend(
+                name.zip(source)
+                    .map(|(name, source)| IdentityHeader { name, source, format }),
+            );
         }
         Identity::new(headers, &owned)
     }
@@ -54,8 +57,7 @@ impl Compiler<'_> {
             let from = source.map(IdentitySource::written).unwrap_or_default();
             let message = format!("`{field}` has no effect: `{from}` is {what}");
             let help = format!("leave `{field}` out");
-            self.problems
-                .add(span, ProblemCode::InvalidHeaderFormat, message, help);
+            self.problems.add(span, ProblemCode::InvalidHeaderFormat, message, help);
         };
         if let Some(encoding) = &options.encoding {
             format.encoding = encoding.value;

@@ -1,8 +1,8 @@
 //! `tenant`, `internal_key` and `mtls` of a policy as written.
 
+use super::forms::{CertificateUri, ExactName, HeaderField, KeyName, Moment, Sha256};
 use super::values::ClaimPath;
 use super::words::TenantFormat;
-use super::forms::{CertificateUri, ExactName, HeaderField, KeyName, Moment, Sha256};
 use crate::document::collections::List;
 use crate::document::decode::{Spanned, document};
 use crate::document::secret::SecretDocument;

@@ -128,7 +128,9 @@ impl JsonSchema for IdentitySourceForm {
                 "How the caller was authenticated: `jwt`, `internal_key`, `mtls` or `public`; joined with `+` under `all`."
             }
             IdentitySource::ClientId => "The name of the internal key, or the accepted name of the client certificate.",
-            IdentitySource::Roles => "The roles of the token, without those that they include; joined with the separator.",
+            IdentitySource::Roles => {
+                "The roles of the token, without those that they include; joined with the separator."
+            }
             IdentitySource::Scopes => "The scopes of the token, joined with the separator.",
             IdentitySource::Claim(_) => "A claim of the token.",
         };
@@ -154,4 +156,3 @@ impl JsonSchema for IdentitySourceForm {
         })
     }
 }
-

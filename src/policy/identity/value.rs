@@ -64,7 +64,10 @@ impl fmt::Display for Misfit {
         match &self.fault {
             Fault::Character(at, character) => {
                 let code = u32::from(*character);
-                write!(f, "has the character U+{code:04X} at position {at}; a header value has visible ASCII only")
+                write!(
+                    f,
+                    "has the character U+{code:04X} at position {at}; a header value has visible ASCII only"
+                )
             }
             Fault::Separator(separator) => write!(f, "contains `{separator}`, the separator of the list"),
             Fault::EdgeSpace => f.write_str("starts or ends with a space"),
@@ -105,7 +108,10 @@ impl ValueFormat {
     pub(super) fn list<'v>(&self, items: impl Iterator<Item = &'v str>) -> Result<Option<Cow<'v, str>>, Misfit> {
         let mut list = String::new();
         for (at, item) in items.enumerate() {
-            let misfit = |fault| Misfit { item: Some(at + 1), fault };
+            let misfit = |fault| Misfit {
+                item: Some(at + 1),
+                fault,
+            };
             if at > 0 {
                 list.push(self.separator);
             }
@@ -138,13 +144,18 @@ impl ValueFormat {
 
     /// Writes a claim: a text, a number or a boolean as it is written, or a list of texts.
     pub(super) fn claim<'v>(&self, value: &'v Value) -> Result<Option<Cow<'v, str>>, Misfit> {
-        let misfit = |item, kind| Misfit { item, fault: Fault::Type(kind) };
+        let misfit = |item, kind| Misfit {
+            item,
+            fault: Fault::Type(kind),
+        };
         match value {
             // Issuers write `null` for what they do not know.
             Value::Null => Ok(None),
             Value::String(text) => self.text(text),
             Value::Bool(value) => Ok(Some(value.to_string().into())),
-            Value::Number(number) => self.text(&number.to_string()).map(|text| text.map(|text| text.into_owned().into())),
+            Value::Number(number) => self
+                .text(&number.to_string())
+                .map(|text| text.map(|text| text.into_owned().into())),
             Value::Array(items) => match items.iter().position(|item| !item.is_string()) {
                 Some(at) => Err(misfit(Some(at + 1), "not text")),
                 None => self.list(items.iter().filter_map(Value::as_str)),
@@ -214,7 +225,10 @@ mod tests {
             (json!("a%2C"), Ok(Some("a%2C"))),
             (json!("jos\u{e9}@x"), Err(format!("it {character}"))),
             (json!(["a", "jos\u{e9}"]), Err(format!("item 2 {character}"))),
-            (json!(["a", "b,c"]), Err("item 2 contains `,`, the separator of the list".into())),
+            (
+                json!(["a", "b,c"]),
+                Err("item 2 contains `,`, the separator of the list".into()),
+            ),
             (json!("b,c"), Ok(Some("b,c"))),
             (json!(" a"), Err("it starts or ends with a space".into())),
             (json!(["a "]), Err("item 1 starts or ends with a space".into())),
@@ -244,8 +258,14 @@ mod tests {
         ] {
             assert_eq!(written(PERCENT, &value), Ok(Some(want.to_owned())), "{value}");
         }
-        let semicolon = ValueFormat { separator: ';', ..PERCENT };
-        assert_eq!(written(semicolon, &json!(["a;b", "c,d"])), Ok(Some("a%3Bb;c,d".to_owned())));
+        let semicolon = ValueFormat {
+            separator: ';',
+            ..PERCENT
+        };
+        assert_eq!(
+            written(semicolon, &json!(["a;b", "c,d"])),
+            Ok(Some("a%3Bb;c,d".to_owned()))
+        );
         assert!(written(PERCENT, &json!(["a", 1])).is_err());
     }
 

@@ -110,7 +110,10 @@ fn what_nothing_verified_is_an_object_of_its_own() {
 #[test]
 fn tenant_that_is_a_text_is_escaped() {
     let tenant = TenantId::of_text("a\"\\b");
-    let line = written(&AccessLine { tenant: tenant.as_ref(), ..LINE });
+    let line = written(&AccessLine {
+        tenant: tenant.as_ref(),
+        ..LINE
+    });
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["tenant"], "a\"\\b");
 }
