@@ -268,7 +268,7 @@ fn authorize<'p>(
     if permit.omitted().is_some() {
         for unfit in policy.identity.unfit(principal) {
             observer.passed(Step::Identity, || {
-                format!("`{}` is left out: {}", unfit.name, unfit.cause())
+                format!("left out: {}", unfit.cause())
             });
         }
     }
