@@ -250,7 +250,7 @@ fn arguments_that_make_no_sense_are_usage() {
         ),
         (&["subject", "x", "--before", "2999-01-01T00:00:00Z"], "not issued yet"),
         (&["subject", "x", "--before", "soon"], "seconds since the epoch"),
-        (&["tenant", "acme"], "UUID"),
+        (&["tenant", "acme corp"], "UUID"),
         (&["jti", "x", "--until", "2026-01-01T00:00:00Z"], "in the past"),
         (&["jti", "x", "--for", "0d"], "is not a length of time"),
         (&["jti", "x", "--for", "1 day"], "`24h` or `30d`"),
