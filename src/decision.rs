@@ -267,9 +267,7 @@ fn authorize<'p>(
     })?;
     if permit.omitted().is_some() {
         for unfit in policy.identity.unfit(principal) {
-            observer.passed(Step::Identity, || {
-                format!("left out: {}", unfit.cause())
-            });
+            observer.passed(Step::Identity, || format!("left out: {}", unfit.cause()));
         }
     }
     step(Step::Content, observer, |observer| {
