@@ -21,7 +21,6 @@ use crate::decision::{Decision, Outcome, StoreChecks};
 use crate::jwks::KeySources;
 use crate::policy::Matched;
 use crate::rejection::{Reason, Rejection};
-use crate::request::forwarded::client_address;
 use crate::request::{IDEMPOTENCY_KEY, RequestFacts};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -198,7 +197,7 @@ impl AdmissionController {
             KeyCheck::Stored(stored) => return Ok(Admission::Replay(stored)),
         }
         if !checks.quotas.is_empty() {
-            rate_limit::check(&self.store, (policy, route), checks, self.client(facts), record).await?;
+            rate_limit::check(&self.store, (policy, route), checks, facts.client_address(), record).await?;
         }
         // The time of the upstream begins after the store's.
         record.admitted = Instant::now();
@@ -211,7 +210,7 @@ impl AdmissionController {
         let service = record.matched().policy().map(|policy| policy.service.as_str());
         let counted = self
             .client_requests
-            .count(self.client(facts), record.principal.as_ref(), service)
+            .count(facts.client_address(), record.principal.as_ref(), service)
             .map_err(|cause| overloaded(Rejection::because(Reason::Overloaded, cause)))?;
         let slot = self
             .concurrency
@@ -219,11 +218,6 @@ impl AdmissionController {
             .ok_or_else(|| overloaded(self.concurrency.exceeded()))?;
         record.hold((slot, counted));
         Ok(())
-    }
-
-    /// Returns the address of the client: that of the peer, or the one that trusted proxies forward.
-    fn client(&self, facts: &RequestFacts<'_>) -> Option<IpAddr> {
-        client_address(facts.downstream.peer, facts.headers, |peer| self.trusts(peer))
     }
 }
 

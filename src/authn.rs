@@ -14,6 +14,7 @@ use crate::request::RequestFacts;
 
 pub mod binding;
 pub mod claims;
+pub mod conditions;
 mod context;
 mod grants;
 pub mod json;

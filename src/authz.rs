@@ -12,10 +12,13 @@ use crate::principal::{
 };
 use crate::rejection::{Reason, Rejection, list};
 
+pub mod conditions;
 mod found;
 mod tenant;
 
 pub use tenant::verify_tenant;
+
+use conditions::ConditionProof;
 
 /// The proof that a request may be forwarded, and the identity headers that it is forwarded with.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +42,11 @@ impl Permit {
     /// Whether the caller was authenticated this way, among others.
     pub fn proves(&self, method: AuthMethod) -> bool {
         self.methods.contains(method)
+    }
+
+    /// Whether the request meets what its route asks for.
+    pub const fn meets_requirement(&self) -> bool {
+        self.identity.is_some()
     }
 
     /// Makes a permit that proves nothing: the request is forwarded without any verified identity. Only for
@@ -127,10 +135,11 @@ fn readable(principal: &Principal, grants: impl Fn(&VerifiedToken) -> &Grants) -
 pub fn authorize(
     principal: &Principal,
     policy: &Policy,
-    (tenant, roles, scopes): (TenantProof, RoleProof<'_>, ScopeProof<'_>),
+    (tenant, roles, scopes, conditions): (TenantProof, RoleProof<'_>, ScopeProof<'_>, ConditionProof<'_>),
 ) -> Result<Permit, Rejection> {
     // Proofs of one request and one route.
-    if principal.tenant != tenant.0 || !std::ptr::eq(roles.0, scopes.0) {
+    let is_of_one_route = std::ptr::eq(roles.0, scopes.0) && std::ptr::eq(roles.0, conditions.0);
+    if principal.tenant != tenant.0 || !is_of_one_route {
         return Err(Reason::InternalError.into());
     }
     let prepared = principal

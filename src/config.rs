@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::document::collections::{List, ListOrEmpty};
 use crate::document::decode::FromNode;
+use crate::document::networks::network;
 use crate::document::problem::{Fault, Problem, ProblemCode, Problems, SourceFile};
 use crate::document::yaml::Node;
 use crate::fd_limit::Capacity;
@@ -37,7 +38,7 @@ pub use read::ReadConfig;
 pub use store::StoreConfig;
 pub use tls::{KeyPairFiles, NamedFile, TlsFiles};
 
-use address::{network, or_report, reserve, socket_address};
+use address::{or_report, reserve, socket_address};
 use document::{ConfigDocument, ListenerDocument};
 
 /// What flags and environment say; it beats the file.

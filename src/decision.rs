@@ -1,12 +1,13 @@
 //! One request in, one decision out: a pure function that the proxy, `explain` and the tests share.
 //!
-//! head → path → host and route → method → credentials → tenant → roles and scopes → content →
-//! idempotency key. The first rejection ends it. The checks of the store are left to [`StoreChecks`].
+//! head → path → host and route → method → credentials → tenant → roles and scopes → conditions →
+//! content → idempotency key. The first rejection ends it. The checks of the store are left to [`StoreChecks`].
 
 use http::{HeaderName, Method};
 
 use crate::authn::token_cache::CacheResult;
 use crate::authn::{self, Context};
+use crate::authz::conditions::{self, ConditionProof};
 use crate::authz::{self, Permit};
 use crate::idempotency;
 use crate::policy::route::Route;
@@ -182,14 +183,16 @@ fn malformed(cause: &'static str) -> Rejection {
 }
 
 /// Checks that each header that a policy reads occurs once at most, and does not end with this hop. A client's
-/// identity headers are not read, so they may end here as well.
+/// identity headers are not read, so they may end here as well. A header that a condition compares is not met if it
+/// occurs twice, on routes with the condition.
 fn check_headers(policy: Option<&Policy>, request: &RequestFacts<'_>) -> Result<(), Rejection> {
     let Some(policy) = policy else { return Ok(()) };
     if let Some((name, reason)) = authn::single_headers(policy).find(|(name, _)| request.repeats(name)) {
         return Err(Rejection::because(reason, format!("`{name}` occurs twice")));
     }
     let is_nominated = nominated::has(request.headers, |name| {
-        authn::single_headers(policy).any(|(read, _)| name.spells(read))
+        let mut compared = policy.compared.iter();
+        authn::single_headers(policy).any(|(read, _)| name.spells(read)) || compared.any(|header| name.spells(header))
     });
     match is_nominated {
         true => Err(malformed(nominated::NOMINATED)),
@@ -239,6 +242,7 @@ fn authorize<'p>(
         observer.passed(Step::Credentials, || steps::describe(&principal, context));
         if let Some(token) = &principal.token {
             observer.passed(Step::Binding, || token.binding.passed().to_owned());
+            steps::issuer_conditions((policy, token), request.now, observer);
         }
         Ok(principal)
     })?;
@@ -261,7 +265,9 @@ fn authorize<'p>(
         observer.passed(Step::Scopes, || steps::needed(&route.requirement.scopes, "all of"));
         Ok(proof)
     })?;
-    let proofs = (tenant, roles, scopes);
+    let path = decision.path.as_ref().ok_or(Reason::InternalError)?;
+    let conditions = check_conditions((route, policy), principal, (request, path), observer)?;
+    let proofs = (tenant, roles, scopes, conditions);
     let permit = step(Step::Credentials, observer, |_| {
         authz::authorize(principal, policy, proofs)
     })?;
@@ -277,6 +283,23 @@ fn authorize<'p>(
     })?;
     decision.checks = store_checks(route, request, principal, observer)?;
     Ok(permit)
+}
+
+/// Checks the conditions of the route, each a step.
+fn check_conditions<'p, O: Observer>(
+    (route, policy): (&'p Route, &Policy),
+    principal: &Principal,
+    request: (&RequestFacts<'_>, &NormalizedPath<'_>),
+    observer: &mut O,
+) -> Result<ConditionProof<'p>, Rejection> {
+    let requirement = &route.requirement;
+    let subject = conditions::subject(requirement, policy, principal, request);
+    step(Step::Condition, observer, |observer| {
+        let shows_values = observer.shows_values();
+        conditions::check(requirement, &subject, shows_values, |condition| {
+            observer.passed(Step::Condition, || condition.describe(&subject, Ok(()), shows_values));
+        })
+    })
 }
 
 /// Names what the store has to be asked. A key that cannot be one is rejected.

@@ -9,6 +9,7 @@ pub mod environment;
 mod levels;
 pub mod masks;
 mod measures;
+pub mod networks;
 pub mod patterns;
 pub mod pem;
 pub mod problem;

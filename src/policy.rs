@@ -14,6 +14,7 @@ use crate::request::path::Allowance;
 
 pub mod certificate;
 pub mod compile;
+pub mod condition;
 pub mod document;
 pub mod identity;
 pub mod internal_key;
@@ -77,6 +78,8 @@ pub struct Policy {
     pub forward_internal_key: bool,
     /// The identity headers and the names that only Sidegate may set.
     pub identity: Identity,
+    /// The headers that conditions of routes compare, each once. They are identity headers, too.
+    pub compared: Vec<HeaderName>,
     /// Whether and how tokens are looked for among the revoked.
     pub revocation: Option<RevocationRule>,
     /// The routes, in the order of the file.

@@ -182,6 +182,14 @@ pub fn written(path: &[String]) -> String {
     }
 }
 
+/// The last moment that a claim may name: the end of the year 9999, in seconds.
+const LAST_MOMENT: f64 = 253_402_300_799.0;
+
+/// Reads a claim that is a time in seconds since the epoch: an integer or a decimal (RFC 7519, 2, `NumericDate`).
+pub fn numeric_date(claim: &Value) -> Option<f64> {
+    claim.as_f64().filter(|seconds| (0.0..=LAST_MOMENT).contains(seconds))
+}
+
 /// The identity of a caller as header fields, each once.
 pub type IdentityFields = Arc<[(HeaderName, HeaderValue)]>;
 

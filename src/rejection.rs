@@ -14,7 +14,7 @@ mod span;
 mod unverified;
 
 pub use span::{moment, span};
-pub use unverified::{Unverified, list, shown, shown_within};
+pub use unverified::{Unverified, kind, list, shown, shown_within};
 
 macro_rules! reasons {
     ($(#[doc = $meaning:literal] $name:ident = $status:literal $code:literal $message:literal,)*) => {
@@ -84,7 +84,7 @@ reasons! {
     TokenAudienceMismatch = 401 "token_audience_mismatch" "The token is meant for another audience.",
     /// The token does not have a claim that the policy requires.
     TokenClaimMissing = 401 "token_claim_missing" "A required claim of the token is missing.",
-    /// A claim of the token has the wrong type or form.
+    /// A claim of the token has the wrong type or form, or does not meet a condition of the issuer.
     TokenClaimInvalid = 401 "token_claim_invalid" "A claim of the token is invalid.",
     /// The token, its subject or its tenant was revoked after the token was issued.
     TokenRevoked = 401 "token_revoked" "The token has been revoked.",
@@ -106,6 +106,8 @@ reasons! {
     RoleMissing = 403 "role_missing" "A required role is missing.",
     /// The caller does not have all of the scopes that the route needs.
     ScopeMissing = 403 "scope_missing" "A required scope is missing.",
+    /// The request does not meet a condition of the route, on a claim, a header or the address of the client.
+    ConditionFailed = 403 "condition_failed" "A condition of the route is not met.",
     /// No policy matches the host and path, or no route of the policy matches the path.
     RouteNotFound = 404 "route_not_found" "No route matches the request.",
     /// The routes of this path accept other methods.
@@ -208,6 +210,7 @@ pub struct Rejection {
     allow: Vec<Method>,
     issuer: Option<usize>,
     retry_after: Option<u64>,
+    is_wrong_type: bool,
 }
 
 impl Rejection {
@@ -222,6 +225,7 @@ impl Rejection {
             allow: Vec::new(),
             issuer: None,
             retry_after: None,
+            is_wrong_type: false,
         }
     }
 
@@ -265,6 +269,18 @@ impl Rejection {
     /// Returns the issuer without whose newest keys the request was rejected.
     pub const fn wants_keys_of(&self) -> Option<usize> {
         self.issuer
+    }
+
+    /// Marks that a condition compares another type than the claim has, which the policy or the issuer may have to change.
+    #[must_use]
+    pub fn for_wrong_type(mut self, is_wrong_type: bool) -> Self {
+        self.is_wrong_type = is_wrong_type;
+        self
+    }
+
+    /// Returns whether a condition compares another type than the claim has.
+    pub const fn is_for_wrong_type(&self) -> bool {
+        self.is_wrong_type
     }
 
     /// Sets when the client may retry: whole seconds from now, at least one.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
 
 use crate::credential::ClientCertificate;
 use crate::rejection::{Reason, Rejection};
@@ -37,6 +38,8 @@ pub struct RequestFacts<'r> {
     pub headers: &'r HeaderMap,
     /// The connection that the request arrived on.
     pub downstream: Downstream,
+    /// The networks of the proxies whose `X-Forwarded-For` is accepted.
+    pub trusted_proxies: &'r [IpNet],
     /// The client certificate that this connection's handshake verified.
     pub client_certificate: Option<&'r ClientCertificate>,
     /// The framing of the body by the head.
@@ -118,6 +121,7 @@ impl<'r> RequestFacts<'r> {
             authority: headers.get(HOST).and_then(|host| host.to_str().ok()),
             headers,
             downstream: Downstream::default(),
+            trusted_proxies: &[],
             client_certificate: None,
             body: Body::None,
             double_framing: false,
@@ -129,6 +133,13 @@ impl<'r> RequestFacts<'r> {
     /// Returns the host of the request, as policies name it.
     pub fn host(&self) -> Option<&'r str> {
         self.authority.map(host_of)
+    }
+
+    /// Returns the address of the client: that of the peer, or the one that trusted proxies forward. A client on a unix
+    /// socket has none.
+    pub fn client_address(&self) -> Option<IpAddr> {
+        let trusts = |peer| self.trusted_proxies.iter().any(|network| network.contains(&peer));
+        forwarded::client_address(self.downstream.peer, self.headers, trusts)
     }
 
     /// Returns whether the request is `OPTIONS *`, which is about the server and not about a resource.

@@ -1,5 +1,6 @@
 //! What unit tests share: policies from text, tokens by hand, requests as data.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -14,7 +15,7 @@ use crate::document::environment::FixedEnvironment;
 use crate::document::problem::{Problem, SourceFile};
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::rejection::Rejection;
-use crate::request::{Body, RequestFacts, RequestLimits};
+use crate::request::{Body, Downstream, RequestFacts, RequestLimits};
 use crate::revocation::Revocations;
 
 pub(crate) const SECRET: &str = "a-secret-of-at-least-32-bytes-for-tests";
@@ -122,6 +123,7 @@ pub(crate) struct TestRequest {
     pub(crate) headers: HeaderMap,
     certificate: Option<ClientCertificate>,
     body: Body,
+    peer: Option<IpAddr>,
 }
 
 /// `GET /path`, without any credential.
@@ -134,6 +136,7 @@ pub(crate) fn request(line: &str) -> TestRequest {
         headers: HeaderMap::new(),
         certificate: None,
         body: Body::None,
+        peer: None,
     }
 }
 
@@ -146,6 +149,12 @@ impl TestRequest {
 
     pub(crate) fn host(mut self, host: &str) -> Self {
         self.host = host.to_owned();
+        self
+    }
+
+    /// Over a connection from an address.
+    pub(crate) fn from(mut self, peer: &str) -> Self {
+        self.peer = Some(peer.parse().unwrap());
         self
     }
 
@@ -189,6 +198,10 @@ impl TestRequest {
             query: b"",
             authority: Some(&self.host),
             client_certificate: self.certificate.as_ref(),
+            downstream: Downstream {
+                peer: self.peer,
+                ..Downstream::default()
+            },
             body: self.body,
             limits: RequestLimits {
                 body_bytes: 1000,

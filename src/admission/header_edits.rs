@@ -1,5 +1,5 @@
-//! Removes the identity that a client claims, and sets the one that the permit proves. The edits apply after the
-//! fields that `Connection` names were removed, so that `Connection` cannot remove what they set.
+//! Removes the identity that a client claims, and sets the one that the permit proves. A header that the route compares
+//! passes as it was compared. The edits apply after the fields that `Connection` names were removed, so that `Connection` cannot remove what they set.
 
 use std::fmt::{Display, Write as _};
 use std::net::IpAddr;
@@ -68,7 +68,10 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
     }
     FoldedName::with(name.as_str(), |folded| {
         if policy.identity.is_reserved(&folded) {
-            return !route.pass_through.contains(name);
+            return match route.requirement.compares(name) {
+                true => !permit.meets_requirement(),
+                false => !route.pass_through.contains(name),
+            };
         }
         let key = policy.key_header();
         if folded.spells(key) {

@@ -159,6 +159,9 @@ impl RequestRecord {
         self.admitted = Instant::now();
         self.decision_duration = self.admitted - started;
         self.scope = decision.matched.scope();
+        if decision.outcome.rejection().is_some_and(Rejection::is_for_wrong_type) {
+            self.snapshot.metrics.condition_type(self.scope);
+        }
         let unknown = |principal: &Principal| principal.revocation_unknown;
         if decision.principal.as_ref().is_some_and(unknown) {
             self.snapshot.metrics.failed_open(self.scope, "revocation");

@@ -3,12 +3,8 @@
 use serde_json::Value;
 
 use crate::policy::Issuer;
-use crate::principal::Claims;
-pub use crate::principal::written;
-use crate::rejection::{Reason, Rejection, list, moment as time, shown, span};
-
-/// The last moment that a claim may name: the end of the year 9999, in seconds.
-const LAST_MOMENT: f64 = 253_402_300_799.0;
+use crate::principal::{Claims, numeric_date};
+use crate::rejection::{Reason, Rejection, kind, list, moment as time, shown, span};
 
 /// Rejects a token for a claim that is not of the form that it must have.
 pub fn invalid(name: &str) -> Rejection {
@@ -22,19 +18,6 @@ pub fn invalid(name: &str) -> Rejection {
 pub fn unfit(name: &str, value: &Value, wanted: &str) -> Rejection {
     let cause = format!("the claim `{}` is {}; it must be {wanted}", shown(name), kind(value));
     Rejection::because(Reason::TokenClaimInvalid, cause)
-}
-
-/// Describes the type of a value, which tells nothing of its content.
-pub fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(text) if text.is_empty() => "an empty text",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }
 
 /// Rejects a token for a claim that it must have.
@@ -96,9 +79,9 @@ fn not_yet_valid(from: f64, now: i64) -> Rejection {
 fn moment(claims: &Claims, name: &str) -> Result<Option<f64>, Rejection> {
     match claims.get(name) {
         None => Ok(None),
-        Some(value) => match value.as_f64() {
-            Some(seconds) if (0.0..=LAST_MOMENT).contains(&seconds) => Ok(Some(seconds)),
-            _ => Err(unfit(name, value, "the seconds since 1970, up to the year 9999")),
+        Some(value) => match numeric_date(value) {
+            Some(seconds) => Ok(Some(seconds)),
+            None => Err(unfit(name, value, "the seconds since 1970, up to the year 9999")),
         },
     }
 }

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::claims::{kind, written};
 use crate::policy::issuer::GrantClaims;
-use crate::principal::{Claims, Grants};
+use crate::principal::{Claims, Grants, written};
+use crate::rejection::kind;
 
 /// Reads what some claims grant together, each name once, in the order of the claims. One claim of another type spoils
 /// all of them: a role may also take rights away.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::binding;
 use super::claims;
+use super::conditions;
 use super::context::Context;
 use super::grants;
 use super::json::{self, Unreadable};
@@ -26,7 +27,9 @@ pub fn authenticate(token: &str, context: Context<'_>, now: i64) -> (CacheResult
     let (policy, index) = policy;
     let key = TokenKey::of(index, token);
     if let Some((found, issuer)) = tokens.get(&key).and_then(|found| in_force(found, policy, keys)) {
-        return match claims::lifetime(&found.token.claims, issuer.leeway, now) {
+        let claims = &found.token.claims;
+        let is_good = claims::lifetime(claims, issuer.leeway, now);
+        return match is_good.and_then(|()| conditions::check_time(issuer, claims, now)) {
             Ok(()) => (CacheResult::Hit, Ok(principal(found))),
             Err(rejection) => {
                 tokens.remove(&key);
@@ -146,6 +149,7 @@ fn claimed(rejection: Rejection, jws: &Jws<'_>, claims: &Claims) -> Rejection {
 /// Checks the claims of a token whose signature is verified, and reads what follows from them.
 fn check_claims(token: &mut VerifiedToken, issuer: &Issuer, now: i64) -> Result<(), Rejection> {
     claims::check(&token.claims, issuer, now)?;
+    conditions::check(issuer, &token.claims, now)?;
     token.roles = grants::read(&token.claims, &issuer.roles_claim);
     token.scopes = grants::read(&token.claims, &issuer.scopes_claim);
     token.binding = binding::read(&token.claims, issuer.binding)?;

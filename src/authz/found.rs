@@ -1,10 +1,9 @@
 //! What a caller has in place of the roles and scopes that a route needs, for operators.
 
-use crate::authn::claims::written;
 use crate::authn::jwt;
 use crate::policy::issuer::GrantClaims;
 use crate::policy::{Issuer, Policy};
-use crate::principal::{Claims, Grants, Principal, VerifiedToken};
+use crate::principal::{Claims, Grants, Principal, VerifiedToken, written};
 use crate::rejection::{list, shown};
 
 /// Claims that every token may have, and that never hold roles (RFC 7519, 4.1).

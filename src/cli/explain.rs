@@ -1,5 +1,6 @@
 //! `sidegate explain`: the decision on one request, by the same code that the proxy runs.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::run::{ServerOptions, refuse_to_start};
 use super::value_parsers::time;
 use super::{Exit, Format};
 use crate::admission::snapshot::Snapshot;
-use crate::config::Limits;
+use crate::config::ServerConfig;
 use crate::credential::ClientCertificate;
 use crate::decision::Evaluator;
 use crate::document::environment::Environment;
@@ -59,6 +60,12 @@ pub(super) struct Explain {
     /// [default: now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<Timestamp>,
+    /// The address that the request comes from [default: none, as on a unix socket]
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<IpAddr>,
+    /// Show the values of claims and headers that conditions compare, not only their kinds
+    #[arg(long)]
+    show_values: bool,
     /// The form of the report
     #[arg(long, value_enum, default_value_t)]
     output: Format,
@@ -82,12 +89,12 @@ impl Explain {
         if headers.contains_key(AUTHORIZATION) {
             fetch_keys(snapshot.evaluator());
         }
-        self.report((&snapshot, &config.limits), &headers, certificate.as_ref())
+        self.report((&snapshot, &config), &headers, certificate.as_ref())
     }
 
     fn report(
         &self,
-        (snapshot, limits): (&Snapshot, &Limits),
+        (snapshot, config): (&Snapshot, &ServerConfig),
         headers: &HeaderMap,
         certificate: Option<&ClientCertificate>,
     ) -> Exit {
@@ -96,14 +103,16 @@ impl Explain {
             client_certificate: certificate,
             downstream: Downstream {
                 tls: certificate.is_some(),
-                ..Downstream::default()
+                trusted: self.client.is_some_and(|peer| trusts(config, peer)),
+                peer: self.client.map(|address| address.to_canonical()),
             },
+            trusted_proxies: &config.trusted_proxies,
             body: request::body(headers).unwrap_or(Body::None),
-            limits: limits.request,
+            limits: config.limits.request,
             now: now.as_second(),
             ..RequestFacts::new(&self.method, self.path.as_bytes(), headers)
         };
-        let mut steps = Steps::default();
+        let mut steps = Steps::new(self.show_values);
         let decision = snapshot.decide(&facts, Revocations::Unasked, &mut steps);
         let report = Report::of(&decision, steps, snapshot.policies(), &facts, now);
         match self.output {
@@ -169,6 +178,13 @@ impl Explain {
     fn certificate(&self) -> Result<Option<ClientCertificate>, String> {
         self.client_cert.as_deref().map(read_certificate).transpose()
     }
+}
+
+fn trusts(config: &ServerConfig, peer: IpAddr) -> bool {
+    config
+        .trusted_proxies
+        .iter()
+        .any(|network| network.contains(&peer.to_canonical()))
 }
 
 fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use crate::document::decode::{Spanned, twice};
+use crate::document::networks::network;
 use crate::document::problem::{Fault, ProblemCode, Problems};
 
 /// An address to listen on.
@@ -70,29 +71,6 @@ fn address_help(text: &str) -> String {
         (_, _, Ok(ip)) => format!("write the port too: `{}`", SocketAddr::from((ip, 8080))),
         _ => "write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`".to_owned(),
     }
-}
-
-/// A network such as `10.0.0.0/8`; an address alone is a network of one.
-pub(super) fn network(text: &str) -> Result<IpNet, Fault> {
-    let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
-    text.parse().or(address).map(canonical).map_err(|_| {
-        let message = format!("`{text}` is not a network");
-        let help = "write a CIDR such as `10.0.0.0/8`, or one IP address";
-        Fault::new(ProblemCode::InvalidNetwork, message, help)
-    })
-}
-
-/// A network of IPv4 addresses that are written as IPv6 (RFC 4291, 2.5.5.2), as peers are compared with it.
-fn canonical(network: IpNet) -> IpNet {
-    let IpNet::V6(mapped) = network else {
-        return network;
-    };
-    let v4 = mapped.addr().to_ipv4_mapped();
-    let length = mapped.prefix_len().checked_sub(96);
-    let canonical = v4
-        .zip(length)
-        .and_then(|(address, length)| Ipv4Net::new(address, length).ok());
-    canonical.map_or(network, IpNet::V4)
 }
 
 /// The shortest prefixes of networks that may be trusted without a warning: IPv4 and IPv6. Private networks

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::store::document::StoreDocument;
 use crate::document::collections::{List, ListOrEmpty, OffOr};
 use crate::document::decode::{Spanned, document, string_enum};
+use crate::document::networks::Network;
 use crate::document::patterns::periods;
 use crate::document::scalars::{HumanDuration, Size, Timeout};
 use crate::document::schema::Version;
@@ -14,7 +15,7 @@ use crate::policy::document::ErrorsDocument;
 
 pub(crate) mod forms;
 
-use forms::{AdminAddress, ListenAddress, LocalService, Network, SocketPath, Target};
+use forms::{AdminAddress, ListenAddress, LocalService, SocketPath, Target};
 
 document! {
     /// The settings of the process: where it listens, where its policies are, and what a request may cost. Every field

@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::content;
 use super::store_checks::StoreChecks;
-use crate::authn::Context;
+use crate::authn::{Context, conditions, jwt};
 use crate::policy::Policy;
 use crate::policy::route::Route;
 use crate::policy::store_rules::Quota;
-use crate::principal::{AuthMethod, Principal, TenantId};
+use crate::principal::{AuthMethod, Principal, TenantId, VerifiedToken};
 use crate::rejection::Rejection;
 use crate::request::RequestFacts;
 use crate::revocation::Revocations;
@@ -34,6 +34,8 @@ pub enum Step {
     Roles,
     /// With which scopes?
     Scopes,
+    /// Does it meet the conditions?
+    Condition,
     /// Which identity headers cannot be set?
     Identity,
     /// With which content?
@@ -56,6 +58,7 @@ impl Step {
             Self::Tenant => "tenant",
             Self::Roles => "roles",
             Self::Scopes => "scopes",
+            Self::Condition => "condition",
             Self::Identity => "identity",
             Self::Content => "content",
             Self::Idempotency => "idempotency",
@@ -70,11 +73,22 @@ pub trait Observer {
     fn passed(&mut self, step: Step, how: impl FnOnce() -> String);
     /// A step ended the decision.
     fn failed(&mut self, step: Step, rejection: &Rejection);
+    /// Whether the observer wants words at all.
+    fn is_observing(&self) -> bool {
+        true
+    }
+    /// Whether the words may have the values that conditions compare.
+    fn shows_values(&self) -> bool {
+        false
+    }
 }
 
 impl Observer for () {
     fn passed(&mut self, _: Step, _: impl FnOnce() -> String) {}
     fn failed(&mut self, _: Step, _: &Rejection) {}
+    fn is_observing(&self) -> bool {
+        false
+    }
 }
 
 pub(super) fn describe(principal: &Principal, context: Context<'_>) -> String {
@@ -96,6 +110,18 @@ pub(super) fn describe_tenant(tenant: &TenantId, policy: &Policy, request: &Requ
     match header.filter(|header| !request.headers.contains_key(*header)) {
         Some(header) => format!("{tenant}, as the token says; the request has no `{header}`"),
         None => tenant.to_string(),
+    }
+}
+
+/// Tells the conditions of the issuer, which were checked with the token.
+pub(super) fn issuer_conditions((policy, token): (&Policy, &VerifiedToken), now: i64, observer: &mut impl Observer) {
+    if !observer.is_observing() {
+        return;
+    }
+    if let Ok((_, issuer)) = jwt::pick(&policy.issuers, &token.claims) {
+        for met in conditions::describe(issuer, &token.claims, now, observer.shows_values()) {
+            observer.passed(Step::Condition, || met);
+        }
     }
 }
 

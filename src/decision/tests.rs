@@ -4,6 +4,7 @@ use crate::policy::PolicySet;
 use crate::request::Body;
 use crate::testing::{JOBS_KEY, NOW, OTHER_TENANT, TENANT, TestRequest, claims, claims_with, parse, request};
 
+mod conditions;
 mod header_values;
 mod resources;
 mod tenants;

@@ -183,6 +183,14 @@ pub fn settle<T: FromNode>(taken: Result<T, Reported>, whole: bool) -> Result<T,
     }
 }
 
+/// The name of a field by its name in Rust, in which `r#` stands before a keyword.
+pub const fn field_name(written: &'static str) -> &'static str {
+    match written.as_bytes() {
+        [b'r', b'#', ..] => written.split_at(2).1,
+        _ => written,
+    }
+}
+
 /// Declares a struct that is read from a mapping, with its JSON Schema. An optional field that
 /// cannot be read counts as absent, so that the rest is checked too; with `[whole]` it spoils the
 /// struct, where absence would be a problem of its own.
@@ -198,10 +206,10 @@ macro_rules! document {
                 node: &$crate::document::yaml::Node,
                 problems: &mut $crate::document::problem::Problems,
             ) -> Result<Self, $crate::document::problem::Reported> {
-                const KNOWN: &[&str] = &[$(stringify!($field)),*];
+                const KNOWN: &[&str] = &[$($crate::document::decode::field_name(stringify!($field))),*];
                 const WHOLE: bool = !concat!($(stringify!($mode))?).is_empty();
                 let fields = $crate::document::decode::Fields::open(node, KNOWN, problems)?;
-                $(let $field = fields.take::<$type>(stringify!($field), problems);)*
+                $(let $field = fields.take::<$type>($crate::document::decode::field_name(stringify!($field)), problems);)*
                 Ok(Self { $($field: $crate::document::decode::settle($field, WHOLE)?,)* })
             }
         }

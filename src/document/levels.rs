@@ -36,7 +36,7 @@ const LEVELS: &[Level] = &[
     // A policy.
     level("jwt", "jwt.issuers[]", ISSUER),
     level("issuers", "jwt.issuers[]", ISSUER),
-    level("routes", "routes[]", &["path", "methods", "auth", "scopes"]),
+    level("routes", "routes[]", &["path", "methods", "auth", "scopes", "when"]),
     level("upstream", "upstream", &["ca_file", "client_certificate", "client_key", "spiffe_id"]),
     level("tenant", "tenant", &["claims"]),
     // sidegate.yaml

@@ -60,6 +60,7 @@ fn list_example(field: Field) -> Option<&'static str> {
         "scopes" => "['orders:write']",
         "content_types" => "[application/json]",
         "pass" => "[x-userinfo]",
+        "when" => "- { claim: email_verified, equals: true }",
         "trusted_proxies" => "[10.0.0.0/8]",
         _ => return None,
     })

@@ -11,6 +11,7 @@ use super::document::{
     AllowedAmbiguity, CaseReading, ContentTypesDocument, CredentialsMode, ErrorsDocument, PathsDocument,
     PolicyDocument, TenantDocument, TenantFormat,
 };
+use super::identity::INTERNAL_KEY;
 use super::internal_key::InternalKeys;
 use super::origin::Origin;
 use super::route::path_texts::check_prefix;
@@ -24,10 +25,12 @@ use crate::document::environment::Environment;
 use crate::document::problem::{Location, Problem, ProblemCode, Problems, SourceFile};
 use crate::document::yaml::Value;
 use crate::request::is_host;
+use crate::request::names::fold;
 use crate::request::path::Allowance;
 
 mod algorithm_hint;
 mod compiler;
+mod conditions;
 pub mod error_style;
 mod foreign;
 mod headers;
@@ -116,7 +119,10 @@ impl Compiler<'_> {
         });
         let case = self.case(case_insensitive.unwrap_or(false), case.as_ref());
         let tenant_header = tenant.as_ref().map(|tenant| tenant.header.clone());
-        let identity = self.identity(document.identity, tenant_header.as_ref());
+        let mut identity = self.identity(document.identity, tenant_header.as_ref());
+        let key_header = internal_keys.as_ref().map_or(&INTERNAL_KEY, |keys| &keys.header);
+        let compared = self.compared_headers(&document.routes, &identity, key_header);
+        identity.own_too(compared.iter().map(|name| fold(name.as_str())));
         if let Some(keys) = &mut internal_keys {
             keys.prepare(&identity);
         }
@@ -129,6 +135,7 @@ impl Compiler<'_> {
             tenant_header: tenant_header.unwrap_or(HeaderName::from_static("x-tenant-id")),
             key_header: internal_keys.as_ref().map(|keys| &keys.header),
             identity: &identity,
+            compared: &compared,
             pass: Vec::new(),
             mode: document.mode,
             content_types: self.content_types(document.content_types),
@@ -162,6 +169,7 @@ impl Compiler<'_> {
             forward_authorization: document.credentials != Some(CredentialsMode::Strip),
             forward_internal_key: document.credentials == Some(CredentialsMode::Forward),
             identity,
+            compared,
             revocation,
             router: Router::new(&routes, case),
             routes,

@@ -10,6 +10,7 @@ use crate::document::secret::{EnvString, EnvText};
 
 mod auth_help;
 mod callers;
+mod conditions;
 mod forms;
 mod grants;
 mod identity;
@@ -20,6 +21,9 @@ pub mod values;
 mod words;
 
 pub use callers::{CertificateNameDocument, InternalKeyDocument, KeyDocument, MtlsDocument, TenantDocument};
+pub use conditions::{
+    ClaimConditionDocument, ClientConditionDocument, ConditionDocument, MAX_CONDITIONS, OperandDocument,
+};
 pub use grants::{GrantsDocument, LinkHeader};
 pub use identity::{IdentityHeaderDocument, IdentityOptionsDocument};
 pub use shared_state::{IdempotencyDocument, QuotaDocument, RevocationDocument};
@@ -229,6 +233,13 @@ document! {
         /// token.
         #[schemars(extend("examples" = [["orders:write"]]))]
         scopes: Option<Spanned<List<Spanned<String>>>>,
+        /// Conditions, all of which must hold: 403 `condition_failed`. They compare claims of the token, headers and the
+        /// address of the client. At most 32.
+        #[schemars(extend(
+            "maxItems" = 32,
+            "examples" = [[{ "claim": "sub", "equals": "{userId}" }], [{ "client": { "in": ["10.0.0.0/8"] } }]]
+        ))]
+        when: Option<List<Spanned<ConditionDocument>>>,
         /// The media types that a POST, PUT or PATCH may have, or `any`; replaces those of the policy.
         #[schemars(extend("examples" = [["application/json"], "any"]))]
         content_types: Option<ContentTypesDocument>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::condition::Condition;
 use super::document::{BindingMode, LinkHeader};
 use super::origin::Origin;
 use super::remote_keys::RemoteKeys;
@@ -49,6 +50,8 @@ pub struct Issuer {
     pub binding: BindingMode,
     /// Where the file says so, if it does.
     pub binding_location: Origin<Option<Location>>,
+    /// Conditions on the claims of its tokens.
+    pub when: Vec<Condition>,
 }
 
 impl Issuer {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
+use super::condition::Condition;
 use super::document::Mode;
 use super::origin::Origin;
 use super::store_rules::{IdempotencyRule, Quota};
@@ -13,7 +14,7 @@ use crate::principal::AuthMethod;
 mod path_pattern;
 pub mod path_texts;
 
-pub use path_pattern::{PathPattern, Segment};
+pub use path_pattern::{PathPattern, Segment, without_suffix};
 
 /// One route of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,4 +121,15 @@ pub struct Requirement {
     pub roles: Vec<String>,
     /// All of these scopes.
     pub scopes: Vec<String>,
+    /// All of these conditions.
+    pub conditions: Vec<Condition>,
+}
+
+impl Requirement {
+    /// Whether a condition compares a header.
+    pub fn compares(&self, header: &HeaderName) -> bool {
+        self.conditions
+            .iter()
+            .any(|condition| condition.header() == Some(header))
+    }
 }

@@ -36,6 +36,7 @@ impl Gateway {
         let (target, double_framing) = session.target();
         let facts = RequestFacts {
             limits: self.limits.request,
+            trusted_proxies: &self.admission.trusted_proxies,
             now: Timestamp::now().as_second(),
             ..session.facts((&target, double_framing), |peer| self.admission.trusts(peer))
         };

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 /// The most items of a list that are shown.
 const MAX_ITEMS: usize = 8;
@@ -77,6 +78,19 @@ pub fn shown_within(text: &str, bytes: usize) -> String {
         }
     }
     shown
+}
+
+/// Describes the type of a value, which tells nothing of its content.
+pub fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(text) if text.is_empty() => "an empty text",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
 }
 
 /// Lists at most eight texts, and counts the others. An empty list is `none`.

@@ -28,6 +28,7 @@ mod cli_run;
 mod client_chains;
 mod client_limits;
 mod compose_init;
+mod conditions;
 mod connections;
 mod control_socket;
 mod cut_responses;

@@ -326,3 +326,45 @@ fn address_is_formatted_as_by_the_standard_library() {
         }
     }
 }
+
+#[test]
+fn compared_header_reaches_the_service_where_it_was_compared_or_passes() {
+    let policy = POLICY.replace(
+        "  - { path: /*, auth: jwt }",
+        "  - { path: /eu, auth: public, when: [{ header: x-region, equals: eu }] }\n  \
+         - { path: /pass, auth: public, pass: [x-region] }\n  - { path: /*, auth: jwt }",
+    );
+    let policies = parse(&[&policy]).unwrap();
+    let of_region = |path: &str| {
+        let request = request(&format!("GET {path}"))
+            .header("x-region", "eu")
+            .header("X_Region", "us")
+            .header("x.region", "us")
+            .header("HTTP_X_REGION", "us");
+        let lines = forwarded(&policies, &request, PEER);
+        let of_region = lines.into_iter().filter(|line| line.contains("region"));
+        of_region.collect::<Vec<_>>()
+    };
+    assert_eq!(of_region("/eu"), ["x-region: eu"]);
+    assert_eq!(of_region("/pass"), ["x-region: eu"]);
+    assert_eq!(of_region("/open"), [""; 0]);
+}
+
+#[test]
+fn compared_header_is_removed_in_shadow_mode_where_its_condition_fails() {
+    let policy = POLICY.replace(
+        "  - { path: /*, auth: jwt }",
+        "  - { path: /eu, auth: public, mode: shadow, when: [{ header: x-region, equals: eu }] }",
+    );
+    let policies = parse(&[&policy]).unwrap();
+    for (region, reaches) in [("eu", true), ("us", false)] {
+        let request = request("GET /eu").header("x-region", region);
+        let decision = request.decide(&policies);
+        let (policy, route) = policies.route(decision.matched.scope().route.unwrap()).unwrap();
+        let ids = RequestIds::of(&request.headers, false);
+        let permit = decision.outcome.permit().unwrap();
+        let edits = header_edits(&request.headers, policy, route, permit, PEER, &ids);
+        let is_removed = edits.remove.iter().any(|name| name == "x-region");
+        assert_eq!(is_removed, !reaches, "{region}");
+    }
+}

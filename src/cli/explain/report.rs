@@ -19,8 +19,21 @@ use crate::rejection::{Reason, Rejection, Unverified};
 use crate::request::{RequestFacts, grpc_type};
 
 /// The steps of a decision, as they come.
-#[derive(Debug, Default)]
-pub(super) struct Steps(Vec<StepReport>);
+#[derive(Debug)]
+pub(super) struct Steps {
+    steps: Vec<StepReport>,
+    shows_values: bool,
+}
+
+impl Steps {
+    /// No step yet.
+    pub(super) const fn new(shows_values: bool) -> Self {
+        Self {
+            steps: Vec::new(),
+            shows_values,
+        }
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct StepReport {
@@ -31,7 +44,7 @@ struct StepReport {
 
 impl Observer for Steps {
     fn passed(&mut self, step: Step, how: impl FnOnce() -> String) {
-        self.0.push(StepReport {
+        self.steps.push(StepReport {
             step: step.as_str(),
             outcome: "passed",
             detail: how(),
@@ -39,11 +52,15 @@ impl Observer for Steps {
     }
 
     fn failed(&mut self, step: Step, rejection: &Rejection) {
-        self.0.push(StepReport {
+        self.steps.push(StepReport {
             step: step.as_str(),
             outcome: "failed",
             detail: format!("{}: {}", rejection.reason().code(), rejection.cause()),
         });
+    }
+
+    fn shows_values(&self) -> bool {
+        self.shows_values
     }
 }
 
@@ -101,7 +118,7 @@ impl Report {
             service: policy.map(|policy| policy.service.clone()),
             route: route.map(|route| route.pattern.clone()),
             place: route.map(|route| route.location.to_string()),
-            steps: steps.0,
+            steps: steps.steps,
             headers: service_headers(decision, facts),
             response: rejection
                 .filter(|_| !forwarded)

@@ -2,18 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::document::networks::{OCTET, ipv4};
 use crate::document::patterns::{UNIX_SOCKET, numbers, text};
 use crate::document::schema::text_forms;
 
-/// An octet of an IPv4 address, without zeros in front.
-const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
-
 /// A host in the URL of a Redis.
 const HOST: &str = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~-]+(\.[A-Za-z0-9_~-]+)*\.?)";
-
-fn ipv4() -> String {
-    format!(r"{OCTET}(\.{OCTET}){{3}}")
-}
 
 fn port(least: u64) -> String {
     numbers(least..=u64::from(u16::MAX))
@@ -71,13 +65,6 @@ text_forms! {
         pattern: text().replacen('^', "^(?!unix:|[oO][fF][fF]$)", 1),
         expected: "the path of a unix socket without `unix:`, or \"off\"",
         examples: ["/run/sidegate/control.sock"],
-    }
-
-    /// A network, or an address alone.
-    Network {
-        pattern: format!(r"^({}(/0*([0-9]|[12][0-9]|3[0-2]))?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(/0*([0-9]{{1,2}}|1[01][0-9]|12[0-8]))?)$", ipv4()),
-        expected: "a CIDR such as 10.0.0.0/8, or an IP address",
-        examples: ["10.0.0.0/8", "fd00::/8"],
     }
 
     /// The URL of a Redis, without a password.

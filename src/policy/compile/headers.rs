@@ -91,7 +91,7 @@ impl Compiler<'_> {
     }
 
     /// Warns of a name that other programs read as a path.
-    fn likely_path(&mut self, path: &Spanned<ClaimPath>) {
+    pub(super) fn likely_path(&mut self, path: &Spanned<ClaimPath>) {
         if let [name] = path.value.0.as_slice()
             && let Some(names) = dotted(name)
         {

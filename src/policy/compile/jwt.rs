@@ -84,6 +84,7 @@ impl Compiler<'_> {
         let types = self.token_types(document.types);
         let ignored_headers = self.ignored_headers(document.ignore_headers);
         let required_claims = self.required_claims(document.required_claims);
+        let when = self.issuer_conditions(document.when);
         let keys = self.keys(document.keys, &document.issuer.value, &algorithms);
         let leeway = period(document.leeway.map(|leeway| leeway.value), Duration::ZERO);
         let (binding, binding_location) = self.binding(document.binding);
@@ -101,6 +102,7 @@ impl Compiler<'_> {
             scopes_claim: GrantClaims::scopes(self.claim_paths(document.scopes_claim)),
             binding,
             binding_location: Origin(binding_location),
+            when,
         })
     }
 

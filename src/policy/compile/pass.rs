@@ -3,13 +3,14 @@
 use http::HeaderName;
 
 use super::compiler::Compiler;
+use super::conditions::headers_of;
 use super::headers::HEADER_HELP;
 use super::route_defaults::RouteDefaults;
 use crate::document::collections::List;
 use crate::document::decode::Spanned;
 use crate::document::problem::ProblemCode;
 use crate::document::suggestion::{closest, did_you_mean};
-use crate::policy::document::Mode;
+use crate::policy::document::{Mode, RouteDocument};
 use crate::policy::route::{Authentication, Route};
 use crate::principal::AuthMethod;
 use crate::request::listed::{Listed, passable};
@@ -70,6 +71,18 @@ impl Compiler<'_> {
         read
     }
 
+    /// Notes a header that a route both compares and passes.
+    pub(super) fn passes_compared(&mut self, route: &RouteDocument) {
+        for name in route.pass.iter().flat_map(|List(names)| names) {
+            if headers_of(route).any(|compared| compared.value.eq_ignore_ascii_case(&name.value)) {
+                let message = format!("`{}` is compared on this route, and forwarded then", name.value);
+                let help = "leave it out of `pass`: the upstream gets the compared value";
+                self.problems
+                    .add(&name.span, ProblemCode::PassNotAllowed, message, help);
+            }
+        }
+    }
+
     /// Warns, once for each name, where a policy passes names on a route that proves no caller.
     pub(super) fn passes_on_open_routes(&mut self, routes: &[Route], defaults: &RouteDefaults<'_>) {
         for name in &defaults.pass {
@@ -100,7 +113,12 @@ impl Compiler<'_> {
             let is_key = defaults.key_header.is_some_and(|key| folded.spells(key));
             (is_key || defaults.identity.is_reserved(&folded), Listed::of(&folded))
         });
-        if is_own {
+        if defaults.compared.contains(&header) {
+            return Some(Spanned {
+                value: header,
+                span: span.clone(),
+            });
+        } else if is_own {
             let message = format!("`{header}` is read or set by Sidegate, and a client's never passes");
             self.problems
                 .add(span, ProblemCode::PassNotAllowed, message, "leave it out of `pass`");

@@ -17,6 +17,8 @@ pub(super) struct RouteDefaults<'c> {
     pub(super) tenant_header: HeaderName,
     pub(super) key_header: Option<&'c HeaderName>,
     pub(super) identity: &'c Identity,
+    /// The headers that conditions of routes compare.
+    pub(super) compared: &'c [HeaderName],
     /// The headers of other products that reach the service.
     pub(super) pass: Vec<Spanned<HeaderName>>,
     pub(super) mode: Option<Mode>,

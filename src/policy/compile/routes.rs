@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use http::Method;
 
 use super::compiler::{ASCII_OR_EXACT, Compiler, NOT_FOLDED};
+use super::conditions::{Parameters, brings_token};
 use super::route_defaults::RouteDefaults;
 use super::wildcard_overlap::Crossings;
 use crate::document::collections::List;
@@ -60,6 +61,9 @@ impl Compiler<'_> {
         }
         let authentication = self.authentication(&route.auth);
         self.requirement_fits(&route, &authentication);
+        let parameters = Parameters::of(defaults.prefix, path.as_ref());
+        let conditions = self.route_conditions(route.when.as_ref(), &authentication, &parameters);
+        self.passes_compared(&route);
         self.roles_are_meant(&route, &defaults.roles);
         let methods = self.methods(route.methods.clone());
         let mode = route.mode.or(defaults.mode).unwrap_or(Mode::Enforce);
@@ -79,6 +83,7 @@ impl Compiler<'_> {
             requirement: Requirement {
                 roles: names(route.roles),
                 scopes: names(route.scopes),
+                conditions,
             },
             content_types,
             mode,
@@ -167,10 +172,7 @@ impl Compiler<'_> {
 
     /// Roles and scopes come from tokens: every way into the route must bring one.
     fn requirement_fits(&mut self, route: &RouteDocument, authentication: &Authentication) {
-        let bring_token = match authentication.rule() {
-            AuthRule::All(methods) => methods.contains(&AuthMethod::Jwt),
-            AuthRule::Any(methods) => methods.iter().all(|method| *method == AuthMethod::Jwt),
-        };
+        let bring_token = brings_token(authentication);
         for (name, list) in [("roles", &route.roles), ("scopes", &route.scopes)] {
             if let Some(list) = list.as_ref().filter(|_| !bring_token) {
                 let message = format!("`{name}` come from tokens, and callers get in here without one");

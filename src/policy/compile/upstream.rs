@@ -110,6 +110,10 @@ fn address(url: &str) -> Result<UpstreamAddress, Fault> {
         let help = "leave them out: Sidegate forwards the client's own credentials";
         return Err(Fault::new(ProblemCode::SecretInFile, message, help));
     }
+    if let Some((before, _)) = url.split_once('#') {
+        let message = "the URL of an upstream cannot have a fragment: no request has one";
+        return Err(invalid(message.to_owned(), &format!("write `{before}`")));
+    }
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         let message = "the URL of an upstream cannot have a path: requests are forwarded with their own";
         let help = format!(

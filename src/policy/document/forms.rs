@@ -60,13 +60,21 @@ fn prefix() -> String {
     format!("^{PLAIN_SEGMENTS}/[^{NOT_IN_PATHS}{INVISIBLE}{{}}*]*$")
 }
 
+/// The name of a wildcard in braces.
+const PARAMETER: &str = r"\{[^\u0000-/:-@\[-^`{-\u007f]+\}";
+
+/// Visible text with braces around names only.
+fn with_parameters() -> String {
+    let text = text();
+    format!(r"^(?=([^{{}}]|{PARAMETER})*$){}", text.trim_start_matches('^'))
+}
+
 /// At most 64 segments: literals, or `{name}` with or without a literal behind it; a `/*` at the end. Each name once:
 /// the second group is a name, the first one is in `PLAIN_SEGMENTS`.
 fn path() -> String {
-    let name = r"\{[^\u0000-/:-@\[-^`{-\u007f]+\}";
     let literal = format!("[^{NOT_IN_PATHS}{INVISIBLE}{{}}*/]");
-    let segment = format!("({name}{literal}*|(?!:){literal}+)");
-    format!(r"^{PLAIN_SEGMENTS}(?!.*({name}).*\2)(/\*?|(/{segment}){{1,64}}(/\*?)?)$")
+    let segment = format!("({PARAMETER}{literal}*|(?!:){literal}+)");
+    format!(r"^{PLAIN_SEGMENTS}(?!.*({PARAMETER}).*\2)(/\*?|(/{segment}){{1,64}}(/\*?)?)$")
 }
 
 text_forms! {
@@ -155,6 +163,20 @@ text_forms! {
         pattern: r"^(?!([aA][pP][pP][lL][iI][cC][aA][tT][iI][oO][nN]/)?[dD][pP][oO][pP]\+[jJ][wW][tT]$)([aA][pP][pP][lL][iI][cC][aA][tT][iI][oO][nN]/)?[A-Za-z0-9!#$&^_.+-]{1,127}$",
         expected: "the type of a token, such as JWT or at+jwt; not dpop+jwt",
         examples: ["at+jwt"],
+    }
+
+    /// A text that a claim or header is compared with.
+    ConditionText {
+        pattern: with_parameters(),
+        expected: "a text, in which {name} is a parameter of the path",
+        examples: ["{userId}", "team-{team}"],
+    }
+
+    /// A text that a claim is compared with, without parameters.
+    PlainConditionText {
+        pattern: text_without("{}"),
+        expected: "a text without braces",
+        examples: ["access"],
     }
 
     /// The URL of a key set or of a discovery document.

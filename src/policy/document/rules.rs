@@ -56,7 +56,52 @@ fn brings_token() -> Value {
 /// Roles and scopes come from tokens.
 pub(super) fn route_dependencies() -> Value {
     let needs_token = json!({ "properties": { "auth": brings_token() } });
-    json!({ "roles": needs_token, "scopes": needs_token })
+    let compares_claim =
+        json!({ "contains": { "anyOf": [{ "required": ["claim"] }, { "required": ["equals_claim"] }] } });
+    let when = json!({ "if": { "properties": { "when": compares_claim } }, "then": needs_token });
+    json!({ "roles": needs_token, "scopes": needs_token, "when": when })
+}
+
+/// Exactly one of the operators that compare a thing. A list has texts.
+fn one_operator(operators: &[&str]) -> Value {
+    let forms = operators.iter().map(|operator| json!({ "required": [operator] }));
+    let text = json!({ "type": ["string", "integer"] });
+    json!({
+        "oneOf": forms.collect::<Vec<_>>(),
+        "properties": { "has": text, "has_any": { "items": text } },
+    })
+}
+
+/// A claim is compared in one way.
+pub(super) fn claim_condition_rules() -> Value {
+    json!([one_operator(&["equals", "in", "has", "has_any", "within"])])
+}
+
+/// One thing is compared, in one way that fits it.
+pub(super) fn condition_rules() -> Value {
+    let without = |fields: &[&str]| {
+        let fields = fields.iter().map(|field| ((*field).to_owned(), Value::Bool(false)));
+        json!({ "properties": fields.collect::<serde_json::Map<_, _>>() })
+    };
+    let text = json!({ "type": ["string", "integer"] });
+    json!([
+        {
+            "required": ["claim"],
+            "allOf": [
+                one_operator(&["equals", "in", "has", "has_any", "within"]),
+                without(&["header", "client", "equals_claim"]),
+            ],
+        },
+        {
+            "required": ["header"],
+            "properties": { "equals": text, "in": { "items": text } },
+            "allOf": [
+                one_operator(&["equals", "in", "equals_claim"]),
+                without(&["claim", "client", "has", "has_any", "within"]),
+            ],
+        },
+        { "required": ["client"], "maxProperties": 1 },
+    ])
 }
 
 /// A response is stored for one caller, and only addresses are known of callers of public routes.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::conditions::ClaimConditionDocument;
 use super::forms::{AlgorithmName, ClaimName, IssuerName, KeysUrl, TokenType};
 use super::grants::{GrantsDocument, LinkHeader};
 use super::rules::{issuer_rules, key_set_rules, several_issuers};
@@ -67,6 +68,10 @@ document! {
         /// `roles_claim`. Without it, the scopes are in `scopes`, or else in `scope` (RFC 8693, 4.2).
         #[schemars(extend("examples" = ["scp", [["scp"], ["realm_access", "scopes"]]]))]
         scopes_claim: Option<GrantsDocument>,
+        /// Conditions on claims, all of which a token must meet: 401 `token_claim_invalid`. They tell the tokens for this
+        /// service from others of the issuer, such as ID tokens. At most 32.
+        #[schemars(extend("maxItems" = 32, "examples" = [[{ "claim": "token_use", "equals": "access" }]]))]
+        when: Option<List<Spanned<ClaimConditionDocument>>>,
         /// How Sidegate treats tokens that the issuer bound to a key of the client (claim `cnf`, RFC 7800).
         #[schemars(extend("default" = "verify"))]
         binding: Option<Spanned<BindingMode>>,

@@ -155,6 +155,11 @@ impl PathPattern {
         }
     }
 
+    /// Returns the names of the wildcards, in the order of the path.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.parameters.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Returns the place of the segment that `{name}` stands for.
     pub fn parameter(&self, name: &str) -> Option<usize> {
         let mut parameters = self.parameters.iter();
@@ -205,7 +210,7 @@ impl PathPattern {
 }
 
 /// Returns a segment without the literal at its end, whose characters may be escaped, in any case.
-fn without_suffix<'s>(segment: &'s str, suffix: &str) -> Option<&'s str> {
+pub fn without_suffix<'s>(segment: &'s str, suffix: &str) -> Option<&'s str> {
     let mut end = segment.len();
     for wanted in suffix.bytes().rev() {
         let rest = segment.as_bytes().get(..end)?;

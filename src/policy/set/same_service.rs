@@ -142,12 +142,13 @@ fn may_be_one(a: &UpstreamAddress, b: &UpstreamAddress) -> bool {
     }
 }
 
-/// The names that a policy reads or sets: in its identity headers, for its tenant and for its keys.
+/// The names that a policy reads or sets: in its identity headers, for its tenant, for its keys and in conditions.
 fn own_names(policy: &Policy) -> impl Iterator<Item = String> {
     let identity = policy.identity.headers().iter().map(|header| &header.name);
     let tenant = policy.tenant.as_ref().map(|rule| &rule.header);
     let key = policy.internal_keys.as_ref().map(|keys| &keys.header);
-    identity.chain(tenant).chain(key).map(|name| fold(name.as_str()))
+    let own = identity.chain(tenant).chain(key).chain(&policy.compared);
+    own.map(|name| fold(name.as_str()))
 }
 
 /// Whether a policy reads or sets a header. A client's tenant header proves nothing, and a login needs

@@ -16,6 +16,7 @@ pub(super) struct RequestVectors {
     pub(super) decisions: IntCounterVec,
     pub(super) failures: IntCounterVec,
     pub(super) omitted_headers: IntCounterVec,
+    pub(super) condition_types: IntCounterVec,
     pub(super) request_duration: HistogramVec,
     pub(super) upstream_duration: HistogramVec,
     pub(super) decision_duration: HistogramVec,
@@ -50,6 +51,11 @@ impl RequestVectors {
                 "sidegate_identity_headers_omitted_total",
                 "Forwarded requests without an identity header, because the value in the token cannot stand in a header.",
                 &["service", "header"],
+            )?,
+            condition_types: counter(
+                "sidegate_conditions_type_total",
+                "Requests that a condition rejected because the claim has a type that it does not compare. Change the policy or the issuer.",
+                &["service", "route"],
             )?,
             request_duration: histogram(
                 "sidegate_request_duration_seconds",

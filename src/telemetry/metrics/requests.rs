@@ -44,6 +44,7 @@ struct RouteMetrics {
     failures: LabelCache<Reason, IntCounter>,
     requests: LabelCache<(&'static str, u16), IntCounter>,
     quotas: LabelCache<(usize, &'static str), IntCounter>,
+    condition_types: OnceLock<IntCounter>,
 }
 
 impl PolicyMetrics {
@@ -53,6 +54,17 @@ impl PolicyMetrics {
             routes: (0..routes).map(|_| OnceLock::new()).collect(),
             ..ServiceMetrics::default()
         };
+        // From the start, so that alerts see the first one.
+        for policy in policies.policies() {
+            let with_conditions = policy
+                .routes
+                .iter()
+                .filter(|route| !route.requirement.conditions.is_empty());
+            for route in with_conditions {
+                let labels = [&policy.service, &route.pattern];
+                metrics.requests.condition_types.with_label_values(&labels);
+            }
+        }
         let routes = policies.policies().iter().map(|policy| policy.routes.len());
         Self {
             vectors: metrics.requests.clone(),
@@ -93,6 +105,13 @@ impl PolicyMetrics {
     pub fn omitted_header(&self, scope: Scope, header: &HeaderName) {
         let labels = [self.service_label(scope), header.as_str()];
         self.vectors.omitted_headers.with_label_values(&labels).inc();
+    }
+
+    /// Counts a decision that a condition made because of the type of a claim.
+    pub fn condition_type(&self, scope: Scope) {
+        let labels = [self.service_label(scope), self.route_label(scope)];
+        let look_up = || self.vectors.condition_types.with_label_values(&labels);
+        self.route(scope).condition_types.get_or_init(look_up).inc();
     }
 
     /// Counts a decision, with its reason unless the request is allowed.

@@ -43,6 +43,9 @@ const UNSAID: &[(ProblemCode, &str)] = {
         (P::RouteUnreachable, OTHER_BLOCKS),
         (P::SandboxWithoutQuotas, OTHER_BLOCKS),
         (P::UnknownRole, OTHER_BLOCKS),
+        (P::ConditionContradiction, OTHER_BLOCKS),
+        (P::ConditionType, OTHER_BLOCKS),
+        (P::UnknownParameter, OTHER_BLOCKS),
         (
             P::DuplicateField,
             "parsers of JSON and YAML keep one of two fields with one name",
