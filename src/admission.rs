@@ -104,6 +104,7 @@ impl AdmissionController {
     /// request is still to be compared with the one whose response is stored.
     pub async fn admit(&self, facts: &RequestFacts<'_>, record: &mut RequestRecord) -> Admission {
         let snapshot = Arc::clone(&record.snapshot);
+        record.client = facts.client_address();
         let decision = self.decide(&snapshot, facts, record).await;
         let label = decision.outcome.label();
         let checked = self.check_limits(decision, facts, record).await;
@@ -163,10 +164,11 @@ impl AdmissionController {
             Outcome::ServerOptions => return Ok(Admission::ServerOptions),
         };
         let path = decision.path.ok_or(Reason::InternalError)?;
-        self.take_slot(facts, record)?;
+        self.take_slot(record)?;
+        let policy = matched.policy().ok_or(Reason::InternalError)?;
         let forward = Forward {
             permit,
-            target: record.target.with_path(path.as_str().as_bytes()),
+            target: record.target.with_path(policy.forwarded_path(path.as_str()).as_bytes()),
             lease: None,
             has_key: matched.route().is_some_and(|route| route.idempotency.is_some())
                 && facts.headers.contains_key(IDEMPOTENCY_KEY),
@@ -174,7 +176,10 @@ impl AdmissionController {
         // A request that shadow mode would reject uses up no quota and claims no key.
         match is_allowed && !checks.is_empty() {
             // In a box: a connection has room for the largest of its futures, and most requests ask no store.
-            true => Box::pin(self.ask_store((matched, &checks), forward, facts, record)).await,
+            true => {
+                let request = (facts, path.as_str());
+                Box::pin(self.ask_store((matched, &checks), forward, request, record)).await
+            }
             false => Ok(Admission::Forward(forward)),
         }
     }
@@ -184,20 +189,22 @@ impl AdmissionController {
         &self,
         (matched, checks): (Matched<'_>, &StoreChecks<'_>),
         mut forward: Forward,
-        facts: &RequestFacts<'_>,
+        (facts, path): (&RequestFacts<'_>, &str),
         record: &mut RequestRecord,
     ) -> Result<Admission, Rejection> {
         let (Some(policy), Some(route)) = (matched.policy(), matched.route()) else {
             return Err(Reason::InternalError.into());
         };
-        let request = (facts, &*forward.target);
+        // Of the whole path: prefixes of a service tell requests apart.
+        let target = record.target.with_path(path.as_bytes());
+        let request = (facts, &*target);
         match idempotency::check(&self.store, (policy, route), checks, request, record).await? {
             KeyCheck::Ordinary => {}
             KeyCheck::First(lease) => forward.lease = Some(lease),
             KeyCheck::Stored(stored) => return Ok(Admission::Replay(stored)),
         }
         if !checks.quotas.is_empty() {
-            rate_limit::check(&self.store, (policy, route), checks, facts.client_address(), record).await?;
+            rate_limit::check(&self.store, (policy, route), checks, record).await?;
         }
         // The time of the upstream begins after the store's.
         record.admitted = Instant::now();
@@ -205,12 +212,12 @@ impl AdmissionController {
     }
 
     /// Takes a slot, within the limits of the client.
-    fn take_slot(&self, facts: &RequestFacts<'_>, record: &mut RequestRecord) -> Result<(), Rejection> {
+    fn take_slot(&self, record: &mut RequestRecord) -> Result<(), Rejection> {
         let overloaded = |rejection: Rejection| rejection.retry_after(Duration::from_secs(1));
         let service = record.matched().policy().map(|policy| policy.service.as_str());
         let counted = self
             .client_requests
-            .count(facts.client_address(), record.principal.as_ref(), service)
+            .count(record.client, record.principal.as_ref(), service)
             .map_err(|cause| overloaded(Rejection::because(Reason::Overloaded, cause)))?;
         let slot = self
             .concurrency

@@ -28,6 +28,7 @@ use crate::control::place::Place;
 use crate::control::server::{Control, Served};
 use crate::control::socket::Socket;
 use crate::fd_limit;
+use crate::jwks::proxy::KeyProxy;
 use crate::policy_files::Loaded;
 use crate::policy_files::loaded_files::LoadedFiles;
 use crate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
@@ -162,9 +163,10 @@ impl App {
     /// Starts to serve. When this returns, requests are taken.
     pub async fn start(config: ServerConfig, loaded: Loaded, mut sockets: Sockets) -> Result<Self, StartError> {
         system_roots::check_named().map_err(StartError)?;
+        let proxy = KeyProxy::from_process().map_err(StartError)?;
         let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
         let store = Store::start(&config.store, &metrics).map_err(StartError)?;
-        let policies = PolicyHandle::new(Arc::new(loaded.policies), &metrics).await;
+        let policies = PolicyHandle::new(Arc::new(loaded.policies), proxy, &metrics).await;
         let policies = policies.map_err(StartError)?;
         metrics.store_features().preregister(policies.peek().policies());
         metrics.policies_in_force(&loaded.loaded_files.hash(), None, jiff::Timestamp::now());
@@ -249,7 +251,8 @@ impl App {
         let in_force = self.policies.peek();
         let policies = in_force.policies();
         startup_log::warnings(self.config.warnings.iter().chain(policies.warnings()));
-        policies.policies().iter().for_each(startup_log::policy);
+        let log = |policy| startup_log::policy(policy, self.policies.keys().proxy());
+        policies.policies().iter().for_each(log);
         for (at, address) in self.sockets.listeners.iter().enumerate() {
             let listener = self.config.listeners.get(at).and_then(|listener| listener.tls.as_ref());
             let asks = listener.is_some_and(|tls| tls.client_ca.is_some());

@@ -46,6 +46,7 @@ pub fn authenticate(
     match authentication.rule() {
         AuthRule::All(methods) => all(methods, attempt),
         AuthRule::Any(methods) => any(methods, attempt),
+        AuthRule::Deny => Err(Reason::RouteDenied.into()),
     }
 }
 

@@ -159,6 +159,9 @@ fn find_route<'p, 'r>(
     })?;
     decision.matched = policies.matched(route.into());
     observer.passed(Step::Route, || format!("{} ({})", matched.pattern, matched.location));
+    if matched.is_denied() {
+        return step(Step::Route, observer, |_| Err(Reason::RouteDenied.into()));
+    }
     Ok(Some((route.policy, policy, matched)))
 }
 

@@ -17,6 +17,7 @@ pub mod references;
 pub mod scalars;
 pub mod schema;
 pub mod secret;
+pub mod secret_bytes;
 pub mod shapes;
 mod shell_variable;
 pub mod suggestion;

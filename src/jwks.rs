@@ -18,10 +18,14 @@ mod connection;
 pub mod discovery;
 pub mod fetch;
 pub mod progress;
+pub mod proxy;
 pub mod source;
+mod stream;
 pub mod subscriber;
 pub mod timing;
+mod tunnel;
 
+use proxy::KeyProxy;
 use source::Source;
 use subscriber::{IssuerStatus, Subscriber};
 
@@ -30,16 +34,23 @@ use subscriber::{IssuerStatus, Subscriber};
 #[derive(Debug, Clone)]
 pub struct KeySources {
     sources: Arc<ArcSwap<Sources>>,
+    proxy: KeyProxy,
     metrics: Metrics,
 }
 
 type Sources = HashMap<RemoteKeys, Arc<Source>>;
 
 impl KeySources {
-    /// Begins to fetch what some policies need.
+    /// Begins to fetch what some policies need, without a proxy.
     pub fn start(evaluator: &Evaluator, metrics: &Metrics) -> Self {
+        Self::start_through(KeyProxy::default(), evaluator, metrics)
+    }
+
+    /// Begins to fetch what some policies need.
+    pub fn start_through(proxy: KeyProxy, evaluator: &Evaluator, metrics: &Metrics) -> Self {
         let sources = Self {
             sources: Arc::default(),
+            proxy,
             metrics: metrics.clone(),
         };
         sources.follow(evaluator);
@@ -48,11 +59,11 @@ impl KeySources {
 
     /// Fetches the key sets of policies once. Returns the status of all issuers' keys, or `None` if no fetch can be
     /// started. Blocks, so it must not be called in a task.
-    pub fn once(evaluator: &Evaluator) -> Option<Vec<IssuerStatus>> {
+    pub fn once(evaluator: &Evaluator, proxy: KeyProxy) -> Option<Vec<IssuerStatus>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let metrics = Metrics::new().ok()?;
         let settled = async {
-            let keys = Self::start(evaluator, &metrics);
+            let keys = Self::start_through(proxy, evaluator, &metrics);
             keys.settled().await;
             keys.status()
         };
@@ -76,7 +87,7 @@ impl KeySources {
                 source.adopt(subscribers);
                 Arc::clone(source)
             } else {
-                let source = Source::start(remote.clone(), subscribers, self.metrics.clone());
+                let source = Source::start((remote.clone(), self.proxy.clone()), subscribers, self.metrics.clone());
                 // Other settings do not make the keys of the same place unknown.
                 if let Some((_, known)) = known.iter().find(|(known, _)| known.is_same_place(remote)) {
                     source.inherit(known);
@@ -107,6 +118,11 @@ impl KeySources {
             Some(source) => source.wait_for_keys(reason).await,
             None => false,
         }
+    }
+
+    /// Returns the proxy that key sets are fetched through.
+    pub fn proxy(&self) -> &KeyProxy {
+        &self.proxy
     }
 
     fn source(&self, issuer: &Issuer) -> Option<Arc<Source>> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 use crate::document::problem::{Location, Problem};
 use crate::document::tls_material::{CaBundle, TlsIdentity};
@@ -19,6 +19,7 @@ pub mod document;
 pub mod identity;
 pub mod internal_key;
 pub mod issuer;
+pub mod issuer_names;
 pub mod lint;
 pub mod origin;
 mod path_case;
@@ -72,6 +73,8 @@ pub struct Policy {
     pub case: PathCase,
     /// Ambiguous paths that are let through.
     pub allowance: Allowance,
+    /// The value of `x-forwarded-prefix`, where the service receives paths without the prefix.
+    pub forwarded_prefix: Option<HeaderValue>,
     /// Whether `Authorization` reaches the service.
     pub forward_authorization: bool,
     /// Whether the internal key reaches the service.
@@ -123,6 +126,16 @@ impl Policy {
         let mut slashes = path.match_indices('/');
         let below = slashes.nth(self.prefix.matches('/').count());
         below.and_then(|(at, _)| path.get(at..)).unwrap_or_default()
+    }
+
+    /// Returns the path that the service receives, for a path of the policy in the form in which it is forwarded.
+    pub fn forwarded_path<'p>(&self, path: &'p str) -> &'p str {
+        match &self.forwarded_prefix {
+            None => path,
+            Some(_) => Some(self.forwarded_below_prefix(path))
+                .filter(|below| !below.is_empty())
+                .unwrap_or("/"),
+        }
     }
 
     /// The most specific route for a path and method.

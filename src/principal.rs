@@ -25,6 +25,9 @@ pub enum AuthMethod {
     Mtls,
 }
 
+/// The word in policies and metrics for a route that accepts no method, and rejects every request.
+pub const DENY: &str = "deny";
+
 impl AuthMethod {
     /// All methods.
     pub const ALL: [Self; 4] = [Self::Public, Self::Jwt, Self::InternalKey, Self::Mtls];

@@ -9,6 +9,7 @@ mod error_mapping;
 pub mod exchange;
 pub mod gateway;
 mod handler;
+mod handshake_failures;
 mod header_case;
 mod linger;
 pub mod overload;

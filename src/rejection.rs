@@ -100,6 +100,8 @@ reasons! {
     ClientCertificateMissing = 401 "client_certificate_missing" "A client certificate is required.",
     /// The client certificate is verified, but the policy does not allow any of its names.
     ClientCertificateNotAllowed = 403 "client_certificate_not_allowed" "The client certificate is not allowed here.",
+    /// The route rejects every request: its policy says `auth: deny`.
+    RouteDenied = 403 "route_denied" "Access to this resource is denied.",
     /// The token belongs to another tenant than the tenant header names.
     TenantMismatch = 403 "tenant_mismatch" "The token belongs to another tenant.",
     /// The caller has none of the roles that the route accepts.

@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::config::{ServerConfig, Surroundings};
+use crate::jwks::proxy::KeyProxy;
 use crate::policy::{ErrorStyle, Policy, PolicySet};
 use crate::policy_files::loaded_files::LoadedFiles;
 use crate::policy_files::{self, LoadError};
@@ -220,7 +221,8 @@ impl Reloader {
         );
         let surroundings = self.surroundings;
         // Thousands of routes take a while, and no request should wait for it.
-        let announced = spawn_blocking(move || announce_changed(&policies, &changed, surroundings));
+        let proxy = self.policies.keys().proxy().clone();
+        let announced = spawn_blocking(move || announce_changed((&policies, &proxy), &changed, surroundings));
         let _ = announced.await;
     }
 
@@ -251,7 +253,7 @@ impl Reloader {
     }
 }
 
-fn announce_changed(policies: &PolicySet, changed: &[String], surroundings: Surroundings) {
+fn announce_changed((policies, proxy): (&PolicySet, &KeyProxy), changed: &[String], surroundings: Surroundings) {
     startup_log::warnings(policies.warnings());
     let changed: HashSet<&str> = changed.iter().map(String::as_str).collect();
     let policy_changed = |policy: &&Policy| changed.contains(policy.file.as_str());
@@ -259,6 +261,6 @@ fn announce_changed(policies: &PolicySet, changed: &[String], surroundings: Surr
         .policies()
         .iter()
         .filter(policy_changed)
-        .for_each(startup_log::policy);
+        .for_each(|policy| startup_log::policy(policy, proxy));
     startup_log::unmet(policies, surroundings);
 }

@@ -2,6 +2,7 @@
 
 use crate::config::Surroundings;
 use crate::document::problem::Problem;
+use crate::jwks::proxy::KeyProxy;
 use crate::policy::remote_keys::RemoteKeys;
 use crate::policy::{Mode, Policy, PolicySet};
 
@@ -19,8 +20,8 @@ pub fn warnings<'p>(problems: impl IntoIterator<Item = &'p Problem>) {
 }
 
 /// Logs where the service of a policy is, who issues its credentials, and what each route requires.
-pub fn policy(policy: &Policy) {
-    guarding(policy);
+pub fn policy(policy: &Policy, proxy: &KeyProxy) {
+    guarding(policy, proxy);
     for route in &policy.routes {
         let methods: Vec<_> = route.methods.iter().map(http::Method::as_str).collect();
         tracing::info!(
@@ -31,12 +32,13 @@ pub fn policy(policy: &Policy) {
             roles = route.requirement.roles.join(","),
             scopes = route.requirement.scopes.join(","),
             shadow = route.mode == Mode::Shadow,
+            log = (!route.access_log).then_some("off"),
             "route"
         );
     }
 }
 
-fn guarding(policy: &Policy) {
+fn guarding(policy: &Policy, proxy: &KeyProxy) {
     let hosts: Vec<_> = policy.hosts.iter().map(ToString::to_string).collect();
     tracing::info!(
         service = policy.service,
@@ -49,10 +51,11 @@ fn guarding(policy: &Policy) {
         let audiences = issuer.audiences.as_ref().map(|audiences| audiences.join(","));
         tracing::info!(
             service = policy.service,
-            issuer = issuer.name.as_deref().unwrap_or("unchecked"),
+            issuer = %issuer.names,
             audience = audiences.as_deref().unwrap_or("unchecked"),
             algorithms = ?issuer.algorithms,
             keys = issuer.remote().map(RemoteKeys::url),
+            proxy = issuer.remote().and_then(|remote| proxy.shown_for(remote.url())),
             binding = ?issuer.binding,
             "trusting"
         );

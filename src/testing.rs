@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, Method};
 use serde_json::{Value, json};
 
@@ -22,6 +22,8 @@ pub(crate) const SECRET: &str = "a-secret-of-at-least-32-bytes-for-tests";
 pub(crate) const JOBS_KEY: &str = "an-internal-key-for-tests";
 pub(crate) const TENANT: &str = "00000000-0000-4000-a000-000000000001";
 pub(crate) const OTHER_TENANT: &str = "11111111-1111-4111-a111-111111111111";
+/// A secret that is not text.
+pub(crate) const BINARY: &[u8] = b"\x00\xff\x10\x80 a binary secret of 32 bytes, which ends so\n";
 /// The time of all tests.
 pub(crate) const NOW: i64 = 1_800_000_000;
 
@@ -40,6 +42,12 @@ pub(crate) fn environment() -> FixedEnvironment {
         files: vec![
             ("empty".into(), Vec::new()),
             ("secret-file".into(), format!("{SECRET}\n").into_bytes()),
+            // The same, and bytes of which the last one is that of a line end.
+            (
+                "secret.b64".into(),
+                format!("{}\n", URL_SAFE.encode(SECRET)).into_bytes(),
+            ),
+            ("binary".into(), BINARY.to_vec()),
             (
                 "public.pem".into(),
                 b"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n".to_vec(),
@@ -102,9 +110,14 @@ pub(crate) fn claims_with(changes: &Value) -> Value {
 
 /// Signs any text as claims with the secret.
 pub(crate) fn sign_text(payload: &str) -> String {
+    sign_with(SECRET.as_bytes(), payload)
+}
+
+/// Signs any text as claims with a secret.
+pub(crate) fn sign_with(secret: &[u8], payload: &str) -> String {
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
     let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
-    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
     let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()));
     format!("{message}.{signature}")
 }

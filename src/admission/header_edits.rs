@@ -13,7 +13,7 @@ use crate::authz::Permit;
 use crate::policy::Policy;
 use crate::policy::route::Route;
 use crate::principal::AuthMethod;
-use crate::request::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use crate::request::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PREFIX, X_FORWARDED_PROTO};
 use crate::request::listed::{FORWARDING, Listed};
 use crate::request::names::FoldedName;
 use crate::request::{Downstream, X_SANDBOX, is_sandbox};
@@ -25,7 +25,7 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const ADDRESS: usize = 15;
 
 /// How many headers are set at most, besides those of the identity.
-const MOST_SET: usize = 7;
+const MOST_SET: usize = 8;
 
 /// The edits of the header fields of one request.
 #[derive(Debug, Default, PartialEq)]
@@ -55,6 +55,12 @@ pub fn header_edits(
         set: Vec::with_capacity(MOST_SET + permit.identity().len()),
     };
     edits.forwarding(headers, downstream);
+    edits.set.extend(
+        policy
+            .forwarded_prefix
+            .clone()
+            .map(|prefix| (X_FORWARDED_PREFIX, prefix)),
+    );
     edits.sandbox(headers);
     edits.cookies(headers);
     edits.tracing(ids);

@@ -47,7 +47,8 @@ pub struct StoredKey {
 /// A stored response and its header fields.
 pub type ReplayedResponse = (Vec<(HeaderName, HeaderValue)>, Record);
 
-/// Claims the key of an allowed request. `target` is the path and query that are forwarded.
+/// Claims the key of an allowed request. `target` is the decided path and the query, with the prefix of
+/// the policy.
 pub(super) async fn check(
     store: &Arc<Store>,
     (policy, route): (&Policy, &Route),

@@ -1,7 +1,5 @@
 //! Counts requests in the quotas of their route, in the store.
 
-use std::net::IpAddr;
-
 use super::record::RequestRecord;
 use crate::caller_key;
 use crate::decision::StoreChecks;
@@ -17,7 +15,6 @@ pub(super) async fn check(
     store: &Store,
     (policy, route): (&Policy, &Route),
     checks: &StoreChecks<'_>,
-    client: Option<IpAddr>,
     record: &mut RequestRecord,
 ) -> Result<(), Rejection> {
     let RequestRecord {
@@ -25,6 +22,7 @@ pub(super) async fn check(
         scope,
         principal: Some(principal),
         rate_limits,
+        client,
         ..
     } = record
     else {
@@ -37,7 +35,7 @@ pub(super) async fn check(
             continue;
         }
         let is_enforced = quota.mode == Mode::Enforce && route.mode == Mode::Enforce;
-        let (bucket, rate) = caller_key::bucket(policy, quota, principal, client);
+        let (bucket, rate) = caller_key::bucket(policy, quota, principal, *client);
         let spent = store.spend(bucket, rate).await;
         if let (Ok(spent), true) = (&spent, is_enforced) {
             rate_limits.record(quota, rate, *spent);

@@ -8,6 +8,7 @@
 //! off, for a reason that occurs later: the upstream, the rest of the body, Sidegate itself. It sets
 //! `failure`. A client that goes away is neither: the status of its request is 0.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,10 +27,13 @@ use crate::policy::route::Route;
 use crate::policy::{Matched, Scope};
 use crate::principal::{OmittedHeaders, Principal};
 use crate::rejection::Rejection;
-use crate::request::target::RequestTarget;
+use crate::request::target::{RequestHost, RequestTarget};
 use crate::request::{Downstream, RequestFacts, grpc_type};
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::NONE;
+
+/// The decision on a request that is allowed.
+const ALLOW: &str = "allow";
 
 /// The decision on a request that is rejected.
 const DENY: &str = "deny";
@@ -49,6 +53,10 @@ pub struct RequestRecord {
     pub target: RequestTarget,
     /// The connection that the request arrived on.
     pub downstream: Downstream,
+    /// The address of the client: that of the peer, or the one that trusted proxies forward.
+    pub client: Option<IpAddr>,
+    /// The host as the client sent it.
+    pub host: RequestHost,
     /// The ids of the request.
     pub ids: RequestIds,
     /// The policy that the request is for, and the route that matched.
@@ -121,6 +129,8 @@ impl RequestRecord {
             method: Method::default(),
             target: RequestTarget::default(),
             downstream: Downstream::default(),
+            client: None,
+            host: RequestHost::None,
             ids: RequestIds::default(),
             scope: Scope::default(),
             principal: None,
@@ -261,9 +271,15 @@ impl RequestRecord {
         if let Some(upstream) = response.upstream_duration {
             metrics.upstream(self.scope, upstream);
         }
-        if self.access_log {
+        if self.access_log && self.has_line() {
             self.log(duration);
         }
+    }
+
+    /// Returns whether the request has a line: on a route with `log: off`, an allowed one has none unless it failed.
+    fn has_line(&self) -> bool {
+        let is_quiet = self.matched().route().is_some_and(|route| !route.access_log);
+        !is_quiet || self.decision != ALLOW || self.failure.is_some()
     }
 
     fn log(&self, duration: Duration) {
@@ -292,7 +308,9 @@ impl RequestRecord {
             omitted_headers: self.omitted.as_deref().unwrap_or_default(),
             method: self.method.as_str(),
             path: &self.target.shown_path(),
-            client: self.downstream.peer,
+            client: self.client,
+            peer: self.downstream.peer,
+            host: self.host.shown().as_deref(),
             status: response.status,
             upstream_status: response.upstream_status,
             bytes_in: response.bytes_in,

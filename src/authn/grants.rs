@@ -67,7 +67,7 @@ impl<'c> Names<'c> {
         Ok(())
     }
 
-    /// Adds a name, unless it is there.
+    /// Adds a name, unless it was read before.
     fn add(&mut self, name: &'c str) {
         if self.known.insert(name) {
             self.in_order.push(name);

@@ -14,9 +14,10 @@ use super::jws::Jws;
 use super::key_rings::KeyRing;
 use crate::authn::token_cache::{CacheResult, KnownToken, TokenKey};
 use crate::keys::KeyFingerprint;
+use crate::policy::issuer_names::{Compared, IssuerNames};
 use crate::policy::{Issuer, Policy};
 use crate::principal::{AuthMethod, Claims, Principal, VerifiedToken};
-use crate::rejection::{Reason, Rejection, list, span};
+use crate::rejection::{Reason, Rejection, kind, list, span};
 
 /// Verifies a token for a policy at a time in seconds since the epoch, unless it is known to be good
 /// but for the time. Says whether it was known.
@@ -176,23 +177,58 @@ fn lists_tenants(policy: &Policy) -> bool {
 /// `iss` picks the issuer, before anything else is tried: never "the first that works".
 pub fn pick<'i>(issuers: &'i [Issuer], claims: &Claims) -> Result<(usize, &'i Issuer), Rejection> {
     if let [only] = issuers
-        && only.name.is_none()
+        && only.names == IssuerNames::Unchecked
     {
         return Ok((0, only));
     }
     match claims.get("iss") {
         None => Err(claims::missing("iss")),
-        Some(Value::String(name)) => issuers
-            .iter()
-            .enumerate()
-            .find(|(_, issuer)| issuer.name.as_ref() == Some(name))
-            .ok_or_else(|| unknown_issuer(issuers)),
+        Some(Value::String(name)) => by_name(issuers, name, claims),
         Some(value) => Err(claims::unfit("iss", value, "a text")),
     }
 }
 
+/// Finds the one issuer that has an `iss`: by its exact name, or by the pattern that it fits.
+fn by_name<'i>(issuers: &'i [Issuer], iss: &str, claims: &Claims) -> Result<(usize, &'i Issuer), Rejection> {
+    let mut exact = issuers.iter().enumerate();
+    if let Some(found) = exact.find(|(_, issuer)| issuer.names.has(iss)) {
+        return Ok(found);
+    }
+    for (index, issuer) in issuers.iter().enumerate() {
+        let Some(pattern) = issuer.names.pattern() else {
+            continue;
+        };
+        let text = pattern.template().text();
+        let cause = match pattern.compare(iss, claims) {
+            Compared::OtherForm => continue,
+            Compared::Fits => return Ok((index, issuer)),
+            // Another pattern may list the value; two of them never do.
+            Compared::ValueNotListed(name) => {
+                if issuers
+                    .iter()
+                    .any(|other| other.names.pattern().is_some_and(|other| other.takes(iss)))
+                {
+                    continue;
+                }
+                format!("the `iss` of the token has the form `{text}`, and `issuer_values` does not list its `{name}`")
+            }
+            Compared::OtherClaim(name) => format!(
+                "the `iss` of the token has the form `{text}`, and its `{name}` is not that of the claim `{name}`: {}",
+                claims
+                    .get(name)
+                    .map_or("the token has no such claim".to_owned(), |claim| match claim {
+                        Value::String(_) => "the claim has another value".to_owned(),
+                        other => format!("the claim is {}", kind(other)),
+                    })
+            ),
+        };
+        return Err(Rejection::because(Reason::TokenIssuerMismatch, cause));
+    }
+    Err(unknown_issuer(issuers))
+}
+
 fn unknown_issuer(issuers: &[Issuer]) -> Rejection {
-    let accepted = list(issuers.iter().filter_map(|issuer| issuer.name.as_deref()));
+    let accepted = list(issuers.iter().flat_map(|issuer| issuer.names.texts()));
     let cause = format!("no issuer of the policy has the `iss` of the token; accepted: {accepted}");
     Rejection::because(Reason::TokenIssuerMismatch, cause)
 }

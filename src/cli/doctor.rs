@@ -3,10 +3,11 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{print, print_json};
+use super::output::{could_not_run, print, print_json};
 use super::run::{ServerOptions, refuse_to_start};
 use super::{Exit, Format};
 use crate::doctor::{Finding, Severity, examine};
+use crate::jwks::proxy::KeyProxy;
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
@@ -32,8 +33,12 @@ impl Doctor {
             Ok(loaded) => loaded,
             Err(error) => return refuse_to_start(error),
         };
+        let proxy = match KeyProxy::from_process() {
+            Ok(proxy) => proxy,
+            Err(error) => return could_not_run(error),
+        };
         let own: Vec<_> = self.options.file().into_iter().collect();
-        let findings = examine(&config, &loaded, &own, self.offline);
+        let findings = examine(&config, &loaded, &own, (!self.offline).then_some(proxy));
         let problems = count(&findings, Severity::Problem);
         match self.output {
             Format::Text => print(&text(&findings)),

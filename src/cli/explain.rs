@@ -21,6 +21,7 @@ use crate::document::environment::Environment;
 use crate::document::pem::PemFile;
 use crate::document::tls_material::certificates;
 use crate::jwks::KeySources;
+use crate::jwks::proxy::KeyProxy;
 use crate::policy_files::ProcessEnvironment;
 use crate::request::{self, Body, Downstream, RequestFacts};
 use crate::revocation::Revocations;
@@ -87,7 +88,10 @@ impl Explain {
             (Err(error), _) | (_, Err(error)) => return could_not_run(error),
         };
         if headers.contains_key(AUTHORIZATION) {
-            fetch_keys(snapshot.evaluator());
+            match KeyProxy::from_process() {
+                Ok(proxy) => fetch_keys(snapshot.evaluator(), proxy),
+                Err(error) => return could_not_run(error),
+            }
         }
         self.report((&snapshot, &config), &headers, certificate.as_ref())
     }
@@ -203,8 +207,8 @@ fn read_certificate(path: &Path) -> Result<ClientCertificate, String> {
 }
 
 /// Fetches the key sets that the proxy would hold by now. A failed fetch shows in the decision.
-fn fetch_keys(evaluator: &Evaluator) {
-    for issuer in KeySources::once(evaluator).unwrap_or_default() {
+fn fetch_keys(evaluator: &Evaluator, proxy: KeyProxy) {
+    for issuer in KeySources::once(evaluator, proxy).unwrap_or_default() {
         if let Some(Err(error)) = issuer.last {
             print_error(format!("failed to fetch the keys of `{}`: {error}", issuer.issuer));
         }

@@ -44,14 +44,17 @@ fn read<'r>(
     };
     let path = NormalizedPath::parse(request.path, allowance(spelled)).map_err(refuse_path)?;
     let ignores_case = |policy: &Policy| policy.case == PathCase::Insensitive;
-    if path.decoded().contains(FOLDING) && policies.policies().iter().any(ignores_case) {
+    let folds = path.readings().any(|reading| reading.contains(FOLDING));
+    if folds && policies.policies().iter().any(ignores_case) {
         let cause = "the path has a letter that is an ASCII one in another case";
         return Err(Rejection::because(Reason::PathAmbiguous, cause));
     }
     let policy = policies.select(request.host(), path.decoded());
-    if allowance(policy) != allowance(spelled) {
-        NormalizedPath::parse(request.path, allowance(policy)).map_err(refuse_path)?;
-    }
+    let path = match allowance(policy) == allowance(spelled) {
+        true => path,
+        // What others read depends on what is allowed.
+        false => NormalizedPath::parse(request.path, allowance(policy)).map_err(refuse_path)?,
+    };
     Ok((path, policy))
 }
 
@@ -93,12 +96,18 @@ fn select(
     for lenient in path.lenient() {
         check_lenient(policies, policy, lenient, found, request)?;
     }
+    for separated in path.separated() {
+        check_separated(policies, (index, policy), separated, found, request)?;
+    }
     let readings = [Some(path.decoded()), path.literal()].into_iter().flatten();
     for reading in readings.chain(path.lenient()) {
         check_case(policies, (index, policy), reading, found, request)?;
     }
     match found {
-        RouteMatch::Found(route) => Ok(RouteIndex { policy: index, route }),
+        RouteMatch::Found(route) => {
+            check_forwarded(policy, path)?;
+            Ok(RouteIndex { policy: index, route })
+        }
         RouteMatch::MethodMismatch => Err(Rejection::method_not_allowed(policy.methods(path.decoded()))),
         RouteMatch::NotFound => Err(Rejection::because(
             Reason::RouteNotFound,
@@ -121,18 +130,16 @@ fn check_case(
         return Ok(());
     }
     let same = |path: &str| {
-        let selected = policies.select_in_any_case(request.host(), path);
-        if selected != Some(index) {
-            let other = selected.and_then(|index| policies.get(index));
-            return policy.case == PathCase::Exact && other.is_some_and(|other| other.case == PathCase::Exact);
-        }
-        match policy.case {
-            PathCase::Exact => true,
-            PathCase::Unambiguous => policy.find_in_any_case(path, request.method) == found,
-            // Guarded routes match in any case and open ones as they are written: an open one must not
-            // take the place of another that asks for more.
-            PathCase::Insensitive => !is_open(policy, found) || policy.find_in_any_case(path, request.method) == found,
-        }
+        is_for_policy_in_any_case(policies, (index, policy), path, request)
+            && match policy.case {
+                PathCase::Exact => true,
+                PathCase::Unambiguous => policy.find_in_any_case(path, request.method) == found,
+                // Guarded routes match in any case and open ones as they are written: an open one must not
+                // take the place of another that asks for more.
+                PathCase::Insensitive => {
+                    !is_open(policy, found) || policy.find_in_any_case(path, request.method) == found
+                }
+            }
     };
     let same = match reading.contains(FOLDING) {
         true => same(&with_ascii_letters(reading)),
@@ -141,6 +148,19 @@ fn check_case(
     let cause = "the path leads to another route where case is ignored";
     same.then_some(())
         .ok_or_else(|| Rejection::because(Reason::PathAmbiguous, cause))
+}
+
+/// Whether a path leads to the same policy in any case, or to one that tells cases apart as this one does.
+fn is_for_policy_in_any_case(
+    policies: &PolicySet,
+    (index, policy): (usize, &Policy),
+    path: &str,
+    request: &RequestFacts<'_>,
+) -> bool {
+    let selected = policies.select_in_any_case(request.host(), path);
+    let other = selected.and_then(|index| policies.get(index));
+    let both_exact = || policy.case == PathCase::Exact && other.is_some_and(|other| other.case == PathCase::Exact);
+    selected == Some(index) || both_exact()
 }
 
 fn is_open(policy: &Policy, found: RouteMatch) -> bool {
@@ -185,15 +205,53 @@ fn check_lenient(
         .select(request.host(), lenient)
         .and_then(|index| policies.get(index));
     let same_policy = other.is_some_and(|other| std::ptr::eq(other, policy));
-    let permissive = match found {
-        RouteMatch::Found(route) => policy.routes.get(route).is_none_or(Route::is_permissive),
-        _ => false,
-    };
-    if same_policy && policy.find(lenient, request.method) == found && !permissive {
+    if same_policy && policy.find(lenient, request.method) == found && !is_permissive(policy, found) {
         return Ok(());
     }
     let cause = "the path could lead to another route, or to a public one";
     Err(Rejection::because(Reason::PathAmbiguous, cause))
+}
+
+fn is_permissive(policy: &Policy, found: RouteMatch) -> bool {
+    match found {
+        RouteMatch::Found(route) => policy.routes.get(route).is_none_or(Route::is_permissive),
+        RouteMatch::MethodMismatch | RouteMatch::NotFound => false,
+    }
+}
+
+/// A `%2F` that is a part of a segment never leads to a public route or into a prefix: the path must be for the same
+/// policy where it is taken for a separator. To which route of it, the operator has said not to matter.
+fn check_separated(
+    policies: &PolicySet,
+    (index, policy): (usize, &Policy),
+    separated: &str,
+    found: RouteMatch,
+    request: &RequestFacts<'_>,
+) -> Result<(), Rejection> {
+    let is_same = |path: &str| is_for_policy_in_any_case(policies, (index, policy), path, request);
+    let same_policy = policies.select(request.host(), separated) == Some(index)
+        && is_same(separated)
+        && (!separated.contains(FOLDING) || is_same(&with_ascii_letters(separated)));
+    let cause = match is_permissive(policy, found) {
+        true => "the path has `%2F`, and its route accepts requests without a credential or with an internal key",
+        false if !same_policy => "the path leads to another policy where `%2F` is a separator",
+        false => return Ok(()),
+    };
+    Err(Rejection::because(Reason::PathAmbiguous, cause))
+}
+
+/// What is forwarded without the prefix must be a path that would be let through by itself: two slashes at its beginning
+/// name an authority (RFC 3986, 4.2).
+fn check_forwarded(policy: &Policy, path: &NormalizedPath<'_>) -> Result<(), Rejection> {
+    if policy.forwarded_prefix.is_none() {
+        return Ok(());
+    }
+    let forwarded = policy.forwarded_path(path.as_str());
+    let parsed = NormalizedPath::parse(forwarded.as_bytes(), policy.allowance);
+    let cause = "the path begins with a separator once the prefix is stripped";
+    parsed
+        .map(drop)
+        .map_err(|_| Rejection::because(Reason::PathAmbiguous, cause))
 }
 
 #[cfg(test)]

@@ -98,6 +98,14 @@ pub(super) fn describe(principal: &Principal, context: Context<'_>) -> String {
         true => principal.methods.text().into_owned(),
         false => format!("{}: {}", principal.methods.text(), who.join(", ")),
     };
+    let issuer = principal.token.as_ref().and_then(|token| {
+        let (_, issuer) = jwt::pick(&context.policy.0.issuers, &token.claims).ok()?;
+        issuer.names.pattern()
+    });
+    if let Some(pattern) = issuer {
+        text.push_str("; `iss` fits ");
+        text.push_str(pattern.template().text());
+    }
     let unasked = matches!(context.revocations, Revocations::Unasked) && context.policy.0.revocation.is_some();
     if unasked && principal.methods.contains(AuthMethod::Jwt) {
         text.push_str("; the running Sidegate knows whether the token is revoked");

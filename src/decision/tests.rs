@@ -5,6 +5,7 @@ use crate::request::Body;
 use crate::testing::{JOBS_KEY, NOW, OTHER_TENANT, TENANT, TestRequest, claims, claims_with, parse, request};
 
 mod conditions;
+mod denied;
 mod header_values;
 mod resources;
 mod tenants;

@@ -13,6 +13,8 @@ pub struct KeyServer {
     pub issuer: String,
     /// What is asked for.
     pub url: String,
+    /// The proxy that it is asked through, without user and password.
+    pub proxy: Option<String>,
     /// The result of the request; `None` if none was sent.
     pub answer: Option<Answer>,
 }
@@ -48,12 +50,19 @@ pub fn judge(server: &KeyServer) -> Finding {
         code,
         area: "key servers",
         severity,
-        about: match server.issuer == server.url {
-            true => server.url.clone(),
-            false => format!("{} from {}", server.issuer, server.url),
-        },
+        about: about(server),
         found,
         advice,
+    }
+}
+
+fn about(server: &KeyServer) -> String {
+    let KeyServer { issuer, url, proxy, .. } = server;
+    let through = proxy.as_ref().map(|proxy| format!(", through the proxy {proxy}"));
+    let through = through.unwrap_or_default();
+    match issuer == url {
+        true => format!("{url}{through}"),
+        false => format!("{issuer} from {url}{through}"),
     }
 }
 
@@ -98,6 +107,7 @@ mod tests {
             let server = KeyServer {
                 issuer: "i".into(),
                 url: "u".into(),
+                proxy: None,
                 answer,
             };
             let finding = judge(&server);

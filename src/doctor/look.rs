@@ -23,6 +23,7 @@ use crate::document::pem::PemFile;
 use crate::document::tls_material::{certificates, parse};
 use crate::fd_limit;
 use crate::jwks::KeySources;
+use crate::jwks::proxy::KeyProxy;
 use crate::policy::{PolicySet, UpstreamAddress};
 use crate::policy_files::ProcessEnvironment;
 use crate::policy_files::loaded_files::LoadedFiles;
@@ -153,9 +154,9 @@ pub(super) fn listeners(config: &ServerConfig) -> Vec<Listener> {
 }
 
 /// What the servers of keys answer, all asked at the same time.
-pub(super) fn key_servers(policies: &PolicySet, offline: bool) -> Vec<KeyServer> {
+pub(super) fn key_servers(policies: &PolicySet, ask: Option<KeyProxy>) -> Vec<KeyServer> {
     let evaluator = Evaluator::new(Arc::new(policies.clone()));
-    let statuses = if offline { None } else { KeySources::once(&evaluator) };
+    let statuses = ask.and_then(|proxy| KeySources::once(&evaluator, proxy));
     let mut servers: Vec<KeyServer> = Vec::new();
     let issuers = policies
         .policies()
@@ -170,6 +171,7 @@ pub(super) fn key_servers(policies: &PolicySet, offline: bool) -> Vec<KeyServer>
         let server = KeyServer {
             issuer: issuer.to_owned(),
             url: url.to_owned(),
+            proxy: status.and_then(|status| status.proxy.clone()),
             answer: status.and_then(|status| match &status.last {
                 Some(Err(error)) => Some(Err(error.to_string())),
                 Some(Ok(())) => Some(Ok(status.clock_ahead)),

@@ -1,6 +1,7 @@
 //! What policies let through: what is meant, listed, and what no policy should say for long.
 
 use super::finding::{Finding, Severity};
+use super::opaque_slash;
 use crate::config::Surroundings;
 use crate::document::problem::Problem;
 use crate::policy::route::Route;
@@ -12,6 +13,7 @@ pub fn judge(policies: &[Policy], surroundings: Surroundings, now: i64) -> Vec<F
     for policy in policies {
         findings.extend(warnings(policy, surroundings));
         findings.extend(routes(policy));
+        findings.extend(opaque_slash::judge(policy));
         findings.extend(revocation(policy, surroundings));
         findings.extend(credentials(policy, now));
     }

@@ -17,6 +17,7 @@ const fn level(through: &'static str, place: &'static str, fields: &'static [&'s
 
 const ISSUER: &[&str] = &[
     "issuer",
+    "issuer_values",
     "audience",
     "audience_claim",
     "algorithms",

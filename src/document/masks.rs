@@ -1,7 +1,7 @@
 //! Which parts of a file may be secrets. They are in no excerpt and in no message.
 //!
 //! The rules err on the side of hiding. A value is hidden below a key that speaks of a secret
-//! unless it is exactly `{ env: NAME }` or `{ file: PATH }`, below `keys` where no known field
+//! unless it is `{ env: NAME }` or `{ file: PATH }`, with an encoding at most, below `keys` where no known field
 //! explains it, and anywhere if it is a URL with a user or PEM. A file that is not YAML has no
 //! values, so its lines are judged by their words.
 
@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
+use super::secret_bytes::SecretEncoding;
+use super::suggestion::is_close;
 use super::yaml::{self, Node, Value};
 
 mod lines;
@@ -127,6 +129,7 @@ impl Masks {
                 Value::Text(text) | Value::Number(text) => match name.as_str() {
                     "env" => text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
                     "file" => !is_secret_text(text),
+                    "encoding" => SecretEncoding::WORDS.iter().any(|word| is_close(text, word)),
                     _ => false,
                 },
                 _ => false,

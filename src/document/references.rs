@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::masks::without_user;
 use super::pem::{PemBlock, PemFile};
 use super::problem::{Fault, ProblemCode, Problems};
-use super::secret::{EnvString, SecretDocument, SecretSource};
+use super::secret::{EnvString, SecretDocument, SecretPlace, SecretSource};
 use super::shell_variable::{from_environment, shell_variable};
 use super::tls_material::{CaBundle, Side, TlsIdentity};
 
@@ -63,28 +63,35 @@ impl References<'_> {
         found.map(|text| ResolvedText { text, literal })
     }
 
-    /// Reads a secret, without one newline at its end.
-    pub fn secret(&mut self, place: &SecretDocument) -> Option<Vec<u8>> {
-        let (bytes, what) = match &place.value {
-            SecretSource::Env { env } => {
+    /// Reads a secret and decodes it.
+    pub fn secret(&mut self, secret: &SecretDocument) -> Option<Vec<u8>> {
+        let SecretSource { place, encoding } = &secret.value;
+        let (bytes, what) = match place {
+            SecretPlace::Env { env } => {
                 let value = self.environment.variable(env).map(String::into_bytes);
                 if value.is_none() {
                     let help = format!("set `{env}`, or take the secret from a file");
-                    self.not_set(env, &place.span, help);
+                    self.not_set(env, &secret.span, help);
                 }
                 (value?, format!("the variable `{env}`"))
             }
-            SecretSource::File { file } => (self.file(file, &place.span)?, format!("the file `{file}`")),
+            SecretPlace::File { file } => (self.file(file, &secret.span)?, format!("the file `{file}`")),
         };
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        let Some(bytes) = encoding.decode(&bytes) else {
+            // Without the place of the fault, which would tell of the secret.
+            let message = format!("{what} is not {}", encoding.describe());
+            let help = "write the secret in that encoding and in one line, or name the encoding that it has";
+            self.problems
+                .add(&secret.span, ProblemCode::SecretEncoding, message, help);
+            return None;
+        };
         if bytes.is_empty() {
             let help = "write the secret into it";
             self.problems
-                .add(&place.span, ProblemCode::SecretEmpty, format!("{what} is empty"), help);
+                .add(&secret.span, ProblemCode::SecretEmpty, format!("{what} is empty"), help);
             return None;
         }
-        Some(bytes.to_vec())
+        Some(bytes)
     }
 
     /// Where a path leads.

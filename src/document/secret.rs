@@ -9,6 +9,7 @@ use super::characters::unseen;
 use super::decode::{FromNode, Spanned, document, expected, not_one_of};
 use super::problem::{ProblemCode, Problems, Reported};
 use super::schema::form_of;
+use super::secret_bytes::SecretEncoding;
 use super::shell_variable::shell_variable;
 use super::yaml::{Node, Value};
 
@@ -36,17 +37,19 @@ document! {
         default: Option<String>,
     }
 
-    /// Where a secret comes from: `{ env: NAME }` or `{ file: PATH }`, exactly one of them. A secret never stands in
-    /// the file itself.
-    #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+    /// Where a secret comes from: `{ env: NAME }` or `{ file: PATH }`, exactly one of them, and how it is written there.
+    /// A secret never stands in the file itself.
+    #[schemars(extend("oneOf" = [{ "required": ["env"] }, { "required": ["file"] }]))]
     pub struct SecretSourceDocument [whole] {
         /// The name of an environment variable with the secret. An error if the variable is not set or empty.
         #[schemars(extend("examples" = ["ORDERS_JWT_SECRET"]))]
         env: Option<String>,
-        /// The path of a file with the secret, at most 1 MiB. One newline at its end is not part of the secret. A
-        /// relative path starts at the folder of this file.
+        /// The path of a file with the secret, at most 1 MiB. A relative path starts at the folder of this file.
         #[schemars(extend("examples" = ["/run/secrets/orders_jwt_secret"]))]
         file: Option<String>,
+        /// How the secret is written in the variable or file. Limits of its length count the decoded bytes.
+        #[schemars(extend("default" = "text"))]
+        encoding: Option<SecretEncoding>,
     }
 }
 
@@ -90,9 +93,18 @@ impl FromNode for EnvString {
     }
 }
 
-/// Where a secret comes from; never the secret itself.
+/// Where a secret comes from and how it is written there; never the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretSource {
+pub struct SecretSource {
+    /// Where it is.
+    pub place: SecretPlace,
+    /// How it is written.
+    pub encoding: SecretEncoding,
+}
+
+/// The variable or file of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretPlace {
     /// A variable.
     Env {
         /// Its name.
@@ -135,20 +147,19 @@ impl FromNode for SecretSource {
             let message = "a secret does not belong in this file";
             return Err(problems.add(&node.span, ProblemCode::SecretInFile, message, help));
         }
-        match SecretSourceDocument::from_node(node, problems)? {
-            SecretSourceDocument {
-                env: Some(env),
-                file: None,
-            } => Ok(Self::Env { env }),
-            SecretSourceDocument {
-                env: None,
-                file: Some(file),
-            } => Ok(Self::File { file }),
-            found => {
-                let count = usize::from(found.env.is_some()) + usize::from(found.file.is_some());
+        let SecretSourceDocument { env, file, encoding } = SecretSourceDocument::from_node(node, problems)?;
+        let place = match (env, file) {
+            (Some(env), None) => SecretPlace::Env { env },
+            (None, Some(file)) => SecretPlace::File { file },
+            (env, file) => {
+                let count = usize::from(env.is_some()) + usize::from(file.is_some());
                 let help = "write `{ env: NAME }` or `{ file: PATH }`";
-                Err(not_one_of(&node.span, &["env", "file"], count, help, problems))
+                return Err(not_one_of(&node.span, &["env", "file"], count, help, problems));
             }
-        }
+        };
+        Ok(Self {
+            place,
+            encoding: encoding.unwrap_or(SecretEncoding::Text),
+        })
     }
 }

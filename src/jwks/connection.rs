@@ -1,10 +1,9 @@
-//! A connection to a key server for one request. The bytes that are read from it are limited in total: heads,
+//! A connection to a key server for one request, through a proxy or not. The bytes that are read are limited in total: heads,
 //! interim responses, chunks and the TLS handshake count. The task that waits for the response drives it.
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,44 +12,67 @@ use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::proxy::Proxy;
+use super::stream::{Bounded, MAX_BYTES, MAX_HEAD, Stream, cause};
 use super::timing::FETCH_TIMEOUT;
-
-/// The longest body of a response, in bytes.
-pub(super) const MAX_BYTES: usize = 256 * 1024;
-
-/// The longest head of a response, and the size of the read buffer.
-const MAX_HEAD: usize = 64 * 1024;
-
-/// The limit of bytes that are read from one connection.
-const MAX_READ: usize = MAX_BYTES + MAX_HEAD;
+use super::tunnel;
 
 /// How long connecting to an address may take if the host has another one.
 const ADDRESS_TIME: Duration = Duration::from_secs(1);
 
+/// A proxy, and what is needed to reach it.
+pub(super) struct Via<'p> {
+    /// The proxy.
+    pub(super) proxy: &'p Proxy,
+    /// Verifies a proxy that speaks TLS.
+    pub(super) tls: Arc<ClientConfig>,
+    /// What the fetch waits for while the proxy has opened no tunnel.
+    pub(super) waiting: Arc<Waiting>,
+}
+
+/// What a fetch waits for, if it is a proxy.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<Option<String>>);
+
+impl Waiting {
+    fn set(&self, what: Option<String>) {
+        *self.0.lock() = what;
+    }
+
+    /// Returns what the fetch waits for.
+    pub(super) fn get(&self) -> Option<String> {
+        self.0.lock().clone()
+    }
+}
+
 /// Sends a request, and reads the response. Reads the body only of a successful one.
-pub(super) async fn send(request: Request<Empty<Bytes>>, tls: &Arc<ClientConfig>) -> Result<Response<Bytes>, String> {
+pub(super) async fn send(
+    request: Request<Empty<Bytes>>,
+    tls: &Arc<ClientConfig>,
+    via: Option<&Via<'_>>,
+) -> Result<Response<Bytes>, String> {
     let (uri, request) = in_origin_form(request)?;
     let host = uri.host().ok_or("the URL has no host")?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let is_tls = uri.scheme_str() == Some("https");
     let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-    let socket = Bounded {
-        socket: connect(host, port).await.map_err(|error| cause(&error))?,
-        left: MAX_READ,
+    let socket: Box<dyn Stream> = match via {
+        None => Box::new(Bounded::new(connect(host, port).await.map_err(|error| cause(&error))?)),
+        Some(via) => through(via, host, port).await?,
     };
     let stream: Box<dyn Stream> = if is_tls {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| cause(&error))?;
         let tls = TlsConnector::from(Arc::clone(tls)).connect(name, socket).await;
         Box::new(tls.map_err(|error| cause(&error))?)
     } else {
-        Box::new(socket)
+        socket
     };
     let mut builder = http1::Builder::new();
     let opened = builder.max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
@@ -71,6 +93,21 @@ pub(super) async fn send(request: Request<Empty<Bytes>>, tls: &Arc<ClientConfig>
         // The parts that arrived before the end of the connection are still buffered.
         _ = connection => response.await,
     }
+}
+
+/// Opens a tunnel to a server.
+async fn through(via: &Via<'_>, host: &str, port: u16) -> Result<Box<dyn Stream>, String> {
+    let Via { proxy, tls, waiting } = via;
+    let target = match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    };
+    waiting.set(Some(format!("the proxy {proxy} opened no tunnel to {target}")));
+    let socket = connect(&proxy.host, proxy.port).await;
+    let socket = socket.map_err(|error| format!("the proxy {proxy} cannot be reached: {}", cause(&error)))?;
+    let tunnel = tunnel::open(proxy, Bounded::new(socket), tls, &target).await?;
+    waiting.set(None);
+    Ok(tunnel)
 }
 
 /// Turns a request into origin form: the path as the target, and the host in `Host` (RFC 9112, 3.2.1).
@@ -95,50 +132,4 @@ async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(failed)
-}
-
-/// Returns the innermost cause, which helps an operator most.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
-}
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// A socket from which only a limited number of bytes is read.
-struct Bounded {
-    socket: TcpStream,
-    left: usize,
-}
-
-impl AsyncRead for Bounded {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.left == 0 {
-            let what = format!("the server sent more than {} KiB", MAX_READ / 1024);
-            return Poll::Ready(Err(io::Error::other(what)));
-        }
-        let before = into.filled().len();
-        let read = Pin::new(&mut self.socket).poll_read(cx, into);
-        self.left = self.left.saturating_sub(into.filled().len() - before);
-        read
-    }
-}
-
-impl AsyncWrite for Bounded {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
 }

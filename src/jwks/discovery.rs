@@ -5,9 +5,11 @@ use http::Uri;
 use serde_json::Value;
 
 use crate::authn::json;
+use crate::policy::issuer_names::Template;
 use crate::policy::remote_keys::check_url;
 
-/// Returns the URL of the key set in a document that names exactly this issuer.
+/// Returns the URL of the key set in a document that names exactly this issuer. Placeholders of a pattern may have other
+/// names there, as `{tenantid}` in that of Entra.
 pub fn key_set_url(document: &[u8], issuer: &str, allow_http: bool) -> Result<Uri, String> {
     let document = json::object(document).ok_or("the document of the issuer is not a JSON object with unique names")?;
     let text = |name: &str| match document.get(name) {
@@ -15,7 +17,9 @@ pub fn key_set_url(document: &[u8], issuer: &str, allow_http: bool) -> Result<Ur
         _ => Err(format!("the document of the issuer has no `{name}`")),
     };
     let named = text("issuer")?;
-    if named != issuer {
+    if named != issuer
+        && !Template::parse(issuer).is_ok_and(|pattern| pattern.has_placeholders() && pattern.is_alike(named))
+    {
         let named = named.escape_debug();
         return Err(format!(
             "the document is that of the issuer `{named}`, not of `{issuer}`"
@@ -66,6 +70,16 @@ mod tests {
         check(
             r#"{"issuer":"x","issuer":"https://a.example","jwks_uri":"https://b/k"}"#,
             Err("unique"),
+        );
+        let pattern = |named: &str| {
+            let document = of(named, "https://b.example/k");
+            key_set_url(document.as_bytes(), "https://a.example/{tid}/v2.0", false).is_ok()
+        };
+        assert!(pattern("https://a.example/{tid}/v2.0") && pattern("https://a.example/{tenantid}/v2.0"));
+        assert!(!pattern("https://a.example/t-1/v2.0") && !pattern("https://b.example/{tid}/v2.0"));
+        check(
+            &of("https://a.example/{x}", "https://b.example/k"),
+            Err("of the issuer"),
         );
         check("[]", Err("not a JSON object"));
         check("", Err("not a JSON object"));

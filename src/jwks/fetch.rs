@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use rustls::ClientConfig;
 use tokio::task::spawn_blocking;
 
+use super::connection::{Via, Waiting};
+use super::proxy::{KeyProxy, Proxy};
 use super::timing::{FETCH_TIMEOUT, freshness, server_time};
 use super::{apart, connection, discovery};
 use crate::document::environment::Environment;
@@ -39,6 +41,7 @@ pub struct Fetched {
 #[derive(Debug)]
 pub struct Fetcher {
     remote: RemoteKeys,
+    proxy: KeyProxy,
     known: Known,
 }
 
@@ -46,6 +49,8 @@ pub struct Fetcher {
 #[derive(Debug, Default)]
 struct Known {
     tls: Option<Arc<ClientConfig>>,
+    /// What verifies a proxy that speaks TLS.
+    proxy_tls: Option<Arc<ClientConfig>>,
     document: Option<Cached>,
     set: Option<Cached>,
 }
@@ -60,9 +65,10 @@ struct Cached {
 
 impl Fetcher {
     /// Creates a fetcher. It fetches nothing yet.
-    pub fn new(remote: RemoteKeys) -> Self {
+    pub fn new(remote: RemoteKeys, proxy: KeyProxy) -> Self {
         Self {
             remote,
+            proxy,
             known: Known::default(),
         }
     }
@@ -70,11 +76,18 @@ impl Fetcher {
     /// Fetches once.
     pub async fn fetch(&mut self) -> Result<Fetched, String> {
         let (remote, mut known) = (self.remote.clone(), std::mem::take(&mut self.known));
+        let proxy = self.proxy.clone();
+        let waiting = Arc::<Waiting>::default();
+        let during = Arc::clone(&waiting);
         let fetch = async move {
-            let fetched = known.fetch(&remote).await;
+            let fetched = known.fetch(&remote, &proxy, &during).await;
             (known, fetched)
         };
-        let (known, fetched) = apart::run(fetch, FETCH_TIMEOUT).await?;
+        let ended = apart::run(fetch, FETCH_TIMEOUT).await;
+        let (known, fetched) = ended.map_err(|error| match waiting.get() {
+            Some(what) => format!("{error}: {what}"),
+            None => error,
+        })?;
         self.known = known;
         fetched
     }
@@ -87,7 +100,12 @@ impl Fetcher {
 }
 
 impl Known {
-    async fn fetch(&mut self, remote: &RemoteKeys) -> Result<Fetched, String> {
+    async fn fetch(
+        &mut self,
+        remote: &RemoteKeys,
+        proxy: &KeyProxy,
+        waiting: &Arc<Waiting>,
+    ) -> Result<Fetched, String> {
         let tls = match &self.tls {
             Some(tls) => Arc::clone(tls),
             None => Arc::clone(self.tls.insert(tls_config(remote.ca.clone()).await?)),
@@ -98,12 +116,32 @@ impl Known {
             KeySource::Set { .. } => uri,
             KeySource::Discovery { issuer, .. } => {
                 let token = for_server(remote, token.as_ref(), &uri);
-                let document = get(&tls, &uri, token, &mut self.document).await?;
+                let via = self.via(proxy.of(&uri), &tls, waiting).await?;
+                let document = get((&tls, via), &uri, token, &mut self.document).await?;
                 discovery::key_set_url(&document.json, issuer, remote.allow_http)?
             }
         };
         let token = for_server(remote, token.as_ref(), &uri);
-        get(&tls, &uri, token, &mut self.set).await
+        let via = self.via(proxy.of(&uri), &tls, waiting).await?;
+        get((&tls, via), &uri, token, &mut self.set).await
+    }
+
+    /// Prepares the way through a proxy, whose own certificate the CAs of the system verify.
+    async fn via<'p>(
+        &mut self,
+        proxy: Option<&'p Proxy>,
+        tls: &Arc<ClientConfig>,
+        waiting: &Arc<Waiting>,
+    ) -> Result<Option<Via<'p>>, String> {
+        let Some(proxy) = proxy else { return Ok(None) };
+        let tls = match (&self.proxy_tls, proxy.tls) {
+            // It is not used.
+            (_, false) => Arc::clone(tls),
+            (Some(known), true) => Arc::clone(known),
+            (None, true) => Arc::clone(self.proxy_tls.insert(tls_config(None).await?)),
+        };
+        let waiting = Arc::clone(waiting);
+        Ok(Some(Via { proxy, tls, waiting }))
     }
 }
 
@@ -132,7 +170,7 @@ async fn token(remote: &RemoteKeys) -> Result<Option<HeaderValue>, String> {
 }
 
 async fn get(
-    tls: &Arc<ClientConfig>,
+    (tls, via): (&Arc<ClientConfig>, Option<Via<'_>>),
     uri: &Uri,
     token: Option<&HeaderValue>,
     cached: &mut Option<Cached>,
@@ -148,7 +186,7 @@ async fn get(
         request = request.header(IF_NONE_MATCH, &known.etag);
     }
     let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
-    let response = connection::send(request, tls).await?;
+    let response = connection::send(request, tls, via.as_ref()).await?;
     let freshness = freshness(response.headers());
     let at = Timestamp::now();
     let clock_ahead = server_time(response.headers()).map(|time| at.as_second() - time);

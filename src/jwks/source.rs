@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::fetch::{Fetched, Fetcher};
 use super::progress::{Progress, Wait};
+use super::proxy::KeyProxy;
 use super::subscriber::{FetchError, IssuerStatus, KeyNote, Subscriber};
 use super::timing::{FETCH_TIMEOUT, Outcome, Timing};
 use crate::policy::remote_keys::RemoteKeys;
@@ -30,6 +31,7 @@ pub struct Source {
 #[derive(Debug)]
 struct Shared {
     remote: RemoteKeys,
+    proxy: KeyProxy,
     issuers: Mutex<Issuers>,
     progress: watch::Sender<Progress>,
     wanted: Notify,
@@ -69,9 +71,10 @@ impl Issuers {
 
 impl Source {
     /// Starts the task that fetches.
-    pub fn start(remote: RemoteKeys, subscribers: Vec<Subscriber>, metrics: Metrics) -> Self {
+    pub fn start((remote, proxy): (RemoteKeys, KeyProxy), subscribers: Vec<Subscriber>, metrics: Metrics) -> Self {
         let shared = Arc::new(Shared {
             remote,
+            proxy,
             issuers: Mutex::new(Issuers {
                 subscribers,
                 latest: None,
@@ -154,7 +157,8 @@ impl Source {
     pub fn status(&self) -> Vec<IssuerStatus> {
         let issuers = self.shared.issuers.lock();
         let in_force = issuers.subscribers.iter().filter(|issuer| issuer.is_in_force());
-        in_force.map(|issuer| issuer.status(&self.shared.remote)).collect()
+        let Shared { remote, proxy, .. } = &*self.shared;
+        in_force.map(|issuer| issuer.status(remote, proxy)).collect()
     }
 }
 
@@ -166,7 +170,7 @@ impl Drop for Source {
 
 impl Shared {
     async fn run(self: Arc<Self>) {
-        let mut client = Fetcher::new(self.remote.clone());
+        let mut client = Fetcher::new(self.remote.clone(), self.proxy.clone());
         let mut timing = Timing::new(&self.remote, Instant::now());
         loop {
             self.progress.send_modify(Progress::begin);
@@ -218,7 +222,7 @@ impl Shared {
 
     /// Logs the result for one issuer.
     fn log(&self, issuer: &Subscriber, taken: &Result<(), FetchError>, same: bool) {
-        let IssuerStatus { issuer, url, keys, .. } = issuer.status(&self.remote);
+        let IssuerStatus { issuer, url, keys, .. } = issuer.status(&self.remote, &self.proxy);
         match taken {
             Ok(()) if same => {}
             Ok(()) => tracing::info!(url, issuer, keys, "a key set is in force"),
@@ -272,7 +276,11 @@ mod tests {
             bearer_token_file: None,
             allow_http: false,
         };
-        let source = Arc::new(Source::start(remote, Vec::new(), Metrics::new().unwrap()));
+        let source = Arc::new(Source::start(
+            (remote, KeyProxy::default()),
+            Vec::new(),
+            Metrics::new().unwrap(),
+        ));
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..WAITING {
             let source = Arc::clone(&source);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use jiff::Timestamp;
 
 use super::fetch::Fetched;
+use super::proxy::KeyProxy;
 use crate::authn::key_rings::KeyRing;
 use crate::document::problem::ProblemCode;
 use crate::keys::{Algorithm, jwk};
@@ -39,6 +40,8 @@ pub struct IssuerStatus {
     pub issuer: String,
     /// The URL that the policies name for its keys.
     pub url: String,
+    /// The proxy that this URL is fetched through, without user and password.
+    pub proxy: Option<String>,
     /// The services whose policies take these keys.
     pub services: BTreeSet<String>,
     /// The number of its keys in force.
@@ -76,13 +79,22 @@ impl IssuerStatus {
 
 impl fmt::Display for IssuerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { issuer, keys, last, .. } = self;
+        let Self {
+            issuer,
+            keys,
+            last,
+            proxy,
+            ..
+        } = self;
         let s = if *keys == 1 { "" } else { "s" };
         write!(f, "issuer {issuer}: {keys} key{s}")?;
         match last {
             None => f.write_str(", first fetch under way")?,
             Some(Ok(())) => {}
             Some(Err(error)) => write!(f, ", last fetch failed: {error}")?,
+        }
+        if let Some(proxy) = proxy {
+            write!(f, "; through the proxy {proxy}")?;
         }
         write!(f, "; for {}", self.names_of_services())
     }
@@ -153,12 +165,13 @@ impl Subscriber {
     }
 
     /// Returns the status of the issuer's keys.
-    pub fn status(&self, remote: &RemoteKeys) -> IssuerStatus {
+    pub fn status(&self, remote: &RemoteKeys, proxy: &KeyProxy) -> IssuerStatus {
         let ring = self.ring.upgrade();
         let expiry = |at: Timestamp| (at, at.saturating_add(remote.max_stale).unwrap_or(Timestamp::MAX));
         IssuerStatus {
             issuer: self.label.clone(),
             url: remote.url().to_owned(),
+            proxy: proxy.shown_for(remote.url()),
             services: BTreeSet::from([self.service.clone()]),
             keys: ring.map_or(0, |ring| ring.load().as_ref().map_or(0, |set| set.count())),
             last: self.last.clone(),
@@ -231,6 +244,7 @@ mod tests {
         let status = |services: &[&str], keys, last| IssuerStatus {
             issuer: "i".to_owned(),
             url: "https://a.example/keys".to_owned(),
+            proxy: None,
             services: services.iter().copied().map(str::to_owned).collect(),
             keys,
             last,
@@ -241,6 +255,14 @@ mod tests {
         assert_eq!(line, "issuer i: 0 keys, first fetch under way; for s");
         let one = status(&["s", "a"], 1, Some(Ok(())));
         assert_eq!(one.to_string(), "issuer i: 1 key; for a, s");
+        let proxied = IssuerStatus {
+            proxy: Some("http://***@proxy:3128".to_owned()),
+            ..one
+        };
+        assert_eq!(
+            proxied.to_string(),
+            "issuer i: 1 key; through the proxy http://***@proxy:3128; for a, s"
+        );
         let failed = Some(Err(FetchError::Unreachable("it took too long".into())));
         let other = status(&["t"], 1, failed);
         assert_eq!(
@@ -254,6 +276,7 @@ mod tests {
         let status = IssuerStatus {
             issuer: "i".to_owned(),
             url: "https://a.example/keys".to_owned(),
+            proxy: None,
             services: BTreeSet::from(["s".to_owned()]),
             keys: 1,
             last: Some(Ok(())),

@@ -1,16 +1,15 @@
 //! JSON Web Key Sets (RFC 7517), read with every check that the library leaves to us.
 
-use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Algorithm, KeyProblem, KeySet, MAX_KEYS, Material, fingerprint};
+use super::{Algorithm, KeyProblem, KeySet, MAX_KEYS};
 
 mod encoding;
 mod entry;
 mod purpose;
 
-use entry::Jwk;
+use entry::{Entry, Jwk};
 use purpose::Purpose;
 
 /// How many reasons are listed of a set that leaves no key.
@@ -41,26 +40,6 @@ pub struct Loaded {
     pub notes: Vec<KeyProblem>,
     /// Which keys are meant for something else.
     unused: Vec<String>,
-}
-
-/// A key of a set that is meant for signatures.
-struct Entry {
-    name: String,
-    id: Option<String>,
-    /// The algorithms of the issuer that the key says it is for.
-    serves: Vec<Algorithm>,
-    /// What it is made of.
-    key: Result<ReadKey, KeyProblem>,
-}
-
-/// What a key is made of.
-struct ReadKey {
-    material: Material,
-    key: DecodingKey,
-    /// What the set says that the key is for, if this is not for the issuer.
-    describe: String,
-    /// The members that are not in base64url.
-    misspelt: Vec<&'static str>,
 }
 
 /// Reads a key set for an issuer that signs with some algorithms. Keys meant for something else
@@ -135,24 +114,6 @@ impl Loaded {
         }
         let reasons = reasons.join("; ");
         format!("the set has no key for the algorithms of the issuer: {reasons}")
-    }
-}
-
-impl Entry {
-    /// An algorithm for which a different key of the set has the same id: a token could mean either.
-    fn clash(&self, all: &[Self]) -> Option<Algorithm> {
-        let id = self.id.as_deref()?;
-        let others = all.iter().filter(|other| other.id.as_deref() == Some(id));
-        let mut shared = others
-            .filter(|other| !std::ptr::eq(*other, self))
-            .flat_map(|other| other.serves.iter().map(move |algorithm| (other, *algorithm)))
-            .filter(|(_, algorithm)| self.serves.contains(algorithm));
-        let differs = |other: &Self| match (&self.key, &other.key) {
-            (Ok(one), Ok(other)) => fingerprint(None, None, &one.key) != fingerprint(None, None, &other.key),
-            _ => true,
-        };
-        let clash = shared.find(|(other, _)| differs(other));
-        clash.map(|(_, algorithm)| algorithm)
     }
 }
 

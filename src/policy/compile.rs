@@ -8,8 +8,8 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::document::{
-    AllowedAmbiguity, CaseReading, ContentTypesDocument, CredentialsMode, ErrorsDocument, PathsDocument,
-    PolicyDocument, TenantDocument, TenantFormat,
+    AllowedAmbiguity, CaseReading, ContentTypesDocument, CredentialsMode, EncodedSlashReading, ErrorsDocument,
+    PathsDocument, PolicyDocument, TenantDocument, TenantFormat,
 };
 use super::identity::INTERNAL_KEY;
 use super::internal_key::InternalKeys;
@@ -26,7 +26,7 @@ use crate::document::problem::{Location, Problem, ProblemCode, Problems, SourceF
 use crate::document::yaml::Value;
 use crate::request::is_host;
 use crate::request::names::fold;
-use crate::request::path::Allowance;
+use crate::request::path::{Allowance, EncodedSlash};
 
 mod algorithm_hint;
 mod compiler;
@@ -35,11 +35,13 @@ pub mod error_style;
 mod foreign;
 mod headers;
 mod internal_key;
+mod issuer_names;
 mod jwt;
 mod lints;
 mod mtls;
 mod pass;
 mod remote;
+mod route_conflicts;
 mod route_defaults;
 mod routes;
 mod store_rules;
@@ -112,11 +114,14 @@ impl Compiler<'_> {
             case_insensitive,
             case,
             allow,
+            encoded_slash,
         } = document.paths.unwrap_or(PathsDocument {
             case_insensitive: None,
             case: None,
             allow: None,
+            encoded_slash: None,
         });
+        let allowance = self.allowance(allow, encoded_slash.as_ref());
         let case = self.case(case_insensitive.unwrap_or(false), case.as_ref());
         let tenant_header = tenant.as_ref().map(|tenant| tenant.header.clone());
         let mut identity = self.identity(document.identity, tenant_header.as_ref());
@@ -150,6 +155,7 @@ impl Compiler<'_> {
         let routes = self.routes(document.routes, &defaults);
         self.sandbox_has_quotas(document.sandbox.as_ref(), &routes);
         let upstream = self.upstream(&document.upstream);
+        let forwarded_prefix = self.forwarded_prefix(document.upstream.strip_prefix.as_ref(), &prefix);
         let hosts = self.hosts(document.hosts);
         let issuers = document.jwt.map(|jwt| self.issuers(jwt)).unwrap_or_default();
         let certificates = document.mtls.map(|mtls| self.certificates(mtls)).unwrap_or_default();
@@ -165,7 +171,8 @@ impl Compiler<'_> {
             certificates,
             roles: self.roles(document.roles),
             case,
-            allowance: allowance(allow),
+            allowance,
+            forwarded_prefix,
             forward_authorization: document.credentials != Some(CredentialsMode::Strip),
             forward_internal_key: document.credentials == Some(CredentialsMode::Forward),
             identity,
@@ -233,6 +240,33 @@ impl Compiler<'_> {
                 );
                 PathCase::Unambiguous
             }
+        }
+    }
+
+    /// Decides which ambiguous paths are let through; a `%2F` is either a part of a segment or may be a separator.
+    fn allowance(
+        &mut self,
+        allow: Option<List<AllowedAmbiguity>>,
+        slash: Option<&Spanned<EncodedSlashReading>>,
+    ) -> Allowance {
+        let allow = allow.map(|List(allow)| allow).unwrap_or_default();
+        let either = allow.contains(&AllowedAmbiguity::EncodedSlash);
+        if let Some(slash) = slash.filter(|_| either) {
+            let message = "`encoded_slash: opaque` contradicts `allow: [encoded_slash]`";
+            let help = "keep `encoded_slash: opaque` if the service does not decode `%2F`, else the word in `allow`";
+            self.problems
+                .add(&slash.span, ProblemCode::PathsContradiction, message, help);
+        }
+        Allowance {
+            double_slash: allow.contains(&AllowedAmbiguity::DoubleSlash),
+            semicolon: allow.contains(&AllowedAmbiguity::Semicolon),
+            encoded_slash: match slash {
+                Some(_) => EncodedSlash::Opaque,
+                None if either => EncodedSlash::Either,
+                None => EncodedSlash::Ambiguous,
+            },
+            encoded_percent: allow.contains(&AllowedAmbiguity::EncodedPercent),
+            encoded_delimiter: allow.contains(&AllowedAmbiguity::EncodedDelimiter),
         }
     }
 
@@ -378,15 +412,6 @@ fn role_names(roles: Option<&Map<List<Spanned<String>>>>) -> Vec<String> {
     let entries = roles.iter().flat_map(|Map(entries)| entries);
     let names = entries.flat_map(|(role, List(brings))| std::iter::once(role).chain(brings));
     names.map(|name| name.value.clone()).collect()
-}
-
-fn allowance(allow: Option<List<AllowedAmbiguity>>) -> Allowance {
-    let allow = allow.map(|List(allow)| allow).unwrap_or_default();
-    Allowance {
-        double_slash: allow.contains(&AllowedAmbiguity::DoubleSlash),
-        semicolon: allow.contains(&AllowedAmbiguity::Semicolon),
-        encoded_slash: allow.contains(&AllowedAmbiguity::EncodedSlash),
-    }
 }
 
 #[cfg(test)]

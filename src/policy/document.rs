@@ -14,6 +14,7 @@ mod conditions;
 mod forms;
 mod grants;
 mod identity;
+mod issuer_names;
 mod rules;
 mod shared_state;
 mod tokens;
@@ -26,21 +27,24 @@ pub use conditions::{
 };
 pub use grants::{GrantsDocument, LinkHeader};
 pub use identity::{IdentityHeaderDocument, IdentityOptionsDocument};
+pub use issuer_names::{IssuerNamesDocument, PlaceholderDocument};
 pub use shared_state::{IdempotencyDocument, QuotaDocument, RevocationDocument};
 pub use tokens::{FileDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 pub use values::{AudienceDocument, AuthDocument, ClaimPath, ContentTypesDocument, OidcDocument};
-pub use words::{AllowedAmbiguity, BindingMode, CaseReading, CredentialsMode};
-pub use words::{ErrorFormat, Fallback, HeaderEncoding, Mode, QuotaScope, TenantFormat};
+pub use words::{AllowedAmbiguity, BindingMode, CaseReading, CredentialsMode, EncodedSlashReading};
+pub use words::{ErrorFormat, Fallback, HeaderEncoding, LogMode, Mode, QuotaScope, TenantFormat};
 
 use forms::default_identity;
 use forms::{
     CodePrefix, HeaderField, HostName, Method, Prefix, RoutePath, ServiceName, SpiffeId, TypeBase, UpstreamUrl,
 };
-use rules::{route_dependencies, route_rules, upstream_dependencies};
+pub use rules::NOT_BESIDE_DENY;
+use rules::{policy_rules, route_dependencies, route_rules, upstream_dependencies};
 
 document! {
     /// A policy: one service, which requests may reach it, and how Sidegate rejects the others. One file, one service;
     /// at most 2 MiB, 50 000 values and 5000 routes.
+    #[schemars(extend("allOf" = policy_rules()))]
     pub struct PolicyDocument {
         /// The version of the file format. The only version is 1.
         #[schemars(with = "Version")]
@@ -147,6 +151,10 @@ document! {
         /// may be silent for an hour.
         #[schemars(extend("default" = "30s"))]
         timeout: Option<Timeout>,
+        /// Whether the service receives paths without the `prefix` of the policy, which `x-forwarded-prefix` then names.
+        /// `Location` and cookie paths of its responses are not rewritten. Needs `prefix`.
+        #[schemars(extend("default" = false))]
+        strip_prefix: Option<Spanned<bool>>,
         /// A PEM file with the CAs of an `https` upstream. Without it, Sidegate trusts the CAs of the system.
         #[schemars(extend("examples" = ["/etc/sidegate/upstream-ca.pem"]))]
         ca_file: Option<Spanned<String>>,
@@ -189,10 +197,10 @@ document! {
     }
 
     /// How paths are read.
-    #[schemars(extend("not" = {
-        "required": ["case_insensitive", "case"],
-        "properties": { "case_insensitive": { "const": true } }
-    }))]
+    #[schemars(extend("not" = { "anyOf": [
+        { "required": ["case_insensitive", "case"], "properties": { "case_insensitive": { "const": true } } },
+        { "required": ["encoded_slash", "allow"], "properties": { "allow": { "contains": { "const": "encoded_slash" } } } },
+    ] }))]
     pub struct PathsDocument {
         /// Whether routes match in any case, for services whose router ignores case (Express, NestJS). Prefix and
         /// routes then have ASCII letters only, and public routes still match only as they are written.
@@ -206,6 +214,10 @@ document! {
         /// `path_ambiguous`.
         #[schemars(extend("examples" = [["double_slash"]]))]
         allow: Option<List<AllowedAmbiguity>>,
+        /// `opaque` for services that do not decode `%2F` (GitLab, RabbitMQ): it is a part of a segment then. It never
+        /// leads to a route with `public` or `internal_key`, and is rejected at either end of a segment and twice in a
+        /// row. An error beside `allow: [encoded_slash]`.
+        encoded_slash: Option<Spanned<EncodedSlashReading>>,
     }
 
     /// One route: the requests that it matches, and what they need.
@@ -222,8 +234,8 @@ document! {
         #[schemars(with = "Option<List<Method>>", extend("uniqueItems" = true, "examples" = [["GET"], ["POST", "PUT"]]))]
         methods: Option<List<Spanned<String>>>,
         /// How callers authenticate: one method, `{ any: […] }` or `{ all: […] }`. Each method needs its block in the
-        /// policy.
-        #[schemars(extend("examples" = ["jwt", { "any": ["jwt", "internal_key"] }, { "all": ["mtls", "jwt"] }]))]
+        /// policy. `deny` rejects every request, also in shadow mode; only `path` and `methods` say more then.
+        #[schemars(extend("examples" = ["jwt", "deny", { "any": ["jwt", "internal_key"] }, { "all": ["mtls", "jwt"] }]))]
         auth: Spanned<AuthDocument>,
         /// Roles, one of which the token must have, or one that includes it. An error if the route can be reached
         /// without a token, or if a role looks like a misspelling of one under `roles`.
@@ -262,5 +274,8 @@ document! {
         /// Whether quotas ignore requests with the header `x-sandbox: true`; replaces `sandbox` of the policy, also on
         /// public routes. An error on a route without quotas.
         sandbox: Option<Spanned<bool>>,
+        /// Whether the access log has a line for each request of the route, as for probes.
+        #[schemars(extend("default" = "on", "examples" = ["off"]))]
+        log: Option<LogMode>,
     }
 }

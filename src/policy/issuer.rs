@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::condition::Condition;
 use super::document::{BindingMode, LinkHeader};
+use super::issuer_names::IssuerNames;
 use super::origin::Origin;
 use super::remote_keys::RemoteKeys;
 use crate::document::problem::Location;
@@ -24,8 +25,8 @@ pub enum IssuerKeys {
 /// One issuer of tokens and its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
-    /// The exact `iss`; `None` if it is said aloud that it is unchecked.
-    pub name: Option<String>,
+    /// What the `iss` of its tokens can be.
+    pub names: IssuerNames,
     /// The audiences; `None` if it is said aloud that they are unchecked.
     pub audiences: Option<Vec<String>>,
     /// The claim that names the audience.
@@ -68,9 +69,10 @@ impl Issuer {
         self.ignored_headers.contains(&parameter)
     }
 
-    /// Returns the issuer's name in metrics and logs.
+    /// Returns the issuer's name in metrics and logs: the first of several names, or the pattern. It never comes from a
+    /// token.
     pub fn label(&self) -> &str {
-        match (&self.name, &self.keys) {
+        match (self.names.texts().next(), &self.keys) {
             (Some(name), _) => name,
             (None, IssuerKeys::Remote(remote)) => remote.url(),
             (None, IssuerKeys::Local(_)) => "unchecked",

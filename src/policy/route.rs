@@ -9,7 +9,7 @@ use super::document::Mode;
 use super::origin::Origin;
 use super::store_rules::{IdempotencyRule, Quota};
 use crate::document::problem::Location;
-use crate::principal::AuthMethod;
+use crate::principal::{AuthMethod, DENY};
 
 mod path_pattern;
 pub mod path_texts;
@@ -42,6 +42,8 @@ pub struct Route {
     pub quotas: Vec<Arc<Quota>>,
     /// Whether quotas leave out a request with `x-sandbox: true`.
     pub sandbox: bool,
+    /// Whether requests that are allowed and do not fail have an access line.
+    pub access_log: bool,
     /// Where it stands.
     pub location: Origin<Location>,
 }
@@ -67,6 +69,34 @@ impl Route {
         self.is_open() || self.authentication.methods().contains(&AuthMethod::InternalKey)
     }
 
+    /// Tells whether the route rejects every request.
+    pub fn is_denied(&self) -> bool {
+        *self.authentication.rule() == AuthRule::Deny
+    }
+
+    /// Returns the route as one that rejects every request, also where its policy is in shadow mode.
+    #[must_use]
+    pub fn denied(self) -> Self {
+        Self {
+            mode: Mode::Enforce,
+            content_types: Vec::new(),
+            pass_through: Vec::new(),
+            idempotency: None,
+            quotas: Vec::new(),
+            sandbox: false,
+            ..self
+        }
+    }
+
+    /// The methods that both routes take and one of them names; GET where neither names any.
+    pub fn shared_methods<'r>(&'r self, other: &'r Self) -> impl Iterator<Item = &'r Method> {
+        let any = (self.methods.is_empty() && other.methods.is_empty()).then_some(&Method::GET);
+        let named = self.methods.iter().chain(&other.methods);
+        any.into_iter()
+            .chain(named)
+            .filter(|method| self.accepts(method) && other.accepts(method))
+    }
+
     /// The route's `auth` as one word, for metrics and logs.
     pub fn auth_label(&self) -> &str {
         &self.authentication.label
@@ -87,17 +117,28 @@ pub enum AuthRule {
     Any(Vec<AuthMethod>),
     /// All of them.
     All(Vec<AuthMethod>),
+    /// No method: the route rejects every request.
+    Deny,
+}
+
+impl From<AuthMethod> for AuthRule {
+    fn from(method: AuthMethod) -> Self {
+        Self::All(vec![method])
+    }
 }
 
 impl Authentication {
     /// One method is an `all` of one.
     pub fn new(rule: AuthRule) -> Self {
-        let (methods, separator) = match &rule {
-            AuthRule::Any(methods) => (methods, "|"),
-            AuthRule::All(methods) => (methods, "+"),
+        let joined = |methods: &[AuthMethod], separator| {
+            let words: Vec<_> = methods.iter().map(|m| m.as_str()).collect();
+            words.join(separator)
         };
-        let words: Vec<_> = methods.iter().map(|m| m.as_str()).collect();
-        let label = words.join(separator);
+        let label = match &rule {
+            AuthRule::Any(methods) => joined(methods, "|"),
+            AuthRule::All(methods) => joined(methods, "+"),
+            AuthRule::Deny => DENY.to_owned(),
+        };
         Self { rule, label }
     }
 
@@ -110,6 +151,7 @@ impl Authentication {
     pub fn methods(&self) -> &[AuthMethod] {
         match &self.rule {
             AuthRule::Any(methods) | AuthRule::All(methods) => methods,
+            AuthRule::Deny => &[],
         }
     }
 }

@@ -154,7 +154,7 @@ impl Router {
     }
 
     /// The methods that are taken on a path, for `Allow` (RFC 9110, 10.2.1): those that routes name,
-    /// and those of the standard that they take.
+    /// and those of the standard that they take, without those that a route denies.
     pub fn methods(&self, routes: &[Route], path: &str) -> Vec<Method> {
         let mut methods: Vec<Method> = Vec::new();
         self.visit_matching(routes, path, &mut |_, route| {
@@ -163,6 +163,11 @@ impl Router {
         });
         methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         methods.dedup();
+        let is_denied = |method: &Method| match self.find(routes, path, method) {
+            RouteMatch::Found(index) => routes.get(index).is_none_or(Route::is_denied),
+            RouteMatch::MethodMismatch | RouteMatch::NotFound => true,
+        };
+        methods.retain(|method| !is_denied(method));
         methods
     }
 
@@ -297,12 +302,12 @@ pub(crate) mod tests {
     use proptest::prelude::*;
     use std::sync::Arc;
 
-    pub(crate) fn route(path: &str, methods: &[Method], auth: AuthMethod) -> Route {
+    pub(crate) fn route(path: &str, methods: &[Method], auth: impl Into<AuthRule>) -> Route {
         Route {
             pattern: path.into(),
             path: PathPattern::parse(path).unwrap(),
             methods: methods.to_vec(),
-            authentication: Authentication::new(AuthRule::All(vec![auth])),
+            authentication: Authentication::new(auth.into()),
             requirement: Requirement::default(),
             content_types: Vec::new(),
             mode: Mode::Enforce,
@@ -310,6 +315,7 @@ pub(crate) mod tests {
             idempotency: None,
             quotas: Vec::new(),
             sandbox: false,
+            access_log: true,
             location: Origin(Location::new(&Arc::new(SourceFile::new("", "")), &(0..0))),
         }
     }
@@ -437,6 +443,25 @@ pub(crate) mod tests {
             let methods = Router::new(&routes, case).methods(&routes, path);
             let methods: Vec<_> = methods.iter().map(Method::as_str).collect();
             assert_eq!(methods.join(" "), want, "{path} {case:?}");
+        }
+    }
+
+    #[test]
+    fn denied_method_of_a_path_is_not_among_the_accepted() {
+        let routes = [
+            route("/x", &[Method::DELETE], AuthRule::Deny),
+            route("/x/*", &[Method::GET, Method::DELETE], AuthMethod::Jwt),
+            route("/internal/*", &[], AuthRule::Deny),
+            route("/*", &[Method::PUT], AuthMethod::Jwt),
+        ];
+        for (path, want) in [
+            ("/x", "GET HEAD PUT"),
+            ("/x/y", "DELETE GET HEAD PUT"),
+            ("/internal", ""),
+        ] {
+            let methods = Router::new(&routes, PathCase::Unambiguous).methods(&routes, path);
+            let methods: Vec<_> = methods.iter().map(Method::as_str).collect();
+            assert_eq!(methods.join(" "), want, "{path}");
         }
     }
 

@@ -100,6 +100,11 @@ impl ConnectionLimit {
         }
     }
 
+    /// Returns the name of the listener.
+    pub fn listener(&self) -> &str {
+        &self.listener
+    }
+
     /// Returns the connections of all listeners.
     pub fn all(&self) -> &ConnectionTracker {
         &self.all

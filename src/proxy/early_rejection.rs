@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::Method;
+use http::{HeaderValue, Method};
 
 use super::gateway::Gateway;
 use super::strict_stream::{HeadFault, RejectionWriter};
@@ -13,7 +13,7 @@ use crate::admission::trace_context::RequestIds;
 use crate::config::Limits;
 use crate::policy::Scope;
 use crate::rejection::{Reason, Rejection};
-use crate::request::target::RequestTarget;
+use crate::request::target::{RequestHost, RequestTarget};
 use crate::request::{Downstream, head, host_of};
 
 /// Rejects heads that could not be parsed. The error body is that of the policy that host and path select.
@@ -27,6 +27,9 @@ pub fn rejection_writer(gateway: Arc<Gateway>) -> RejectionWriter {
             peer: client,
             ..Downstream::default()
         };
+        // Fields of a head that cannot be read name no other client.
+        record.client = client;
+        record.host = sent_host(head);
         record.scope = Scope {
             policy: record
                 .snapshot
@@ -88,6 +91,13 @@ fn unknown() -> Method {
 fn host(head: &[u8]) -> Option<&str> {
     let host = std::str::from_utf8(head::values(head, "host").next()?).ok()?;
     Some(host_of(host))
+}
+
+/// Reads the host of such a head for the log.
+fn sent_host(head: &[u8]) -> RequestHost {
+    let value = head::values(head, "host").next();
+    let value = value.and_then(|value| HeaderValue::from_bytes(value).ok());
+    value.map_or(RequestHost::None, RequestHost::Field)
 }
 
 fn serialize(response: &ErrorResponse, method: &Method) -> Bytes {

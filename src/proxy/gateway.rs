@@ -41,6 +41,7 @@ impl Gateway {
             ..session.facts((&target, double_framing), |peer| self.admission.trusts(peer))
         };
         ctx.record.describe(&facts, &target);
+        ctx.record.host = session.host();
         self.admission.admit(&facts, &mut ctx.record).await
     }
 

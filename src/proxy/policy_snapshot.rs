@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use super::upstream::Upstream;
 use crate::admission::snapshot::Snapshot;
 use crate::jwks::KeySources;
+use crate::jwks::proxy::KeyProxy;
 use crate::policy::{Policy, PolicySet};
 use crate::telemetry::metrics::Metrics;
 
@@ -87,9 +88,13 @@ pub struct PolicyHandle {
 
 impl PolicyHandle {
     /// Puts the first policies in force, and begins to fetch their keys.
-    pub async fn new(policies: Arc<PolicySet>, metrics: &Metrics) -> Result<Arc<Self>, String> {
+    pub async fn new(policies: Arc<PolicySet>, proxy: KeyProxy, metrics: &Metrics) -> Result<Arc<Self>, String> {
         let in_force = PolicySnapshot::prepare(policies, None, metrics).await?;
-        let keys = Arc::new(KeySources::start(in_force.admission.evaluator(), metrics));
+        let keys = Arc::new(KeySources::start_through(
+            proxy,
+            in_force.admission.evaluator(),
+            metrics,
+        ));
         let handle = Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             keys,

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::body_rate::BodyRateLimits;
 use super::connection_limit::{ConnectionGuard, ConnectionLimit};
 use super::gateway::Gateway;
+use super::handshake_failures::HandshakeFailures;
 use super::overload::OverloadResponder;
 use super::peer::peer_of;
 use super::strict_stream::{ReadProgress, RejectionWriter, StreamLimits, StrictStream};
@@ -84,7 +85,13 @@ impl ServerState {
 pub struct Server {
     state: Arc<ServerState>,
     slots: Arc<ConnectionLimit>,
-    tls: Option<Arc<TlsListener>>,
+    tls: Option<Tls>,
+}
+
+/// The TLS of a listener, and its handshakes that failed.
+struct Tls {
+    listener: Arc<TlsListener>,
+    failures: HandshakeFailures,
 }
 
 impl std::fmt::Debug for Server {
@@ -99,6 +106,11 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// Creates the server of a listener, with TLS or in clear text.
     pub fn new(state: Arc<ServerState>, slots: ConnectionLimit, tls: Option<Arc<TlsListener>>) -> Self {
+        let metrics = &state.gateway.admission.metrics;
+        let tls = tls.map(|listener| Tls {
+            listener,
+            failures: HandshakeFailures::new(slots.listener(), metrics),
+        });
         Self {
             state,
             slots: Arc::new(slots),
@@ -170,19 +182,17 @@ impl Server {
         let Some(tls) = &self.tls else {
             return Some(stream);
         };
+        let peer = peer_of(&stream);
         let transport = stream.into_any().downcast::<Transport>().ok()?;
-        let acceptor = tls.acceptor();
-        match timeout(self.state.limits.head_time, acceptor.tls_handshake(*transport)).await {
-            Ok(Ok(stream)) => Some(Box::new(stream)),
-            Ok(Err(error)) => {
-                tracing::info!(%error, "a TLS handshake failed");
-                None
-            }
-            Err(_) => {
-                tracing::debug!("a TLS handshake took too long");
-                None
-            }
+        let acceptor = tls.listener.acceptor();
+        let made = timeout(self.state.limits.head_time, acceptor.tls_handshake(*transport)).await;
+        match &made {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tls.failures.record(peer, Some(error)),
+            Err(_) => tls.failures.record(peer, None),
         }
+        let stream = made.ok()?.ok()?;
+        Some(Box::new(stream))
     }
 }
 

@@ -17,7 +17,7 @@ use super::strict_stream::StrictStream;
 use crate::admission::rejection_response::ErrorResponse;
 use crate::config::Limits;
 use crate::request::RequestFacts;
-use crate::request::target::RequestTarget;
+use crate::request::target::{RequestHost, RequestTarget};
 use crate::request::websocket::is_handshake;
 
 mod drain;
@@ -81,6 +81,11 @@ impl ClientSession {
     /// Reads the target of the request, and whether `Content-Length` stood beside `Transfer-Encoding`.
     pub(super) fn target(&self) -> (RequestTarget, bool) {
         facts::target(&self.inner)
+    }
+
+    /// Returns the host of the request for logs.
+    pub(super) fn host(&self) -> RequestHost {
+        facts::host(&self.inner)
     }
 
     /// Borrows the facts for a decision. The caller sets the limits and the time.

@@ -6,15 +6,32 @@
 
 use std::borrow::Cow;
 
-/// Ways to be ambiguous that a policy may open, one at a time (`paths.allow`).
+/// How `%2F` is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EncodedSlash {
+    /// As a separator by some: the path is ambiguous.
+    #[default]
+    Ambiguous,
+    /// As a separator by some, which must lead to the same route.
+    Either,
+    /// As a part of a segment, by a service that does not decode it.
+    Opaque,
+}
+
+/// Ways to be ambiguous that a policy may open, one at a time (`paths.allow`, `paths.encoded_slash`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each word of `paths.allow`")]
 pub struct Allowance {
     /// `//`, for services that give empty segments a meaning.
     pub double_slash: bool,
     /// `;` and `%3B`.
     pub semicolon: bool,
     /// `%2F`.
-    pub encoded_slash: bool,
+    pub encoded_slash: EncodedSlash,
+    /// `%25` before two hex digits.
+    pub encoded_percent: bool,
+    /// `%23` and `%3F`.
+    pub encoded_delimiter: bool,
 }
 
 /// Why a path has no single reading.
@@ -76,6 +93,7 @@ pub struct NormalizedPath<'r> {
     decoded: Option<String>,
     literal: Option<String>,
     lenient: Vec<String>,
+    separated: Vec<String>,
 }
 
 impl<'r> NormalizedPath<'r> {
@@ -94,13 +112,25 @@ impl<'r> NormalizedPath<'r> {
         };
         let path = Self {
             lenient: Vec::new(),
+            separated: Vec::new(),
             literal: literal.filter(|literal| Some(literal) != decoded.as_ref()),
             decoded,
             wire,
         };
         path.check_segments(allowance)?;
-        let lenient = path.lenient_readings(allowance);
-        Ok(Self { lenient, ..path })
+        if !path.is_ambiguous() {
+            return Ok(path);
+        }
+        let readings = path.readings_of_others(allowance)?;
+        let separated = separated(&readings, allowance);
+        let strict = [Some(path.decoded()), path.literal()];
+        let lenient = readings.into_iter().filter(|reading| !strict.contains(&Some(reading)));
+        let lenient = lenient.collect();
+        Ok(Self {
+            lenient,
+            separated,
+            ..path
+        })
     }
 
     /// Returns the path as it is forwarded, byte for byte.
@@ -120,55 +150,152 @@ impl<'r> NormalizedPath<'r> {
     }
 
     /// Returns the paths that lenient services would read if a policy allows something ambiguous: slashes merged,
-    /// parameters cut, `%2F` taken as a separator, in every combination. Empty if the path has one reading.
+    /// parameters cut, `%2F` taken as a separator, escapes of escapes decoded, in every combination. Empty if the path
+    /// has one reading.
     pub fn lenient(&self) -> impl Iterator<Item = &str> {
         self.lenient.iter().map(String::as_str)
     }
 
+    /// Returns the paths that a service would read that takes `%2F` for a separator, although the policy says that
+    /// this one does not. Empty if the path has no such `%2F`.
+    pub fn separated(&self) -> impl Iterator<Item = &str> {
+        self.separated.iter().map(String::as_str)
+    }
+
+    /// Returns all readings.
+    pub fn readings(&self) -> impl Iterator<Item = &str> {
+        let strict = [Some(self.decoded()), self.literal()].into_iter().flatten();
+        strict.chain(self.lenient()).chain(self.separated())
+    }
+
+    /// Whether the path has something that only an allowance lets through.
+    fn is_ambiguous(&self) -> bool {
+        let decoded = self.decoded();
+        decoded.contains([';', '?', '#'])
+            || decoded.contains("//")
+            || self.wire.contains("%2F")
+            || has_double_escape(&self.wire)
+    }
+
     fn check_segments(&self, allowance: Allowance) -> Result<(), Ambiguity> {
         let decoded = self.decoded();
-        if has_double_escape(&self.wire) {
+        if has_double_escape(&self.wire) && !allowance.encoded_percent {
             return Err(Ambiguity::DoubleEscape);
         }
         // RFC 3986, 4.2: a target that begins with two slashes names an authority, whatever is allowed.
         if decoded.starts_with("//") || (decoded.contains("//") && !allowance.double_slash) {
             return Err(Ambiguity::DoubleSlash);
         }
-        if decoded.starts_with("/%2F") {
-            return Err(Ambiguity::EncodedSlash);
+        match allowance.encoded_slash {
+            EncodedSlash::Opaque if !decoded.split('/').all(is_opaque) => return Err(Ambiguity::EncodedSlash),
+            EncodedSlash::Either if decoded.starts_with("/%2F") => return Err(Ambiguity::EncodedSlash),
+            _ => {}
         }
         for segment in decoded.split('/').flat_map(|s| s.split("%2F")) {
-            let name = segment.split(';').next().unwrap_or_default();
+            // A service that decodes once more than others ends the path here.
+            let whole = segment.split(['?', '#']).next().unwrap_or_default();
+            let name = whole.split(';').next().unwrap_or_default();
             if name == "." || name == ".." {
                 return Err(Ambiguity::DotSegment);
             }
-            if segment.starts_with(' ') || segment.ends_with(' ') {
+            if [segment, whole]
+                .iter()
+                .any(|text| text.starts_with(' ') || text.ends_with(' '))
+            {
                 return Err(Ambiguity::EdgeSpace);
             }
         }
         Ok(())
     }
 
-    fn lenient_readings(&self, allowance: Allowance) -> Vec<String> {
-        if allowance == Allowance::default() {
-            return Vec::new();
+    /// Returns what services read: as it is, decoded once more, cut at delimiters, without parameters, with `%2F` taken
+    /// as a separator, with slashes merged, in every combination.
+    fn readings_of_others(&self, allowance: Allowance) -> Result<Vec<String>, Ambiguity> {
+        let strict = [Some(self.decoded()), self.literal()].into_iter().flatten();
+        let mut readings: Vec<_> = strict.map(str::to_owned).collect();
+        if has_double_escape(&self.wire) {
+            readings.extend(self.decoded_once_more(allowance)?);
         }
-        let strict: Vec<_> = [Some(self.decoded()), self.literal()].into_iter().flatten().collect();
-        let mut readings: Vec<_> = strict.iter().map(|&path| path.to_owned()).collect();
-        let mut widen = |allowed: bool, read: fn(&str) -> String| {
-            let more: Vec<_> = readings.iter().filter(|_| allowed).map(|path| read(path)).collect();
-            readings.extend(more);
+        let slash = allowance.encoded_slash == EncodedSlash::Either;
+        // Some services cut before they split at separators, others after it.
+        widen(&mut readings, allowance.encoded_delimiter, without_delimited);
+        widen(&mut readings, allowance.semicolon, without_parameters);
+        widen(&mut readings, slash, with_slashes_decoded);
+        widen(&mut readings, allowance.semicolon, without_parameters);
+        widen(&mut readings, allowance.encoded_delimiter, without_delimited);
+        widen(&mut readings, true, with_slashes_merged);
+        Ok(readings)
+    }
+
+    /// Returns the readings of the path whose escapes are decoded once more. That path must be one that the policy
+    /// allows by its other words. `%252F` is rejected beside an opaque `%2F`: decoded twice, it is a separator.
+    fn decoded_once_more(&self, allowance: Allowance) -> Result<Vec<String>, Ambiguity> {
+        let inner = Allowance {
+            encoded_percent: false,
+            ..allowance
         };
-        // Some services cut parameters before they split at separators, others after it.
-        widen(allowance.semicolon, without_parameters);
-        widen(allowance.encoded_slash, |path| path.replace("%2F", "/"));
-        widen(allowance.semicolon, without_parameters);
-        widen(true, with_slashes_merged);
+        let is_opaque = allowance.encoded_slash == EncodedSlash::Opaque;
+        // What is escaped once stays as it is: only the escapes of escapes are decoded.
+        let (mut once, mut rest) = (String::new(), &*self.wire);
+        while let Some((before, after)) = rest.split_once("%25") {
+            if is_opaque && (after.starts_with("2F") || after.starts_with("2f")) {
+                return Err(Ambiguity::DoubleEscape);
+            }
+            once.push_str(before);
+            once.push_str(if is_escape(after) { "%" } else { "%25" });
+            rest = after;
+        }
+        once.push_str(rest);
+        let path = NormalizedPath::parse(once.as_bytes(), inner).map_err(|_| Ambiguity::DoubleEscape)?;
+        let strict = [Some(path.decoded()), path.literal()].into_iter().flatten();
+        Ok(strict.chain(path.lenient()).map(str::to_owned).collect())
+    }
+}
+
+/// Adds to each reading the one that some services make of it.
+fn widen(readings: &mut Vec<String>, allowed: bool, read: fn(&str) -> String) {
+    if allowed {
+        let more: Vec<_> = readings.iter().map(|path| read(path)).collect();
+        readings.extend(more);
         readings.sort_unstable();
         readings.dedup();
-        readings.retain(|path| !strict.contains(&path.as_str()));
-        readings
     }
+}
+
+/// Returns the readings of services that decode `%2F`, where the policy says that this one does not.
+fn separated(readings: &[String], allowance: Allowance) -> Vec<String> {
+    if allowance.encoded_slash != EncodedSlash::Opaque {
+        return Vec::new();
+    }
+    let encoded = readings.iter().filter(|path| path.contains("%2F"));
+    let mut separated = encoded.map(|path| with_slashes_decoded(path)).collect();
+    widen(&mut separated, allowance.semicolon, without_parameters);
+    widen(&mut separated, allowance.encoded_delimiter, without_delimited);
+    widen(&mut separated, true, with_slashes_merged);
+    separated
+}
+
+/// Returns whether each `%2F` of a segment is within it, alone, or all of it.
+fn is_opaque(segment: &str) -> bool {
+    let end = segment.find([';', '?', '#']).unwrap_or(segment.len());
+    let name = segment.get(..end).unwrap_or_default();
+    let is_inner = |text: &str| !(text.starts_with("%2F") || text.ends_with("%2F") || text.contains("%2F%2F"));
+    segment == "%2F" || (is_inner(segment) && is_inner(name))
+}
+
+/// Returns whether a text begins with two hex digits.
+fn is_escape(text: &str) -> bool {
+    let mut digits = text.bytes();
+    escape(digits.next(), digits.next()).is_ok()
+}
+
+/// Cuts a path where a service that looks for a query or a fragment once more ends it.
+fn without_delimited(path: &str) -> String {
+    path.split(['?', '#']).next().unwrap_or_default().to_owned()
+}
+
+fn with_slashes_decoded(path: &str) -> String {
+    path.replace("%2F", "/")
 }
 
 fn without_parameters(path: &str) -> String {
@@ -212,20 +339,18 @@ fn normalize(raw: &[u8], allowance: Allowance) -> Result<Cow<'_, str>, Ambiguity
 
 fn push_escaped(out: &mut String, byte: u8, allowance: Allowance) -> Result<(), Ambiguity> {
     let kept = match byte {
-        b'/' => allowance.encoded_slash,
+        b'/' => allowance.encoded_slash != EncodedSlash::Ambiguous,
         b';' => allowance.semicolon,
+        b'?' | b'#' => allowance.encoded_delimiter,
         _ => true,
     };
-    if !kept || matches!(byte, b'\\' | b'?' | b'#') || byte.is_ascii_control() {
+    if !kept || byte == b'\\' || byte.is_ascii_control() {
         return Err(ambiguity_of(byte));
     }
     if is_unreserved(byte) {
         out.push(char::from(byte));
     } else {
-        out.push('%');
-        for nibble in [byte >> 4, byte & 15] {
-            out.extend(char::from_digit(u32::from(nibble), 16).map(|c| c.to_ascii_uppercase()));
-        }
+        push_escape(out, byte);
     }
     Ok(())
 }
@@ -247,6 +372,25 @@ fn escape(high: Option<u8>, low: Option<u8>) -> Result<u8, Ambiguity> {
     match (digit(high), digit(low)) {
         (Some(high), Some(low)) => u8::try_from(high * 16 + low).map_err(|_| Ambiguity::BrokenEscape),
         _ => Err(Ambiguity::BrokenEscape),
+    }
+}
+
+/// Returns a decoded path in the form in which it is forwarded.
+pub fn encoded(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match is_plain(byte) {
+            true => out.push(char::from(byte)),
+            false => push_escape(&mut out, byte),
+        }
+    }
+    out
+}
+
+fn push_escape(out: &mut String, byte: u8) {
+    out.push('%');
+    for nibble in [byte >> 4, byte & 15] {
+        out.extend(char::from_digit(u32::from(nibble), 16).map(|c| c.to_ascii_uppercase()));
     }
 }
 
@@ -278,10 +422,8 @@ fn decode(wire: &str, which: impl Fn(u8) -> bool) -> Result<String, Ambiguity> {
 }
 
 fn has_double_escape(wire: &str) -> bool {
-    wire.match_indices("%25").any(|(at, escape)| {
-        let mut rest = wire.bytes().skip(at + escape.len());
-        self::escape(rest.next(), rest.next()).is_ok()
-    })
+    let mut escapes = wire.match_indices("%25");
+    escapes.any(|(at, escape)| wire.get(at + escape.len()..).is_some_and(is_escape))
 }
 
 /// Returns whether a byte stands for itself: `/` and `pchar` of RFC 3986, 3.3, without `%` and `;`.

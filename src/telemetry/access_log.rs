@@ -69,6 +69,8 @@ impl AccessLine<'_> {
             method = self.method,
             path = self.path,
             client = self.client.map(tracing::field::display),
+            peer = self.peer.map(tracing::field::display),
+            host = self.host,
             status = self.status,
             upstream_status = self.upstream_status,
             bytes_in = self.bytes_in,

@@ -6,6 +6,7 @@ use crate::authn::token_cache::CacheResult;
 
 mod certificates;
 mod gauge_value;
+mod handshakes;
 mod keys;
 mod label_cache;
 #[cfg(target_os = "linux")]
@@ -17,6 +18,7 @@ mod store;
 mod store_features;
 
 pub use certificates::CertificateEnds;
+pub use handshakes::HandshakeFailure;
 pub use keys::{KeyMetrics, KeyRefresh, KeysInForce};
 pub use registry::MetricFamily;
 pub use requests::PolicyMetrics;
@@ -40,6 +42,7 @@ pub struct Metrics {
     in_flight: IntGauge,
     connections: IntGauge,
     connections_refused: IntCounterVec,
+    tls_handshake_failures: IntCounterVec,
     client_limit_refused: [IntCounter; ClientLimit::ALL.len()],
     requests_limit: Gauge,
     connections_limit: GaugeVec,
@@ -98,6 +101,7 @@ impl Metrics {
                 "Connections that a listener rejected because it had as many as it may have.",
                 &["listener"],
             )?,
+            tls_handshake_failures: handshakes::failures(registry)?,
             client_limit_refused: client_limit_refused(registry)?,
             token_cache: token_cache(registry)?,
             jwks: KeyMetrics::new(registry)?,
@@ -161,6 +165,15 @@ impl Metrics {
     /// Counts the connections that a listener rejected.
     pub fn connections_refused(&self, listener: &str) -> IntCounter {
         self.connections_refused.with_label_values(&[listener])
+    }
+
+    /// Counts the TLS handshakes of a listener that failed, by their reasons, all of them from the start.
+    pub fn tls_handshake_failures(&self, listener: &str) -> [IntCounter; HandshakeFailure::ALL.len()] {
+        let of = |reason: HandshakeFailure| {
+            self.tls_handshake_failures
+                .with_label_values(&[listener, reason.as_str()])
+        };
+        HandshakeFailure::ALL.map(of)
     }
 
     /// Counts the connections and requests that were rejected because their client had its share.

@@ -118,6 +118,10 @@ fn malformed_head_has_its_true_cause_client_and_length() {
             "the request line is not a method, a target and a version",
         ),
         (
+            b"GET /w/caf\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n",
+            "the target has bytes that must be percent-encoded: only ASCII can stand in it",
+        ),
+        (
             b"GET /w/x HTTP/1.1\r\nHost: a\n\r\n",
             "a line of the head does not end in CRLF",
         ),

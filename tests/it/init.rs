@@ -13,7 +13,7 @@ const SERVICE: [&str; 4] = ["--service", "orders", "--upstream", "http://127.0.0
 /// An identity provider with its flags, and lines that its policy has.
 type Provider = (&'static str, &'static [&'static str], &'static [&'static str]);
 
-const PROVIDERS: [Provider; 8] = [
+const PROVIDERS: [Provider; 11] = [
     (
         "keycloak",
         &["--domain", "id.example.com", "--realm", "shop", "--audience", "orders"],
@@ -46,12 +46,41 @@ const PROVIDERS: [Provider; 8] = [
         &[
             "- issuer: https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/v2.0",
             "roles_claim: roles",
+            "scopes_claim: scp",
         ],
+    ),
+    (
+        "entra",
+        &[
+            "--tenant",
+            "organizations",
+            "--audience",
+            "99999999-8888-7777-6666-555555555555",
+        ],
+        &[
+            "- issuer: \"https://login.microsoftonline.com/{tid}/v2.0\"",
+            "issuer_values: { tid: any }",
+            "keys: { oidc: { url: https://login.microsoftonline.com/organizations/v2.0 } }",
+        ],
+    ),
+    (
+        "entra",
+        &[
+            "--tenant",
+            "11111111-2222-3333-4444-555555555555, one",
+            "--audience",
+            "orders",
+        ],
+        &["issuer_values: { tid: [\"11111111-2222-3333-4444-555555555555\", \"one\"] }"],
     ),
     (
         "okta",
         &["--domain", "shop.okta.com", "--audience", "api://default"],
-        &["- issuer: https://shop.okta.com/oauth2/default", "roles_claim: groups"],
+        &[
+            "- issuer: https://shop.okta.com/oauth2/default",
+            "roles_claim: groups",
+            "scopes_claim: scp",
+        ],
     ),
     (
         "cognito",
@@ -60,6 +89,11 @@ const PROVIDERS: [Provider; 8] = [
             "- issuer: https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI",
             "audience: unchecked",
         ],
+    ),
+    (
+        "cognito",
+        &["--pool", "eu-central-1_AbCdEfGhI", "--audience", "7abc"],
+        &["audience: [\"7abc\"]", "audience_claim: client_id"],
     ),
     (
         "google",

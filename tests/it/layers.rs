@@ -63,7 +63,8 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["early_rejection", "exchange", "replay"],
             &["handler"],
             // The server.
-            &["connection_limit", "server"],
+            &["connection_limit", "handshake_failures"],
+            &["server"],
             &["self"],
         ],
     ),

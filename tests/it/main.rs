@@ -15,6 +15,7 @@
     reason = "a test that cannot go on says so by panicking, and has no readers outside of this crate"
 )]
 
+mod access_lines;
 mod alpn;
 mod any_all;
 mod bodiless_responses;
@@ -46,6 +47,7 @@ mod fronts;
 mod grpc;
 mod h2_heads;
 mod h2_windows;
+mod handshake_failures;
 mod harness;
 mod hostile_bytes;
 mod http10_clients;
@@ -54,6 +56,7 @@ mod http2_floods;
 mod http2_tricks;
 mod idempotency;
 mod identity_headers;
+mod identity_providers;
 mod init;
 mod internal_keys;
 mod jwks_hostile;
@@ -62,6 +65,7 @@ mod jwks_url;
 mod jwt;
 mod jwt_keys;
 mod keep_alive;
+mod key_proxy;
 mod keyed_clients;
 mod kubernetes;
 mod language;
@@ -72,6 +76,7 @@ mod mtls;
 mod observability;
 mod oidc;
 mod pem_files;
+mod provider_issuers;
 mod provider_tokens;
 mod quotas;
 mod readiness;
@@ -105,6 +110,7 @@ mod store;
 mod store_config;
 mod store_faults;
 mod store_revocations;
+mod stripped_prefix;
 mod systemd;
 mod tenant;
 mod tls_reload;

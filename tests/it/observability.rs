@@ -473,7 +473,8 @@ fn the_log_can_be_read_by_people() {
         .unwrap();
     for part in [
         "service=\"wallet-svc\" route=\"/w/wallets/{id}\" auth=\"jwt\" decision=\"allow\" subject=\"user-7\"",
-        "client=127.0.0.1 status=200 upstream_status=200 bytes_in=0",
+        "client=127.0.0.1 peer=127.0.0.1 host=\"",
+        " status=200 upstream_status=200 bytes_in=0",
     ] {
         assert!(line.contains(part), "{part} is not in {line}");
     }

@@ -160,7 +160,7 @@ fn claim_of_another_type_is_absent_and_rejected_where_the_route_asks_for_it() {
 }
 
 #[test]
-fn audience_is_in_the_claim_that_the_policy_names_and_in_aud_if_both_are_there() {
+fn audience_is_in_the_claim_that_the_policy_names_and_in_aud_beside_it() {
     let gateway = gateway();
     for (claims, want) in [
         (json!({ "aud": null, "client_id": "eventzr-api" }), None),

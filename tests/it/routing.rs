@@ -151,6 +151,41 @@ fn a_method_that_only_others_have_is_not_allowed() {
 }
 
 #[test]
+fn denied_route_reaches_no_service() {
+    let policy = WALLET.replace("routes:", "mode: shadow\nroutes:\n  - { path: /internal/*, auth: deny }\n  - { path: /wallets, methods: [PUT], auth: deny }");
+    let gateway = Setup::new().policy("wallet", &policy).start();
+    for request in [
+        Request::get("/wallet/v1/internal"),
+        with_token("/wallet/v1/internal/x"),
+        Request::new("OPTIONS", "/wallet/v1/internal/x"),
+        Request::get("/wallet/v1/internal/x")
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        Request::new("PUT", "/wallet/v1/wallets"),
+    ] {
+        let answer = gateway.refused(&request, 403, "route_denied");
+        assert!(answer.text().contains("_FORBIDDEN"), "{answer:?}");
+    }
+    let denied = [("auth", "deny"), ("decision", "deny"), ("reason", "route_denied")];
+    let counted = || {
+        gateway
+            .metric("sidegate_decisions_total", &denied)
+            .is_some_and(|count| count >= 1.0)
+    };
+    crate::harness::eventually("it is counted", counted);
+    let line = gateway
+        .log_lines()
+        .into_iter()
+        .find(|line| line["reason"] == "route_denied");
+    assert_eq!(line.unwrap()["auth"], "deny");
+    let methods = gateway.refused(&Request::new("TRACE", "/wallet/v1/wallets"), 405, "method_not_allowed");
+    let methods = methods.header("allow").unwrap().to_owned();
+    assert!(!methods.contains("PUT") && methods.contains("POST"), "{methods}");
+}
+
+#[test]
 fn a_host_picks_among_policies_of_one_prefix() {
     let gateway = gateway();
     for host in ["open.example", "OPEN.example", "open.example:8080"] {

@@ -368,3 +368,32 @@ fn compared_header_is_removed_in_shadow_mode_where_its_condition_fails() {
         assert_eq!(is_removed, !reaches, "{region}");
     }
 }
+
+#[test]
+fn stripped_prefix_is_named_and_a_clients_is_not_believed() {
+    let stripping = POLICY.replace(
+        "upstream: { url: http://127.0.0.1:1 }",
+        "prefix: /é/w\nupstream: { url: http://127.0.0.1:1, strip_prefix: true }",
+    );
+    let keeping = POLICY.replace("service: s", "service: s\nprefix: /é/w");
+    let trusted = Downstream { trusted: true, ..PEER };
+    for (policy, downstream, want) in [
+        (&stripping, PEER, &["x-forwarded-prefix: /%C3%A9/w"][..]),
+        (&stripping, trusted, &["x-forwarded-prefix: /%C3%A9/w"]),
+        (&keeping, PEER, &[]),
+        (&keeping, trusted, &["x-forwarded-prefix: /spoofed"]),
+    ] {
+        let policies = parse(&[policy]).unwrap();
+        let request = request("GET /%C3%A9/w/open").header("x-forwarded-prefix", "/spoofed");
+        let request = request
+            .header("x_forwarded_prefix", "/spoofed")
+            .header("X.Forwarded.Prefix", "/spoofed");
+        let lines = forwarded(&policies, &request, downstream);
+        let prefixes: Vec<_> = lines
+            .iter()
+            .map(String::as_str)
+            .filter(|line| line.contains("prefix"))
+            .collect();
+        assert_eq!(prefixes, want, "{lines:?}");
+    }
+}

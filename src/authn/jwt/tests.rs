@@ -9,7 +9,8 @@ use crate::keys::jwk::{self, Secrets};
 use crate::request::RequestFacts;
 use crate::revocation::Revocations;
 use crate::testing::{
-    NOW, SECRET, TENANT, claims, claims_with, evaluator, parse, request, sign_text, token, vectors_folder,
+    BINARY, NOW, SECRET, TENANT, claims, claims_with, evaluator, parse, request, sign_text, sign_with, token,
+    vectors_folder,
 };
 
 const POLICY: &str = "
@@ -109,6 +110,115 @@ fn the_issuer_is_picked_by_iss() {
     ] {
         assert_eq!(slow(changes.clone()), want, "{changes}");
     }
+}
+
+#[test]
+fn secret_is_the_decoded_bytes_of_its_file() {
+    let with = |secret: &str| parse(&[&POLICY.replacen("{ env: SECRET }", secret, 1)]).unwrap();
+    let bearing = |secret: &[u8], policies| {
+        let token = sign_with(secret, &claims().to_string());
+        let request = request("GET /x").header("authorization", &format!("Bearer {token}"));
+        request.outcome(policies)
+    };
+    let (decoded, binary) = (with("{ file: secret.b64, encoding: base64 }"), with("{ file: binary }"));
+    assert_eq!(bearing(SECRET.as_bytes(), &decoded), "allow");
+    assert_eq!(bearing(BINARY, &binary), "allow");
+    let cut = BINARY.strip_suffix(b"\n").unwrap();
+    assert_eq!(bearing(cut, &binary), "token_signature_invalid");
+}
+
+/// Two names over one key set, and two patterns with values that differ.
+const SEVERAL: &str = "
+version: 1
+service: s
+upstream: { url: http://127.0.0.1:1 }
+jwt:
+  issuers:
+    - { issuer: [https://a.example, eventzr.com], audience: [eventzr-api], algorithms: [HS256], keys: { secret: { env: SECRET } } }
+    - issuer: https://login.example/{tid}/v2.0
+      issuer_values: { tid: [t-1, t-2] }
+      audience: [eventzr-api]
+      algorithms: [HS256]
+      keys: { secret: { env: SECRET } }
+    - issuer: https://login.example/{tid}/v2.0
+      issuer_values: { tid: [t-3] }
+      audience: [other-api]
+      algorithms: [HS256]
+      keys: { secret: { env: SECRET } }
+    - issuer: https://open.example/{org}/{app}
+      issuer_values: { org: any, app: [shop] }
+      audience: [eventzr-api]
+      algorithms: [HS256]
+      keys: { secret: { env: SECRET } }
+routes: [{ path: /*, auth: jwt }]
+";
+
+#[test]
+fn issuer_is_picked_among_names_and_patterns() {
+    let policies = parse(&[SEVERAL]).unwrap();
+    let none = "no issuer of the policy has the `iss` of the token";
+    for (changes, want) in [
+        (json!({}), Ok(())),
+        (json!({ "iss": "https://a.example" }), Ok(())),
+        (json!({ "iss": "https://a.example/" }), Err(none)),
+        (json!({ "iss": "https://login.example/t-1/v2.0", "tid": "t-1" }), Ok(())),
+        (json!({ "iss": "https://login.example/t-2/v2.0", "tid": "t-2" }), Ok(())),
+        (
+            json!({ "iss": "https://login.example/t-3/v2.0", "tid": "t-3", "aud": "other-api" }),
+            Ok(()),
+        ),
+        (
+            json!({ "iss": "https://login.example/t-4/v2.0", "tid": "t-4" }),
+            Err("`issuer_values` does not list its `tid`"),
+        ),
+        (
+            json!({ "iss": "https://login.example/t-1/v2.0", "tid": "t-2" }),
+            Err("`tid` is not that of the claim `tid`: the claim has another value"),
+        ),
+        (
+            json!({ "iss": "https://login.example/t-1/v2.0" }),
+            Err("the token has no such claim"),
+        ),
+        (
+            json!({ "iss": "https://login.example/t-1/v2.0", "tid": ["t-1"] }),
+            Err("the claim is a list"),
+        ),
+        (
+            json!({ "iss": "https://login.example/{tid}/v2.0", "tid": "{tid}" }),
+            Err(none),
+        ),
+        (
+            json!({ "iss": "https://open.example/anybody/shop", "org": "anybody", "app": "shop" }),
+            Ok(()),
+        ),
+        (
+            json!({ "iss": "https://open.example/anybody/blog", "org": "anybody", "app": "blog" }),
+            Err("does not list its `app`"),
+        ),
+    ] {
+        let request = request("GET /x").bearer(&claims_with(&changes));
+        let decision = request.decide(&policies);
+        let rejection = decision.outcome.rejection();
+        let Err(cause) = want else {
+            assert_eq!(rejection, None, "{changes}");
+            continue;
+        };
+        let rejection = rejection.unwrap();
+        assert_eq!(rejection.reason().code(), "token_issuer_mismatch", "{changes}");
+        assert!(rejection.cause().contains(cause), "{changes}: {}", rejection.cause());
+    }
+    // The entry with the value decides, not the first with the form.
+    let wrong = json!({ "iss": "https://login.example/t-3/v2.0", "tid": "t-3" });
+    let audience = request("GET /x").bearer(&claims_with(&wrong)).outcome(&policies);
+    assert_eq!(audience, "token_audience_mismatch");
+    let labels: Vec<_> = policies
+        .get(0)
+        .unwrap()
+        .issuers
+        .iter()
+        .map(|issuer| issuer.label())
+        .collect();
+    assert_eq!(labels[..2], ["https://a.example", "https://login.example/{tid}/v2.0"]);
 }
 
 #[test]

@@ -80,7 +80,9 @@ pub(super) struct Report {
     /// Where the route stands in its file.
     place: Option<String>,
     steps: Vec<StepReport>,
-    /// What the service would get, where it would get anything.
+    /// The path that the service would get, where it would get anything.
+    forwarded_path: Option<String>,
+    /// The headers that it would get.
     headers: BTreeMap<String, String>,
     /// The response that the client would get, if it would be rejected.
     response: Option<Response>,
@@ -103,6 +105,14 @@ impl Report {
     ) -> Self {
         let (policy, route) = (decision.matched.policy(), decision.matched.route());
         let rejection = decision.outcome.rejection();
+        let mut steps = steps;
+        if rejection.is_none() && route.is_some_and(|route| !route.access_log) {
+            steps.steps.push(StepReport {
+                step: "log",
+                outcome: "passed",
+                detail: "off: no access line, unless the request fails".to_owned(),
+            });
+        }
         let forwarded = decision.outcome.permit().is_some();
         Self {
             decision: decision.outcome.label(),
@@ -119,6 +129,10 @@ impl Report {
             route: route.map(|route| route.pattern.clone()),
             place: route.map(|route| route.location.to_string()),
             steps: steps.steps,
+            forwarded_path: policy
+                .filter(|_| forwarded)
+                .zip(decision.path.as_ref())
+                .map(|(policy, path)| policy.forwarded_path(path.as_str()).to_owned()),
             headers: service_headers(decision, facts),
             response: rejection
                 .filter(|_| !forwarded)
@@ -151,7 +165,8 @@ impl Report {
             list(&mut text, &response.headers);
             let _ = writeln!(text, "\n{}", response.body);
         } else if self.service.is_some() {
-            let _ = writeln!(text, "\nthe service would get these headers:");
+            let path = self.forwarded_path.as_deref().unwrap_or_default();
+            let _ = writeln!(text, "\nthe service would get the path {path} and these headers:");
             list(&mut text, &self.headers);
         }
         text

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use clap::ValueEnum;
 
 use super::flags::Init;
-use super::provider::Idp;
+use super::provider::{Idp, Organizations};
 
 /// How often a question is repeated that got no usable answer.
 const ATTEMPTS: usize = 3;
@@ -19,6 +19,8 @@ pub(super) struct Answers {
     pub(super) idp: Idp,
     /// The `iss` of the tokens; empty without an identity provider.
     pub(super) issuer: String,
+    /// The organizations, where the issuer is a pattern.
+    pub(super) organizations: Option<Organizations>,
     pub(super) audience: Vec<String>,
 }
 
@@ -50,6 +52,7 @@ impl Answers {
             given => given,
         };
         let idp = form.idp(flags.idp)?;
+        let mut organizations = None;
         let issuer = match (flags.issuer, idp) {
             (Some(issuer), Some(_)) => issuer,
             (None, Some(idp)) => {
@@ -64,6 +67,7 @@ impl Answers {
                     };
                     parts.push(form.text(given, part.flag, part.question)?);
                 }
+                organizations = Organizations::of(idp, &parts);
                 idp.issuer(&parts)
             }
             (_, None) => String::new(),
@@ -72,6 +76,12 @@ impl Answers {
         if let Some(question) = idp.and_then(Idp::audience_question).filter(|_| audience.is_empty()) {
             audience.push(form.text(None, "--audience", question)?);
         }
+        if let Some(question) = idp
+            .and_then(Idp::optional_audience_question)
+            .filter(|_| audience.is_empty())
+        {
+            audience.extend(form.optional(question)?.filter(|answer| !answer.is_empty()));
+        }
         match (form.missing, idp) {
             (missing, Some(idp)) if missing.is_empty() => Ok(Self {
                 service,
@@ -79,6 +89,7 @@ impl Answers {
                 prefix: prefix.filter(|prefix| !prefix.is_empty()),
                 idp,
                 issuer,
+                organizations,
                 audience,
             }),
             (missing, _) => Err(Missing::Flags(missing)),

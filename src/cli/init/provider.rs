@@ -33,6 +33,39 @@ const fn part(flag: &'static str, question: &'static str) -> Part {
     Part { flag, question }
 }
 
+/// Where Entra is.
+const ENTRA: &str = "https://login.microsoftonline.com";
+
+/// The organizations whose tokens one entry accepts, if there are several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Organizations {
+    /// `issuer_values` as they are written.
+    pub(super) values: String,
+    /// The URL below which the discovery document for all of them is.
+    pub(super) document: String,
+}
+
+impl Organizations {
+    /// Reads the parts of an issuer.
+    pub(super) fn of(idp: Idp, parts: &[String]) -> Option<Self> {
+        let (Idp::Entra, [tenant]) = (idp, parts) else {
+            return None;
+        };
+        let (values, below) = match tenant.as_str() {
+            "organizations" | "common" => ("any".to_owned(), tenant.as_str()),
+            _ if tenant.contains(',') => {
+                let ids: Vec<_> = tenant.split(',').map(|id| format!("{:?}", id.trim())).collect();
+                (format!("[{}]", ids.join(", ")), "organizations")
+            }
+            _ => return None,
+        };
+        Some(Self {
+            values: format!("{{ tid: {values} }}"),
+            document: format!("{ENTRA}/{below}/v2.0"),
+        })
+    }
+}
+
 impl Idp {
     /// What the issuer is made of.
     pub(super) fn parts(self) -> Vec<Part> {
@@ -42,7 +75,10 @@ impl Idp {
                 part("--realm", "Realm, such as shop"),
             ],
             Self::Auth0 => vec![part("--domain", "Auth0 domain, such as shop.eu.auth0.com")],
-            Self::Entra => vec![part("--tenant", "Tenant (directory) id")],
+            Self::Entra => vec![part(
+                "--tenant",
+                "Tenant (directory) id; several with commas, or `organizations` for all",
+            )],
             Self::Okta => vec![part("--domain", "Okta domain, such as shop.okta.com")],
             Self::Cognito => vec![part("--pool", "User pool id, such as eu-central-1_AbCdEfGhI")],
             Self::Oidc => vec![part("--issuer", "Issuer: the exact `iss` of the tokens, an https URL")],
@@ -57,7 +93,8 @@ impl Idp {
         match self {
             Self::Keycloak => format!("https://{host}/realms/{}", part(1)),
             Self::Auth0 => format!("https://{host}/"),
-            Self::Entra => format!("https://login.microsoftonline.com/{}/v2.0", part(0)),
+            Self::Entra if Organizations::of(self, parts).is_some() => format!("{ENTRA}/{{tid}}/v2.0"),
+            Self::Entra => format!("{ENTRA}/{}/v2.0", part(0)),
             Self::Okta => format!("https://{host}/oauth2/default"),
             Self::Cognito => {
                 let region = part(0).split('_').next().unwrap_or_default();
@@ -78,6 +115,30 @@ impl Idp {
             Self::Okta => Some("Audience: that of the authorization server, such as api://default"),
             Self::Google => Some("Audience: the client id, which ends in .apps.googleusercontent.com"),
             Self::Cognito | Self::None => None,
+        }
+    }
+
+    /// The question for an audience that tokens can go without.
+    pub(super) const fn optional_audience_question(self) -> Option<&'static str> {
+        match self {
+            Self::Cognito => Some("Id of the app client (empty for all app clients of the pool)"),
+            _ => None,
+        }
+    }
+
+    /// The claim that names the audience, if that is not `aud`.
+    pub(super) const fn audience_claim(self) -> Option<&'static str> {
+        match self {
+            Self::Cognito => Some("client_id"),
+            _ => None,
+        }
+    }
+
+    /// The claim with the scopes, if Sidegate does not look there by itself.
+    pub(super) const fn scopes_claim(self) -> Option<&'static str> {
+        match self {
+            Self::Entra | Self::Okta => Some("scp"),
+            _ => None,
         }
     }
 
@@ -109,8 +170,9 @@ impl Idp {
             Self::Entra => "The application (client) id of the API, without `api://` in tokens of version 2.0.",
             Self::Okta => "The audience in the settings of the authorization server.",
             Self::Cognito => {
-                "Access tokens of Cognito have no `aud`. So a token of every app client of the user pool is accepted \
-                 here; require a scope of this service on the routes (`scopes: [orders/read]`) to tell them apart."
+                "Access tokens of Cognito have no `aud`, and the id of the app client in `client_id`. With \
+                 `audience: [ID]` and `audience_claim: client_id`, only those of your app clients are accepted; with \
+                 `unchecked`, those of all app clients of the user pool."
             }
             Self::Google => "The client id of your application. Never `unchecked`: every user of Google has ID tokens.",
             Self::Oidc | Self::None => "One of these must be in `aud`.",
@@ -122,21 +184,16 @@ impl Idp {
         match self {
             Self::Keycloak => (
                 Some("[realm_access, roles]"),
-                "Roles of the realm. Roles of a client are in `[resource_access, CLIENT, roles]`.",
+                "Roles of the realm. With those of a client: `[[realm_access, roles], [resource_access, CLIENT, roles]]`.",
             ),
             Self::Auth0 => (
                 Some("permissions"),
                 "Permissions of the user, if \"Add Permissions in the Access Token\" is on for the API.",
             ),
-            Self::Entra => (
-                Some("roles"),
-                "App roles. Sidegate reads scopes from `scope` or `scopes`, and Entra writes them to `scp`: use app \
-                 roles.",
-            ),
+            Self::Entra => (Some("roles"), "App roles. Entra writes scopes to `scp`."),
             Self::Okta => (
                 Some("groups"),
-                "Groups, if the authorization server has a claim `groups`. Sidegate reads scopes from `scope` or \
-                 `scopes`, and Okta writes them to `scp`: use groups.",
+                "Groups, if the authorization server has a claim `groups`. Okta writes scopes to `scp`.",
             ),
             Self::Cognito => (Some("cognito:groups"), "Groups of the user pool."),
             Self::Google => (None, "ID tokens of Google have no roles."),
@@ -177,6 +234,16 @@ mod tests {
                 "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbC",
             ),
             (Idp::Google, &[], "https://accounts.google.com"),
+            (
+                Idp::Entra,
+                &["11111111-2222, 33333333-4444"],
+                "https://login.microsoftonline.com/{tid}/v2.0",
+            ),
+            (
+                Idp::Entra,
+                &["organizations"],
+                "https://login.microsoftonline.com/{tid}/v2.0",
+            ),
         ] {
             let parts: Vec<_> = parts.iter().map(|&part| part.to_owned()).collect();
             assert_eq!(idp.parts().len(), parts.len());

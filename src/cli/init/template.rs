@@ -68,6 +68,14 @@ fn issuers(text: &mut String, answers: &Answers) {
     );
     comment(text, "    ", idp.about_issuer());
     _ = writeln!(text, "    - issuer: {issuer}");
+    if let Some(organizations) = &answers.organizations {
+        comment(
+            text,
+            "      ",
+            "The organizations: their ids, or `any` for every one that the provider has.",
+        );
+        _ = writeln!(text, "      issuer_values: {}", organizations.values);
+    }
     comment(text, "      ", idp.about_audience());
     let audience: Vec<_> = answers.audience.iter().map(|name| scalar(name)).collect();
     let audience = match audience.is_empty() {
@@ -75,17 +83,32 @@ fn issuers(text: &mut String, answers: &Answers) {
         false => format!("[{}]", audience.join(", ")),
     };
     _ = writeln!(text, "      audience: {audience}");
+    if let Some(claim) = idp.audience_claim().filter(|_| !answers.audience.is_empty()) {
+        _ = writeln!(text, "      audience_claim: {claim}");
+    }
     _ = writeln!(text, "      algorithms: [RS256]");
     comment(
         text,
         "      ",
         "Sidegate finds the keys by the discovery document of the issuer, and fetches them again.",
     );
-    _ = writeln!(text, "      keys: {{ oidc: {issuer} }}");
+    match &answers.organizations {
+        Some(organizations) => {
+            _ = writeln!(
+                text,
+                "      keys: {{ oidc: {{ url: {} }} }}",
+                scalar(&organizations.document)
+            )
+        }
+        None => _ = writeln!(text, "      keys: {{ oidc: {issuer} }}"),
+    }
     let (claim, about) = idp.roles_claim();
     comment(text, "      ", about);
     if let Some(claim) = claim {
         _ = writeln!(text, "      roles_claim: {claim}");
+    }
+    if let Some(claim) = idp.scopes_claim() {
+        _ = writeln!(text, "      scopes_claim: {claim}");
     }
     text.push('\n');
 }

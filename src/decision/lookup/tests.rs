@@ -42,7 +42,15 @@ fn policies(allow: &str) -> PolicySet {
 }
 
 fn open() -> PolicySet {
-    policies("double_slash, semicolon, encoded_slash")
+    policies("double_slash, semicolon, encoded_slash, encoded_percent, encoded_delimiter")
+}
+
+/// Policies for a service that does not decode `%2F`, one of them below the prefix of the other.
+fn opaque() -> PolicySet {
+    let paths =
+        "paths: { allow: [double_slash, semicolon, encoded_percent, encoded_delimiter], encoded_slash: opaque }\n";
+    let inner = STRICT.replace("prefix: /\n", "prefix: /a/x\n");
+    parse(&[&format!("{STRICT}{paths}"), &format!("{inner}{paths}")]).unwrap()
 }
 
 fn strict() -> PolicySet {
@@ -189,8 +197,38 @@ fn check(policies: &PolicySet, raw: &[u8]) -> bool {
     let Some((wire, found)) = accepted(policies, raw) else {
         return false;
     };
-    let raw = String::from_utf8_lossy(raw);
+    check_readings(policies, raw, &wire, found);
+    true
+}
+
+/// The same for a service that takes `%2F` for a part of a segment. One that does not is led to the same policy.
+#[track_caller]
+fn check_opaque(policies: &PolicySet, raw: &[u8]) -> bool {
+    let Some((wire, found)) = accepted(policies, raw) else {
+        return false;
+    };
+    // A character of its own, as it is to the service.
+    check_readings(policies, raw, &wire.replace("%2F", "\u{e000}"), found);
     for (who, reading) in readings(&wire) {
+        assert_eq!(
+            policies.select(None, &reading),
+            Some(found.policy),
+            "{wire} is {reading} to {who}"
+        );
+    }
+    let (_, route) = policies.route(found).unwrap();
+    assert!(
+        !wire.contains("%2F") || !route.is_permissive(),
+        "{wire} leads to {}",
+        route.pattern
+    );
+    true
+}
+
+#[track_caller]
+fn check_readings(policies: &PolicySet, raw: &[u8], wire: &str, found: RouteIndex) {
+    let raw = String::from_utf8_lossy(raw);
+    for (who, reading) in readings(wire) {
         let policy = policies.select(None, &reading).map(|index| &policies.policies()[index]);
         let other = policy.map(|policy| policy.find(&reading, &Method::GET));
         assert_eq!(
@@ -202,7 +240,6 @@ fn check(policies: &PolicySet, raw: &[u8]) -> bool {
     let ambiguous = NormalizedPath::parse(raw.as_bytes(), Allowance::default()).is_err();
     let (_, route) = policies.route(found).unwrap();
     assert!(!ambiguous || !route.is_permissive(), "{raw} leads to {}", route.pattern);
-    true
 }
 
 fn pieces() -> impl Strategy<Value = String> {
@@ -242,6 +279,16 @@ fn pieces() -> impl Strategy<Value = String> {
         "%25",
         "%252e",
         "%25%32%66",
+        "%2520",
+        "%2525",
+        "%252F",
+        "%253B",
+        "%253F",
+        "%255C",
+        "%2573ecret",
+        "%2561",
+        "%25C5%25BFecret",
+        "/x",
         "%00",
         "#",
         "%23",
@@ -273,6 +320,144 @@ proptest! {
     #[test]
     fn allowance_leads_no_path_elsewhere(raw in pieces()) {
         check(&open(), raw.as_bytes());
+    }
+
+    #[test]
+    fn opaque_slash_leads_no_path_elsewhere(raw in pieces()) {
+        check_opaque(&opaque(), raw.as_bytes());
+    }
+}
+
+#[test]
+fn opaque_slash_is_let_through_where_it_does_no_harm() {
+    let policies = opaque();
+    for (path, let_through) in [
+        ("/g%2Fp", true),
+        ("/g%2fp/x", true),
+        ("/g%2Fp%2Fq/secret", true),
+        ("/x/%2F", true),
+        ("/%2F/secret", true),
+        ("/g%2Fsecret", true),
+        ("/a/x/g%2Fp", true),
+        // To a service that decodes it, it is for another policy.
+        ("/a%2Fx/g", false),
+        ("/A%2Fx/g", false),
+        ("/a/x%2Fg", false),
+        ("/a/%2F/x/g", false),
+        ("/a/x/%2F", true),
+        // Public, or an internal key.
+        ("/open/g%2Fp", false),
+        ("/key/g%2Fp", false),
+        ("/open/a/g%2Fp", true),
+        ("/open%2Fg", true),
+        ("/g%2F", false),
+        ("/%2Fg", false),
+        ("/g%2F%2Fp", false),
+        ("/g%2F..%2Fopen", false),
+        ("/g%2F..%2F..", false),
+        ("/g%5Cp", false),
+        ("/g%252Fp", false),
+        ("/g%2Fp%3Fq", true),
+        ("/g%2Fp;v", true),
+        ("/g%2F;v", false),
+        ("/open/x%2520y", false),
+    ] {
+        assert_eq!(check_opaque(&policies, path.as_bytes()), let_through, "{path}");
+    }
+}
+
+#[test]
+fn escape_of_an_escape_and_delimiter_are_let_through_where_they_do_no_harm() {
+    let policies = policies("encoded_percent, encoded_delimiter");
+    for (path, let_through) in [
+        ("/x/a%2520b", true),
+        ("/x/100%2525", true),
+        ("/x/%2561", true),
+        ("/x/a%3Fb", true),
+        ("/x/a%23b/c", true),
+        ("/x/a%253Fb", true),
+        ("/open/a%2520b", false),
+        ("/open/a%3Fb", false),
+        ("/key/a%2520b", false),
+        ("/x/%2573ecret", false),
+        ("/x/secret%3F", false),
+        ("/x/secret%2520", false),
+        ("/%2561", false),
+        ("/a%3F/b", false),
+        ("/a/b%3Fx", false),
+        ("/x/%253B", false),
+        ("/x/a%252Fb", false),
+        ("/x/%252e%252e/open", false),
+        ("/x/..%3F", false),
+        ("/x/a%252520b", false),
+    ] {
+        assert_eq!(check(&policies, path.as_bytes()), let_through, "{path}");
+    }
+    let policies = self::policies("encoded_percent, encoded_slash, semicolon");
+    for (path, let_through) in [
+        ("/x/a%252Fb", true),
+        ("/x/a%25%32%46b", true),
+        ("/x/a%253Bb", true),
+        ("/x%252Fsecret", false),
+        ("/x/secret%253Bv", false),
+        ("/open/x%252Fy", false),
+        ("/x/a%252F..%252Fb", false),
+        ("/x/a%253F", false),
+    ] {
+        assert_eq!(check(&policies, path.as_bytes()), let_through, "{path}");
+    }
+}
+
+#[test]
+fn what_is_read_is_what_the_policy_of_the_path_allows() {
+    let policy = |prefix: &str, paths: &str| {
+        format!(
+            "{}paths: {{ {paths} }}\n",
+            STRICT.replace("prefix: /\n", &format!("prefix: {prefix}\n"))
+        )
+    };
+    // The first bytes spell a prefix whose policy takes `%2F` for a part of a segment; the path is for the other one.
+    let policies = parse(&[
+        &policy("/x", "encoded_slash: opaque"),
+        &policy("/", "allow: [encoded_slash]"),
+    ])
+    .unwrap();
+    assert!(accepted(&policies, b"/xy%2Fsecret").is_none());
+    assert!(accepted(&policies, b"/xy%2Fz").is_some());
+    assert!(accepted(&policies, b"/x/g%2Fsecret").is_some());
+}
+
+#[test]
+fn path_without_its_prefix_begins_with_one_slash() {
+    let policy = |paths: &str| {
+        let text = STRICT
+            .replace("prefix: /\n", "prefix: /w\n")
+            .replace("  - { path: /open/é, auth: jwt }\n", "");
+        let text = text.replace("url: http://127.0.0.1:1", "url: http://127.0.0.1:1, strip_prefix: true");
+        parse(&[&format!("{text}paths: {{ {paths} }}\n")]).unwrap()
+    };
+    for (paths, path, want) in [
+        ("case_insensitive: false", "/w", Some("/")),
+        ("case_insensitive: false", "/w/", Some("/")),
+        ("case_insensitive: false", "/w/x/y", Some("/x/y")),
+        ("case_insensitive: false", "/w/w/x", Some("/w/x")),
+        ("case_insensitive: false", "/w/x%20y/", Some("/x%20y/")),
+        ("case_insensitive: false", "/%77/%78", Some("/x")),
+        ("allow: [double_slash]", "/w//x", None),
+        ("allow: [double_slash]", "/w//", None),
+        ("allow: [double_slash]", "/w/x//y", Some("/x//y")),
+        ("allow: [encoded_slash]", "/w/%2Fx", None),
+        ("allow: [encoded_slash]", "/w/x%2Fy", Some("/x%2Fy")),
+        ("allow: [encoded_slash, encoded_percent]", "/w/%252Fx", None),
+        ("encoded_slash: opaque", "/w/x%2Fy", Some("/x%2Fy")),
+        ("encoded_slash: opaque", "/w/%2Fx", None),
+        ("encoded_slash: opaque", "/w%2Fx", None),
+        ("case_insensitive: true", "/W/x", Some("/x")),
+    ] {
+        let policies = policy(paths);
+        let found = accepted(&policies, path.as_bytes());
+        let found = found.map(|(wire, route)| policies.policies()[route.policy].forwarded_path(&wire).to_owned());
+        assert_eq!(found.as_deref(), want, "{path} {paths}");
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) const EXPLAINED: [&str; 16] = [
 ];
 
 /// Fields of a reference to a secret, and what is mistaken for one.
-pub(super) const REFERENCE: [&str; 4] = ["env", "file", "default", "value"];
+pub(super) const REFERENCE: [&str; 5] = ["env", "file", "encoding", "default", "value"];
 
 /// Fields whose text is a URL, or a place that a URL may be mistaken for.
 pub(super) const URL_FIELDS: [&str; 6] = ["url", "upstream", "default", "redis", "store", "oidc"];

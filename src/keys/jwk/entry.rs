@@ -3,11 +3,31 @@
 use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
-use super::{Entry, ReadKey, encoding};
-use crate::keys::{Algorithm, KeyProblem, MIN_SECRET_BYTES, Material, SECRET_HELP, rsa_key};
+use super::encoding;
+use crate::keys::{Algorithm, KeyProblem, MIN_SECRET_BYTES, Material, SECRET_HELP, fingerprint, rsa_key};
 
 /// The members of a key. Private ones are never read.
 pub(super) struct Jwk<'v>(&'v Map<String, Value>);
+
+/// A key of a set that is meant for signatures.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) id: Option<String>,
+    /// The algorithms of the issuer that the key says it is for.
+    pub(super) serves: Vec<Algorithm>,
+    /// What it is made of.
+    pub(super) key: Result<ReadKey, KeyProblem>,
+}
+
+/// What a key is made of.
+pub(super) struct ReadKey {
+    pub(super) material: Material,
+    pub(super) key: DecodingKey,
+    /// What the set says that the key is for, if this is not for the issuer.
+    pub(super) describe: String,
+    /// The members that are not in base64url.
+    pub(super) misspelt: Vec<&'static str>,
+}
 
 /// A part of a public key, and whether it is spelled as it should be.
 type Part = (Vec<u8>, bool);
@@ -182,6 +202,24 @@ impl<'v> Jwk<'v> {
             true => Ok(part),
             false => Err(KeyProblem::new(format!("`{name}` is not {length} bytes long"))),
         }
+    }
+}
+
+impl Entry {
+    /// An algorithm for which a different key of the set has the same id: a token could mean either.
+    pub(super) fn clash(&self, all: &[Self]) -> Option<Algorithm> {
+        let id = self.id.as_deref()?;
+        let others = all.iter().filter(|other| other.id.as_deref() == Some(id));
+        let mut shared = others
+            .filter(|other| !std::ptr::eq(*other, self))
+            .flat_map(|other| other.serves.iter().map(move |algorithm| (other, *algorithm)))
+            .filter(|(_, algorithm)| self.serves.contains(algorithm));
+        let differs = |other: &Self| match (&self.key, &other.key) {
+            (Ok(one), Ok(other)) => fingerprint(None, None, &one.key) != fingerprint(None, None, &other.key),
+            _ => true,
+        };
+        let clash = shared.find(|(other, _)| differs(other));
+        clash.map(|(_, algorithm)| algorithm)
     }
 }
 

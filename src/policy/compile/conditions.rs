@@ -261,6 +261,8 @@ pub(super) fn brings_token(authentication: &Authentication) -> bool {
     match authentication.rule() {
         AuthRule::All(methods) => methods.contains(&AuthMethod::Jwt),
         AuthRule::Any(methods) => methods.iter().all(|method| *method == AuthMethod::Jwt),
+        // No request gets in.
+        AuthRule::Deny => true,
     }
 }
 

@@ -52,6 +52,11 @@ impl Compiler<'_> {
                     let help = "generate one, as with `openssl rand -hex 32`";
                     self.problems.add(&place.span, ProblemCode::WeakKey, message, help);
                 }
+                if !can_be_sent(&secret) {
+                    let message = "no client can send this key: it does not fit into a header";
+                    let help = "generate one of visible ASCII, as with `openssl rand -hex 32`, without lines and without an `encoding`";
+                    self.problems.add(&place.span, ProblemCode::InvalidKey, message, help);
+                }
                 Some(sha256(&secret))
             }
             (None, Some(hex)) => {
@@ -90,6 +95,11 @@ impl Compiler<'_> {
         }
         time.map(jiff::Timestamp::as_second)
     }
+}
+
+/// Whether a key is the value of a header, which has no space at its ends (RFC 9110, 5.5).
+fn can_be_sent(key: &[u8]) -> bool {
+    http::HeaderValue::from_bytes(key).is_ok() && key.trim_ascii() == key
 }
 
 /// How a time is written: a date alone needs an hour and a zone.

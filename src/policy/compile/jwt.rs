@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use super::algorithm_hint::suggest_algorithm;
 use super::compiler::{Compiler, period};
+use super::issuer_names::TakenNames;
 use crate::document::collections::List;
 use crate::document::decode::{Spanned, not_one_of};
 use crate::document::problem::{Fault, Location, Problem, ProblemCode};
 use crate::keys::{self, Algorithm, KeyProblem, KeySet, Material, jwk};
 use crate::policy::document::{IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
 use crate::policy::issuer::GrantClaims;
+use crate::policy::issuer_names::IssuerNames;
 use crate::policy::lint::Lint;
 use crate::policy::origin::Origin;
-use crate::policy::remote_keys::issuer_of;
 use crate::policy::{BindingMode, Issuer, IssuerKeys};
 
 /// The word of what is said aloud to be unchecked.
@@ -26,49 +27,19 @@ impl Compiler<'_> {
     pub(super) fn issuers(&mut self, jwt: JwtDocument) -> Vec<Issuer> {
         let List(documents) = jwt.issuers;
         let alone = documents.len() == 1;
+        let mut taken = TakenNames::default();
         let mut issuers: Vec<Issuer> = Vec::new();
         for document in documents {
-            let name = &document.value.issuer;
-            if name.value != UNCHECKED && name.value.eq_ignore_ascii_case(UNCHECKED) {
-                let message = format!("`{}` would be the name of an issuer", name.value);
-                let help = format!("write `{UNCHECKED}` in lower case");
-                self.problems.add(&name.span, ProblemCode::InvalidIssuer, message, help);
+            let names = self.issuer_names(&document.value, alone);
+            if let Some(names) = &names {
+                self.told_apart(names, document.value.issuer.texts(), &mut taken);
             }
-            if name.value == UNCHECKED && !alone {
-                let message = "`unchecked` cannot stand beside other issuers: `iss` has to pick one";
-                let help = "name each issuer as the `iss` of its tokens does";
-                self.problems
-                    .add(&name.span, ProblemCode::UncheckedNotAlone, message, help);
-            }
-            self.issuer_name(name);
-            if issuers.iter().any(|other| other.name.as_deref() == Some(&name.value)) {
-                let message = format!("the issuer `{}` is written twice", name.value);
-                let help = "leave one of them out; a key set may have the keys of both";
-                self.problems.add(&name.span, ProblemCode::DuplicateItem, message, help);
-            }
-            issuers.extend(self.issuer(document.value));
+            issuers.extend(self.issuer(document.value, names));
         }
         issuers
     }
 
-    /// Notes what no token has as its `iss`.
-    fn issuer_name(&mut self, name: &Spanned<String>) {
-        if name.value.contains(['{', '}']) {
-            let message = format!(
-                "no issuer has the name `{}`: braces stand for a part that differs",
-                name.value
-            );
-            let help = "name each issuer as the `iss` of its tokens does";
-            self.problems.add(&name.span, ProblemCode::InvalidIssuer, message, help);
-        }
-        if let Some(issuer) = issuer_of(&name.value) {
-            let message = format!("`{}` is the document of an issuer, not its name", name.value);
-            let help = format!("leave the suffix out: `issuer: {issuer}`");
-            self.problems.add(&name.span, ProblemCode::InvalidIssuer, message, help);
-        }
-    }
-
-    fn issuer(&mut self, document: IssuerDocument) -> Option<Issuer> {
+    fn issuer(&mut self, document: IssuerDocument, names: Option<IssuerNames>) -> Option<Issuer> {
         let algorithms = self.algorithms(document.algorithms);
         if let Some(leeway) = document.leeway.as_ref().filter(|l| l.value.0 > Duration::from_mins(5)) {
             let message = "a leeway is at most `5m`";
@@ -85,11 +56,11 @@ impl Compiler<'_> {
         let ignored_headers = self.ignored_headers(document.ignore_headers);
         let required_claims = self.required_claims(document.required_claims);
         let when = self.issuer_conditions(document.when);
-        let keys = self.keys(document.keys, &document.issuer.value, &algorithms);
+        let keys = self.keys(document.keys, names.as_ref(), &algorithms);
         let leeway = period(document.leeway.map(|leeway| leeway.value), Duration::ZERO);
         let (binding, binding_location) = self.binding(document.binding);
         Some(Issuer {
-            name: Some(document.issuer.value).filter(|name| name != UNCHECKED),
+            names: names?,
             audiences,
             audience_claim,
             algorithms,
@@ -137,7 +108,12 @@ impl Compiler<'_> {
         read
     }
 
-    fn keys(&mut self, keys: Spanned<KeysDocument>, issuer: &str, algorithms: &[Algorithm]) -> Option<IssuerKeys> {
+    fn keys(
+        &mut self,
+        keys: Spanned<KeysDocument>,
+        issuer: Option<&IssuerNames>,
+        algorithms: &[Algorithm],
+    ) -> Option<IssuerKeys> {
         let set = match keys.value {
             KeysDocument {
                 secret: Some(place),

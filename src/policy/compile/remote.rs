@@ -13,6 +13,7 @@ use crate::document::scalars::HumanDuration;
 use crate::document::secret::EnvString;
 use crate::policy::document::values::OidcOptionsDocument;
 use crate::policy::document::{JwksDocument, OidcDocument};
+use crate::policy::issuer_names::IssuerNames;
 use crate::policy::remote_keys::{KeySource, RemoteKeys, check_url, discovery_url, is_protected, issuer_of};
 
 /// How long keys serve after the last fetch that went well.
@@ -46,8 +47,9 @@ impl Compiler<'_> {
         self.remote(source, options)
     }
 
-    /// A key set where the document of an issuer says.
-    pub(super) fn discovery(&mut self, oidc: Spanned<OidcDocument>, tokens_of: &str) -> Option<RemoteKeys> {
+    /// A key set where the document of an issuer says. What is wrong with the names of the issuer, if there are none,
+    /// has been reported.
+    pub(super) fn discovery(&mut self, oidc: Spanned<OidcDocument>, names: Option<&IssuerNames>) -> Option<RemoteKeys> {
         let OidcDocument(OidcOptionsDocument {
             issuer,
             url,
@@ -70,38 +72,67 @@ impl Compiler<'_> {
                 .add(&oidc.span, ProblemCode::MissingField, "`issuer` is missing here", help);
             return None;
         };
-        let name = self.name_of_issuer(named);
-        // What is wrong with the name is said where the tokens are described.
-        if name.as_deref() == Some(tokens_of) && tokens_of.contains(['{', '}']) {
-            return None;
-        }
-        let is_reported = tokens_of.contains(['{', '}']) || issuer_of(tokens_of).is_some();
-        if let Some(issuer) = name.as_ref().filter(|issuer| *issuer != tokens_of && !is_reported) {
-            let issuer = without_user(issuer);
-            let message = format!("these are the keys of `{issuer}`, and the tokens are those of `{tokens_of}`");
-            let help = match issuer.trim_end_matches('/') == tokens_of.trim_end_matches('/') {
-                true => format!(
-                    "a slash at the end counts: write `issuer: {issuer}` or `oidc: {tokens_of}`, as the `iss` of the tokens has it"
-                ),
-                false => format!("write `oidc: {{ issuer: {tokens_of}, url: {issuer} }}` if they are served there"),
-            };
-            self.problems
-                .add(&named.span, ProblemCode::IssuerMismatch, message, help);
-        }
+        let written = self.name_of_issuer(named);
         let (base, text) = match url.as_ref().filter(|_| issuer.is_some()) {
             Some(url) => (url, self.name_of_issuer(url)),
-            None => (named, name.clone()),
+            None => (named, written.clone()),
         };
-        if text.as_ref().is_some_and(|text| text.contains(['?', '#'])) {
-            let help = "leave out `?` and `#` with all behind them";
-            let message = "an issuer has neither a query nor a fragment";
-            self.problems.add(&base.span, ProblemCode::InvalidIssuer, message, help);
+        // A pattern has no document of its own, so that what stands alone is where one is.
+        let pattern = names
+            .and_then(IssuerNames::pattern)
+            .map(|pattern| pattern.template().text());
+        let name = match pattern {
+            Some(pattern) if std::ptr::eq(base, named) => Some(pattern.to_owned()),
+            _ => written,
+        };
+        if let (Some(name), Some(names)) = (&name, names) {
+            self.document_of(name, names, &named.span);
         }
+        self.url_of_document(base, text.as_deref(), names.is_some());
         let source = name.zip(text).map(|(issuer, text)| {
             let url = discovery_url(&text);
             (KeySource::Discovery { issuer, url }, base.span.clone())
         });
         self.remote(source, options)
+    }
+
+    /// Notes a document of another issuer than that of the tokens.
+    fn document_of(&mut self, issuer: &str, names: &IssuerNames, span: &Range<usize>) {
+        let pattern = names.pattern().map(|pattern| pattern.template().text());
+        if names.has(issuer) || pattern == Some(issuer) {
+            return;
+        }
+        let issuer = without_user(issuer);
+        let message = format!("these are the keys of `{issuer}`, and the tokens are those of `{names}`");
+        let slash = |name: &&str| name.trim_end_matches('/') == issuer.trim_end_matches('/');
+        let help = match (names.texts().find(slash), pattern, names) {
+            (Some(name), ..) => format!(
+                "a slash at the end counts: write `issuer: {issuer}` or `oidc: {name}`, as the `iss` of the tokens has it"
+            ),
+            (None, Some(pattern), _) => format!("write `oidc: {{ issuer: \"{pattern}\", url: … }}`"),
+            (None, None, IssuerNames::Exact(names)) if names.texts().len() > 1 => {
+                "write `oidc: { issuer: …, url: … }` with one of these issuers".to_owned()
+            }
+            (None, None, names) => {
+                format!("write `oidc: {{ issuer: {names}, url: {issuer} }}` if they are served there")
+            }
+        };
+        self.problems.add(span, ProblemCode::IssuerMismatch, message, help);
+    }
+
+    /// Notes a URL that has no document below it.
+    fn url_of_document(&mut self, base: &Spanned<EnvString>, text: Option<&str>, names_are_fine: bool) {
+        let Some(text) = text else { return };
+        if text.contains(['?', '#']) {
+            let help = "leave out `?` and `#` with all behind them";
+            let message = "an issuer has neither a query nor a fragment";
+            self.problems.add(&base.span, ProblemCode::InvalidIssuer, message, help);
+        }
+        if text.contains(['{', '}']) && names_are_fine {
+            let message = "the document of an issuer is not below a URL with placeholders";
+            let help = "write the URL below which it is, as in `oidc: { url: https://login.example.com/common/v2.0 }`";
+            self.problems.add(&base.span, ProblemCode::InvalidIssuer, message, help);
+        }
     }
 
     /// The name of an issuer, to which discovery appends the path of its document.

@@ -1,22 +1,19 @@
 //! The routes of a policy: what each asks for, and whether each can ever match.
 
-use std::collections::HashMap;
-
 use http::Method;
 
 use super::compiler::{ASCII_OR_EXACT, Compiler, NOT_FOLDED};
 use super::conditions::{Parameters, brings_token};
 use super::route_defaults::RouteDefaults;
-use super::wildcard_overlap::Crossings;
 use crate::document::collections::List;
 use crate::document::decode::{Spanned, twice};
 use crate::document::problem::{Location, ProblemCode};
 use crate::document::suggestion::{is_close, suggest};
 use crate::policy::PathCase;
-use crate::policy::document::{AuthDocument, Mode, RouteDocument};
+use crate::policy::document::{AuthDocument, LogMode, Mode, NOT_BESIDE_DENY, RouteDocument};
 use crate::policy::origin::Origin;
 use crate::policy::route::path_texts::with_suggestion;
-use crate::policy::route::{AuthRule, Authentication, PathPattern, Requirement, Route, Segment};
+use crate::policy::route::{AuthRule, Authentication, PathPattern, Requirement, Route};
 use crate::principal::AuthMethod;
 
 /// The most routes of a policy: each is compared with the others.
@@ -64,9 +61,15 @@ impl Compiler<'_> {
         let parameters = Parameters::of(defaults.prefix, path.as_ref());
         let conditions = self.route_conditions(route.when.as_ref(), &authentication, &parameters);
         self.passes_compared(&route);
+        let denies = *authentication.rule() == AuthRule::Deny;
+        match denies {
+            true => self.nothing_beside_deny(&route),
+            false => self.requirement_fits(&route, &authentication),
+        }
         self.roles_are_meant(&route, &defaults.roles);
         let methods = self.methods(route.methods.clone());
-        let mode = route.mode.or(defaults.mode).unwrap_or(Mode::Enforce);
+        let mode = route.mode.or(defaults.mode).filter(|_| !denies);
+        let mode = mode.unwrap_or(Mode::Enforce);
         let pass = self.route_pass(route.pass.as_ref(), &authentication, mode, defaults);
         let content_types = match route.content_types {
             None => defaults.content_types.clone(),
@@ -75,7 +78,7 @@ impl Compiler<'_> {
         let idempotency = self.route_idempotency(route.idempotency, &authentication, defaults);
         let quotas = self.route_quotas(route.quotas, &authentication, defaults);
         let sandbox = self.route_sandbox(route.sandbox.as_ref(), &authentication, &quotas, defaults);
-        Some(Route {
+        let route = Route {
             pattern: format!("{}{}", defaults.prefix, route.path.value),
             path: path?,
             methods,
@@ -91,8 +94,10 @@ impl Compiler<'_> {
             idempotency,
             quotas,
             sandbox,
+            access_log: route.log != Some(LogMode::Off),
             location: Origin(Location::new(self.problems.source(), &route.path.span)),
-        })
+        };
+        Some(if denies { route.denied() } else { route })
     }
 
     pub(super) fn methods(&mut self, methods: Option<List<Spanned<String>>>) -> Vec<Method> {
@@ -128,10 +133,11 @@ impl Compiler<'_> {
         let (listed, any) = match &auth.value {
             AuthDocument::One(method) => {
                 self.is_set_up(*method, &auth.span);
-                return Authentication::new(AuthRule::All(vec![*method]));
+                return Authentication::new((*method).into());
             }
             AuthDocument::Any(listed) => (listed, true),
             AuthDocument::All(listed) => (listed, false),
+            AuthDocument::Deny => return Authentication::new(AuthRule::Deny),
         };
         let mut methods = Vec::new();
         for (at, method) in listed.iter().enumerate() {
@@ -183,6 +189,30 @@ impl Compiler<'_> {
         }
     }
 
+    /// A route that rejects every request says nothing about those that it would accept.
+    fn nothing_beside_deny(&mut self, route: &RouteDocument) {
+        let given = [
+            route.roles.is_some(),
+            route.scopes.is_some(),
+            route.when.is_some(),
+            route.content_types.is_some(),
+            route.pass.is_some(),
+            route.idempotency.is_some(),
+            route.quotas.is_some(),
+            route.sandbox.is_some(),
+            route.log.is_some(),
+        ];
+        let given = NOT_BESIDE_DENY.into_iter().zip(given).filter(|(_, is_given)| *is_given);
+        let shadow = (route.mode == Some(Mode::Shadow)).then_some("mode: shadow");
+        let fields: Vec<_> = given.map(|(field, _)| field).chain(shadow).collect();
+        if !fields.is_empty() {
+            let message = format!("the route rejects every request, and has {}", quoted(&fields));
+            let help = "leave out all but `path` and `methods`, or use another `auth`";
+            self.problems
+                .add(&route.auth.span, ProblemCode::DenyContradiction, message, help);
+        }
+    }
+
     /// Roles are open, but one that is nearly a name of the hierarchy is a slip.
     fn roles_are_meant(&mut self, route: &RouteDocument, known: &[String]) {
         let roles = route.roles.iter().flat_map(|Spanned { value: List(roles), .. }| roles);
@@ -194,65 +224,6 @@ impl Compiler<'_> {
             }
         }
     }
-
-    /// Notes routes of which none, or either, could win.
-    fn conflicts(&mut self, routes: &[Route], case: PathCase) {
-        let fold = |path: &PathPattern| match case {
-            PathCase::Exact => path.clone(),
-            PathCase::Unambiguous | PathCase::Insensitive => path.folded(),
-        };
-        let mut groups: HashMap<(bool, usize), Vec<(PathPattern, &Route)>> = HashMap::new();
-        for route in routes {
-            let path = fold(&route.path);
-            let group = groups.entry((path.is_prefix, path.segments.len())).or_default();
-            group.push((path, route));
-        }
-        for group in groups.values() {
-            let mut same: HashMap<&[Segment], Vec<&Route>> = HashMap::new();
-            for (path, route) in group {
-                let earlier = same.entry(&path.segments).or_default();
-                if let Some(other) = earlier.iter().find(|other| take_the_same(other, route, true)) {
-                    self.conflict(route, other, ProblemCode::RouteUnreachable);
-                }
-                earlier.push(route);
-            }
-            let mut crossings = Crossings::of(group.iter().map(|(path, _)| path).collect());
-            for (path, route) in group.iter().filter(|(path, _)| path.has_wildcard()) {
-                let crossing = crossings.with(path);
-                let mut others = crossing.iter().filter_map(|&at| group.get(at)).map(|(_, other)| *other);
-                let wins_too = |other: &&Route| starts_before(route, other) && take_the_same(route, other, false);
-                if let Some(other) = others.find(wins_too) {
-                    self.conflict(other, route, ProblemCode::RouteConflict);
-                }
-            }
-        }
-    }
-
-    fn conflict(&mut self, route: &Route, other: &Route, code: ProblemCode) {
-        let what = match code {
-            ProblemCode::RouteUnreachable => "the route can never match",
-            _ => "the route and another could both win",
-        };
-        let line = other.location.line();
-        let message = format!("{what}: `{}` on line {line} takes the same requests", other.pattern);
-        let differ_in_case =
-            route.path.segments != other.path.segments && route.pattern.eq_ignore_ascii_case(&other.pattern);
-        let help = match differ_in_case {
-            true => "leave one of them out, or write `paths: { case: exact }` if the service tells them apart",
-            false => "make the paths or the methods differ, or leave one of them out",
-        };
-        self.problems.add(&route.location.span(), code, message, help);
-    }
-}
-
-/// Whether some method is taken by both routes. With `ranked`, methods beat none: a route with
-/// methods and one without can then stand side by side.
-fn take_the_same(a: &Route, b: &Route, ranked: bool) -> bool {
-    match (a.methods.is_empty(), b.methods.is_empty()) {
-        (true, true) => true,
-        (false, false) => a.methods.iter().any(|m| b.accepts(m)) || b.methods.iter().any(|m| a.accepts(m)),
-        _ => !ranked,
-    }
 }
 
 /// A standard method, or one that is not just a slip in a standard one.
@@ -260,8 +231,9 @@ fn is_method(text: &str, standard: &[&str]) -> bool {
     standard.contains(&text) || (text != "CONNECT" && !standard.iter().any(|known| is_close(text, known)))
 }
 
-fn starts_before(a: &Route, b: &Route) -> bool {
-    a.location.span().start < b.location.span().start
+fn quoted(fields: &[&str]) -> String {
+    let fields: Vec<_> = fields.iter().map(|field| format!("`{field}`")).collect();
+    fields.join(", ")
 }
 
 fn names(list: Option<Spanned<List<Spanned<String>>>>) -> Vec<String> {

@@ -1,4 +1,10 @@
+use std::cmp::Reverse;
+
+use http::Method;
+use proptest::prelude::*;
+
 use crate::document::problem::Problem;
+use crate::policy::route::Route;
 use crate::testing::parse;
 
 mod hints;
@@ -308,7 +314,7 @@ fn one_fault_is_told_once() {
     for (from, to, count) in [
         ("[HS256]", "[HS257]", 1),
         ("{ env: SECRET }", "{ env: NOT_SET }", 1),
-        ("issuer: i\n", "issuer: [i]\n", 1),
+        ("issuer: i\n", "issuer: [[i]]\n", 1),
         ("{ dns: a.b }", "{ }", 1),
     ] {
         assert_eq!(said(from, to).len(), count, "{to}: {:#?}", said(from, to));
@@ -372,6 +378,49 @@ fn routes_that_could_both_win() {
         ),
         (&["path: /A", "path: /a"], 1),
         (&["path: /A/x", "path: '/a/{b}'"], 0),
+        (&["path: '/{a}/b'", "path: '/a/{b}'", "path: /a/b"], 0),
+        (&["path: '/a/b'", "path: '/{a}/b'", "path: '/a/{b}'"], 0),
+        (&["path: '/{a}/b'", "path: '/a/{b}'", "path: /a/b/*"], 1),
+        (&["path: '/{a}/b'", "path: '/a/{b}'", "path: /a/b, methods: [GET]"], 1),
+        (
+            &[
+                "path: '/{a}/b', methods: [GET]",
+                "path: '/a/{b}', methods: [GET, PUT]",
+                "path: /a/b, methods: [GET]",
+            ],
+            0,
+        ),
+        (
+            &[
+                "path: '/{a}/b', methods: [GET, PUT]",
+                "path: '/a/{b}'",
+                "path: /a/b, methods: [GET]",
+                "path: /a/b, methods: [PUT]",
+            ],
+            0,
+        ),
+        (
+            &[
+                "path: '/{a}/b', methods: [HEAD]",
+                "path: '/a/{b}', methods: [GET]",
+                "path: /a/b, methods: [GET]",
+            ],
+            0,
+        ),
+        (
+            &[
+                "path: '/{a}/b', methods: [TRACE]",
+                "path: '/a/{b}', methods: [TRACE]",
+                "path: /a/b",
+            ],
+            1,
+        ),
+        (&["path: '/{a}/b/*'", "path: '/a/{b}/*'", "path: /a/b/*"], 0),
+        (&["path: '/{a}/b/*'", "path: '/a/{b}/*'", "path: /a/b"], 1),
+        (&["path: '/{a}/{b}/c'", "path: '/a/{b}/{c}'", "path: '/a/{b}/c'"], 0),
+        (&["path: '/{a}/{b}/c'", "path: '/a/{b}/{c}'", "path: '/a/b/c'"], 1),
+        (&["path: '/{a}:x/b'", "path: '/c:x/{b}'", "path: '/c:x/b'"], 0),
+        (&["path: '/{a}/B'", "path: '/a/{b}'", "path: /A/b"], 0),
         (&["path: '/{a}:x'", "path: '/{b}:x'"], 1),
         (&["path: '/{a}:x'", "path: '/{b}:X'"], 1),
         (&["path: '/{a}:x'", "path: '/{b}x'", "path: '/{c}'", "path: '/a:x'"], 0),
@@ -384,10 +433,77 @@ fn routes_that_could_both_win() {
         let found = problems(&policy(routes));
         assert_eq!(found.len(), count, "{routes:?}: {found:#?}");
     }
+    let crossing = ["path: '/{a}/B'", "path: '/a/{b}'", "path: /A/b"];
+    for (paths, count) in [("case_insensitive: true", 1), ("case: exact", 1)] {
+        let paths = format!("paths: {{ {paths} }}\nroutes:");
+        // An open route decides in one case only.
+        let text = policy(&crossing).replace("routes:", &paths);
+        assert_eq!(problems(&text).len(), count, "{paths}");
+    }
     for (paths, count) in [("case_insensitive: true", 1), ("case: exact", 0)] {
         let paths = format!("paths: {{ {paths} }}\nroutes:");
         let text = policy(&["path: /A", "path: /a"]).replace("routes:", &paths);
         assert_eq!(problems(&text).len(), count, "{paths}");
+    }
+}
+
+/// Policies of routes that begin and end alike.
+fn alike() -> impl Strategy<Value = String> {
+    let path = "(/(a|b|ab|\\{x\\}|\\{x\\}b)){1,3}(/\\*)?";
+    let methods = prop::sample::select(vec![
+        "",
+        ", methods: [GET]",
+        ", methods: [GET, POST]",
+        ", methods: [HEAD]",
+    ]);
+    let route = (path, methods).prop_map(|(path, methods)| {
+        let named = path.split('/').enumerate();
+        let named: Vec<_> = named
+            .map(|(at, part)| part.replace("{x}", &format!("{{x{at}}}")))
+            .collect();
+        format!("  - {{ path: '{}'{methods}, auth: public }}\n", named.join("/"))
+    });
+    prop::collection::vec(route, 1..9).prop_map(|routes| {
+        let routes = routes.concat();
+        format!("version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\nroutes:\n{routes}")
+    })
+}
+
+/// Whether a route is at least as specific as another one that takes the same request.
+fn is_as_specific(route: &Route, other: &Route) -> bool {
+    let (a, b) = (&route.path, &other.path);
+    if a.is_prefix != b.is_prefix || a.segments.len() != b.segments.len() {
+        return (a.is_prefix, Reverse(a.segments.len())) < (b.is_prefix, Reverse(b.segments.len()));
+    }
+    let by_methods = a.segments != b.segments || !route.methods.is_empty() || other.methods.is_empty();
+    by_methods && a.segments.iter().zip(&b.segments).all(|(a, b)| a.rank() >= b.rank())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_route_of_those_that_take_a_request_is_the_most_specific(text in alike()) {
+        let Ok(policies) = parse(&[&text]) else { return Ok(()) };
+        let policy = &policies.policies()[0];
+        const PARTS: [&str; 5] = ["", "/a", "/b", "/ab", "/bb"];
+        let pairs = PARTS.into_iter().flat_map(|a| PARTS.map(|b| format!("{a}{b}")));
+        for path in pairs.flat_map(|start| PARTS.map(|end| format!("{start}{end}"))) {
+            for method in [Method::GET, Method::HEAD, Method::POST, Method::DELETE] {
+                let given: Vec<_> = path.split('/').skip(1).collect();
+                let takes = |route: &&Route| {
+                    let pattern = &route.path;
+                    let fits = pattern.segments.len() == given.len()
+                        || (pattern.is_prefix && pattern.segments.len() < given.len());
+                    route.accepts(&method) && fits && pattern.segments.iter().zip(&given).all(|(s, text)| s.matches(text))
+                };
+                let taking: Vec<_> = policy.routes.iter().filter(takes).collect();
+                let most = |route: &&&Route| taking.iter().all(|other| is_as_specific(route, other));
+                let winners: Vec<_> = taking.iter().filter(most).map(|route| &route.pattern).collect();
+                let found: Vec<_> = policy.route_for(&path, &method).map(|route| &route.pattern).into_iter().collect();
+                prop_assert_eq!(&winners, &found, "{} {} in {}", method, path, text);
+            }
+        }
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use http::Uri;
 use http::uri::PathAndQuery;
+use http::{HeaderValue, Uri};
 
 use super::compiler::Compiler;
+use crate::document::decode::Spanned;
 use crate::document::masks::without_user;
 use crate::document::problem::{Fault, ProblemCode};
 use crate::policy::document::UpstreamDocument;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
+use crate::request::path::encoded;
 
 impl Compiler<'_> {
     pub(super) fn upstream(&mut self, upstream: &UpstreamDocument) -> Option<Upstream> {
@@ -40,6 +42,18 @@ impl Compiler<'_> {
             client,
             spiffe_id: upstream.spiffe_id.as_ref().map(|id| id.value.clone()),
         })
+    }
+
+    /// Returns the value of `x-forwarded-prefix`, if the service receives paths without the prefix.
+    pub(super) fn forwarded_prefix(&mut self, strip: Option<&Spanned<bool>>, prefix: &str) -> Option<HeaderValue> {
+        let strip = strip.filter(|strip| strip.value)?;
+        if prefix.is_empty() {
+            let message = "`strip_prefix` needs a `prefix`: the policy is for all paths";
+            let help = "add `prefix: /PATH`, or leave `strip_prefix` out";
+            self.problems
+                .add(&strip.span, ProblemCode::FieldNeedsOther, message, help);
+        }
+        HeaderValue::try_from(encoded(prefix)).ok()
     }
 
     fn spiffe_id(&mut self, upstream: &UpstreamDocument, address: &UpstreamAddress) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::principal::Claims;
-use crate::request::path::{Allowance, NormalizedPath};
+use crate::request::path::{Allowance, EncodedSlash, NormalizedPath};
 use crate::request::{Downstream, RequestFacts};
 use crate::testing::{NOW, parse};
 
@@ -224,7 +224,8 @@ fn of_request(
     let allowance = Allowance {
         double_slash: true,
         semicolon: true,
-        encoded_slash: true,
+        encoded_slash: EncodedSlash::Either,
+        ..Allowance::default()
     };
     let path = NormalizedPath::parse(path.as_bytes(), allowance).unwrap();
     condition.check(&Subject {

@@ -1,10 +1,10 @@
 //! `auth` as other programs write it, and how it is written here.
 
 use crate::document::suggestion::{closest, did_you_mean, known_words};
-use crate::principal::AuthMethod;
+use crate::principal::{AuthMethod, DENY};
 
 /// Words for one way to authenticate.
-const WORDS: [(&str, &[&str]); 4] = [
+const WORDS: [(&str, &[&str]); 5] = [
     (
         "public",
         &[
@@ -54,6 +54,10 @@ const WORDS: [(&str, &[&str]); 4] = [
             "x509",
         ],
     ),
+    (
+        DENY,
+        &["denied", "deny_all", "forbid", "forbidden", "reject", "block", "never"],
+    ),
 ];
 
 /// What to write in place of a word that is not a way to authenticate.
@@ -73,7 +77,7 @@ pub(super) fn auth_help(word: &str) -> String {
         Some(method) => did_you_mean(method),
         None => format!(
             "{}, or `{{ any: [jwt, public] }}` and `{{ all: [jwt, mtls] }}`",
-            known_words(AuthMethod::ALL.map(AuthMethod::as_str))
+            known_words(known())
         ),
     }
 }
@@ -81,9 +85,12 @@ pub(super) fn auth_help(word: &str) -> String {
 /// The way that a word is meant for.
 fn meant(word: &str) -> Option<&'static str> {
     let words = WORDS.iter().find(|(_, words)| words.contains(&word));
-    words
-        .map(|(method, _)| *method)
-        .or_else(|| closest(word, AuthMethod::ALL.map(AuthMethod::as_str)))
+    words.map(|(method, _)| *method).or_else(|| closest(word, known()))
+}
+
+/// The words that stand alone.
+fn known() -> impl Iterator<Item = &'static str> {
+    AuthMethod::ALL.into_iter().map(AuthMethod::as_str).chain([DENY])
 }
 
 /// Several ways in one text, such as `jwt|internal_key` or `jwt and mtls`.
@@ -102,7 +109,7 @@ fn combination(word: &str) -> Option<String> {
     .into_iter()
     .find(|(separator, _)| word.contains(separator))?;
     let methods: Option<Vec<_>> = word.split(separator).map(|part| meant(part.trim())).collect();
-    let mut methods = methods?;
+    let mut methods = methods.filter(|methods| !methods.contains(&DENY))?;
     if combine == "either" {
         let methods = methods.join(", ");
         return Some(format!(
@@ -130,7 +137,7 @@ mod tests {
             ),
             (
                 "!public",
-                "known: public, jwt, internal_key, mtls, or `{ any: [jwt, public] }` and `{ all: [jwt, mtls] }`",
+                "known: public, jwt, internal_key, mtls, deny, or `{ any: [jwt, public] }` and `{ all: [jwt, mtls] }`",
             ),
             (
                 "jwt_optional",
@@ -144,9 +151,11 @@ mod tests {
             ("api-key", "did you mean `internal_key`?"),
             ("pubic", "did you mean `public`? Then any client may call the route"),
             ("JWT", "did you mean `jwt`?"),
+            ("deny_all", "did you mean `deny`?"),
+            ("Deny", "did you mean `deny`?"),
             (
                 "saml",
-                "known: public, jwt, internal_key, mtls, or `{ any: [jwt, public] }` and `{ all: [jwt, mtls] }`",
+                "known: public, jwt, internal_key, mtls, deny, or `{ any: [jwt, public] }` and `{ all: [jwt, mtls] }`",
             ),
         ] {
             assert_eq!(auth_help(word), want, "{word}");

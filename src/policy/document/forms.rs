@@ -48,7 +48,14 @@ const PLAIN_SEGMENTS: &str = r"(?!.*//)(?!.*/\.{1,2}(/|$))";
 pub(super) const OPEN_URL: &str = r"^[hH][tT][tT][pP]://(?!(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:|/|$))";
 
 pub(super) fn issuer_url() -> String {
-    format!(r"^(?!.*/\.well-known/)[hH][tT][tT][pP][sS]?://{HOST}(:{PORT})?(/[!$-;=@-Z_a-z~{{|}}\[\]]*)?$")
+    format!(r"^(?!.*/\.well-known/)[hH][tT][tT][pP][sS]?://{HOST}(:{PORT})?(/[!$-;=@-Z_a-z~|\[\]]*)?$")
+}
+
+/// A URL with a placeholder for a whole segment of its path.
+fn issuer_pattern() -> String {
+    let literal = r#"[!"$-.0->@-z|~]"#;
+    let name = r"\{(?!tenantid\})[A-Za-z_][A-Za-z0-9_-]{0,63}\}";
+    format!(r"(?=.*\{{)[hH][tT][tT][pP][sS]?://{literal}+(/({name}|{literal}*))*")
 }
 
 /// The name of a header.
@@ -134,14 +141,32 @@ text_forms! {
         examples: ["https://docs.example.com/rejections#"],
     }
 
-    /// The `iss` of an issuer: not a template, and not the URL of its discovery document.
+    /// The `iss` of an issuer, which is not the URL of its discovery document.
     IssuerName {
         pattern: format!(
-            r"^(?!.*/\.well-known/)(?!(?!unchecked$)[uU][nN][cC][hH][eE][cC][kK][eE][dD]$){}",
+            r"^(?!.*/\.well-known/)(?![uU][nN][cC][hH][eE][cC][kK][eE][dD]$){}",
             text_without("{}").trim_start_matches('^')
         ),
         expected: "the `iss` of the tokens, without braces and without /.well-known/…",
         examples: ["https://auth.example.com/"],
+    }
+
+    /// The `iss` of an issuer, a pattern for it, or `unchecked`.
+    IssuerText {
+        pattern: format!(
+            r"^(?!.*/\.well-known/)(?!(?!unchecked$)[uU][nN][cC][hH][eE][cC][kK][eE][dD]$)({}|{})$",
+            text_without("{}").trim_start_matches('^').trim_end_matches('$'),
+            issuer_pattern(),
+        ),
+        expected: "the `iss` of the tokens, without /.well-known/…; {name} is a whole segment of the path, and the name of a claim",
+        examples: ["https://auth.example.com/", "https://login.example.com/{tid}/v2.0"],
+    }
+
+    /// A value of a placeholder.
+    PlaceholderValue {
+        pattern: "^(?![aA][nN][yY]$)[A-Za-z0-9-]{1,64}$",
+        expected: "letters, digits and `-`, at most 64; `any` stands alone, without brackets",
+        examples: ["2f9c1e6a-3d1b-4c6e-9a51-7c0d1b8e4f20"],
     }
 
     /// One audience.

@@ -1,10 +1,23 @@
 //! Rules between the fields of a policy, for its JSON Schema.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::forms::{OPEN_URL, issuer_url};
 use crate::keys::{Algorithm, Material};
-use crate::principal::AuthMethod;
+use crate::principal::{AuthMethod, DENY};
+
+/// The fields of a route that say which requests it accepts, and stand on no route with `auth: deny`.
+pub const NOT_BESIDE_DENY: [&str; 9] = [
+    "roles",
+    "scopes",
+    "when",
+    "content_types",
+    "pass",
+    "idempotency",
+    "quotas",
+    "sandbox",
+    "log",
+];
 
 /// Algorithms with a shared secret, or those with a public key.
 fn algorithms(shared: bool) -> Value {
@@ -27,9 +40,16 @@ pub(super) fn issuer_rules() -> Value {
         })
     };
     let unchecked = json!({ "properties": { "audience": { "const": "unchecked" } }, "required": ["audience"] });
+    let pattern = json!({ "properties": { "issuer": { "type": "string", "pattern": r"\{" } }, "required": ["issuer"] });
+    let with_values = json!({
+        "required": ["issuer_values"],
+        "properties": { "audience": { "not": { "const": "unchecked" } } },
+    });
     json!([
         rule(json!({ "required": ["secret"] }), algorithms(true)),
         rule(public, algorithms(false)),
+        // `{` stands in patterns only.
+        { "if": pattern, "then": with_values, "else": { "properties": { "issuer_values": false } } },
         // What names the audience is not looked at.
         { "if": unchecked, "then": { "properties": { "audience_claim": false } } },
     ])
@@ -104,12 +124,29 @@ pub(super) fn condition_rules() -> Value {
     ])
 }
 
+/// Only a prefix can be stripped.
+pub(super) fn policy_rules() -> Value {
+    json!([{
+        "if": {
+            "properties": { "upstream": { "required": ["strip_prefix"], "properties": { "strip_prefix": { "const": true } } } },
+            "required": ["upstream"],
+        },
+        "then": { "required": ["prefix"], "properties": { "prefix": { "not": { "const": "/" } } } },
+    }])
+}
+
 /// A response is stored for one caller, and only addresses are known of callers of public routes.
 pub(super) fn route_rules() -> Value {
     let public = json!({ "const": AuthMethod::Public.as_str() });
     let listed = json!({ "type": "object", "properties": { "any": { "contains": public } }, "required": ["any"] });
     let if_auth = |auth: Value, then: Value| json!({ "if": { "properties": { "auth": auth }, "required": ["auth"] }, "then": { "properties": then } });
+    let mut nothing_else: Map<_, _> = NOT_BESIDE_DENY
+        .map(|field| (field.to_owned(), Value::Bool(false)))
+        .into_iter()
+        .collect();
+    nothing_else.insert("mode".to_owned(), json!({ "const": "enforce" }));
     json!([
+        if_auth(json!({ "const": DENY }), Value::Object(nothing_else)),
         if_auth(
             json!({ "anyOf": [public, listed] }),
             json!({ "idempotency": { "const": "off" } })

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::conditions::ClaimConditionDocument;
-use super::forms::{AlgorithmName, ClaimName, IssuerName, KeysUrl, TokenType};
+use super::forms::{AlgorithmName, ClaimName, KeysUrl, TokenType};
 use super::grants::{GrantsDocument, LinkHeader};
+use super::issuer_names::{IssuerNamesDocument, PlaceholderDocument};
 use super::rules::{issuer_rules, key_set_rules, several_issuers};
 use super::values::{AudienceDocument, OidcDocument};
 use super::words::BindingMode;
-use crate::document::collections::{List, ListOrEmpty};
+use crate::document::collections::{List, ListOrEmpty, Map};
 use crate::document::decode::{Spanned, document};
 use crate::document::patterns::{periods, whole_seconds};
 use crate::document::scalars::HumanDuration;
@@ -25,10 +26,17 @@ document! {
     /// One issuer of tokens (RFC 7519).
     #[schemars(extend("allOf" = issuer_rules()))]
     pub struct IssuerDocument {
-        /// The exact `iss` of the tokens: a slash at the end counts. `unchecked` accepts any `iss` and must be the only
-        /// issuer. Not a template with `{…}`, and not the URL of the discovery document.
-        #[schemars(with = "IssuerName", extend("examples" = ["https://auth.example.com/", "unchecked"]))]
-        issuer: Spanned<String>,
+        /// The exact `iss` of the tokens: a slash at the end counts. A list names issuers with the same keys. A pattern
+        /// such as `https://login.example.com/{tid}/v2.0` has placeholders for whole segments of the path, each equal to
+        /// the claim of that name; it needs `issuer_values`. `unchecked` accepts any `iss` and must be the only issuer.
+        /// Not the URL of the discovery document.
+        #[schemars(extend("examples" = ["https://auth.example.com/", ["https://a.example.com", "https://b.example.com"],
+            "https://login.example.com/{tid}/v2.0", "unchecked"]))]
+        issuer: IssuerNamesDocument,
+        /// The accepted values of each placeholder in `issuer`: a list, or `any`. A value has letters, digits and `-`, at
+        /// most 64.
+        #[schemars(extend("minProperties" = 1, "examples" = [{ "tid": ["2f9c1e6a-3d1b-4c6e-9a51-7c0d1b8e4f20"] }, { "tid": "any" }]))]
+        issuer_values: Option<Spanned<Map<PlaceholderDocument>>>,
         /// The audiences: a token must name one of them in `aud` (RFC 7519, 4.1.3). `unchecked` ignores `aud`; then a
         /// token that the issuer made for another service works here, too.
         #[schemars(extend("examples" = [["orders-api"], "unchecked"]))]
@@ -93,7 +101,8 @@ document! {
         jwks: Option<Spanned<JwksDocument>>,
         /// The URL of the issuer, or `{ issuer: …, url: … }`: Sidegate fetches the document below
         /// `/.well-known/openid-configuration`, which says where the key set is (OpenID Connect Discovery 1.0, 4). The
-        /// document must name the `issuer` of this entry exactly.
+        /// document must name the `issuer` of this entry exactly. If that is a pattern, write the URL below which the
+        /// document is: the document names the same pattern, and its placeholders may have other names.
         #[schemars(extend("examples" = ["https://auth.example.com/"]))]
         oidc: Option<Spanned<OidcDocument>>,
     }

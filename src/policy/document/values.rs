@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::auth_help::auth_help;
-use super::forms::{AudienceName, IssuerName, IssuerUrl, MediaType, ProtectedIssuerUrl};
+use super::forms::{AudienceName, IssuerText, IssuerUrl, MediaType, ProtectedIssuerUrl};
 use super::rules::discovery_rules;
 use crate::document::collections::List;
 use crate::document::decode::{FromNode, Spanned, document, expected, not_one_of, one_of};
@@ -18,7 +18,7 @@ use crate::document::schema::{form_of, words_schema};
 use crate::document::secret::{EnvString, EnvText, VariableDocument};
 use crate::document::shapes::list as list_of;
 use crate::document::yaml::{Node, Value};
-use crate::principal::AuthMethod;
+use crate::principal::{AuthMethod, DENY};
 
 /// The schema of one word, or a list of texts.
 fn word_or_list<T: JsonSchema>(generator: &mut SchemaGenerator, word: &str, meaning: &str) -> Schema {
@@ -149,6 +149,8 @@ pub enum AuthDocument {
     Any(Vec<Spanned<AuthMethod>>),
     /// All of these.
     All(Vec<Spanned<AuthMethod>>),
+    /// Every request is rejected.
+    Deny,
 }
 
 document! {
@@ -247,6 +249,11 @@ impl JsonSchema for AnyMethods {
 
 impl FromNode for AuthMethod {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
+        if matches!(&node.value, Value::Text(word) if word == DENY) {
+            let message = "`deny` rejects every request, so it stands alone";
+            let help = "write `auth: deny`, or leave `deny` out of the list";
+            return Err(problems.add(&node.span, ProblemCode::AuthCombination, message, help));
+        }
         if let Value::Text(word) = &node.value
             && !Self::ALL.iter().any(|method| method.as_str() == word)
         {
@@ -302,8 +309,10 @@ impl JsonSchema for AuthMethod {
 
 impl FromNode for AuthDocument {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
-        if !matches!(node.value, Value::Mapping(_)) {
-            return AuthMethod::from_node(node, problems).map(Self::One);
+        match &node.value {
+            Value::Mapping(_) => {}
+            Value::Text(word) if word == DENY => return Ok(Self::Deny),
+            _ => return AuthMethod::from_node(node, problems).map(Self::One),
         }
         match AuthListDocument::from_node(node, problems)? {
             AuthListDocument {
@@ -333,7 +342,10 @@ impl JsonSchema for AuthDocument {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let one = generator.subschema_for::<AuthMethod>();
+        let deny = "Every request is rejected: 403 `route_denied`, before its credentials are verified. Stands alone.";
+        let methods = AuthMethod::ALL.map(|method| (method.as_str(), meaning(method)));
+        let words: Vec<_> = methods.into_iter().chain([(DENY, deny)]).collect();
+        let one = words_schema("", &words);
         let list = generator.subschema_for::<AuthListDocument>();
         json_schema!({ "anyOf": [one, list] })
     }
@@ -349,7 +361,7 @@ document! {
     pub struct OidcOptionsDocument [whole] {
         /// The issuer, exactly as in the `issuer` of the tokens: a slash at the end counts. The discovery document must
         /// name it in the same way.
-        #[schemars(with = "Option<EnvText<IssuerName>>", extend("examples" = ["https://auth.example.com/"]))]
+        #[schemars(with = "Option<EnvText<IssuerText>>", extend("examples" = ["https://auth.example.com/"]))]
         issuer: Option<Spanned<EnvString>>,
         /// The URL below which the discovery document is, if it is not the issuer itself. Alone, it is the issuer.
         #[schemars(with = "Option<EnvText<IssuerUrl>>", extend("examples" = ["http://127.0.0.1:8080/realms/shop"]))]

@@ -23,6 +23,15 @@ string_enum! {
         Shadow = "shadow",
     }
 
+    /// Whether the access log has a line for each request of a route.
+    pub enum LogMode {
+        /// Each request has a line.
+        On = "on",
+        /// A request that is allowed and does not fail has no line. Rejections, failures after the decision and
+        /// requests that shadow mode would reject have one.
+        Off = "off",
+    }
+
     /// Whether the credentials themselves reach the service.
     pub enum CredentialsMode {
         /// The token and the internal key reach the service.
@@ -91,7 +100,17 @@ string_enum! {
         DoubleSlash = "double_slash",
         /// A semicolon, `;` or `%3B`.
         Semicolon = "semicolon",
-        /// An encoded slash, `%2F`.
+        /// An encoded slash, `%2F`, that the service may decode.
         EncodedSlash = "encoded_slash",
+        /// An encoded percent sign, `%25`, before two hex digits. What it decodes to must be allowed as well.
+        EncodedPercent = "encoded_percent",
+        /// An encoded question mark or number sign, `%3F` and `%23`.
+        EncodedDelimiter = "encoded_delimiter",
+    }
+
+    /// How `%2F` is read.
+    pub enum EncodedSlashReading {
+        /// A part of a segment, for services that do not decode it: `{name}` matches it, and it is forwarded as it is.
+        Opaque = "opaque",
     }
 }

@@ -1,6 +1,7 @@
 //! The pattern of a route: what it matches below the prefix of its policy.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use crate::document::problem::{Fault, ProblemCode};
 use crate::request::path::unescaped;
@@ -194,6 +195,20 @@ impl PathPattern {
         self.overlaps(other) && more_specific(self, other) && more_specific(other, self)
     }
 
+    /// Returns the pattern of what two patterns of one length both match, if they overlap.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Self {
+        let pairs = self.segments.iter().zip(&other.segments);
+        let segments: Vec<_> = pairs.map(|(a, b)| a.min(b).clone()).collect();
+        let wildcards = segments.iter().enumerate();
+        let wildcards = wildcards.filter(|(_, segment)| matches!(segment, Segment::Wildcard(_)));
+        Self {
+            parameters: wildcards.map(|(at, _)| (format!("p{}", at + 1), at)).collect(),
+            segments,
+            is_prefix: self.is_prefix && other.is_prefix,
+        }
+    }
+
     /// Whether some path matches both patterns.
     pub fn overlaps(&self, other: &Self) -> bool {
         let (short, long) = if self.segments.len() <= other.segments.len() {
@@ -206,6 +221,23 @@ impl PathPattern {
         }
         let mut pairs = short.segments.iter().zip(&long.segments);
         pairs.all(|(a, b)| a.overlaps(b))
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, segment) in self.segments.iter().enumerate() {
+            let name = self.parameters.iter().find(|(_, place)| *place == at);
+            match name {
+                Some((name, _)) => write!(f, "/{{{name}}}{}", segment.text())?,
+                None => write!(f, "/{}", segment.text())?,
+            }
+        }
+        match self.is_prefix {
+            true => f.write_str("/*"),
+            false if self.segments.is_empty() => f.write_str("/"),
+            false => Ok(()),
+        }
     }
 }
 
@@ -322,6 +354,10 @@ mod tests {
             ("/{id}..", vec![wildcard("..")], false),
         ] {
             let pattern = PathPattern::parse(text).unwrap();
+            assert_eq!(
+                pattern.to_string(),
+                text.strip_suffix('/').filter(|text| !text.is_empty()).unwrap_or(text)
+            );
             assert_eq!((pattern.segments, pattern.is_prefix), (segments, is_prefix), "{text}");
         }
         for text in [

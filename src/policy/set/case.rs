@@ -63,7 +63,7 @@ fn open_spelling<'p>(set: &'p PolicySet, guarded: &Located<'_>, open: &Located<'
         let policy = set.get(set.select(host.as_deref(), path)?)?;
         policy.route_for(path, method)
     };
-    shared_methods(guarded.route, open.route).find_map(|method| {
+    guarded.route.shared_methods(open.route).find_map(|method| {
         let by = takes(&open_path, method).filter(|route| route.is_open())?;
         let is_guarded = takes(&closed_path, method).is_some_and(|route| !route.is_open());
         is_guarded.then(|| (open_path.clone(), by))
@@ -132,15 +132,6 @@ impl Located<'_> {
             None => self.route.path.is_prefix.then_some(Part::Ending("")),
         }
     }
-}
-
-/// The methods that both routes take; one of them where they take all.
-fn shared_methods<'r>(a: &'r Route, b: &'r Route) -> impl Iterator<Item = &'r Method> {
-    let any = (a.methods.is_empty() && b.methods.is_empty()).then_some(&Method::GET);
-    let named = a.methods.iter().chain(&b.methods);
-    any.into_iter()
-        .chain(named)
-        .filter(|method| a.accepts(method) && b.accepts(method))
 }
 
 /// A host that both policies are for; `None` where they are for all.

@@ -9,7 +9,7 @@ use pingora::protocols::http::ServerSession;
 
 use crate::credential::ClientCertificate;
 use crate::proxy::peer;
-use crate::request::target::RequestTarget;
+use crate::request::target::{RequestHost, RequestTarget};
 use crate::request::{self, Body, Downstream, RequestFacts, head};
 use crate::tls::PeerCertificate;
 
@@ -54,6 +54,17 @@ fn downstream(session: &ServerSession, trusts: impl Fn(IpAddr) -> bool) -> Downs
         peer,
         tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
         trusted: peer.is_some_and(trusts),
+    }
+}
+
+/// Returns the host for logs, by the same rule as [`authority`].
+pub(super) fn host(session: &ServerSession) -> RequestHost {
+    let header = session.req_header();
+    let pseudo = header.uri.authority().filter(|_| header.version == Version::HTTP_2);
+    let field = || header.headers.get(http::header::HOST).cloned();
+    match pseudo {
+        Some(authority) => RequestHost::Authority(authority.clone()),
+        None => field().map_or(RequestHost::None, RequestHost::Field),
     }
 }
 

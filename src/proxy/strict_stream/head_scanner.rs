@@ -132,12 +132,14 @@ impl HeadScanner {
 
     /// Returns why a strict reader rejects the head, if it does.
     pub(super) fn malformed(&self) -> Option<&'static str> {
-        if !(self.has_bare_end || self.request_line.malformed) {
+        let line = &self.request_line;
+        if !(self.has_bare_end || line.malformed || line.unencoded) {
             return None;
         }
-        Some(match self.request_line.malformed {
+        Some(match line.malformed {
             _ if self.kept.starts_with(TLS) => "the client speaks TLS, and the listener has no TLS",
             true => "the request line is not a method, a target and a version",
+            false if line.unencoded => "the target has bytes that must be percent-encoded: only ASCII can stand in it",
             false => "a line of the head does not end in CRLF",
         })
     }
@@ -170,6 +172,8 @@ struct RequestLine {
     /// The last byte of the line so far: after a carriage return, nothing may follow in it.
     last: u8,
     malformed: bool,
+    /// Whether the target has bytes beyond ASCII, such as raw UTF-8.
+    unencoded: bool,
 }
 
 impl RequestLine {
@@ -182,6 +186,7 @@ impl RequestLine {
             match byte {
                 b'\r' => {}
                 b' ' => self.spaces += 1,
+                0x80.. if self.spaces == 1 => self.unencoded = true,
                 _ => self.malformed |= !byte.is_ascii_graphic(),
             }
             self.begun |= byte != b'\r';
@@ -257,6 +262,26 @@ mod tests {
             ),
             (
                 b"GET /a b HTTP/1.1\r\n",
+                "the request line is not a method, a target and a version",
+            ),
+            (
+                b"GET /caf\xc3\xa9 HTTP/1.1\r\n",
+                "the target has bytes that must be percent-encoded: only ASCII can stand in it",
+            ),
+            (
+                b"GET /?q=\xe9",
+                "the target has bytes that must be percent-encoded: only ASCII can stand in it",
+            ),
+            (
+                b"G\xc3\x89T / HTTP/1.1\r\n",
+                "the request line is not a method, a target and a version",
+            ),
+            (
+                b"GET /\xc3\xa9 b HTTP/1.1\r\n",
+                "the request line is not a method, a target and a version",
+            ),
+            (
+                b"GET / HTTP/1.\xc3\xa9\r\n",
                 "the request line is not a method, a target and a version",
             ),
             (

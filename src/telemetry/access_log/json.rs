@@ -92,8 +92,13 @@ pub(super) fn write(line: &AccessLine<'_>, now: SystemTime, clock: &mut Clock, o
     }
     string(name!("method"), line.method, out);
     string(name!("path"), line.path, out);
-    if let Some(client) = line.client {
-        plain(name!("client"), client, out);
+    for (name, address) in [(name!("client"), line.client), (name!("peer"), line.peer)] {
+        if let Some(address) = address {
+            plain(name, address, out);
+        }
+    }
+    if let Some(host) = line.host {
+        string(name!("host"), host, out);
     }
     number(name!("status"), line.status, out);
     if let Some(status) = line.upstream_status {

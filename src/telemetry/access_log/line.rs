@@ -47,8 +47,12 @@ pub struct AccessLine<'l> {
     pub method: &'l str,
     /// The path, without the query.
     pub path: &'l str,
-    /// The other end of the connection.
+    /// The address of the client: that of the peer, or the one that trusted proxies forward.
     pub client: Option<IpAddr>,
+    /// The other end of the connection.
+    pub peer: Option<IpAddr>,
+    /// The host as the client sent it, bounded.
+    pub host: Option<&'l str>,
     /// The status of the response; 0 if the client was gone.
     pub status: u16,
     /// The status that the service answered with.

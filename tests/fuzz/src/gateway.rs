@@ -10,6 +10,7 @@ use sidegate::admission::concurrency_limit::ConcurrencyLimit;
 use sidegate::app;
 use sidegate::config::{Overrides, ServerConfig};
 use sidegate::decision::Evaluator;
+use sidegate::jwks::proxy::KeyProxy;
 use sidegate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
 use sidegate::proxy::policy_snapshot::PolicyHandle;
 use sidegate::proxy::server::Server;
@@ -80,7 +81,7 @@ impl Gateway {
             let clients = Arc::<ClientCounts>::default();
             let of_client = ClientConnections::new(limits.connections, &clients, &metrics);
             let slots = ConnectionLimit::new("fuzz", (limits.connections, of_client), &connections, &metrics);
-            let in_force = PolicyHandle::new(Arc::clone(&policies), &metrics).await.unwrap();
+            let in_force = PolicyHandle::new(Arc::clone(&policies), KeyProxy::default(), &metrics).await.unwrap();
             let store = Store::memory(&metrics);
             let edge = app::edge(
                 &config,

@@ -61,7 +61,7 @@ routes:
 service: lenient
 prefix: /lenient
 upstream: { url: $upstream }
-paths: { case_insensitive: true, allow: [double_slash, semicolon, encoded_slash] }
+paths: { case_insensitive: true, allow: [double_slash, semicolon, encoded_slash, encoded_percent, encoded_delimiter] }
 internal_key: { header: x-internal-api-key, keys: [{ name: scheduler, secret: { env: KEY } }] }
 credentials: strip
 routes:

@@ -8,7 +8,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
-use sidegate::request::path::{Allowance, NormalizedPath};
+use sidegate::request::path::{Allowance, EncodedSlash, NormalizedPath};
 use url::Url;
 
 fuzz_target!(|input: &[u8]| {
@@ -18,7 +18,13 @@ fuzz_target!(|input: &[u8]| {
     let allowance = Allowance {
         double_slash: bits & 1 != 0,
         semicolon: bits & 2 != 0,
-        encoded_slash: bits & 4 != 0,
+        encoded_slash: match bits & 12 {
+            0 => EncodedSlash::Ambiguous,
+            4 => EncodedSlash::Either,
+            _ => EncodedSlash::Opaque,
+        },
+        encoded_percent: bits & 16 != 0,
+        encoded_delimiter: bits & 32 != 0,
     };
     let Ok(path) = NormalizedPath::parse(raw, allowance) else {
         return;
@@ -41,7 +47,10 @@ fn check_wire(wire: &str, allowance: Allowance) {
         allowance.semicolon || !(wire.contains(';') || wire.contains("%3B")),
         "{wire}"
     );
-    assert!(allowance.encoded_slash || !wire.contains("%2F"), "{wire}");
+    assert!(
+        allowance.encoded_slash != EncodedSlash::Ambiguous || !wire.contains("%2F"),
+        "{wire}"
+    );
     for escape in wire.split('%').skip(1) {
         let digits: Vec<_> = escape.bytes().take(2).collect();
         let canonical = |b: &u8| matches!(b, b'0'..=b'9' | b'A'..=b'F');
@@ -75,14 +84,15 @@ fn check_decoding_further(path: &NormalizedPath<'_>, allowance: Allowance) {
             .expect("it is UTF-8")
             .into_owned();
         assert!(
-            !decoded.contains(['\\', '?', '#']) && !decoded.contains(char::is_control),
+            !decoded.contains('\\') && !decoded.contains(char::is_control),
             "{decoded:?}"
         );
-        let slashes = allowance.double_slash || allowance.encoded_slash;
+        assert!(allowance.encoded_delimiter || !decoded.contains(['?', '#']), "{decoded:?}");
+        let slashes = allowance.double_slash || allowance.encoded_slash != EncodedSlash::Ambiguous;
         assert!(slashes || !decoded.contains("//"), "{decoded:?}");
         for segment in decoded
             .split('/')
-            .flat_map(|segment| [Some(segment), segment.split(';').next()])
+            .flat_map(|segment| [Some(segment), segment.split([';', '?', '#']).next()])
         {
             assert!(!matches!(segment, Some("." | "..")), "{decoded:?}");
         }
@@ -96,10 +106,20 @@ fn check_decoding_further(path: &NormalizedPath<'_>, allowance: Allowance) {
 /// Other readings are reported wherever there are some, and one of them is without the ambiguities.
 fn check_lenient(path: &NormalizedPath<'_>, allowance: Allowance) {
     let strict = path.decoded();
-    let ambiguous = strict.contains("//") || strict.contains(';') || path.as_str().contains("%2F");
+    let is_opaque = allowance.encoded_slash == EncodedSlash::Opaque;
+    assert_eq!(path.separated().next().is_some(), is_opaque && path.as_str().contains("%2F"), "{strict:?}");
+    let hides_escape = path.as_str().split("%25").skip(1).any(|rest| {
+        let digits: Vec<_> = rest.bytes().take(2).collect();
+        digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit)
+    });
+    let separator = !is_opaque && path.as_str().contains("%2F");
+    let ambiguous = hides_escape || separator || strict.contains("//") || strict.contains([';', '?', '#']);
     let readings: Vec<_> = path.lenient().collect();
     assert_eq!(!readings.is_empty(), ambiguous, "{strict:?} {allowance:?}");
     assert!(readings.iter().all(|reading| reading.starts_with('/')), "{readings:?}");
-    let clear = |reading: &&str| !reading.contains("//") && !reading.contains(';') && !reading.contains("%2F");
+    let clear = |reading: &&str| {
+        let separator = !is_opaque && reading.contains("%2F");
+        !separator && !reading.contains("//") && !reading.contains([';', '?', '#'])
+    };
     assert!(!ambiguous || readings.iter().any(clear), "{readings:?}");
 }

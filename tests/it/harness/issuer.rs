@@ -112,10 +112,20 @@ fn rsa_pem() -> &'static str {
 
 /// A token as a Kubernetes API server writes it: RS256, with a key id and without `typ`.
 pub(crate) fn kubernetes_token(kid: &str, claims: &Value) -> String {
-    let header = json!({ "alg": "RS256", "kid": kid }).to_string();
-    let signed = format!("{}.{}", base64url(header), base64url(claims.to_string()));
+    rs256_token(&json!({ "alg": "RS256", "kid": kid }), claims)
+}
+
+/// A token with exactly this header and these claims, signed by the key of [`Key::new`] for RS256.
+pub(crate) fn rs256_token(header: &Value, claims: &Value) -> String {
     let key = KeyPair::from_pem(rsa_pem()).unwrap();
-    format!("{signed}.{}", base64url(key.sign(signed.as_bytes()).unwrap()))
+    token_signed_by(header, claims, |message| key.sign(message).unwrap())
+}
+
+/// A token with exactly this header and these claims.
+pub(crate) fn token_signed_by(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
+    let signed = format!("{}.{}", base64url(header.to_string()), base64url(claims.to_string()));
+    let signature = sign(signed.as_bytes());
+    format!("{signed}.{}", base64url(signature))
 }
 
 /// A token of a shared secret, with any of the three HMACs.

@@ -52,8 +52,8 @@ fn each_hint_leads_to_what_was_meant() {
         (
             "issuer: i",
             "issuer: 'https://sts.example/{tenantid}/'".into(),
-            "no issuer has the name `https://sts.example/{tenantid}/`: braces stand for a part that differs",
-            "name each issuer as the `iss` of its tokens does",
+            "`{tenantid}` would be the claim `tenantid`, and tokens have the claim `tid`",
+            "write `issuer: https://sts.example/{tid}/`",
         ),
         (
             "issuer: i",
