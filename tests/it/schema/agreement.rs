@@ -93,6 +93,7 @@ const UNSAID_IN: &[(&str, ProblemCode)] = &[
     ("limits-client-above-all", ProblemCode::OutOfRange),
     ("store-user-without-password", ProblemCode::FieldNeedsOther),
     ("control-too-long", ProblemCode::InvalidAddress),
+    ("when-header-is-a-credential", ProblemCode::SecretInFile),
     ("yaml-zero-width-space", ProblemCode::InvisibleCharacter),
 ];
 

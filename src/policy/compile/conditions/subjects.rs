@@ -5,9 +5,10 @@ use http::HeaderName;
 
 use crate::document::collections::List;
 use crate::document::decode::Spanned;
+use crate::document::masks::is_secret_key;
 use crate::document::problem::ProblemCode;
 use crate::policy::compile::compiler::Compiler;
-use crate::policy::document::RouteDocument;
+use crate::policy::document::{ConditionDocument, RouteDocument};
 use crate::policy::identity::Identity;
 use crate::request::listed::Listed;
 use crate::request::names::FoldedName;
@@ -20,6 +21,9 @@ impl Compiler<'_> {
         identity: &Identity,
         key: &HeaderName,
     ) -> Vec<HeaderName> {
+        for condition in routes.iter().flat_map(|route| conditions_of(&route.value)) {
+            self.no_credential(condition);
+        }
         let mut compared: Vec<HeaderName> = Vec::new();
         for name in routes.iter().flat_map(|route| headers_of(&route.value)) {
             let Some(header) = self.header_name(Some(name.clone()), "") else {
@@ -56,8 +60,42 @@ impl Compiler<'_> {
     }
 }
 
+impl Compiler<'_> {
+    /// Notes a credential that would be compared with a value in the file. Causes show that value, in the log as well.
+    fn no_credential(&mut self, condition: &ConditionDocument) {
+        let Some(header) = condition.header.as_ref().filter(|header| is_credential(&header.value)) else {
+            return;
+        };
+        let several = condition.r#in.iter().flat_map(|List(several)| several);
+        let values: Vec<_> = condition.equals.iter().chain(several).collect();
+        if values.is_empty() {
+            return;
+        }
+        for value in values {
+            self.problems.hide(value.span.clone());
+        }
+        let name = &header.value;
+        let message = format!("`{name}` is a credential, and the value that it must have stands in this file");
+        let help = format!(
+            "write `internal_key: {{ header: {name}, keys: [{{ name: …, secret: {{ env: NAME }} }}] }}`, and \
+             `auth: internal_key`"
+        );
+        self.problems
+            .add(&header.span, ProblemCode::SecretInFile, message, help);
+    }
+}
+
+/// Whether the name of a header speaks of a credential.
+fn is_credential(header: &str) -> bool {
+    is_secret_key(header) || header.to_ascii_lowercase().ends_with("-key")
+}
+
 /// The headers that the conditions of a route compare, as they are written.
 pub(in crate::policy::compile) fn headers_of(route: &RouteDocument) -> impl Iterator<Item = &Spanned<String>> {
+    conditions_of(route).filter_map(|condition| condition.header.as_ref())
+}
+
+fn conditions_of(route: &RouteDocument) -> impl Iterator<Item = &ConditionDocument> {
     let conditions = route.when.iter().flat_map(|List(conditions)| conditions);
-    conditions.filter_map(|condition| condition.value.header.as_ref())
+    conditions.map(|condition| &condition.value)
 }

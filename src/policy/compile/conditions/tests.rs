@@ -132,6 +132,9 @@ fn conditions_that_cannot_hold_or_be_read_are_problems() {
             &[],
         ),
         // Headers.
+        ("{ header: x-edge-secret, equals: a }", &["secret_in_file"]),
+        ("{ header: X-Origin-Key, in: [a] }", &["secret_in_file"]),
+        ("{ header: x-edge-secret, equals_claim: a }", &[]),
         ("{ header: 'x a', equals: a }", &["invalid_header_name"]),
         ("{ header: authorization, equals: a }", &["reserved_header"]),
         ("{ header: Host, equals: a }", &["reserved_header"]),
