@@ -21,9 +21,6 @@ impl Compiler<'_> {
         identity: &Identity,
         key: &HeaderName,
     ) -> Vec<HeaderName> {
-        for condition in routes.iter().flat_map(|route| conditions_of(&route.value)) {
-            self.no_credential(condition);
-        }
         let mut compared: Vec<HeaderName> = Vec::new();
         for name in routes.iter().flat_map(|route| headers_of(&route.value)) {
             let Some(header) = self.header_name(Some(name.clone()), "") else {
@@ -56,14 +53,23 @@ impl Compiler<'_> {
                 compared.push(header);
             }
         }
+        for condition in routes.iter().flat_map(|route| conditions_of(&route.value)) {
+            self.no_credential(condition, &compared);
+        }
         compared
     }
 }
 
 impl Compiler<'_> {
     /// Notes a credential that would be compared with a value in the file. Causes show that value, in the log as well.
-    fn no_credential(&mut self, condition: &ConditionDocument) {
-        let Some(header) = condition.header.as_ref().filter(|header| is_credential(&header.value)) else {
+    fn no_credential(&mut self, condition: &ConditionDocument, compared: &[HeaderName]) {
+        let is_one = |header: &&Spanned<String>| {
+            let is_compared = compared
+                .iter()
+                .any(|name| header.value.eq_ignore_ascii_case(name.as_str()));
+            is_compared && is_credential(&header.value)
+        };
+        let Some(header) = condition.header.as_ref().filter(is_one) else {
             return;
         };
         let several = condition.r#in.iter().flat_map(|List(several)| several);
