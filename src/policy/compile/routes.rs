@@ -57,7 +57,6 @@ impl Compiler<'_> {
             );
         }
         let authentication = self.authentication(&route.auth);
-        self.requirement_fits(&route, &authentication);
         let parameters = Parameters::of(defaults.prefix, path.as_ref());
         let conditions = self.route_conditions(route.when.as_ref(), &authentication, &parameters);
         self.passes_compared(&route);
