@@ -10,6 +10,9 @@ use crate::document::references::References;
 use crate::document::scalars::HumanDuration;
 use crate::policy::lint::Lint;
 
+/// The word of what is said aloud to be unchecked.
+pub(super) const UNCHECKED: &str = "unchecked";
+
 /// What is wrong with a path whose case cannot be ignored.
 pub(super) const NOT_FOLDED: &str =
     "with `case_insensitive` a path has ASCII letters only: of others, services differ in the case";

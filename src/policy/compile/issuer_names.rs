@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::compiler::Compiler;
-use super::jwt::UNCHECKED;
+use super::compiler::{Compiler, UNCHECKED};
 use crate::document::collections::Map;
 use crate::document::decode::Spanned;
 use crate::document::problem::ProblemCode;

@@ -18,9 +18,6 @@ use crate::policy::lint::Lint;
 use crate::policy::origin::Origin;
 use crate::policy::{BindingMode, Issuer, IssuerKeys};
 
-/// The word of what is said aloud to be unchecked.
-pub(super) const UNCHECKED: &str = "unchecked";
-
 const LEEWAY_HELP: &str = "write how far clocks may differ, such as `30s`";
 
 impl Compiler<'_> {

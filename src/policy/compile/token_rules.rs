@@ -1,8 +1,7 @@
 //! What the tokens of an issuer have: their audience, their types, their claims.
 
-use super::compiler::Compiler;
+use super::compiler::{Compiler, UNCHECKED};
 use super::headers::dotted;
-use super::jwt::UNCHECKED;
 use crate::document::collections::{List, ListOrEmpty};
 use crate::document::decode::{Spanned, twice};
 use crate::document::problem::ProblemCode;
