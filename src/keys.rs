@@ -31,10 +31,20 @@ const RSA_HELP: &str = "sign with a new key of 2048 bits or more, as `openssl ge
 /// The most keys that a set may have.
 pub const MAX_KEYS: usize = 64;
 
+/// What a key set says of a key beside what it is made of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct KeyNames<'k> {
+    /// The `kid`.
+    pub(crate) id: Option<&'k str>,
+    /// The one issuer that signs with it, perhaps with placeholders.
+    pub(crate) issuer: Option<&'k str>,
+}
+
 /// A key for one algorithm.
 #[derive(Clone)]
 pub struct VerificationKey {
     id: Option<String>,
+    issuer: Option<String>,
     algorithm: Algorithm,
     verifier: Verifier,
     fingerprint: Fingerprint,
@@ -48,15 +58,18 @@ pub struct KeyFingerprint {
 }
 
 /// Returns the digest of all that a key consists of, for an algorithm or for all.
-fn fingerprint(id: Option<&str>, algorithm: Option<Algorithm>, key: &DecodingKey) -> Fingerprint {
-    let has_id: &[u8] = if id.is_some() { b"+" } else { b"" };
+fn fingerprint(names: KeyNames<'_>, algorithm: Option<Algorithm>, key: &DecodingKey) -> Fingerprint {
+    let is_there = |name: Option<&str>| name.map_or(&b""[..], |_| b"+");
+    let KeyNames { id, issuer } = names;
     let (first, second) = match key.kind() {
         DecodingKeyKind::SecretOrDer(bytes) => (bytes, &Vec::new()),
         DecodingKeyKind::RsaModulusExponent { n, e } => (n, e),
     };
     Fingerprint::of(&[
-        has_id,
+        is_there(id),
         id.unwrap_or_default().as_bytes(),
+        is_there(issuer),
+        issuer.unwrap_or_default().as_bytes(),
         algorithm.map_or("", Algorithm::name).as_bytes(),
         first,
         second,
@@ -77,6 +90,11 @@ impl VerificationKey {
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.verifier.verifies(message, signature)
     }
+
+    /// Returns the one issuer that signs with the key, perhaps with placeholders, if its set names one.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
 }
 
 /// Compares keys by their digests, never by what they are made of.
@@ -93,7 +111,7 @@ impl Eq for VerificationKey {}
 pub struct KeySet {
     keys: Vec<VerificationKey>,
     named: bool,
-    /// What each key consists of, with its id and without an algorithm.
+    /// What each key consists of, with its id and issuer and without an algorithm.
     bound: Vec<Fingerprint>,
 }
 
@@ -110,7 +128,7 @@ impl KeySet {
     /// One secret or public key without an id, for each algorithm that it fits.
     pub fn single(material: Material, key: &DecodingKey, algorithms: &[Algorithm]) -> Result<Self, KeyProblem> {
         let mut set = Self::default();
-        set.bind(None, material, key, algorithms)?;
+        set.bind(KeyNames::default(), material, key, algorithms)?;
         let unfit = |algorithm: &Algorithm| algorithms.contains(algorithm) && !material.fits(*algorithm);
         if let Some(algorithm) = Algorithm::ALL.into_iter().find(unfit) {
             return Err(mismatch(material, algorithm.name()));
@@ -133,7 +151,7 @@ impl KeySet {
     /// Binds a key to each of some algorithms that it fits. A key that the set has already stays one key.
     pub(crate) fn bind(
         &mut self,
-        id: Option<&str>,
+        names: KeyNames<'_>,
         material: Material,
         key: &DecodingKey,
         algorithms: &[Algorithm],
@@ -146,19 +164,20 @@ impl KeySet {
         let known = |fingerprint| self.keys.iter().any(|key| key.fingerprint == fingerprint);
         let new = fitting
             .into_iter()
-            .map(|algorithm| (algorithm, fingerprint(id, Some(algorithm), key)))
+            .map(|algorithm| (algorithm, fingerprint(names, Some(algorithm), key)))
             .filter(|(_, fingerprint)| !known(*fingerprint));
         let bound = new.map(|(algorithm, fingerprint)| {
             Ok(VerificationKey {
-                id: id.map(ToOwned::to_owned),
+                id: names.id.map(ToOwned::to_owned),
+                issuer: names.issuer.map(ToOwned::to_owned),
                 algorithm,
                 fingerprint,
                 verifier: Verifier::new(key, algorithm)?,
             })
         });
         let bound: Vec<_> = bound.collect::<Result<_, _>>()?;
-        let whole = fingerprint(id, None, key);
-        self.named |= id.is_some();
+        let whole = fingerprint(names, None, key);
+        self.named |= names.id.is_some();
         if !self.bound.contains(&whole) {
             self.bound.push(whole);
         }

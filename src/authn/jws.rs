@@ -10,6 +10,7 @@ use super::json;
 use crate::keys::{Algorithm, KeyFingerprint, KeySet, NoKey, VerificationKey};
 use crate::policy::Issuer;
 use crate::policy::document::LinkHeader;
+use crate::policy::issuer_names::has_form;
 use crate::rejection::{Reason, Rejection, list};
 
 /// A token taken apart; nothing in it is verified yet.
@@ -111,13 +112,24 @@ impl<'t> Jws<'t> {
     }
 
     /// Verifies the signature with one of some keys, by an algorithm of
-    /// [`Jws::algorithm_among`]. Returns the key.
-    pub fn verify(&self, keys: &KeySet, algorithm: Algorithm) -> Result<KeyFingerprint, Rejection> {
+    /// [`Jws::algorithm_among`]. Returns the key. With the `iss` of the token, a key that names an issuer verifies
+    /// tokens of that issuer alone.
+    pub fn verify(&self, keys: &KeySet, algorithm: Algorithm, iss: Option<&str>) -> Result<KeyFingerprint, Rejection> {
         match keys.candidates(self.parameter("kid"), algorithm) {
-            Ok(candidates) => match candidates.iter().find(|key| self.is_signed_with(key)) {
-                Some(key) => Ok(keys.fingerprint(key)),
-                None => Err(bad_signature(candidates.len())),
-            },
+            Ok(candidates) => {
+                let mut is_for_another = false;
+                let signer = candidates.iter().find(|key| {
+                    let is_signed = self.is_signed_with(key);
+                    let is_for_it = is_for(key, iss);
+                    is_for_another |= is_signed && !is_for_it;
+                    is_signed && is_for_it
+                });
+                match signer {
+                    Some(key) => Ok(keys.fingerprint(key)),
+                    None if is_for_another => Err(other_issuer()),
+                    None => Err(bad_signature(candidates.len())),
+                }
+            }
             Err(NoKey::OtherAlgorithm) => Err(Rejection::because(
                 Reason::TokenAlgorithmNotAllowed,
                 "the key with the id in the header is made for another algorithm",
@@ -134,6 +146,17 @@ impl<'t> Jws<'t> {
     fn is_signed_with(&self, key: &VerificationKey) -> bool {
         key.verifies(self.message.as_bytes(), &self.signature)
     }
+}
+
+/// Tells whether a key may sign for an issuer, if that counts.
+fn is_for(key: &VerificationKey, iss: Option<&str>) -> bool {
+    let named = iss.zip(key.issuer());
+    named.is_none_or(|(iss, form)| has_form(form, iss))
+}
+
+fn other_issuer() -> Rejection {
+    let cause = "the key that signed the token is for another issuer: its `issuer` in the key set is not the `iss`";
+    Rejection::because(Reason::TokenIssuerMismatch, cause)
 }
 
 fn bad_signature(candidates: usize) -> Rejection {

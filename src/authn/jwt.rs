@@ -121,7 +121,9 @@ fn verify_signature(
         let cause = format!("no key set of `{}` was fetched", issuer.label());
         return Err(Rejection::because(Reason::KeysUnavailable, cause).for_want_of_keys(index));
     };
-    let signed = jws.verify(set, algorithm);
+    // Keys of several organizations stand in one set; an exact issuer trusts the whole set.
+    let iss = issuer.names.pattern().and_then(|_| claims.get("iss")?.as_str());
+    let signed = jws.verify(set, algorithm, iss);
     let key = signed.map_err(|rejection| match rejection.reason() {
         Reason::TokenKeyUnknown => {
             let age = ring.and_then(|ring| ring.age(now));

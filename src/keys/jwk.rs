@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Algorithm, KeyProblem, KeySet, MAX_KEYS};
+use super::{Algorithm, KeyNames, KeyProblem, KeySet, MAX_KEYS};
 
 mod encoding;
 mod entry;
@@ -90,7 +90,11 @@ impl Loaded {
                 self.unused.push(format!("{name} {}", read.describe));
                 return Ok(());
             }
-            self.set.bind(id.as_deref(), read.material, &read.key, &serves)?;
+            let names = KeyNames {
+                id: id.as_deref(),
+                issuer: read.issuer.as_deref(),
+            };
+            self.set.bind(names, read.material, &read.key, &serves)?;
             let odd = Some(read.misspelt).filter(|members| !members.is_empty());
             let note = odd.map(|members| KeyProblem::misspelt(&members).of_key(&name));
             self.notes.extend(note);

@@ -107,6 +107,9 @@ fn keys_of_a_set_are_bound_or_rejected() {
         (json!({ "kid": "k" }), 0, "key `k`: `kty` is missing"),
         (with(rsa(2048), &json!({ "kid": 7 })), 0, "`kid` is not text"),
         (with(rsa(2048), &json!({ "n": ["a"] })), 0, "`n` is not text"),
+        (with(rsa(2048), &json!({ "issuer": "https://a.example/{t}" })), 6, ""),
+        (with(rsa(2048), &json!({ "issuer": ["a"] })), 0, "`issuer` is not text"),
+        (with(rsa(2048), &json!({ "issuer": 7, "use": "enc" })), 0, ""),
         (json!("x"), 0, "key number 1 of the set: this is not a JSON object"),
     ] {
         let (found, problem) = load(std::slice::from_ref(&key), Secrets::Refuse);
@@ -149,6 +152,32 @@ fn set_has_a_bounded_number_of_keys_in_a_list() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn keys_that_differ_in_their_issuer_alone_are_two() {
+    let key = with(ec("P-256", 32), &json!({ "alg": "ES256" }));
+    let of = |issuer: Value| with(key.clone(), &json!({ "issuer": issuer }));
+    let of_none = || of(Value::Null);
+    for (keys, count) in [
+        (vec![of(json!("a")), of(json!("a"))], 1),
+        (vec![of(json!("a")), of(json!("b"))], 2),
+        (vec![of(json!("a")), of(json!("A"))], 2),
+        (vec![of_none(), of(json!("a"))], 2),
+        (vec![of_none(), of(json!(""))], 2),
+        (vec![of(json!("a")), of(json!("b")), of_none()], 3),
+    ] {
+        let json = json!({ "keys": keys }).to_string();
+        let loaded = parse(json.as_bytes(), &[Algorithm::ES256], Secrets::Refuse).unwrap();
+        assert_eq!(loaded.refused, vec![], "{keys:#?}");
+        assert_eq!((loaded.set.len(), loaded.set.count()), (count, count), "{keys:#?}");
+    }
+    // A `kid` is that of one key, whatever its issuer.
+    let other = with(ec("P-256", 32), &json!({ "issuer": "b" }));
+    assert_eq!(
+        bound(&[of(json!("a")), other], &[Algorithm::ES256]).0,
+        Vec::<String>::new()
+    );
 }
 
 /// A set for some algorithms: the keys in it, as `id/algorithm`, and how many problems name each key.

@@ -165,6 +165,20 @@ impl Template {
     }
 }
 
+/// Tells whether an `iss` has the form of a text, each of whose placeholders stands for one segment. The text is not
+/// of the policy: that the values are listed is for the pattern of the issuer to say.
+pub fn has_form(form: &str, iss: &str) -> bool {
+    let mut parts = iss.split('/');
+    let fits = |segment: &str| {
+        let part = parts.next();
+        match placeholder(segment).is_some_and(is_claim_name) {
+            true => part.is_some_and(is_value),
+            false => part == Some(segment),
+        }
+    };
+    form.split('/').all(fits) && parts.next().is_none()
+}
+
 fn segment(text: &str) -> Result<Segment, NoTemplate> {
     match placeholder(text) {
         Some(name) if is_claim_name(name) => Ok(Segment::Claim(name.to_owned())),

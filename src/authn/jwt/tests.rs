@@ -13,6 +13,8 @@ use crate::testing::{
     vectors_folder,
 };
 
+mod key_issuers;
+
 const POLICY: &str = "
 version: 1
 service: s

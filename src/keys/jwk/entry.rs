@@ -4,7 +4,7 @@ use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
 use super::encoding;
-use crate::keys::{Algorithm, KeyProblem, MIN_SECRET_BYTES, Material, SECRET_HELP, fingerprint, rsa_key};
+use crate::keys::{Algorithm, KeyNames, KeyProblem, MIN_SECRET_BYTES, Material, SECRET_HELP, fingerprint, rsa_key};
 
 /// The members of a key. Private ones are never read.
 pub(super) struct Jwk<'v>(&'v Map<String, Value>);
@@ -23,6 +23,8 @@ pub(super) struct Entry {
 pub(super) struct ReadKey {
     pub(super) material: Material,
     pub(super) key: DecodingKey,
+    /// The one issuer that signs with it, in sets that several issuers share.
+    pub(super) issuer: Option<String>,
     /// What the set says that the key is for, if this is not for the issuer.
     pub(super) describe: String,
     /// The members that are not in base64url.
@@ -80,6 +82,7 @@ impl<'v> Jwk<'v> {
             if material == Material::Secret && !may_be_secret {
                 return Err(KeyProblem::new("a shared secret does not belong in a public key set"));
             }
+            let issuer = self.text("issuer")?.map(str::to_owned);
             let (key, misspelt) = self.read(material, bound)?;
             let describe = match bound {
                 Some(algorithm) => format!("is for {}", algorithm.name()),
@@ -88,6 +91,7 @@ impl<'v> Jwk<'v> {
             Ok(ReadKey {
                 material,
                 key,
+                issuer,
                 describe,
                 misspelt,
             })
@@ -215,7 +219,10 @@ impl Entry {
             .flat_map(|other| other.serves.iter().map(move |algorithm| (other, *algorithm)))
             .filter(|(_, algorithm)| self.serves.contains(algorithm));
         let differs = |other: &Self| match (&self.key, &other.key) {
-            (Ok(one), Ok(other)) => fingerprint(None, None, &one.key) != fingerprint(None, None, &other.key),
+            (Ok(one), Ok(other)) => {
+                let made_of = |key| fingerprint(KeyNames::default(), None, key);
+                made_of(&one.key) != made_of(&other.key)
+            }
             _ => true,
         };
         let clash = shared.find(|(other, _)| differs(other));
