@@ -46,15 +46,34 @@ pub fn key(rule: &IdempotencyRule, method: &Method, headers: &HeaderMap) -> Resu
     }
 }
 
-/// The digest of a request, up to its body: what changes the meaning of that.
-pub fn digest(headers: &HeaderMap) -> Hasher {
+/// The digest of a request, up to its body: what changes the meaning of that. The service reads the headers that the
+/// conditions of the route compare, so they are among it.
+pub fn digest(headers: &HeaderMap, route: Option<&Route>) -> Hasher {
     let mut running = Hasher::default();
+    let compared = route.into_iter().flat_map(|route| route.requirement.compared());
+    let mut compared: Vec<_> = compared.collect();
+    if !compared.is_empty() {
+        // The order of the conditions, and how many compare one header, do not count.
+        compared.sort_unstable_by_key(|name| name.as_str());
+        compared.dedup();
+        // A digest without compared headers begins with a number of values, which is never that high.
+        running.add(&(!(compared.len() as u64)).to_be_bytes());
+    }
+    for name in compared {
+        running.add_part(name.as_str().as_bytes());
+        add_values(&mut running, headers, name);
+    }
     for name in MEANING {
-        let values = headers.get_all(name);
-        running.add(&(values.iter().count() as u64).to_be_bytes());
-        values.iter().for_each(|value| running.add_part(value.as_bytes()));
+        add_values(&mut running, headers, &name);
     }
     running
+}
+
+/// Adds all values of a header field, with their number.
+fn add_values(running: &mut Hasher, headers: &HeaderMap, name: &HeaderName) {
+    let values = headers.get_all(name);
+    running.add(&(values.iter().count() as u64).to_be_bytes());
+    values.iter().for_each(|value| running.add_part(value.as_bytes()));
 }
 
 /// Header fields that change what a body means, or what is done with it.
@@ -289,7 +308,7 @@ mod tests {
             let fields = fields
                 .iter()
                 .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-            digest(&fields.collect()).end()
+            digest(&fields.collect(), None).end()
         };
         let plain = digest_of(&[]);
         assert_eq!(
@@ -310,6 +329,53 @@ mod tests {
                 assert_ne!(digest_of(&[*case]), digest_of(&[*other]), "{case:?} {other:?}");
             }
         }
+    }
+
+    #[test]
+    fn headers_that_conditions_compare_are_a_part_of_the_digest() {
+        let digest_of = |conditions: &str, fields: &[(&'static str, &'static str)]| {
+            let policy = format!(
+                "version: 1\nservice: s\nupstream: {{ url: http://127.0.0.1:1 }}\n\
+                 routes: [{{ path: /x, auth: public, when: [{conditions}] }}]\n"
+            );
+            let policies = crate::testing::parse(&[&policy]).unwrap();
+            let fields = fields
+                .iter()
+                .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            let route = policies.policies()[0].routes.first();
+            digest(&fields.collect(), route).end()
+        };
+        let (a, b) = ("{ header: x-a, in: [ab, a, c] }", "{ header: x-b, in: [b, bc, a] }");
+        let (both, turned) = (format!("{a}, {b}"), format!("{b}, {a}"));
+        let client = "{ client: { in: [192.0.2.0/24] } }";
+        let cases = [
+            digest_of(client, &[("x-a", "a")]),
+            digest_of(a, &[]),
+            digest_of(a, &[("x-a", "")]),
+            digest_of(a, &[("x-a", "a")]),
+            digest_of(a, &[("x-a", "c")]),
+            digest_of(a, &[("x-a", "a"), ("content-type", "c")]),
+            digest_of(b, &[("x-b", "a")]),
+            digest_of(&both, &[("x-a", "a")]),
+            digest_of(&both, &[("x-b", "a")]),
+            digest_of(&both, &[("x-a", "ab"), ("x-b", "c")]),
+            digest_of(&both, &[("x-a", "a"), ("x-b", "bc")]),
+        ];
+        for (at, case) in cases.iter().enumerate() {
+            assert!(!cases.iter().skip(at + 1).any(|other| other == case), "{at}");
+        }
+        // What was stored before a route had conditions, or for one that compares no header, is still that.
+        let plain = digest(&HeaderMap::new(), None).end();
+        assert_eq!(digest_of(client, &[("x-a", "a")]), plain);
+        let fields = [("x-a", "a"), ("x-b", "b")];
+        let twice = format!("{both}, {{ header: x-a, equals: a }}");
+        for same in [turned, twice] {
+            assert_eq!(digest_of(&same, &fields), digest_of(&both, &fields), "{same}");
+        }
+        assert_eq!(
+            digest_of(a, &[("x-a", "a"), ("x-c", "c")]),
+            digest_of(a, &[("x-a", "a")])
+        );
     }
 
     #[test]

@@ -170,8 +170,11 @@ pub struct Requirement {
 impl Requirement {
     /// Whether a condition compares a header.
     pub fn compares(&self, header: &HeaderName) -> bool {
-        self.conditions
-            .iter()
-            .any(|condition| condition.header() == Some(header))
+        self.compared().any(|compared| compared == header)
+    }
+
+    /// The headers that conditions compare, one for each such condition.
+    pub fn compared(&self) -> impl Iterator<Item = &HeaderName> {
+        self.conditions.iter().filter_map(Condition::header)
     }
 }

@@ -21,6 +21,7 @@ use super::upstream::{Upstream, UpstreamEvent, UpstreamSession};
 use crate::admission::Forward;
 use crate::admission::forwarding::NextHop;
 use crate::admission::rejection_response::REQUEST_ID_NAME;
+use crate::idempotency;
 
 mod keyed;
 mod recorder;
@@ -94,7 +95,10 @@ impl Gateway {
         };
         let lease = admitted.lease.take();
         let is_empty = session.is_body_empty();
-        let recorder = lease.map(|lease| ResponseRecorder::new(lease, &session.request().headers, is_empty));
+        let recorder = lease.map(|lease| {
+            let digest = idempotency::digest(&session.request().headers, ctx.record.matched().route());
+            ResponseRecorder::new(lease, digest, is_empty)
+        });
         let Some(address) = upstream.address() else {
             let error = Error::explain(ErrorType::ConnectNoRoute, error_mapping::NO_ADDRESS);
             return Err(error.into_up());

@@ -40,7 +40,7 @@ impl Gateway {
     }
 
     async fn digest_body(&self, session: &mut ClientSession, ctx: &mut RequestContext) -> Result<Fingerprint> {
-        let mut digest = idempotency::digest(&session.request().headers);
+        let mut digest = idempotency::digest(&session.request().headers, ctx.record.matched().route());
         let mut pause = ReusableTimer::default();
         while let Some(part) = self.body_part(session, &mut pause, true).await? {
             self.check_body(part.len(), true, ctx)?;

@@ -29,6 +29,7 @@ routes:
   - { path: /inside/*, auth: { any: [jwt, public] }, when: [{ client: { in: [192.0.2.0/24, '2001:db8::/32'] } }] }
   - { path: /here, auth: public, when: [{ client: { in: [127.0.0.1] } }] }
   - { path: /pay, methods: [POST], auth: jwt, idempotency: { required: true }, when: [{ client: { in: [192.0.2.0/24] } }] }
+  - { path: /env, methods: [POST], auth: jwt, idempotency: {}, when: [{ header: x-env, in: [test, prod] }, { header: x-region, in: [eu, us] }] }
   - { path: /socket, auth: public, when: [{ header: origin, in: ['https://a.example'] }] }
   - { path: /*, auth: jwt }
 ";
@@ -176,6 +177,35 @@ fn replay_of_a_stored_response_needs_the_conditions_too() {
     assert!(!is_replayed(&gateway.send(&first)));
     gateway.refused(&from("198.51.100.7"), 403, "condition_failed");
     assert!(is_replayed(&gateway.send(&from("192.0.2.8"))));
+}
+
+#[test]
+fn stored_response_is_never_that_of_another_compared_header() {
+    let gateway = gateway();
+    let http2 = Http2::plain(gateway.port);
+    let key = key();
+    let with = |environment: &str, region: &str| {
+        Request::post("/w/env", "{}")
+            .bearer(&token(json!({})))
+            .tenant()
+            .header("idempotency-key", &key)
+            .header("x-env", environment)
+            .header("x-region", region)
+    };
+    let first = with("test", "eu");
+    let answer = gateway.send(&first);
+    assert_eq!((answer.status, is_replayed(&answer)), (200, false));
+    for (environment, region) in [("prod", "eu"), ("test", "us"), ("prod", "us")] {
+        let request = with(environment, region);
+        gateway.refused(&request, 422, "idempotency_key_reused");
+        let request = again(&request);
+        gateway.rejected(&request, &http2.exchange(&request), 422, "idempotency_key_reused");
+    }
+    gateway.refused(&with("other", "eu"), 403, "condition_failed");
+    for request in [again(&first), again(&first).header("x-other", "prod")] {
+        assert!(is_replayed(&gateway.send(&request)), "{request}");
+        assert!(is_replayed(&http2.exchange(&again(&request))), "{request}");
+    }
 }
 
 #[test]

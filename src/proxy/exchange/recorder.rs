@@ -1,13 +1,12 @@
 //! Records the response to a request that holds the lease of its idempotency key, and stores it.
 
 use bytes::Bytes;
-use http::HeaderMap;
 use pingora::http::ResponseHeader;
 
 use crate::admission::idempotency::deferred;
 use crate::admission::idempotency::lease::KeyLease;
 use crate::digest::Hasher;
-use crate::idempotency::{self, Record};
+use crate::idempotency::Record;
 use crate::request::content_length;
 
 /// The body of one request as far as it was forwarded, and its response as far as it has arrived. Dropped before the
@@ -26,11 +25,11 @@ pub(super) struct ResponseRecorder {
 }
 
 impl ResponseRecorder {
-    /// Records the response to a request with these fields. `is_empty`: the request has no body.
-    pub(super) fn new(lease: KeyLease, request: &HeaderMap, is_empty: bool) -> Self {
+    /// Records the response to a request with this digest up to its body. `is_empty`: the request has no body.
+    pub(super) const fn new(lease: KeyLease, digest: Hasher, is_empty: bool) -> Self {
         Self {
             lease,
-            digest: idempotency::digest(request),
+            digest,
             has_request: is_empty,
             record: None,
             missing: None,
