@@ -142,6 +142,12 @@ impl<'r> RequestFacts<'r> {
         forwarded::client_address(self.downstream.peer, self.headers, trusts)
     }
 
+    /// Returns the same, but none for a client that a trusted proxy does not name by its address.
+    pub fn known_client_address(&self) -> Option<IpAddr> {
+        let trusts = |peer| self.trusted_proxies.iter().any(|network| network.contains(&peer));
+        forwarded::known_client_address(self.downstream.peer, self.headers, trusts)
+    }
+
     /// Returns whether the request is `OPTIONS *`, which is about the server and not about a resource.
     pub fn is_server_options(&self) -> bool {
         *self.method == Method::OPTIONS && self.path == b"*" && self.query.is_empty()

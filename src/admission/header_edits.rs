@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use crate::policy::route::Route;
 use crate::principal::AuthMethod;
 use crate::request::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PREFIX, X_FORWARDED_PROTO};
-use crate::request::listed::{FORWARDING, Listed};
+use crate::request::listed::{FORWARDING, Listed, is_standard};
 use crate::request::names::FoldedName;
 use crate::request::{Downstream, X_SANDBOX, is_sandbox};
 
@@ -74,6 +74,10 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
     }
     FoldedName::with(name.as_str(), |folded| {
         if policy.identity.is_reserved(&folded) {
+            if is_standard(name.as_str()) && !policy.identity.sets(name) {
+                // A condition compares it. Without it, a service could take a page of another origin for no page.
+                return false;
+            }
             return match route.requirement.compares(name) {
                 true => !permit.meets_requirement(),
                 false => !route.pass_through.contains(name),

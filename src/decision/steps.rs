@@ -11,7 +11,7 @@ use crate::policy::Policy;
 use crate::policy::route::Route;
 use crate::policy::store_rules::Quota;
 use crate::principal::{AuthMethod, Principal, TenantId, VerifiedToken};
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, shown};
 use crate::request::RequestFacts;
 use crate::revocation::Revocations;
 
@@ -93,7 +93,7 @@ impl Observer for () {
 
 pub(super) fn describe(principal: &Principal, context: Context<'_>) -> String {
     let who = [principal.subject(), principal.client.as_deref()];
-    let who: Vec<_> = who.into_iter().flatten().collect();
+    let who: Vec<_> = who.into_iter().flatten().map(shown).collect();
     let mut text = match who.is_empty() {
         true => principal.methods.text().into_owned(),
         false => format!("{}: {}", principal.methods.text(), who.join(", ")),

@@ -119,7 +119,11 @@ impl KeyProxy {
 fn is_near(host: &str) -> bool {
     let below = |suffix: &str| host == suffix || host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'));
     let address = host.parse::<IpAddr>().map(|address| address.to_canonical());
-    ["localhost", "svc", "cluster.local"].into_iter().any(below) || address.is_ok_and(|address| address.is_loopback())
+    // Resolvers take `127.1` and `0x7f000001` for addresses, too.
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = address.is_err() && last.starts_with(|c: char| c.is_ascii_digit());
+    let is_own = address.is_ok_and(|address| address.is_loopback() || address.is_unspecified());
+    ["localhost", "svc", "cluster.local"].into_iter().any(below) || is_own || is_number
 }
 
 impl Proxy {

@@ -132,6 +132,11 @@ impl Identity {
         &self.headers
     }
 
+    /// Whether Sidegate sets a header.
+    pub fn sets(&self, name: &HeaderName) -> bool {
+        self.headers.iter().any(|header| header.name == name)
+    }
+
     /// Takes names for Sidegate's own that another policy for the same service reads or sets.
     pub fn own_too(&mut self, names: impl IntoIterator<Item = String>) {
         self.owned.extend(names);

@@ -51,9 +51,9 @@ pub struct Route {
 impl Route {
     /// Tells whether the route accepts a method by itself. HEAD is GET without a body (RFC 9110, 9.3.2),
     /// and services answer it with the code for GET. TRACE has to be named: a service that answers
-    /// it would show the identity headers (RFC 9110, 9.3.8).
+    /// it would show the identity headers (RFC 9110, 9.3.8). A route that rejects every request rejects TRACE, too.
     pub fn accepts(&self, method: &Method) -> bool {
-        (self.methods.is_empty() && *method != Method::TRACE)
+        (self.methods.is_empty() && (*method != Method::TRACE || self.is_denied()))
             || self.methods.contains(method)
             || (*method == Method::HEAD && self.methods.contains(&Method::GET))
     }

@@ -1,5 +1,7 @@
 //! The rule that a token belongs to the tenant that the request names.
 
+use std::collections::HashSet;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -74,6 +76,7 @@ impl TenantRule {
         }
         let first = named.next().unwrap_or_default();
         named.fold(first, |mut common, tenants| {
+            let tenants: HashSet<_> = tenants.into_iter().collect();
             common.retain(|tenant| tenants.contains(tenant));
             common
         })

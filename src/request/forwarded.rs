@@ -19,16 +19,32 @@ pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-ho
 
 /// Returns the address of the client: that of the peer, or the one that trusted proxies name as their own peer.
 pub fn client_address(peer: Option<IpAddr>, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    walk(peer?, headers, trusts).map_or_else(Some, Some)
+}
+
+/// Returns the address of the client as [`client_address`] does, unless a trusted proxy names its own peer by something
+/// else than an address. Then the proxy stands in for a client that nothing is known of.
+pub fn known_client_address(
+    peer: Option<IpAddr>,
+    headers: &HeaderMap,
+    trusts: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
+    walk(peer?, headers, trusts).ok()
+}
+
+/// Walks from the peer to the client. Fails with the last trusted proxy whose own peer is not an address: the items
+/// before that one cannot be trusted.
+fn walk(peer: IpAddr, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Result<IpAddr, IpAddr> {
     let mut forwarded = addresses(headers);
-    let mut client = peer?;
+    let mut client = peer;
     while trusts(client) {
-        // The items before one that is not an address cannot be trusted.
-        match forwarded.next().flatten() {
-            Some(earlier) => client = earlier,
+        match forwarded.next() {
+            Some(Some(earlier)) => client = earlier,
+            Some(None) => return Err(client),
             None => break,
         }
     }
-    Some(client)
+    Ok(client)
 }
 
 /// Iterates over the addresses of `X-Forwarded-For`, the nearest first; `None` stands for an item that
@@ -101,6 +117,15 @@ mod tests {
             (None, &["198.51.100.1"], None),
         ] {
             let peer = peer.map(|peer| peer.parse().unwrap());
+            let known = known_client_address(peer, &forwarded_for(values), trusts);
+            let is_unreadable = values
+                .iter()
+                .any(|value| value.ends_with("evil") || value.contains("evil, 10."));
+            assert_eq!(
+                known.is_none(),
+                peer.is_none() || (is_unreadable && trusts(peer.unwrap())),
+                "{values:?}"
+            );
             let found = client_address(peer, &forwarded_for(values), trusts);
             assert_eq!(
                 found.map(|found| found.to_string()).as_deref(),

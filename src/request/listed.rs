@@ -208,6 +208,23 @@ fn family(reading: &[u8]) -> Option<List> {
     reading.starts_with(start.as_bytes()).then_some(*list)
 }
 
+/// Returns whether clients send a header by themselves, and services read its absence as well: the origin of a page
+/// (Fetch, 3.2 and Fetch Metadata), preconditions, ranges and preferences (RFC 9110, 12.5, 13.1 and 14.2).
+pub fn is_standard(name: &str) -> bool {
+    const NAMES: [&str; 8] = [
+        "cache-control",
+        "origin",
+        "prefer",
+        "priority",
+        "range",
+        "referer",
+        "user-agent",
+        "via",
+    ];
+    const FAMILIES: [&str; 4] = ["accept", "if-", "sec-ch-", "sec-fetch-"];
+    NAMES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
 /// Returns the names that a policy can pass, and the prefixes of such families.
 pub fn passable() -> impl Iterator<Item = &'static str> {
     let families = FAMILIES.iter().filter(|(_, list)| *list == List::Foreign);

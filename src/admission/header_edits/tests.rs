@@ -351,6 +351,29 @@ fn compared_header_reaches_the_service_where_it_was_compared_or_passes() {
 }
 
 #[test]
+fn standard_header_that_a_route_compares_reaches_the_service_on_the_others() {
+    let policy = POLICY.replace(
+        "  - { path: /*, auth: jwt }",
+        "  - { path: /eu, auth: public, mode: shadow, when: [{ header: origin, equals: a }, { header: if-match, equals: a }] }\n  - { path: /*, auth: jwt }",
+    );
+    let policies = parse(&[&policy]).unwrap();
+    for path in ["/open", "/eu"] {
+        let request = request(&format!("GET {path}"))
+            .header("origin", "b")
+            .header("http_origin", "a")
+            .header("if-match", "b")
+            .header("if_match", "a");
+        let lines = forwarded(&policies, &request, PEER);
+        let compared = lines
+            .into_iter()
+            .filter(|line| line.contains("origin") || line.contains("match"));
+        let mut compared: Vec<_> = compared.collect();
+        compared.sort_unstable();
+        assert_eq!(compared, ["if-match: b", "origin: b"], "{path}");
+    }
+}
+
+#[test]
 fn compared_header_is_removed_in_shadow_mode_where_its_condition_fails() {
     let policy = POLICY.replace(
         "  - { path: /*, auth: jwt }",

@@ -28,7 +28,7 @@ fn denied_route_rejects_every_request_before_its_credentials() {
         ("GET /w/open/internal", "route_denied"),
         ("GET /w/open/other", "allow"),
         ("GET /w/7:purge", "route_denied"),
-        ("TRACE /w/internal", "method_not_allowed"),
+        ("TRACE /w/internal", "route_denied"),
     ] {
         assert_eq!(good(line).outcome(&policies), want, "{line}");
     }

@@ -1,5 +1,6 @@
 //! What a policy says without effect, or should not say for long. Only `check` shows it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use crate::document::decode::Spanned;
 use crate::document::problem::{Fault, Location, Problem, ProblemCode, SourceFile};
 use crate::policy::document::{Mode, PolicyDocument};
 use crate::policy::lint::Lint;
+use crate::policy::route::{Route, Segment};
 use crate::policy::{Policy, RoleHierarchy};
 use crate::principal::AuthMethod;
 
@@ -30,6 +32,7 @@ pub(super) fn lints(
     found.repeated_prefix(written, policy);
     found.shadow(written, declared);
     found.expired_keys(written);
+    found.opened_denials(policy);
     found.lints
 }
 
@@ -137,6 +140,35 @@ impl Found<'_> {
             if route.value.mode == Some(Mode::Shadow) {
                 let message = "the route is in shadow mode: requests that would be rejected are forwarded".to_owned();
                 self.add(&route.value.path.span, ProblemCode::ShadowMode, message, help);
+            }
+        }
+    }
+
+    /// A route that rejects every request loses the paths that a more specific one takes. Where that one has a wildcard
+    /// in the place of a literal, it seldom means to take them.
+    fn opened_denials(&mut self, policy: &Policy) {
+        let ranks_before = |a: &Route, b: &Route| {
+            (a.path.is_prefix, Reverse(a.path.segments.len())) < (b.path.is_prefix, Reverse(b.path.segments.len()))
+        };
+        for denied in policy.routes.iter().filter(|route| route.is_denied()) {
+            let opens = |route: &&Route| {
+                let mut pairs = denied.path.segments.iter().zip(&route.path.segments);
+                let is_wider = pairs.any(|pair| matches!(pair, (Segment::Literal(_), Segment::Wildcard(_))));
+                let shares = || denied.shared_methods(route).next().is_some();
+                !route.is_denied()
+                    && is_wider
+                    && ranks_before(route, denied)
+                    && route.path.overlaps(&denied.path)
+                    && shares()
+            };
+            if let Some(route) = policy.routes.iter().find(opens) {
+                let message = format!(
+                    "`{}` on line {} takes paths from this route, because it is more specific",
+                    route.pattern,
+                    route.location.line()
+                );
+                let help = "add routes with `auth: deny` for these paths, as specific as that one";
+                self.add(&denied.location.span(), ProblemCode::DenialOpened, message, help);
             }
         }
     }

@@ -66,7 +66,7 @@ impl Condition {
                 let value = request?.headers.get(name)?;
                 Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
             }
-            Self::Client { .. } => Some(request?.client_address()?.to_string()),
+            Self::Client { .. } => Some(request?.known_client_address()?.to_string()),
         }
     }
 }

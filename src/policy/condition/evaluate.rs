@@ -58,7 +58,7 @@ impl Condition {
             Self::Header { name, test } => test.check(subject.header(name)?, subject),
             Self::Client { networks } => {
                 let (request, _) = subject.request.ok_or(Failure::Missing)?;
-                let address = request.client_address().ok_or(Failure::Missing)?;
+                let address = request.known_client_address().ok_or(Failure::Missing)?;
                 let is_in = networks.iter().any(|network| network.contains(&address));
                 held(is_in)
             }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::policy::document::HeaderEncoding;
 use crate::principal::Grants;
@@ -16,6 +16,8 @@ pub struct ValueFormat {
     pub encoding: HeaderEncoding,
     /// What stands between the items of a list.
     pub separator: char,
+    /// Whether the header is a list, also where the claim is one text.
+    pub is_list: bool,
 }
 
 impl Default for ValueFormat {
@@ -23,6 +25,7 @@ impl Default for ValueFormat {
         Self {
             encoding: HeaderEncoding::None,
             separator: ',',
+            is_list: false,
         }
     }
 }
@@ -151,11 +154,11 @@ impl ValueFormat {
         match value {
             // Issuers write `null` for what they do not know.
             Value::Null => Ok(None),
+            Value::String(text) if self.is_list && text.contains(self.separator) => self.list(std::iter::once(&**text)),
             Value::String(text) => self.text(text),
             Value::Bool(value) => Ok(Some(value.to_string().into())),
-            Value::Number(number) => self
-                .text(&number.to_string())
-                .map(|text| text.map(|text| text.into_owned().into())),
+            Value::Number(number) if is_exact(number) => Ok(Some(number.to_string().into())),
+            Value::Number(_) => Err(misfit(None, "a number with more digits than can be read exactly")),
             Value::Array(items) => match items.iter().position(|item| !item.is_string()) {
                 Some(at) => Err(misfit(Some(at + 1), "not text")),
                 None => self.list(items.iter().filter_map(Value::as_str)),
@@ -173,6 +176,13 @@ impl ValueFormat {
             false => encoded,
         }
     }
+}
+
+/// Whether a number is written as it was read: beyond 2^53, two numbers become one.
+fn is_exact(number: &Number) -> bool {
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    let is_small = || number.as_f64().is_some_and(|value| value.abs() < LARGEST);
+    number.is_i64() || number.is_u64() || is_small()
 }
 
 /// What does not survive the way of a header value unchanged (RFC 9110, 5.5): anything but visible ASCII and inner
@@ -196,11 +206,12 @@ mod tests {
     const PLAIN: ValueFormat = ValueFormat {
         encoding: HeaderEncoding::None,
         separator: ',',
+        is_list: false,
     };
 
     const PERCENT: ValueFormat = ValueFormat {
         encoding: HeaderEncoding::Percent,
-        separator: ',',
+        ..PLAIN
     };
 
     fn written(format: ValueFormat, value: &Value) -> Result<Option<String>, String> {
@@ -240,6 +251,22 @@ mod tests {
             let want = want.map(|text: Option<&str>| text.map(str::to_owned));
             assert_eq!(written(PLAIN, &value), want, "{value}");
         }
+        for number in ["100000000000000000001", "9007199254740993.0", "-1e300"] {
+            let value = serde_json::from_str(number).unwrap();
+            let why = written(PLAIN, &value).unwrap_err();
+            assert_eq!(
+                why, "it is a number with more digits than can be read exactly",
+                "{number}"
+            );
+        }
+        let list = ValueFormat {
+            separator: '|',
+            is_list: true,
+            ..PLAIN
+        };
+        let why = "item 1 contains `|`, the separator of the list";
+        assert_eq!(written(list, &json!("x|admin")), Err(why.to_owned()));
+        assert_eq!(written(list, &json!("x,y")), Ok(Some("x,y".to_owned())));
         for c in ["\r", "\n", "\0", "\t", "\u{7f}", "\u{80}"] {
             assert!(written(PLAIN, &json!(format!("a{c}b"))).is_err(), "{c:?}");
         }

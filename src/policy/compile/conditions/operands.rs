@@ -163,10 +163,27 @@ fn parts(text: &str, parameters: &Parameters<'_>) -> Result<Vec<Part>, String> {
         ));
         rest = behind;
     }
+    if are_ambiguous(&parts) {
+        return Err(format!(
+            "`{text}` has two parameters without a `/` between them, so several paths give the same text"
+        ));
+    }
     if !rest.is_empty() {
         parts.push(Part::Literal(rest.to_owned()));
     }
     Ok(parts)
+}
+
+/// Whether two parameters have nothing between them that no segment can have.
+fn are_ambiguous(parts: &[Part]) -> bool {
+    let mut is_open = false;
+    parts.iter().any(|part| match part {
+        Part::Parameter(_) => std::mem::replace(&mut is_open, true),
+        Part::Literal(text) => {
+            is_open &= !text.contains('/');
+            false
+        }
+    })
 }
 
 fn is_name(name: &str) -> bool {

@@ -44,6 +44,16 @@ fn part_without_effect_is_a_warning_at_its_place() {
         ("path: /jobs", "path: /p/jobs", &[(11, "prefix_repeated")]),
         ("path: /jobs", "path: /p", &[(11, "prefix_repeated")]),
         ("path: /jobs", "path: /pay", &[]),
+        (
+            "  - { path: /jobs,",
+            "  - { path: /x/*, auth: deny }\n  - { path: '/{a}/{b}', auth: jwt }\n  - { path: /jobs,",
+            &[(11, "denial_opened")],
+        ),
+        (
+            "  - { path: /jobs,",
+            "  - { path: /x/*, auth: deny }\n  - { path: '/x/{b}', auth: jwt }\n  - { path: /jobs,",
+            &[],
+        ),
         ("prefix: /p\n", "prefix: /p\nmode: shadow\n", &[(4, "shadow_mode")]),
         ("auth: mtls", "auth: mtls, mode: shadow", &[(12, "shadow_mode")]),
         ("auth: mtls", "auth: mtls, mode: enforce", &[]),
