@@ -231,10 +231,13 @@ impl KeySet {
 fn mismatch(material: Material, algorithms: &str) -> KeyProblem {
     let fitting = Algorithm::ALL.into_iter().filter(|algorithm| material.fits(*algorithm));
     let fitting: Vec<_> = fitting.map(Algorithm::name).collect();
-    KeyProblem::mismatch(
-        format!("{} cannot be used with {algorithms}", material.describe()),
-        format!("list only {}, or name another key", fitting.join(", ")),
-    )
+    let message = format!("{} cannot be used with {algorithms}", material.describe());
+    // Never the way from a public key to a secret: a public key that is taken for one lets every client sign.
+    let help = match material {
+        Material::Secret => "name the public key of the issuer, by `pem`, `jwks` or `oidc`".to_owned(),
+        _ => format!("list only {}, or name another key", fitting.join(", ")),
+    };
+    KeyProblem::mismatch(message, help)
 }
 
 /// Whether an RSA modulus (big-endian) has the fingerprint of CVE-2017-15361: modulo each small

@@ -276,10 +276,11 @@ impl RequestRecord {
         }
     }
 
-    /// Returns whether the request has a line: on a route with `log: off`, an allowed one has none unless it failed.
+    /// Returns whether the request has a line: on a route with `log: off`, an allowed one has none unless it failed, here
+    /// or in the service.
     fn has_line(&self) -> bool {
         let is_quiet = self.matched().route().is_some_and(|route| !route.access_log);
-        !is_quiet || self.decision != ALLOW || self.failure.is_some()
+        !is_quiet || self.decision != ALLOW || self.failure.is_some() || self.response.status >= 500
     }
 
     fn log(&self, duration: Duration) {

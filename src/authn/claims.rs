@@ -6,14 +6,6 @@ use crate::policy::Issuer;
 use crate::principal::{Claims, numeric_date};
 use crate::rejection::{Reason, Rejection, kind, list, moment as time, shown, span};
 
-/// Rejects a token for a claim that is not of the form that it must have.
-pub fn invalid(name: &str) -> Rejection {
-    Rejection::because(
-        Reason::TokenClaimInvalid,
-        format!("the claim `{}` is invalid", shown(name)),
-    )
-}
-
 /// Rejects a token for a claim whose type or form is another than what it must be.
 pub fn unfit(name: &str, value: &Value, wanted: &str) -> Rejection {
     let cause = format!("the claim `{}` is {}; it must be {wanted}", shown(name), kind(value));

@@ -58,14 +58,16 @@ fn slip(claims: &Claims, path: &[String]) -> Option<String> {
         [name] => name.split('.').map(str::to_owned).collect(),
         names => vec![names.join(".")],
     };
-    let first = meant.first().filter(|first| claims.contains_key(*first))?;
+    let is_there = |name: &&String| claims.get(*name).is_some_and(|value| !value.is_null());
+    let first = meant.first().filter(|_| meant != path).filter(is_there)?;
     let (found, path) = (shown(first), written(&meant));
     Some(format!("`{found}`: write `{path}`"))
 }
 
 /// Lists the claims of a token that could be meant.
 fn others(claims: &Claims) -> String {
-    let names = claims.keys().map(String::as_str);
+    let present = claims.iter().filter(|(_, value)| !value.is_null());
+    let names = present.map(|(name, _)| name.as_str());
     format!(
         "these claims: {}",
         list(names.filter(|name| !REGISTERED.contains(name)))
@@ -80,7 +82,7 @@ mod tests {
 
     #[test]
     fn slip_in_a_path_is_found() {
-        let claims = json!({ "realm_access": { "roles": [] }, "a.b": [], "roles": 7 });
+        let claims = json!({ "realm_access": { "roles": [] }, "a.b": [], "roles": 7, "scope": null });
         let claims = claims.as_object().unwrap();
         for (path, want) in [
             (
@@ -90,6 +92,9 @@ mod tests {
             (&["a", "b"], Some("`a.b`: write `a.b`")),
             (&["resource_access.app.roles"], None),
             (&["groups"], None),
+            (&["roles"], None),
+            (&["scope"], None),
+            (&["scope.a"], None),
             (&["a", "c"], None),
         ] {
             let path: Vec<_> = path.iter().map(|name| (*name).to_owned()).collect();

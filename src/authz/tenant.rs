@@ -1,12 +1,14 @@
 //! The tenant of a request: the one that its header and its token agree on.
 
+use serde_json::Value;
+
 use super::TenantProof;
 use crate::authn::claims;
 use crate::policy::Policy;
 use crate::policy::document::TenantFormat;
 use crate::policy::tenant::{ClaimedTenants, TenantRule};
-use crate::principal::{AuthMethod, Principal, TenantId, written};
-use crate::rejection::{Reason, Rejection, shown};
+use crate::principal::{AuthMethod, Claims, Principal, TenantId, claim_at, written};
+use crate::rejection::{Reason, Rejection, kind, shown};
 use crate::request::RequestFacts;
 
 /// Verifies that the header and all listed claims name one tenant. Only tokens name tenants.
@@ -41,10 +43,7 @@ fn in_header(rule: &TenantRule, request: &RequestFacts<'_>) -> Result<Option<Ten
     match rule.in_header(request.headers) {
         Some((_, Some(tenant))) => Ok(Some(tenant)),
         Some((value, None)) => {
-            let format = match rule.format {
-                TenantFormat::Uuid => "a UUID with hyphens",
-                TenantFormat::Text => "a text of 1 to 128 visible ASCII characters",
-            };
+            let format = describe(rule.format);
             let cause = format!("`{name}` has {} bytes and is not {format}", value.len());
             Err(Rejection::because(Reason::TenantHeaderInvalid, cause))
         }
@@ -69,7 +68,7 @@ fn first_fault(rule: &TenantRule, principal: &Principal, header: Option<TenantId
     for path in &rule.claims {
         let tenants = match rule.in_claim(&token.claims, path) {
             ClaimedTenants::Missing => return claims::missing(&written(path)),
-            ClaimedTenants::Invalid => return claims::invalid(&written(path)),
+            ClaimedTenants::Invalid => return invalid(rule, &token.claims, path),
             ClaimedTenants::Named(tenants) => tenants,
         };
         match (&named, tenants.first()) {
@@ -79,6 +78,33 @@ fn first_fault(rule: &TenantRule, principal: &Principal, header: Option<TenantId
         }
     }
     Reason::InternalError.into()
+}
+
+/// Says what a claim is in place of a tenant.
+fn invalid(rule: &TenantRule, claims: &Claims, path: &[String]) -> Rejection {
+    let (claim, format) = (written(path), describe(rule.format));
+    let is_tenant = |value: &Value| value.as_str().is_some_and(|text| rule.parse(text).is_some());
+    let what = |value: &Value| match value {
+        Value::String(_) => format!("is not {format}"),
+        value => format!("is {}; it must be {format}", kind(value)),
+    };
+    let cause = match claim_at(claims, path) {
+        Some(Value::Array(items)) if rule.lists => {
+            let faulty = items.iter().enumerate().find(|(_, item)| !is_tenant(item));
+            let faulty = faulty.map(|(at, item)| format!("item {} of the claim `{claim}` {}", at + 1, what(item)));
+            faulty.unwrap_or_default()
+        }
+        Some(value) => format!("the claim `{claim}` {}", what(value)),
+        None => return claims::missing(&claim),
+    };
+    Rejection::because(Reason::TokenClaimInvalid, cause)
+}
+
+const fn describe(format: TenantFormat) -> &'static str {
+    match format {
+        TenantFormat::Uuid => "a UUID with hyphens",
+        TenantFormat::Text => "a text of 1 to 128 visible ASCII characters",
+    }
 }
 
 fn mismatch(rule: &TenantRule, path: &[String], claimed: Option<&TenantId>, header: Option<&TenantId>) -> Rejection {

@@ -228,7 +228,10 @@ impl IdentitySource {
 
     fn text<'p>(&self, principal: &'p Principal, format: &ValueFormat) -> Result<Option<Cow<'p, str>>, Misfit> {
         match self {
-            Self::Tenant => Ok(principal.tenant.as_ref().map(|tenant| tenant.to_string().into())),
+            Self::Tenant => match &principal.tenant {
+                Some(tenant) => Ok(format.text(&tenant.to_string())?.map(|text| text.into_owned().into())),
+                None => Ok(None),
+            },
             Self::AuthMethod => Ok(Some(principal.methods.text())),
             Self::ClientId => principal
                 .client

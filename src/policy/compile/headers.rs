@@ -159,13 +159,12 @@ const TEXTS: [&str; 3] = ["iss", "sub", "jti"];
 /// Returns what a source is that is always visible ASCII, so that no encoding changes it.
 fn not_encoded(source: &IdentitySource) -> Option<&'static str> {
     match source {
-        IdentitySource::Tenant => Some("visible ASCII"),
         IdentitySource::AuthMethod => Some("a word"),
         IdentitySource::Claim(path) => match path.as_slice() {
             [name] if TIMES.contains(&name.as_str()) => Some("a number"),
             _ => None,
         },
-        IdentitySource::Roles | IdentitySource::Scopes | IdentitySource::ClientId => None,
+        IdentitySource::Tenant | IdentitySource::Roles | IdentitySource::Scopes | IdentitySource::ClientId => None,
     }
 }
 

@@ -96,9 +96,13 @@ impl Compiler<'_> {
             }
         };
         // Entra writes so in its discovery document, and `tid` into its tokens.
-        if template.claims().contains(&"tenantid") {
-            let message = "`{tenantid}` would be the claim `tenantid`, and tokens have the claim `tid`";
-            let help = format!("write `issuer: {}`", name.value.replace("{tenantid}", "{tid}"));
+        let is_entra = |claim: &&str| claim.eq_ignore_ascii_case("tenantid");
+        if let Some(claim) = template.claims().iter().copied().find(|claim| is_entra(claim)) {
+            let message = format!("`{{{claim}}}` would be the claim `{claim}`, and tokens have the claim `tid`");
+            let help = format!(
+                "write `issuer: {}`",
+                name.value.replace(&format!("{{{claim}}}"), "{tid}")
+            );
             self.problems.add(&name.span, ProblemCode::InvalidIssuer, message, help);
             return None;
         }

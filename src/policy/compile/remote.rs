@@ -66,27 +66,27 @@ impl Compiler<'_> {
             bearer_token_file,
             allow_http: allow_http.unwrap_or(false),
         };
-        let Some(named) = issuer.as_ref().or(url.as_ref()) else {
+        let Some(first) = issuer.as_ref().or(url.as_ref()) else {
             let help = "add `issuer: …`, exactly as the `iss` of the tokens has it";
             self.problems
                 .add(&oidc.span, ProblemCode::MissingField, "`issuer` is missing here", help);
             return None;
         };
-        let written = self.name_of_issuer(named);
+        let written = self.name_of_issuer(first);
         let (base, text) = match url.as_ref().filter(|_| issuer.is_some()) {
             Some(url) => (url, self.name_of_issuer(url)),
-            None => (named, written.clone()),
+            None => (first, written.clone()),
         };
         // A pattern has no document of its own, so that what stands alone is where one is.
         let pattern = names
             .and_then(IssuerNames::pattern)
             .map(|pattern| pattern.template().text());
         let name = match pattern {
-            Some(pattern) if std::ptr::eq(base, named) => Some(pattern.to_owned()),
+            Some(pattern) if std::ptr::eq(base, first) => Some(pattern.to_owned()),
             _ => written,
         };
         if let (Some(name), Some(names)) = (&name, names) {
-            self.document_of(name, names, &named.span);
+            self.document_of(name, names, &first.span);
         }
         self.url_of_document(base, text.as_deref(), names.is_some());
         let source = name.zip(text).map(|(issuer, text)| {

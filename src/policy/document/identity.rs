@@ -27,8 +27,8 @@ document! {
         /// What the header is set from: a claim, the list of names that leads to it, or a word.
         #[schemars(with = "IdentitySourceForm", extend("examples" = ["email", ["organization", "name"], "roles"]))]
         from: Spanned<ClaimPath>,
-        /// What becomes of characters that the value of a header cannot have. An error for `@tenant` and
-        /// `@auth_method`, and for claims that are times.
+        /// What becomes of characters that the value of a header cannot have. An error for `@auth_method`,
+        /// and for claims that are times.
         #[schemars(extend("default" = "none", "examples" = ["percent"]))]
         encoding: Option<Spanned<HeaderEncoding>>,
         /// The character between the items of a list: a space, or visible ASCII that is neither a letter, a digit, `%`,

@@ -212,7 +212,7 @@ pub(super) fn identity_dependencies() -> Value {
         json!({ "properties": { "from": { "not": { "enum": words } } } })
     };
     json!({
-        "encoding": not_from(&["@tenant", "@auth_method", "exp", "nbf", "iat"]),
+        "encoding": not_from(&["@auth_method", "exp", "nbf", "iat"]),
         "separator": not_from(&["@tenant", "@auth_method", "@client_id", "exp", "nbf", "iat", "iss", "sub", "jti"]),
     })
 }

@@ -86,7 +86,8 @@ document! {
     }
 
     /// Where the keys of an issuer are: exactly one of these. Errors: secrets under 32 bytes, RSA keys under 2048 or
-    /// over 8192 bits, private keys, keys that contradict their algorithm, and key ids that occur twice.
+    /// over 8192 bits, private keys as PEM, keys that contradict
+    /// their algorithm, and two different keys of one id and algorithm.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
     pub struct KeysDocument [whole] {
         /// The shared secret of HS256, HS384 or HS512, at least 32 bytes: `{ env: NAME }` or `{ file: PATH }`.

@@ -27,8 +27,8 @@ string_enum! {
     pub enum LogMode {
         /// Each request has a line.
         On = "on",
-        /// A request that is allowed and does not fail has no line. Rejections, failures after the decision and
-        /// requests that shadow mode would reject have one.
+        /// A request that is allowed and does not fail has no line. Rejections, failures after the decision, responses
+        /// with a 5xx status and requests that shadow mode would reject have one.
         Off = "off",
     }
 
