@@ -76,8 +76,7 @@ fn bytes_of(value: &Value) -> usize {
             let members = members.iter().map(|(name, value)| name.len() + bytes_of(value));
             members.sum::<usize>() + OBJECT
         }
-        Value::Object(_) => 0,
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::Object(_) | Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     };
     content + ITEM
 }

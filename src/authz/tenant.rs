@@ -33,7 +33,7 @@ pub fn verify_tenant(
     };
     match proven {
         Some(tenant) => Ok(TenantProof(Some(tenant.clone()))),
-        None => Err(first_fault(rule, principal, named)),
+        None => Err(first_fault(rule, principal, named.as_ref())),
     }
 }
 
@@ -60,11 +60,11 @@ fn in_header(rule: &TenantRule, request: &RequestFacts<'_>) -> Result<Option<Ten
 }
 
 /// Returns why the first claim at fault does not name the tenant of the header, or of the claims before it.
-fn first_fault(rule: &TenantRule, principal: &Principal, header: Option<TenantId>) -> Rejection {
+fn first_fault(rule: &TenantRule, principal: &Principal, header: Option<&TenantId>) -> Rejection {
     let Some(token) = principal.token.as_deref() else {
         return Reason::InternalError.into();
     };
-    let mut named = header.clone();
+    let mut named = header.cloned();
     for path in &rule.claims {
         let tenants = match rule.in_claim(&token.claims, path) {
             ClaimedTenants::Missing => return claims::missing(&written(path)),
@@ -74,7 +74,7 @@ fn first_fault(rule: &TenantRule, principal: &Principal, header: Option<TenantId
         match (&named, tenants.first()) {
             (Some(named), _) if tenants.contains(named) => {}
             (None, Some(tenant)) => named = Some(tenant.clone()),
-            (_, tenant) => return mismatch(rule, path, tenant.filter(|_| !rule.lists), header.as_ref()),
+            (_, tenant) => return mismatch(rule, path, tenant.filter(|_| !rule.lists), header),
         }
     }
     Reason::InternalError.into()

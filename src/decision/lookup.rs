@@ -248,13 +248,11 @@ fn check_forwarded(policy: &Policy, path: &NormalizedPath<'_>) -> Result<(), Rej
     }
     let forwarded = policy.forwarded_path(path.as_str());
     let parsed = NormalizedPath::parse(forwarded.as_bytes(), policy.allowance);
-    match parsed.is_ok_and(|path| !path.lenient().any(|reading| reading.starts_with("//"))) {
-        true => Ok(()),
-        false => {
-            let cause = "the path begins with a separator once the prefix is stripped";
-            Err(Rejection::because(Reason::PathAmbiguous, cause))
-        }
+    if parsed.is_ok_and(|path| !path.lenient().any(|reading| reading.starts_with("//"))) {
+        return Ok(());
     }
+    let cause = "the path begins with a separator once the prefix is stripped";
+    Err(Rejection::because(Reason::PathAmbiguous, cause))
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ fn is_reached(route: &Route, other: &Route) -> bool {
     route.path.segments != other.path.segments
         && wins
         && route.shared_methods(other).next().is_some()
-        && Separated::new(&route.path, &other.path).is_possible()
+        && Separated::new(&route.path, &other.path).find()
 }
 
 /// A search for a path that a pattern takes once the `%2F` in it are separators, and that another one takes.
@@ -97,8 +97,8 @@ impl<'p> Separated<'p> {
         }
     }
 
-    /// Whether there is such a path with at least one `%2F`.
-    fn is_possible(mut self) -> bool {
+    /// Finds out whether there is such a path with at least one `%2F`.
+    fn find(mut self) -> bool {
         while let Some(state) = self.open.pop() {
             if !self.seen.insert(state) {
                 continue;

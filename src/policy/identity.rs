@@ -197,7 +197,7 @@ impl IdentityHeader {
             source: self.source.written(),
             why,
         };
-        let text = self.source.text(principal, &self.format).map_err(unfit)?;
+        let text = self.source.text(principal, self.format).map_err(unfit)?;
         // Visible ASCII and inner spaces are always a value.
         Ok(text.and_then(|text| HeaderValue::from_str(&text).ok()))
     }
@@ -226,7 +226,7 @@ impl IdentitySource {
         }
     }
 
-    fn text<'p>(&self, principal: &'p Principal, format: &ValueFormat) -> Result<Option<Cow<'p, str>>, Misfit> {
+    fn text<'p>(&self, principal: &'p Principal, format: ValueFormat) -> Result<Option<Cow<'p, str>>, Misfit> {
         match self {
             Self::Tenant => match &principal.tenant {
                 Some(tenant) => Ok(format.text(&tenant.to_string())?.map(|text| text.into_owned().into())),

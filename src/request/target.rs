@@ -75,13 +75,11 @@ impl RequestHost {
         let host = user.unwrap_or(bytes);
         let cut = host.get(..SHOWN_HOST).filter(|start| start.len() < host.len());
         let shown = String::from_utf8_lossy(cut.unwrap_or(host));
-        Some(match (user, cut) {
-            (None, None) => shown,
-            _ => {
-                let [start, end] = [user.map_or("", |_| "***"), cut.map_or("", |_| "…")];
-                Cow::Owned(format!("{start}{shown}{end}"))
-            }
-        })
+        if user.is_none() && cut.is_none() {
+            return Some(shown);
+        }
+        let [start, end] = [user.map_or("", |_| "***"), cut.map_or("", |_| "…")];
+        Some(Cow::Owned(format!("{start}{shown}{end}")))
     }
 }
 

@@ -98,7 +98,7 @@ fn issuers(text: &mut String, answers: &Answers) {
                 text,
                 "      keys: {{ oidc: {{ url: {} }} }}",
                 scalar(&organizations.document)
-            )
+            );
         }
         None => _ = writeln!(text, "      keys: {{ oidc: {issuer} }}"),
     }

@@ -87,7 +87,9 @@ impl Compiler<'_> {
     /// The names that lead to each of some claims.
     pub(super) fn claim_paths(&mut self, grants: Option<GrantsDocument>) -> Option<Vec<Vec<String>>> {
         let GrantsDocument(paths) = grants?;
-        paths.iter().for_each(|path| self.likely_path(path));
+        for path in &paths {
+            self.likely_path(path);
+        }
         Some(paths.into_iter().map(|path| path.value.0).collect())
     }
 

@@ -125,7 +125,7 @@ fn number(written: &str) -> Option<Number> {
     (number.is_i64() || number.is_u64() || has_point).then_some(number)
 }
 
-fn operand_schema(text: Schema) -> Schema {
+fn operand_schema(text: &Schema) -> Schema {
     json_schema!({ "anyOf": [text, { "type": "number" }, { "type": "boolean" }] })
 }
 
@@ -139,7 +139,7 @@ impl JsonSchema for OperandDocument {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        operand_schema(ConditionText::json_schema(generator))
+        operand_schema(&ConditionText::json_schema(generator))
     }
 }
 
@@ -157,6 +157,6 @@ impl JsonSchema for PlainOperand {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        operand_schema(PlainConditionText::json_schema(generator))
+        operand_schema(&PlainConditionText::json_schema(generator))
     }
 }

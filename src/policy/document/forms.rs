@@ -183,7 +183,7 @@ text_forms! {
         examples: ["sub"],
     }
 
-    /// The type of a token, other than that of DPoP proofs, which clients sign.
+    /// The type of a token, other than that of proofs of possession (RFC 9449), which clients sign.
     TokenType {
         pattern: r"^(?!([aA][pP][pP][lL][iI][cC][aA][tT][iI][oO][nN]/)?[dD][pP][oO][pP]\+[jJ][wW][tT]$)([aA][pP][pP][lL][iI][cC][aA][tT][iI][oO][nN]/)?[A-Za-z0-9!#$&^_.+-]{1,127}$",
         expected: "the type of a token, such as JWT or at+jwt; not dpop+jwt",

@@ -95,7 +95,7 @@ impl Misfit {
 
 impl ValueFormat {
     /// Writes a text; `None` if it is empty.
-    pub(super) fn text<'v>(&self, text: &'v str) -> Result<Option<Cow<'v, str>>, Misfit> {
+    pub(super) fn text<'v>(self, text: &'v str) -> Result<Option<Cow<'v, str>>, Misfit> {
         let written = match self.encoding {
             HeaderEncoding::Percent => self.percent(text).into(),
             HeaderEncoding::None => match unfit(text) {
@@ -108,7 +108,7 @@ impl ValueFormat {
 
     /// Writes a list, each item by itself; `None` if it has none. One item that does not fit leaves no value at all:
     /// a list that lacks an item could say the opposite.
-    pub(super) fn list<'v>(&self, items: impl Iterator<Item = &'v str>) -> Result<Option<Cow<'v, str>>, Misfit> {
+    pub(super) fn list<'v>(self, items: impl Iterator<Item = &'v str>) -> Result<Option<Cow<'v, str>>, Misfit> {
         let mut list = String::new();
         for (at, item) in items.enumerate() {
             let misfit = |fault| Misfit {
@@ -134,7 +134,7 @@ impl ValueFormat {
     }
 
     /// Writes roles or scopes.
-    pub(super) fn grants<'v>(&self, grants: Option<&'v Grants>) -> Result<Option<Cow<'v, str>>, Misfit> {
+    pub(super) fn grants<'v>(self, grants: Option<&'v Grants>) -> Result<Option<Cow<'v, str>>, Misfit> {
         let Some(grants) = grants else { return Ok(None) };
         match grants.fault() {
             Some(fault) => Err(Misfit {
@@ -146,7 +146,7 @@ impl ValueFormat {
     }
 
     /// Writes a claim: a text, a number or a boolean as it is written, or a list of texts.
-    pub(super) fn claim<'v>(&self, value: &'v Value) -> Result<Option<Cow<'v, str>>, Misfit> {
+    pub(super) fn claim<'v>(self, value: &'v Value) -> Result<Option<Cow<'v, str>>, Misfit> {
         let misfit = |item, kind| Misfit {
             item,
             fault: Fault::Type(kind),
@@ -168,7 +168,7 @@ impl ValueFormat {
     }
 
     /// Encodes all that is not visible ASCII, `%` and the separator, so that decoding gives back exactly the text.
-    fn percent(&self, text: &str) -> String {
+    fn percent(self, text: &str) -> String {
         const UNSAFE: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
         let encoded = utf8_percent_encode(text, UNSAFE).to_string();
         match encoded.contains(self.separator) {

@@ -165,6 +165,7 @@ fn trimmed(text: &[u8]) -> &[u8] {
 /// The state of the request line. pingora encodes characters that are not allowed in it, and the result
 /// looks valid (RFC 9112, 3.2: reject, do not repair).
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the line")]
 struct RequestLine {
     begun: bool,
     ended: bool,
