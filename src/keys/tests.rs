@@ -267,8 +267,8 @@ fn equal_keys_are_one_and_keys_for_something_else_do_not_count() {
             "{keys:#?}"
         );
         let materials: std::collections::BTreeSet<_> = keys.iter().map(|key| key["n"].as_str()).collect();
-        let of_signatures = want.iter().any(|name| name.ends_with("RS256")).then(|| materials.len());
-        assert_eq!(count, of_signatures.unwrap_or(1), "{keys:#?}");
+        let has_rsa = want.iter().any(|name| name.ends_with("RS256"));
+        assert_eq!(count, if has_rsa { materials.len() } else { 1 }, "{keys:#?}");
     }
 }
 

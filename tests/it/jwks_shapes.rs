@@ -42,6 +42,7 @@ fn with(key: &Key, changes: Value) -> Value {
     jwk
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "cases are written in place")]
 fn serving(keys: Vec<Value>) -> (Gateway, KeyServer) {
     let set = json!({ "keys": keys }).to_string();
     let server = KeyServer::new(move || Reply::ok(&set));

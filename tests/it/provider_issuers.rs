@@ -50,6 +50,7 @@ fn trusting(server: &str, values: &str, oidc: &str) -> Setup {
         .policy("wallet", POLICY)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "cases are written in place")]
 fn of(key: &Key, server: &str, organization: &str, changes: Value) -> Request {
     let mut all = json!({ "iss": format!("{server}/{organization}/v2.0"), "tid": organization });
     all.as_object_mut()

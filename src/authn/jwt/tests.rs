@@ -6,6 +6,7 @@ use crate::authn::token_cache::CacheResult;
 use crate::decision::{Evaluator, decide};
 use crate::keys::Algorithm;
 use crate::keys::jwk::{self, Secrets};
+use crate::policy::Issuer;
 use crate::request::RequestFacts;
 use crate::revocation::Revocations;
 use crate::testing::{
@@ -213,13 +214,7 @@ fn issuer_is_picked_among_names_and_patterns() {
     let wrong = json!({ "iss": "https://login.example/t-3/v2.0", "tid": "t-3" });
     let audience = request("GET /x").bearer(&claims_with(&wrong)).outcome(&policies);
     assert_eq!(audience, "token_audience_mismatch");
-    let labels: Vec<_> = policies
-        .get(0)
-        .unwrap()
-        .issuers
-        .iter()
-        .map(|issuer| issuer.label())
-        .collect();
+    let labels: Vec<_> = policies.get(0).unwrap().issuers.iter().map(Issuer::label).collect();
     assert_eq!(labels[..2], ["https://a.example", "https://login.example/{tid}/v2.0"]);
 }
 

@@ -484,9 +484,9 @@ proptest! {
 
     #[test]
     fn one_route_of_those_that_take_a_request_is_the_most_specific(text in alike()) {
+        const PARTS: [&str; 5] = ["", "/a", "/b", "/ab", "/bb"];
         let Ok(policies) = parse(&[&text]) else { return Ok(()) };
         let policy = &policies.policies()[0];
-        const PARTS: [&str; 5] = ["", "/a", "/b", "/ab", "/bb"];
         let pairs = PARTS.into_iter().flat_map(|a| PARTS.map(|b| format!("{a}{b}")));
         for path in pairs.flat_map(|start| PARTS.map(|end| format!("{start}{end}"))) {
             for method in [Method::GET, Method::HEAD, Method::POST, Method::DELETE] {

@@ -95,7 +95,7 @@ impl Misfit {
 
 impl ValueFormat {
     /// Writes a text; `None` if it is empty.
-    pub(super) fn text<'v>(self, text: &'v str) -> Result<Option<Cow<'v, str>>, Misfit> {
+    pub(super) fn text(self, text: &str) -> Result<Option<Cow<'_, str>>, Misfit> {
         let written = match self.encoding {
             HeaderEncoding::Percent => self.percent(text).into(),
             HeaderEncoding::None => match unfit(text) {
@@ -134,7 +134,7 @@ impl ValueFormat {
     }
 
     /// Writes roles or scopes.
-    pub(super) fn grants<'v>(self, grants: Option<&'v Grants>) -> Result<Option<Cow<'v, str>>, Misfit> {
+    pub(super) fn grants(self, grants: Option<&Grants>) -> Result<Option<Cow<'_, str>>, Misfit> {
         let Some(grants) = grants else { return Ok(None) };
         match grants.fault() {
             Some(fault) => Err(Misfit {
@@ -146,7 +146,7 @@ impl ValueFormat {
     }
 
     /// Writes a claim: a text, a number or a boolean as it is written, or a list of texts.
-    pub(super) fn claim<'v>(self, value: &'v Value) -> Result<Option<Cow<'v, str>>, Misfit> {
+    pub(super) fn claim(self, value: &Value) -> Result<Option<Cow<'_, str>>, Misfit> {
         let misfit = |item, kind| Misfit {
             item,
             fault: Fault::Type(kind),
