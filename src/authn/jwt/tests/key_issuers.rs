@@ -47,7 +47,9 @@ fn key_that_names_an_issuer_signs_for_no_other_under_a_pattern() {
     ] {
         let evaluator = evaluator(&[SEVERAL]);
         let rings = evaluator.keys().of_policy(0);
-        rings.iter().for_each(|ring| ring.replace(keys_of(&issuers)));
+        for ring in rings {
+            ring.replace(keys_of(&issuers));
+        }
         for (iss, tid, want) in [(one, "t-1", for_one), (other, "t-2", for_other)] {
             let token = token(&claims_with(&json!({ "iss": iss, "tid": tid })));
             assert_eq!(looked_up(&evaluator, "/x", &token, NOW).0, want, "{issuers:?} {iss}");
