@@ -283,7 +283,7 @@ problem_codes! {
         "Write `\"use\": \"sig\"` in the key, or leave `use` out of it."
     KeyEncoding "key_encoding"
         "A number of a public key is written in padded or plain base64, and the standard is base64url without `=`."
-        "Write the number as RFC 7518 has it. Sidegate takes the key nevertheless."
+        "Write the number as RFC 7518 has it, although Sidegate accepts the key."
     InvalidUrl "invalid_url"
         "The value is not a URL that can be used here."
         "Write an `https://` URL without user, password and fragment."

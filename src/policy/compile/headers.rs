@@ -67,7 +67,6 @@ impl Compiler<'_> {
         }
         if let Some(separator) = &options.separator {
             format.separator = separator.value.0;
-            format.is_list = true;
             if source.is_some_and(|source| !can_be_list(source)) {
                 unfit(&separator.span, "separator", "never a list");
             }

@@ -16,8 +16,6 @@ pub struct ValueFormat {
     pub encoding: HeaderEncoding,
     /// What stands between the items of a list.
     pub separator: char,
-    /// Whether the header is a list, also where the claim is one text.
-    pub is_list: bool,
 }
 
 impl Default for ValueFormat {
@@ -25,7 +23,6 @@ impl Default for ValueFormat {
         Self {
             encoding: HeaderEncoding::None,
             separator: ',',
-            is_list: false,
         }
     }
 }
@@ -94,6 +91,12 @@ impl Misfit {
 }
 
 impl ValueFormat {
+    /// Whether the header is a list, also where a claim is one text: the policy names a separator of its own. Commas are
+    /// a part of many texts.
+    fn is_list(self) -> bool {
+        self.separator != ','
+    }
+
     /// Writes a text; `None` if it is empty.
     pub(super) fn text(self, text: &str) -> Result<Option<Cow<'_, str>>, Misfit> {
         let written = match self.encoding {
@@ -154,7 +157,9 @@ impl ValueFormat {
         match value {
             // Issuers write `null` for what they do not know.
             Value::Null => Ok(None),
-            Value::String(text) if self.is_list && text.contains(self.separator) => self.list(std::iter::once(&**text)),
+            Value::String(text) if self.is_list() && text.contains(self.separator) => {
+                self.list(std::iter::once(&**text))
+            }
             Value::String(text) => self.text(text),
             Value::Bool(value) => Ok(Some(value.to_string().into())),
             Value::Number(number) if is_exact(number) => Ok(Some(number.to_string().into())),
@@ -206,7 +211,6 @@ mod tests {
     const PLAIN: ValueFormat = ValueFormat {
         encoding: HeaderEncoding::None,
         separator: ',',
-        is_list: false,
     };
 
     const PERCENT: ValueFormat = ValueFormat {
@@ -261,7 +265,6 @@ mod tests {
         }
         let list = ValueFormat {
             separator: '|',
-            is_list: true,
             ..PLAIN
         };
         let why = "item 1 contains `|`, the separator of the list";
