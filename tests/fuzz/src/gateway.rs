@@ -81,7 +81,9 @@ impl Gateway {
             let clients = Arc::<ClientCounts>::default();
             let of_client = ClientConnections::new(limits.connections, &clients, &metrics);
             let slots = ConnectionLimit::new("fuzz", (limits.connections, of_client), &connections, &metrics);
-            let in_force = PolicyHandle::new(Arc::clone(&policies), KeyProxy::default(), &metrics).await.unwrap();
+            let in_force = PolicyHandle::new(Arc::clone(&policies), KeyProxy::default(), &metrics)
+                .await
+                .unwrap();
             let store = Store::memory(&metrics);
             let edge = app::edge(
                 &config,

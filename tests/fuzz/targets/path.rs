@@ -87,7 +87,10 @@ fn check_decoding_further(path: &NormalizedPath<'_>, allowance: Allowance) {
             !decoded.contains('\\') && !decoded.contains(char::is_control),
             "{decoded:?}"
         );
-        assert!(allowance.encoded_delimiter || !decoded.contains(['?', '#']), "{decoded:?}");
+        assert!(
+            allowance.encoded_delimiter || !decoded.contains(['?', '#']),
+            "{decoded:?}"
+        );
         let slashes = allowance.double_slash || allowance.encoded_slash != EncodedSlash::Ambiguous;
         assert!(slashes || !decoded.contains("//"), "{decoded:?}");
         for segment in decoded
@@ -107,7 +110,11 @@ fn check_decoding_further(path: &NormalizedPath<'_>, allowance: Allowance) {
 fn check_lenient(path: &NormalizedPath<'_>, allowance: Allowance) {
     let strict = path.decoded();
     let is_opaque = allowance.encoded_slash == EncodedSlash::Opaque;
-    assert_eq!(path.separated().next().is_some(), is_opaque && path.as_str().contains("%2F"), "{strict:?}");
+    assert_eq!(
+        path.separated().next().is_some(),
+        is_opaque && path.as_str().contains("%2F"),
+        "{strict:?}"
+    );
     let hides_escape = path.as_str().split("%25").skip(1).any(|rest| {
         let digits: Vec<_> = rest.bytes().take(2).collect();
         digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit)
