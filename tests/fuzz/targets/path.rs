@@ -18,9 +18,9 @@ fuzz_target!(|input: &[u8]| {
     let allowance = Allowance {
         double_slash: bits & 1 != 0,
         semicolon: bits & 2 != 0,
-        encoded_slash: match bits & 12 {
+        encoded_slash: match bits >> 2 & 0b11 {
             0 => EncodedSlash::Ambiguous,
-            4 => EncodedSlash::Either,
+            0b01 => EncodedSlash::Either,
             _ => EncodedSlash::Opaque,
         },
         encoded_percent: bits & 16 != 0,
