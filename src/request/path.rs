@@ -102,6 +102,15 @@ impl<'r> NormalizedPath<'r> {
         if raw.first() != Some(&b'/') {
             return Err(Ambiguity::NotOriginForm);
         }
+        if let Some(wire) = simple(raw) {
+            return Ok(Self {
+                wire: Cow::Borrowed(wire),
+                decoded: None,
+                literal: None,
+                lenient: Vec::new(),
+                separated: Vec::new(),
+            });
+        }
         let wire = normalize(raw, allowance)?;
         let (decoded, literal) = match wire.contains('%') {
             true => (
@@ -312,6 +321,19 @@ fn with_slashes_merged(path: &str) -> String {
         merged = merged.replace("//", "/");
     }
     merged
+}
+
+/// Returns a path that is read in one way by its bytes alone, as most are: each stands for itself, and no segment is
+/// empty or begins with a dot.
+fn simple(raw: &[u8]) -> Option<&str> {
+    let mut last = 0;
+    let is_simple = raw.iter().all(|&byte| {
+        let is_special = last == b'/' && matches!(byte, b'/' | b'.');
+        last = byte;
+        is_plain(byte) && !is_special
+    });
+    // Plain bytes are ASCII, so this cannot fail.
+    std::str::from_utf8(raw).ok().filter(|_| is_simple)
 }
 
 fn normalize(raw: &[u8], allowance: Allowance) -> Result<Cow<'_, str>, Ambiguity> {
