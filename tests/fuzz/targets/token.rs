@@ -7,6 +7,7 @@
 
 #![no_main]
 
+use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 
 use http::{HeaderMap, HeaderValue, Method};
@@ -149,9 +150,20 @@ fn check_identity(claims: &Value, identity: &Identity) {
     assert_eq!(header("x-client-id"), None);
 }
 
-/// A list of texts with commas between them.
-fn joined(list: Option<&Value>) -> Option<String> {
-    let Value::List(items) = list? else { return None };
-    let texts: Vec<_> = items.iter().map(|item| item.text().expect("it is text")).collect();
-    (!texts.is_empty()).then(|| texts.join(","))
+/// A list of texts with commas between them; one text is a list of one. A value that could not be read back is absent as
+/// a whole.
+fn joined(roles: Option<&Value>) -> Option<String> {
+    let mut texts = match roles? {
+        Value::Text(text) if text.is_empty() => return None,
+        Value::Text(text) => vec![text.as_str()],
+        Value::List(items) => items.iter().map(Value::text).collect::<Option<Vec<_>>>()?,
+        _ => return None,
+    };
+    let mut known = HashSet::new();
+    texts.retain(|text| known.insert(*text));
+    let item = |text: &&str| {
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        visible && !text.is_empty() && !text.contains(',') && text.trim() == *text
+    };
+    (!texts.is_empty() && texts.iter().all(item)).then(|| texts.join(","))
 }
