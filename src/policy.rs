@@ -15,6 +15,7 @@ use crate::request::path::Allowance;
 pub mod certificate;
 pub mod compile;
 pub mod condition;
+pub mod cors;
 pub mod document;
 pub mod identity;
 pub mod internal_key;
@@ -37,6 +38,7 @@ pub use path_case::PathCase;
 pub use set::{Matched, PolicySet, RouteIndex, Scope};
 
 use certificate::CertificateName;
+use cors::Cors;
 use identity::{INTERNAL_KEY, Identity};
 use internal_key::InternalKeys;
 use lint::Lint;
@@ -59,6 +61,8 @@ pub struct Policy {
     pub upstream: Upstream,
     /// How the service writes its errors.
     pub errors: ErrorStyle,
+    /// The pages of other origins that may read responses.
+    pub cors: Option<Cors>,
     /// Who issues the tokens that the service takes.
     pub issuers: Vec<Issuer>,
     /// The rule that a token belongs to the tenant that the request names.

@@ -165,6 +165,7 @@ impl Compiler<'_> {
             hosts,
             upstream: upstream?,
             errors,
+            cors: None,
             issuers,
             tenant,
             internal_keys,
