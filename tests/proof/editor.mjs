@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { check } from "./checks.mjs";
 import { LanguageServer } from "./language-server.mjs";
 
 const [binary, policies] = process.argv.slice(2);
@@ -32,25 +33,25 @@ const route = (text) => `routes:\n  - path: /x\n${text.replaceAll(/^/gm, "    ")
 const fine = route("auth: jwt");
 
 const checks = {
-  "Methods are completed in capitals, with descriptions": async () => {
+  "methods are completed in capitals, with descriptions": async () => {
     const offered = await server.completions(policy(route("methods: [|]\nauth: jwt")));
     for (const method of ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]) {
       assert.match(offered.get(method) ?? "", /\.$/, method);
     }
   },
-  "Algorithms are completed, with descriptions": async () => {
+  "algorithms are completed, with descriptions": async () => {
     const offered = await server.completions(policy(fine, { algorithms: "|" }));
     assert.equal([...offered.keys()].filter((name) => /^(HS|RS|PS|ES)\d+$|^EdDSA$/.test(name)).length, 12);
     assert.match(offered.get("ES256"), /P-256/);
   },
-  "All forms of auth are completed, and methods in its lists": async () => {
+  "all forms of auth are completed, and methods in its lists": async () => {
     const offered = await server.completions(policy(route("auth: |")));
     for (const form of ["public", "jwt", "internal_key", "mtls"]) assert.match(offered.get(form), /\.$/, form);
     for (const form of ["any", "all"]) assert.ok([...offered.keys()].some((label) => label.startsWith(`{ ${form}: [`)), form);
     const listed = await server.completions(policy(route("auth: { all: [jwt, |] }")));
     assert.ok(listed.has("mtls") && !listed.has("public"), [...listed.keys()].join());
   },
-  "Fields are completed, with descriptions": async () => {
+  "fields are completed, with descriptions": async () => {
     const offered = await server.completions(policy(route("auth: jwt\n|")));
     for (const field of ["methods", "roles", "scopes", "quotas", "idempotency"]) {
       assert.ok(offered.get(field).length > 30, field);
@@ -58,7 +59,7 @@ const checks = {
     const fields = await server.completions(config("|"));
     for (const field of ["listeners", "limits", "store"]) assert.ok(fields.get(field).length > 30, field);
   },
-  "Words are completed wherever they can stand": async () => {
+  "words are completed wherever they can stand": async () => {
     for (const [text, word] of [
       [policy(`mode: |\n${fine}`), "shadow"],
       [policy(`errors:\n  format: |\n${fine}`), "problem"],
@@ -70,12 +71,12 @@ const checks = {
       assert.match(offered.get(word) ?? "", /\.$/, `${word} of ${[...offered.keys()].join()}`);
     }
   },
-  "Nothing is offered without a readable name": async () => {
+  "nothing is offered without a readable name": async () => {
     for (const text of [policy(route("auth: |")), policy(route("auth: jwt\n|")), config("|"), config("store: |")]) {
       for (const label of (await server.completions(text)).keys()) assert.doesNotMatch(label, /object|Document/, label);
     }
   },
-  "A field shows what it means": async () => {
+  "a field shows what it means": async () => {
     for (const [text, title, description] of [
       [policy(route("met|hods: [GET]\nauth: jwt")), "Route", /The methods of the route/],
       [policy(route("au|th: jwt")), "Route", /How callers authenticate/],
@@ -91,7 +92,7 @@ const checks = {
       assert.doesNotMatch(shown, /Document/);
     }
   },
-  "A fault is marked, and the message says what is expected": async () => {
+  "a fault is marked, and the message says what is expected": async () => {
     for (const [text, marked, message] of [
       [policy(fine, { version: "2" }), "2", /must be 1/],
       [policy(route("methods: [get]\nauth: jwt")), "get", /"GET"/],
@@ -115,7 +116,7 @@ const checks = {
       for (const fault of faults) assert.doesNotMatch(fault.message, /Document|pattern of/);
     }
   },
-  "Policies of the repository have no fault": async () => {
+  "policies of the repository have no fault": async () => {
     assert.deepEqual(await server.faults(policy(fine)), []);
     const files = readdirSync(policies, { recursive: true });
     for (const name of files.filter((name) => name.endsWith(".yaml"))) {
@@ -128,10 +129,7 @@ const checks = {
 };
 
 try {
-  for (const [name, check] of Object.entries(checks)) {
-    await check();
-    console.log(`${name}.`);
-  }
+  for (const [name, run] of Object.entries(checks)) await check(`editor: ${name}`, run);
 } finally {
   server.stop();
   rmSync(folder, { recursive: true });
