@@ -25,6 +25,7 @@ mod lookup;
 mod steps;
 mod store_checks;
 
+pub use content::BodyLimit;
 pub use evaluator::Evaluator;
 pub use steps::{Observer, Step};
 pub use store_checks::StoreChecks;

@@ -8,7 +8,7 @@ pub mod decode;
 pub mod environment;
 mod levels;
 pub mod masks;
-mod measures;
+pub mod measures;
 pub mod networks;
 pub mod patterns;
 pub mod pem;

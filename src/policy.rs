@@ -29,6 +29,7 @@ pub mod route;
 pub mod router;
 pub mod set;
 pub mod store_rules;
+pub mod stream_rule;
 pub mod tenant;
 mod unasked_certificates;
 
@@ -46,6 +47,7 @@ use origin::Origin;
 use route::Route;
 use router::{RouteMatch, Router};
 use store_rules::RevocationRule;
+use stream_rule::StreamRule;
 use tenant::TenantRule;
 
 /// One service as it is enforced.
@@ -59,6 +61,8 @@ pub struct Policy {
     pub hosts: Vec<HostPattern>,
     /// Where the service is.
     pub upstream: Upstream,
+    /// How long streams may be silent.
+    pub streams: StreamRule,
     /// How the service writes its errors.
     pub errors: ErrorStyle,
     /// The pages of other origins that may read responses.

@@ -20,7 +20,7 @@ pub mod path;
 pub mod target;
 pub mod websocket;
 
-pub use content_type::{GrpcProtocol, grpc_protocol, grpc_type};
+pub use content_type::{GrpcProtocol, grpc_protocol, grpc_type, is_stream};
 pub use framing::{Body, InvalidLength, RequestFraming, body, content_length};
 
 /// One request as data.

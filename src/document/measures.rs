@@ -1,5 +1,7 @@
 //! Lengths of time and sizes as people write them, to show how Sidegate reads them.
 
+use std::time::Duration;
+
 use super::yaml::Value;
 
 /// A unit by the words for it, and how many of the smallest unit it has.
@@ -21,6 +23,28 @@ const SIZES: [Unit; 4] = [
     (&["g", "gb", "gi", "gib"], 1 << 30),
 ];
 
+/// The units that lengths of time are shown in.
+const SHOWN_TIMES: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+/// The units that sizes are shown in.
+const SHOWN_SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// A length of time as it stands in files.
+pub fn period(time: Duration) -> String {
+    in_units(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), &SHOWN_TIMES)
+}
+
+/// A number of bytes as it stands in files.
+pub fn size(bytes: u64) -> String {
+    in_units(bytes, &SHOWN_SIZES)
+}
+
 /// What is wrong with a value that is not a length of time, and how it is written.
 pub(super) fn not_a_duration(found: &Value) -> (String, String) {
     let forms = "`500ms`, `30s`, `5m`, `24h` or `7d`";
@@ -30,19 +54,7 @@ pub(super) fn not_a_duration(found: &Value) -> (String, String) {
             format!("write the unit too: `{number}s` or `{number}ms`")
         }
         Value::Text(text) | Value::Number(text) => match sum(text, &TIMES) {
-            Some(millis) => format!(
-                "write `{}`",
-                in_units(
-                    millis,
-                    &[
-                        ("d", 86_400_000),
-                        ("h", 3_600_000),
-                        ("m", 60_000),
-                        ("s", 1000),
-                        ("ms", 1)
-                    ]
-                )
-            ),
+            Some(millis) => format!("write `{}`", in_units(millis, &SHOWN_TIMES)),
             None if is_endless(text) => format!("write a long time: {forms}"),
             None => format!("write a whole number and one unit: {forms}"),
         },
@@ -56,10 +68,7 @@ pub(super) fn not_a_size(found: &Value) -> (String, String) {
     let forms = "`512`, `32KiB`, `10MiB` or `1GiB`";
     let help = match found {
         Value::Text(text) | Value::Number(text) => match sum(text, &SIZES) {
-            Some(bytes) => format!(
-                "write `{}`",
-                in_units(bytes, &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)])
-            ),
+            Some(bytes) => format!("write `{}`", size(bytes)),
             None if is_endless(text) => format!("write a large number of bytes: {forms}"),
             None => format!("write a whole number of bytes: {forms}"),
         },

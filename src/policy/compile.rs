@@ -9,13 +9,14 @@ use http::HeaderName;
 
 use super::document::{
     AllowedAmbiguity, CaseReading, ContentTypesDocument, CredentialsMode, EncodedSlashReading, ErrorsDocument,
-    PathsDocument, PolicyDocument, TenantDocument, TenantFormat,
+    PathsDocument, PolicyDocument, StreamsDocument, TenantDocument, TenantFormat,
 };
 use super::identity::INTERNAL_KEY;
 use super::internal_key::InternalKeys;
 use super::origin::Origin;
 use super::route::path_texts::check_prefix;
 use super::router::Router;
+use super::stream_rule::StreamRule;
 use super::tenant::TenantRule;
 use super::{ErrorFormat, ErrorStyle, HostPattern, PathCase, Policy, RoleHierarchy};
 use crate::document::characters::unseen;
@@ -101,6 +102,14 @@ pub fn parse(source: &Arc<SourceFile>, environment: &dyn Environment) -> Result<
     }
 }
 
+/// Returns how long streams may be silent.
+fn stream_rule(document: Option<StreamsDocument>) -> StreamRule {
+    let idle_timeout = document.and_then(|streams| streams.idle_timeout);
+    idle_timeout.map_or_else(StreamRule::default, |timeout| StreamRule {
+        idle_timeout: timeout.0,
+    })
+}
+
 impl Compiler<'_> {
     fn policy(&mut self, document: PolicyDocument) -> Option<Policy> {
         self.version(&document.version);
@@ -164,6 +173,7 @@ impl Compiler<'_> {
             prefix,
             hosts,
             upstream: upstream?,
+            streams: stream_rule(document.streams),
             errors,
             cors: None,
             issuers,

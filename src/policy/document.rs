@@ -4,7 +4,7 @@
 
 use crate::document::collections::{List, Map, OffOr};
 use crate::document::decode::{Spanned, document};
-use crate::document::scalars::Timeout;
+use crate::document::scalars::{Size, Timeout};
 use crate::document::schema::Version;
 use crate::document::secret::{EnvString, EnvText};
 
@@ -64,6 +64,9 @@ document! {
         /// Where the service is.
         #[schemars(extend("examples" = [{ "url": "http://127.0.0.1:3000" }]))]
         upstream: UpstreamDocument,
+        /// How long streams may be silent: WebSockets, `text/event-stream` and gRPC.
+        #[schemars(extend("examples" = [{ "idle_timeout": "10m" }]))]
+        streams: Option<StreamsDocument>,
         /// The format of error bodies. Without it: `flat`, with `ERR_` and the name of the service in capitals.
         #[schemars(extend("examples" = [{ "format": "problem" }]))]
         errors: Option<ErrorsDocument>,
@@ -147,8 +150,8 @@ document! {
         /// The longest time for opening a connection.
         #[schemars(extend("default" = "1s"))]
         connect_timeout: Option<Timeout>,
-        /// The longest time without any byte from the upstream, and the longest time that it reads nothing. A WebSocket
-        /// may be silent for an hour.
+        /// The longest time without any byte from the upstream, and the longest time that it reads nothing. A route may
+        /// have its own, and streams may be silent for `streams.idle_timeout`.
         #[schemars(extend("default" = "30s"))]
         timeout: Option<Timeout>,
         /// Whether the service receives paths without the `prefix` of the policy, which `x-forwarded-prefix` then names.
@@ -169,6 +172,15 @@ document! {
         /// name is then not checked (SPIFFE X.509-SVID, 2). Needs `ca_file`.
         #[schemars(with = "Option<SpiffeId>")]
         spiffe_id: Option<Spanned<String>>,
+    }
+
+    /// How long streams may be silent.
+    pub struct StreamsDocument {
+        /// The longest time without any byte from either side; replaces the `timeout` of upstream and route. It applies
+        /// to WebSockets, and to responses with the content type `text/event-stream` or `application/grpc` (also
+        /// `application/grpc+…`), each once the head of the response has arrived.
+        #[schemars(extend("default" = "1h"))]
+        idle_timeout: Option<Timeout>,
     }
 
     /// The format of error bodies.
@@ -277,5 +289,13 @@ document! {
         /// Whether the access log has a line for each request of the route, as for probes.
         #[schemars(extend("default" = "on", "examples" = ["off"]))]
         log: Option<LogMode>,
+        /// The longest time without any byte from the upstream, and the longest time that it reads nothing; replaces
+        /// `upstream.timeout`, longer or shorter.
+        #[schemars(extend("examples" = ["5m"]))]
+        timeout: Option<Timeout>,
+        /// The longest body of a request; longer ones get 413 (RFC 9110, 15.5.14). Replaces `limits.body_bytes` of
+        /// `sidegate.yaml`, larger or smaller, also for streams of gRPC.
+        #[schemars(extend("examples" = ["1GiB"]))]
+        body_bytes: Option<Size>,
     }
 }

@@ -1,6 +1,7 @@
 //! One route, checked: what it matches, how callers authenticate, what is asked of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, Method};
 
@@ -44,6 +45,10 @@ pub struct Route {
     pub sandbox: bool,
     /// Whether requests that are allowed and do not fail have an access line.
     pub access_log: bool,
+    /// How long the service may be silent, in place of the time of the policy.
+    pub timeout: Option<Duration>,
+    /// The longest body of a request, in place of the limit of the process.
+    pub body_bytes: Option<u64>,
     /// Where it stands.
     pub location: Origin<Location>,
 }
@@ -84,6 +89,8 @@ impl Route {
             idempotency: None,
             quotas: Vec::new(),
             sandbox: false,
+            timeout: None,
+            body_bytes: None,
             ..self
         }
     }

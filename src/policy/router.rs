@@ -316,6 +316,8 @@ pub(crate) mod tests {
             quotas: Vec::new(),
             sandbox: false,
             access_log: true,
+            timeout: None,
+            body_bytes: None,
             location: Origin(Location::new(&Arc::new(SourceFile::new("", "")), &(0..0))),
         }
     }

@@ -9,6 +9,37 @@ use super::session::ClientSession;
 use crate::admission::record::RequestRecord;
 use crate::config::Limits;
 
+/// The fields that limit how long the upstream may be silent, and how long it may not read, for causes.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeoutFields {
+    /// The field for silence.
+    pub silence: &'static str,
+    /// The field for not reading.
+    pub write: &'static str,
+}
+
+impl TimeoutFields {
+    /// Those of the policy.
+    pub const POLICY: Self = Self::both("`upstream.timeout`");
+    /// Those of a route with its own timeout.
+    pub const ROUTE: Self = Self::both("`timeout` of the route");
+
+    const fn both(field: &'static str) -> Self {
+        Self {
+            silence: field,
+            write: field,
+        }
+    }
+
+    /// Those of a stream.
+    pub const fn of_stream(self) -> Self {
+        Self {
+            silence: "`streams.idle_timeout`",
+            ..self
+        }
+    }
+}
+
 /// The state of one request.
 #[derive(Debug)]
 pub struct RequestContext {
@@ -18,6 +49,8 @@ pub struct RequestContext {
     pub response_over: bool,
     /// The address of the upstream, if the exchange with it failed.
     pub failed_upstream: Option<Box<str>>,
+    /// What limits the upstream.
+    pub timeouts: TimeoutFields,
     body_rate: BodyRate,
 }
 
@@ -29,6 +62,7 @@ impl RequestContext {
             record,
             response_over: false,
             failed_upstream: None,
+            timeouts: TimeoutFields::POLICY,
         }
     }
 

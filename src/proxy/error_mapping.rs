@@ -3,6 +3,7 @@
 use http::StatusCode;
 use pingora::{Error, ErrorSource, ErrorType, ImmutStr};
 
+use super::context::TimeoutFields;
 use super::session::ClientSession;
 use crate::rejection::{Reason, Rejection, shown_within};
 
@@ -15,9 +16,9 @@ pub(super) const INVALID_LENGTH: &str = "sent an invalid `content-length`";
 /// The most bytes of an error text from below: certificates have long names.
 const MAX_WHY: usize = 256;
 
-/// Maps an error of pingora, with the address of the upstream. Returns `None` if the client is gone, or ended its
-/// stream.
-pub(super) fn failure_of(error: &Error, upstream: Option<&str>) -> Option<Rejection> {
+/// Maps an error of pingora, with the address of the upstream and what limits it. Returns `None` if the client is gone,
+/// or ended its stream.
+pub(super) fn failure_of(error: &Error, upstream: Option<&str>, timeouts: TimeoutFields) -> Option<Rejection> {
     use ErrorType::{
         ConnectError, ConnectNoRoute, ConnectProxyFailure, ConnectRefused, ConnectTimedout, ConnectionClosed, H2Error,
         HTTPStatus, ReadError, ReadTimedout, SocketError, TLSHandshakeTimedout, WriteError, WriteTimedout,
@@ -38,7 +39,7 @@ pub(super) fn failure_of(error: &Error, upstream: Option<&str>) -> Option<Reject
         (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::InternalError,
     };
     let cause = match (error.esource(), reason) {
-        (ErrorSource::Upstream, _) => upstream_cause(error, upstream.unwrap_or("the upstream")),
+        (ErrorSource::Upstream, _) => upstream_cause(error, upstream.unwrap_or("the upstream"), timeouts),
         (_, Reason::RequestMalformed) => "the body of the request is malformed".to_owned(),
         _ => context(error).unwrap_or("an operation failed").to_owned(),
     };
@@ -46,7 +47,7 @@ pub(super) fn failure_of(error: &Error, upstream: Option<&str>) -> Option<Reject
 }
 
 /// Describes how an exchange with an upstream failed.
-fn upstream_cause(error: &Error, upstream: &str) -> String {
+fn upstream_cause(error: &Error, upstream: &str, timeouts: TimeoutFields) -> String {
     use ErrorType::{
         ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout, ConnectionClosed, H2Error, InvalidCert,
         InvalidHTTPHeader, ReadError, ReadTimedout, SocketError, TLSHandshakeFailure, WriteError, WriteTimedout,
@@ -58,8 +59,8 @@ fn upstream_cause(error: &Error, upstream: &str) -> String {
         ConnectTimedout => format!("no connection to {upstream} within `upstream.connect_timeout`"),
         ConnectNoRoute | ConnectError | SocketError => format!("connecting to {upstream} failed{why}"),
         TLSHandshakeFailure | InvalidCert => format!("the TLS handshake with {upstream} failed{why}"),
-        ReadTimedout => format!("{upstream} sent nothing within its timeout"),
-        WriteTimedout => format!("{upstream} did not read the request within its timeout"),
+        ReadTimedout => format!("{upstream} sent nothing within {}", timeouts.silence),
+        WriteTimedout => format!("{upstream} did not read the request within {}", timeouts.write),
         ConnectionClosed => format!("{upstream} closed the connection before the end of its response"),
         ReadError => format!("reading from {upstream} failed{why}"),
         WriteError => format!("writing to {upstream} failed{why}"),
@@ -107,7 +108,7 @@ mod tests {
     fn failure_of_an_upstream_names_its_address_in_plain_words() {
         use ErrorType::{
             ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout, ConnectionClosed, InvalidHTTPHeader,
-            ReadTimedout, TLSHandshakeFailure,
+            ReadTimedout, TLSHandshakeFailure, WriteTimedout,
         };
         let reset = || Box::new(io::Error::from(io::ErrorKind::ConnectionReset));
         for (error, reason, cause) in [
@@ -134,7 +135,12 @@ mod tests {
             (
                 Error::new(ReadTimedout),
                 "upstream_timeout",
-                "127.0.0.1:1 sent nothing within its timeout",
+                "127.0.0.1:1 sent nothing within `streams.idle_timeout`",
+            ),
+            (
+                Error::new(WriteTimedout),
+                "upstream_timeout",
+                "127.0.0.1:1 did not read the request within `timeout` of the route",
             ),
             (
                 Error::because(TLSHandshakeFailure, "x", "\u{1b}[2J unknown issuer"),
@@ -152,7 +158,7 @@ mod tests {
                 "127.0.0.1:1 closed the connection before the end of its response",
             ),
         ] {
-            let failure = failure_of(&error.into_up(), Some("127.0.0.1:1")).unwrap();
+            let failure = failure_of(&error.into_up(), Some("127.0.0.1:1"), TimeoutFields::ROUTE.of_stream()).unwrap();
             assert_eq!((failure.reason().code(), failure.cause()), (reason, cause));
         }
     }
@@ -160,10 +166,13 @@ mod tests {
     #[test]
     fn client_that_is_gone_is_not_a_failure() {
         for kind in [ErrorType::WriteError, ErrorType::ReadError, ErrorType::ConnectionClosed] {
-            assert_eq!(failure_of(&Error::new(kind).into_down(), None), None);
+            assert_eq!(
+                failure_of(&Error::new(kind).into_down(), None, TimeoutFields::POLICY),
+                None
+            );
         }
         let slow = Error::explain(ErrorType::ReadTimedout, "the body paused").into_down();
-        let slow = failure_of(&slow, None).unwrap();
+        let slow = failure_of(&slow, None, TimeoutFields::POLICY).unwrap();
         assert_eq!(
             (slow.reason().code(), slow.cause()),
             ("request_timeout", "the body paused")

@@ -11,10 +11,10 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
-use super::context::RequestContext;
+use super::context::{RequestContext, TimeoutFields};
 use super::deadline::ReusableTimer;
 use super::error_mapping;
-use super::gateway::Gateway;
+use super::gateway::{BodyKind, Gateway};
 use super::policy_snapshot::PolicySnapshot;
 use super::session::ClientSession;
 use super::upstream::{Upstream, UpstreamEvent, UpstreamSession};
@@ -22,6 +22,7 @@ use crate::admission::Forward;
 use crate::admission::forwarding::NextHop;
 use crate::admission::rejection_response::REQUEST_ID_NAME;
 use crate::idempotency;
+use crate::request::{GrpcProtocol, grpc_protocol, is_stream};
 
 mod keyed;
 mod recorder;
@@ -53,7 +54,6 @@ enum Event {
 }
 
 /// One request and the upstream that it is forwarded to.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Exchange<'e> {
     gateway: &'e Gateway,
     session: &'e mut ClientSession,
@@ -64,8 +64,8 @@ struct Exchange<'e> {
     body: RequestBody,
     /// Whether the request opens a WebSocket.
     is_websocket: bool,
-    /// Whether the body is a stream of gRPC, which may pause between messages.
-    is_endless: bool,
+    /// What limits the body.
+    kind: BodyKind,
     /// Records the response, if the request holds the lease of its idempotency key.
     recorder: Option<ResponseRecorder>,
     /// Whether the client disconnected, and the response is received only to be stored.
@@ -106,7 +106,10 @@ impl Gateway {
         let mut exchange = Exchange {
             gateway: self,
             is_websocket: session.is_websocket(),
-            is_endless: ctx.record.is_grpc() && session.is_http2(),
+            kind: match ctx.record.is_grpc() && session.is_http2() {
+                true => BodyKind::Stream,
+                false => BodyKind::Upload,
+            },
             session,
             ctx,
             upstream,
@@ -182,6 +185,7 @@ impl Exchange<'_> {
     /// was written to another connection before.
     async fn send_over(&mut self, mut service: UpstreamSession, sent: Option<Bytes>) -> Result<()> {
         yield_to_ready_tasks().await;
+        self.apply_route(&mut service);
         let is_empty = self.session.is_body_empty();
         let hop = match service.is_http2() {
             true => NextHop::Http2,
@@ -210,6 +214,32 @@ impl Exchange<'_> {
         Ok(())
     }
 
+    /// Applies the limits of the route. A stream of gRPC over HTTP/2 on both sides is not limited as a whole, unless its
+    /// route limits it. A client may write the content type on any other request as well, which is then counted.
+    fn apply_route(&mut self, service: &mut UpstreamSession) {
+        let route = self.ctx.record.matched().route();
+        let is_limited = route.is_none_or(|route| route.body_bytes.is_some());
+        if let Some(timeout) = route.and_then(|route| route.timeout) {
+            service.set_timeout(timeout);
+            self.ctx.timeouts = TimeoutFields::ROUTE;
+        }
+        if self.kind != BodyKind::Upload {
+            let is_grpc = grpc_protocol(&self.session.request().headers) == Some(GrpcProtocol::Grpc);
+            self.kind = match is_grpc && service.is_http2() && !is_limited {
+                true => BodyKind::OpenStream,
+                false => BodyKind::Stream,
+            };
+        }
+    }
+
+    /// Lets the upstream be silent for as long as streams may.
+    fn become_stream(&mut self, service: &mut UpstreamSession) {
+        if let Some(policy) = self.ctx.record.matched().policy() {
+            service.set_silence(policy.streams.idle_timeout);
+            self.ctx.timeouts = self.ctx.timeouts.of_stream();
+        }
+    }
+
     /// Relays the body to the upstream and the response to the client, both as they arrive.
     async fn relay(&mut self, service: &mut UpstreamSession) -> Result<()> {
         let mut has_responded = false;
@@ -229,7 +259,7 @@ impl Exchange<'_> {
     /// Waits for the next event. The upstream's silence is limited once it has the whole request: before that, it
     /// may be waiting for the client.
     async fn next_event(&mut self, service: &mut UpstreamSession, has_responded: bool) -> Result<Event> {
-        let is_timed = self.body != RequestBody::Streaming || self.is_endless;
+        let is_timed = self.body != RequestBody::Streaming || self.kind != BodyKind::Upload;
         if self.is_detached {
             // In a box: a connection has room for the largest of its futures, and this one is rare.
             return Box::pin(self.next_event_detached(service)).await;
@@ -255,7 +285,7 @@ impl Exchange<'_> {
 
     /// Reads the next part of the body.
     async fn next_part(&mut self, has_responded: bool) -> Result<Option<Bytes>> {
-        let is_limited = !self.is_endless || has_responded;
+        let is_limited = self.kind == BodyKind::Upload || has_responded;
         self.gateway.body_part(self.session, &mut self.pause, is_limited).await
     }
 
@@ -263,7 +293,7 @@ impl Exchange<'_> {
     async fn send(&mut self, service: &mut UpstreamSession, part: Option<Bytes>) -> Result<()> {
         let ends = part.is_none() || self.session.is_body_done();
         let length = part.as_ref().map_or(0, Bytes::len);
-        self.gateway.check_body(length, !self.is_endless, self.ctx)?;
+        self.gateway.check_body(length, self.kind, self.ctx)?;
         if let Some(recorder) = &mut self.recorder {
             recorder.add_request(part.as_deref().unwrap_or_default(), ends);
         }
@@ -331,6 +361,9 @@ impl Exchange<'_> {
     ) -> Result<()> {
         let has_open_end = !ends && !service.is_http2() && response_head::has_open_end(&head);
         response_head::end_hop(&mut head)?;
+        if is_stream(&head.headers) {
+            self.become_stream(service);
+        }
         self.ctx.upstream_responded(&head, ends);
         if let Some(recorder) = &mut self.recorder {
             recorder.begin(&head, has_open_end, ends);

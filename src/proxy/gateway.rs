@@ -14,8 +14,20 @@ use super::policy_snapshot::PolicyHandle;
 use super::session::ClientSession;
 use crate::admission::{Admission, AdmissionController};
 use crate::config::Limits;
+use crate::decision::BodyLimit;
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
+
+/// What limits a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyKind {
+    /// Its length, its rate and its pauses.
+    Upload,
+    /// Its length. It is a stream of gRPC, which may pause between messages.
+    Stream,
+    /// Its messages, which the service counts: it is a stream of gRPC over HTTP/2 from end to end.
+    OpenStream,
+}
 
 /// The parts that all requests share.
 #[derive(Debug)]
@@ -81,10 +93,10 @@ impl Gateway {
         })
     }
 
-    /// Counts a part of a body. Fails if the body is too large or, if `is_paced`, too slow.
-    pub(super) fn check_body(&self, length: usize, is_paced: bool, ctx: &mut RequestContext) -> Result<()> {
-        let in_time = ctx.record_body(length, &self.limits) || !is_paced;
-        if ctx.record.response.bytes_in > self.limits.request.body_bytes {
+    /// Counts a part of a body. Fails if the body is too large or too slow for its kind.
+    pub(super) fn check_body(&self, length: usize, kind: BodyKind, ctx: &mut RequestContext) -> Result<()> {
+        let in_time = ctx.record_body(length, &self.limits) || kind != BodyKind::Upload;
+        if kind != BodyKind::OpenStream && self.body_limit(ctx).is_exceeded_by(ctx.record.response.bytes_in) {
             return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down());
         }
         match in_time {
@@ -104,14 +116,14 @@ impl Gateway {
         }
     }
 
+    fn body_limit(&self, ctx: &RequestContext) -> BodyLimit {
+        BodyLimit::of(ctx.record.matched().route(), self.limits.request)
+    }
+
     /// Adds the limit to the cause of a body that is too large.
-    fn with_limit(&self, failure: Rejection) -> Rejection {
+    fn with_limit(&self, failure: Rejection, ctx: &RequestContext) -> Rejection {
         match failure.reason() {
-            Reason::BodyTooLarge => {
-                let limit = self.limits.request.body_bytes;
-                let cause = format!("the body is longer than the limit of {limit} bytes");
-                Rejection::because(Reason::BodyTooLarge, cause)
-            }
+            Reason::BodyTooLarge => self.body_limit(ctx).rejection(),
             _ => failure,
         }
     }
@@ -124,13 +136,13 @@ impl Gateway {
                 Reason::RequestMalformed,
                 "the chunks of the body are malformed",
             )),
-            false => failure_of(error, ctx.failed_upstream.as_deref())
+            false => failure_of(error, ctx.failed_upstream.as_deref(), ctx.timeouts)
                 .map(|failure| reattribute_timeout(session, error, failure)),
         };
         tracing::debug!(%error, reason = failure.as_ref().map(|failure| failure.reason().code()), "request failed");
         session.close_after_response();
         ctx.record.count_decision();
-        let Some(failure) = failure.map(|failure| self.with_limit(failure)) else {
+        let Some(failure) = failure.map(|failure| self.with_limit(failure, ctx)) else {
             return;
         };
         ctx.record.fail(failure.clone());

@@ -8,7 +8,7 @@ use pingora::http::ResponseHeader;
 
 use super::context::RequestContext;
 use super::deadline::ReusableTimer;
-use super::gateway::Gateway;
+use super::gateway::{BodyKind, Gateway};
 use super::session::{ClientSession, may_have_body};
 use crate::admission::idempotency::{self as stored, StoredKey};
 use crate::admission::rejection_response::{REQUEST_ID, is_reason};
@@ -43,7 +43,7 @@ impl Gateway {
         let mut digest = idempotency::digest(&session.request().headers, ctx.record.matched().route());
         let mut pause = ReusableTimer::default();
         while let Some(part) = self.body_part(session, &mut pause, true).await? {
-            self.check_body(part.len(), true, ctx)?;
+            self.check_body(part.len(), BodyKind::Upload, ctx)?;
             digest.add(&part);
         }
         Ok(digest.end())

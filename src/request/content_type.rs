@@ -34,6 +34,12 @@ pub fn grpc_type(headers: &HeaderMap) -> Option<&HeaderValue> {
     grpc_protocol(headers).and(headers.get(CONTENT_TYPE))
 }
 
+/// Returns whether a response with these fields is a stream, which may pause for long: one of events, or of gRPC.
+pub fn is_stream(headers: &HeaderMap) -> bool {
+    let is_events = media_type(headers).is_some_and(|media_type| media_type.eq_ignore_ascii_case("text/event-stream"));
+    is_events || grpc_protocol(headers) == Some(GrpcProtocol::Grpc)
+}
+
 const PROTOCOLS: [(&str, GrpcProtocol); 3] = [
     ("application/grpc", GrpcProtocol::Grpc),
     ("application/grpc-web", GrpcProtocol::GrpcWeb),
@@ -73,6 +79,24 @@ mod tests {
     }
 
     #[test]
+    fn streams_are_recognized_by_their_media_types() {
+        for (content_types, want) in [
+            (&["text/event-stream"][..], true),
+            (&["Text/Event-Stream; charset=utf-8"], true),
+            (&["application/grpc"], true),
+            (&["application/grpc+proto"], true),
+            (&["application/grpcx"], false),
+            (&["application/grpc-web"], false),
+            (&["text/event-streams"], false),
+            (&["text/plain; a=text/event-stream"], false),
+            (&["text/event-stream, application/json"], false),
+            (&["text/event-stream", "text/event-stream"], false),
+        ] {
+            assert_eq!(is_stream(&headers(content_types)), want, "{content_types:?}");
+        }
+    }
+
+    #[test]
     fn grpc_is_recognized_by_its_media_types() {
         use GrpcProtocol::{Grpc, GrpcWeb};
         for (content_type, want) in [
@@ -94,6 +118,7 @@ mod tests {
             assert_eq!(protocol(&[content_type]), want, "{content_type}");
         }
         assert_eq!(protocol(&[]), None);
+        assert!(!is_stream(&headers(&[])));
         assert_eq!(protocol(&["application/grpc", "application/json"]), None);
     }
 }

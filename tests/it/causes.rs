@@ -216,7 +216,7 @@ fn request_that_no_policy_takes_names_its_host_and_limits() {
         case(
             large,
             "body_too_large",
-            "the body is longer than the limit of 1048576 bytes",
+            "the body is longer than the limit of 1048576 bytes, `limits.body_bytes`",
             json!({ "content-length": "2000000" }),
         ),
         case(

@@ -16,6 +16,7 @@ fn script(request: &Recorded) -> Reply {
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\nx-sum: 1\r\n\r\n",
         ),
         "end" => Reply::bytes(b"HTTP/1.1 200 OK\r\n\r\nhello"),
+        "none" => Reply::bytes(b"HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n"),
         "old" => Reply::bytes(b"HTTP/1.0 200 OK\r\n\r\nhello"),
         "hints" => Reply::bytes(
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
@@ -26,6 +27,12 @@ fn script(request: &Recorded) -> Reply {
 
 async fn h2_script(mut call: Call) -> Result<(), h2::Error> {
     match call.name().as_str() {
+        "none" => call.head_only(204, &[]),
+        "chunks" if call.head.method != http::Method::HEAD => {
+            let mut stream = call.begin(200, &[])?;
+            stream.send_data("hello".into(), false)?;
+            stream.send_trailers([("x-sum".parse().unwrap(), "1".parse().unwrap())].into_iter().collect())
+        }
         "hints" => {
             call.interim(103, &[("link", "</a>")])?;
             call.reply(200, "hello")
@@ -93,6 +100,42 @@ fn body_with_a_length_reaches_a_client_of_http_1_0_with_it() {
         let head = format!("HEAD /{service}/length HTTP/1.0\r\nhost: localhost\r\n\r\n");
         let (status, _, body) = ask(&gateway, &head);
         assert_eq!((status, body.as_str()), (200, ""), "{service}");
+    }
+}
+
+#[test]
+fn client_of_http_1_0_gets_no_transfer_encoding_where_a_response_has_no_body() {
+    let gateway = gateway();
+    for service in SERVICES {
+        for (method, name, status) in [("HEAD", "chunks", 200), ("HEAD", "end", 200), ("GET", "none", 204)] {
+            for connection in ["", "connection: keep-alive\r\n"] {
+                let request = format!("{method} /{service}/{name} HTTP/1.0\r\nhost: localhost\r\n{connection}\r\n");
+                let mut wire = gateway.connect();
+                wire.write(&request);
+                let (found, fields) = wire.head().unwrap();
+                assert_eq!(found, status, "{request}");
+                assert!(values(&fields, "transfer-encoding").is_empty(), "{request}: {fields:?}");
+                wire.finish();
+                assert!(wire.rest().unwrap().is_empty(), "{request}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rejection_of_a_client_of_http_1_0_has_a_length() {
+    let gateway = gateway();
+    for connection in ["", "connection: keep-alive\r\n"] {
+        let request = format!("GET /elsewhere HTTP/1.0\r\nhost: localhost\r\n{connection}\r\n");
+        let mut wire = gateway.connect();
+        wire.write(&request);
+        let answer = wire.answer("GET").unwrap();
+        assert_eq!(answer.status, 404, "{answer:?}");
+        assert!(answer.header("transfer-encoding").is_none(), "{answer:?}");
+        assert_eq!(
+            answer.header("content-length"),
+            Some(answer.body.len().to_string().as_str())
+        );
     }
 }
 

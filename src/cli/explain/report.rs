@@ -13,8 +13,10 @@ use crate::admission::rejection_response::{ErrorContext, render};
 use crate::admission::trace_context::RequestIds;
 use crate::decision::{Decision, Observer, Step};
 use crate::document::masks::{is_secret_key, is_secret_text};
+use crate::document::measures::{period, size};
 use crate::policy::PolicySet;
 use crate::policy::identity::INTERNAL_KEY;
+use crate::policy::route::Route;
 use crate::rejection::{Reason, Rejection, Unverified};
 use crate::request::{RequestFacts, grpc_type};
 
@@ -113,6 +115,9 @@ impl Report {
                 detail: "off: no access line, unless the request fails".to_owned(),
             });
         }
+        if rejection.is_none() {
+            steps.steps.extend(route.and_then(own_limits));
+        }
         let forwarded = decision.outcome.permit().is_some();
         Self {
             decision: decision.outcome.label(),
@@ -171,6 +176,18 @@ impl Report {
         }
         text
     }
+}
+
+/// The limits that the route has in place of those of the policy and of the process.
+fn own_limits(route: &Route) -> Option<StepReport> {
+    let timeout = route.timeout.map(|timeout| format!("`timeout` {}", period(timeout)));
+    let body = route.body_bytes.map(|bytes| format!("`body_bytes` {}", size(bytes)));
+    let own: Vec<_> = timeout.into_iter().chain(body).collect();
+    (!own.is_empty()).then(|| StepReport {
+        step: "limits",
+        outcome: "passed",
+        detail: format!("of the route: {}", own.join(", ")),
+    })
 }
 
 fn list(text: &mut String, headers: &BTreeMap<String, String>) {

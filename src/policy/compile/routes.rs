@@ -94,6 +94,8 @@ impl Compiler<'_> {
             quotas,
             sandbox,
             access_log: route.log != Some(LogMode::Off),
+            timeout: route.timeout.map(|timeout| timeout.0),
+            body_bytes: route.body_bytes.map(|size| size.0),
             location: Origin(Location::new(self.problems.source(), &route.path.span)),
         };
         Some(if denies { route.denied() } else { route })
@@ -200,6 +202,8 @@ impl Compiler<'_> {
             route.quotas.is_some(),
             route.sandbox.is_some(),
             route.log.is_some(),
+            route.timeout.is_some(),
+            route.body_bytes.is_some(),
         ];
         let given = NOT_BESIDE_DENY.into_iter().zip(given).filter(|(_, is_given)| *is_given);
         let shadow = (route.mode == Some(Mode::Shadow)).then_some("mode: shadow");

@@ -7,7 +7,7 @@ use crate::keys::{Algorithm, Material};
 use crate::principal::{AuthMethod, DENY};
 
 /// The fields of a route that say which requests it accepts, and stand on no route with `auth: deny`.
-pub const NOT_BESIDE_DENY: [&str; 9] = [
+pub const NOT_BESIDE_DENY: [&str; 11] = [
     "roles",
     "scopes",
     "when",
@@ -17,6 +17,8 @@ pub const NOT_BESIDE_DENY: [&str; 9] = [
     "quotas",
     "sandbox",
     "log",
+    "timeout",
+    "body_bytes",
 ];
 
 /// Algorithms with a shared secret, or those with a public key.

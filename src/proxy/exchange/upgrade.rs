@@ -8,9 +8,6 @@ use pingora::{Error, ErrorType, Result};
 use super::{Exchange, response_head};
 use crate::proxy::upstream::{UpstreamEvent, UpstreamSession};
 
-/// How long both sides of a `WebSocket` may be silent.
-const SILENCE: Duration = Duration::from_hours(1);
-
 /// How long the upstream may be silent after the client sends no more: it may still respond to a close frame.
 /// The end of one direction is not forwarded, because over TLS it ends many services in both.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
@@ -30,7 +27,7 @@ impl Exchange<'_> {
         self.ctx.upstream_responded(&head, false);
         self.add_own_fields(&mut head)?;
         self.session.write_head(head, false).await?;
-        service.set_silence(SILENCE);
+        self.become_stream(service);
         let mut client_sends = true;
         while self.relay_bytes(service, &mut client_sends).await? {}
         self.ctx.response_over = true;

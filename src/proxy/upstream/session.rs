@@ -69,6 +69,12 @@ impl UpstreamSession {
         matches!(self.protocol, Protocol::Http2(_))
     }
 
+    /// Limits how long the upstream may be silent, and how long it may not read, in place of the limit of its policy.
+    pub(in crate::proxy) const fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+        self.silence = timeout;
+    }
+
     /// Limits how long the upstream may be silent, in place of the limit of its policy. That still limits how long it
     /// may not read.
     pub(in crate::proxy) const fn set_silence(&mut self, silence: Duration) {
@@ -106,9 +112,13 @@ impl UpstreamSession {
     /// `is_timed`: before the upstream has the whole request, it may be waiting for the client. It applies as well
     /// while a part of the body waits. After the end of the response, only such a part is written.
     pub(in crate::proxy) async fn next(&mut self, is_timed: bool) -> Result<UpstreamEvent> {
+        let limit = match self.is_blocked() {
+            true => self.timeout,
+            false => self.silence,
+        };
         let event = match &mut self.protocol {
-            Protocol::Http1 { session, .. } => session.next(is_timed.then_some(self.silence)).await,
-            Protocol::Http2(session) => session.next(is_timed, self.silence).await,
+            Protocol::Http1 { session, .. } => session.next(is_timed.then_some(limit)).await,
+            Protocol::Http2(session) => session.next(is_timed, limit).await,
         };
         event.map_err(Error::into_up)
     }
