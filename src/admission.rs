@@ -30,6 +30,7 @@ pub mod concurrency_limit;
 pub mod forwarding;
 pub mod header_edits;
 pub mod idempotency;
+pub mod local_response;
 pub mod rate_limit;
 pub mod rate_limit_fields;
 pub mod record;
@@ -41,6 +42,7 @@ use client_limit::ClientRequests;
 use concurrency_limit::ConcurrencyLimit;
 use idempotency::lease::KeyLease;
 use idempotency::{KeyCheck, StoredKey};
+use local_response::LocalResponse;
 use record::RequestRecord;
 use snapshot::Snapshot;
 
@@ -74,6 +76,8 @@ pub enum Admission {
     Reject(Rejection),
     /// Sidegate itself responds to `OPTIONS *`.
     ServerOptions,
+    /// Sidegate itself responds, with this.
+    Respond(LocalResponse),
 }
 
 /// What a request is forwarded with.
@@ -111,7 +115,7 @@ impl AdmissionController {
         let admission = checked.unwrap_or_else(Admission::Reject);
         match &admission {
             Admission::Reject(rejection) => record.reject(rejection),
-            Admission::Forward(_) | Admission::Replay(_) | Admission::ServerOptions => record.admit(label),
+            _ => record.admit(label),
         }
         if let Admission::Forward(Forward { permit, .. }) = &admission {
             record.omit(permit.omitted());
@@ -139,6 +143,7 @@ impl AdmissionController {
             decision = decide();
         }
         record.decided(&decision, started);
+        record.find_page(|cors| cors.origin_allowed_in(facts.headers));
         if let Some(lookup) = decision.lookup {
             self.metrics.token_lookup(lookup);
         }
@@ -162,6 +167,7 @@ impl AdmissionController {
             }
             Outcome::Deny(rejection) => return Err(rejection),
             Outcome::ServerOptions => return Ok(Admission::ServerOptions),
+            Outcome::Preflight(methods) => return Ok(Admission::Respond(record.preflight_response(&methods)?)),
         };
         let path = decision.path.ok_or(Reason::InternalError)?;
         self.take_slot(record)?;

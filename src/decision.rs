@@ -21,7 +21,9 @@ use crate::revocation::Revocations;
 
 mod content;
 mod evaluator;
+mod head;
 mod lookup;
+mod preflight;
 mod steps;
 mod store_checks;
 
@@ -29,6 +31,8 @@ pub use content::BodyLimit;
 pub use evaluator::Evaluator;
 pub use steps::{Observer, Step};
 pub use store_checks::StoreChecks;
+
+use head::{check_head, malformed};
 
 /// The outcome, and what led to it: `'p` is the life of the policies, `'r` that of the request.
 #[derive(Debug)]
@@ -56,6 +60,9 @@ pub enum Outcome {
     Deny(Rejection),
     /// Respond to `OPTIONS *` (RFC 9110, 9.3.7), which asks about the server and no service.
     ServerOptions,
+    /// Respond to the preflight of a page (Fetch, 4.8), which may send the request that it asks about. The routes of the
+    /// path take these methods.
+    Preflight(Vec<Method>),
     /// Forward it without an identity, and count the rejection that `enforce` would make of it.
     ShadowDeny(Permit, Rejection),
 }
@@ -65,6 +72,7 @@ impl Outcome {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Allow(_) | Self::ServerOptions => "allow",
+            Self::Preflight(_) => "preflight",
             Self::Deny(_) => "deny",
             Self::ShadowDeny(..) => "shadow_deny",
         }
@@ -73,21 +81,16 @@ impl Outcome {
     /// Why not, even where it is not enforced.
     pub const fn rejection(&self) -> Option<&Rejection> {
         match self {
-            Self::Allow(_) | Self::ServerOptions => None,
+            Self::Allow(_) | Self::ServerOptions | Self::Preflight(_) => None,
             Self::Deny(rejection) | Self::ShadowDeny(_, rejection) => Some(rejection),
         }
-    }
-
-    /// Whether Sidegate itself responds, and asks no service.
-    pub const fn is_server_options(&self) -> bool {
-        matches!(self, Self::ServerOptions)
     }
 
     /// What the request may be forwarded with.
     pub const fn permit(&self) -> Option<&Permit> {
         match self {
             Self::Allow(permit) | Self::ShadowDeny(permit, _) => Some(permit),
-            Self::Deny(_) | Self::ServerOptions => None,
+            Self::Deny(_) | Self::ServerOptions | Self::Preflight(_) => None,
         }
     }
 }
@@ -109,7 +112,7 @@ pub fn decide<'p, 'r>(
     };
     let found = find_route(evaluator.policies(), request, &mut decision, observer);
     decision.outcome = match found {
-        Ok(Some((index, policy, route))) => {
+        Ok(Found::Route(index, policy, route)) => {
             let context = Context {
                 policy: (policy, index),
                 keys: evaluator.keys().of_policy(index),
@@ -118,19 +121,27 @@ pub fn decide<'p, 'r>(
             };
             decide_route((context, route), request, &mut decision, observer)
         }
-        Ok(None) => Outcome::ServerOptions,
+        Ok(Found::Own(outcome)) => outcome,
         Err(rejection) => Outcome::Deny(rejection),
     };
     decision
 }
 
-/// Finds the policy and the route of a request; `None` where it is for the server itself.
+/// What a request is for.
+enum Found<'p> {
+    /// A route of a policy, by the place of the policy.
+    Route(usize, &'p Policy, &'p Route),
+    /// Sidegate itself, which responds.
+    Own(Outcome),
+}
+
+/// Finds the policy and the route of a request, or that it is for Sidegate itself.
 fn find_route<'p, 'r>(
     policies: &'p PolicySet,
     request: &RequestFacts<'r>,
     decision: &mut Decision<'p, 'r>,
     observer: &mut impl Observer,
-) -> Result<Option<(usize, &'p Policy, &'p Route)>, Rejection> {
+) -> Result<Found<'p>, Rejection> {
     let spelled = policies.by_raw_prefix(request.host(), request.path);
     decision.matched = of_policy(policies, spelled);
     step(Step::Request, observer, |observer| {
@@ -142,7 +153,7 @@ fn find_route<'p, 'r>(
     if request.is_server_options() {
         decision.matched = Matched::default();
         observer.passed(Step::Path, || "Sidegate itself responds, without a service".into());
-        return Ok(None);
+        return Ok(Found::Own(Outcome::ServerOptions));
     }
     let (path, index) = step(Step::Path, observer, |_| lookup::resolve(policies, spelled, request))?;
     observer.passed(Step::Path, || path.as_str().to_owned());
@@ -152,6 +163,10 @@ fn find_route<'p, 'r>(
         step(Step::Request, observer, |_| {
             check_headers(decision.matched.policy(), request)
         })?;
+    }
+    if let Some((route, methods)) = preflight::find(policies, index, (path, request), observer) {
+        decision.matched = policies.matched(route.into());
+        return Ok(Found::Own(Outcome::Preflight(methods)));
     }
     let route = step(Step::Route, observer, |_| lookup::find(policies, index, path, request))?;
     let (policy, matched) = policies.route(route).ok_or(Reason::InternalError)?;
@@ -163,27 +178,11 @@ fn find_route<'p, 'r>(
     if matched.is_denied() {
         return step(Step::Route, observer, |_| Err(Reason::RouteDenied.into()));
     }
-    Ok(Some((route.policy, policy, matched)))
+    Ok(Found::Route(route.policy, policy, matched))
 }
 
 fn of_policy(policies: &PolicySet, policy: Option<usize>) -> Matched<'_> {
     policies.matched(Scope { policy, route: None })
-}
-
-/// Checks what makes a request one that no route should see, whatever the policy.
-fn check_head(request: &RequestFacts<'_>) -> Result<(), Rejection> {
-    let malformed = request.malformed().map(malformed);
-    if let Some(too_large) = request.limits.exceeded_by(request) {
-        return Err(malformed.unwrap_or(too_large));
-    }
-    if *request.method == Method::CONNECT {
-        return Err(Rejection::method_not_allowed(Vec::new()));
-    }
-    malformed.map_or(Ok(()), Err)
-}
-
-fn malformed(cause: &'static str) -> Rejection {
-    Rejection::because(Reason::RequestMalformed, cause)
 }
 
 /// Checks that each header that a policy reads occurs once at most, and does not end with this hop. A client's

@@ -32,6 +32,7 @@ pub mod store_rules;
 pub mod stream_rule;
 pub mod tenant;
 mod unasked_certificates;
+pub mod web_origin;
 
 pub use document::{BindingMode, ErrorFormat, Fallback, Mode, QuotaScope};
 pub use issuer::{Issuer, IssuerKeys};

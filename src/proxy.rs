@@ -3,6 +3,7 @@
 pub mod body_rate;
 pub mod connection_limit;
 pub mod context;
+mod cors;
 pub mod deadline;
 pub mod early_rejection;
 mod error_mapping;

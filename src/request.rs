@@ -208,10 +208,15 @@ impl<'r> RequestFacts<'r> {
     }
 }
 
+/// Returns the value of a header that occurs exactly once.
+pub fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
 /// Returns whether a request is for a sandbox: `x-sandbox: true` once, and nothing else.
 pub fn is_sandbox(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(X_SANDBOX).iter();
-    values.next().is_some_and(|value| value == "true") && values.next().is_none()
+    only(headers, &X_SANDBOX).is_some_and(|value| value == "true")
 }
 
 /// `x-sandbox`, which names a sandbox to the service and to quotas.

@@ -238,11 +238,11 @@ impl TestRequest {
         first
     }
 
-    /// `allow`, or the reason code; `shadow:` before it where it is not enforced.
+    /// `allow`, `preflight`, or the reason code; `shadow:` before it where it is not enforced.
     pub(crate) fn outcome(&self, policies: &PolicySet) -> String {
         let decision = self.decide(policies);
         match (decision.outcome.rejection(), decision.outcome.permit()) {
-            (None, _) => "allow".into(),
+            (None, _) => decision.outcome.label().into(),
             (Some(rejection), None) => rejection.reason().code().into(),
             (Some(rejection), Some(_)) => format!("shadow:{}", rejection.reason().code()),
         }

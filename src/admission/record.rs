@@ -18,15 +18,17 @@ use prometheus::IntGauge;
 
 use super::client_limit::CountedRequest;
 use super::concurrency_limit::ConcurrencyPermit;
+use super::local_response::LocalResponse;
 use super::rate_limit_fields::RateLimits;
-use super::rejection_response::{ErrorContext, ErrorResponse, render};
+use super::rejection_response::{ErrorContext, REQUEST_ID, render};
 use super::snapshot::Snapshot;
 use super::trace_context::RequestIds;
 use crate::decision::Decision;
+use crate::policy::cors::{Cors, Field};
 use crate::policy::route::Route;
 use crate::policy::{Matched, Scope};
 use crate::principal::{OmittedHeaders, Principal};
-use crate::rejection::Rejection;
+use crate::rejection::{Reason, Rejection};
 use crate::request::target::{RequestHost, RequestTarget};
 use crate::request::{Downstream, RequestFacts, grpc_type};
 use crate::telemetry::access_log::AccessLine;
@@ -34,6 +36,9 @@ use crate::telemetry::metrics::NONE;
 
 /// The decision on a request that is allowed.
 const ALLOW: &str = "allow";
+
+/// The decision on a preflight that Sidegate itself answers.
+const PREFLIGHT: &str = "preflight";
 
 /// The decision on a request that is rejected.
 const DENY: &str = "deny";
@@ -72,7 +77,9 @@ pub struct RequestRecord {
     /// The response, as far as it was sent.
     pub response: ResponseSummary,
     grpc: Option<HeaderValue>,
-    /// `allow`, `deny` or `shadow_deny`; `none` until the request is admitted or rejected.
+    /// The value of `Access-Control-Allow-Origin`, where the policy has `cors` and lists the origin of the request.
+    allowed_origin: Option<HeaderValue>,
+    /// `allow`, `deny`, `shadow_deny` or `preflight`; `none` until the request is admitted or rejected.
     decision: &'static str,
     decision_duration: Duration,
     /// Why the decision rejects the request, or would in `enforce`.
@@ -139,6 +146,7 @@ impl RequestRecord {
             rate_limits: RateLimits::default(),
             response: ResponseSummary::default(),
             grpc: None,
+            allowed_origin: None,
             decision: NONE,
             decision_duration: Duration::ZERO,
             rejection: None,
@@ -176,6 +184,34 @@ impl RequestRecord {
         if decision.principal.as_ref().is_some_and(unknown) {
             self.snapshot.metrics.failed_open(self.scope, "revocation");
         }
+    }
+
+    /// Finds out which page may read the response, where the policy has `cors`.
+    pub fn find_page(&mut self, origin: impl FnOnce(&Cors) -> Option<HeaderValue>) {
+        self.allowed_origin = self.cors().and_then(origin);
+    }
+
+    /// Returns which pages of other origins may read the responses of the policy.
+    pub fn cors(&self) -> Option<&Cors> {
+        let policy = self.snapshot.policies().get(self.scope.policy?)?;
+        policy.cors.as_ref()
+    }
+
+    /// Returns the fields of a response that say which page may read it; none without `cors`.
+    pub fn cors_fields(&self) -> impl Iterator<Item = Field> {
+        let cors = self.cors().into_iter();
+        cors.flat_map(|cors| cors.response_fields(self.allowed_origin.as_ref()))
+    }
+
+    /// Makes the response to a preflight, for a path that takes these methods.
+    pub(super) fn preflight_response(&self, methods: &[Method]) -> Result<LocalResponse, Rejection> {
+        let (cors, origin) = self
+            .cors()
+            .zip(self.allowed_origin.as_ref())
+            .ok_or(Reason::InternalError)?;
+        let mut response = LocalResponse::preflight(cors, origin, methods);
+        response.headers.push((REQUEST_ID, self.ids.request_id_value()));
+        Ok(response)
     }
 
     /// Records the rejection that `enforce` would have made.
@@ -237,10 +273,11 @@ impl RequestRecord {
     }
 
     /// Renders the response to a rejection or a failure, with what is left of the quotas.
-    pub fn rejection_response(&self, rejection: &Rejection) -> ErrorResponse {
+    pub fn rejection_response(&self, rejection: &Rejection) -> LocalResponse {
         let path = self.target.shown_path();
         let context = ErrorContext {
             grpc: self.grpc.as_ref(),
+            allowed_origin: self.allowed_origin.as_ref(),
             ..ErrorContext::new(
                 self.snapshot.policies(),
                 self.matched(),
@@ -276,11 +313,14 @@ impl RequestRecord {
         }
     }
 
-    /// Returns whether the request has a line: on a route with `log: off`, an allowed one has none unless it failed, here
-    /// or in the service.
+    /// Returns whether the request has a line: on a route with `log: off`, an allowed one and a preflight have none unless they
+    /// failed, here or in the service.
     fn has_line(&self) -> bool {
         let is_quiet = self.matched().route().is_some_and(|route| !route.access_log);
-        !is_quiet || self.decision != ALLOW || self.failure.is_some() || self.response.status >= 500
+        !is_quiet
+            || ![ALLOW, PREFLIGHT].contains(&self.decision)
+            || self.failure.is_some()
+            || self.response.status >= 500
     }
 
     fn log(&self, duration: Duration) {

@@ -9,7 +9,9 @@ use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::local_response::LocalResponse;
 use super::trace_context::RequestIds;
+use crate::policy::cors::Cors;
 use crate::policy::{ErrorFormat, ErrorStyle, Matched, PolicySet};
 use crate::principal::AuthMethod;
 use crate::rejection::{Reason, Rejection};
@@ -55,6 +57,10 @@ pub struct ErrorContext<'c> {
     pub scopes: &'c [String],
     /// The content type of a client that speaks gRPC.
     pub grpc: Option<&'c HeaderValue>,
+    /// Which pages of other origins may read the response.
+    pub cors: Option<&'c Cors>,
+    /// The value of `Access-Control-Allow-Origin`, if that of the request is among them.
+    pub allowed_origin: Option<&'c HeaderValue>,
 }
 
 impl<'c> ErrorContext<'c> {
@@ -77,19 +83,10 @@ impl<'c> ErrorContext<'c> {
             now,
             scopes: route.map_or(&[], |route| &route.requirement.scopes),
             grpc: None,
+            cors: policy.and_then(|policy| policy.cors.as_ref()),
+            allowed_origin: None,
         }
     }
-}
-
-/// A response that is ready to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ErrorResponse {
-    /// The status.
-    pub status: u16,
-    /// The header fields, `content-length` among them.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The body; empty for gRPC.
-    pub body: Bytes,
 }
 
 /// Integration Hub's errors.
@@ -148,7 +145,7 @@ struct Problem<'c> {
 }
 
 /// Renders the response to a rejected request.
-pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorResponse {
+pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> LocalResponse {
     let reason = rejection.reason();
     let (mut headers, body) = if let Some(content_type) = context.grpc {
         (grpc_headers(reason, content_type), Bytes::new())
@@ -166,6 +163,8 @@ pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorRespons
             .ok()
             .map(|id| (REQUEST_ID, id)),
     );
+    let cors = context.cors.into_iter();
+    headers.extend(cors.flat_map(|cors| cors.response_fields(context.allowed_origin)));
     let challenge = match reason {
         Reason::ScopeMissing => context.style.scope_challenge.then(|| scope_challenge(context)),
         _ => (reason.status() == 401).then(|| challenge(reason, context)),
@@ -185,7 +184,7 @@ pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> ErrorRespons
             .retry_seconds()
             .map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds))),
     );
-    ErrorResponse {
+    LocalResponse {
         status: if context.grpc.is_some() { 200 } else { reason.status() },
         headers,
         body,

@@ -77,6 +77,7 @@ fn word(admission: &Admission) -> &'static str {
         Admission::Replay(_) => "replay",
         Admission::Reject(rejection) => rejection.reason().code(),
         Admission::ServerOptions => "options",
+        Admission::Respond(_) => "respond",
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Step {
     Request,
     /// Has the path one reading?
     Path,
+    /// Which page of another origin may read the response?
+    Cors,
     /// Which policy and route?
     Route,
     /// Who is calling?
@@ -52,6 +54,7 @@ impl Step {
         match self {
             Self::Request => "request",
             Self::Path => "path",
+            Self::Cors => "cors",
             Self::Route => "route",
             Self::Credentials => "credentials",
             Self::Binding => "binding",

@@ -4,6 +4,7 @@ use super::finding::{Finding, Severity};
 use super::opaque_slash;
 use crate::config::Surroundings;
 use crate::document::problem::Problem;
+use crate::policy::cors::AllowedOrigin;
 use crate::policy::route::Route;
 use crate::policy::{Mode, Policy};
 
@@ -14,6 +15,7 @@ pub fn judge(policies: &[Policy], surroundings: Surroundings, now: i64) -> Vec<F
         findings.extend(warnings(policy, surroundings));
         findings.extend(routes(policy));
         findings.extend(opaque_slash::judge(policy));
+        findings.extend(pages(policy));
         findings.extend(revocation(policy, surroundings));
         findings.extend(credentials(policy, now));
     }
@@ -79,6 +81,46 @@ fn routes(policy: &Policy) -> Vec<Finding> {
                 },
             ));
         }
+    }
+    findings
+}
+
+/// Lists what the policy opens to pages of other origins.
+fn pages(policy: &Policy) -> Vec<Finding> {
+    let Some(cors) = &policy.cors else { return Vec::new() };
+    let mut findings = Vec::new();
+    let mut add = |severity, code, found, advice| {
+        findings.push(finding(&policy.service, severity, code, found, advice));
+    };
+    for origin in &cors.origins {
+        match origin {
+            AllowedOrigin::Any => add(
+                Severity::Caution,
+                "cors_any_origin",
+                "pages of every origin may read responses, also in the browser of a user who reaches a private network"
+                    .to_owned(),
+                "list the origins of your pages in `cors.origins`, unless the service is public",
+            ),
+            AllowedOrigin::Subdomain(end) => add(
+                if cors.credentials {
+                    Severity::Caution
+                } else {
+                    Severity::Note
+                },
+                "cors_wildcard_origin",
+                format!("pages of every host `*{end}` may read responses"),
+                "see that each such host has pages of yours alone, or list the origins",
+            ),
+            AllowedOrigin::Exact(_) => {}
+        }
+    }
+    if cors.credentials {
+        add(
+            Severity::Note,
+            "cors_credentials",
+            "pages of the listed origins may send requests with the cookies of a user".to_owned(),
+            "see that this is meant",
+        );
     }
     findings
 }
@@ -206,6 +248,19 @@ mod tests {
                 format!("{jwt}credentials: strip\nroutes: [{{ path: /*, auth: jwt }}]")
                     .replace(" issuer: i,", " issuer: i, binding: ignore,"),
                 &["policy_warning", "revocation_absent", "routes_closed"],
+            ),
+            (
+                "cors: { origins: ['https://a.example'] }\nroutes: [{ path: /*, auth: public }]".to_owned(),
+                &["route_public"],
+            ),
+            (
+                "cors: { origins: ['*'] }\nroutes: [{ path: /*, auth: public }]".to_owned(),
+                &["route_public", "cors_any_origin"],
+            ),
+            (
+                "cors: { origins: ['https://*.a.example'], credentials: true }\nroutes: [{ path: /*, auth: public }]"
+                    .to_owned(),
+                &["route_public", "cors_wildcard_origin", "cors_credentials"],
             ),
             (
                 "mtls: { allow: [{ dns: a.b }] }\nroutes: [{ path: /*, auth: mtls }]".to_owned(),

@@ -115,6 +115,15 @@ const ALIASES: &[Alias] = &[
     renamed(&["headers", "identity_headers", "inject_headers", "set_headers", "claims_to_headers"], "identity"),
     renamed(&["pass_through", "passthrough", "allow_headers", "forward_headers"], "pass"),
     written(&["shadow", "dry_run", "report_only"], "mode", "write `mode: shadow`"),
+    written(&["allowed_origins", "allow_origins", "cors_origins", "cors_allowed_origins", "cross_origin"],
+        "cors", "write `cors: { origins: ['https://app.example.com'] }`"),
+    // `cors`.
+    renamed(&["allowed_origins", "allow_origins", "allow_origin", "origin"], "origins"),
+    renamed(&["allowed_headers", "allow_headers"], "headers"),
+    renamed(&["exposed_headers", "expose_headers"], "expose"),
+    renamed(&["allow_credentials", "allowed_credentials", "supports_credentials"], "credentials"),
+    written(&["allowed_methods", "allow_methods", "methods"],
+        "origins", "leave it out: the methods are those that routes take"),
     // An issuer.
     written(KEY_SET, "jwks", "write `jwks: { url: https://… }`, or `jwks: { file: PATH }`"),
     written(KEY_SET, "keys", "write `keys: { jwks: { url: https://… } }`"),
@@ -204,7 +213,7 @@ const ALIASES: &[Alias] = &[
     renamed(&["max_requests", "concurrency", "max_concurrent_requests", "in_flight"], "requests"),
     renamed(&["drain", "drain_timeout", "graceful_timeout", "grace_period", "terminate_timeout"], "grace"),
     written(&[
-        "cors", "allowed_origins", "rewrite", "strip_prefix", "login", "session", "cookie", "include",
+        "rewrite", "strip_prefix", "login", "session", "cookie", "include",
         "extends",
     ],
         "routes", NOT_HERE),

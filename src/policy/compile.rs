@@ -32,6 +32,7 @@ use crate::request::path::{Allowance, EncodedSlash};
 mod algorithm_hint;
 mod compiler;
 mod conditions;
+mod cors;
 pub mod error_style;
 mod foreign;
 mod headers;
@@ -119,6 +120,7 @@ impl Compiler<'_> {
         let mut internal_keys = document.internal_key.and_then(|keys| self.internal_keys(keys));
         self.tell_apart(tenant.as_ref(), internal_keys.as_ref(), &document.service.span);
         let errors = self.errors(document.errors, &document.service.value);
+        let cors = document.cors.map(|cors| self.cors(cors));
         let PathsDocument {
             case_insensitive,
             case,
@@ -175,7 +177,7 @@ impl Compiler<'_> {
             upstream: upstream?,
             streams: stream_rule(document.streams),
             errors,
-            cors: None,
+            cors,
             issuers,
             tenant,
             internal_keys,

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY,
 };
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::web_origin::is_label;
+use crate::request::only;
 
 /// One field of a response.
 pub type Field = (HeaderName, HeaderValue);
@@ -68,12 +71,6 @@ impl AllowedOrigin {
     }
 }
 
-/// Returns whether these bytes are one label of a host, as browsers write it.
-fn is_label(label: &[u8]) -> bool {
-    let fine = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(byte);
-    (1..=63).contains(&label.len()) && label.iter().all(fine)
-}
-
 impl Cors {
     /// Renders what does not depend on the request. `exposed` are response headers that pages may read besides those of
     /// Sidegate.
@@ -98,6 +95,11 @@ impl Cors {
     /// entry of the list, or an origin of which each byte is checked.
     pub fn allowed_origin(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         self.origins.iter().find_map(|entry| entry.value_for(origin))
+    }
+
+    /// Returns the same for a request by its header fields. A request with two origins has none.
+    pub fn origin_allowed_in(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        self.allowed_origin(only(headers, &ORIGIN)?)
     }
 
     /// Returns whether a page of an origin may send requests with cookies and read the responses.

@@ -11,6 +11,7 @@ use crate::document::secret::{EnvString, EnvText};
 mod auth_help;
 mod callers;
 mod conditions;
+mod cors;
 mod forms;
 mod grants;
 mod identity;
@@ -25,6 +26,7 @@ pub use callers::{CertificateNameDocument, InternalKeyDocument, KeyDocument, Mtl
 pub use conditions::{
     ClaimConditionDocument, ClientConditionDocument, ConditionDocument, MAX_CONDITIONS, OperandDocument,
 };
+pub use cors::{CorsDocument, LONGEST_MAX_AGE, MAX_NAMES, MAX_ORIGINS};
 pub use grants::{GrantsDocument, LinkHeader};
 pub use identity::{IdentityHeaderDocument, IdentityOptionsDocument};
 pub use issuer_names::{IssuerNamesDocument, PlaceholderDocument};
@@ -70,6 +72,10 @@ document! {
         /// The format of error bodies. Without it: `flat`, with `ERR_` and the name of the service in capitals.
         #[schemars(extend("examples" = [{ "format": "problem" }]))]
         errors: Option<ErrorsDocument>,
+        /// The pages of other origins that may call the service and read its responses (CORS). Without it, Sidegate
+        /// forwards preflights and the `Access-Control-*` headers of the service, and pages cannot read rejections.
+        #[schemars(extend("examples" = [{ "origins": ["https://app.example.com"], "headers": ["authorization"] }]))]
+        cors: Option<CorsDocument>,
         /// The issuers of the tokens that the service accepts, for `auth: jwt`.
         jwt: Option<JwtDocument>,
         /// The rule that a token belongs to the tenant that the request names. Without it, tenants are not verified.

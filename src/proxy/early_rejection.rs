@@ -8,7 +8,7 @@ use http::{HeaderValue, Method};
 
 use super::gateway::Gateway;
 use super::strict_stream::{HeadFault, RejectionWriter};
-use crate::admission::rejection_response::ErrorResponse;
+use crate::admission::local_response::LocalResponse;
 use crate::admission::trace_context::RequestIds;
 use crate::config::Limits;
 use crate::policy::Scope;
@@ -37,6 +37,7 @@ pub fn rejection_writer(gateway: Arc<Gateway>) -> RejectionWriter {
                 .by_raw_prefix(host(head), record.target.path()),
             route: None,
         };
+        record.find_page(|cors| cors.allowed_origin(&origin(head)?));
         let rejection = head_rejection(fault, &gateway.limits);
         record.reject(&rejection);
         let response = record.rejection_response(&rejection);
@@ -100,7 +101,15 @@ fn sent_host(head: &[u8]) -> RequestHost {
     value.map_or(RequestHost::None, RequestHost::Field)
 }
 
-fn serialize(response: &ErrorResponse, method: &Method) -> Bytes {
+/// Reads the only origin of such a head. A line that is cut off is not one.
+fn origin(head: &[u8]) -> Option<HeaderValue> {
+    let whole = head.get(..head.iter().rposition(|&byte| byte == b'\n')?)?;
+    let mut values = head::values(whole, "origin");
+    let value = values.next().filter(|_| values.next().is_none())?;
+    HeaderValue::from_bytes(value).ok()
+}
+
+fn serialize(response: &LocalResponse, method: &Method) -> Bytes {
     let phrase = http::StatusCode::from_u16(response.status)
         .ok()
         .and_then(|s| s.canonical_reason());

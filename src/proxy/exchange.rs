@@ -12,6 +12,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::context::{RequestContext, TimeoutFields};
+use super::cors;
 use super::deadline::ReusableTimer;
 use super::error_mapping;
 use super::gateway::{BodyKind, Gateway};
@@ -319,6 +320,7 @@ impl Exchange<'_> {
             }
             UpstreamEvent::Head(mut head, _) if head.status.is_informational() => {
                 response_head::end_hop(&mut head)?;
+                cors::set_fields(&mut head, &self.ctx.record)?;
                 self.write_head(head, false).await?;
                 Ok(false)
             }
@@ -377,12 +379,13 @@ impl Exchange<'_> {
         self.write_head(head, ends).await
     }
 
-    /// Adds the request ID and what is left of the quotas to a response.
+    /// Adds the request ID, what is left of the quotas, and who may read it to a response.
     fn add_own_fields(&self, head: &mut ResponseHeader) -> Result<()> {
         let record = &self.ctx.record;
         for (name, value) in record.rate_limits.fields() {
             head.append_header(name, value)?;
         }
+        cors::set_fields(head, record)?;
         head.insert_header(REQUEST_ID_NAME, record.ids.request_id_value())
     }
 

@@ -70,7 +70,7 @@ impl Gateway {
         } else {
             session.drain_request_body().await;
         }
-        session.reject(ctx.record.rejection_response(rejection)).await
+        session.respond_with(ctx.record.rejection_response(rejection)).await
     }
 
     /// Reads the next part of a body. With `is_limited`, a client may not pause for too long.
@@ -147,7 +147,7 @@ impl Gateway {
         };
         ctx.record.fail(failure.clone());
         if !session.has_responded()
-            && let Err(error) = session.reject(ctx.record.rejection_response(&failure)).await
+            && let Err(error) = session.respond_with(ctx.record.rejection_response(&failure)).await
         {
             tracing::debug!(%error, "the client is gone");
         }

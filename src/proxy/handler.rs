@@ -23,6 +23,10 @@ impl Gateway {
             Admission::Replay(stored) => Box::pin(self.replay(session, stored, &mut ctx)).await,
             Admission::Reject(rejection) => self.reject(session, &rejection, &ctx).await,
             Admission::ServerOptions => options_asterisk(session, &ctx).await,
+            Admission::Respond(response) => {
+                session.drain_request_body().await;
+                session.respond_with(response).await
+            }
         };
         if let Err(error) = &responded {
             self.fail(session, error, &mut ctx).await;

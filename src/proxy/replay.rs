@@ -7,6 +7,7 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 
 use super::context::RequestContext;
+use super::cors;
 use super::deadline::ReusableTimer;
 use super::gateway::{BodyKind, Gateway};
 use super::session::{ClientSession, may_have_body};
@@ -32,7 +33,8 @@ impl Gateway {
         let digest = self.digest_body(session, ctx).await?;
         match stored::replay(&self.admission.store, key, digest, &mut ctx.record).await {
             Ok((fields, response)) => {
-                let head = replayed_head(fields, &response, &ctx.record.ids.request_id_value())?;
+                let mut head = replayed_head(fields, &response, &ctx.record.ids.request_id_value())?;
+                cors::set_fields(&mut head, &ctx.record)?;
                 session.respond(head, Bytes::from(response.into_body())).await
             }
             Err(rejection) => self.reject(session, &rejection, ctx).await,

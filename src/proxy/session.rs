@@ -14,7 +14,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::header_case;
 use super::strict_stream::StrictStream;
-use crate::admission::rejection_response::ErrorResponse;
+use crate::admission::local_response::LocalResponse;
 use crate::config::Limits;
 use crate::request::RequestFacts;
 use crate::request::target::{RequestHost, RequestTarget};
@@ -255,8 +255,8 @@ impl ClientSession {
         }
     }
 
-    /// Writes an error response.
-    pub(super) async fn reject(&mut self, response: ErrorResponse) -> Result<()> {
+    /// Writes a response that Sidegate made.
+    pub(super) async fn respond_with(&mut self, response: LocalResponse) -> Result<()> {
         let mut head = ResponseHeader::build(response.status, Some(response.headers.len()))?;
         for (name, value) in response.headers {
             head.insert_header(name, value)?;

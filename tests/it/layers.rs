@@ -33,6 +33,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &[
                 "client_limit",
                 "concurrency_limit",
+                "local_response",
                 "rate_limit_fields",
                 "snapshot",
                 "trace_context",
@@ -57,7 +58,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["upstream"],
             &["policy_snapshot"],
             // A request, and its steps.
-            &["context"],
+            &["context", "cors"],
             &["error_mapping", "gateway"],
             // Ways to forward or reject it.
             &["early_rejection", "exchange", "replay"],

@@ -32,6 +32,7 @@ mod compose_init;
 mod conditions;
 mod connections;
 mod control_socket;
+mod cors;
 mod cut_responses;
 mod demo;
 mod doctor;

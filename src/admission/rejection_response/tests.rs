@@ -3,13 +3,13 @@ use super::*;
 const ID: &str = "0b0f0000-0000-4000-8000-000000000001";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
-fn response(format: ErrorFormat, reason: Reason, accepts: &[AuthMethod], grpc: Option<&str>) -> ErrorResponse {
+fn response(format: ErrorFormat, reason: Reason, accepts: &[AuthMethod], grpc: Option<&str>) -> LocalResponse {
     let grpc = grpc.map(|kind| kind.parse().unwrap());
     let style = ErrorStyle::new(format, "ERR_X".into());
     styled(&style, reason, accepts, grpc.as_ref())
 }
 
-fn styled(style: &ErrorStyle, reason: Reason, accepts: &[AuthMethod], grpc: Option<&HeaderValue>) -> ErrorResponse {
+fn styled(style: &ErrorStyle, reason: Reason, accepts: &[AuthMethod], grpc: Option<&HeaderValue>) -> LocalResponse {
     let context = ErrorContext {
         style,
         realm: "x-svc",
@@ -20,11 +20,13 @@ fn styled(style: &ErrorStyle, reason: Reason, accepts: &[AuthMethod], grpc: Opti
         now: "2026-02-24T12:00:00Z".parse().unwrap(),
         scopes: &["wallet:read".into(), "write".into()],
         grpc,
+        cors: None,
+        allowed_origin: None,
     };
     render(&reason.into(), &context)
 }
 
-fn header(response: &ErrorResponse, name: &str) -> Option<String> {
+fn header(response: &LocalResponse, name: &str) -> Option<String> {
     let found = response.headers.iter().find(|(n, _)| n == name);
     found.map(|(_, value)| value.to_str().unwrap().to_owned())
 }

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::admission::forwarding::forwarded;
+use crate::admission::local_response::LocalResponse;
 use crate::admission::rejection_response::{ErrorContext, render};
 use crate::admission::trace_context::RequestIds;
-use crate::decision::{Decision, Observer, Step};
+use crate::decision::{Decision, Observer, Outcome, Step};
 use crate::document::masks::{is_secret_key, is_secret_text};
 use crate::document::measures::{period, size};
 use crate::policy::PolicySet;
@@ -86,8 +87,10 @@ pub(super) struct Report {
     forwarded_path: Option<String>,
     /// The headers that it would get.
     headers: BTreeMap<String, String>,
-    /// The response that the client would get, if it would be rejected.
+    /// The response that the client would get from Sidegate itself: to a rejected request, or to a preflight.
     response: Option<Response>,
+    #[serde(skip)]
+    is_rejected: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -126,10 +129,11 @@ impl Report {
             unverified: rejection
                 .map(|rejection| rejection.claimed().clone())
                 .filter(|claimed| !claimed.is_empty()),
-            status: rejection.filter(|_| !forwarded).map_or(
-                if decision.outcome.is_server_options() { 204 } else { 200 },
-                |rejection| rejection.reason().status(),
-            ),
+            status: match &decision.outcome {
+                Outcome::Allow(_) | Outcome::ShadowDeny(..) => 200,
+                Outcome::Deny(rejection) => rejection.reason().status(),
+                Outcome::ServerOptions | Outcome::Preflight(_) => 204,
+            },
             service: policy.map(|policy| policy.service.clone()),
             route: route.map(|route| route.pattern.clone()),
             place: route.map(|route| route.location.to_string()),
@@ -139,9 +143,8 @@ impl Report {
                 .zip(decision.path.as_ref())
                 .map(|(policy, path)| policy.forwarded_path(path.as_str()).to_owned()),
             headers: service_headers(decision, facts),
-            response: rejection
-                .filter(|_| !forwarded)
-                .map(|r| response(r, decision, policies, facts, now)),
+            response: local_response(decision, policies, facts, now).map(|response| Response::shown(&response)),
+            is_rejected: matches!(decision.outcome, Outcome::Deny(_)),
         }
     }
 
@@ -151,7 +154,7 @@ impl Report {
     }
 
     pub(super) fn is_rejected(&self) -> bool {
-        self.response.is_some()
+        self.is_rejected
     }
 
     pub(super) fn text(&self) -> String {
@@ -168,7 +171,9 @@ impl Report {
         if let Some(response) = &self.response {
             let _ = writeln!(text, "\nthe client would get {}:", response.status);
             list(&mut text, &response.headers);
-            let _ = writeln!(text, "\n{}", response.body);
+            if !response.body.is_empty() {
+                let _ = writeln!(text, "\n{}", response.body);
+            }
         } else if self.service.is_some() {
             let path = self.forwarded_path.as_deref().unwrap_or_default();
             let _ = writeln!(text, "\nthe service would get the path {path} and these headers:");
@@ -241,29 +246,39 @@ fn is_credential(name: &HeaderName) -> bool {
     is_key || WORDS.iter().any(|word| name.contains(word)) || is_secret_key(name)
 }
 
-fn response(
-    rejection: &Rejection,
+/// Makes the response that Sidegate itself would send.
+fn local_response(
     decision: &Decision<'_, '_>,
     policies: &PolicySet,
     facts: &RequestFacts<'_>,
     now: Timestamp,
-) -> Response {
-    let ids = RequestIds::shown(facts.headers, false);
-    let path = String::from_utf8_lossy(facts.path);
-    let answer = render(
-        rejection,
-        &ErrorContext {
-            grpc: grpc_type(facts.headers),
-            ..ErrorContext::new(policies, decision.matched, &ids, path, now)
-        },
-    );
-    let headers = answer
-        .headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), shown(name, value, &INTERNAL_KEY)));
-    Response {
-        status: answer.status,
-        headers: headers.collect(),
-        body: String::from_utf8_lossy(&answer.body).into_owned(),
+) -> Option<LocalResponse> {
+    let cors = decision.matched.policy().and_then(|policy| policy.cors.as_ref());
+    let allowed_origin = cors.and_then(|cors| cors.origin_allowed_in(facts.headers));
+    match &decision.outcome {
+        Outcome::Deny(rejection) => {
+            let ids = RequestIds::shown(facts.headers, false);
+            let path = String::from_utf8_lossy(facts.path);
+            let context = ErrorContext {
+                grpc: grpc_type(facts.headers),
+                allowed_origin: allowed_origin.as_ref(),
+                ..ErrorContext::new(policies, decision.matched, &ids, path, now)
+            };
+            Some(render(rejection, &context))
+        }
+        Outcome::Preflight(methods) => Some(LocalResponse::preflight(cors?, &allowed_origin?, methods)),
+        Outcome::Allow(_) | Outcome::ShadowDeny(..) | Outcome::ServerOptions => None,
+    }
+}
+
+impl Response {
+    fn shown(response: &LocalResponse) -> Self {
+        let headers = response.headers.iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), shown(name, value, &INTERNAL_KEY)));
+        Self {
+            status: response.status,
+            headers: headers.collect(),
+            body: String::from_utf8_lossy(&response.body).into_owned(),
+        }
     }
 }

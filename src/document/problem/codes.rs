@@ -238,6 +238,13 @@ problem_codes! {
         "A guarded path is public in another case, so an upstream that ignores case can be reached without a credential."
         "Leave out `case: exact`, unless the upstream tells the paths apart."
 
+    InvalidOrigin "invalid_origin"
+        "The value is not the origin of a web page as browsers write it, or one that cannot be allowed."
+        "Write scheme and host in lower case, such as `https://app.example.com`, with a port unless it is the default one."
+    CorsContradiction "cors_contradiction"
+        "`cors` allows all origins, and something that all origins must not have."
+        "List the origins of your pages in place of `*`, or leave `credentials` out."
+
     InvalidUpstreamUrl "invalid_upstream_url"
         "The value is not the URL of an upstream."
         "Write `http://host:port`, `https://…`, `h2c://…` or `unix:/path`."

@@ -41,6 +41,23 @@ const HOST: &str = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~-]+(\.[A-Za-z0-9_~-]+)*\.?)
 /// A port.
 const PORT: &str = "0*(0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
 
+/// A port as browsers write it, other than the default one of a scheme.
+fn origin_port(default: &str) -> String {
+    const NUMBER: &str = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+    format!("(:(?!{default}([^0-9]|$)){NUMBER})?")
+}
+
+/// An origin over https, or one of this machine. A host whose last label begins with a digit is an address.
+fn origin() -> String {
+    const LABELS: &str = r"([a-z0-9_-]{1,63}\.)*";
+    const BYTE: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+    let name = format!("{LABELS}(?![0-9])[a-z0-9_-]{{1,63}}");
+    let address = format!(r"{BYTE}(\.{BYTE}){{3}}|\[[0-9a-f:]+\]");
+    let open = r"\*\.([a-z0-9_-]{1,63}\.)+(?![0-9])[a-z0-9_-]{1,63}";
+    let (https, http) = (origin_port("443"), origin_port("80"));
+    format!(r"(https://({name}|{address}|{open}){https}|http://(localhost|127\.0\.0\.1|\[::1\]){http})")
+}
+
 /// No `.` and `..` segments, and no empty ones.
 const PLAIN_SEGMENTS: &str = r"(?!.*//)(?!.*/\.{1,2}(/|$))";
 
@@ -139,6 +156,20 @@ text_forms! {
         pattern: r"^(?=.{1,512}$)https?://[A-Za-z0-9._~:\[\]-]+([/?#][!#-;=?-\[\]_a-z~]*)?$",
         expected: "an http or https URL of at most 512 bytes, without a user",
         examples: ["https://docs.example.com/rejections#"],
+    }
+
+    /// The origin of web pages.
+    WebOrigin {
+        pattern: format!(r"^(\*|{})$", origin()),
+        expected: "an origin such as https://app.example.com or \"https://*.example.com\", without a path; or `*`",
+        examples: ["https://app.example.com", "https://*.example.com", "http://localhost:3000", "*"],
+    }
+
+    /// The name of a header that a page may set or read.
+    CorsHeader {
+        pattern: format!(r"^(?!\*$)[*{TOKEN}]+$"),
+        expected: "the name of a header, without wildcards",
+        examples: ["authorization"],
     }
 
     /// The `iss` of an issuer, which is not the URL of its discovery document.

@@ -21,6 +21,7 @@ roles: { admin: [user, editor, viewer, author] }
 revocation: { max_stale: 10s }
 idempotency: { ttl: 1h }
 identity: { x-user: sub }
+cors: { origins: ['https://a.example'], headers: [x-in], expose: [x-out], credentials: false, max_age: 1m }
 errors: { format: flat, code_prefix: ERR }
 routes:
   - { path: /open, auth: public }
@@ -60,6 +61,12 @@ fn policy_with_one_field_changed_is_not_equal() {
         ("max_stale: 10s", "max_stale: 20s"),
         ("ttl: 1h", "ttl: 2h"),
         ("x-user: sub", "x-user: jti"),
+        ("https://a.example'", "https://b.example'"),
+        ("['https://a.example']", "['https://*.a.example']"),
+        ("[x-in]", "[x-other]"),
+        ("[x-out]", "[x-other]"),
+        ("credentials: false", "credentials: true"),
+        ("max_age: 1m", "max_age: 2m"),
         ("format: flat", "format: problem"),
         ("code_prefix: ERR", "code_prefix: BAD"),
         ("/open", "/free"),
