@@ -140,6 +140,7 @@ fn assert_fields(answer: &Answer, want: &[(&str, &str)], about: &Request) {
 
 #[test]
 fn preflight_is_answered_by_sidegate_and_reaches_no_service() {
+    let gateway = gateway();
     for (origin, path, method, methods) in [
         (APP, "/w/write", "PUT", "PUT"),
         (SUB, "/w/write?x=1", "PUT", "PUT"),
@@ -168,7 +169,7 @@ fn preflight_is_answered_by_sidegate_and_reaches_no_service() {
             );
             assert!(answer.header("x-request-id").is_some(), "{answer:?}");
         }
-        let all = gateway().upstream.all();
+        let all = gateway.upstream.all();
         assert!(
             !all.iter()
                 .any(|seen| values(&seen.headers, "access-control-request-method") == [method] && seen.target == path)
@@ -269,6 +270,7 @@ fn preflight_uses_no_quota_and_is_counted_and_logged_as_one() {
 
 #[test]
 fn page_reads_every_rejection() {
+    let gateway = gateway();
     let long = "x".repeat(9 * 1024);
     let chunks = format!("800\r\n{}\r\n0\r\n\r\n", "x".repeat(2048));
     let expired = token(json!({ "exp": issuer::now() - 100 }));
@@ -314,7 +316,7 @@ fn page_reads_every_rejection() {
         for (origin, is_listed) in [(APP, true), (STRANGER, false)] {
             let request = from(origin, request.clone());
             let answers = match is_http1 {
-                true => vec![gateway().send(&request)],
+                true => vec![gateway.send(&request)],
                 false => over_each(&request).to_vec(),
             };
             for answer in answers {
@@ -344,8 +346,8 @@ fn page_reads_every_rejection() {
         .header("transfer-encoding", "chunked")
         .body(&chunks);
     for (request, status) in [(chunked, 413), (Request::get("/w/open/x").header("x-long", &long), 431)] {
-        let answer = gateway().send(&from(APP, request.clone()));
-        let first = gateway().send(&Request {
+        let answer = gateway.send(&from(APP, request.clone()));
+        let first = gateway.send(&Request {
             headers: [&[("Origin".to_owned(), APP.to_owned())][..], &*request.headers].concat(),
             ..request.clone()
         });
@@ -357,6 +359,7 @@ fn page_reads_every_rejection() {
 
 #[test]
 fn page_reads_the_rejection_of_a_head_that_is_not_http() {
+    let gateway = gateway();
     for (head, allowed) in [
         ("Origin: https://app.example.com\r\nbad header: x\r\n\r\n", true),
         ("bad header: x\r\nOrigin: https://app.example.com\r\n\r\n", true),
@@ -367,7 +370,7 @@ fn page_reads_the_rejection_of_a_head_that_is_not_http() {
         ),
         ("bad header: x\r\n\r\n", false),
     ] {
-        let mut wire = gateway().connect();
+        let mut wire = gateway.connect();
         wire.write(format!("GET /w/open/x HTTP/1.1\r\nHost: localhost\r\n{head}"));
         let answer = wire.answer("GET").unwrap();
         assert_eq!(answer.status, 400, "{answer:?}");
@@ -382,6 +385,7 @@ fn page_reads_the_rejection_of_a_head_that_is_not_http() {
 
 #[test]
 fn response_of_a_service_has_the_fields_of_the_policy_in_place_of_its_own() {
+    let gateway = gateway();
     let vary = [("vary", "Origin"), ("vary", "accept-encoding")];
     let read = |origin| {
         [
@@ -415,11 +419,12 @@ fn response_of_a_service_has_the_fields_of_the_policy_in_place_of_its_own() {
     }
     // No page has two origins.
     let request = from(APP, from(APP, Request::get("/w/open/x")));
-    assert_fields(&gateway().send(&request), &vary, &request);
+    assert_fields(&gateway.send(&request), &vary, &request);
 }
 
 #[test]
 fn cookies_all_pages_and_no_block_each_have_their_fields() {
+    let gateway = gateway();
     let exposed = EXPOSED.trim_end_matches(", x-total");
     let request = from(APP, Request::get("/cookies/x"));
     for answer in over_each(&request) {
@@ -435,7 +440,7 @@ fn cookies_all_pages_and_no_block_each_have_their_fields() {
             &request,
         );
     }
-    let answer = gateway().send(&preflight(APP, "/cookies/x", "PUT"));
+    let answer = gateway.send(&preflight(APP, "/cookies/x", "PUT"));
     assert_eq!(
         answer.header("access-control-allow-credentials"),
         Some("true"),
@@ -444,7 +449,7 @@ fn cookies_all_pages_and_no_block_each_have_their_fields() {
     assert_eq!(answer.header("access-control-max-age"), Some("600"), "{answer:?}");
     assert_eq!(answer.header("access-control-allow-headers"), None, "{answer:?}");
     for (origin, want) in [(STRANGER, Some("*")), ("null", None)] {
-        let answer = gateway().send(&from(origin, Request::get("/any/x")));
+        let answer = gateway.send(&from(origin, Request::get("/any/x")));
         assert_eq!(answer.header("access-control-allow-origin"), want, "{answer:?}");
         assert_eq!(answer.header("access-control-allow-credentials"), None, "{answer:?}");
     }
@@ -461,7 +466,7 @@ fn cookies_all_pages_and_no_block_each_have_their_fields() {
             &request,
         );
     }
-    let answer = gateway().send(&from(APP, Request::get("/plain//x")));
+    let answer = gateway.send(&from(APP, Request::get("/plain//x")));
     assert!(fields(&answer).is_empty(), "{answer:?}");
 }
 
@@ -496,8 +501,9 @@ fn stored_response_is_for_the_page_that_asks_now() {
 
 #[test]
 fn websocket_opens_whatever_the_page() {
+    let gateway = gateway();
     for (origin, want) in [(APP, Some(APP)), (STRANGER, None)] {
-        let mut wire = gateway().connect();
+        let mut wire = gateway.connect();
         wire.write(from(origin, handshake("/w/open/socket")).bytes());
         let (status, headers) = wire.head().unwrap();
         assert_eq!(status, 101, "{headers:?}");
@@ -529,6 +535,7 @@ fn explain(arguments: &[&str]) -> (i32, Value) {
 
 #[test]
 fn explain_shows_what_a_page_may_do() {
+    let _gateway = gateway();
     const ORIGIN: [&str; 2] = ["-H", "origin: https://app.example.com"];
     let step = |report: &Value| {
         let steps = report["steps"].as_array().unwrap().iter();
