@@ -84,6 +84,8 @@ pub struct Policy {
     pub allowance: Allowance,
     /// The value of `x-forwarded-prefix`, where the service receives paths without the prefix.
     pub forwarded_prefix: Option<HeaderValue>,
+    /// The `Host` that the service receives in place of the client's.
+    pub upstream_host: Option<HeaderValue>,
     /// Whether `Authorization` reaches the service.
     pub forward_authorization: bool,
     /// Whether the internal key reaches the service.
@@ -236,6 +238,8 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long the service may be silent.
     pub timeout: Duration,
+    /// How long a connection to the service may be idle.
+    pub idle_timeout: Duration,
     /// The CAs of an https service; `None` for those of the system.
     pub ca: Option<CaBundle>,
     /// What an https service gets to see.

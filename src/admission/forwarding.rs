@@ -2,7 +2,7 @@
 //! `explain` shows what is forwarded.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -55,6 +55,10 @@ pub fn forward(
     remove_hop_by_hop(fields);
     let edits = header_edits(fields, policy, route, permit, downstream, ids);
     apply(fields, edits);
+    if let Some(host) = &policy.upstream_host {
+        // `x-forwarded-host` has that of the client.
+        fields.insert(HOST, host.clone());
+    }
     match hop {
         NextHop::Http1 { is_websocket: true, .. } => {
             fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));

@@ -186,8 +186,9 @@ document! {
         #[schemars(extend("default" = 500))]
         body_rate: Option<Size>,
         /// The longest time that a connection may be idle between requests, and that a client may read nothing; then
-        /// the connection is closed. Over HTTP/2, it applies to each part of a body, of at most 64 KiB.
-        #[schemars(extend("default" = "60s"))]
+        /// the connection is closed. Over HTTP/2, it applies to each part of a body, of at most 64 KiB. Longer than that of
+        /// a load balancer in front, which many keep connections open for 60 s.
+        #[schemars(extend("default" = "75s"))]
         idle_timeout: Option<Timeout>,
     }
 

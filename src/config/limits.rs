@@ -39,7 +39,7 @@ impl Default for Limits {
             request: RequestLimits::default(),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_secs(75),
             connections: 4096,
             streams: 100,
             requests: 4096,

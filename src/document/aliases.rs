@@ -209,6 +209,8 @@ const ALIASES: &[Alias] = &[
     renamed(&["keepalive_timeout", "keep_alive", "keepalive", "keep_alive_timeout"], "idle_timeout"),
     renamed(TIMEOUT, "timeout"),
     renamed(&["connection_timeout", "dial_timeout"], "connect_timeout"),
+    written(&["preserve_host", "pass_host_header", "change_origin", "host_header", "host_rewrite", "rewrite_host"],
+        "host", "write `host: upstream`, or the host name that the service expects"),
     renamed(&["max_connections", "max_conns", "connection_limit"], "connections"),
     renamed(&["max_requests", "concurrency", "max_concurrent_requests", "in_flight"], "requests"),
     renamed(&["drain", "drain_timeout", "graceful_timeout", "grace_period", "terminate_timeout"], "grace"),

@@ -166,6 +166,9 @@ impl Compiler<'_> {
         let routes = self.routes(document.routes, &defaults);
         self.sandbox_has_quotas(document.sandbox.as_ref(), &routes);
         let upstream = self.upstream(&document.upstream);
+        let upstream_host = upstream
+            .as_ref()
+            .and_then(|upstream| self.upstream_host(document.upstream.host.as_ref(), &upstream.address));
         let forwarded_prefix = self.forwarded_prefix(document.upstream.strip_prefix.as_ref(), &prefix);
         let hosts = self.hosts(document.hosts);
         let issuers = document.jwt.map(|jwt| self.issuers(jwt)).unwrap_or_default();
@@ -186,6 +189,7 @@ impl Compiler<'_> {
             case,
             allowance,
             forwarded_prefix,
+            upstream_host,
             forward_authorization: document.credentials != Some(CredentialsMode::Strip),
             forward_internal_key: document.credentials == Some(CredentialsMode::Forward),
             identity,

@@ -39,6 +39,7 @@ pub use words::{ErrorFormat, Fallback, HeaderEncoding, LogMode, Mode, QuotaScope
 use forms::default_identity;
 use forms::{
     CodePrefix, HeaderField, HostName, Method, Prefix, RoutePath, ServiceName, SpiffeId, TypeBase, UpstreamUrl,
+    VirtualHost,
 };
 pub use rules::NOT_BESIDE_DENY;
 use rules::{policy_rules, route_dependencies, route_rules, upstream_dependencies};
@@ -160,6 +161,15 @@ document! {
         /// have its own, and streams may be silent for `streams.idle_timeout`.
         #[schemars(extend("default" = "30s"))]
         timeout: Option<Timeout>,
+        /// The longest time that a connection to the service may be unused; then it is closed. Must be shorter than that
+        /// of the service (Node and uvicorn: 5 s): a POST on a connection that the service closes at that moment is lost.
+        #[schemars(extend("default" = "4s"))]
+        idle_timeout: Option<Timeout>,
+        /// The `Host` that the service receives: `client` for that of the client, `upstream` for the host and port of
+        /// `url`, or a host name with an optional port. `x-forwarded-host` stays that of the client, and TLS goes by `url`.
+        /// `upstream` is an error if `url` has an IP address or a unix socket.
+        #[schemars(with = "Option<VirtualHost>", extend("default" = "client"))]
+        host: Option<Spanned<String>>,
         /// Whether the service receives paths without the `prefix` of the policy, which `x-forwarded-prefix` then names.
         /// `Location` and cookie paths of its responses are not rewritten. Needs `prefix`.
         #[schemars(extend("default" = false))]

@@ -47,7 +47,7 @@ pub struct RequestContext {
     pub record: RequestRecord,
     /// Whether the upstream has sent its whole response.
     pub response_over: bool,
-    /// The address of the upstream, if the exchange with it failed.
+    /// The address of the upstream, if the exchange with it failed; all that were tried, if none accepted.
     pub failed_upstream: Option<Box<str>>,
     /// What limits the upstream.
     pub timeouts: TimeoutFields,

@@ -5,10 +5,8 @@ use pingora::{Error, ErrorSource, ErrorType, ImmutStr};
 
 use super::context::TimeoutFields;
 use super::session::ClientSession;
+use super::upstream::NO_ADDRESS;
 use crate::rejection::{Reason, Rejection, shown_within};
-
-/// Explains that the name of an upstream was not resolved.
-pub(super) const NO_ADDRESS: &str = "the name of the upstream has no address";
 
 /// Explains that an upstream sent a `Content-Length` that is not one length.
 pub(super) const INVALID_LENGTH: &str = "sent an invalid `content-length`";

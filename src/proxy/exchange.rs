@@ -7,18 +7,16 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::StatusCode;
 use pingora::http::ResponseHeader;
-use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::context::{RequestContext, TimeoutFields};
 use super::cors;
 use super::deadline::ReusableTimer;
-use super::error_mapping;
 use super::gateway::{BodyKind, Gateway};
 use super::policy_snapshot::PolicySnapshot;
 use super::session::ClientSession;
-use super::upstream::{Upstream, UpstreamEvent, UpstreamSession};
+use super::upstream::{Choice, Upstream, UpstreamEvent, UpstreamSession};
 use crate::admission::Forward;
 use crate::admission::forwarding::NextHop;
 use crate::admission::rejection_response::REQUEST_ID_NAME;
@@ -60,7 +58,8 @@ struct Exchange<'e> {
     session: &'e mut ClientSession,
     ctx: &'e mut RequestContext,
     upstream: &'e Upstream,
-    address: &'e SocketAddr,
+    /// The address that is tried first.
+    choice: Choice,
     admitted: &'e Forward,
     body: RequestBody,
     /// Whether the request opens a WebSocket.
@@ -75,6 +74,8 @@ struct Exchange<'e> {
     detached_until: Option<Instant>,
     /// Whether the response was complete before the request was.
     has_responded_early: bool,
+    /// How many parts of the response's body arrived.
+    parts: usize,
     /// Why writing the body failed.
     write_error: Option<Box<Error>>,
     /// Limits how long the body may pause.
@@ -100,10 +101,6 @@ impl Gateway {
             let digest = idempotency::digest(&session.request().headers, ctx.record.matched().route());
             ResponseRecorder::new(lease, digest, is_empty)
         });
-        let Some(address) = upstream.address() else {
-            let error = Error::explain(ErrorType::ConnectNoRoute, error_mapping::NO_ADDRESS);
-            return Err(error.into_up());
-        };
         let mut exchange = Exchange {
             gateway: self,
             is_websocket: session.is_websocket(),
@@ -111,24 +108,21 @@ impl Gateway {
                 true => BodyKind::Stream,
                 false => BodyKind::Upload,
             },
+            choice: upstream.choose(ctx.record.admitted),
             session,
             ctx,
             upstream,
-            address: &address,
             admitted: &admitted,
             body: RequestBody::Streaming,
             recorder,
             is_detached: false,
             detached_until: None,
             has_responded_early: false,
+            parts: 0,
             write_error: None,
             pause: ReusableTimer::default(),
         };
-        let done = exchange.run().await;
-        if done.is_err() {
-            ctx.failed_upstream = Some(address.to_string().into());
-        }
-        done
+        exchange.run().await
     }
 }
 
@@ -136,7 +130,8 @@ impl Exchange<'_> {
     /// Forwards the request over a kept connection, or over a new one. A request that the upstream did not process is
     /// sent once more, on a new connection.
     async fn run(&mut self) -> Result<()> {
-        let kept = self.upstream.take(self.address, self.is_websocket);
+        let now = self.ctx.record.admitted;
+        let kept = self.upstream.take(&self.choice, self.is_websocket, now);
         let is_kept = kept.is_some();
         let first = match kept {
             Some(kept) => {
@@ -145,8 +140,7 @@ impl Exchange<'_> {
                 }
                 kept
             }
-            // In a box, as it is large and rare: a request has room for the largest of its futures.
-            None => Box::pin(self.upstream.connect(self.address, self.is_websocket)).await?,
+            None => self.connect().await?,
         };
         match self.send_over(first, None).await {
             Err(error) if self.may_retry(&error, is_kept) => {
@@ -157,8 +151,18 @@ impl Exchange<'_> {
         self.write_error = None;
         self.ctx.restart_body();
         let sent = self.session.kept_body();
-        let new = Box::pin(self.upstream.connect(self.address, self.is_websocket)).await?;
+        let new = self.connect().await?;
         self.send_over(new, sent).await
+    }
+
+    /// Opens a connection, or joins others that wait for one.
+    async fn connect(&mut self) -> Result<UpstreamSession> {
+        // In a box, as it is large and rare: a request has room for the largest of its futures.
+        let connected = Box::pin(self.upstream.connect(&self.choice, self.is_websocket)).await;
+        connected.map_err(|failure| {
+            self.ctx.failed_upstream = failure.addresses;
+            failure.error
+        })
     }
 
     /// Returns whether the request may be sent twice, if the upstream may have processed it (RFC 9110, 9.2.2).
@@ -185,8 +189,26 @@ impl Exchange<'_> {
     /// Forwards the request over a connection, and gives that back afterwards. `sent` is the part of the body that
     /// was written to another connection before.
     async fn send_over(&mut self, mut service: UpstreamSession, sent: Option<Bytes>) -> Result<()> {
+        if let Err(error) = self.forward(&mut service, sent).await {
+            self.ctx.failed_upstream = Some(service.address().to_string().into());
+            return Err(error);
+        }
+        match self.body {
+            // The rest of the body is unread, so the client's connection has to end.
+            RequestBody::Aborted => self.session.close_after_response(),
+            // A faulty service that did not read the body would take it for the next request.
+            _ if self.has_responded_early => {}
+            // The clock is read only for a response that may have taken a while behind its head.
+            _ if self.parts > 1 => service.release(std::time::Instant::now()),
+            _ => service.release(self.ctx.responded_at()),
+        }
+        Ok(())
+    }
+
+    /// Writes the request to a connection, and the response to the client.
+    async fn forward(&mut self, service: &mut UpstreamSession, sent: Option<Bytes>) -> Result<()> {
         yield_to_ready_tasks().await;
-        self.apply_route(&mut service);
+        self.apply_route(service);
         let is_empty = self.session.is_body_empty();
         let hop = match service.is_http2() {
             true => NextHop::Http2,
@@ -202,17 +224,9 @@ impl Exchange<'_> {
             false => RequestBody::Streaming,
         };
         if sent.is_some() {
-            self.send(&mut service, sent).await?;
+            self.send(service, sent).await?;
         }
-        self.relay(&mut service).await?;
-        match self.body {
-            // The rest of the body is unread, so the client's connection has to end.
-            RequestBody::Aborted => self.session.close_after_response(),
-            // A faulty service that did not read the body would take it for the next request.
-            _ if self.has_responded_early => {}
-            _ => service.release(self.ctx.responded_at()),
-        }
-        Ok(())
+        self.relay(service).await
     }
 
     /// Applies the limits of the route. A stream of gRPC over HTTP/2 on both sides is not limited as a whole, unless its
@@ -329,6 +343,7 @@ impl Exchange<'_> {
                 Ok(ends)
             }
             UpstreamEvent::Body(part, ends) => {
+                self.parts += 1;
                 if let Some(recorder) = &mut self.recorder {
                     recorder.add(&part, ends);
                     self.store_if_whole(service).await;

@@ -1,46 +1,40 @@
 //! Upstreams: their addresses, the connections to them, and sessions over those.
 
-use std::net::{IpAddr, SocketAddr as InetAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorType};
 
 use crate::policy::{self, UpstreamAddress, UpstreamScheme};
 
+mod addresses;
 mod connection;
 mod connector;
 mod http2;
 mod pool;
+mod race;
 mod resolve;
 mod session;
+mod target;
 mod tls;
 
+pub(in crate::proxy) use connection::{ConnectFailure, NO_ADDRESS};
 use connector::{Connected, Connector};
 use http2::StreamSlot;
 use http2::pool::{Http2Pool, Opened, Opening};
 use pool::UpstreamPool;
-use resolve::ResolvedHost;
 pub(in crate::proxy) use session::{UpstreamEvent, UpstreamSession};
+pub(in crate::proxy) use target::Choice;
+use target::Target;
 use tls::UpstreamTls;
-
-/// The context of an error while a connection is opened.
-const CONNECTING: &str = "connecting to the service";
 
 /// The upstream of one policy.
 #[derive(Debug)]
 pub struct Upstream {
-    address: Address,
     connector: Arc<Connector>,
     pool: Arc<UpstreamPool>,
     http2: Arc<Http2Pool>,
-}
-
-#[derive(Debug)]
-enum Address {
-    Fixed(SocketAddr),
-    Resolved(ResolvedHost),
 }
 
 impl Upstream {
@@ -53,24 +47,22 @@ impl Upstream {
                 (*scheme, is_tls.then(|| UpstreamTls::new(host, upstream)).transpose()?)
             }
         };
-        let connector = Arc::new(Connector::new(scheme, tls, upstream.connect_timeout));
+        let target = Target::start(&upstream.address)?;
+        let connector = Arc::new(Connector::new(target, scheme, tls, upstream.connect_timeout));
         if connector.is_tls() {
             let connector = Arc::clone(&connector);
             tokio::spawn(async move { connector.prepare().await });
         }
         Ok(Self {
-            address: Address::start(&upstream.address)?,
             connector,
-            pool: Arc::new(UpstreamPool::new(upstream.timeout)),
-            http2: Arc::default(),
+            pool: Arc::new(UpstreamPool::new(upstream.timeout, upstream.idle_timeout)),
+            http2: Arc::new(Http2Pool::new(upstream.idle_timeout)),
         })
     }
 
     /// Waits until its name was looked up once, even if that failed.
     pub async fn first_lookup(&self) {
-        if let Address::Resolved(name) = &self.address {
-            name.first_lookup().await;
-        }
+        self.connector.first_lookup().await;
     }
 
     /// Closes connections that were idle for too long, and drops those that the upstream closed.
@@ -79,86 +71,78 @@ impl Upstream {
         self.http2.evict_expired(now);
     }
 
-    /// Returns the next address. Returns `None` if the name has none.
-    pub(in crate::proxy) fn address(&self) -> Option<SocketAddr> {
-        match &self.address {
-            Address::Fixed(address) => Some(address.clone()),
-            Address::Resolved(name) => name.address(),
-        }
+    /// Chooses the address for a request that begins.
+    pub(in crate::proxy) fn choose(&self, now: Instant) -> Choice {
+        self.connector.choose(now)
     }
 
-    /// Begins a session over an open connection to an address, if one has room. For a WebSocket it `needs_http1`.
-    pub(in crate::proxy) fn take(&self, address: &SocketAddr, needs_http1: bool) -> Option<UpstreamSession> {
+    /// Begins a session over an open connection to the address, if one has room. For a WebSocket it `needs_http1`.
+    pub(in crate::proxy) fn take(&self, choice: &Choice, needs_http1: bool, now: Instant) -> Option<UpstreamSession> {
+        if choice.is_trial {
+            return None;
+        }
+        let address = choice.address.as_ref()?;
         if self.connector.offers_http2()
             && !needs_http1
-            && let Some(slot) = self.http2.take(address)
+            && let Some(slot) = self.http2.take(address, now)
         {
-            return Some(self.stream(slot));
+            return Some(self.stream(slot, address.clone()));
         }
-        let connection = self.pool.take(address)?;
-        Some(UpstreamSession::http1(&self.pool, address, connection))
+        let connection = self.pool.take(address, now)?;
+        Some(UpstreamSession::http1(&self.pool, address.clone(), connection))
     }
 
-    /// Begins a session over a new connection to an address. Requests may share the connection over HTTP/2. For a
-    /// WebSocket it `needs_http1`, unless the upstream speaks HTTP/2 alone.
-    pub(in crate::proxy) async fn connect(&self, address: &SocketAddr, needs_http1: bool) -> Result<UpstreamSession> {
-        self.connector.within(self.begin(address, needs_http1)).await
+    /// Begins a session over a new connection, to another address if the chosen one does not accept it. Requests may
+    /// share the connection over HTTP/2. For a WebSocket it `needs_http1`, unless the upstream speaks HTTP/2 alone.
+    pub(in crate::proxy) async fn connect(
+        &self,
+        choice: &Choice,
+        needs_http1: bool,
+    ) -> Result<UpstreamSession, ConnectFailure> {
+        self.connector.within(choice, self.begin(choice, needs_http1)).await
     }
 
-    async fn begin(&self, address: &SocketAddr, needs_http1: bool) -> Result<UpstreamSession> {
+    async fn begin(&self, choice: &Choice, needs_http1: bool) -> Result<UpstreamSession, ConnectFailure> {
+        let failed = |why| {
+            let error = Error::explain(ErrorType::ConnectError, why);
+            Err(ConnectFailure::at(error, choice.address.as_slice()))
+        };
         if self.connector.offers_http2() && !needs_http1 {
-            while let Some((opened, opening)) = self.http2.join(address) {
+            while let Some((opened, opening)) = self.http2.join(choice.address.as_ref()) {
                 if let Some(opening) = opening {
-                    tokio::spawn(open(opening, Arc::clone(&self.connector), address.clone()));
+                    tokio::spawn(open(opening, Arc::clone(&self.connector), choice.clone()));
                 }
                 match opened.await {
-                    Ok(Opened::Stream(slot)) => return Ok(self.stream(slot)),
+                    Ok(Opened::Stream(slot, address)) => return Ok(self.stream(slot, address)),
                     Ok(Opened::Full) => {}
-                    Ok(Opened::Http1(Some(connection))) => {
+                    Ok(Opened::Http1(Some((connection, address)))) => {
                         return Ok(UpstreamSession::http1(&self.pool, address, connection));
                     }
                     Ok(Opened::Http1(None)) => break,
-                    Ok(Opened::Failed(kind, Some(cause))) => return Error::e_because(kind, CONNECTING, cause),
-                    Ok(Opened::Failed(kind, None)) => return Error::e_explain(kind, CONNECTING),
-                    Err(_) => return Error::e_explain(ErrorType::ConnectError, "opening a connection was given up"),
+                    Ok(Opened::Failed(failure)) => return Err(failure),
+                    Err(_) => return failed("opening a connection was given up"),
                 }
             }
         }
-        match self.connector.connect(address, needs_http1).await? {
-            Connected::Http1(connection) => Ok(UpstreamSession::http1(&self.pool, address, connection)),
-            Connected::Http2(connection) => match self.http2.add(address, connection) {
-                Some(slot) => Ok(self.stream(slot)),
-                None => Error::e_explain(ErrorType::ConnectError, "a new connection has no room"),
+        match self.connector.connect(choice, needs_http1).await? {
+            (Connected::Http1(connection), address) => Ok(UpstreamSession::http1(&self.pool, address, connection)),
+            (Connected::Http2(connection), address) => match self.http2.add(address.clone(), connection) {
+                Some(slot) => Ok(self.stream(slot, address)),
+                None => failed("a new connection has no room"),
             },
         }
     }
 
-    fn stream(&self, slot: StreamSlot) -> UpstreamSession {
-        UpstreamSession::http2(slot, self.connector.is_tls(), self.pool.timeout())
+    fn stream(&self, slot: StreamSlot, address: SocketAddr) -> UpstreamSession {
+        UpstreamSession::http2(slot, address, self.connector.is_tls(), self.pool.timeout())
     }
 }
 
 /// Opens a connection for all requests that wait for it. In a task of its own, so that it does not end with the
 /// request that began it.
-async fn open(opening: Opening, connector: Arc<Connector>, address: SocketAddr) {
-    let opened = connector.within(connector.connect(&address, false)).await;
+async fn open(opening: Opening, connector: Arc<Connector>, choice: Choice) {
+    let opened = connector.connect(&choice, false).await;
     opening.finish(opened);
-}
-
-impl Address {
-    fn start(address: &UpstreamAddress) -> Result<Self, String> {
-        match address {
-            UpstreamAddress::Unix(path) => {
-                let address = std::os::unix::net::SocketAddr::from_pathname(path);
-                let too_long = |_| format!("`{}` is too long for a socket", path.display());
-                Ok(Self::Fixed(SocketAddr::Unix(address.map_err(too_long)?)))
-            }
-            UpstreamAddress::Network { host, port, .. } => Ok(match host.parse::<IpAddr>() {
-                Ok(ip) => Self::Fixed(SocketAddr::Inet(InetAddr::new(ip, *port))),
-                Err(_) => Self::Resolved(ResolvedHost::start(host, *port)),
-            }),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ impl Compiler<'_> {
                 .connect_timeout
                 .map_or(Duration::from_secs(1), |timeout| timeout.0),
             timeout: upstream.timeout.map_or(Duration::from_secs(30), |timeout| timeout.0),
+            idle_timeout: upstream
+                .idle_timeout
+                .map_or(Duration::from_secs(4), |timeout| timeout.0),
             ca,
             client,
             spiffe_id: upstream.spiffe_id.as_ref().map(|id| id.value.clone()),
@@ -54,6 +57,35 @@ impl Compiler<'_> {
                 .add(&strip.span, ProblemCode::FieldNeedsOther, message, help);
         }
         HeaderValue::try_from(encoded(prefix)).ok()
+    }
+
+    /// Returns the `Host` that the service receives, if it is not the client's.
+    pub(super) fn upstream_host(
+        &mut self,
+        host: Option<&Spanned<String>>,
+        address: &UpstreamAddress,
+    ) -> Option<HeaderValue> {
+        let host = host?;
+        let text = match host.value.as_str() {
+            OF_CLIENT => return None,
+            OF_UPSTREAM => match authority(address) {
+                Some(authority) => authority,
+                None => {
+                    let message = format!("`host: upstream` needs a host name, and `{address}` has none");
+                    let help = "write the name that the service expects, as in `host: orders.example.com`";
+                    self.problems.add(&host.span, ProblemCode::InvalidHost, message, help);
+                    return None;
+                }
+            },
+            name => {
+                if let Err(help) = virtual_host(name) {
+                    let message = format!("`{name}` is not `client`, `upstream` or a host name");
+                    self.problems.add(&host.span, ProblemCode::InvalidHost, message, help);
+                }
+                name.to_owned()
+            }
+        };
+        HeaderValue::try_from(text).ok()
     }
 
     fn spiffe_id(&mut self, upstream: &UpstreamDocument, address: &UpstreamAddress) {
@@ -94,6 +126,60 @@ fn is_spiffe_id(id: &str) -> bool {
 fn is_https(address: &UpstreamAddress) -> bool {
     let https = UpstreamScheme::Https;
     matches!(address, UpstreamAddress::Network { scheme, .. } if *scheme == https)
+}
+
+/// The words of `host`.
+const OF_CLIENT: &str = "client";
+const OF_UPSTREAM: &str = "upstream";
+
+/// Returns the host of a URL and its port, unless it is the default one. Addresses have no name to be known by.
+fn authority(address: &UpstreamAddress) -> Option<String> {
+    let UpstreamAddress::Network { scheme, host, port } = address else {
+        return None;
+    };
+    let host = host.trim_end_matches('.');
+    if host.contains(':') || ends_in_number(host) {
+        return None;
+    }
+    Some(match (scheme, port) {
+        (UpstreamScheme::Https, 443) | (UpstreamScheme::Http | UpstreamScheme::H2c, 80) => host.to_owned(),
+        _ => format!("{host}:{port}"),
+    })
+}
+
+/// Checks a host name with an optional port. Fails with what to write.
+fn virtual_host(text: &str) -> Result<(), &'static str> {
+    if let Some(word) = [OF_CLIENT, OF_UPSTREAM]
+        .into_iter()
+        .find(|word| text.eq_ignore_ascii_case(word))
+    {
+        return Err(match word {
+            OF_CLIENT => "write `host: client`",
+            _ => "write `host: upstream`",
+        });
+    }
+    let (name, port) = match text.split_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (text, None),
+    };
+    let is_port = |port: &str| !port.starts_with(['0', '+']) && port.parse::<u16>().is_ok();
+    let of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(of_name)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    match name.len() <= 253 && name.split('.').all(is_label) && !ends_in_number(name) && port.is_none_or(is_port) {
+        true => Ok(()),
+        false => Err("write a host name, with a port where the service expects one, as in `host: orders.example.com`"),
+    }
+}
+
+/// Whether a host is an IP address, or would be read as one: the last label is a number.
+fn ends_in_number(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The forms of a URL.
@@ -166,6 +252,66 @@ mod tests {
             ("spiffe:///a", false),
         ] {
             assert_eq!(is_spiffe_id(id), want, "{id}");
+        }
+    }
+
+    #[test]
+    fn host_is_a_word_or_a_name_with_an_optional_port() {
+        for (text, is_valid) in [
+            ("orders", true),
+            ("Orders.example.com", true),
+            ("my_service-1.internal:8080", true),
+            ("a.b:65535", true),
+            ("clients", true),
+            ("Client", false),
+            ("UPSTREAM", false),
+            ("", false),
+            ("a..b", false),
+            ("a.", false),
+            ("-a", false),
+            ("a-.b", false),
+            ("*.example.com", false),
+            ("https://a", false),
+            ("a/b", false),
+            ("a b", false),
+            ("é.example", false),
+            ("u@a", false),
+            ("a:", false),
+            ("a:0", false),
+            ("a:080", false),
+            ("a:+80", false),
+            ("a:65536", false),
+            ("a:80:80", false),
+            ("10.0.0.1", false),
+            ("10.0.0.1:80", false),
+            ("1", false),
+            ("a.1", false),
+            ("[::1]", false),
+            ("::1", false),
+        ] {
+            assert_eq!(virtual_host(text).is_ok(), is_valid, "{text}");
+        }
+        let long = format!("{}.example", "a".repeat(64));
+        assert!(virtual_host(&long).is_err());
+        assert!(virtual_host(&["a"; 127].join(".")).is_ok());
+        assert!(virtual_host(&["a"; 128].join(".")).is_err());
+    }
+
+    #[test]
+    fn authority_of_a_url_has_its_port_unless_that_is_the_default() {
+        for (url, want) in [
+            ("http://orders", Some("orders")),
+            ("http://orders:80", Some("orders")),
+            ("http://orders:443", Some("orders:443")),
+            ("https://orders.example.com:443", Some("orders.example.com")),
+            ("https://orders.example.com:8443", Some("orders.example.com:8443")),
+            ("h2c://grpc.ns.svc.:80", Some("grpc.ns.svc")),
+            ("http://10.0.0.1:80", None),
+            ("http://[::1]:80", None),
+            ("http://127.1:80", None),
+            ("unix:/run/app.sock", None),
+        ] {
+            assert_eq!(authority(&address(url).unwrap()).as_deref(), want, "{url}");
         }
     }
 

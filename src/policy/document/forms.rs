@@ -57,6 +57,11 @@ fn origin() -> String {
     let (https, http) = (origin_port("443"), origin_port("80"));
     format!(r"(https://({name}|{address}|{open}){https}|http://(localhost|127\.0\.0\.1|\[::1\]){http})")
 }
+/// A label of a name, not longer than 63 characters, without `-` at its ends.
+const LABEL: &str = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?";
+
+/// A port other than 0, without leading zeros.
+const PLAIN_PORT: &str = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
 
 /// No `.` and `..` segments, and no empty ones.
 const PLAIN_SEGMENTS: &str = r"(?!.*//)(?!.*/\.{1,2}(/|$))";
@@ -135,6 +140,15 @@ text_forms! {
         pattern: format!("^([hH][tT][tT][pP][sS]?://{HOST}(:{PORT})?/?|h2c://{HOST}(:{PORT})?/?|{UNIX_SOCKET})$"),
         expected: "http://host:port, https://host:port, h2c://host:port or unix:/path, without a path behind the port",
         examples: ["http://127.0.0.1:3000", "https://orders.internal:8443", "unix:/run/orders.sock"],
+    }
+
+    /// A host name that a service is known by, or where it comes from.
+    VirtualHost {
+        pattern: format!(
+            r"^(client|upstream|(?![cC][lL][iI][eE][nN][tT]$)(?![uU][pP][sS][tT][rR][eE][aA][mM]$)(?=[^:]{{1,253}}(:|$))(?!([^:]*\.)?[0-9]+(:|$)){LABEL}(\.{LABEL})*(:{PLAIN_PORT})?)$"
+        ),
+        expected: "client, upstream, or a host name with an optional port",
+        examples: ["client", "upstream", "orders.example.com"],
     }
 
     /// A SPIFFE ID (SPIFFE-ID, 2) without wildcards.

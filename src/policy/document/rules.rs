@@ -6,6 +6,9 @@ use super::forms::{OPEN_URL, issuer_url};
 use crate::keys::{Algorithm, Material};
 use crate::principal::{AuthMethod, DENY};
 
+/// The URL of an upstream that has an IP address or a unix socket.
+const NO_HOST_NAME: &str = r"^(unix:|[A-Za-z0-9]+://(\[|([^/:]*\.)?[0-9]+\.?(:|/|$)))";
+
 /// The fields of a route that say which requests it accepts, and stand on no route with `auth: deny`.
 pub const NOT_BESIDE_DENY: [&str; 11] = [
     "roles",
@@ -172,6 +175,11 @@ pub(super) fn upstream_dependencies() -> Value {
         "client_certificate": with("client_key"),
         "client_key": { "required": ["client_certificate"] },
         "spiffe_id": with("ca_file"),
+        // An address is no name.
+        "host": {
+            "if": { "properties": { "host": { "const": "upstream" } } },
+            "then": { "properties": { "url": { "not": { "type": "string", "pattern": NO_HOST_NAME } } } },
+        },
     })
 }
 

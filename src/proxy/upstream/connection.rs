@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::net::SocketAddr;
+use std::net::SocketAddr as InetAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::pin::Pin;
@@ -16,10 +16,17 @@ use pingora::protocols::{
     UniqueID, UniqueIDType,
 };
 use pingora::{Error, ErrorType, Result};
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::proxy::deadline::ReusableTimer;
+
+/// The context of an error while a connection is opened.
+const CONNECTING: &str = "connecting to the service";
+
+/// Explains that the name of an upstream was not resolved.
+pub(in crate::proxy) const NO_ADDRESS: &str = "the name of the upstream has no address";
 
 /// The size of the write buffer: about a packet.
 const WRITE_BUFFER: usize = 1460;
@@ -39,8 +46,46 @@ impl From<Stream> for PooledConnection {
     }
 }
 
+/// Why no connection was opened.
+#[derive(Debug)]
+pub(in crate::proxy) struct ConnectFailure {
+    pub(in crate::proxy) error: Box<Error>,
+    /// The addresses that were tried, if there is one.
+    pub(in crate::proxy) addresses: Option<Box<str>>,
+}
+
+impl ConnectFailure {
+    /// Attributes an error to the upstream at some addresses.
+    pub(super) fn at(error: Box<Error>, addresses: &[impl ToString]) -> Self {
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        Self {
+            error: error.into_up(),
+            addresses: (!addresses.is_empty()).then(|| addresses.join(", ").into()),
+        }
+    }
+
+    /// Returns the same failure for another request that waited for the connection.
+    pub(super) fn again(&self) -> Self {
+        let kind = self.error.etype().clone();
+        let cause = self.error.cause.is_some().then(|| self.error.root_cause().to_string());
+        let error = match cause {
+            Some(cause) => Error::because(kind, CONNECTING, cause),
+            None => Error::explain(kind, self.error.context.clone().unwrap_or_else(|| CONNECTING.into())),
+        };
+        Self {
+            error: error.into_up(),
+            addresses: self.addresses.clone(),
+        }
+    }
+
+    /// Creates the failure of a connection that takes too long.
+    pub(super) fn late(addresses: &[impl ToString]) -> Self {
+        Self::at(Error::explain(ErrorType::ConnectTimedout, CONNECTING), addresses)
+    }
+}
+
 /// Connects to an upstream over TCP.
-pub(super) async fn tcp(address: &SocketAddr) -> Result<TcpStream> {
+pub(super) async fn tcp(address: &InetAddr) -> Result<TcpStream> {
     let connect = async {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
@@ -68,14 +113,19 @@ where
 
 #[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
 fn failed(error: io::Error) -> Box<Error> {
-    Error::because(kind(&error), "connecting to the service", error)
+    Error::because(kind(&error), CONNECTING, error)
 }
 
 fn kind(error: &io::Error) -> ErrorType {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
         io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => ErrorType::ConnectNoRoute,
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown => {
+            ErrorType::ConnectNoRoute
+        }
+        // So it is where a machine has no address in the family.
+        io::ErrorKind::AddrNotAvailable => ErrorType::ConnectNoRoute,
+        _ if error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) => ErrorType::ConnectNoRoute,
         _ => ErrorType::ConnectError,
     }
 }
@@ -139,6 +189,7 @@ impl<S> GetSocketDigest for BufferedSocket<S> {
 impl<S> Ssl for BufferedSocket<S> {}
 
 impl<S> Peek for BufferedSocket<S> {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -131,6 +131,12 @@ impl Http2Connection {
     fn idle_since(&self) -> Option<Instant> {
         (self.streams.load(Ordering::Acquire) == 0).then(|| self.spare.lock().since)
     }
+
+    /// Returns whether no request used it for a time.
+    fn is_expired(&self, now: Instant, timeout: Duration) -> bool {
+        self.idle_since()
+            .is_some_and(|since| now.duration_since(since) >= timeout)
+    }
 }
 
 impl StreamSlot {

@@ -19,9 +19,6 @@ use super::connection::PooledConnection;
 /// The most idle connections of a thread. As many may rest.
 const MAX_IDLE: usize = 128;
 
-/// How long a connection may be idle.
-const IDLE: Duration = Duration::from_mins(1);
-
 /// How long a connection rests. A server that sends the bytes of a body behind a head has sent them by then, even if
 /// it waits for an acknowledgement in between, which Linux delays by 40 ms.
 const REST: Duration = Duration::from_millis(100);
@@ -34,10 +31,10 @@ pub(super) struct UpstreamPool {
 }
 
 impl UpstreamPool {
-    /// Creates an empty pool. The upstream may be silent for `timeout`.
-    pub(super) fn new(timeout: Duration) -> Self {
+    /// Creates an empty pool. The upstream may be silent for `timeout`, and a connection may be idle for `idle_timeout`.
+    pub(super) fn new(timeout: Duration, idle_timeout: Duration) -> Self {
         Self {
-            idle: Pool::default(),
+            idle: Pool::new(idle_timeout),
             timeout,
         }
     }
@@ -47,9 +44,9 @@ impl UpstreamPool {
         self.timeout
     }
 
-    /// Takes the connection that was used last, if an idle one to this address is open.
-    pub(super) fn take(&self, address: &SocketAddr) -> Option<PooledConnection> {
-        self.idle.take(address)
+    /// Takes the connection that was used last, if one to this address is open and was not idle for too long.
+    pub(super) fn take(&self, address: &SocketAddr, now: Instant) -> Option<PooledConnection> {
+        self.idle.take(address, now)
     }
 
     /// Puts a connection back that has been idle since a time.
@@ -71,8 +68,11 @@ impl UpstreamPool {
 
 /// The idle connections to an upstream, a list for each thread. Only `evict_expired` ever waits for the lock of
 /// another thread's list.
-#[derive(Default)]
-struct Pool(ThreadLocal<Mutex<Vec<Idle>>>);
+struct Pool {
+    lists: ThreadLocal<Mutex<Vec<Idle>>>,
+    /// How long a connection may be idle.
+    timeout: Duration,
+}
 
 /// An idle connection.
 struct Idle {
@@ -90,19 +90,24 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Takes the connection to this address that was used last, if one is open.
-    fn take(&self, address: &SocketAddr) -> Option<PooledConnection> {
-        let mut idle = self.0.get()?.lock();
-        // Read for connections that rest alone.
-        let mut now = None;
-        let mut rests =
-            |until: Option<Instant>| until.is_some_and(|until| *now.get_or_insert_with(Instant::now) < until);
+    fn new(timeout: Duration) -> Self {
+        Self {
+            lists: ThreadLocal::new(),
+            timeout,
+        }
+    }
+
+    /// Takes the connection to this address that was used last, if one is open and was not idle for too long: its
+    /// service may be about to close it.
+    fn take(&self, address: &SocketAddr, now: Instant) -> Option<PooledConnection> {
+        let mut idle = self.lists.get()?.lock();
+        let rests = |until: Option<Instant>| until.is_some_and(|until| now < until);
         while let Some(at) = idle
             .iter()
             .rposition(|idle| idle.address == *address && !rests(idle.rests_until))
         {
             let mut found = idle.swap_remove(at);
-            if is_open_and_idle(&mut found.connection.stream) {
+            if found.is_recent(now, self.timeout) && is_open_and_idle(&mut found.connection.stream) {
                 return Some(found.connection);
             }
         }
@@ -111,7 +116,7 @@ impl Pool {
 
     /// Adds a connection that has no open exchange. Closes it if the thread has enough.
     fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant, rests_until: Option<Instant>) {
-        let mut idle = self.0.get_or_default().lock();
+        let mut idle = self.lists.get_or_default().lock();
         let is_alike = |idle: &&Idle| idle.rests_until.is_some() == rests_until.is_some();
         if idle.len() < MAX_IDLE || idle.iter().filter(is_alike).count() < MAX_IDLE {
             idle.push(Idle {
@@ -125,11 +130,16 @@ impl Pool {
 
     /// Drops connections that were idle for too long, or that the upstream closed.
     fn evict_expired(&self, now: Instant) {
-        for idle in &self.0 {
-            idle.lock().retain_mut(|idle| {
-                now.duration_since(idle.since) < IDLE && is_open_and_idle(&mut idle.connection.stream)
-            });
+        for idle in &self.lists {
+            idle.lock()
+                .retain_mut(|idle| idle.is_recent(now, self.timeout) && is_open_and_idle(&mut idle.connection.stream));
         }
+    }
+}
+
+impl Idle {
+    fn is_recent(&self, now: Instant, timeout: Duration) -> bool {
+        now.duration_since(self.since) < timeout
     }
 }
 
@@ -151,6 +161,7 @@ mod tests {
     use crate::proxy::upstream::connection::{boxed, tcp};
 
     const WITHIN: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_mins(1);
 
     /// An upstream that holds its end of each connection.
     struct Service(TcpListener);
@@ -171,7 +182,7 @@ mod tests {
     }
 
     fn idle_count(pool: &Pool) -> usize {
-        pool.0.iter().map(|idle| idle.lock().len()).sum()
+        pool.lists.iter().map(|idle| idle.lock().len()).sum()
     }
 
     /// Waits until a condition holds.
@@ -188,7 +199,7 @@ mod tests {
     #[tokio::test]
     async fn connection_put_last_is_taken_first() {
         let (service, other) = (Service::start().await, Service::start().await);
-        let (pool, now) = (Pool::default(), Instant::now());
+        let (pool, now) = (Pool::new(IDLE), Instant::now());
         let mut ends = Vec::new();
         let mut ids = Vec::new();
         for service in [&service, &service, &other] {
@@ -198,7 +209,10 @@ mod tests {
             pool.put(service.address(), stream.into(), now, None);
         }
         let taken: Vec<_> = [&service, &service, &service, &other]
-            .map(|service| pool.take(&service.address()).map(|connection| connection.stream.id()))
+            .map(|service| {
+                pool.take(&service.address(), Instant::now())
+                    .map(|connection| connection.stream.id())
+            })
             .into();
         assert_eq!(taken, [Some(ids[1]), Some(ids[0]), None, Some(ids[2])]);
     }
@@ -206,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn connection_that_is_closed_or_has_bytes_to_read_is_not_taken() {
         let service = Service::start().await;
-        let pool = Pool::default();
+        let pool = Pool::new(IDLE);
         for speaks in [false, true] {
             let (stream, mut end) = service.connected().await;
             pool.put(service.address(), stream.into(), Instant::now(), None);
@@ -222,7 +236,7 @@ mod tests {
                 idle_count(&pool) == 0
             })
             .await;
-            assert!(pool.take(&service.address()).is_none());
+            assert!(pool.take(&service.address(), Instant::now()).is_none());
             drop(held);
         }
     }
@@ -230,11 +244,11 @@ mod tests {
     #[tokio::test]
     async fn connection_that_rests_is_taken_only_after_its_rest_and_only_if_quiet() {
         let service = Service::start().await;
-        let pool = Pool::default();
+        let pool = Pool::new(IDLE);
         let (stream, mut end) = service.connected().await;
         let long = Instant::now() + WITHIN;
         pool.put(service.address(), stream.into(), Instant::now(), Some(long));
-        assert!(pool.take(&service.address()).is_none());
+        assert!(pool.take(&service.address(), Instant::now()).is_none());
         pool.evict_expired(Instant::now());
         assert_eq!(idle_count(&pool), 1);
         end.write_all(b"the body behind a 204").await.unwrap();
@@ -246,13 +260,13 @@ mod tests {
 
         let (stream, _end) = service.connected().await;
         pool.put(service.address(), stream.into(), Instant::now(), Some(Instant::now()));
-        assert!(pool.take(&service.address()).is_some());
+        assert!(pool.take(&service.address(), Instant::now()).is_some());
     }
 
     #[tokio::test]
     async fn idle_connections_are_limited_in_number_and_time() {
         let service = Service::start().await;
-        let (pool, now) = (Pool::default(), Instant::now());
+        let (pool, now) = (Pool::new(IDLE), Instant::now());
         let mut ends = Vec::new();
         for _ in 0..=MAX_IDLE {
             let (stream, end) = service.connected().await;
@@ -264,5 +278,17 @@ mod tests {
         assert_eq!(idle_count(&pool), MAX_IDLE);
         pool.evict_expired(now + IDLE);
         assert_eq!(idle_count(&pool), 0);
+    }
+    #[tokio::test]
+    async fn connection_that_was_idle_for_too_long_is_not_taken() {
+        let service = Service::start().await;
+        let (pool, now) = (Pool::new(Duration::from_secs(4)), Instant::now());
+        for (after, is_taken) in [(3999, true), (4000, false), (60_000, false)] {
+            let (stream, _end) = service.connected().await;
+            pool.put(service.address(), stream.into(), now, None);
+            let taken = pool.take(&service.address(), now + Duration::from_millis(after));
+            assert_eq!(taken.is_some(), is_taken, "after {after} ms");
+            assert_eq!(idle_count(&pool), 0, "after {after} ms");
+        }
     }
 }

@@ -23,6 +23,7 @@ use http2::Http2Session;
 /// One request on a connection to an upstream. Errors have the upstream as their source.
 pub(in crate::proxy) struct UpstreamSession {
     protocol: Protocol,
+    address: SocketAddr,
     timeout: Duration,
     /// How long the upstream may be silent.
     silence: Duration,
@@ -36,28 +37,28 @@ enum Protocol {
     Http1 {
         session: Http1Session,
         pool: Arc<UpstreamPool>,
-        address: SocketAddr,
     },
     Http2(Box<Http2Session>),
 }
 
 impl UpstreamSession {
     /// Begins a session over an HTTP/1.1 connection.
-    pub(super) fn http1(pool: &Arc<UpstreamPool>, address: &SocketAddr, connection: PooledConnection) -> Self {
+    pub(super) fn http1(pool: &Arc<UpstreamPool>, address: SocketAddr, connection: PooledConnection) -> Self {
         Self {
+            address,
             timeout: pool.timeout(),
             silence: pool.timeout(),
             protocol: Protocol::Http1 {
                 session: Http1Session::new(connection),
                 pool: Arc::clone(pool),
-                address: address.clone(),
             },
         }
     }
 
     /// Begins a session over a stream of an HTTP/2 connection.
-    pub(super) fn http2(slot: StreamSlot, is_tls: bool, timeout: Duration) -> Self {
+    pub(super) fn http2(slot: StreamSlot, address: SocketAddr, is_tls: bool, timeout: Duration) -> Self {
         Self {
+            address,
             timeout,
             silence: timeout,
             protocol: Protocol::Http2(Box::new(Http2Session::new(slot, is_tls))),
@@ -73,6 +74,11 @@ impl UpstreamSession {
     pub(in crate::proxy) const fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
         self.silence = timeout;
+    }
+
+    /// Returns the address of the connection.
+    pub(in crate::proxy) const fn address(&self) -> &SocketAddr {
+        &self.address
     }
 
     /// Limits how long the upstream may be silent, in place of the limit of its policy. That still limits how long it
@@ -130,12 +136,12 @@ impl UpstreamSession {
 
     /// Puts the connection back into the pool if it is reusable. The response arrived at `since`.
     pub(in crate::proxy) fn release(self, since: Instant) {
-        let Protocol::Http1 { session, pool, address } = self.protocol else {
+        let Protocol::Http1 { session, pool } = self.protocol else {
             return;
         };
         match session.into_reuse() {
-            Reuse::AtOnce(connection) => pool.put(address, connection, since),
-            Reuse::AfterRest(connection) => pool.put_to_rest(address, connection),
+            Reuse::AtOnce(connection) => pool.put(self.address, connection, since),
+            Reuse::AfterRest(connection) => pool.put_to_rest(self.address, connection),
             Reuse::Never => {}
         }
     }

@@ -53,7 +53,7 @@ impl Service {
         Self { port, connections }
     }
 
-    fn upstream(&self, timeout: Duration) -> (Arc<Upstream>, SocketAddr) {
+    fn upstream(&self, timeout: Duration) -> (Arc<Upstream>, Choice) {
         upstream(self.port, LONG, timeout)
     }
 
@@ -62,7 +62,7 @@ impl Service {
     }
 }
 
-fn upstream(port: u16, connect_timeout: Duration, timeout: Duration) -> (Arc<Upstream>, SocketAddr) {
+fn upstream(port: u16, connect_timeout: Duration, timeout: Duration) -> (Arc<Upstream>, Choice) {
     let upstream = Upstream::start(&policy::Upstream {
         address: UpstreamAddress::Network {
             scheme: UpstreamScheme::H2c,
@@ -71,12 +71,13 @@ fn upstream(port: u16, connect_timeout: Duration, timeout: Duration) -> (Arc<Ups
         },
         connect_timeout,
         timeout,
+        idle_timeout: LONG,
         ca: None,
         client: None,
         spiffe_id: None,
     });
     let upstream = Arc::new(upstream.unwrap());
-    let address = upstream.address().unwrap();
+    let address = upstream.choose(Instant::now());
     (upstream, address)
 }
 
@@ -91,15 +92,15 @@ fn reply(mut respond: SendResponse<Bytes>, status: u16) {
     respond.send_response(head, true).unwrap();
 }
 
-async fn session(upstream: &Upstream, address: &SocketAddr) -> Result<UpstreamSession> {
-    match upstream.take(address, false) {
+async fn session(upstream: &Upstream, address: &Choice) -> Result<UpstreamSession, ConnectFailure> {
+    match upstream.take(address, false, Instant::now()) {
         Some(session) => Ok(session),
         None => upstream.connect(address, false).await,
     }
 }
 
 /// Sends a request without a body, and returns the status of the response.
-async fn status(upstream: &Upstream, address: &SocketAddr) -> u16 {
+async fn status(upstream: &Upstream, address: &Choice) -> u16 {
     let mut session = session(upstream, address).await.unwrap();
     session.write_head(post(), true).await.unwrap();
     let UpstreamEvent::Head(head, true) = session.next(true).await.unwrap() else {
@@ -110,7 +111,7 @@ async fn status(upstream: &Upstream, address: &SocketAddr) -> u16 {
 }
 
 /// Sends many requests at once, and returns the statuses of their responses.
-async fn statuses(upstream: &Arc<Upstream>, address: &SocketAddr) -> Vec<u16> {
+async fn statuses(upstream: &Arc<Upstream>, address: &Choice) -> Vec<u16> {
     let mut all = JoinSet::new();
     for _ in 0..50 {
         let (upstream, address) = (Arc::clone(upstream), address.clone());
@@ -172,7 +173,8 @@ async fn failed_connection_fails_all_that_wait_for_it_and_the_next_is_opened_ane
     let (upstream, address) = upstream(port, LONG, LONG);
     let [one, two] = [0; 2].map(|_| upstream.connect(&address, false));
     for failed in <[_; 2]>::from(tokio::join!(one, two)) {
-        let error = failed.err().unwrap();
+        let ConnectFailure { error, addresses } = failed.err().unwrap();
+        assert_eq!(addresses.as_deref(), Some(format!("127.0.0.1:{port}").as_str()));
         assert_eq!(error.etype(), &ErrorType::ConnectRefused);
         assert_eq!(error.esource(), &pingora::ErrorSource::Upstream);
     }
@@ -196,8 +198,8 @@ async fn service_without_settings_is_given_up_in_the_time_for_connections() {
         let mut socket = listener.accept().await.unwrap().0;
         let _ = socket.read_to_end(&mut Vec::new()).await;
     });
-    let error = upstream.connect(&address, false).await.err().unwrap();
-    assert_eq!(error.etype(), &ErrorType::ConnectTimedout);
+    let failure = upstream.connect(&address, false).await.err().unwrap();
+    assert_eq!(failure.error.etype(), &ErrorType::ConnectTimedout);
     silent.abort();
 }
 
@@ -210,10 +212,10 @@ async fn connection_on_which_a_request_timed_out_takes_no_other() {
     .await;
     let (upstream, address) = service.upstream(SHORT);
     let mut silent = upstream.connect(&address, false).await.unwrap();
-    assert!(upstream.take(&address, false).is_some());
+    assert!(upstream.take(&address, false, Instant::now()).is_some());
     silent.write_head(post(), true).await.unwrap();
     assert_eq!(silent.next(true).await.unwrap_err().etype(), &ErrorType::ReadTimedout);
-    assert!(upstream.take(&address, false).is_none());
+    assert!(upstream.take(&address, false, Instant::now()).is_none());
 }
 
 #[tokio::test]
@@ -222,9 +224,9 @@ async fn connection_that_the_service_closed_takes_no_other_request() {
     let (upstream, address) = service.upstream(LONG);
     assert_eq!(status(&upstream, &address).await, 200);
     upstream.evict_expired(Instant::now());
-    assert!(upstream.take(&address, false).is_some());
+    assert!(upstream.take(&address, false, Instant::now()).is_some());
     upstream.evict_expired(Instant::now() + Duration::from_mins(1));
-    assert!(upstream.take(&address, false).is_none());
+    assert!(upstream.take(&address, false, Instant::now()).is_none());
 
     let closing = Service::start(server::Builder::new(), async |(_, mut respond): Stream| {
         respond.send_reset(Reason::REFUSED_STREAM);
@@ -320,13 +322,13 @@ async fn dropped_session_resets_its_own_stream_and_makes_room() {
     .await;
     let (upstream, address) = service.upstream(LONG);
     let mut one = upstream.connect(&address, false).await.unwrap();
-    let mut other = upstream.take(&address, false).unwrap();
-    assert!(upstream.take(&address, false).is_none());
+    let mut other = upstream.take(&address, false, Instant::now()).unwrap();
+    assert!(upstream.take(&address, false, Instant::now()).is_none());
     one.write_head(post(), true).await.unwrap();
     other.write_head(post(), true).await.unwrap();
     drop(one);
     until(|| resets.load(SeqCst) == 1).await;
     assert!(other.next(true).now_or_never().is_none());
-    assert!(upstream.take(&address, false).is_some());
+    assert!(upstream.take(&address, false, Instant::now()).is_some());
     assert_eq!(service.connections(), 1);
 }

@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::{ErrorType, Result};
 use tokio::sync::oneshot;
 
 use super::{Http2Connection, MAX_STREAMS, StreamSlot};
-use crate::proxy::upstream::connection::PooledConnection;
+use crate::proxy::upstream::connection::{ConnectFailure, PooledConnection};
 use crate::proxy::upstream::connector::Connected;
 
 /// The most connections that no request uses.
 const MAX_IDLE: usize = 128;
 
-/// How long a connection may be unused.
-const IDLE: Duration = Duration::from_mins(1);
-
 /// The HTTP/2 connections to an upstream.
-pub(in crate::proxy::upstream) struct Http2Pool(Mutex<State>);
+pub(in crate::proxy::upstream) struct Http2Pool {
+    state: Mutex<State>,
+    /// How long a connection may be unused.
+    idle_timeout: Duration,
+}
 
 struct State {
     connections: Vec<(SocketAddr, Arc<Http2Connection>)>,
@@ -36,38 +36,27 @@ struct State {
 /// The requests that wait for a connection.
 struct Waiting {
     id: u64,
-    address: SocketAddr,
+    /// The address that is tried first.
+    address: Option<SocketAddr>,
     requests: Vec<oneshot::Sender<Opened>>,
 }
 
 /// What a request that waited for a connection receives.
 pub(in crate::proxy::upstream) enum Opened {
-    /// A stream of the connection.
-    Stream(StreamSlot),
+    /// A stream of the connection, and its address.
+    Stream(StreamSlot, SocketAddr),
     /// The connection is full.
     Full,
     /// The upstream chose HTTP/1.1. One request receives the connection.
-    Http1(Option<PooledConnection>),
-    /// The connection failed, with this type and context.
-    Failed(ErrorType, Option<String>),
+    Http1(Option<(PooledConnection, SocketAddr)>),
+    /// The connection failed.
+    Failed(ConnectFailure),
 }
 
 /// A connection that is being opened. If it is dropped, the requests that wait receive nothing.
 pub(in crate::proxy::upstream) struct Opening {
     pool: Arc<Http2Pool>,
     id: u64,
-}
-
-impl Default for Http2Pool {
-    fn default() -> Self {
-        Self(Mutex::new(State {
-            connections: Vec::new(),
-            opening: Vec::new(),
-            expected: MAX_STREAMS,
-            prefers_http1: false,
-            next_id: 0,
-        }))
-    }
 }
 
 impl fmt::Debug for Http2Pool {
@@ -77,13 +66,28 @@ impl fmt::Debug for Http2Pool {
 }
 
 impl Http2Pool {
-    /// Takes room for a request on an open connection to an address. The oldest connection is filled first, so that
-    /// others become idle.
-    pub(in crate::proxy::upstream) fn take(&self, address: &SocketAddr) -> Option<StreamSlot> {
-        let mut state = self.0.lock();
+    /// Creates an empty pool. A connection may be unused for `idle_timeout`.
+    pub(in crate::proxy::upstream) fn new(idle_timeout: Duration) -> Self {
+        Self {
+            state: Mutex::new(State {
+                connections: Vec::new(),
+                opening: Vec::new(),
+                expected: MAX_STREAMS,
+                prefers_http1: false,
+                next_id: 0,
+            }),
+            idle_timeout,
+        }
+    }
+
+    /// Takes room for a request on an open connection to an address, unless no request used it for too long. The
+    /// oldest connection is filled first, so that others become idle.
+    pub(in crate::proxy::upstream) fn take(&self, address: &SocketAddr, now: Instant) -> Option<StreamSlot> {
+        let mut state = self.state.lock();
         let mut at = 0;
         while let Some((known, connection)) = state.connections.get(at) {
             if known == address
+                && !connection.is_expired(now, self.idle_timeout)
                 && let Some(slot) = connection.slot()
             {
                 if connection.is_open() {
@@ -97,19 +101,20 @@ impl Http2Pool {
         None
     }
 
-    /// Waits for a connection to an address with other requests. The request that receives an [`Opening`] has to
-    /// open the connection. Returns `None` if the upstream chose HTTP/1.1 last.
+    /// Waits for a connection with other requests that try the same address first. The request that receives an
+    /// [`Opening`] has to open the connection. Returns `None` if the upstream chose HTTP/1.1 last.
     pub(in crate::proxy::upstream) fn join(
         self: &Arc<Self>,
-        address: &SocketAddr,
+        address: Option<&SocketAddr>,
     ) -> Option<(oneshot::Receiver<Opened>, Option<Opening>)> {
         let (sender, receiver) = oneshot::channel();
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if state.prefers_http1 {
             return None;
         }
         let expected = state.expected;
-        let has_room = |waiting: &&mut Waiting| waiting.address == *address && waiting.requests.len() < expected;
+        let has_room =
+            |waiting: &&mut Waiting| waiting.address.as_ref() == address && waiting.requests.len() < expected;
         if let Some(waiting) = state.opening.iter_mut().find(has_room) {
             waiting.requests.push(sender);
             return Some((receiver, None));
@@ -118,7 +123,7 @@ impl Http2Pool {
         state.next_id += 1;
         state.opening.push(Waiting {
             id,
-            address: address.clone(),
+            address: address.cloned(),
             requests: vec![sender],
         });
         let pool = Arc::clone(self);
@@ -128,23 +133,23 @@ impl Http2Pool {
     /// Adds a connection, and takes room for a request on it.
     pub(in crate::proxy::upstream) fn add(
         &self,
-        address: &SocketAddr,
+        address: SocketAddr,
         connection: Arc<Http2Connection>,
     ) -> Option<StreamSlot> {
         let slot = connection.slot();
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.prefers_http1 = false;
-        state.connections.push((address.clone(), connection));
+        state.connections.push((address, connection));
         slot
     }
 
     /// Drops connections that were unused for too long, or that take no further requests.
     pub(in crate::proxy::upstream) fn evict_expired(&self, now: Instant) {
         let mut unused = 0;
-        self.0.lock().connections.retain(|(_, connection)| {
+        self.state.lock().connections.retain(|(_, connection)| {
             let is_recent = connection.idle_since().is_none_or(|since| {
                 unused += 1;
-                unused <= MAX_IDLE && now.duration_since(since) < IDLE
+                unused <= MAX_IDLE && now.duration_since(since) < self.idle_timeout
             });
             is_recent && connection.is_open()
         });
@@ -153,35 +158,35 @@ impl Http2Pool {
 
 impl Opening {
     /// Gives the connection to the requests that wait for it.
-    pub(in crate::proxy::upstream) fn finish(self, opened: Result<Connected>) {
-        let mut state = self.pool.0.lock();
+    pub(in crate::proxy::upstream) fn finish(self, opened: Result<(Connected, SocketAddr), ConnectFailure>) {
+        let mut state = self.pool.state.lock();
         let Some(at) = state.opening.iter().position(|waiting| waiting.id == self.id) else {
             return;
         };
-        let waiting = state.opening.swap_remove(at);
+        let requests = state.opening.swap_remove(at).requests;
         match opened {
-            Ok(Connected::Http2(connection)) => {
+            Ok((Connected::Http2(connection), address)) => {
                 state.expected = connection.limit().max(1);
                 state.prefers_http1 = false;
-                for request in waiting.requests {
+                for request in requests {
+                    let slot = connection.slot();
                     // If the request is gone, its room is free again.
-                    let _ = request.send(connection.slot().map_or(Opened::Full, Opened::Stream));
+                    let _ = request.send(slot.map_or(Opened::Full, |slot| Opened::Stream(slot, address.clone())));
                 }
-                state.connections.push((waiting.address, connection));
+                state.connections.push((address, connection));
             }
-            Ok(Connected::Http1(connection)) => {
+            Ok((Connected::Http1(connection), address)) => {
                 state.prefers_http1 = true;
-                let mut connection = Some(connection);
-                for request in waiting.requests {
+                let mut connection = Some((connection, address));
+                for request in requests {
                     if let Err(Opened::Http1(unsent)) = request.send(Opened::Http1(connection.take())) {
                         connection = unsent;
                     }
                 }
             }
-            Err(error) => {
-                let cause = error.cause.is_some().then(|| error.root_cause().to_string());
-                for request in waiting.requests {
-                    let _ = request.send(Opened::Failed(error.etype().clone(), cause.clone()));
+            Err(failure) => {
+                for request in requests {
+                    let _ = request.send(Opened::Failed(failure.again()));
                 }
             }
         }
@@ -190,6 +195,6 @@ impl Opening {
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        self.pool.0.lock().opening.retain(|waiting| waiting.id != self.id);
+        self.pool.state.lock().opening.retain(|waiting| waiting.id != self.id);
     }
 }
