@@ -29,7 +29,7 @@ pub fn examine(
     let process = look::process(config);
     let files = look::files(config, &loaded.loaded_files, own);
     let now = jiff::Timestamp::now().as_second();
-    let mut findings: Vec<Finding> = look::services(config, policies)
+    let mut findings: Vec<Finding> = look::services(config, policies, ask.is_some())
         .iter()
         .map(|service| services::judge(service, process.kubernetes))
         .collect();

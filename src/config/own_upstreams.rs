@@ -1,6 +1,6 @@
 //! Policies whose upstream is Sidegate itself.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{ListenAddress, ServerConfig};
 use crate::document::problem::{Fault, Location, Problem, ProblemCode};
@@ -40,13 +40,13 @@ fn leads_to(upstream: &UpstreamAddress, listener: &ListenAddress) -> bool {
 }
 
 fn is_at(host: &str, listener: SocketAddr) -> bool {
-    let ip = match host.eq_ignore_ascii_case("localhost") {
-        true => Some(IpAddr::from([127, 0, 0, 1])),
-        false => host.parse().ok(),
-    };
-    ip.is_some_and(|ip| {
+    let accepts = |ip: IpAddr| {
         ip == listener.ip() || (listener.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
-    })
+    };
+    match host.eq_ignore_ascii_case("localhost") {
+        true => accepts(Ipv4Addr::LOCALHOST.into()) || accepts(Ipv6Addr::LOCALHOST.into()),
+        false => host.parse().is_ok_and(accepts),
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +58,7 @@ mod tests {
         for (host, listener, want) in [
             ("127.0.0.1", "127.0.0.1:80", true),
             ("localhost", "0.0.0.0:80", true),
+            ("localhost", "[::1]:80", true),
             ("::1", "[::]:80", true),
             ("127.0.0.1", "10.0.0.1:80", false),
             ("127.0.0.1", "127.0.0.1:81", false),

@@ -1,10 +1,12 @@
 //! Gathers facts: from `/proc`, from files, and from the servers of keys. Judges nothing, and keeps
 //! no content of a file.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::geteuid;
 use rustls::pki_types::CertificateDer;
@@ -29,19 +31,30 @@ use crate::policy_files::ProcessEnvironment;
 use crate::policy_files::loaded_files::LoadedFiles;
 use crate::tls::TlsListener;
 
-/// Where the services are.
-pub(super) fn services(config: &ServerConfig, policies: &PolicySet) -> Vec<Service> {
+/// How long the look-up of a name may take.
+const LOOKUP_TIME: Duration = Duration::from_secs(1);
+
+/// Where the services are. Their names are looked up if `asks`.
+pub(super) fn services(config: &ServerConfig, policies: &PolicySet, asks: bool) -> Vec<Service> {
     let listening = sockets(config);
     let place = |address: &UpstreamAddress| match address {
         UpstreamAddress::Unix(path) => Place::Socket(access(path)),
-        UpstreamAddress::Network { host, port, .. } if is_here(host) => {
+        UpstreamAddress::Network { host, port, .. } => {
+            let mut addresses = addresses(host, asks);
+            addresses.retain(is_here);
+            if addresses.is_empty() {
+                return Place::Elsewhere;
+            }
             let on_port = |all: &Vec<SocketAddr>| {
                 let on_port = all.iter().filter(|socket| socket.port() == *port);
                 on_port.map(SocketAddr::ip).collect()
             };
-            Place::Here(*port, listening.as_ref().map(on_port))
+            Place::Here {
+                port: *port,
+                addresses,
+                listening: listening.as_ref().map(on_port),
+            }
         }
-        UpstreamAddress::Network { .. } => Place::Elsewhere,
     };
     let service = |policy: &crate::policy::Policy| Service {
         name: policy.service.clone(),
@@ -51,10 +64,30 @@ pub(super) fn services(config: &ServerConfig, policies: &PolicySet) -> Vec<Servi
     policies.policies().iter().map(service).collect()
 }
 
-/// Whether a host is this machine: by a name for loopback, or by an address that it has.
-fn is_here(host: &str) -> bool {
-    let ip = host.parse::<IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| UdpSocket::bind((ip, 0)).is_ok())
+/// All addresses to which requests for a host may be sent.
+fn addresses(host: &str, asks: bool) -> Vec<IpAddr> {
+    if let Ok(ip) = host.parse() {
+        return vec![ip];
+    }
+    if host.eq_ignore_ascii_case("localhost") {
+        return vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    }
+    let (sender, found) = mpsc::channel();
+    if asks {
+        let host = host.to_owned();
+        // The look-up of the system cannot be ended, and may take longer.
+        thread::spawn(move || {
+            let found = (host.as_str(), 0).to_socket_addrs();
+            let found = found.map(|found| found.map(|socket| socket.ip()).collect());
+            sender.send(found.unwrap_or_default())
+        });
+    }
+    found.recv_timeout(LOOKUP_TIME).unwrap_or_default()
+}
+
+/// Whether this machine has an address.
+fn is_here(ip: &IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind((*ip, 0)).is_ok()
 }
 
 /// What listens on this machine, but for Sidegate itself; in a pod, in any of its containers.

@@ -19,9 +19,15 @@ pub struct Service {
 /// What is known of where a service is.
 #[derive(Debug)]
 pub enum Place {
-    /// On this machine, with the addresses on which its port is listened on; `None` where the
-    /// system does not tell.
-    Here(u16, Option<Vec<IpAddr>>),
+    /// On this machine.
+    Here {
+        /// Its port.
+        port: u16,
+        /// The addresses of this machine that its name has.
+        addresses: Vec<IpAddr>,
+        /// The addresses on which the port is listened on; `None` where the system does not tell.
+        listening: Option<Vec<IpAddr>>,
+    },
     /// A unix socket; `None` where it is not there.
     Socket(Option<Access>),
     /// On another machine.
@@ -31,10 +37,14 @@ pub enum Place {
 /// Judges one service.
 pub fn judge(service: &Service, kubernetes: bool) -> Finding {
     let (severity, code, found, advice) = match &service.place {
-        Place::Here(port, Some(listening)) => here(*port, listening, kubernetes),
+        Place::Here {
+            port,
+            addresses,
+            listening: Some(listening),
+        } => here(*port, addresses, listening, kubernetes),
         Place::Socket(Some(access)) => socket(access),
         Place::Socket(None) => down("the socket does not exist"),
-        Place::Here(_, None) => (
+        Place::Here { listening: None, .. } => (
             Severity::NotChecked,
             "upstream_unknown",
             "the system does not tell who listens".to_owned(),
@@ -59,11 +69,14 @@ pub fn judge(service: &Service, kubernetes: bool) -> Finding {
 
 type Judgement = (Severity, &'static str, String, &'static str);
 
-fn here(port: u16, listening: &[IpAddr], kubernetes: bool) -> Judgement {
+fn here(port: u16, addresses: &[IpAddr], listening: &[IpAddr], kubernetes: bool) -> Judgement {
     if listening.is_empty() {
         return down("nothing listens there");
     }
     let Some(open) = listening.iter().find(|ip| !ip.is_loopback()) else {
+        if !listening.iter().any(|ip| addresses.contains(ip)) {
+            return down("its port is listened on at another address only");
+        }
         let found = "it listens on loopback only".to_owned();
         return (Severity::Ok, "upstream_on_loopback", found, "");
     };
@@ -110,8 +123,13 @@ mod tests {
             owner: 7,
             sheltered,
         };
-        let here =
-            |addresses: &[&str]| Place::Here(3000, Some(addresses.iter().map(|ip| ip.parse().unwrap()).collect()));
+        let ips = |texts: &[&str]| texts.iter().map(|ip| ip.parse().unwrap()).collect();
+        let at = |addresses: &[&str], listening: &[&str]| Place::Here {
+            port: 3000,
+            addresses: ips(addresses),
+            listening: Some(ips(listening)),
+        };
+        let here = |listening: &[&str]| at(&["127.0.0.1", "::1"], listening);
         for (place, code, severity) in [
             (here(&["127.0.0.1"]), "upstream_on_loopback", Severity::Ok),
             (here(&["127.0.0.1", "::1"]), "upstream_on_loopback", Severity::Ok),
@@ -119,7 +137,26 @@ mod tests {
             (here(&["::"]), "upstream_exposed", Severity::Problem),
             (here(&["127.0.0.1", "10.0.0.5"]), "upstream_exposed", Severity::Problem),
             (here(&[]), "upstream_not_listening", Severity::Caution),
-            (Place::Here(3000, None), "upstream_unknown", Severity::NotChecked),
+            (here(&["::1"]), "upstream_on_loopback", Severity::Ok),
+            (
+                at(&["127.0.0.1"], &["::1"]),
+                "upstream_not_listening",
+                Severity::Caution,
+            ),
+            (
+                at(&["127.0.0.1"], &["::1", "10.0.0.5"]),
+                "upstream_exposed",
+                Severity::Problem,
+            ),
+            (
+                Place::Here {
+                    port: 3000,
+                    addresses: ips(&["127.0.0.1"]),
+                    listening: None,
+                },
+                "upstream_unknown",
+                Severity::NotChecked,
+            ),
             (Place::Elsewhere, "upstream_elsewhere", Severity::NotChecked),
             (Place::Socket(None), "upstream_not_listening", Severity::Caution),
             (

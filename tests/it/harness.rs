@@ -10,6 +10,8 @@ pub(crate) mod h2_service;
 pub(crate) mod http2;
 pub(crate) mod issuer;
 pub(crate) mod message;
+pub(crate) mod name_server;
+pub(crate) mod namespace;
 pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod setup;

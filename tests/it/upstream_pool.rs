@@ -1,11 +1,17 @@
 //! A connection to the service that is still owed a part of a request is never used for another.
 
-use std::sync::{Arc, mpsc};
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::harness::{
     Gateway, PATIENCE, Request, Setup, Shared, Upstream, eventually,
     frames::{DATA, Frames, NO_FLAGS, frame, head, reset},
     message::read_until,
+    setup::WALLET,
+    upstream::read_request,
 };
 
 const POLICY: &str = "
@@ -135,4 +141,32 @@ fn connection_of_a_response_that_came_before_the_body_is_not_used_again() {
     wire.write("hello");
     assert_eq!(requests.recv_timeout(PATIENCE), Ok((true, b"hello".to_vec())));
     assert_eq!(gateway.send(&Request::get("/w/open/x")).status, 404);
+}
+
+#[test]
+fn no_post_is_lost_to_a_service_that_closes_idle_connections() {
+    const CLOSES_AFTER: Duration = Duration::from_millis(400);
+    // It closes a connection at the moment when the next request arrives on it.
+    let service = Upstream::raw(|stream| {
+        let mut last: Option<Instant> = None;
+        while read_request(stream)?.is_some() {
+            if last.is_some_and(|last| last.elapsed() >= CLOSES_AFTER) {
+                return Ok(());
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+            stream.flush()?;
+            last = Some(Instant::now());
+        }
+        Ok(())
+    });
+    for (idle_timeout, status) in [("100ms", 200), ("60s", 502)] {
+        let upstream = format!("'$upstream', idle_timeout: {idle_timeout}");
+        let policy = POLICY.replace("$wallet", &WALLET.replace("'$upstream'", &upstream));
+        let setup = Setup::in_front_of(service.clone()).config("threads: 1");
+        let gateway = setup.policy("wallet", &policy).start();
+        let post = || gateway.send(&Request::post("/w/open/x", "{}")).status;
+        assert_eq!(post(), 200);
+        thread::sleep(CLOSES_AFTER);
+        assert_eq!(post(), status, "{idle_timeout}");
+    }
 }

@@ -43,8 +43,7 @@ const PORT: &str = "0*(0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-
 
 /// A port as browsers write it, other than the default one of a scheme.
 fn origin_port(default: &str) -> String {
-    const NUMBER: &str = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
-    format!("(:(?!{default}([^0-9]|$)){NUMBER})?")
+    format!("(:(?!{default}([^0-9]|$)){PLAIN_PORT})?")
 }
 
 /// An origin over https, or one of this machine. A host whose last label begins with a digit is an address.

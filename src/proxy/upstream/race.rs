@@ -164,7 +164,7 @@ impl Race<'_> {
     fn rest_silent(&self, other: Instant) {
         for attempt in &self.open {
             if attempt.begun < other && attempt.begun.elapsed() >= self.delay {
-                rest(self.name, &attempt.candidate, "no answer");
+                rest(self.name, &attempt.candidate, "no response");
             }
         }
     }

@@ -225,7 +225,11 @@ async fn connection_that_the_service_closed_takes_no_other_request() {
     assert_eq!(status(&upstream, &address).await, 200);
     upstream.evict_expired(Instant::now());
     assert!(upstream.take(&address, false, Instant::now()).is_some());
-    upstream.evict_expired(Instant::now() + Duration::from_mins(1));
+    // It is not used after its time, evicted or not.
+    let later = Instant::now() + LONG;
+    assert!(upstream.take(&address, false, later).is_none());
+    assert!(upstream.take(&address, false, Instant::now()).is_some());
+    upstream.evict_expired(later);
     assert!(upstream.take(&address, false, Instant::now()).is_none());
 
     let closing = Service::start(server::Builder::new(), async |(_, mut respond): Stream| {

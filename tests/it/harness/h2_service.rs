@@ -4,7 +4,7 @@
 use std::{
     future::{Future, poll_fn},
     io::Write,
-    net::{Shutdown, TcpStream as Socket},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream as Socket},
     pin::Pin,
     sync::{
         Arc,
@@ -38,6 +38,9 @@ use super::{
 };
 
 type Script = dyn Fn(Call) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> + Send + Sync;
+
+/// Any port of this machine.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A running service; a clone is the same one.
 #[derive(Clone)]
@@ -78,7 +81,15 @@ impl H2Service {
     where
         R: Future<Output = Result<(), Error>> + Send + 'static,
     {
-        Self::listen(builder, None, script)
+        Self::listen(LOCAL, builder, None, script)
+    }
+
+    /// As [`Self::start`], on an address.
+    pub(crate) fn at<R>(address: SocketAddr, script: impl Fn(Call) -> R + Send + Sync + 'static) -> Self
+    where
+        R: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        Self::listen(address, Builder::new(), None, script)
     }
 
     /// As [`Self::start`], behind TLS. A connection without HTTP/2 is one WebSocket, which sends back what comes.
@@ -86,10 +97,11 @@ impl H2Service {
     where
         R: Future<Output = Result<(), Error>> + Send + 'static,
     {
-        Self::listen(Builder::new(), Some(config), script)
+        Self::listen(LOCAL, Builder::new(), Some(config), script)
     }
 
     fn listen<R>(
+        address: SocketAddr,
         builder: Builder,
         tls: Option<Arc<ServerConfig>>,
         script: impl Fn(Call) -> R + Send + Sync + 'static,
@@ -97,7 +109,7 @@ impl H2Service {
     where
         R: Future<Output = Result<(), Error>> + Send + 'static,
     {
-        let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = runtime().block_on(TcpListener::bind(address)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let url = match &tls {
             Some(_) => format!("https://localhost:{port}"),

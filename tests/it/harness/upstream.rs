@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixListener,
     path::Path,
     sync::Arc,
@@ -106,7 +106,11 @@ impl Upstream {
     }
 
     pub(crate) fn on_port(port: u16, handler: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        Self::at(SocketAddr::from(([127, 0, 0, 1], port)), handler)
+    }
+
+    pub(crate) fn at(address: SocketAddr, handler: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = State::new(handler);
         state
@@ -128,7 +132,15 @@ impl Upstream {
     }
 
     pub(crate) fn tls(config: Arc<ServerConfig>, handler: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::tls_at(SocketAddr::from(([127, 0, 0, 1], 0)), config, handler)
+    }
+
+    pub(crate) fn tls_at(
+        address: SocketAddr,
+        config: Arc<ServerConfig>,
+        handler: impl Fn(&Recorded) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = State::new(handler);
         state.clone().serve(move || {
