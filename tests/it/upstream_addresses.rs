@@ -78,9 +78,9 @@ fn failure_cause(gateway: &Gateway, path: &str) -> String {
 }
 
 #[test]
-fn no_request_fails_or_is_sent_twice_if_one_address_refuses() {
+fn no_request_fails_or_is_sent_twice_if_one_address_rejects() {
     inside(
-        "upstream_addresses::no_request_fails_or_is_sent_twice_if_one_address_refuses",
+        "upstream_addresses::no_request_fails_or_is_sent_twice_if_one_address_rejects",
         |names| {
             let good = service("127.0.0.3");
             names.set("orders.test", ips(&["127.0.0.2", "127.0.0.3"]));
@@ -99,9 +99,9 @@ fn no_request_fails_or_is_sent_twice_if_one_address_refuses() {
 }
 
 #[test]
-fn no_request_over_http2_fails_or_is_sent_twice_if_one_address_refuses() {
+fn no_request_over_http2_fails_or_is_sent_twice_if_one_address_rejects() {
     inside(
-        "upstream_addresses::no_request_over_http2_fails_or_is_sent_twice_if_one_address_refuses",
+        "upstream_addresses::no_request_over_http2_fails_or_is_sent_twice_if_one_address_rejects",
         |names| {
             let good = H2Service::at(at("127.0.0.3"), async |mut call: Call| call.reply(200, "fine"));
             names.set("orders.test", ips(&["127.0.0.2", "127.0.0.3", "127.0.0.4"]));

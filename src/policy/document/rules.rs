@@ -175,7 +175,7 @@ pub(super) fn upstream_dependencies() -> Value {
         "client_certificate": with("client_key"),
         "client_key": { "required": ["client_certificate"] },
         "spiffe_id": with("ca_file"),
-        // An address is no name.
+        // An address is not a name.
         "host": {
             "if": { "properties": { "host": { "const": "upstream" } } },
             "then": { "properties": { "url": { "not": { "type": "string", "pattern": NO_HOST_NAME } } } },

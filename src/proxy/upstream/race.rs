@@ -150,7 +150,7 @@ impl Race<'_> {
     fn lost(&mut self, attempt: &Attempt, error: Box<Error>) {
         rest(self.name, &attempt.candidate, &error.root_cause().to_string());
         self.ask();
-        // One that was refused says least.
+        // That a connection was rejected says least.
         if self
             .failure
             .as_ref()

@@ -7,7 +7,7 @@ use super::*;
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A service at 127.0.0.1. Its port refuses at other addresses.
+/// A service at 127.0.0.1. Its port rejects connections at other addresses.
 async fn service() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -41,13 +41,13 @@ fn failed(result: Result<(TcpStream, SocketAddr), ConnectFailure>) -> (ErrorType
 }
 
 #[tokio::test]
-async fn next_address_follows_one_that_refuses_and_that_one_rests() {
+async fn next_address_follows_one_that_rejects_and_that_one_rests() {
     let (_service, port) = service().await;
     let all = [at(1, port), at(2, port), at(3, port)];
     let name = ResolvedHost::with(&all, &all);
     let (_, address) = connect(&name, Some(at(2, port)), LONG).await.unwrap();
     assert_eq!(address, at(1, port));
-    // Each of the others was refused once at most, and no request begins there.
+    // Each of the others rejected one connection at most, and no request begins there.
     let (_, address) = connect(&name, Some(at(3, port)), LONG).await.unwrap();
     assert_eq!(address, at(1, port));
     assert_eq!(picked(&name), [at(1, port); 4]);
@@ -100,7 +100,7 @@ async fn failure_names_all_addresses_that_were_tried() {
 }
 
 #[tokio::test]
-async fn refused_connection_causes_a_look_up_whose_addresses_are_tried() {
+async fn failed_connection_causes_a_look_up_whose_addresses_are_tried() {
     let (_service, port) = service().await;
     let name = ResolvedHost::with(&[at(2, port)], &[at(1, port)]);
     let (_, address) = connect(&name, Some(at(2, port)), LONG).await.unwrap();
