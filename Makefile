@@ -70,7 +70,7 @@ fuzz:            ## run every fuzz target for a minute; SECONDS_EACH=600 for lon
 	cargo clippy --all-targets --locked --target-dir target --manifest-path tests/fuzz/Cargo.toml -- -D warnings
 	tests/fuzz/run $(or $(SECONDS_EACH),60)
 
-proof: build     ## run beside an OpenID provider, services and clients of others
+proof: build     ## run beside an OpenID provider, services, browsers and clients of others
 	@.ci/install proof
 	tests/proof/run $(PROGRAM)
 

@@ -95,7 +95,7 @@ const real = await openIdProvider();
 const mockPort = await freePort();
 let mock = await mockProvider(mockPort);
 const tokens = await joseTokens();
-const snake = execFileSync("python3", ["token.py", AUDIENCE, "python.json"], { encoding: "utf8" }).trim();
+const snake = execFileSync("python3", ["es256_token.py", AUDIENCE, "python.json"], { encoding: "utf8" }).trim();
 
 const issuer = (name, algorithms, keys) => ({ issuer: name, audience: [AUDIENCE], algorithms, keys });
 const gateway = await start(process.argv[2], {

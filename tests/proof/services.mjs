@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 
 import { check } from "./checks.mjs";
 import { relay } from "./services/relay.mjs";
-import { before, run } from "./sidegate.mjs";
+import { before } from "./sidegate.mjs";
 import { issuer } from "./tokens.mjs";
 
 const [binary, ...names] = process.argv.slice(2);

@@ -119,8 +119,8 @@ log: { level: warn, access: false }
 }
 
 /** Starts it in a folder, before one service with its policy. */
-export async function before(binary, folder, policy) {
+export async function before(binary, folder, policy, listeners = []) {
   mkdirSync(join(folder, "policies"), { recursive: true });
   writeFileSync(join(folder, "policies", "policy.yaml"), policy);
-  return launch(binary, "policies", [], {}, folder);
+  return launch(binary, "policies", listeners, {}, folder);
 }

@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 
 import { freePort, run, serve } from "../sidegate.mjs";
 import { JWT } from "../tokens.mjs";
+import { afterIdle, kept } from "./idle.mjs";
 
 export async function start() {
   const port = await freePort();
@@ -25,7 +26,13 @@ routes:
 `;
 
 export async function use({ url, token, service, check }) {
+  const idle = kept(service.port);
   const bearer = await token("anna", { roles: ["author", "reader"], org: "acme" });
   const env = { ...process.env, URL: `${url}/api`, TOKEN: bearer, EXPIRED: await token("anna", { org: "acme" }, "-1s") };
   assert.equal(await run("python3", ["fastapi_client.py"], { cwd: resolve("services"), env }), 0);
+  await check("a POST after an idle time does not fail", async () => {
+    const headers = { authorization: `Bearer ${bearer}` };
+    const send = async () => (await fetch(`${url}/api/slow`, { method: "POST", headers })).status;
+    assert.deepEqual((await afterIdle(send, await idle)).filter((status) => status !== 200), []);
+  });
 }

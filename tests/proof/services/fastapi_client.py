@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 import httpx
 
-sys.path.insert(0, "..")
+sys.path.append("..")
 from checks import check  # noqa: E402
 
 URL = os.environ["URL"]

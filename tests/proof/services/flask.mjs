@@ -5,6 +5,10 @@ import { resolve } from "node:path";
 
 import { freePort, run, serve } from "../sidegate.mjs";
 import { JWT } from "../tokens.mjs";
+import { afterIdle } from "./idle.mjs";
+
+// gunicorn closes a connection that has been idle for 2 s; it looks every second.
+const KEPT = 2_500;
 
 export async function start() {
   const port = await freePort();
@@ -27,4 +31,9 @@ export async function use({ url, token, check }) {
   const bearer = await token("bert");
   const env = { ...process.env, URL: url, TOKEN: bearer, REPORTS: await token("rosa", { scope: "reports" }) };
   assert.equal(await run("python3", ["flask_client.py"], { cwd: resolve("services"), env }), 0);
+  await check("a POST after an idle time does not fail", async () => {
+    const headers = { authorization: `Bearer ${bearer}` };
+    const send = async () => (await fetch(`${url}/slow`, { method: "POST", headers })).status;
+    assert.deepEqual((await afterIdle(send, KEPT, 1_200)).filter((status) => status !== 200), []);
+  });
 }

@@ -5,7 +5,7 @@ import sys
 
 import requests
 
-sys.path.insert(0, "..")
+sys.path.append("..")
 from checks import check  # noqa: E402
 
 URL = os.environ["URL"]

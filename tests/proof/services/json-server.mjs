@@ -9,6 +9,7 @@ import axios from "axios";
 
 import { freePort, serve } from "../sidegate.mjs";
 import { JWT } from "../tokens.mjs";
+import { afterIdle, kept } from "./idle.mjs";
 
 const PROGRAM = join(dirname(createRequire(import.meta.url).resolve("json-server/package.json")), "lib/cli/bin.js");
 // A middleware as the manual of json-server shows one.
@@ -41,6 +42,7 @@ routes:
 `;
 
 export async function use({ url, token, service, check }) {
+  const idle = kept(service.port);
   const [reader, editor] = [await token("rita"), await token("ed", { roles: ["editor"] })];
   const get = (path, headers = {}) =>
     fetch(`${url}${path}`, { headers: { authorization: `Bearer ${reader}`, ...headers } });
@@ -73,7 +75,7 @@ export async function use({ url, token, service, check }) {
     const headers = { "x-user-id": "root", X_User_Id: "root" };
     assert.equal((await writer.post("/posts", { title: "mine" }, { headers })).data.author, "ed");
   });
-  await check("a reader who writes is refused", async () => {
+  await check("a reader who writes is rejected", async () => {
     const before = await service.stored();
     const answer = await client(reader).post("/posts", { title: "no" });
     assert.equal(answer.status, 403);
@@ -100,5 +102,9 @@ export async function use({ url, token, service, check }) {
     const response = await get("/posts", { "accept-encoding": "gzip" });
     assert.equal(response.headers.get("content-encoding"), "gzip");
     assert.ok((await response.json()).length >= 25);
+  });
+  await check("a POST after an idle time does not fail", async () => {
+    const outcomes = await afterIdle(async () => (await client(reader).post("/events", { at: Date.now() })).status, await idle);
+    assert.deepEqual(outcomes.filter((status) => status !== 201), []);
   });
 }

@@ -10,7 +10,7 @@ import { freePort, serve } from "../sidegate.mjs";
 import { JWT } from "../tokens.mjs";
 import { image } from "./image.mjs";
 
-const LAYER = 6 * 1024 * 1024;
+const LAYER = 24 * 1024 * 1024;
 
 export async function start(folder) {
   const port = await freePort();
@@ -30,7 +30,7 @@ ${JWT}
 routes:
   - { path: /v2/*, methods: [GET], auth: jwt }
   - { path: /v2/team/*, methods: [GET], auth: jwt, scopes: [pull] }
-  - { path: /v2/team/*, methods: [POST, PATCH, PUT], auth: jwt, scopes: [push] }
+  - { path: /v2/team/*, methods: [POST, PATCH, PUT], auth: jwt, scopes: [push], body_bytes: 1GiB }
   - { path: /v2/team/*, methods: [DELETE], auth: jwt, scopes: [delete] }
 `;
 
@@ -62,7 +62,7 @@ export async function use({ url, token, network, folder, check }) {
     const tags = await fetch(`${url}/v2/team/app/tags/list`, { headers: { authorization: `Bearer ${puller}` } });
     assert.equal(tags.status, 404);
   });
-  await check("an image is pushed", async () => {
+  await check("an image larger than the limit of other routes is pushed", async () => {
     await push(pusher);
   });
   await check("the registry sees who calls, and not the token", async () => {

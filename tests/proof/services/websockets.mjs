@@ -27,7 +27,7 @@ export async function use({ url, token, network, check }) {
   const bearer = await token("cleo");
   const address = url.replace("http", "ws");
   const came = network.text().length;
-  await check("a handshake without a token is refused before the service sees it", async () => {
+  await check("a handshake without a token is rejected before the service sees it", async () => {
     const socket = new WebSocket(`${address}/rooms/1`);
     const [, response] = await once(socket, "unexpected-response");
     assert.equal(response.statusCode, 401);

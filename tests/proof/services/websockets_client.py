@@ -8,7 +8,7 @@ import sys
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-sys.path.insert(0, "..")
+sys.path.append("..")
 from checks import check  # noqa: E402
 
 BEARER = {"Authorization": f"Bearer {os.environ['TOKEN']}"}

@@ -1,6 +1,6 @@
 """An ES256 token and its key set, signed with Python's cryptography.
 
-token.py AUDIENCE KEY_SET_FILE    writes the key set, prints the token
+es256_token.py AUDIENCE KEY_SET_FILE    writes the key set, prints the token
 """
 
 import base64
