@@ -7,7 +7,7 @@ import { freePort, run, serve } from "../sidegate.mjs";
 import { JWT } from "../tokens.mjs";
 import { afterIdle } from "./idle.mjs";
 
-// gunicorn closes a connection that has been idle for 2 s; it looks every second.
+// gunicorn closes a connection that has been idle for 2 s; it looks every second. The policy says less.
 const KEPT = 2_500;
 
 export async function start() {
@@ -19,7 +19,7 @@ export async function start() {
 
 export const policy = (port) => `version: 1
 service: shop
-upstream: { url: http://127.0.0.1:${port} }
+upstream: { url: http://127.0.0.1:${port}, idle_timeout: 1s }
 credentials: strip
 ${JWT}
 routes:
