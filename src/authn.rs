@@ -2,6 +2,7 @@
 
 use http::HeaderName;
 
+use crate::authn::sources::Presented;
 use crate::authn::token_cache::CacheResult;
 use crate::credential::{Bearer, ClientCertificate, internal_key};
 use crate::policy::Policy;
@@ -22,6 +23,7 @@ pub mod jws;
 pub mod jwt;
 pub mod key_rings;
 mod revoked;
+pub mod sources;
 pub mod token_cache;
 
 pub use context::Context;
@@ -43,9 +45,10 @@ pub fn authenticate(
     lookup: &mut Option<CacheResult>,
 ) -> Result<Principal, Rejection> {
     let attempt = |method| attempt(method, context, request, lookup);
+    let absent = |method| absent(method, context.presented);
     match authentication.rule() {
-        AuthRule::All(methods) => all(methods, attempt),
-        AuthRule::Any(methods) => any(methods, attempt),
+        AuthRule::All(methods) => all(methods, attempt, absent),
+        AuthRule::Any(methods) => any(methods, attempt, absent),
         AuthRule::Deny => Err(Reason::RouteDenied.into()),
     }
 }
@@ -53,6 +56,7 @@ pub fn authenticate(
 fn all(
     methods: &[AuthMethod],
     mut attempt: impl FnMut(AuthMethod) -> Result<Attempt, Rejection>,
+    absent: impl FnOnce(AuthMethod) -> Rejection,
 ) -> Result<Principal, Rejection> {
     let mut principal = Principal::default();
     for method in methods {
@@ -70,6 +74,7 @@ fn all(
 fn any(
     methods: &[AuthMethod],
     mut attempt: impl FnMut(AuthMethod) -> Result<Attempt, Rejection>,
+    absent: impl FnOnce(AuthMethod) -> Rejection,
 ) -> Result<Principal, Rejection> {
     let mut principal = None;
     for method in methods {
@@ -91,12 +96,16 @@ fn none_of(methods: &[AuthMethod]) -> Rejection {
     Rejection::because(Reason::CredentialMissing, cause)
 }
 
-fn absent(method: AuthMethod) -> Rejection {
+fn absent(method: AuthMethod, presented: Presented<'_>) -> Rejection {
     match method {
         AuthMethod::Public => Reason::InternalError.into(),
         AuthMethod::Mtls => Rejection::because(
             Reason::ClientCertificateMissing,
             "the connection has no client certificate",
+        ),
+        AuthMethod::Jwt if presented == Presented::Nothing => Rejection::because(
+            Reason::CredentialMissing,
+            "the request has no token in any place of `jwt.sources`",
         ),
         AuthMethod::Jwt => Rejection::because(Reason::CredentialMissing, "the request has no bearer token"),
         AuthMethod::InternalKey => Rejection::because(Reason::CredentialMissing, "the request has no internal key"),
@@ -126,24 +135,36 @@ fn bearer(
     request: &RequestFacts<'_>,
     lookup: &mut Option<CacheResult>,
 ) -> Result<Attempt, Rejection> {
-    match Bearer::of(request.headers) {
+    let presented = match context.presented {
+        Presented::Authorization => Bearer::of(request.headers),
+        Presented::Nothing => Bearer::Absent,
+        Presented::Elsewhere(kind, value) => Bearer::Token(sources::read((kind, value), context.policy.0, request)?),
+    };
+    match presented {
         Bearer::Absent => Ok(Attempt::Absent),
         Bearer::Malformed => Err(Rejection::because(
             Reason::TokenMalformed,
             "what follows `Bearer` is not a token",
         )),
-        Bearer::Token(token) => {
-            let (looked_up, principal) = jwt::authenticate(token, context, request.now);
-            *lookup = Some(looked_up);
-            let mut principal = principal?;
-            match check_token(&mut principal, context, request) {
-                Ok(()) => Ok(Attempt::Proven(principal)),
-                Err(rejection) => Err(match &principal.token {
-                    Some(token) => rejection.of_caller(jwt::bearer(context.policy.0, token)),
-                    None => rejection,
-                }),
-            }
-        }
+        Bearer::Token(token) => verify(token, context, request, lookup),
+    }
+}
+
+fn verify(
+    token: &str,
+    context: Context<'_>,
+    request: &RequestFacts<'_>,
+    lookup: &mut Option<CacheResult>,
+) -> Result<Attempt, Rejection> {
+    let (looked_up, principal) = jwt::authenticate(token, context, request.now);
+    *lookup = Some(looked_up);
+    let mut principal = principal?;
+    match check_token(&mut principal, context, request) {
+        Ok(()) => Ok(Attempt::Proven(principal)),
+        Err(rejection) => Err(match &principal.token {
+            Some(token) => rejection.of_caller(jwt::bearer(context.policy.0, token)),
+            None => rejection,
+        }),
     }
 }
 
@@ -208,5 +229,7 @@ pub fn single_headers(policy: &Policy) -> impl Iterator<Item = (&HeaderName, Rea
         .internal_keys
         .as_ref()
         .map(|keys| (&keys.header, Reason::RequestMalformed));
-    tenant.into_iter().chain(key)
+    let sources = policy.sources.headers.iter();
+    let sources = sources.map(|header| (header, Reason::RequestMalformed));
+    tenant.into_iter().chain(key).chain(sources)
 }

@@ -90,19 +90,23 @@ impl<'r> Bearer<'r> {
             };
         }
         // RFC 9110, 11.4: one or more spaces; some do not take a tab for a separator.
-        let token = rest.trim_ascii_start();
+        let value = rest.trim_ascii_start();
         if rest.contains(&b'\t') {
             return Self::Malformed;
         }
-        if token.is_empty() {
-            return Self::Malformed;
-        }
-        match std::str::from_utf8(token) {
-            // All of it is looked at, for then the processor looks at many bytes at a time.
-            Ok(text) if token.iter().fold(true, |fine, b| fine & b.is_ascii_graphic()) => Self::Token(text),
-            _ => Self::Malformed,
+        match token(value) {
+            Some(token) => Self::Token(token),
+            None => Self::Malformed,
         }
     }
+}
+
+/// Returns a text that may be a token: visible ASCII without spaces.
+pub fn token(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    // All of it is looked at, for then the processor looks at many bytes at a time.
+    let is_visible = bytes.iter().fold(true, |fine, b| fine & b.is_ascii_graphic());
+    (is_visible && !text.is_empty()).then_some(text)
 }
 
 /// Whether a scheme is meant to be `Bearer`, and some would take it for that.

@@ -5,14 +5,16 @@
 
 use http::{HeaderName, Method};
 
+use crate::authn::sources::{self, Presented, SEC_FETCH_SITE};
 use crate::authn::token_cache::CacheResult;
 use crate::authn::{self, Context};
 use crate::authz::conditions::{self, ConditionProof};
 use crate::authz::{self, Permit};
 use crate::idempotency;
 use crate::policy::route::Route;
+use crate::policy::token_sources::SourceKind;
 use crate::policy::{Matched, Mode, Policy, PolicySet, Scope};
-use crate::principal::Principal;
+use crate::principal::{AuthMethod, Principal};
 use crate::rejection::{Reason, Rejection};
 use crate::request::names::FoldedName;
 use crate::request::path::NormalizedPath;
@@ -45,6 +47,8 @@ pub struct Decision<'p, 'r> {
     pub principal: Option<Principal>,
     /// Whether the token was known, where one was looked at.
     pub lookup: Option<CacheResult>,
+    /// The place of the token, where that is not `Authorization`.
+    pub source: Option<SourceKind>,
     /// What the store has to be asked before an allowed request is forwarded.
     pub checks: StoreChecks<'p>,
     /// What is to be done.
@@ -107,17 +111,22 @@ pub fn decide<'p, 'r>(
         path: None,
         principal: None,
         lookup: None,
+        source: None,
         checks: StoreChecks::default(),
         outcome: Outcome::ServerOptions,
     };
     let found = find_route(evaluator.policies(), request, &mut decision, observer);
     decision.outcome = match found {
-        Ok(Found::Route(index, policy, route)) => {
+        Ok(Found::Route((index, policy, route), presented)) => {
+            if let Presented::Elsewhere(kind, _) = presented {
+                decision.source = Some(kind);
+            }
             let context = Context {
                 policy: (policy, index),
                 keys: evaluator.keys().of_policy(index),
                 tokens: evaluator.tokens(),
                 revocations,
+                presented,
             };
             decide_route((context, route), request, &mut decision, observer)
         }
@@ -128,20 +137,20 @@ pub fn decide<'p, 'r>(
 }
 
 /// What a request is for.
-enum Found<'p> {
-    /// A route of a policy, by the place of the policy.
-    Route(usize, &'p Policy, &'p Route),
+enum Found<'p, 'r> {
+    /// A route of a policy, by the place of the policy, and where the token of the request may be.
+    Route((usize, &'p Policy, &'p Route), Presented<'r>),
     /// Sidegate itself, which responds.
     Own(Outcome),
 }
 
-/// Finds the policy and the route of a request, or that it is for Sidegate itself.
+/// Finds the policy, the route and the token of a request, or that it is for Sidegate itself.
 fn find_route<'p, 'r>(
     policies: &'p PolicySet,
     request: &RequestFacts<'r>,
     decision: &mut Decision<'p, 'r>,
     observer: &mut impl Observer,
-) -> Result<Found<'p>, Rejection> {
+) -> Result<Found<'p, 'r>, Rejection> {
     let spelled = policies.by_raw_prefix(request.host(), request.path);
     decision.matched = of_policy(policies, spelled);
     step(Step::Request, observer, |observer| {
@@ -178,7 +187,16 @@ fn find_route<'p, 'r>(
     if matched.is_denied() {
         return step(Step::Route, observer, |_| Err(Reason::RouteDenied.into()));
     }
-    Ok(Found::Route(route.policy, policy, matched))
+    let presented = step(Step::Request, observer, |_| find_token((policy, matched), request))?;
+    Ok(Found::Route((route.policy, policy, matched), presented))
+}
+
+/// Finds the one place of the request that a token may be in, if the route accepts one.
+fn find_token<'r>((policy, route): (&Policy, &Route), request: &RequestFacts<'r>) -> Result<Presented<'r>, Rejection> {
+    match route.authentication.methods().contains(&AuthMethod::Jwt) {
+        true => sources::find(&policy.sources, request),
+        false => Ok(Presented::Nothing),
+    }
 }
 
 fn of_policy(policies: &PolicySet, policy: Option<usize>) -> Matched<'_> {
@@ -195,7 +213,9 @@ fn check_headers(policy: Option<&Policy>, request: &RequestFacts<'_>) -> Result<
     }
     let is_nominated = nominated::has(request.headers, |name| {
         let mut compared = policy.compared.iter();
-        authn::single_headers(policy).any(|(read, _)| name.spells(read)) || compared.any(|header| name.spells(header))
+        authn::single_headers(policy).any(|(read, _)| name.spells(read))
+            || compared.any(|header| name.spells(header))
+            || (!policy.sources.cookies.is_empty() && name.spells(&SEC_FETCH_SITE))
     });
     match is_nominated {
         true => Err(malformed(nominated::NOMINATED)),

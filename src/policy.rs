@@ -31,6 +31,7 @@ pub mod set;
 pub mod store_rules;
 pub mod stream_rule;
 pub mod tenant;
+pub mod token_sources;
 mod unasked_certificates;
 pub mod web_origin;
 
@@ -50,6 +51,7 @@ use router::{RouteMatch, Router};
 use store_rules::RevocationRule;
 use stream_rule::StreamRule;
 use tenant::TenantRule;
+use token_sources::TokenSources;
 
 /// One service as it is enforced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub struct Policy {
     pub cors: Option<Cors>,
     /// Who issues the tokens that the service takes.
     pub issuers: Vec<Issuer>,
+    /// Where the tokens of requests may be.
+    pub sources: TokenSources,
     /// The rule that a token belongs to the tenant that the request names.
     pub tenant: Option<TenantRule>,
     /// The internal keys that the service takes.

@@ -10,13 +10,17 @@ use crate::credential::ClientCertificate;
 use crate::rejection::{Reason, Rejection};
 
 mod content_type;
+pub mod cookies;
 pub mod forwarded;
 mod framing;
 pub mod head;
 pub mod listed;
 pub mod names;
 pub mod nominated;
+pub mod origin;
 pub mod path;
+pub mod query;
+pub mod subprotocols;
 pub mod target;
 pub mod websocket;
 
@@ -146,6 +150,18 @@ impl<'r> RequestFacts<'r> {
     pub fn known_client_address(&self) -> Option<IpAddr> {
         let trusts = |peer| self.trusted_proxies.iter().any(|network| network.contains(&peer));
         forwarded::known_client_address(self.downstream.peer, self.headers, trusts)
+    }
+
+    /// Returns whether an origin is that of the request, as the client sees it: the scheme and host of the connection, or
+    /// those that a trusted proxy names.
+    pub fn is_own_origin(&self, origin: &[u8]) -> bool {
+        let is_trusted = self.downstream.trusted;
+        let scheme = forwarded::scheme(self.headers, is_trusted, self.downstream.tls);
+        let host = match forwarded::said(self.headers, is_trusted, &forwarded::X_FORWARDED_HOST) {
+            Some(host) => host.to_str().ok(),
+            None => self.authority,
+        };
+        host.is_some_and(|host| origin::is_of(origin, scheme, host))
     }
 
     /// Returns whether the request is `OPTIONS *`, which is about the server and not about a resource.

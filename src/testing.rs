@@ -136,7 +136,7 @@ pub(crate) struct TestRequest {
     pub(crate) headers: HeaderMap,
     certificate: Option<ClientCertificate>,
     body: Body,
-    peer: Option<IpAddr>,
+    downstream: Downstream,
 }
 
 /// `GET /path`, without any credential.
@@ -149,7 +149,7 @@ pub(crate) fn request(line: &str) -> TestRequest {
         headers: HeaderMap::new(),
         certificate: None,
         body: Body::None,
-        peer: None,
+        downstream: Downstream::default(),
     }
 }
 
@@ -167,7 +167,13 @@ impl TestRequest {
 
     /// Over a connection from an address.
     pub(crate) fn from(mut self, peer: &str) -> Self {
-        self.peer = Some(peer.parse().unwrap());
+        self.downstream.peer = Some(peer.parse::<IpAddr>().unwrap());
+        self
+    }
+
+    /// Over a connection of a kind.
+    pub(crate) fn over(mut self, downstream: Downstream) -> Self {
+        self.downstream = downstream;
         self
     }
 
@@ -207,21 +213,16 @@ impl TestRequest {
 
     pub(crate) fn facts(&self) -> RequestFacts<'_> {
         RequestFacts {
-            path: self.path.as_bytes(),
-            query: b"",
             authority: Some(&self.host),
             client_certificate: self.certificate.as_ref(),
-            downstream: Downstream {
-                peer: self.peer,
-                ..Downstream::default()
-            },
+            downstream: self.downstream,
             body: self.body,
             limits: RequestLimits {
                 body_bytes: 1000,
                 ..RequestLimits::default()
             },
             now: NOW,
-            ..RequestFacts::new(&self.method, b"", &self.headers)
+            ..RequestFacts::new(&self.method, self.path.as_bytes(), &self.headers)
         }
     }
 

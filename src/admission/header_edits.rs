@@ -4,7 +4,7 @@
 use std::fmt::{Display, Write as _};
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::header::{AUTHORIZATION, COOKIE, HOST, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::trace_context::RequestIds;
@@ -12,11 +12,14 @@ use crate::admission::rejection_response::REQUEST_ID;
 use crate::authz::Permit;
 use crate::policy::Policy;
 use crate::policy::route::Route;
+use crate::policy::token_sources::TokenSources;
 use crate::principal::AuthMethod;
-use crate::request::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PREFIX, X_FORWARDED_PROTO};
+use crate::request::forwarded::{
+    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PREFIX, X_FORWARDED_PROTO, said, scheme,
+};
 use crate::request::listed::{FORWARDING, Listed, is_standard};
 use crate::request::names::FoldedName;
-use crate::request::{Downstream, X_SANDBOX, is_sandbox};
+use crate::request::{Downstream, X_SANDBOX, cookies, is_sandbox, subprotocols};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -62,7 +65,8 @@ pub fn header_edits(
             .map(|prefix| (X_FORWARDED_PREFIX, prefix)),
     );
     edits.sandbox(headers);
-    edits.cookies(headers);
+    edits.cookies(headers, &policy.sources);
+    edits.offers(headers, &policy.sources);
     edits.tracing(ids);
     edits.set.extend(permit.identity().iter().cloned());
     edits
@@ -73,6 +77,9 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
         return !policy.forward_authorization;
     }
     FoldedName::with(name.as_str(), |folded| {
+        if policy.sources.is_header(&folded) || is_other_offer(name, policy, &folded) {
+            return true;
+        }
         if policy.identity.is_reserved(&folded) {
             if is_standard(name.as_str()) && !policy.identity.sets(name) {
                 // A condition compares it. Without it, a service could take a page of another origin for no page.
@@ -97,6 +104,11 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
         }
         listed.forwarding && !(downstream.trusted && FORWARDING.contains(&name.as_str()))
     })
+}
+
+/// Returns whether a name is another spelling of the header with subprotocols, among which a token may be.
+fn is_other_offer(name: &HeaderName, policy: &Policy, folded: &FoldedName<'_>) -> bool {
+    !policy.sources.protocols.is_empty() && *name != SEC_WEBSOCKET_PROTOCOL && folded.spells(&SEC_WEBSOCKET_PROTOCOL)
 }
 
 /// Adds an item to a list.
@@ -126,10 +138,6 @@ fn push_address(list: &mut String, address: IpAddr) {
 impl HeaderEdits {
     /// Sets the `X-Forwarded-*` fields from the connection, or as a trusted proxy sent them.
     fn forwarding(&mut self, headers: &HeaderMap, downstream: Downstream) {
-        let sent = |name: &HeaderName| {
-            let mut values = headers.get_all(name).iter().filter(|_| downstream.trusted);
-            values.next().filter(|_| values.next().is_none()).cloned()
-        };
         let mut chain = String::with_capacity(ADDRESS);
         if downstream.trusted {
             let values = headers.get_all(&X_FORWARDED_FOR).iter();
@@ -146,11 +154,10 @@ impl HeaderEdits {
                 .filter(|v| !v.is_empty())
                 .map(|v| (X_FORWARDED_FOR, v)),
         );
-        let proto = HeaderValue::from_static(if downstream.tls { "https" } else { "http" });
-        let sent_proto = sent(&X_FORWARDED_PROTO).filter(|proto| proto == "http" || proto == "https");
-        self.set.push((X_FORWARDED_PROTO.clone(), sent_proto.unwrap_or(proto)));
-        let host = sent(&X_FORWARDED_HOST).or_else(|| headers.get(HOST).cloned());
-        self.set.extend(host.map(|host| (X_FORWARDED_HOST, host)));
+        let proto = HeaderValue::from_static(scheme(headers, downstream.trusted, downstream.tls));
+        self.set.push((X_FORWARDED_PROTO.clone(), proto));
+        let host = said(headers, downstream.trusted, &X_FORWARDED_HOST).or_else(|| headers.get(HOST));
+        self.set.extend(host.map(|host| (X_FORWARDED_HOST, host.clone())));
     }
 
     /// Removes an `x-sandbox` that quotas do not accept, so that the upstream does not accept it either.
@@ -160,12 +167,33 @@ impl HeaderEdits {
         }
     }
 
-    /// Joins cookies that HTTP/2 split into several fields (RFC 9113, 8.2.3).
-    fn cookies(&mut self, headers: &HeaderMap) {
-        if headers.get_all(COOKIE).iter().nth(1).is_some() {
+    /// Removes cookies with tokens. Joins the others where HTTP/2 split them into several fields (RFC 9113, 8.2.3).
+    fn cookies(&mut self, headers: &HeaderMap, sources: &TokenSources) {
+        let is_one = |name: &[u8]| sources.is_cookie(name);
+        let without = (!sources.cookies.is_empty()).then(|| cookies::without(headers, is_one));
+        if let Some(left) = without.flatten() {
+            self.replace(COOKIE, &left);
+        } else if headers.get_all(COOKIE).iter().nth(1).is_some() {
             let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-            let whole = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]));
-            self.set.extend(whole.ok().map(|whole| (COOKIE, whole)));
+            self.replace(COOKIE, &crumbs.join(&b"; "[..]));
+        }
+    }
+
+    /// Removes a token that is offered as a subprotocol.
+    fn offers(&mut self, headers: &HeaderMap, sources: &TokenSources) {
+        if sources.protocols.is_empty() {
+            return;
+        }
+        if let Some(left) = subprotocols::without(headers, |offer| sources.is_protocol(offer)) {
+            self.replace(SEC_WEBSOCKET_PROTOCOL, &left);
+        }
+    }
+
+    /// Replaces all values of a header by one, or removes them if nothing is left.
+    fn replace(&mut self, name: HeaderName, value: &[u8]) {
+        match HeaderValue::from_bytes(value) {
+            Ok(value) if !value.is_empty() => self.set.push((name, value)),
+            _ => self.remove.push(name),
         }
     }
 

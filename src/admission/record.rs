@@ -12,7 +12,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method};
+use http::header::{CACHE_CONTROL, REFERRER_POLICY};
+use http::{HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use prometheus::IntGauge;
 
@@ -26,6 +27,7 @@ use super::trace_context::RequestIds;
 use crate::decision::Decision;
 use crate::policy::cors::{Cors, Field};
 use crate::policy::route::Route;
+use crate::policy::token_sources::SourceKind;
 use crate::policy::{Matched, Scope};
 use crate::principal::{OmittedHeaders, Principal};
 use crate::rejection::{Reason, Rejection};
@@ -54,7 +56,7 @@ pub struct RequestRecord {
     pub admitted: Instant,
     /// The method.
     pub method: Method,
-    /// The target as the client sent it.
+    /// The target as the client sent it, but without a token in the query once the policy is known.
     pub target: RequestTarget,
     /// The connection that the request arrived on.
     pub downstream: Downstream,
@@ -66,6 +68,10 @@ pub struct RequestRecord {
     pub ids: RequestIds,
     /// The policy that the request is for, and the route that matched.
     pub scope: Scope,
+    /// The place of the token, where that is not `Authorization`.
+    source: Option<SourceKind>,
+    /// Whether the query had a token, which `target` has no more.
+    had_token_in_query: bool,
     /// The authenticated caller.
     pub principal: Option<Principal>,
     /// `first` or `replayed`, where the request has an idempotency key.
@@ -140,6 +146,8 @@ impl RequestRecord {
             host: RequestHost::None,
             ids: RequestIds::default(),
             scope: Scope::default(),
+            source: None,
+            had_token_in_query: false,
             principal: None,
             idempotency: None,
             omitted: None,
@@ -177,6 +185,14 @@ impl RequestRecord {
         self.admitted = Instant::now();
         self.decision_duration = self.admitted - started;
         self.scope = decision.matched.scope();
+        self.source = decision.source;
+        if let Some(policy) = decision
+            .matched
+            .policy()
+            .filter(|policy| !policy.sources.queries.is_empty())
+        {
+            self.had_token_in_query = self.target.remove_parameters(|name| policy.sources.is_query(name));
+        }
         if decision.outcome.rejection().is_some_and(Rejection::is_for_wrong_type) {
             self.snapshot.metrics.condition_type(self.scope);
         }
@@ -278,6 +294,7 @@ impl RequestRecord {
         let context = ErrorContext {
             grpc: self.grpc.as_ref(),
             allowed_origin: self.allowed_origin.as_ref(),
+            had_token_in_query: self.had_token_in_query,
             ..ErrorContext::new(
                 self.snapshot.policies(),
                 self.matched(),
@@ -289,6 +306,13 @@ impl RequestRecord {
         let mut response = render(rejection, &context);
         response.headers.extend(self.rate_limits.fields());
         response
+    }
+
+    /// Returns the fields that keep a URL with a token from caches and other sites, unless the response has its own.
+    pub fn private_fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let fields = [(CACHE_CONTROL, "private"), (REFERRER_POLICY, "no-referrer")];
+        let fields = fields.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        self.had_token_in_query.then_some(fields).into_iter().flatten()
     }
 
     /// Returns whether the client speaks gRPC.
@@ -337,6 +361,7 @@ impl RequestRecord {
             route: route.map_or(NONE, |route| &route.pattern),
             auth: route.map_or(NONE, Route::auth_label),
             decision: self.decision,
+            source: self.source.map(SourceKind::as_str),
             idempotency: self.idempotency,
             reason: rejection.map(|rejection| rejection.reason().code()),
             cause: rejection.map(Rejection::cause),

@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -61,6 +63,8 @@ pub struct ErrorContext<'c> {
     pub cors: Option<&'c Cors>,
     /// The value of `Access-Control-Allow-Origin`, if that of the request is among them.
     pub allowed_origin: Option<&'c HeaderValue>,
+    /// Whether the query had a token, so that other sites must not learn the URL.
+    pub had_token_in_query: bool,
 }
 
 impl<'c> ErrorContext<'c> {
@@ -85,6 +89,7 @@ impl<'c> ErrorContext<'c> {
             grpc: None,
             cors: policy.and_then(|policy| policy.cors.as_ref()),
             allowed_origin: None,
+            had_token_in_query: false,
         }
     }
 }
@@ -155,6 +160,9 @@ pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> LocalRespons
     };
     headers.push((CONTENT_LENGTH, body.len().into()));
     headers.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    if context.had_token_in_query {
+        headers.push((REFERRER_POLICY, HeaderValue::from_static("no-referrer")));
+    }
     if context.style.reason_header {
         headers.push((REASON, HeaderValue::from_static(reason.code())));
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::key_rings::KeyRing;
+use super::sources::Presented;
 use super::token_cache::TokenCache;
 use crate::policy::Policy;
 use crate::revocation::Revocations;
@@ -18,4 +19,6 @@ pub struct Context<'c> {
     pub tokens: &'c TokenCache,
     /// The tokens that were revoked.
     pub revocations: Revocations<'c>,
+    /// Where the token of the request may be.
+    pub presented: Presented<'c>,
 }

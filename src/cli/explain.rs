@@ -14,6 +14,7 @@ use super::run::{ServerOptions, refuse_to_start};
 use super::value_parsers::time;
 use super::{Exit, Format};
 use crate::admission::snapshot::Snapshot;
+use crate::authn::sources;
 use crate::config::ServerConfig;
 use crate::credential::ClientCertificate;
 use crate::decision::Evaluator;
@@ -87,7 +88,7 @@ impl Explain {
             (Ok(headers), Ok(certificate)) => (headers, certificate),
             (Err(error), _) | (_, Err(error)) => return could_not_run(error),
         };
-        if headers.contains_key(AUTHORIZATION) {
+        if self.has_token(&snapshot, &headers) {
             match KeyProxy::from_process() {
                 Ok(proxy) => fetch_keys(snapshot.evaluator(), proxy),
                 Err(error) => return could_not_run(error),
@@ -134,6 +135,13 @@ impl Explain {
             ));
         }
         if report.is_rejected() { Exit::No } else { Exit::Fine }
+    }
+
+    /// Whether the request has a token in a place that any of the policies reads.
+    fn has_token(&self, snapshot: &Snapshot, headers: &HeaderMap) -> bool {
+        let request = RequestFacts::new(&self.method, self.path.as_bytes(), headers);
+        let mut policies = snapshot.policies().policies().iter();
+        policies.any(|policy| sources::has_any(&policy.sources, &request))
     }
 
     fn names_host(&self) -> bool {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::content;
 use super::store_checks::StoreChecks;
+use crate::authn::sources::Presented;
 use crate::authn::{Context, conditions, jwt};
 use crate::policy::Policy;
 use crate::policy::route::Route;
@@ -101,6 +102,12 @@ pub(super) fn describe(principal: &Principal, context: Context<'_>) -> String {
         true => principal.methods.text().into_owned(),
         false => format!("{}: {}", principal.methods.text(), who.join(", ")),
     };
+    if let Presented::Elsewhere(kind, _) = context.presented
+        && principal.token.is_some()
+    {
+        text.push_str("; the token is in the ");
+        text.push_str(kind.noun());
+    }
     let issuer = principal.token.as_ref().and_then(|token| {
         let (_, issuer) = jwt::pick(&context.policy.0.issuers, &token.claims).ok()?;
         issuer.names.pattern()

@@ -6,6 +6,7 @@ use crate::config::Surroundings;
 use crate::document::problem::Problem;
 use crate::policy::cors::AllowedOrigin;
 use crate::policy::route::Route;
+use crate::policy::token_sources::SourceKind;
 use crate::policy::{Mode, Policy};
 
 /// Judges all policies of a process.
@@ -17,6 +18,7 @@ pub fn judge(policies: &[Policy], surroundings: Surroundings, now: i64) -> Vec<F
         findings.extend(opaque_slash::judge(policy));
         findings.extend(pages(policy));
         findings.extend(revocation(policy, surroundings));
+        findings.extend(token_sources(policy));
         findings.extend(credentials(policy, now));
     }
     let is_closed = |route: &Route| route.mode != Mode::Shadow && !route.is_open();
@@ -145,6 +147,26 @@ fn revocation(policy: &Policy, surroundings: Surroundings) -> Option<Finding> {
     Some(finding(&policy.service, severity, code, found.to_owned(), advice))
 }
 
+/// Lists the places that browsers, and what stands between them and Sidegate, send or keep tokens in by themselves.
+fn token_sources(policy: &Policy) -> impl Iterator<Item = Finding> {
+    policy.sources.named().filter_map(|(kind, name)| {
+        let (code, found, advice) = match kind {
+            SourceKind::Cookie => (
+                "token_in_cookie",
+                format!("browsers send the token in the cookie `{name}` by themselves"),
+                "`SameSite` on the cookie, too: only pages of this origin, and those listed with credentials, get in with it",
+            ),
+            SourceKind::Query => (
+                "token_in_query",
+                format!("a token may be in the URL, as `{name}`: browsers keep it in their history, and proxies in their logs"),
+                "short lives for these tokens, and no logs of queries in front of Sidegate",
+            ),
+            SourceKind::Header | SourceKind::WebSocketProtocol => return None,
+        };
+        Some(finding(&policy.service, Severity::Caution, code, found, advice))
+    })
+}
+
 /// Lists the credentials that the service gets, and the internal keys that have expired.
 fn credentials(policy: &Policy, now: i64) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -238,6 +260,18 @@ mod tests {
             (
                 format!("{key}credentials: forward\nroutes: [{{ path: /*, auth: internal_key }}]"),
                 &["internal_key_forwarded", "internal_key_expired", "routes_closed"],
+            ),
+            (
+                format!("{jwt}credentials: strip\nroutes: [{{ path: /*, auth: jwt }}]").replace(
+                    "jwt: {",
+                    "jwt: { sources: [{ cookie: __Host-a }, { query: a }, { header: a }],",
+                ),
+                &[
+                    "revocation_absent",
+                    "token_in_cookie",
+                    "token_in_query",
+                    "routes_closed",
+                ],
             ),
             (
                 format!("{jwt}credentials: strip\nroutes: [{{ path: /*, auth: jwt }}]")

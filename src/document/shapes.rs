@@ -61,6 +61,7 @@ fn list_example(field: Field) -> Option<&'static str> {
         "content_types" => "[application/json]",
         "pass" => "[x-userinfo]",
         "when" => "- { claim: email_verified, equals: true }",
+        "sources" => "[authorization, { cookie: __Host-session }]",
         "trusted_proxies" => "[10.0.0.0/8]",
         _ => return None,
     })

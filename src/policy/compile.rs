@@ -48,6 +48,7 @@ mod route_defaults;
 mod routes;
 mod store_rules;
 mod token_rules;
+mod token_sources;
 mod upstream;
 mod wildcard_overlap;
 
@@ -137,6 +138,9 @@ impl Compiler<'_> {
         let tenant_header = tenant.as_ref().map(|tenant| tenant.header.clone());
         let mut identity = self.identity(document.identity, tenant_header.as_ref());
         let key_header = internal_keys.as_ref().map_or(&INTERNAL_KEY, |keys| &keys.header);
+        let sources = document.jwt.as_ref().and_then(|jwt| jwt.sources.as_ref());
+        let sources = self.token_sources(sources, (&identity, key_header));
+        identity.own_too(sources.headers.iter().map(|name| fold(name.as_str())));
         let compared = self.compared_headers(&document.routes, &identity, key_header);
         identity.own_too(compared.iter().map(|name| fold(name.as_str())));
         if let Some(keys) = &mut internal_keys {
@@ -182,6 +186,7 @@ impl Compiler<'_> {
             errors,
             cors,
             issuers,
+            sources,
             tenant,
             internal_keys,
             certificates,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use pingora::Result;
 use pingora::http::ResponseHeader;
 
 use super::body_rate::{BodyRate, BodyRateLimits};
@@ -98,6 +99,17 @@ impl RequestContext {
     /// Returns when the head of the upstream's response arrived.
     pub fn responded_at(&self) -> Instant {
         self.record.admitted + self.record.response.upstream_duration.unwrap_or(Duration::ZERO)
+    }
+
+    /// Keeps the URL of a request with a token in its query from caches and other sites, as far as the service says
+    /// nothing of that.
+    pub fn keep_private(&self, response: &mut ResponseHeader) -> Result<()> {
+        for (name, value) in self.record.private_fields() {
+            if !response.headers.contains_key(&name) {
+                response.insert_header(name, value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Records what the session has written to the client, and `unsent` bytes of the body that it writes next.

@@ -394,13 +394,15 @@ impl Exchange<'_> {
         self.write_head(head, ends).await
     }
 
-    /// Adds the request ID, what is left of the quotas, and who may read it to a response.
+    /// Adds the request ID, what is left of the quotas, and who may read it to a response, and keeps a URL with a token
+    /// private.
     fn add_own_fields(&self, head: &mut ResponseHeader) -> Result<()> {
         let record = &self.ctx.record;
         for (name, value) in record.rate_limits.fields() {
             head.append_header(name, value)?;
         }
         cors::set_fields(head, record)?;
+        self.ctx.keep_private(head)?;
         head.insert_header(REQUEST_ID_NAME, record.ids.request_id_value())
     }
 

@@ -35,6 +35,7 @@ impl Gateway {
             Ok((fields, response)) => {
                 let mut head = replayed_head(fields, &response, &ctx.record.ids.request_id_value())?;
                 cors::set_fields(&mut head, &ctx.record)?;
+                ctx.keep_private(&mut head)?;
                 session.respond(head, Bytes::from(response.into_body())).await
             }
             Err(rejection) => self.reject(session, &rejection, ctx).await,

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// `X-Forwarded-For`: the addresses on the way of a request, that of the client first.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -16,6 +16,22 @@ pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-
 
 /// `X-Forwarded-Host`: the host that the client asked for.
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Returns what a trusted proxy says in a header, which then occurs once.
+pub fn said<'h>(headers: &'h HeaderMap, is_trusted: bool, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter().filter(|_| is_trusted);
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Returns the scheme that the client used: that of the connection, or the one that a trusted proxy names.
+pub fn scheme(headers: &HeaderMap, is_trusted: bool, is_tls: bool) -> &'static str {
+    match said(headers, is_trusted, &X_FORWARDED_PROTO).map(HeaderValue::as_bytes) {
+        Some(b"https") => "https",
+        Some(b"http") => "http",
+        _ if is_tls => "https",
+        _ => "http",
+    }
+}
 
 /// Returns the address of the client: that of the peer, or the one that trusted proxies name as their own peer.
 pub fn client_address(peer: Option<IpAddr>, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {

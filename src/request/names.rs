@@ -59,6 +59,12 @@ pub fn is_alias(name: &str, of: &str) -> bool {
     FoldedName::with(name, |name| name.is(of))
 }
 
+/// Returns whether all bytes are those of a token (RFC 9110, 5.6.2).
+pub fn is_token(name: &[u8]) -> bool {
+    let fine = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    name.iter().all(fine)
+}
+
 /// A name in lower case with hyphens.
 pub fn fold(name: &str) -> String {
     name.bytes().map(|b| char::from(fold_byte(b))).collect()

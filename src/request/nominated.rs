@@ -5,7 +5,7 @@ use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 
 use super::listed::Listed;
-use super::names::FoldedName;
+use super::names::{FoldedName, is_token};
 
 /// The most names that `Connection` may have, as in pingora.
 const MOST: usize = 9;
@@ -78,12 +78,6 @@ pub fn has(headers: &HeaderMap, is_one: impl Fn(&FoldedName<'_>) -> bool) -> boo
 fn is_usual(name: &[u8]) -> bool {
     let usual: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
     usual.iter().any(|known| name.eq_ignore_ascii_case(known))
-}
-
-/// Returns whether a byte may be in a token (RFC 9110, 5.6.2).
-fn is_token(name: &[u8]) -> bool {
-    let fine = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-    name.iter().all(fine)
 }
 
 #[cfg(test)]

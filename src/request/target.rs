@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::uri::Authority;
 
+use super::query;
+
 /// The longest host in a log line, in bytes: a name has at most 253 (RFC 1035, 2.3.4).
 const SHOWN_HOST: usize = 255;
 
@@ -36,6 +38,15 @@ impl RequestTarget {
     /// Returns the query with its `?`. Empty if the target has no query.
     pub fn query(&self) -> &[u8] {
         self.bytes.get(self.query_at..).unwrap_or_default()
+    }
+
+    /// Removes the parameters of some names from the query. Returns whether there were any.
+    pub fn remove_parameters(&mut self, is_one: impl Fn(&[u8]) -> bool) -> bool {
+        let Some(left) = query::without(self.query(), is_one) else {
+            return false;
+        };
+        self.bytes = [self.path(), &left].concat().into();
+        true
     }
 
     /// Returns the target with another path and the same query.

@@ -56,6 +56,7 @@ impl AccessLine<'_> {
             route = self.route,
             auth = self.auth,
             decision = self.decision,
+            source = self.source,
             idempotency = self.idempotency,
             reason = self.reason,
             cause = self.cause,

@@ -74,14 +74,16 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
         &[
             &[
                 "content_type",
+                "cookies",
                 "forwarded",
                 "framing",
                 "head",
                 "names",
+                "origin",
                 "path",
-                "target",
+                "query",
             ],
-            &["listed"],
+            &["listed", "subprotocols", "target"],
             &["nominated"],
             &["websocket"],
             &["self"],

@@ -117,6 +117,7 @@ mod stripped_prefix;
 mod systemd;
 mod tenant;
 mod tls_reload;
+mod token_sources;
 mod unprocessed_requests;
 mod unread_responses;
 mod unreadable_files;

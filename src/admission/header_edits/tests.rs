@@ -422,3 +422,43 @@ fn stripped_prefix_is_named_and_a_clients_is_not_believed() {
         assert_eq!(prefixes, want, "{lines:?}");
     }
 }
+
+#[test]
+fn token_in_a_named_place_is_removed_on_every_route_and_the_rest_stays() {
+    let sources =
+        "[{ header: x-goog-iap-jwt-assertion }, { header: x_token }, { cookie: s }, { websocket_protocol: bearer }]";
+    let policy = POLICY
+        .replace("jwt: { ", &format!("jwt: {{ sources: {sources}, "))
+        .replace("{ path: /*, auth: jwt }", "{ path: /*, auth: public, mode: shadow }");
+    for credentials in ["", "credentials: forward\n", "credentials: strip\n"] {
+        let policies = parse(&[&policy.replace("routes:", &format!("{credentials}routes:"))]).unwrap();
+        for line in ["GET /open", "POST /login", "GET /x"] {
+            let request = [
+                "x-goog-iap-jwt-assertion",
+                "X_Goog.IAP-JWT_Assertion",
+                "HTTP_X_GOOG_IAP_JWT_ASSERTION",
+                "x_token",
+                "x-token",
+                "sec_websocket_protocol",
+            ]
+            .iter()
+            .fold(request(line), |request, name| request.header(name, "bearer, hush"));
+            let request = request
+                .header("cookie", "a=1; s=hush")
+                .header("cookie", "b=2;c=\"3\"")
+                .header("sec-websocket-protocol", "bearer, hush")
+                .header("sec-websocket-protocol", "chat");
+            let lines = forwarded(&policies, &request, PEER);
+            assert!(!format!("{lines:?}").contains("hush"), "{line}: {lines:?}");
+            for want in ["cookie: a=1; b=2;c=\"3\"", "sec-websocket-protocol: chat"] {
+                assert!(lines.contains(&want.to_owned()), "{line}: {lines:?}");
+            }
+        }
+        let request = open()
+            .header("cookie", "s=hush")
+            .header("sec-websocket-protocol", "bearer, hush");
+        let lines = forwarded(&policies, &request, PEER);
+        let left = |line: &&String| line.starts_with("cookie") || line.starts_with("sec-");
+        assert_eq!(lines.iter().find(left), None, "{lines:?}");
+    }
+}

@@ -22,6 +22,7 @@ fn styled(style: &ErrorStyle, reason: Reason, accepts: &[AuthMethod], grpc: Opti
         grpc,
         cors: None,
         allowed_origin: None,
+        had_token_in_query: false,
     };
     render(&reason.into(), &context)
 }

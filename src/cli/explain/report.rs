@@ -19,7 +19,7 @@ use crate::policy::PolicySet;
 use crate::policy::identity::INTERNAL_KEY;
 use crate::policy::route::Route;
 use crate::rejection::{Reason, Rejection, Unverified};
-use crate::request::{RequestFacts, grpc_type};
+use crate::request::{RequestFacts, grpc_type, query};
 
 /// The steps of a decision, as they come.
 #[derive(Debug)]
@@ -259,9 +259,12 @@ fn local_response(
         Outcome::Deny(rejection) => {
             let ids = RequestIds::shown(facts.headers, false);
             let path = String::from_utf8_lossy(facts.path);
+            let sources = decision.matched.policy().map(|policy| &policy.sources);
+            let is_token = |name| sources.is_some_and(|sources| sources.is_query(name));
             let context = ErrorContext {
                 grpc: grpc_type(facts.headers),
                 allowed_origin: allowed_origin.as_ref(),
+                had_token_in_query: query::parameters(facts.query).any(|(name, _)| is_token(name)),
                 ..ErrorContext::new(policies, decision.matched, &ids, path, now)
             };
             Some(render(rejection, &context))

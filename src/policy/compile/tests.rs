@@ -11,6 +11,7 @@ mod hints;
 mod lints;
 mod pass;
 mod store_rules;
+mod token_sources;
 
 const GOOD: &str = "\
 version: 1

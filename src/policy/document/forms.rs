@@ -276,6 +276,20 @@ text_forms! {
         examples: ["x-tenant-id"],
     }
 
+    /// The name of a cookie or a subprotocol: a token (RFC 9110, 5.6.2).
+    TokenName {
+        pattern: header_field(),
+        expected: "letters, digits and characters such as `-` and `_`, without spaces",
+        examples: ["__Host-session"],
+    }
+
+    /// The name of a query parameter that is written without percent-encoding (RFC 3986, 2.3).
+    QueryName {
+        pattern: "^[A-Za-z0-9._~-]+$",
+        expected: "letters, digits, `-`, `_`, `.` and `~` only",
+        examples: ["access_token"],
+    }
+
     /// The name of an internal key.
     KeyName {
         pattern: "^[!-~]+$",

@@ -7,6 +7,7 @@ use super::forms::{AlgorithmName, ClaimName, KeysUrl, TokenType};
 use super::grants::{GrantsDocument, LinkHeader};
 use super::issuer_names::{IssuerNamesDocument, PlaceholderDocument};
 use super::rules::{issuer_rules, key_set_rules, several_issuers};
+use super::sources::TokenSourceDocument;
 use super::values::{AudienceDocument, OidcDocument};
 use super::words::BindingMode;
 use crate::document::collections::{List, ListOrEmpty, Map};
@@ -18,6 +19,12 @@ use crate::document::secret::{EnvString, EnvText, SecretDocument};
 document! {
     /// The issuers of the tokens that the service accepts.
     pub struct JwtDocument {
+        /// The places that the token of a request may be in: `authorization`, and places for clients that cannot set that
+        /// header. Where `authorization` is listed and present, it alone counts; else one of the others may be present. A
+        /// place that is not listed is never looked at; one that is listed never reaches the service, except
+        /// `Authorization`.
+        #[schemars(extend("uniqueItems" = true, "default" = ["authorization"], "examples" = [["authorization", { "cookie": "__Host-session" }]]))]
+        sources: Option<List<Spanned<TokenSourceDocument>>>,
         /// The issuers of tokens. The claim `iss` of a token picks its issuer, so each `issuer` occurs once.
         #[schemars(extend("anyOf" = several_issuers()))]
         issuers: List<Spanned<IssuerDocument>>,

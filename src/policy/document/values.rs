@@ -178,8 +178,8 @@ const fn meaning(method: AuthMethod) -> &'static str {
     match method {
         AuthMethod::Public => "Any request, without a credential.",
         AuthMethod::Jwt => {
-            "A token in `Authorization: Bearer` (RFC 6750, 2.1), once: signed by an issuer of the policy, \
-             not expired, for the audience. Needs a `jwt` block."
+            "A token in `Authorization: Bearer` (RFC 6750, 2.1), once, or in another place of `jwt.sources`: signed by an \
+             issuer of the policy, not expired, for the audience. Needs a `jwt` block."
         }
         AuthMethod::InternalKey => "An internal key in its header, not expired. Needs an `internal_key` block.",
         AuthMethod::Mtls => {

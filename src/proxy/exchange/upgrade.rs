@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 
 use super::{Exchange, response_head};
 use crate::proxy::upstream::{UpstreamEvent, UpstreamSession};
+use crate::request::subprotocols;
 
 /// How long the upstream may be silent after the client sends no more: it may still respond to a close frame.
 /// The end of one direction is not forwarded, because over TLS it ends many services in both.
@@ -24,6 +26,7 @@ impl Exchange<'_> {
             return Err(error.into_up());
         }
         response_head::end_hop(&mut head)?;
+        self.accept_offer(&mut head)?;
         self.ctx.upstream_responded(&head, false);
         self.add_own_fields(&mut head)?;
         self.session.write_head(head, false).await?;
@@ -32,6 +35,22 @@ impl Exchange<'_> {
         while self.relay_bytes(service, &mut client_sends).await? {}
         self.ctx.response_over = true;
         Ok(true)
+    }
+
+    /// Selects the subprotocol that stands before a token, where the service selects none: it does not see the
+    /// offer, and browsers fail a handshake in which none of their offers is selected.
+    fn accept_offer(&self, head: &mut ResponseHeader) -> Result<()> {
+        let Some(policy) = self.ctx.record.matched().policy() else {
+            return Ok(());
+        };
+        if policy.sources.protocols.is_empty() || head.headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+            return Ok(());
+        }
+        let mut offers = subprotocols::offers(&self.session.request().headers);
+        match offers.find(|offer| policy.sources.is_protocol(offer)) {
+            Some(offer) => head.insert_header(SEC_WEBSOCKET_PROTOCOL, offer.to_vec()),
+            None => Ok(()),
+        }
     }
 
     /// Passes the next bytes of either side to the other one. Returns whether the upstream may still send some.

@@ -93,13 +93,16 @@ async fn read_head(session: &mut ServerSession) -> bool {
     match session.read_request().await {
         Ok(is_read) => is_read,
         Err(error) => {
-            tracing::debug!(%error, "reading a request head failed");
             if *error.etype() == ErrorType::InvalidHTTPHeader {
+                // The error has bytes of the head, and tokens among them. The record of the request says what is wrong.
+                tracing::debug!(error = error.etype().as_str(), "reading a request head failed");
                 if let Some(stream) = session.stream().and_then(StrictStream::of) {
                     stream.head_is_malformed(malformed_cause(&error));
                 }
                 // The stream replaces pingora's response by Sidegate's.
                 let _ = session.respond_error(400).await;
+            } else {
+                tracing::debug!(%error, "reading a request head failed");
             }
             session.shutdown().await;
             false

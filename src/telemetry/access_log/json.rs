@@ -59,6 +59,7 @@ pub(super) fn write(line: &AccessLine<'_>, now: SystemTime, clock: &mut Clock, o
     string(name!("auth"), line.auth, out);
     string(name!("decision"), line.decision, out);
     for (name, value) in [
+        (name!("source"), line.source),
         (name!("idempotency"), line.idempotency),
         (name!("reason"), line.reason),
         (name!("cause"), line.cause),

@@ -23,6 +23,8 @@ pub struct AccessLine<'l> {
     pub auth: &'l str,
     /// `allow`, `deny` or `shadow_deny`.
     pub decision: &'l str,
+    /// The kind of place of the token, where that is not `Authorization`.
+    pub source: Option<&'l str>,
     /// `first` or `replayed`, where the request has an idempotency key.
     pub idempotency: Option<&'l str>,
     /// The reason code of the decision, where it rejects the request or would in `enforce`.

@@ -36,7 +36,7 @@ const EXACT_ONLY: [&str; 6] = [
 
 /// Names that never pass: of this hop only, a credential that the service does not need, or a header in
 /// which another product says who is calling.
-const NEVER: [&str; 13] = [
+const NEVER: [&str; 14] = [
     "forwarded",
     "http2-settings",
     "keep-alive",
@@ -45,6 +45,7 @@ const NEVER: [&str; 13] = [
     "remote-user",
     "te",
     "trailer",
+    "x-goog-iap-jwt-assertion",
     "x-internal-api-key",
     "x-real-ip",
     "x-remote-user",
@@ -60,6 +61,9 @@ pub fn check(evaluator: &Evaluator, round: &Round) {
     for request in &round.record.requests {
         let route = check_route(evaluator, request);
         check_names(request);
+        if route.0 == NAMES_SOURCES {
+            check_sources(request);
+        }
         check_identity(evaluator, request);
         *seen.entry(route).or_default() += 1;
     }
@@ -71,6 +75,46 @@ pub fn check(evaluator: &Evaluator, round: &Round) {
             "{count} reached {route:?}, and these were let through: {told:?}"
         );
     }
+}
+
+/// The service whose policy names places of tokens.
+const NAMES_SOURCES: &str = "wallet";
+
+/// No place that the policy names has anything: no cookie, no query parameter, no offered subprotocol.
+fn check_sources(request: &Request) {
+    for (name, value) in &request.fields {
+        let folded = fold(name);
+        let (separator, place) = match folded.as_str() {
+            "cookie" => (b';', "__Host-session"),
+            "sec-websocket-protocol" => (b',', "bearer"),
+            _ => continue,
+        };
+        for item in value.split(|byte| *byte == separator) {
+            let name = item.split(|byte| *byte == b'=').next().unwrap_or_default();
+            assert_ne!(name.trim_ascii(), place.as_bytes(), "`{folded}` passed with a token");
+        }
+    }
+    let query = request.target.split_once('?').map_or("", |(_, query)| query);
+    for item in query.split('&') {
+        let name = item.split('=').next().unwrap_or_default();
+        assert_ne!(decoded(name), b"access_token", "the query passed with a token");
+    }
+}
+
+/// What percent-encoding stands for.
+fn decoded(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let escape = rest.strip_prefix('%').and_then(|rest| rest.get(..2));
+        let is_hex = escape.is_some_and(|escape| escape.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let byte = escape
+            .filter(|_| is_hex)
+            .and_then(|escape| u8::from_str_radix(escape, 16).ok());
+        decoded.extend(byte.map_or_else(|| character.to_string().into_bytes(), |byte| vec![byte]));
+        rest = &rest[if byte.is_some() { 3 } else { character.len_utf8() }..];
+    }
+    decoded
 }
 
 /// The service and the route that the forwarded bytes lead to.

@@ -43,7 +43,7 @@ pub const POLICIES: [&str; 4] = [
 service: wallet
 prefix: /wallet/v1
 upstream: { url: $upstream }
-jwt: { issuers: [{ issuer: eventzr.com, audience: [eventzr-api], algorithms: [HS256], keys: { secret: { env: SECRET } }, required_claims: [sub] }] }
+jwt: { sources: [authorization, { header: x-goog-iap-jwt-assertion }, { cookie: __Host-session }, { query: access_token }, { websocket_protocol: bearer }], issuers: [{ issuer: eventzr.com, audience: [eventzr-api], algorithms: [HS256], keys: { secret: { env: SECRET } }, required_claims: [sub] }] }
 tenant: { header: x-tenant-id, claims: [tenant, tenantId] }
 internal_key: { header: x-internal-api-key, keys: [{ name: scheduler, secret: { env: KEY } }] }
 routes:

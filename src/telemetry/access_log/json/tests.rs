@@ -15,6 +15,7 @@ const LINE: AccessLine<'_> = AccessLine {
     route: "/orders/v1/orders/*",
     auth: "jwt",
     decision: "allow",
+    source: None,
     idempotency: None,
     reason: None,
     cause: None,
@@ -124,6 +125,7 @@ fn tenant_that_is_a_text_is_escaped() {
 fn a_line_is_as_all_lines_of_the_log_are() {
     let tenant = TenantId::parse("A0000001-0000-0000-0000-00000000000A");
     let full = AccessLine {
+        source: Some("cookie"),
         idempotency: Some("first"),
         reason: Some("role_missing"),
         cause: Some("none of `admin`"),
@@ -148,7 +150,7 @@ fn a_line_is_as_all_lines_of_the_log_are() {
     let want = concat!(
         r#"{"timestamp":"2026-11-22T01:20:22.179642Z","level":"INFO","message":"request","#,
         r#""request_id":"a1b63f59-0c8c-447a-bc80-136b0174a5b5","trace_id":"db82936849e346fca39794c3afb5a865","#,
-        r#""service":"orders-svc","route":"/orders/v1/orders/*","auth":"jwt","decision":"allow","idempotency":"first","#,
+        r#""service":"orders-svc","route":"/orders/v1/orders/*","auth":"jwt","decision":"allow","source":"cookie","idempotency":"first","#,
         r#""reason":"role_missing","cause":"none of `admin`","failure":"upstream_timeout","failure_cause":"ReadTimedout","#,
         r#""subject":"user-17","#,
         r#""tenant":"a0000001-0000-0000-0000-00000000000a","client_id":"spiffe://e/ns/a/sa/b","omitted_headers":"x-a, x-b","method":"GET","#,
