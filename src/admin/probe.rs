@@ -80,7 +80,10 @@ impl Probe {
 
     async fn connect(&self) -> io::Result<Stream> {
         match &self.config.upstream {
-            ListenAddress::Tcp(address) => TcpStream::connect(address).await.map(Stream::from),
+            ListenAddress::Tcp(address) => {
+                let addresses: Vec<_> = std::iter::once(*address).chain(self.config.other_address).collect();
+                TcpStream::connect(addresses.as_slice()).await.map(Stream::from)
+            }
             ListenAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::from),
         }
     }
@@ -154,6 +157,7 @@ mod tests {
     fn probe(address: std::net::SocketAddr) -> Probe {
         Probe::new(ProbeConfig {
             upstream: ListenAddress::Tcp(address),
+            other_address: None,
             host: "localhost".into(),
             path: "/health".parse().unwrap(),
             timeout: Duration::from_secs(5),

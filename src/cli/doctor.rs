@@ -13,7 +13,7 @@ use crate::jwks::proxy::KeyProxy;
 pub(super) struct Doctor {
     #[command(flatten)]
     options: ServerOptions,
-    /// Ask no server for its keys and its time
+    /// Ask no server for its keys and its time, and look up no name of a service
     #[arg(long)]
     offline: bool,
     /// The form of the report

@@ -1,6 +1,6 @@
 //! Which path of the service the admin listener asks for probes, as the file says. Asks nothing.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -20,6 +20,8 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct ProbeConfig {
     /// The service.
     pub upstream: ListenAddress,
+    /// The other address of `localhost`, if the service is named so.
+    pub other_address: Option<SocketAddr>,
     /// What the service is called in the request.
     pub host: String,
     /// What it is asked for.
@@ -43,8 +45,14 @@ pub(super) fn check(document: ProbeDocument, problems: &mut Problems) -> Option<
     let service = or_report(service(&upstream.value), &upstream, problems);
     let path = or_report(target(&path.value), &path, problems);
     let (upstream, host) = service?;
+    let is_localhost = host.starts_with("localhost:");
+    let other_address = match upstream {
+        ListenAddress::Tcp(address) if is_localhost => Some((Ipv6Addr::LOCALHOST, address.port()).into()),
+        _ => None,
+    };
     Some(ProbeConfig {
         upstream,
+        other_address,
         host,
         path: path?,
         timeout: timeout.map_or(TIMEOUT, |timeout| timeout.value.0),

@@ -17,7 +17,7 @@ use crate::telemetry::metrics::Metrics;
 const RESOLVE_TIME: Duration = Duration::from_secs(1);
 
 /// How often stale connections to upstreams are closed.
-const EVICT_EVERY: Duration = Duration::from_secs(5);
+const EVICT_EVERY: Duration = Duration::from_secs(1);
 
 /// How often to check whether requests still hold policies that are no longer in force.
 const FREE_EVERY: Duration = Duration::from_secs(1);

@@ -166,7 +166,7 @@ fn no_post_is_lost_to_a_service_that_closes_idle_connections() {
         let gateway = setup.policy("wallet", &policy).start();
         let post = || gateway.send(&Request::post("/w/open/x", "{}")).status;
         assert_eq!(post(), 200);
-        thread::sleep(CLOSES_AFTER);
+        thread::sleep(CLOSES_AFTER * 2);
         assert_eq!(post(), status, "{idle_timeout}");
     }
 }

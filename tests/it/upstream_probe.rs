@@ -56,6 +56,19 @@ fn probe_returns_only_the_status_of_the_response() {
 }
 
 #[test]
+fn service_on_either_address_of_localhost_is_asked() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let service = Upstream::at(address.parse().unwrap(), |_| Reply::ok("fine"));
+        let port = service.url.rsplit(':').next().unwrap();
+        let probe = format!("upstream: 'http://localhost:{port}', path: /health");
+        let gateway = Setup::in_front_of(service.clone()).probe(&probe);
+        let gateway = gateway.policy("wallet", POLICY).start();
+        assert_eq!(ask(&gateway).status, 200, "{address}");
+        assert_eq!(service.all()[0].values("host"), [format!("localhost:{port}")]);
+    }
+}
+
+#[test]
 fn of_the_request_nothing_reaches_the_service() {
     let gateway = probed(Upstream::recording());
     let with_headers = |target: &str| {

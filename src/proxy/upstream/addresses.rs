@@ -88,7 +88,7 @@ impl Addresses {
             let fits = |candidate: &&Candidate| {
                 Some(candidate.socket) != first && matches!(candidate.rest.state(now), State::Resting) == rests
             };
-            let rotated = |family: &'_ Vec<Candidate>| -> Vec<Candidate> {
+            let rotated = |family: &[Candidate]| -> Vec<Candidate> {
                 let rotated = family.iter().cycle().skip(behind).take(family.len());
                 rotated.filter(fits).cloned().collect()
             };

@@ -49,6 +49,7 @@ impl From<Stream> for PooledConnection {
 /// Why no connection was opened.
 #[derive(Debug)]
 pub(in crate::proxy) struct ConnectFailure {
+    /// What failed last, or took too long.
     pub(in crate::proxy) error: Box<Error>,
     /// The addresses that were tried, if there is one.
     pub(in crate::proxy) addresses: Option<Box<str>>,
