@@ -229,7 +229,7 @@ async fn connection_that_the_service_closed_takes_no_other_request() {
     let later = Instant::now() + LONG;
     assert!(upstream.take(&address, false, later).is_none());
     assert!(upstream.take(&address, false, Instant::now()).is_some());
-    upstream.evict_expired(later);
+    upstream.evict_expired(Instant::now() + LONG);
     assert!(upstream.take(&address, false, Instant::now()).is_none());
 
     let closing = Service::start(server::Builder::new(), async |(_, mut respond): Stream| {
