@@ -199,7 +199,11 @@ impl App {
                 .as_ref()
                 .map(|files| secured(files, &name, &metrics, &reload));
             let server = Server::new(Arc::clone(&edge), slots, tls.transpose()?);
-            let service = Service::with_listeners(name, endpoint(address, listener.tls.is_some()), server);
+            let server = match listener.proxy_protocol {
+                true => server.with_proxy_protocol(),
+                false => server,
+            };
+            let service = Service::with_listeners(name, endpoint(address, listener), server);
             services.push(serve(service, &sockets.fds, stopping.clone()));
         }
         let control = Control {
@@ -254,9 +258,11 @@ impl App {
         let log = |policy| startup_log::policy(policy, self.policies.keys().proxy());
         policies.policies().iter().for_each(log);
         for (at, address) in self.sockets.listeners.iter().enumerate() {
-            let listener = self.config.listeners.get(at).and_then(|listener| listener.tls.as_ref());
-            let asks = listener.is_some_and(|tls| tls.client_ca.is_some());
-            tracing::info!(%address, tls = listener.is_some(), asks_for_certificates = asks, "listening");
+            let listener = self.config.listeners.get(at);
+            let tls = listener.and_then(|listener| listener.tls.as_ref());
+            let asks = tls.is_some_and(|tls| tls.client_ca.is_some());
+            let proxy_protocol = listener.is_some_and(|listener| listener.proxy_protocol);
+            tracing::info!(%address, tls = tls.is_some(), asks_for_certificates = asks, proxy_protocol, "listening");
         }
         startup_log::unmet(policies, self.config.surroundings());
         tracing::info!(address = %self.sockets.admin, "admin listening");

@@ -25,6 +25,7 @@ pub mod document;
 mod limits;
 mod own_upstreams;
 mod probe;
+mod proxy_protocol;
 mod read;
 pub mod store;
 mod tls;
@@ -113,6 +114,8 @@ pub struct Listener {
     pub tls: Option<TlsFiles>,
     /// The most connections at a time, if they are not those of the limits.
     pub connections: Option<usize>,
+    /// Whether each connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 impl Listener {
@@ -127,6 +130,7 @@ impl Listener {
             address,
             tls: None,
             connections: None,
+            proxy_protocol: false,
         }
     }
 }
@@ -253,6 +257,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         let help = "write `version: 1`";
         problems.add(&document.version.span, ProblemCode::UnsupportedVersion, message, help);
     }
+    proxy_protocol::check(&document, problems);
     let mut taken = Vec::new();
     let listeners = match document.listeners {
         Some(List(listeners)) => listeners
@@ -340,6 +345,7 @@ fn listener(
         connections: document
             .connections
             .map(|count| limits::at_least_one(&count, problems) as usize),
+        proxy_protocol: document.proxy_protocol.is_some_and(|expected| expected.value),
     })
 }
 

@@ -79,6 +79,7 @@ impl Demo {
                 client_crl: None,
             }),
             connections: None,
+            proxy_protocol: false,
         });
         let control = control(&mut config, &certificates);
         let loaded = Loaded {

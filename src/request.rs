@@ -65,6 +65,9 @@ pub struct Downstream {
     pub tls: bool,
     /// Whether the peer is a trusted proxy, whose `X-Forwarded-*` headers are accepted.
     pub trusted: bool,
+    /// Whether the peer is a proxy whose PROXY header names no client. It is not trusted then, since the client may have
+    /// written the headers.
+    pub is_unnamed: bool,
 }
 
 /// The limits of a request that its head can exceed.
@@ -142,14 +145,18 @@ impl<'r> RequestFacts<'r> {
     /// Returns the address of the client: that of the peer, or the one that trusted proxies forward. A client on a unix
     /// socket has none.
     pub fn client_address(&self) -> Option<IpAddr> {
-        let trusts = |peer| self.trusted_proxies.iter().any(|network| network.contains(&peer));
-        forwarded::client_address(self.downstream.peer, self.headers, trusts)
+        forwarded::client_address(self.downstream.peer, self.headers, |peer| self.trusts(peer))
     }
 
-    /// Returns the same, but none for a client that a trusted proxy does not name by its address.
+    /// Returns the same, but none for a client that a trusted proxy does not name by its address, in a header or before the
+    /// connection.
     pub fn known_client_address(&self) -> Option<IpAddr> {
-        let trusts = |peer| self.trusted_proxies.iter().any(|network| network.contains(&peer));
-        forwarded::known_client_address(self.downstream.peer, self.headers, trusts)
+        let peer = self.downstream.peer.filter(|_| !self.downstream.is_unnamed);
+        forwarded::known_client_address(peer, self.headers, |peer| self.trusts(peer))
+    }
+
+    fn trusts(&self, peer: IpAddr) -> bool {
+        !self.downstream.is_unnamed && self.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
 
     /// Returns whether an origin is that of the request, as the client sees it: the scheme and host of the connection, or

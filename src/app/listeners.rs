@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners};
 
 use super::start_error::StartError;
-use crate::config::{ListenAddress, ServerConfig, TlsFiles};
+use crate::config::{ListenAddress, Listener, ServerConfig, TlsFiles};
 use crate::fd_limit;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::TlsListener;
@@ -16,6 +16,9 @@ const WRITE_BUFFER: usize = 4 * 1024;
 
 /// The buffer for TLS records. In clear text, the reader above has a buffer of its own.
 const TLS_READ_BUFFER: usize = 16 * 1024;
+
+/// The buffer for a header of the PROXY protocol, which is read in small pieces.
+const HEADER_BUFFER: usize = 256;
 
 /// Says in one line what there are too few file descriptors for.
 pub(super) fn tell_of_shortage(config: &ServerConfig, descriptors: u64) {
@@ -28,13 +31,17 @@ pub(super) fn tell_of_shortage(config: &ServerConfig, descriptors: u64) {
 
 /// Returns the endpoint that accepts connections. The handshake happens here and not in pingora, which would
 /// count the connection only after it.
-pub(super) fn endpoint(address: &ListenAddress, has_tls: bool) -> Listeners {
+pub(super) fn endpoint(address: &ListenAddress, listener: &Listener) -> Listeners {
     let config = match address {
         ListenAddress::Tcp(address) => ListenerConfig::tcp(address.to_string()),
         ListenAddress::Unix(path) => ListenerConfig::uds(path.to_string_lossy()),
     };
     let mut listeners = Listeners::new();
-    let read_buffer = if has_tls { TLS_READ_BUFFER } else { 0 };
+    let read_buffer = match (&listener.tls, listener.proxy_protocol) {
+        (Some(_), _) => TLS_READ_BUFFER,
+        (None, true) => HEADER_BUFFER,
+        (None, false) => 0,
+    };
     listeners.add_listener(config.l4_buffer(L4BufferSettings::new(read_buffer, WRITE_BUFFER)));
     listeners
 }

@@ -110,6 +110,7 @@ impl Explain {
                 tls: certificate.is_some(),
                 trusted: self.client.is_some_and(|peer| trusts(config, peer)),
                 peer: self.client.map(|address| address.to_canonical()),
+                ..Downstream::default()
             },
             trusted_proxies: &config.trusted_proxies,
             body: request::body(headers).unwrap_or(Body::None),

@@ -20,6 +20,7 @@ use forms::{AdminAddress, ListenAddress, LocalService, SocketPath, Target};
 document! {
     /// The settings of the process: where it listens, where its policies are, and what a request may cost. Every field
     /// except `version` has a default. Relative paths start at the folder of this file.
+    #[schemars(extend("allOf" = forms::config_rules()))]
     pub struct ConfigDocument {
         /// The version of the file format. The only version is 1.
         #[schemars(with = "Version")]
@@ -64,6 +65,7 @@ document! {
     }
 
     /// One address on which Sidegate accepts clients. It speaks HTTP/1.1 and HTTP/2, also in clear text.
+    #[schemars(extend("allOf" = forms::listener_rules()))]
     pub struct ListenerDocument {
         /// An IP address and a port (`localhost` is `127.0.0.1`), or `unix:/path`. Any local user can connect to the
         /// unix socket.
@@ -75,6 +77,11 @@ document! {
         /// The most connections at a time; replaces `limits.connections` for this listener.
         #[schemars(range(min = 1), extend("examples" = [1024]))]
         connections: Option<Spanned<u32>>,
+        /// Whether each connection begins with a header of the PROXY protocol, version 1 or 2, that names the client: for
+        /// load balancers that pass connections on. It needs an IP address and `trusted_proxies`; Sidegate closes
+        /// connections from other peers, and those without the header.
+        #[schemars(extend("default" = false))]
+        proxy_protocol: Option<Spanned<bool>>,
     }
 
     /// The certificates of a listener. Sidegate reads the files again within 2 s of a change.
@@ -157,8 +164,8 @@ document! {
         /// The longest time for the head of a request; then 408 (RFC 9110, 15.5.9).
         #[schemars(extend("default" = "10s"))]
         header_timeout: Option<Timeout>,
-        /// The longest pause in the body of a request; then 408. Over TLS or HTTP/2 to the upstream, and for requests
-        /// with an idempotency key, at most `upstream.timeout`.
+        /// The longest pause in the body of a request; then 408. Not for gRPC over HTTP/2, which may pause between
+        /// messages.
         #[schemars(extend("default" = "30s"))]
         body_timeout: Option<Timeout>,
         /// The most connections of a listener at a time. Further connections get 503 and are closed; TLS connections

@@ -127,7 +127,7 @@ impl ConnectionLimit {
         self.all.gauge.inc();
         Some(ConnectionGuard {
             slots: Arc::clone(self),
-            _counted: counted,
+            counted,
         })
     }
 
@@ -152,7 +152,17 @@ impl ConnectionLimit {
 #[derive(Debug)]
 pub struct ConnectionGuard {
     slots: Arc<ConnectionLimit>,
-    _counted: Option<Counted>,
+    counted: Option<Counted>,
+}
+
+impl ConnectionGuard {
+    /// Counts the connection as one of a client whose address was not known before. Returns whether the client may have
+    /// it.
+    pub fn count_client(&mut self, client: Option<IpAddr>) -> bool {
+        let Some(client) = client else { return true };
+        self.counted = self.slots.count_client(client);
+        self.counted.is_some()
+    }
 }
 
 impl Drop for ConnectionGuard {
@@ -194,6 +204,11 @@ mod tests {
         assert_eq!(metrics.client_limit_refused(ClientLimit::Connection).get(), 2);
         // The limit of the client was reached, not that of the listener.
         assert_eq!(metrics.connections_refused("second").get(), 0);
+        drop(open);
+        let mut open = [(&first, None), (&second, None)].map(|(slots, peer)| slots.take(peer).unwrap());
+        let mut counted = open.iter_mut().map(|open| open.count_client(client));
+        assert_eq!([counted.next(), counted.next()], [Some(true), Some(true)]);
+        assert!(first.take(same).is_none() && second.take(client).is_none());
         drop(open);
         assert!(first.take(same).is_some());
     }

@@ -22,6 +22,7 @@ use super::gateway::Gateway;
 use super::handshake_failures::HandshakeFailures;
 use super::overload::OverloadResponder;
 use super::peer::peer_of;
+use super::proxy_protocol::ProxyProtocol;
 use super::strict_stream::{ReadProgress, RejectionWriter, StreamLimits, StrictStream};
 use crate::tls::TlsListener;
 
@@ -86,6 +87,7 @@ pub struct Server {
     state: Arc<ServerState>,
     slots: Arc<ConnectionLimit>,
     tls: Option<Tls>,
+    proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// The TLS of a listener, and its handshakes that failed.
@@ -115,6 +117,19 @@ impl Server {
             state,
             slots: Arc::new(slots),
             tls,
+            proxy_protocol: None,
+        }
+    }
+
+    /// Expects a header of the PROXY protocol in front of each connection.
+    #[must_use]
+    pub fn with_proxy_protocol(self) -> Self {
+        let metrics = &self.state.gateway.admission.metrics;
+        let within = self.state.limits.head_time;
+        let proxy_protocol = ProxyProtocol::new(self.slots.listener(), within, metrics);
+        Self {
+            proxy_protocol: Some(proxy_protocol),
+            ..self
         }
     }
 
@@ -126,7 +141,7 @@ impl Server {
     }
 
     /// Serves a connection until it ends, or has not sent anything when the process does.
-    async fn serve_connection(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch, _open: ConnectionGuard) {
+    async fn serve_connection(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch, mut open: ConnectionGuard) {
         let progress = ReadProgress {
             heads: Arc::clone(&self.state.heads),
             begun: Arc::default(),
@@ -139,13 +154,19 @@ impl Server {
         });
         tokio::select! {
             biased;
-            () = self.serve(stream, &shutdown, &progress) => {}
+            () = self.serve(stream, &shutdown, &progress, &mut open) => {}
             () = idle => {}
         }
     }
 
     /// Serves a connection to its end.
-    async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch, progress: &ReadProgress) {
+    async fn serve(
+        &self,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+        progress: &ReadProgress,
+        open: &mut ConnectionGuard,
+    ) {
         let ServerState {
             http1,
             http2,
@@ -153,6 +174,12 @@ impl Server {
             write_rejection,
             ..
         } = &*self.state;
+        let stream = match &self.proxy_protocol {
+            // In a box, as it is short.
+            Some(protocol) => Box::pin(self.accept_proxied(protocol, stream, open)).await,
+            None => Some(stream),
+        };
+        let Some(stream) = stream else { return };
         // A handshake is large and short.
         let Some(stream) = Box::pin(self.accept_tls(stream)).await else {
             return;
@@ -163,6 +190,30 @@ impl Server {
             Some(Protocol::Http1) => http1.serve(stream, shutdown).await,
             Some(Protocol::Http2) => drop(http2.process_new(stream, shutdown).await),
             None => {}
+        }
+    }
+
+    /// Reads the header of a connection that a proxy passes on, and counts the connection as one of the client that it
+    /// names.
+    async fn accept_proxied(
+        &self,
+        protocol: &ProxyProtocol,
+        stream: Stream,
+        open: &mut ConnectionGuard,
+    ) -> Option<Stream> {
+        let stream = protocol.accept(stream).await?;
+        if open.count_client(self.client(&stream)) {
+            return Some(stream);
+        }
+        self.respond_overloaded(stream).await;
+        None
+    }
+
+    /// Responds to a connection above a limit. With TLS, a response would cost a handshake, which the limit is to
+    /// prevent.
+    async fn respond_overloaded(&self, stream: Stream) {
+        if self.tls.is_none() {
+            self.state.overload.respond(stream, &self.state.write_rejection).await;
         }
     }
 
@@ -206,10 +257,18 @@ enum Protocol {
 #[async_trait]
 impl ServerApp for Server {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let peer = peer_of(&stream);
+        if let Some(protocol) = &self.proxy_protocol
+            && !peer.is_some_and(|peer| self.state.gateway.admission.trusts(peer))
+        {
+            protocol.reject_peer(peer);
+            return None;
+        }
+        // The peer is trusted on a listener with the PROXY protocol, and so not counted: its header names the client.
         let Some(open) = self.slots.take(self.client(&stream)) else {
-            // With TLS, a response would cost a handshake, which the limit is to prevent.
-            if self.tls.is_none() {
-                self.state.overload.respond(stream, &self.state.write_rejection).await;
+            // The request would stand behind a header.
+            if self.proxy_protocol.is_none() {
+                self.respond_overloaded(stream).await;
             }
             return None;
         };

@@ -11,6 +11,7 @@ mod keys;
 mod label_cache;
 #[cfg(target_os = "linux")]
 mod process;
+mod proxy_headers;
 mod registry;
 mod request_vectors;
 mod requests;
@@ -20,6 +21,7 @@ mod store_features;
 pub use certificates::CertificateEnds;
 pub use handshakes::HandshakeFailure;
 pub use keys::{KeyMetrics, KeyRefresh, KeysInForce};
+pub use proxy_headers::ProxyHeaderFailure;
 pub use registry::MetricFamily;
 pub use requests::PolicyMetrics;
 pub use store::{MemoryUsage, StoreMetrics};
@@ -43,6 +45,7 @@ pub struct Metrics {
     connections: IntGauge,
     connections_refused: IntCounterVec,
     tls_handshake_failures: IntCounterVec,
+    proxy_header_failures: IntCounterVec,
     client_limit_refused: [IntCounter; ClientLimit::ALL.len()],
     requests_limit: Gauge,
     connections_limit: GaugeVec,
@@ -102,6 +105,7 @@ impl Metrics {
                 &["listener"],
             )?,
             tls_handshake_failures: handshakes::failures(registry)?,
+            proxy_header_failures: proxy_headers::failures(registry)?,
             client_limit_refused: client_limit_refused(registry)?,
             token_cache: token_cache(registry)?,
             jwks: KeyMetrics::new(registry)?,
@@ -174,6 +178,16 @@ impl Metrics {
                 .with_label_values(&[listener, reason.as_str()])
         };
         HandshakeFailure::ALL.map(of)
+    }
+
+    /// Counts the connections of a listener that it closed without a valid PROXY header, by their reasons, all of them
+    /// from the start.
+    pub fn proxy_header_failures(&self, listener: &str) -> [IntCounter; ProxyHeaderFailure::ALL.len()] {
+        let of = |reason: ProxyHeaderFailure| {
+            self.proxy_header_failures
+                .with_label_values(&[listener, reason.as_str()])
+        };
+        ProxyHeaderFailure::ALL.map(of)
     }
 
     /// Counts the connections and requests that were rejected because their client had its share.

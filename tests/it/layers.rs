@@ -64,7 +64,8 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["early_rejection", "exchange", "replay"],
             &["handler"],
             // The server.
-            &["connection_limit", "handshake_failures"],
+            &["failure_log"],
+            &["connection_limit", "handshake_failures", "proxy_protocol"],
             &["server"],
             &["self"],
         ],

@@ -79,6 +79,7 @@ mod oidc;
 mod pem_files;
 mod provider_issuers;
 mod provider_tokens;
+mod proxy_protocol;
 mod quotas;
 mod readiness;
 mod reason_header;

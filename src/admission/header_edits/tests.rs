@@ -21,6 +21,7 @@ const PEER: Downstream = Downstream {
     peer: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))),
     tls: false,
     trusted: false,
+    is_unnamed: false,
 };
 
 /// Returns the header that the upstream would receive, as `name: value`, sorted.

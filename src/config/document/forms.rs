@@ -94,3 +94,21 @@ pub(crate) fn redis_dependencies() -> Value {
     let with = |other: &str| json!({ "required": [other], "allOf": [tls] });
     json!({ "ca_file": tls, "client_certificate": with("client_key"), "client_key": with("client_certificate") })
 }
+
+/// A listener that expects a PROXY header.
+fn proxied() -> Value {
+    json!({ "required": ["proxy_protocol"], "properties": { "proxy_protocol": { "const": true } } })
+}
+
+/// The header is accepted from trusted addresses only.
+pub(crate) fn config_rules() -> Value {
+    json!([{
+        "if": { "required": ["listeners"], "properties": { "listeners": { "contains": proxied() } } },
+        "then": { "required": ["trusted_proxies"], "properties": { "trusted_proxies": { "minItems": 1 } } },
+    }])
+}
+
+/// A peer on a unix socket has no address.
+pub(crate) fn listener_rules() -> Value {
+    json!([{ "if": proxied(), "then": { "properties": { "address": { "not": { "pattern": "^unix:" } } } } }])
+}

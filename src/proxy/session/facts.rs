@@ -49,11 +49,13 @@ pub(super) fn of<'s>(
 }
 
 fn downstream(session: &ServerSession, trusts: impl Fn(IpAddr) -> bool) -> Downstream {
-    let peer = session.client_addr().and_then(peer::ip);
+    let (peer, digest) = (session.client_addr().and_then(peer::ip), session.digest());
+    let is_unnamed = digest.is_some_and(|digest| peer::is_unnamed(digest.proxy_digest.as_ref()));
     Downstream {
         peer,
-        tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
-        trusted: peer.is_some_and(trusts),
+        tls: digest.is_some_and(|digest| digest.ssl_digest.is_some()),
+        trusted: !is_unnamed && peer.is_some_and(trusts),
+        is_unnamed,
     }
 }
 

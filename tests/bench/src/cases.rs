@@ -124,6 +124,7 @@ fn identity_headers() -> Turn {
         peer: Some([127, 0, 0, 1].into()),
         tls: false,
         trusted: false,
+        is_unnamed: false,
     };
     Box::new(move |_| {
         let (policy, route) = (decision.matched.policy().unwrap(), decision.matched.route().unwrap());

@@ -80,6 +80,21 @@ impl Http2 {
         })
     }
 
+    /// As [`Self::plain`] or, with a configuration, as [`Self::tls`], after bytes that come first.
+    pub(crate) fn behind(port: u16, first: &[u8], config: Option<Arc<ClientConfig>>) -> io::Result<Self> {
+        runtime().block_on(async {
+            let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
+            tokio::io::AsyncWriteExt::write_all(&mut socket, first).await?;
+            let Some(config) = config else {
+                return Self::over(socket).await.map_err(io::Error::other);
+            };
+            let name = ServerName::try_from("localhost").unwrap();
+            let stream = tokio_rustls::TlsConnector::from(config).connect(name, socket).await?;
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+            Self::over(stream).await.map_err(io::Error::other)
+        })
+    }
+
     async fn over<S>(stream: S) -> hyper::Result<Self>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
