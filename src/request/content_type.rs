@@ -21,7 +21,10 @@ pub enum GrpcProtocol {
 
 /// Returns the protocol of a request that has the content type of gRPC or of gRPC-Web, once.
 pub fn grpc_protocol(headers: &HeaderMap) -> Option<GrpcProtocol> {
-    let media_type = media_type(headers)?;
+    protocol_of(media_type(headers)?)
+}
+
+fn protocol_of(media_type: &str) -> Option<GrpcProtocol> {
     let is_media_type = |b: u8| b.is_ascii_alphanumeric() || b"/+.-_".contains(&b);
     // A suffix names the format of the messages.
     let known = media_type.split('+').next()?;
@@ -36,8 +39,9 @@ pub fn grpc_type(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 /// Returns whether a response with these fields is a stream, which may pause for long: one of events, or of gRPC.
 pub fn is_stream(headers: &HeaderMap) -> bool {
-    let is_events = media_type(headers).is_some_and(|media_type| media_type.eq_ignore_ascii_case("text/event-stream"));
-    is_events || grpc_protocol(headers) == Some(GrpcProtocol::Grpc)
+    media_type(headers).is_some_and(|media_type| {
+        media_type.eq_ignore_ascii_case("text/event-stream") || protocol_of(media_type) == Some(GrpcProtocol::Grpc)
+    })
 }
 
 const PROTOCOLS: [(&str, GrpcProtocol); 3] = [
