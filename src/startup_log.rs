@@ -45,6 +45,7 @@ fn guarding(policy: &Policy, proxy: &KeyProxy) {
         hosts = hosts.join(","),
         prefix = policy.prefix,
         upstream = %policy.upstream.address,
+        token_sources = token_sources(policy),
         "guarding"
     );
     for issuer in &policy.issuers {
@@ -73,6 +74,15 @@ fn guarding(policy: &Policy, proxy: &KeyProxy) {
             "the internal key has expired"
         );
     }
+}
+
+/// Lists the places that tokens may be in, unless that is `Authorization` alone.
+fn token_sources(policy: &Policy) -> Option<String> {
+    let sources = &policy.sources;
+    let authorization = sources.authorization.then(|| "authorization".to_owned());
+    let named = sources.named().map(|(kind, name)| format!("{} {name}", kind.as_str()));
+    let places: Vec<_> = authorization.into_iter().chain(named).collect();
+    (!sources.is_authorization_alone()).then(|| places.join(", "))
 }
 
 /// Warns of what policies ask for and the process does not have.

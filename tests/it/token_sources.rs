@@ -262,6 +262,41 @@ fn page_of_this_origin_gets_in_with_the_cookie() {
 }
 
 #[test]
+fn listed_page_gets_in_with_the_cookie_only_where_credentials_are_allowed() {
+    let cors = |credentials: &str| format!("cors: {{ origins: [https://app.example.com]{credentials} }}\n");
+    for (credentials, is_allowed) in [(", credentials: true", true), ("", false)] {
+        let gateway = Setup::new().policy("w", &(policy() + &cors(credentials))).start();
+        let cross = |request: Request| {
+            let request = request.header("Origin", "https://app.example.com");
+            cookie(request, &good()).header("Sec-Fetch-Site", "cross-site")
+        };
+        for request in [Request::get("/w/x"), Request::post("/w/x", "{}"), handshake("/w/x")] {
+            let request = cross(request);
+            match is_allowed {
+                true => _ = gateway.allowed(&request),
+                false => _ = gateway.refused(&request, 401, "token_source_not_allowed"),
+            }
+        }
+        for (what, request) in requests_of_a_foreign_page() {
+            let answer = gateway.send(&cookie(request.clone(), &good()));
+            assert_eq!(answer.status, 401, "{what}: {answer:?}");
+            assert!(gateway.upstream.seen(&request.case).is_empty(), "{what}");
+            assert_eq!(answer.header("access-control-allow-origin"), None, "{what}");
+        }
+    }
+}
+
+#[test]
+fn start_log_names_the_places() {
+    let all = "authorization, header x-goog-iap-jwt-assertion, cookie __Host-session, query access_token, \
+               websocket_protocol bearer";
+    let names_all = |line: &Value| line["message"] == "guarding" && line["token_sources"] == all;
+    assert!(gateway().log_lines().iter().any(names_all));
+    let plain = Setup::new().policy("w", &format!("$wallet{ROUTES}")).start();
+    assert!(!plain.log_text().contains("token_sources"));
+}
+
+#[test]
 fn bad_authorization_with_a_good_cookie_is_rejected() {
     let gateway = gateway();
     let with_cookie = || cookie(Request::get("/w/x"), &good()).header("Sec-Fetch-Site", "same-origin");
