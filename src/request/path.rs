@@ -222,10 +222,16 @@ impl<'r> NormalizedPath<'r> {
     fn readings_of_others(&self, allowance: Allowance) -> Result<Vec<String>, Ambiguity> {
         let strict = [Some(self.decoded()), self.literal()].into_iter().flatten();
         let mut readings: Vec<_> = strict.map(str::to_owned).collect();
+        let slash = allowance.encoded_slash == EncodedSlash::Either;
         if has_double_escape(&self.wire) {
             readings.extend(self.decoded_once_more(allowance)?);
+            if slash {
+                // Once decoded, `%252F` looks like a `%2F` that was not.
+                let separated = with_slashes_decoded(&self.wire);
+                readings.push(decode(&separated, |_| true)?);
+                readings.push(decode(&separated, |byte| !is_plain(byte))?);
+            }
         }
-        let slash = allowance.encoded_slash == EncodedSlash::Either;
         // Some services cut before they split at separators, others after it.
         widen(&mut readings, allowance.encoded_delimiter, without_delimited);
         widen(&mut readings, allowance.semicolon, without_parameters);

@@ -329,6 +329,21 @@ proptest! {
 }
 
 #[test]
+fn slash_beside_the_escape_of_a_slash_leads_no_path_elsewhere() {
+    for (path, let_through) in [
+        ("/x%252Fa%2Fb", true),
+        ("/x%252Fa%2Fsecret", false),
+        ("/x%252Fa%2FSecret", false),
+        ("/x%2Fa%252Fsecret", true),
+        ("/a%2Fb%252Fc", true),
+        ("/a%252Fx%2Fb", true),
+        ("/open%2Fa%252Fb", false),
+    ] {
+        assert_eq!(check(&open(), path.as_bytes()), let_through, "{path}");
+    }
+}
+
+#[test]
 fn opaque_slash_is_let_through_where_it_does_no_harm() {
     let policies = opaque();
     for (path, let_through) in [
