@@ -167,6 +167,7 @@ impl AdmissionController {
             }
             Outcome::Deny(rejection) => return Err(rejection),
             Outcome::ServerOptions => return Ok(Admission::ServerOptions),
+            Outcome::Metadata => return Ok(Admission::Respond(record.metadata_response()?)),
             Outcome::Preflight(methods) => return Ok(Admission::Respond(record.preflight_response(&methods)?)),
         };
         let path = decision.path.ok_or(Reason::InternalError)?;

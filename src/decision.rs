@@ -25,6 +25,7 @@ mod content;
 mod evaluator;
 mod head;
 mod lookup;
+mod metadata;
 mod preflight;
 mod steps;
 mod store_checks;
@@ -35,6 +36,7 @@ pub use steps::{Observer, Step};
 pub use store_checks::StoreChecks;
 
 use head::{check_head, malformed};
+use steps::step;
 
 /// The outcome, and what led to it: `'p` is the life of the policies, `'r` that of the request.
 #[derive(Debug)]
@@ -67,6 +69,8 @@ pub enum Outcome {
     /// Respond to the preflight of a page (Fetch, 4.8), which may send the request that it asks about. The routes of the
     /// path take these methods.
     Preflight(Vec<Method>),
+    /// Respond with the metadata of the protected resource of the policy (RFC 9728).
+    Metadata,
     /// Forward it without an identity, and count the rejection that `enforce` would make of it.
     ShadowDeny(Permit, Rejection),
 }
@@ -77,6 +81,7 @@ impl Outcome {
         match self {
             Self::Allow(_) | Self::ServerOptions => "allow",
             Self::Preflight(_) => "preflight",
+            Self::Metadata => "metadata",
             Self::Deny(_) => "deny",
             Self::ShadowDeny(..) => "shadow_deny",
         }
@@ -85,7 +90,7 @@ impl Outcome {
     /// Why not, even where it is not enforced.
     pub const fn rejection(&self) -> Option<&Rejection> {
         match self {
-            Self::Allow(_) | Self::ServerOptions | Self::Preflight(_) => None,
+            Self::Allow(_) | Self::ServerOptions | Self::Preflight(_) | Self::Metadata => None,
             Self::Deny(rejection) | Self::ShadowDeny(_, rejection) => Some(rejection),
         }
     }
@@ -94,7 +99,7 @@ impl Outcome {
     pub const fn permit(&self) -> Option<&Permit> {
         match self {
             Self::Allow(permit) | Self::ShadowDeny(permit, _) => Some(permit),
-            Self::Deny(_) | Self::ServerOptions | Self::Preflight(_) => None,
+            Self::Deny(_) | Self::ServerOptions | Self::Preflight(_) | Self::Metadata => None,
         }
     }
 }
@@ -151,6 +156,11 @@ fn find_route<'p, 'r>(
     decision: &mut Decision<'p, 'r>,
     observer: &mut impl Observer,
 ) -> Result<Found<'p, 'r>, Rejection> {
+    if let Some(index) = policies.metadata_for(request.host(), request.path) {
+        decision.matched = of_policy(policies, Some(index));
+        metadata::check(decision.matched, request, observer)?;
+        return Ok(Found::Own(Outcome::Metadata));
+    }
     let spelled = policies.by_raw_prefix(request.host(), request.path);
     decision.matched = of_policy(policies, spelled);
     step(Step::Request, observer, |observer| {
@@ -348,20 +358,6 @@ fn store_checks<'p>(
         observer.passed(Step::Quota, || steps::describe_quotas(&checks, principal));
     }
     Ok(checks)
-}
-
-/// Runs a step and reports how it failed, if it did.
-fn step<T, O: Observer>(
-    step: Step,
-    observer: &mut O,
-    run: impl FnOnce(&mut O) -> Result<T, Rejection>,
-) -> Result<T, Rejection> {
-    let result = run(observer);
-    if let Err(rejection) = &result {
-        let binding = rejection.reason().is_about_binding();
-        observer.failed(if binding { Step::Binding } else { step }, rejection);
-    }
-    result
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub mod lint;
 pub mod origin;
 mod path_case;
 pub mod remote_keys;
+pub mod resource;
 pub mod route;
 pub mod router;
 pub mod set;
@@ -46,6 +47,7 @@ use identity::{INTERNAL_KEY, Identity};
 use internal_key::InternalKeys;
 use lint::Lint;
 use origin::Origin;
+use resource::Resource;
 use route::Route;
 use router::{RouteMatch, Router};
 use store_rules::RevocationRule;
@@ -70,6 +72,8 @@ pub struct Policy {
     pub errors: ErrorStyle,
     /// The pages of other origins that may read responses.
     pub cors: Option<Cors>,
+    /// The service as a protected resource, whose metadata Sidegate serves.
+    pub resource: Option<Resource>,
     /// Who issues the tokens that the service takes.
     pub issuers: Vec<Issuer>,
     /// Where the tokens of requests may be.

@@ -85,7 +85,7 @@ pub struct RequestRecord {
     grpc: Option<HeaderValue>,
     /// The value of `Access-Control-Allow-Origin`, where the policy has `cors` and lists the origin of the request.
     allowed_origin: Option<HeaderValue>,
-    /// `allow`, `deny`, `shadow_deny` or `preflight`; `none` until the request is admitted or rejected.
+    /// `allow`, `deny`, `shadow_deny`, `preflight` or `metadata`; `none` until the request is admitted or rejected.
     decision: &'static str,
     decision_duration: Duration,
     /// Why the decision rejects the request, or would in `enforce`.
@@ -226,6 +226,19 @@ impl RequestRecord {
             .zip(self.allowed_origin.as_ref())
             .ok_or(Reason::InternalError)?;
         let mut response = LocalResponse::preflight(cors, origin, methods);
+        response.headers.push((REQUEST_ID, self.ids.request_id_value()));
+        Ok(response)
+    }
+
+    /// Makes the response with the metadata of the resource of the policy.
+    pub(super) fn metadata_response(&self) -> Result<LocalResponse, Rejection> {
+        let policy = self
+            .scope
+            .policy
+            .and_then(|policy| self.snapshot.policies().get(policy));
+        let resource = policy.and_then(|policy| policy.resource.as_ref());
+        let resource = resource.ok_or(Reason::InternalError)?;
+        let mut response = LocalResponse::metadata(resource, &self.method);
         response.headers.push((REQUEST_ID, self.ids.request_id_value()));
         Ok(response)
     }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::local_response::LocalResponse;
 use super::trace_context::RequestIds;
 use crate::policy::cors::Cors;
+use crate::policy::resource::Resource;
 use crate::policy::{ErrorFormat, ErrorStyle, Matched, PolicySet};
 use crate::principal::AuthMethod;
 use crate::rejection::{Reason, Rejection};
@@ -65,6 +66,8 @@ pub struct ErrorContext<'c> {
     pub allowed_origin: Option<&'c HeaderValue>,
     /// Whether the query had a token, so that other sites must not learn the URL.
     pub had_token_in_query: bool,
+    /// The protected resource, whose metadata challenges name.
+    pub resource: Option<&'c Resource>,
 }
 
 impl<'c> ErrorContext<'c> {
@@ -90,6 +93,7 @@ impl<'c> ErrorContext<'c> {
             cors: policy.and_then(|policy| policy.cors.as_ref()),
             allowed_origin: None,
             had_token_in_query: false,
+            resource: policy.and_then(|policy| policy.resource.as_ref()),
         }
     }
 }
@@ -174,7 +178,10 @@ pub fn render(rejection: &Rejection, context: &ErrorContext<'_>) -> LocalRespons
     let cors = context.cors.into_iter();
     headers.extend(cors.flat_map(|cors| cors.response_fields(context.allowed_origin)));
     let challenge = match reason {
-        Reason::ScopeMissing => context.style.scope_challenge.then(|| scope_challenge(context)),
+        Reason::ScopeMissing => {
+            let has_one = context.style.scope_challenge || context.resource.is_some();
+            has_one.then(|| scope_challenge(context))
+        }
         _ => (reason.status() == 401).then(|| challenge(reason, context)),
     };
     let challenge = challenge.and_then(|challenge| HeaderValue::from_str(&challenge).ok());
@@ -259,33 +266,48 @@ fn problem_type(reason: Reason, style: &ErrorStyle) -> Cow<'static, str> {
 /// code if the request has no token (RFC 6750, 3). Its realm is the service.
 fn challenge(reason: Reason, context: &ErrorContext<'_>) -> String {
     let realm = context.realm;
+    let bearer = |error: &str| {
+        let scope = context.resource.and_then(|_| scope(context)).unwrap_or_default();
+        format!(r#"Bearer realm="{realm}"{error}{}{scope}"#, resource_metadata(context))
+    };
     if reason.blames_token() {
         let message = reason.message();
-        return format!(r#"Bearer realm="{realm}", error="invalid_token", error_description="{message}""#);
+        return bearer(&format!(r#", error="invalid_token", error_description="{message}""#));
     }
     let mut challenges: Vec<_> = context
         .accepts
         .iter()
         .filter_map(|method| match method {
-            AuthMethod::Jwt => Some(format!(r#"Bearer realm="{realm}""#)),
+            AuthMethod::Jwt => Some(bearer("")),
             AuthMethod::InternalKey => Some(format!(r#"ApiKey realm="{realm}""#)),
             AuthMethod::Mtls => Some(format!(r#"Mutual realm="{realm}""#)),
             AuthMethod::Public => None,
         })
         .collect();
     if challenges.is_empty() {
-        challenges.push(format!(r#"Bearer realm="{realm}""#));
+        challenges.push(bearer(""));
     }
     challenges.join(", ")
 }
 
 /// Renders the challenge to a token without the scopes of the route (RFC 6750, 3.1). It lists all of them.
 fn scope_challenge(context: &ErrorContext<'_>) -> String {
-    let scope = match context.scopes.iter().all(|scope| is_scope_token(scope)) {
-        true => format!(r#", scope="{}""#, context.scopes.join(" ")),
-        false => String::new(),
-    };
-    format!(r#"Bearer realm="{}", error="insufficient_scope"{scope}"#, context.realm)
+    let (realm, scope) = (context.realm, scope(context).unwrap_or_default());
+    let metadata = resource_metadata(context);
+    format!(r#"Bearer realm="{realm}", error="insufficient_scope"{scope}{metadata}"#)
+}
+
+/// Renders where the metadata of the resource is (RFC 9728, 5.1).
+fn resource_metadata(context: &ErrorContext<'_>) -> String {
+    let url = context.resource.map(|resource| &resource.metadata_url);
+    url.map(|url| format!(r#", resource_metadata="{url}""#))
+        .unwrap_or_default()
+}
+
+/// Renders the scopes of the route, if it needs any and they can be written.
+fn scope(context: &ErrorContext<'_>) -> Option<String> {
+    let fine = !context.scopes.is_empty() && context.scopes.iter().all(|scope| is_scope_token(scope));
+    fine.then(|| format!(r#", scope="{}""#, context.scopes.join(" ")))
 }
 
 /// Returns whether a scope is a `scope-token` of RFC 6749, 3.3, which needs no escapes between quotes.

@@ -95,6 +95,20 @@ impl Observer for () {
     }
 }
 
+/// Runs a step and reports how it failed, if it did.
+pub(super) fn step<T, O: Observer>(
+    step: Step,
+    observer: &mut O,
+    run: impl FnOnce(&mut O) -> Result<T, Rejection>,
+) -> Result<T, Rejection> {
+    let result = run(observer);
+    if let Err(rejection) = &result {
+        let binding = rejection.reason().is_about_binding();
+        observer.failed(if binding { Step::Binding } else { step }, rejection);
+    }
+    result
+}
+
 pub(super) fn describe(principal: &Principal, context: Context<'_>) -> String {
     let who = [principal.subject(), principal.client.as_deref()];
     let who: Vec<_> = who.into_iter().flatten().map(shown).collect();

@@ -7,6 +7,7 @@ use crate::testing::{JOBS_KEY, NOW, OTHER_TENANT, TENANT, TestRequest, claims, c
 mod conditions;
 mod denied;
 mod header_values;
+mod metadata;
 mod preflights;
 mod resources;
 mod tenants;

@@ -43,6 +43,7 @@ mod lints;
 mod mtls;
 mod pass;
 mod remote;
+mod resource;
 mod route_conflicts;
 mod route_defaults;
 mod routes;
@@ -176,6 +177,8 @@ impl Compiler<'_> {
         let forwarded_prefix = self.forwarded_prefix(document.upstream.strip_prefix.as_ref(), &prefix);
         let hosts = self.hosts(document.hosts);
         let issuers = document.jwt.map(|jwt| self.issuers(jwt)).unwrap_or_default();
+        let forward_authorization = self.forwards_token(document.credentials.as_ref(), document.resource.is_some());
+        let resource = document.resource.and_then(|resource| self.resource(resource, &issuers));
         let certificates = document.mtls.map(|mtls| self.certificates(mtls)).unwrap_or_default();
         Some(Policy {
             service: document.service.value,
@@ -185,6 +188,7 @@ impl Compiler<'_> {
             streams: stream_rule(document.streams),
             errors,
             cors,
+            resource,
             issuers,
             sources,
             tenant,
@@ -195,8 +199,10 @@ impl Compiler<'_> {
             allowance,
             forwarded_prefix,
             upstream_host,
-            forward_authorization: document.credentials != Some(CredentialsMode::Strip),
-            forward_internal_key: document.credentials == Some(CredentialsMode::Forward),
+            forward_authorization,
+            forward_internal_key: document
+                .credentials
+                .is_some_and(|credentials| credentials.value == CredentialsMode::Forward),
             identity,
             compared,
             revocation,

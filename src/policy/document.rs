@@ -16,6 +16,7 @@ mod forms;
 mod grants;
 mod identity;
 mod issuer_names;
+mod resource;
 mod rules;
 mod shared_state;
 mod sources;
@@ -31,6 +32,7 @@ pub use cors::{CorsDocument, LONGEST_MAX_AGE, MAX_NAMES, MAX_ORIGINS};
 pub use grants::{GrantsDocument, LinkHeader};
 pub use identity::{IdentityHeaderDocument, IdentityOptionsDocument};
 pub use issuer_names::{IssuerNamesDocument, PlaceholderDocument};
+pub use resource::{MAX_SCOPES, MAX_SERVERS, ResourceDocument};
 pub use shared_state::{IdempotencyDocument, QuotaDocument, RevocationDocument};
 pub use sources::{TokenPlaceDocument, TokenSourceDocument};
 pub use tokens::{FileDocument, IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
@@ -81,6 +83,14 @@ document! {
         cors: Option<CorsDocument>,
         /// The issuers of the tokens that the service accepts, for `auth: jwt`.
         jwt: Option<JwtDocument>,
+        /// The service as an OAuth 2.0 protected resource (RFC 9728), for clients that find their authorization server by
+        /// themselves, such as MCP clients. Without it, challenges name none.
+        #[schemars(extend("examples" = [{
+            "url": "https://tools.example.com/mcp",
+            "authorization_servers": ["https://login.example.com"],
+            "scopes": ["tools.read", "tools.write"]
+        }]))]
+        resource: Option<ResourceDocument>,
         /// The rule that a token belongs to the tenant that the request names. Without it, tenants are not verified.
         #[schemars(extend("examples" = [{ "claims": ["tenantId"] }]))]
         tenant: Option<TenantDocument>,
@@ -103,8 +113,8 @@ document! {
         #[schemars(extend("default" = "enforce"))]
         mode: Option<Mode>,
         /// Whether the credentials themselves reach the service. Without it, the token does and the internal key does
-        /// not.
-        credentials: Option<CredentialsMode>,
+        /// not; with `resource`, neither does.
+        credentials: Option<Spanned<CredentialsMode>>,
         /// The headers in which the service receives the verified identity, each with its source. `identity` replaces
         /// the whole default. A header with a value that cannot stand in it is left out, unless it names the caller
         /// (`sub`, `@tenant`, `@client_id`): then the request is rejected, 401 `token_claim_invalid`. A client's own headers of these names, and of the default names, never reach the service.

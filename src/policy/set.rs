@@ -8,9 +8,11 @@ mod case;
 mod contradictions;
 mod host_prefix_index;
 mod parse;
+mod resources;
 mod same_service;
 
 use host_prefix_index::HostPrefixIndex;
+use resources::ResourceIndex;
 
 /// All policies of a process, compiled: immutable, and compared as values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +20,7 @@ pub struct PolicySet {
     policies: Vec<Policy>,
     default_errors: ErrorStyle,
     index: HostPrefixIndex,
+    resources: ResourceIndex,
     has_capitals: bool,
 }
 
@@ -78,6 +81,7 @@ impl PolicySet {
         same_service::share_names(&mut policies);
         Self {
             index: HostPrefixIndex::new(&policies),
+            resources: ResourceIndex::new(&policies),
             has_capitals: policies.iter().any(Policy::has_capitals),
             policies,
             default_errors,
@@ -94,6 +98,11 @@ impl PolicySet {
     pub fn select_in_any_case(&self, host: Option<&str>, path: &str) -> Option<usize> {
         let is_below = |policy: &Policy| policy.below_prefix_in_any_case(path).is_some();
         self.first(host, path.as_bytes(), is_below)
+    }
+
+    /// Finds the policy whose resource has its metadata at a path, for a host.
+    pub fn metadata_for(&self, host: Option<&str>, path: &[u8]) -> Option<usize> {
+        self.resources.find(&self.policies, host, path)
     }
 
     /// Whether a path in lower case may lead elsewhere in another case.

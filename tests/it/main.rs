@@ -89,6 +89,7 @@ mod reload;
 mod reload_keys;
 mod reload_kubernetes;
 mod replicas;
+mod resource_metadata;
 mod response_framing;
 mod response_streaming;
 mod retries;

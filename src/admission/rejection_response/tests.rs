@@ -11,20 +11,30 @@ fn response(format: ErrorFormat, reason: Reason, accepts: &[AuthMethod], grpc: O
 
 fn styled(style: &ErrorStyle, reason: Reason, accepts: &[AuthMethod], grpc: Option<&HeaderValue>) -> LocalResponse {
     let context = ErrorContext {
+        accepts,
+        scopes: &["wallet:read".into(), "write".into()],
+        grpc,
+        ..context(style)
+    };
+    render(&reason.into(), &context)
+}
+
+fn context(style: &ErrorStyle) -> ErrorContext<'_> {
+    ErrorContext {
         style,
         realm: "x-svc",
-        accepts,
+        accepts: &[],
         path: "/x/\"1\"".into(),
         request_id: ID,
         trace_id: TRACE,
         now: "2026-02-24T12:00:00Z".parse().unwrap(),
-        scopes: &["wallet:read".into(), "write".into()],
-        grpc,
+        scopes: &[],
+        grpc: None,
         cors: None,
         allowed_origin: None,
         had_token_in_query: false,
-    };
-    render(&reason.into(), &context)
+        resource: None,
+    }
 }
 
 fn header(response: &LocalResponse, name: &str) -> Option<String> {
@@ -148,6 +158,76 @@ fn challenge_names_the_methods_that_the_route_accepts() {
             "{}",
             reason.code()
         );
+    }
+}
+
+#[test]
+fn challenge_of_a_resource_names_its_metadata_and_the_scopes_of_the_route() {
+    use AuthMethod::{InternalKey, Jwt};
+    const METADATA: &str = r#"resource_metadata="https://a.example/.well-known/oauth-protected-resource/mcp""#;
+    let text = "version: 1\nservice: x-svc\nupstream: { url: 'http://127.0.0.1:1' }\nroutes: [{ path: /*, auth: jwt }]\n\
+        jwt: { issuers: [{ issuer: i, audience: ['https://a.example/mcp'], algorithms: [HS256], keys: { secret: { env: SECRET } } }] }\n\
+        resource: { url: 'https://a.example/mcp', authorization_servers: ['https://login.example'] }\n";
+    let policies = crate::testing::parse(&[text]).unwrap();
+    let resource = policies.policies()[0].resource.as_ref();
+    let scopes = ["wallet:read".to_owned(), "write".to_owned()];
+    for (reason, accepts, scopes, want) in [
+        (
+            Reason::CredentialMissing,
+            &[Jwt][..],
+            &scopes[..],
+            Some(format!(
+                r#"Bearer realm="x-svc", {METADATA}, scope="wallet:read write""#
+            )),
+        ),
+        (
+            Reason::CredentialMissing,
+            &[Jwt],
+            &[],
+            Some(format!(r#"Bearer realm="x-svc", {METADATA}"#)),
+        ),
+        (
+            Reason::TokenExpired,
+            &[Jwt],
+            &scopes,
+            Some(format!(
+                r#"Bearer realm="x-svc", error="invalid_token", error_description="The token has expired.", {METADATA}, scope="wallet:read write""#
+            )),
+        ),
+        (
+            Reason::CredentialMissing,
+            &[InternalKey, Jwt],
+            &[],
+            Some(format!(r#"ApiKey realm="x-svc", Bearer realm="x-svc", {METADATA}"#)),
+        ),
+        (
+            Reason::CredentialMissing,
+            &[InternalKey],
+            &[],
+            Some(r#"ApiKey realm="x-svc""#.to_owned()),
+        ),
+        (
+            Reason::ScopeMissing,
+            &[Jwt],
+            &scopes,
+            Some(format!(
+                r#"Bearer realm="x-svc", error="insufficient_scope", scope="wallet:read write", {METADATA}"#
+            )),
+        ),
+        (Reason::RoleMissing, &[Jwt], &scopes, None),
+    ] {
+        // Also with a style that has no challenge for a missing scope.
+        for format in [ErrorFormat::Flat, ErrorFormat::Envelope] {
+            let style = ErrorStyle::new(format, "ERR_X".into());
+            let context = ErrorContext {
+                accepts,
+                scopes,
+                resource,
+                ..context(&style)
+            };
+            let response = render(&reason.into(), &context);
+            assert_eq!(header(&response, "www-authenticate"), want, "{}", reason.code());
+        }
     }
 }
 

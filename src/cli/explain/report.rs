@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -87,7 +87,7 @@ pub(super) struct Report {
     forwarded_path: Option<String>,
     /// The headers that it would get.
     headers: BTreeMap<String, String>,
-    /// The response that the client would get from Sidegate itself: to a rejected request, or to a preflight.
+    /// The response that the client would get from Sidegate itself: to a rejected request, to a preflight, or with metadata.
     response: Option<Response>,
     #[serde(skip)]
     is_rejected: bool,
@@ -131,6 +131,8 @@ impl Report {
                 .filter(|claimed| !claimed.is_empty()),
             status: match &decision.outcome {
                 Outcome::Allow(_) | Outcome::ShadowDeny(..) => 200,
+                Outcome::Metadata if facts.method == Method::OPTIONS => 204,
+                Outcome::Metadata => 200,
                 Outcome::Deny(rejection) => rejection.reason().status(),
                 Outcome::ServerOptions | Outcome::Preflight(_) => 204,
             },
@@ -268,6 +270,10 @@ fn local_response(
                 ..ErrorContext::new(policies, decision.matched, &ids, path, now)
             };
             Some(render(rejection, &context))
+        }
+        Outcome::Metadata => {
+            let resource = decision.matched.policy()?.resource.as_ref()?;
+            Some(LocalResponse::metadata(resource, facts.method))
         }
         Outcome::Preflight(methods) => Some(LocalResponse::preflight(cors?, &allowed_origin?, methods)),
         Outcome::Allow(_) | Outcome::ShadowDeny(..) | Outcome::ServerOptions => None,

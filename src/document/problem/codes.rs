@@ -245,6 +245,16 @@ problem_codes! {
         "`cors` allows all origins, and something that all origins must not have."
         "List the origins of your pages in place of `*`, or leave `credentials` out."
 
+    ResourceAudience "resource_audience"
+        "An issuer does not list the URL of `resource` as an audience, so tokens for other services would be accepted."
+        "Write the URL of `resource` into `audience` of each issuer."
+    ResourceConflict "resource_conflict"
+        "Two policies for the same hosts have different resources with one metadata path."
+        "Give one of them another `url` or other `hosts`, or write the same `resource` in both."
+    TokenPassedOn "token_passed_on"
+        "The service of a protected resource gets the token, which it could use elsewhere in the name of the user."
+        "Leave `credentials` out, or write `credentials: strip`."
+
     InvalidUpstreamUrl "invalid_upstream_url"
         "The value is not the URL of an upstream."
         "Write `http://host:port`, `https://…`, `h2c://…` or `unix:/path`."

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::lints::Declared;
+use crate::document::decode::Spanned;
 use crate::document::environment::Environment;
-use crate::document::problem::Problems;
+use crate::document::problem::{ProblemCode, Problems};
 use crate::document::references::References;
 use crate::document::scalars::HumanDuration;
 use crate::policy::lint::Lint;
@@ -38,6 +39,15 @@ impl Compiler<'_> {
             folder: folder.unwrap_or(Path::new("")).to_owned(),
             environment: self.environment,
             problems: self.problems,
+        }
+    }
+
+    /// Notes the first item of a list beyond the most that it may have.
+    pub(super) fn at_most<T>(&mut self, most: usize, what: &str, next: Option<&Spanned<T>>) {
+        if let Some(next) = next {
+            let message = format!("there are at most {most} {what}, and this is one more");
+            let help = "leave out what you do not need";
+            self.problems.add(&next.span, ProblemCode::TooLarge, message, help);
         }
     }
 }

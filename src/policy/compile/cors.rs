@@ -53,14 +53,6 @@ impl Compiler<'_> {
         }
     }
 
-    fn at_most<T>(&mut self, most: usize, what: &str, next: Option<&Spanned<T>>) {
-        if let Some(next) = next {
-            let message = format!("there are at most {most} {what}, and this is one more");
-            let help = "leave out what you do not need";
-            self.problems.add(&next.span, ProblemCode::TooLarge, message, help);
-        }
-    }
-
     fn allowed_origin(&mut self, text: &Spanned<String>) -> Option<AllowedOrigin> {
         allowed_origin(&text.value)
             .map_err(|NoOrigin { message, help }| {

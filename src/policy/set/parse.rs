@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::contradictions::contradictions;
-use super::{PolicySet, case, same_service};
+use super::{PolicySet, case, resources, same_service};
 use crate::document::environment::Environment;
 use crate::document::problem::{Problem, SourceFile};
 use crate::policy::{ErrorStyle, compile};
@@ -24,6 +24,7 @@ impl PolicySet {
             }
         }
         problems.extend(contradictions(&policies));
+        problems.extend(resources::contradictions(&policies));
         problems.extend(same_service::passed(&policies));
         if problems.iter().any(Problem::is_error) {
             let warnings = policies.into_iter().flat_map(|policy| policy.warnings.0);

@@ -12,8 +12,8 @@ hosts: [a.example]
 upstream: { url: 'http://127.0.0.1:1', timeout: 5s }
 jwt:
   issuers:
-    - { issuer: i, audience: [a], algorithms: [HS256], keys: { secret: { env: SECRET } }, leeway: 1s, required_claims: [sub], roles_claim: roles }
-    - { issuer: r, audience: [a], algorithms: [ES256], keys: { jwks: { url: 'https://a.example/keys', refresh: 1m } } }
+    - { issuer: i, audience: [a, 'https://t.example/mcp'], algorithms: [HS256], keys: { secret: { env: SECRET } }, leeway: 1s, required_claims: [sub], roles_claim: roles }
+    - { issuer: r, audience: [a, 'https://t.example/mcp'], algorithms: [ES256], keys: { jwks: { url: 'https://a.example/keys', refresh: 1m } } }
 tenant: { claims: [tenant] }
 internal_key: { keys: [{ name: jobs, secret: { env: JOBS_KEY } }] }
 mtls: { allow: [{ uri: 'spiffe://e/job' }] }
@@ -21,6 +21,7 @@ roles: { admin: [user, editor, viewer, author] }
 revocation: { max_stale: 10s }
 idempotency: { ttl: 1h }
 identity: { x-user: sub }
+resource: { url: 'https://t.example/mcp', authorization_servers: ['https://l.example'], scopes: [read] }
 cors: { origins: ['https://a.example'], headers: [x-in], expose: [x-out], credentials: false, max_age: 1m }
 errors: { format: flat, code_prefix: ERR }
 routes:
@@ -46,7 +47,7 @@ fn policy_with_one_field_changed_is_not_equal() {
         ("prefix: /v1", "paths: { allow: [encoded_percent] }\nprefix: /v1"),
         ("timeout: 5s", "timeout: 6s"),
         ("issuer: i,", "issuer: j,"),
-        ("audience: [a]", "audience: [b]"),
+        ("audience: [a,", "audience: [b,"),
         ("HS256", "HS384"),
         ("leeway: 1s", "leeway: 2s"),
         ("required_claims: [sub]", "required_claims: [jti]"),
@@ -61,6 +62,11 @@ fn policy_with_one_field_changed_is_not_equal() {
         ("max_stale: 10s", "max_stale: 20s"),
         ("ttl: 1h", "ttl: 2h"),
         ("x-user: sub", "x-user: jti"),
+        ("https://l.example'", "https://m.example'"),
+        (
+            "['https://l.example'], scopes: [read]",
+            "['https://l.example'], scopes: [edit]",
+        ),
         ("https://a.example'", "https://b.example'"),
         ("['https://a.example']", "['https://*.a.example']"),
         ("[x-in]", "[x-other]"),
@@ -74,7 +80,7 @@ fn policy_with_one_field_changed_is_not_equal() {
         ("/items/{id}", "/items/{id}/x"),
         ("methods: [GET]", "methods: [PUT]"),
         ("roles: [user]", "roles: [none]"),
-        ("scopes: [read]", "scopes: [edit]"),
+        ("roles: [user], scopes: [read]", "roles: [user], scopes: [edit]"),
     ] {
         assert!(POLICY.contains(from), "{from}");
         let changed = parse(&[&POLICY.replacen(from, to, 1)]);

@@ -42,6 +42,8 @@ const UNSAID: &[(ProblemCode, &str)] = {
         (P::PassNotAllowed, OTHER_BLOCKS),
         (P::QuotaConflict, OTHER_BLOCKS),
         (P::QuotaScope, OTHER_BLOCKS),
+        (P::ResourceAudience, OTHER_BLOCKS),
+        (P::ResourceConflict, OTHER_BLOCKS),
         (P::RouteConflict, OTHER_BLOCKS),
         (P::RouteUnreachable, OTHER_BLOCKS),
         (P::SandboxWithoutQuotas, OTHER_BLOCKS),
