@@ -44,11 +44,7 @@ impl Resource {
     /// Renders a resource by its metadata. The URL has an origin and a path, and nothing behind it.
     pub fn new(metadata: &Metadata<'_>, location: Location) -> Self {
         let url = metadata.resource;
-        let start = url.find("://").map_or(0, |at| at + 3);
-        let (authority, path) = match url.get(start..).and_then(|rest| rest.find('/')) {
-            Some(at) => url.split_at(start + at),
-            None => (url, ""),
-        };
+        let (authority, path) = split(url);
         // RFC 9728, 3.1: a slash that ends the host is removed.
         let path = if path == "/" { "" } else { path };
         Self {
@@ -75,6 +71,13 @@ impl Resource {
     pub fn shares_path(&self, other: &Self) -> bool {
         self.has_path(other.path.as_bytes())
     }
+}
+
+/// Splits an absolute URL at the start of its path.
+pub(super) fn split(url: &str) -> (&str, &str) {
+    let start = url.find("://").map_or(url.len(), |at| at + 3);
+    let path = url.get(start..).and_then(|rest| rest.find('/'));
+    url.split_at(path.map_or(url.len(), |at| start + at))
 }
 
 /// Removes one slash at the end of a path.

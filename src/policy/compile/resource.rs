@@ -7,7 +7,7 @@ use crate::document::masks::without_user;
 use crate::document::problem::{Location, ProblemCode};
 use crate::policy::document::{BindingMode, CredentialsMode, MAX_SCOPES, MAX_SERVERS, ResourceDocument};
 use crate::policy::issuer::Issuer;
-use crate::policy::resource::{Metadata, Resource};
+use crate::policy::resource::{self, Metadata, Resource};
 use crate::policy::web_origin::{self, NoOrigin};
 
 impl Compiler<'_> {
@@ -21,7 +21,9 @@ impl Compiler<'_> {
             fine &= self.is_resource_url(server);
         }
         scopes.iter().for_each(|scope| self.scope_name(scope));
-        self.is_audience(&document.url, issuers);
+        if fine {
+            self.is_audience(&document.url, issuers);
+        }
         let values = |texts: Vec<Spanned<String>>| texts.into_iter().map(|text| text.value).collect::<Vec<_>>();
         let (servers, scopes) = (values(servers), values(scopes));
         let metadata = Metadata {
@@ -102,12 +104,7 @@ impl Compiler<'_> {
 /// Checks a URL that identifies a resource or an authorization server: an origin and a path in the form in which
 /// clients write them, without query and fragment (RFC 9728, 1.2; RFC 8414, 2).
 fn check_url(url: &str) -> Result<(), NoOrigin> {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let rest = url.get(start..).unwrap_or_default();
-    let (origin, path) = match rest.find('/') {
-        Some(at) => url.split_at(start + at),
-        None => (url, ""),
-    };
+    let (origin, path) = resource::split(url);
     if let Some((before, _)) = url.split_once(['?', '#']) {
         let message = "the URL has a query or a fragment, which cannot identify a resource";
         let help = format!("write `{}`", without_user(before));
@@ -145,6 +142,7 @@ mod tests {
             ),
             ("tools.example.com/mcp", Some("write scheme and host")),
             ("/mcp", Some("write scheme and host")),
+            ("a/b://c/d", Some("write scheme and host")),
             ("ftp://tools.example.com/mcp", Some("write scheme and host")),
             (
                 "https://Tools.example.com/mcp",
