@@ -178,7 +178,9 @@ impl Compiler<'_> {
         let hosts = self.hosts(document.hosts);
         let issuers = document.jwt.map(|jwt| self.issuers(jwt)).unwrap_or_default();
         let forward_authorization = self.forwards_token(document.credentials.as_ref(), document.resource.is_some());
-        let resource = document.resource.and_then(|resource| self.resource(resource, &issuers));
+        let resource = document
+            .resource
+            .and_then(|resource| self.resource(resource, &issuers, &sources));
         let certificates = document.mtls.map(|mtls| self.certificates(mtls)).unwrap_or_default();
         Some(Policy {
             service: document.service.value,

@@ -224,7 +224,7 @@ document! {
         #[schemars(with = "Option<CodePrefix>")]
         code_prefix: Option<Spanned<String>>,
         /// Whether a 403 `scope_missing` names the scopes of the route in `WWW-Authenticate` (RFC 6750, 3.1). Without
-        /// it: `false` for `envelope`, else `true`.
+        /// it: `false` for `envelope`, else `true`. With `resource`, it always does.
         scope_challenge: Option<bool>,
         /// Whether rejections have the header `x-sidegate-reason`, which names the reason code.
         #[schemars(extend("default" = true))]

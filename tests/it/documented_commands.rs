@@ -47,6 +47,7 @@ documents! {
     commands_of_the_readme_succeed: "README.md",
     commands_of_policy_fields_succeed: "docs/policy.md",
     commands_of_routing_succeed: "docs/routing.md",
+    commands_of_oauth_resource_server_succeed: "docs/oauth-resource-server.md",
     commands_of_single_page_applications_succeed: "docs/single-page-applications.md",
     commands_of_shared_state_succeed: "docs/state.md",
     commands_of_migration_from_envoy_succeed: "docs/guides/migrate-from-envoy.md",

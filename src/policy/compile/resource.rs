@@ -8,10 +8,16 @@ use crate::document::problem::{Location, ProblemCode};
 use crate::policy::document::{BindingMode, CredentialsMode, MAX_SCOPES, MAX_SERVERS, ResourceDocument};
 use crate::policy::issuer::Issuer;
 use crate::policy::resource::{self, Metadata, Resource};
+use crate::policy::token_sources::TokenSources;
 use crate::policy::web_origin::{self, NoOrigin};
 
 impl Compiler<'_> {
-    pub(super) fn resource(&mut self, document: ResourceDocument, issuers: &[Issuer]) -> Option<Resource> {
+    pub(super) fn resource(
+        &mut self,
+        document: ResourceDocument,
+        issuers: &[Issuer],
+        sources: &TokenSources,
+    ) -> Option<Resource> {
         let List(servers) = document.authorization_servers;
         let scopes = document.scopes.map(|List(scopes)| scopes).unwrap_or_default();
         self.at_most(MAX_SERVERS, "authorization servers", servers.get(MAX_SERVERS));
@@ -30,7 +36,7 @@ impl Compiler<'_> {
             resource: &document.url.value,
             authorization_servers: &servers,
             scopes_supported: &scopes,
-            bearer_methods_supported: &["header"],
+            bearer_methods_supported: &bearer_methods(sources),
             tls_client_certificate_bound_access_tokens: !issuers
                 .iter()
                 .any(|issuer| issuer.binding == BindingMode::Ignore),
@@ -99,6 +105,13 @@ impl Compiler<'_> {
         }
         forwards
     }
+}
+
+/// Names the places of a token that RFC 6750, 2 knows: `Authorization`, and `access_token` of the query.
+fn bearer_methods(sources: &TokenSources) -> Vec<&'static str> {
+    let header = sources.authorization.then_some("header");
+    let query = sources.is_query(b"access_token").then_some("query");
+    header.into_iter().chain(query).collect()
 }
 
 /// Checks a URL that identifies a resource or an authorization server: an origin and a path in the form in which
@@ -243,6 +256,41 @@ mod tests {
                 want.map(|want| (6, want)).into_iter().collect::<Vec<_>>(),
                 "{resource}"
             );
+        }
+    }
+
+    #[test]
+    fn document_names_the_places_of_tokens_and_whether_bound_ones_are_verified() {
+        for (sources, binding, methods, bound) in [
+            ("", "", r#"["header"]"#, true),
+            (
+                "sources: [authorization, { query: access_token }], ",
+                "",
+                r#"["header","query"]"#,
+                true,
+            ),
+            ("sources: [{ query: token }], ", "", "[]", true),
+            (
+                "sources: [{ cookie: __Host-s }, authorization], ",
+                "",
+                r#"["header"]"#,
+                true,
+            ),
+            ("", "binding: required, ", r#"["header"]"#, true),
+            ("", "binding: ignore, ", r#"["header"]"#, false),
+        ] {
+            let text = format!(
+                "version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\nroutes: [{{ path: /*, auth: jwt }}]\n\
+                 jwt: {{ {sources}issuers: [{{ issuer: i, {binding}audience: ['https://a.example'], algorithms: [HS256], keys: {{ secret: {{ env: SECRET }} }} }}] }}\n\
+                 resource: {{ url: 'https://a.example', authorization_servers: ['https://login.example'] }}\n"
+            );
+            let policies = crate::testing::parse(&[&text]).unwrap_or_else(|problems| panic!("{problems:?}"));
+            let document = policies.policies()[0].resource.as_ref().unwrap().document.clone();
+            let document = String::from_utf8_lossy(&document).into_owned();
+            let want = format!(
+                r#""bearer_methods_supported":{methods},"tls_client_certificate_bound_access_tokens":{bound}}}"#
+            );
+            assert!(document.ends_with(&want), "{document}");
         }
     }
 

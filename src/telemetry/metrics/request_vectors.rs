@@ -39,7 +39,7 @@ impl RequestVectors {
             )?,
             decisions: counter(
                 "sidegate_decisions_total",
-                "Each decision once: `allow`, `deny`, `shadow_deny` or `preflight`, with the reason code of the rejection. The reason of the others is empty.",
+                "Each decision once: `allow`, `deny`, `shadow_deny`, `preflight` or `metadata`, with the reason code of the rejection. The reason of the others is empty.",
                 &["service", "route", "auth", "decision", "reason"],
             )?,
             failures: counter(
