@@ -47,6 +47,7 @@ const DENY: &str = "deny";
 
 /// Counts and logs a request once: when it is finished, or when it is dropped before.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct RequestRecord {
     /// The policies that were in force when the request began.
     pub snapshot: Arc<Snapshot>,

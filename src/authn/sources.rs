@@ -144,14 +144,13 @@ enum Page {
 /// in the own origin from another site, nothing is known of the page, and the cookie does not count. `null` counts only
 /// where the browser says that the page is of the same origin: it says something else of a sandbox.
 fn check_page(policy: &Policy, request: &RequestFacts<'_>) -> Result<(), &'static str> {
-    const TWICE: &str = "`origin` or `sec-fetch-site` occurs twice";
-    let site = match single(request.headers, &SEC_FETCH_SITE).ok_or(TWICE)? {
+    let site = match single(request.headers, &SEC_FETCH_SITE)? {
         None => Site::Unknown,
         Some(b"same-origin") => Site::SameOrigin,
         Some(b"none") => Site::User,
         Some(_) => Site::Other,
     };
-    let page = match single(request.headers, &ORIGIN).ok_or(TWICE)? {
+    let page = match single(request.headers, &ORIGIN)? {
         None => Page::Unknown,
         Some(b"null") => Page::Hidden,
         Some(origin) if request.is_own_origin(origin) => Page::Own,
@@ -175,11 +174,14 @@ fn check_page(policy: &Policy, request: &RequestFacts<'_>) -> Result<(), &'stati
     }
 }
 
-/// Returns the value of a header that occurs once at most.
-fn single<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Option<Option<&'r [u8]>> {
+/// Returns the value of a header, which must not occur twice.
+fn single<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Result<Option<&'r [u8]>, &'static str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next().map(HeaderValue::as_bytes);
-    values.next().is_none().then_some(first)
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err("`origin` or `sec-fetch-site` occurs twice"),
+    }
 }
 
 /// Returns whether pages of an origin may send credentials, because the policy lists the origin.

@@ -113,16 +113,12 @@ fn check_port((scheme, host): (&str, &str), port: &str) -> Result<(), NoOrigin> 
         let message = format!("browsers leave out `:{default}`, the default port of {scheme}");
         return Err(NoOrigin::new(message, format!("write `{scheme}://{host}`")));
     }
-    match is_port {
-        true => Ok(()),
-        false => {
-            let message = format!("`{port}` is not a port");
-            Err(NoOrigin::new(
-                message,
-                format!("write a number from 1 to 65535, or `{scheme}://{host}`"),
-            ))
-        }
+    if !is_port {
+        let message = format!("`{port}` is not a port");
+        let help = format!("write a number from 1 to 65535, or `{scheme}://{host}`");
+        return Err(NoOrigin::new(message, help));
     }
+    Ok(())
 }
 
 /// Returns whether a host is a name in lower case, or an IP address in its shortest form. A name whose last label begins

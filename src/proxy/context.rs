@@ -33,6 +33,7 @@ impl TimeoutFields {
     }
 
     /// Those of a stream.
+    #[must_use]
     pub const fn of_stream(self) -> Self {
         Self {
             silence: "`streams.idle_timeout`",

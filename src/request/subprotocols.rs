@@ -19,7 +19,7 @@ pub fn offers(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Iterates over what is offered right behind each marker; `None` where nothing is, or another marker.
-pub fn behind<'h>(headers: &'h HeaderMap, is_marker: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = Option<&'h [u8]>> {
+pub fn behind(headers: &HeaderMap, is_marker: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = Option<&[u8]>> {
     let mut offers = offers(headers).peekable();
     std::iter::from_fn(move || {
         offers.find(|offer| is_marker(offer))?;

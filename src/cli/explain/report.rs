@@ -130,9 +130,8 @@ impl Report {
                 .map(|rejection| rejection.claimed().clone())
                 .filter(|claimed| !claimed.is_empty()),
             status: match &decision.outcome {
-                Outcome::Allow(_) | Outcome::ShadowDeny(..) => 200,
                 Outcome::Metadata if facts.method == Method::OPTIONS => 204,
-                Outcome::Metadata => 200,
+                Outcome::Allow(_) | Outcome::ShadowDeny(..) | Outcome::Metadata => 200,
                 Outcome::Deny(rejection) => rejection.reason().status(),
                 Outcome::ServerOptions | Outcome::Preflight(_) => 204,
             },

@@ -26,7 +26,9 @@ impl Compiler<'_> {
         for server in &servers {
             fine &= self.is_resource_url(server);
         }
-        scopes.iter().for_each(|scope| self.scope_name(scope));
+        for scope in &scopes {
+            self.scope_name(scope);
+        }
         if fine {
             self.is_audience(&document.url, issuers);
         }

@@ -68,15 +68,15 @@ impl Compiler<'_> {
         let host = host?;
         let text = match host.value.as_str() {
             OF_CLIENT => return None,
-            OF_UPSTREAM => match authority(address) {
-                Some(authority) => authority,
-                None => {
+            OF_UPSTREAM => {
+                let Some(authority) = authority(address) else {
                     let message = format!("`host: upstream` needs a host name, and `{address}` has none");
                     let help = "write the name that the service expects, as in `host: orders.example.com`";
                     self.problems.add(&host.span, ProblemCode::InvalidHost, message, help);
                     return None;
-                }
-            },
+                };
+                authority
+            }
             name => {
                 if let Err(help) = virtual_host(name) {
                     let message = format!("`{name}` is not `client`, `upstream` or a host name");

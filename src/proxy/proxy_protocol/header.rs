@@ -20,6 +20,9 @@ const FIXED_V2: usize = 16;
 /// The longest addresses and TLVs of version 2. TLVs are a few hundred bytes, unless they hold a certificate.
 const LONGEST_V2: usize = 4096;
 
+/// Version 2 and its command `LOCAL`: a connection of the balancer itself.
+const LOCAL: u8 = 0x20;
+
 /// The type of the TLV with a checksum of the header.
 const CRC32C: u8 = 0x03;
 
@@ -135,7 +138,7 @@ fn version_2(bytes: &[u8]) -> Result<Progress, Fault> {
         return Ok(missing(bytes, FIXED_V2 + length));
     }
     // The balancer's own connections, whose addresses are to be ignored, and those of an unspecified family.
-    if command & 0xf == 0 || family == 0 {
+    if command == LOCAL || family == 0 {
         return Ok(Progress::Complete(Source::Undeclared));
     }
     let (source, tlvs) = addresses(family, rest)?;
