@@ -48,7 +48,7 @@ pub struct ErrorContext<'c> {
     pub realm: &'c str,
     /// The methods that the route accepts, for the challenge.
     pub accepts: &'c [AuthMethod],
-    /// The path as the client sent it, without the query.
+    /// The path as the client sent it, without what may be a secret.
     pub path: Cow<'c, str>,
     /// The id of the request.
     pub request_id: &'c str,

@@ -13,7 +13,7 @@ use crate::admission::trace_context::RequestIds;
 use crate::config::Limits;
 use crate::policy::Scope;
 use crate::rejection::{Reason, Rejection};
-use crate::request::target::{RequestHost, RequestTarget};
+use crate::request::target::{RequestHost, RequestTarget, before_authority};
 use crate::request::{Downstream, head, host_of};
 
 /// Rejects heads that could not be parsed. The error body is that of the policy that host and path select.
@@ -72,14 +72,19 @@ fn head_rejection(fault: HeadFault, limits: &Limits) -> Rejection {
     }
 }
 
-/// Reads the method and the path of a head that may be cut off anywhere. Bytes of another protocol are not a path.
+/// Reads the method and the target of a head that may be cut off anywhere. Bytes of another protocol are not a target.
 fn method_and_target(head: &[u8]) -> (Method, RequestTarget) {
     let line = head::request_line(head);
     let method = line.and_then(|line| Method::from_bytes(line.method).ok());
     let is_http = |target: &&[u8]| method.is_some() || !target.iter().any(u8::is_ascii_control);
     let target = line.map(|line| line.target).filter(is_http).unwrap_or_default();
-    let path = target.split(|b| b" ?".contains(b)).next().unwrap_or_default();
-    let target = RequestTarget::new(Bytes::copy_from_slice(path));
+    let version = line.and_then(|line| line.version).unwrap_or_default();
+    let target = match version.starts_with(b"HTTP/") && !target.contains(&b' ') {
+        true => target,
+        // What a secret may be is not known before its end.
+        false => before_authority(target.split(|b| b" ?#".contains(b)).next().unwrap_or_default()),
+    };
+    let target = RequestTarget::new(Bytes::copy_from_slice(target));
     (method.unwrap_or_else(unknown), target)
 }
 

@@ -75,6 +75,17 @@ fn context(error: &Error) -> Option<&str> {
     context.map(ImmutStr::as_str)
 }
 
+/// Describes an error for the log, without bytes of a message.
+pub(super) fn described(error: &Error) -> String {
+    let parts = [
+        error.esource().as_str(),
+        error.etype().as_str(),
+        context(error).unwrap_or_default(),
+    ];
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    format!("{}{}", parts.join(" "), why(error))
+}
+
 /// Returns the error of the operating system or of a library that an error comes from, as `: connection reset`.
 fn why(error: &Error) -> String {
     let root = error.root_cause();
@@ -101,6 +112,31 @@ mod tests {
     use std::io;
 
     use super::*;
+
+    #[test]
+    fn described_error_has_no_bytes_of_a_message() {
+        let read = || {
+            Error::because(
+                ErrorType::InvalidHTTPHeader,
+                "buf: GET /hush".to_owned(),
+                io::Error::other("not a token"),
+            )
+        };
+        for (error, want) in [
+            (read(), "InvalidHTTPHeader: not a token"),
+            (read().into_down(), "Downstream InvalidHTTPHeader: not a token"),
+            (
+                Error::because(ErrorType::ReadError, "while reading", read().into_up()),
+                "ReadError while reading: not a token",
+            ),
+            (
+                Error::explain(ErrorType::ConnectionClosed, format!("of {}", "hush")).into_up(),
+                "Upstream ConnectionClosed",
+            ),
+        ] {
+            assert_eq!(described(&error), want);
+        }
+    }
 
     #[test]
     fn failure_of_an_upstream_names_its_address_in_plain_words() {

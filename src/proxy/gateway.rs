@@ -9,7 +9,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::context::RequestContext;
 use super::deadline::ReusableTimer;
-use super::error_mapping::{failure_of, reattribute_timeout};
+use super::error_mapping::{described, failure_of, reattribute_timeout};
 use super::policy_snapshot::PolicyHandle;
 use super::session::ClientSession;
 use crate::admission::{Admission, AdmissionController};
@@ -139,7 +139,8 @@ impl Gateway {
             false => failure_of(error, ctx.failed_upstream.as_deref(), ctx.timeouts)
                 .map(|failure| reattribute_timeout(session, error, failure)),
         };
-        tracing::debug!(%error, reason = failure.as_ref().map(|failure| failure.reason().code()), "request failed");
+        let reason = failure.as_ref().map(|failure| failure.reason().code());
+        tracing::debug!(error = described(error), reason, "request failed");
         session.close_after_response();
         ctx.record.count_decision();
         let Some(failure) = failure.map(|failure| self.with_limit(failure, ctx)) else {
@@ -149,7 +150,7 @@ impl Gateway {
         if !session.has_responded()
             && let Err(error) = session.respond_with(ctx.record.rejection_response(&failure)).await
         {
-            tracing::debug!(%error, "the client is gone");
+            tracing::debug!(error = described(&error), "the client is gone");
         }
     }
 }

@@ -30,9 +30,9 @@ impl RequestTarget {
         self.bytes.get(..self.query_at).unwrap_or_default()
     }
 
-    /// Returns the path as text for logs.
+    /// Returns the path as text for logs and error bodies.
     pub fn shown_path(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.path())
+        shown_path(self.path(), self.query())
     }
 
     /// Returns the query with its `?`. Empty if the target has no query.
@@ -56,6 +56,54 @@ impl RequestTarget {
             false => [path, self.query()].concat().into(),
         }
     }
+}
+
+/// Returns a path as logs and error bodies show it: without a fragment, and without what may be the user of an
+/// authority.
+pub fn shown_path<'r>(path: &'r [u8], query: &[u8]) -> Cow<'r, str> {
+    let end = path.iter().position(|&b| b == b'#').unwrap_or(path.len());
+    let (path, fragment) = path.split_at_checked(end).unwrap_or_default();
+    let authority = authority_at(path).and_then(|start| Some((start, path.split_at_checked(start)?)));
+    let Some((start, (front, rest))) = authority else {
+        return String::from_utf8_lossy(path);
+    };
+    // A password with a delimiter in it ends behind the path.
+    let is_server = start <= 2 || !path.starts_with(b"/");
+    let is_split = is_server && (user_end(fragment).is_some() || user_end(query).is_some());
+    let shown = match user_end(rest) {
+        _ if is_split => &[],
+        Some(at) => rest.get(at..).unwrap_or_default(),
+        None => return String::from_utf8_lossy(path),
+    };
+    let [front, shown] = [front, shown].map(String::from_utf8_lossy);
+    Cow::Owned(format!("{front}***{shown}"))
+}
+
+/// Returns what can be shown of a target that is cut off: nothing behind the start of an authority.
+pub fn before_authority(target: &[u8]) -> &[u8] {
+    let start = authority_at(target);
+    start.and_then(|start| target.get(..start)).unwrap_or(target)
+}
+
+/// Returns where the authority of a target starts, or that of a URL in its path.
+fn authority_at(target: &[u8]) -> Option<usize> {
+    let mut pairs = target.windows(2);
+    let slashes = pairs.position(|pair| pair.iter().all(|b| matches!(b, b'/' | b'\\')));
+    if target.starts_with(b"/") {
+        return slashes.map(|at| at + 2);
+    }
+    let is_scheme = |text: &[u8]| {
+        let name = text.strip_suffix(b":");
+        name.is_some_and(|name| name.iter().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(b)))
+    };
+    let scheme = slashes.filter(|&at| target.get(..at).is_some_and(is_scheme));
+    Some(scheme.map_or(0, |at| at + 2))
+}
+
+/// Returns where a user ends: at an `@` in any spelling.
+fn user_end(bytes: &[u8]) -> Option<usize> {
+    let at = bytes.iter().rposition(|&b| b == b'@');
+    at.max(bytes.windows(3).rposition(|part| part == b"%40"))
 }
 
 /// The host of a request as the client sent it, for logs. Shares the bytes of the head.
@@ -97,6 +145,68 @@ impl RequestHost {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn path_is_shown_without_query_fragment_and_user() {
+        for (target, want) in [
+            ("", ""),
+            ("*", "*"),
+            ("/", "/"),
+            ("/a/b?hush", "/a/b"),
+            ("/a/b#hush", "/a/b"),
+            ("/a/b#hush?hush", "/a/b"),
+            ("/users/@me", "/users/@me"),
+            ("/users/a%40b.example", "/users/a%40b.example"),
+            ("/users/a@b//c", "/users/a@b//c"),
+            ("//api/x", "//api/x"),
+            ("//u:hush@h/x", "//***@h/x"),
+            ("/\\u:hush@h/x", "/\\***@h/x"),
+            ("//u:hush?hush@h/x", "//***"),
+            ("/http://u:hush@h/x", "/http://***@h/x"),
+            ("/a//b?mail=a@b", "/a//b"),
+            ("http://h/x", "http://h/x"),
+            ("http://h:80/x?hush", "http://h:80/x"),
+            ("http://u:hush@h/x?hush", "http://***@h/x"),
+            ("http://hush@h/x", "http://***@h/x"),
+            ("HTTPS://u:hush@h", "HTTPS://***@h"),
+            ("http://u:hush%40h/x", "http://***%40h/x"),
+            ("http://u:hu/sh@h/x", "http://***@h/x"),
+            ("http://u:hu@sh@h/x", "http://***@h/x"),
+            ("http://u:hu?sh@h/x", "http://***"),
+            ("http://u:hu#sh@h/x", "http://***"),
+            ("http://u:hu#sh?hush%40h/x", "http://***"),
+            ("http:u:hush@h/x", "***@h/x"),
+            ("http:/u:hush@h/x", "***@h/x"),
+            ("http:\\\\u:hush@h\\x", "http:\\\\***@h\\x"),
+            ("u:hush@h//x", "***@h//x"),
+            ("u:hush@h:443", "***@h:443"),
+            ("h:443", "h:443"),
+            ("a/b", "a/b"),
+        ] {
+            let target = RequestTarget::new(Bytes::copy_from_slice(target.as_bytes()));
+            assert_eq!(target.shown_path(), want, "{target:?}");
+        }
+        let target = RequestTarget::new(Bytes::from_static(b"http://\xffu:hush\xff@h/x\xff"));
+        assert_eq!(target.shown_path(), "http://***@h/x\u{fffd}");
+    }
+
+    #[test]
+    fn target_that_is_not_whole_is_shown_up_to_an_authority() {
+        for (target, want) in [
+            ("", ""),
+            ("/a/b", "/a/b"),
+            ("/a//hush", "/a//"),
+            ("//hush", "//"),
+            ("http://u:hush", "http://"),
+            ("http:/hush", ""),
+            ("hush", ""),
+        ] {
+            let shown = before_authority(target.as_bytes());
+            assert_eq!(shown, want.as_bytes(), "{target}");
+        }
+        assert_eq!(before_authority(b"\xff\xff://hush"), b"");
+        assert_eq!(before_authority(b"/\xff\xff//hush"), b"/\xff\xff//");
+    }
 
     #[test]
     fn host_is_shown_as_it_was_sent_up_to_a_length() {

@@ -50,6 +50,7 @@ mod h2_heads;
 mod h2_windows;
 mod handshake_failures;
 mod harness;
+mod hidden_targets;
 mod hostile_bytes;
 mod http10_clients;
 mod http2;

@@ -19,6 +19,7 @@ use crate::policy::PolicySet;
 use crate::policy::identity::INTERNAL_KEY;
 use crate::policy::route::Route;
 use crate::rejection::{Reason, Rejection, Unverified};
+use crate::request::target::shown_path;
 use crate::request::{RequestFacts, grpc_type, query};
 
 /// The steps of a decision, as they come.
@@ -259,7 +260,7 @@ fn local_response(
     match &decision.outcome {
         Outcome::Deny(rejection) => {
             let ids = RequestIds::shown(facts.headers, false);
-            let path = String::from_utf8_lossy(facts.path);
+            let path = shown_path(facts.path, facts.query);
             let sources = decision.matched.policy().map(|policy| &policy.sources);
             let is_token = |name| sources.is_some_and(|sources| sources.is_query(name));
             let context = ErrorContext {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::{Exchange, RequestBody};
+use crate::proxy::error_mapping::described;
 use crate::proxy::upstream::UpstreamSession;
 
 impl Exchange<'_> {
@@ -27,7 +28,10 @@ impl Exchange<'_> {
         };
         match self.send_over(first, None).await {
             Err(error) if self.may_retry(&error, is_kept) => {
-                tracing::debug!(%error, "the upstream did not process the request; it is sent once more");
+                tracing::debug!(
+                    error = described(&error),
+                    "the upstream did not process the request; it is sent once more"
+                );
             }
             done => return done,
         }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::recorder::ResponseRecorder;
 use super::{Event, Exchange, RequestBody};
+use crate::proxy::error_mapping::described;
 use crate::proxy::upstream::UpstreamSession;
 
 /// How long the rest of a response may take after the client disconnected, if the response is to be stored.
@@ -46,7 +47,10 @@ impl Exchange<'_> {
         if !self.may_store() {
             return Err(error);
         }
-        tracing::debug!(%error, "the client is gone; its response is still stored");
+        tracing::debug!(
+            error = described(&error),
+            "the client is gone; its response is still stored"
+        );
         self.is_detached = true;
         Ok(())
     }

@@ -9,6 +9,7 @@ use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType};
 use tokio::sync::Notify;
 
+use crate::proxy::error_mapping::described;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::session::ClientSession;
 use crate::proxy::strict_stream::StrictStream;
@@ -93,16 +94,13 @@ async fn read_head(session: &mut ServerSession) -> bool {
     match session.read_request().await {
         Ok(is_read) => is_read,
         Err(error) => {
+            tracing::debug!(error = described(&error), "reading a request head failed");
             if *error.etype() == ErrorType::InvalidHTTPHeader {
-                // The error has bytes of the head, and tokens among them. The record of the request says what is wrong.
-                tracing::debug!(error = error.etype().as_str(), "reading a request head failed");
                 if let Some(stream) = session.stream().and_then(StrictStream::of) {
                     stream.head_is_malformed(malformed_cause(&error));
                 }
                 // The stream replaces pingora's response by Sidegate's.
                 let _ = session.respond_error(400).await;
-            } else {
-                tracing::debug!(%error, "reading a request head failed");
             }
             session.shutdown().await;
             false

@@ -47,7 +47,7 @@ pub struct AccessLine<'l> {
     pub omitted_headers: &'l [HeaderName],
     /// The method.
     pub method: &'l str,
-    /// The path, without the query.
+    /// The path, without the query and without what may be a user.
     pub path: &'l str,
     /// The address of the client: that of the peer, or the one that trusted proxies forward.
     pub client: Option<IpAddr>,
