@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::credential::ClientCertificate;
 use crate::rejection::{Reason, Rejection};
+use crate::request::target::ByteFault;
 
 mod content_type;
 pub mod cookies;
@@ -184,6 +185,14 @@ impl<'r> RequestFacts<'r> {
 
     /// Describes, for the operator, why the request is malformed, whatever the policy.
     pub fn malformed(&self) -> Option<&'static str> {
+        let target = self.path.iter().chain(self.query);
+        if let Some(fault) = target.filter_map(|&byte| ByteFault::of(byte)).max() {
+            return Some(fault.describe());
+        }
+        // RFC 3986, 3.3. The library reads no target with them over HTTP/1; the rules for paths judge the others.
+        if self.path.iter().any(|b| b"<>`".contains(b)) {
+            return Some("the path has a character that must be encoded");
+        }
         if let Some(problem) = self.malformed_host() {
             return Some(problem);
         }
@@ -195,7 +204,7 @@ impl<'r> RequestFacts<'r> {
             return Some("the method is a standard one in another case");
         }
         // RFC 3986, 3.4. Brackets and braces stand in queries everywhere, and every service reads them alike.
-        if self.query.iter().any(|b| !b.is_ascii_graphic() || b"#<>\"".contains(b)) {
+        if self.query.iter().any(|b| b"#<>\"".contains(b)) {
             return Some("the query has a character that must be encoded");
         }
         if let Some(problem) = nominated::malformed(self.headers) {

@@ -58,6 +58,34 @@ impl RequestTarget {
     }
 }
 
+/// What is wrong with a byte of a target. The greater fault outweighs the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ByteFault {
+    /// It is not ASCII, as in raw UTF-8.
+    NotAscii,
+    /// It is a space or a control character, which ends a target or the line.
+    NotGraphic,
+}
+
+impl ByteFault {
+    /// Judges a byte.
+    pub const fn of(byte: u8) -> Option<Self> {
+        match byte {
+            0x80.. => Some(Self::NotAscii),
+            _ if byte.is_ascii_graphic() => None,
+            _ => Some(Self::NotGraphic),
+        }
+    }
+
+    /// Describes, for the operator, what is wrong with the target.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::NotAscii => "the target has bytes that must be percent-encoded: only ASCII can stand in it",
+            Self::NotGraphic => "the request line is not a method, a target and a version",
+        }
+    }
+}
+
 /// Returns a path as logs and error bodies show it: without a fragment, and without what may be the user of an
 /// authority.
 pub fn shown_path<'r>(path: &'r [u8], query: &[u8]) -> Cow<'r, str> {

@@ -3,6 +3,7 @@
 
 use memchr::memchr_iter;
 
+use crate::request::target::ByteFault;
 use crate::request::{Body, RequestFraming};
 
 /// How much of a head is stored, so that its rejection can name the path.
@@ -138,8 +139,8 @@ impl HeadScanner {
         }
         Some(match line.malformed {
             _ if self.kept.starts_with(TLS) => "the client speaks TLS, and the listener has no TLS",
-            true => "the request line is not a method, a target and a version",
-            false if line.unencoded => "the target has bytes that must be percent-encoded: only ASCII can stand in it",
+            true => ByteFault::NotGraphic.describe(),
+            false if line.unencoded => ByteFault::NotAscii.describe(),
             false => "a line of the head does not end in CRLF",
         })
     }
@@ -187,8 +188,10 @@ impl RequestLine {
             match byte {
                 b'\r' => {}
                 b' ' => self.spaces += 1,
-                0x80.. if self.spaces == 1 => self.unencoded = true,
-                _ => self.malformed |= !byte.is_ascii_graphic(),
+                _ => match ByteFault::of(byte) {
+                    Some(ByteFault::NotAscii) if self.spaces == 1 => self.unencoded = true,
+                    fault => self.malformed |= fault.is_some(),
+                },
             }
             self.begun |= byte != b'\r';
         }
