@@ -1,6 +1,7 @@
 //! Lists and maps of a document, and `off`.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -118,16 +119,19 @@ impl<T: FromNode> FromNode for Map<T> {
         let Value::Mapping(entries) = &node.value else {
             return expected(node, "a mapping", shapes::map(problems.field()), problems);
         };
-        let mut read: Vec<(Spanned<String>, T)> = Vec::new();
-        for ((key, span), value) in entries {
-            if read.iter().any(|(k, _)| k.value == *key) {
-                problems.add(span, ProblemCode::DuplicateField, twice(key), "leave one of them out");
+        let (mut read, mut names) = (Vec::new(), BTreeSet::new());
+        for ((name, span), value) in entries {
+            if names.contains(name) {
+                problems.add(span, ProblemCode::DuplicateField, twice(name), "leave one of them out");
             }
             let key = Spanned {
-                value: key.clone(),
+                value: name.clone(),
                 span: span.clone(),
             };
-            read.extend(T::from_node(value, problems).map(|value| (key, value)));
+            if let Ok(value) = T::from_node(value, problems) {
+                names.insert(name);
+                read.push((key, value));
+            }
         }
         Ok(Self(read))
     }

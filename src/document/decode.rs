@@ -4,6 +4,7 @@
 //! `Option` fields may be absent. Unknown and duplicate keys are problems.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -132,19 +133,24 @@ impl<'n> Fields<'n> {
         let Value::Mapping(entries) = &node.value else {
             return expected(node, "a mapping", shapes::mapping(&node.value, known), problems);
         };
-        let absent = |name: &&'static str| !entries.iter().any(|((key, _), _)| key == name);
-        let mut misspelled = Vec::new();
-        for (at, ((key, span), value)) in entries.iter().enumerate() {
+        let present: BTreeSet<&str> = entries.iter().map(|((key, _), _)| key.as_str()).collect();
+        let absent = |name: &&'static str| !present.contains(name);
+        let (mut seen, mut misspelled) = (BTreeSet::new(), Vec::new());
+        for ((key, span), value) in entries {
+            let is_repeated = !seen.insert(key);
             if !known.contains(&key.as_str()) {
                 problems.hide(span.end + 1..value.defined.end.max(value.span.end));
-                let (meant, message, help) = unknown_field::explain((key, value), known, absent);
+                let (meant, message, help) = match problems.has_room() {
+                    true => unknown_field::explain((key, value), known, absent),
+                    false => (None, String::new(), String::new()),
+                };
                 let reported = match unseen(key) {
                     Some(fault) => problems.add_fault(span, &fault),
                     None => problems.add(span, ProblemCode::UnknownField, message, help),
                 };
                 problems.note_unknown_field(node.span.start, reported);
                 misspelled.extend(meant.map(|name| (name, reported)));
-            } else if entries.iter().take(at).any(|((earlier, _), _)| earlier == key) {
+            } else if is_repeated {
                 problems.add(span, ProblemCode::DuplicateField, twice(key), "leave one of them out");
             }
         }

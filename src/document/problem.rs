@@ -214,8 +214,13 @@ impl Problems {
         Location::new(&self.source, span)
     }
 
+    /// Whether a further problem is shown: what is not shown need not be explained.
+    pub fn has_room(&self) -> bool {
+        self.found.len() < MAX_PROBLEMS
+    }
+
     fn keep(&mut self, problem: Problem) {
-        match self.found.len() < MAX_PROBLEMS {
+        match self.has_room() {
             true => self.found.push(problem),
             false => self.more = self.more.take().or(Some(problem.location)),
         }

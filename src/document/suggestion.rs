@@ -47,13 +47,45 @@ fn is_denied(word: &str, known: &str) -> bool {
 
 /// Whether a word is likely meant to be another: a slip in short words, two or three in long ones.
 pub fn is_close(word: &str, known: &str) -> bool {
-    let distance = strsim::damerau_levenshtein(&word.to_lowercase(), &known.to_lowercase());
-    distance <= 1 + known.len().min(word.len()) / 4
+    let most = 1 + known.len().min(word.len()) / 4;
+    // Each letter too many is a slip; a long text is not compared.
+    word.chars().count().abs_diff(known.chars().count()) <= most && distance(word, known) <= most
+}
+
+/// The slips between two words, in any case.
+fn distance(word: &str, known: &str) -> usize {
+    #[cfg(test)]
+    tests::COMPARISONS.with(|count| count.set(count.get() + 1));
+    strsim::damerau_levenshtein(&word.to_lowercase(), &known.to_lowercase())
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::document) mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// How many pairs of words were compared letter by letter.
+        pub(in crate::document) static COMPARISONS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn long_text_is_not_compared() {
+        COMPARISONS.with(|count| count.set(0));
+        assert!(!is_close(&"a".repeat(1_000_000), "algorithms"));
+        assert_eq!(COMPARISONS.with(Cell::get), 0);
+        for (word, known, close) in [
+            ("algoritms", "algorithms", true),
+            ("algorithms_", "algorithms", true),
+            ("alg", "algorithms", false),
+            ("Ä", "a", true),
+            ("", "a", true),
+            ("", "ab", false),
+        ] {
+            assert_eq!(is_close(word, known), close, "{word} {known}");
+        }
+    }
 
     #[test]
     fn suggestion_for_a_slip_is_the_closest_word_else_all_words() {

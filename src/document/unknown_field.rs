@@ -56,11 +56,13 @@ fn is_off(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::sync::Arc;
 
     use super::super::decode::Fields;
     use super::super::problem::{Problem, Problems, SourceFile};
     use super::super::read;
+    use super::super::suggestion::tests::COMPARISONS;
     use super::super::yaml::Value;
     use super::what_was_meant;
 
@@ -71,6 +73,31 @@ mod tests {
         let mut found = problems.into_sorted();
         assert_eq!(found.len(), 1, "{found:?}");
         found.remove(0)
+    }
+
+    #[test]
+    fn number_of_comparisons_is_bounded_by_the_problems_that_are_shown() {
+        let count = |fields: usize| {
+            let text: String = (0..fields)
+                .map(|number| format!("field_with_a_name_{number:05}: 1\n"))
+                .collect();
+            let mut problems = Problems::of(Arc::new(SourceFile::new("t", text)));
+            let node = read(&mut problems).unwrap();
+            COMPARISONS.with(|count| count.set(0));
+            assert!(
+                Fields::open(
+                    &node,
+                    &["field_with_a_name_of_it", "field_with_another_name"],
+                    &mut problems
+                )
+                .is_ok()
+            );
+            assert!(problems.has_errors());
+            (COMPARISONS.with(Cell::get), problems.into_sorted().len())
+        };
+        let (few, shown) = count(1000);
+        assert!(few >= 1000, "{few}");
+        assert_eq!((count(10_000), shown), ((few, 1001), 1000));
     }
 
     #[test]
