@@ -53,6 +53,8 @@ struct Known {
     proxy_tls: Option<Arc<ClientConfig>>,
     document: Option<Cached>,
     set: Option<Cached>,
+    /// The key set that the last discovery document names.
+    named: Option<Uri>,
 }
 
 /// The last response from a URL, with its validators for a conditional request.
@@ -92,6 +94,11 @@ impl Fetcher {
         fetched
     }
 
+    /// Returns the URL of the key set that the last discovery document names.
+    pub fn named(&self) -> Option<String> {
+        self.known.named.as_ref().map(Uri::to_string)
+    }
+
     /// Forgets the last response, which was not usable, so that the next one is fetched whole.
     pub fn forget(&mut self) {
         self.known.document = None;
@@ -118,7 +125,8 @@ impl Known {
                 let token = for_server(remote, token.as_ref(), &uri);
                 let via = self.via(proxy.of(&uri), &tls, waiting).await?;
                 let document = get((&tls, via), &uri, token, &mut self.document).await?;
-                discovery::key_set_url(&document.json, issuer, remote.allow_http)?
+                let named = discovery::key_set_url(&document.json, issuer, remote.allow_http)?;
+                self.named.insert(named).clone()
             }
         };
         let token = for_server(remote, token.as_ref(), &uri);

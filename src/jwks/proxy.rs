@@ -109,6 +109,17 @@ impl KeyProxy {
         (!is_direct).then_some(&settings.proxy)
     }
 
+    /// Returns the proxy as text, to show it, for a discovery document and the key set that it names. Without a document
+    /// so far, its key set counts as one of the same host.
+    pub fn shown_for_both(&self, document: &str, set: Option<&str>) -> Option<String> {
+        let (shown, is_one) = (self.shown_for(document), set.is_none());
+        match (shown, set.and_then(|set| self.shown_for(set))) {
+            (Some(proxy), None) if !is_one => Some(format!("{proxy} for the discovery document alone")),
+            (None, Some(proxy)) => Some(format!("{proxy} for the key set alone")),
+            (shown, _) => shown,
+        }
+    }
+
     /// Returns the proxy for a URL as text, to show it.
     pub fn shown_for(&self, url: &str) -> Option<String> {
         Some(self.of(&url.parse().ok()?)?.to_string())
@@ -320,6 +331,32 @@ mod tests {
                 format!("{proxy} {proxy:?} {value:?}"),
                 "http://***@proxy:3128 Proxy(http://***@proxy:3128) Sensitive"
             );
+        }
+    }
+
+    #[test]
+    fn proxy_is_shown_for_what_is_fetched_through_it() {
+        const NEAR: &str = "https://keys.auth.svc/keys";
+        const FAR: &str = "https://idp.example/keys";
+        let proxy = read(&[("HTTPS_PROXY", "http://u:hush@proxy:3128")]).unwrap();
+        for (document, set, want) in [
+            (FAR, None, Some("http://***@proxy:3128")),
+            (FAR, Some(FAR), Some("http://***@proxy:3128")),
+            (
+                FAR,
+                Some(NEAR),
+                Some("http://***@proxy:3128 for the discovery document alone"),
+            ),
+            (NEAR, Some(FAR), Some("http://***@proxy:3128 for the key set alone")),
+            (NEAR, Some(NEAR), None),
+            (NEAR, None, None),
+        ] {
+            assert_eq!(
+                proxy.shown_for_both(document, set).as_deref(),
+                want,
+                "{document} {set:?}"
+            );
+            assert_eq!(KeyProxy::default().shown_for_both(document, set), None);
         }
     }
 

@@ -44,6 +44,8 @@ struct Shared {
 struct Issuers {
     subscribers: Vec<Subscriber>,
     latest: Option<Fetched>,
+    /// The URL of the set, where a discovery document names it.
+    named: Option<String>,
     /// What was logged of single keys, by issuer.
     noted: BTreeSet<(String, KeyNote, String)>,
 }
@@ -78,6 +80,7 @@ impl Source {
             issuers: Mutex::new(Issuers {
                 subscribers,
                 latest: None,
+                named: None,
                 noted: BTreeSet::new(),
             }),
             progress: watch::Sender::default(),
@@ -158,7 +161,8 @@ impl Source {
         let issuers = self.shared.issuers.lock();
         let in_force = issuers.subscribers.iter().filter(|issuer| issuer.is_in_force());
         let Shared { remote, proxy, .. } = &*self.shared;
-        in_force.map(|issuer| issuer.status(remote, proxy)).collect()
+        let proxy = proxy.shown_for_both(remote.url(), issuers.named.as_deref());
+        in_force.map(|issuer| issuer.status(remote, proxy.clone())).collect()
     }
 }
 
@@ -177,6 +181,9 @@ impl Shared {
             let began = Instant::now();
             let fetched = client.fetch().await;
             let over = Instant::now();
+            if let Some(named) = client.named() {
+                self.issuers.lock().named = Some(named);
+            }
             let outcome = self.put_in_force(&fetched);
             if outcome == Outcome::Failed {
                 client.forget();
@@ -222,7 +229,7 @@ impl Shared {
 
     /// Logs the result for one issuer.
     fn log(&self, issuer: &Subscriber, taken: &Result<(), FetchError>, same: bool) {
-        let IssuerStatus { issuer, url, keys, .. } = issuer.status(&self.remote, &self.proxy);
+        let IssuerStatus { issuer, url, keys, .. } = issuer.status(&self.remote, None);
         match taken {
             Ok(()) if same => {}
             Ok(()) => tracing::info!(url, issuer, keys, "a key set is in force"),

@@ -7,7 +7,6 @@ use std::sync::{Arc, Weak};
 use jiff::Timestamp;
 
 use super::fetch::Fetched;
-use super::proxy::KeyProxy;
 use crate::authn::key_rings::KeyRing;
 use crate::document::problem::ProblemCode;
 use crate::keys::{Algorithm, jwk};
@@ -40,7 +39,7 @@ pub struct IssuerStatus {
     pub issuer: String,
     /// The URL that the policies name for its keys.
     pub url: String,
-    /// The proxy that this URL is fetched through, without user and password.
+    /// The proxy that this URL is fetched through, or the key set that it leads to, without user and password.
     pub proxy: Option<String>,
     /// The services whose policies take these keys.
     pub services: BTreeSet<String>,
@@ -164,14 +163,14 @@ impl Subscriber {
         !self.replaced && self.is_alive()
     }
 
-    /// Returns the status of the issuer's keys.
-    pub fn status(&self, remote: &RemoteKeys, proxy: &KeyProxy) -> IssuerStatus {
+    /// Returns the status of the issuer's keys, which are fetched through a proxy or not.
+    pub fn status(&self, remote: &RemoteKeys, proxy: Option<String>) -> IssuerStatus {
         let ring = self.ring.upgrade();
         let expiry = |at: Timestamp| (at, at.saturating_add(remote.max_stale).unwrap_or(Timestamp::MAX));
         IssuerStatus {
             issuer: self.label.clone(),
             url: remote.url().to_owned(),
-            proxy: proxy.shown_for(remote.url()),
+            proxy,
             services: BTreeSet::from([self.service.clone()]),
             keys: ring.map_or(0, |ring| ring.load().as_ref().map_or(0, |set| set.count())),
             last: self.last.clone(),

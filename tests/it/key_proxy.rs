@@ -161,6 +161,50 @@ fn keys_are_fetched_through_a_tunnel_that_shows_the_proxy_a_host_and_a_port_alon
 }
 
 #[test]
+fn readiness_names_the_proxy_for_what_is_fetched_through_it_alone() {
+    let key = Key::new("ES256", "one");
+    let ca = authority("Key CA");
+    let identity = leaf(&ca, 1, [dns("idp.test"), dns("localhost")].concat(), |_| {});
+    let set = key_set(&[&key]);
+    // The host of the document and that of the key set.
+    for (from, to, what) in [
+        ("idp.test", "localhost:PORT", "discovery document"),
+        ("localhost:PORT", "idp.test", "key set"),
+    ] {
+        let (set, from) = (set.clone(), from.to_owned());
+        let own = Arc::<Mutex<u16>>::default();
+        let [document, known] = [from.clone(), to.to_owned()].map(|host| (host, Arc::clone(&own)));
+        let url = |(host, port): &(String, Arc<Mutex<u16>>)| {
+            format!("https://{}", host.replace("PORT", &port.lock().to_string()))
+        };
+        let answers = (document.clone(), known);
+        let server = Upstream::tls(server(&identity, &[]), move |request| match request.target.as_str() {
+            "/.well-known/openid-configuration" => Reply::ok(
+                json!({ "issuer": url(&answers.0), "jwks_uri": format!("{}/keys", url(&answers.1)) }).to_string(),
+            ),
+            _ => Reply::ok(&set),
+        });
+        let port = server.url.rsplit(':').next().unwrap().parse().unwrap();
+        *own.lock() = port;
+        let proxy = Proxy::start(Answers::Tunnel, port);
+        let issuer = url(&document);
+        let keys = format!("{{ oidc: {{ issuer: '{issuer}', ca_file: ../ca.pem }} }}");
+        let gateway = setup(&ca.pem(), &issuer, &keys)
+            .env("HTTPS_PROXY", &format!("http://user:s3cr3t@{}", proxy.url))
+            .start();
+        gateway.allowed(&Request::get("/a/x").bearer(&key.sign(claims(json!({ "iss": issuer })))));
+        let page = gateway.admin("/readyz").text();
+        let shown = format!(
+            " through the proxy http://***@{} for the {what} alone; for a-svc",
+            proxy.url
+        );
+        assert!(page.contains(&shown), "{page}");
+        assert_eq!(proxy.seen().matches("CONNECT ").count(), 1, "{}", proxy.seen());
+        assert_masked(&gateway);
+    }
+}
+
+#[test]
 fn no_other_request_goes_through_the_proxy() {
     let key = Key::new("ES256", "one");
     let (_server, port, ca) = issuer(&key);
