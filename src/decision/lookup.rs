@@ -2,7 +2,7 @@
 
 use crate::policy::route::Route;
 use crate::policy::router::RouteMatch;
-use crate::policy::{PathCase, Policy, PolicySet, RouteIndex};
+use crate::policy::{Mode, PathCase, Policy, PolicySet, RouteIndex};
 use crate::rejection::{Reason, Rejection};
 use crate::request::RequestFacts;
 use crate::request::path::{Ambiguity, NormalizedPath};
@@ -220,7 +220,8 @@ fn is_permissive(policy: &Policy, found: RouteMatch) -> bool {
 }
 
 /// A `%2F` that is a part of a segment never leads to a public route or into a prefix: the path must be for the same
-/// policy where it is taken for a separator. To which route of it, the operator has said not to matter.
+/// policy where it is taken for a separator. To which route of it, the operator has said not to matter, unless nothing
+/// is asked of the client here.
 fn check_separated(
     policies: &PolicySet,
     (index, policy): (usize, &Policy),
@@ -228,16 +229,31 @@ fn check_separated(
     found: RouteMatch,
     request: &RequestFacts<'_>,
 ) -> Result<(), Rejection> {
+    let folded = separated.contains(FOLDING).then(|| with_ascii_letters(separated));
+    let mut spellings = [Some(separated), folded.as_deref()].into_iter().flatten();
     let is_same = |path: &str| is_for_policy_in_any_case(policies, (index, policy), path, request);
-    let same_policy = policies.select(request.host(), separated) == Some(index)
-        && is_same(separated)
-        && (!separated.contains(FOLDING) || is_same(&with_ascii_letters(separated)));
+    let same_policy = policies.select(request.host(), separated) == Some(index) && spellings.clone().all(is_same);
+    let is_unguarded = |path: &str| {
+        let is_exact = policy.case == PathCase::Exact;
+        lets_in_all(policy, policy.find(path, request.method))
+            && (is_exact || lets_in_all(policy, policy.find_in_any_case(path, request.method)))
+    };
     let cause = match is_permissive(policy, found) {
         true => "the path has `%2F`, and its route accepts requests without a credential or with an internal key",
         false if !same_policy => "the path leads to another policy where `%2F` is a separator",
+        false if lets_in_all(policy, found) && !spellings.all(is_unguarded) => {
+            "the path has `%2F`, its route is in shadow mode, and the path leads to no such route where `%2F` is a separator"
+        }
         false => return Ok(()),
     };
     Err(Rejection::because(Reason::PathAmbiguous, cause))
+}
+
+/// Whether a route lets in every client: it is public, or in shadow mode.
+fn lets_in_all(policy: &Policy, found: RouteMatch) -> bool {
+    let RouteMatch::Found(route) = found else { return false };
+    let route = policy.routes.get(route);
+    route.is_some_and(|route| route.is_open() || (route.mode == Mode::Shadow && !route.is_denied()))
 }
 
 /// What is forwarded without the prefix must be a path that would be let through by itself: two slashes at its beginning

@@ -382,6 +382,83 @@ fn opaque_slash_is_let_through_where_it_does_no_harm() {
 }
 
 #[test]
+fn opaque_slash_of_a_route_in_shadow_mode_leads_to_no_route_that_is_enforced() {
+    let policy = |mode: &str, case: &str, routes: &[&str]| {
+        let start = STRICT.split("routes:").next().unwrap();
+        let routes: Vec<_> = routes.iter().map(|route| format!("  - {{ {route} }}\n")).collect();
+        let paths = format!("paths: {{ encoded_slash: opaque{case} }}\n");
+        parse(&[&format!("{start}{paths}{mode}routes:\n{}", routes.concat())]).unwrap()
+    };
+    let project = "path: '/p/{id}', auth: jwt";
+    let shadowed = "path: '/p/{id}', auth: jwt, mode: shadow";
+    for (routes, path, enforced, let_through) in [
+        // Where `%2F` is a separator, no route takes it.
+        (&[shadowed][..], "/p/a%2Fb", true, false),
+        (&[shadowed], "/p/a", true, true),
+        (&[shadowed, "path: '/p/{id}/b', auth: jwt"], "/p/a%2Fb", true, false),
+        (&[shadowed, "path: '/p/{id}/b', auth: deny"], "/p/a%2Fb", true, false),
+        (
+            &[shadowed, "path: '/p/{id}/b', auth: internal_key"],
+            "/p/a%2Fb",
+            true,
+            false,
+        ),
+        (
+            &[shadowed, "path: '/p/{id}/b', methods: [POST], auth: public"],
+            "/p/a%2Fb",
+            true,
+            false,
+        ),
+        (&[shadowed, "path: '/p/{id}/b', auth: public"], "/p/a%2Fb", true, true),
+        (
+            &[shadowed, "path: '/p/{id}/b', auth: jwt, mode: shadow"],
+            "/p/a%2Fb",
+            true,
+            true,
+        ),
+        (
+            &[shadowed, "path: '/p/*', auth: jwt, mode: shadow"],
+            "/p/a%2Fb%2Fc",
+            true,
+            true,
+        ),
+        (&[shadowed, "path: '/p/*', auth: jwt"], "/p/a%2Fb%2Fc", true, false),
+        (&["path: '/p/*', auth: jwt, mode: shadow"], "/p/a%2Fb/c", true, true),
+        (
+            &["path: '/p/*', auth: jwt, mode: shadow", "path: /p/admin/*, auth: jwt"],
+            "/p/admin%2Fb",
+            true,
+            false,
+        ),
+        (
+            &["path: '/p/*', auth: jwt, mode: shadow", "path: /p/admin/*, auth: jwt"],
+            "/p/ADMIN%2Fb",
+            true,
+            false,
+        ),
+        // `%2F` alone is two separators, which are merged.
+        (&[shadowed, "path: /p, auth: jwt"], "/p/%2F", true, false),
+        // An enforced route asks for its credential wherever the path leads.
+        (&[project], "/p/a%2Fb", true, true),
+        (&[project, "path: '/p/{id}/b', auth: jwt"], "/p/a%2Fb", true, true),
+        // The whole policy is in shadow mode.
+        (&[project], "/p/a%2Fb", false, false),
+        (&[project, "path: '/p/{id}/b', auth: jwt"], "/p/a%2Fb", false, true),
+        (&[project, "path: '/p/{id}/b', auth: deny"], "/p/a%2Fb", false, false),
+    ] {
+        let mode = if enforced { "" } else { "mode: shadow\n" };
+        for case in ["", ", case_insensitive: true"] {
+            let policies = policy(mode, case, routes);
+            assert_eq!(
+                accepted(&policies, path.as_bytes()).is_some(),
+                let_through,
+                "{routes:?} {path}{case}"
+            );
+        }
+    }
+}
+
+#[test]
 fn escape_of_an_escape_and_delimiter_are_let_through_where_they_do_no_harm() {
     let policies = policies("encoded_percent, encoded_delimiter");
     for (path, let_through) in [
