@@ -46,9 +46,21 @@ pub enum ClaimTest {
     /// It is a list with this text.
     Has(Operand),
     /// It is a list with one of these texts.
-    HasAny(Vec<Operand>),
+    HasAny(Texts),
     /// It is a time that is not longer ago, and not in the future.
     Within(Duration),
+}
+
+/// Texts one of which has to be among the items of a list. Those without a parameter are in order, so that an item is
+/// not compared with each of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Texts {
+    /// All of them as they are written.
+    written: Vec<Operand>,
+    /// Those that are the same on every request, in order.
+    fixed: Vec<String>,
+    /// Those that need the request.
+    others: Vec<Operand>,
 }
 
 /// How a header is tested.

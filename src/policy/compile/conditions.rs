@@ -10,7 +10,7 @@ use crate::document::decode::{Spanned, not_one_of, twice};
 use crate::document::networks::network;
 use crate::document::problem::ProblemCode;
 use crate::document::scalars::HumanDuration;
-use crate::policy::condition::{ClaimTest, Condition, HeaderTest};
+use crate::policy::condition::{ClaimTest, Condition, HeaderTest, Texts};
 use crate::policy::document::{
     ClaimConditionDocument, ClaimPath, ClientConditionDocument, ConditionDocument, MAX_CONDITIONS, OperandDocument,
 };
@@ -159,7 +159,10 @@ impl Compiler<'_> {
             Operators { has: Some(one), .. } => ClaimTest::Has(self.text_operand(&one, parameters, "an item")?),
             Operators {
                 has_any: Some(several), ..
-            } => ClaimTest::HasAny(self.text_operands(&several, parameters, "an item")?),
+            } => {
+                self.count_parameters(&several)?;
+                ClaimTest::HasAny(Texts::of(self.text_operands(&several, parameters, "an item")?))
+            }
             Operators {
                 within: Some(longest), ..
             } => {

@@ -96,7 +96,7 @@ impl fmt::Display for ClaimTest {
             Self::Equals(operand) => write!(f, "equal `{operand}`"),
             Self::In(operands) => write!(f, "be one of {}", several(operands)),
             Self::Has(operand) => write!(f, "have `{operand}`"),
-            Self::HasAny(operands) => write!(f, "have one of {}", several(operands)),
+            Self::HasAny(texts) => write!(f, "have one of {}", several(&texts.written)),
             Self::Within(longest) => {
                 let seconds = i64::try_from(longest.as_secs()).unwrap_or(i64::MAX);
                 write!(f, "be at most {} ago", span(seconds))

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Number, Value};
 
-use super::{ClaimTest, Condition, HeaderTest, Operand, Parameter, Part};
+use super::{ClaimTest, Condition, HeaderTest, Operand, Parameter, Part, Texts};
 use crate::policy::route::without_suffix;
 use crate::principal::{Claims, claim_at, numeric_date};
 use crate::request::RequestFacts;
@@ -17,6 +17,12 @@ const DIGITS: usize = 20;
 
 /// The largest integer up to which a number with a fraction is exact.
 const EXACT: u64 = 1 << 53;
+
+#[cfg(test)]
+thread_local! {
+    /// How many texts were compared one by one.
+    pub(super) static COMPARISONS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 /// What conditions are held against.
 #[derive(Debug, Clone, Copy)]
@@ -72,9 +78,13 @@ impl ClaimTest {
             Self::Equals(operand) => operand.equals(value, subject),
             Self::In(operands) => any(operands, |operand| operand.equals(value, subject)),
             Self::Has(operand) => operand.is_among(texts(value)?, subject),
-            Self::HasAny(operands) => {
+            Self::HasAny(several) => {
                 let items = texts(value)?;
-                any(operands, |operand| operand.is_among(items, subject))
+                let mut texts = items.iter().filter_map(Value::as_str);
+                match texts.any(|text| several.has_fixed(text)) {
+                    true => Ok(()),
+                    false => any(&several.others, |operand| operand.is_among(items, subject)),
+                }
             }
             Self::Within(longest) => {
                 let time = numeric_date(value).ok_or(Failure::WrongType)?;
@@ -124,6 +134,8 @@ impl Operand {
 
     /// Compares with a text, byte for byte.
     fn equals_text(&self, text: &[u8], subject: &Subject<'_>) -> Result<(), Failure> {
+        #[cfg(test)]
+        COMPARISONS.with(|count| count.set(count.get() + 1));
         match self {
             Self::Text(parts) => {
                 let mut rest = text;
@@ -141,6 +153,21 @@ impl Operand {
                 held(digits.as_bytes() == text)
             }
             Self::Boolean(_) => Err(Failure::WrongType),
+        }
+    }
+
+    /// The text that this is on every request. An empty text equals none.
+    fn fixed_text(&self) -> Option<String> {
+        match self {
+            Self::Text(parts) => {
+                let texts = parts.iter().map(|part| match part {
+                    Part::Literal(text) => Some(text.as_str()),
+                    Part::Parameter(_) => None,
+                });
+                texts.collect::<Option<String>>().filter(|text| !text.is_empty())
+            }
+            Self::Number(number) => Some(String::from_utf8_lossy(Digits::of(number)?.as_bytes()).into_owned()),
+            Self::Boolean(_) => None,
         }
     }
 
@@ -206,6 +233,25 @@ fn any<T>(several: &[T], mut check: impl FnMut(&T) -> Result<(), Failure>) -> Re
 fn texts(value: &Value) -> Result<&[Value], Failure> {
     let items = value.as_array().filter(|items| items.iter().all(Value::is_string));
     items.map(Vec::as_slice).ok_or(Failure::WrongType)
+}
+
+impl Texts {
+    /// Sorts what is written.
+    pub fn of(written: Vec<Operand>) -> Self {
+        let mut fixed: Vec<_> = written.iter().filter_map(Operand::fixed_text).collect();
+        fixed.sort_unstable();
+        let others = written.iter().filter(|operand| operand.fixed_text().is_none());
+        Self {
+            others: others.cloned().collect(),
+            fixed,
+            written,
+        }
+    }
+
+    /// Returns whether a text is one of those without a parameter.
+    fn has_fixed(&self, text: &str) -> bool {
+        self.fixed.binary_search_by(|fixed| fixed.as_str().cmp(text)).is_ok()
+    }
 }
 
 /// An integer in digits.

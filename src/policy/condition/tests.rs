@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::evaluate::COMPARISONS;
 use super::*;
 use crate::principal::Claims;
 use crate::request::path::{Allowance, EncodedSlash, NormalizedPath};
@@ -519,7 +520,7 @@ fn any_condition() -> impl Strategy<Value = Condition> {
         operand().prop_map(ClaimTest::Equals),
         several().prop_map(ClaimTest::In),
         operand().prop_map(ClaimTest::Has),
-        several().prop_map(ClaimTest::HasAny),
+        several().prop_map(|several| ClaimTest::HasAny(Texts::of(several))),
         (0..u64::MAX).prop_map(|seconds| ClaimTest::Within(Duration::from_secs(seconds))),
     ];
     let claim = (prop::collection::vec("[ab]", 1..3), claim).prop_map(|(path, test)| Condition::Claim { path, test });
@@ -538,7 +539,47 @@ fn any_condition() -> impl Strategy<Value = Condition> {
     prop_oneof![claim, header, client]
 }
 
+#[test]
+fn items_are_compared_one_by_one_with_parameters_alone() {
+    let values: Vec<_> = (0..255).map(|number| format!("v{number}")).collect();
+    let items: Vec<_> = (0..500).map(|number| format!("x{number}")).collect();
+    let headers = HeaderMap::new();
+    let check = |values: &str, items: &[String]| {
+        let condition = condition(&format!("{{ claim: g, has_any: [{values}] }}"));
+        COMPARISONS.set(0);
+        let found = of_request(
+            &condition,
+            ("/p/q/core/users/7/x", &headers, None),
+            &json!({ "g": items }),
+        );
+        (found, COMPARISONS.get())
+    };
+    let (all, last) = (values.join(", "), [items.as_slice(), &["v254".to_owned()]].concat());
+    assert_eq!(check(&all, &items), (Err(Failure::Differs), 0));
+    assert_eq!(check(&all, &last), (Ok(()), 0));
+    let with_parameter = format!("{all}, '{{team}}'");
+    assert_eq!(check(&with_parameter, &items), (Err(Failure::Differs), 500));
+    assert_eq!(check(&with_parameter, &last), (Ok(()), 0));
+    let core = [items.as_slice(), &["core".to_owned()]].concat();
+    assert_eq!(check(&with_parameter, &core), (Ok(()), 501));
+}
+
 proptest! {
+    #[test]
+    fn one_of_several_texts_is_among_items_if_any_of_them_alone_is(
+        several in prop::collection::vec(operand(), 0..6),
+        items in prop::collection::vec("[a-z0-9]{0,2}", 0..6),
+        path in "(/[a-z0-9]{1,2}){1,5}",
+    ) {
+        let (headers, claims) = (HeaderMap::new(), json!({ "g": items }));
+        let holds = |test: ClaimTest| {
+            let condition = Condition::Claim { path: vec!["g".into()], test };
+            of_request(&condition, (&path, &headers, None), &claims).is_ok()
+        };
+        let alone = several.iter().any(|operand| holds(ClaimTest::Has(operand.clone())));
+        prop_assert_eq!(holds(ClaimTest::HasAny(Texts::of(several.clone()))), alone, "{:?}", several);
+    }
+
     #[test]
     fn condition_without_its_subject_never_holds(
         condition in any_condition(),

@@ -46,7 +46,7 @@ document! {
         /// A text that the claim, a list of texts, must have.
         #[schemars(extend("examples" = ["team-{team}"]))]
         has: Option<Spanned<OperandDocument>>,
-        /// Texts, one of which the claim, a list of texts, must have.
+        /// Texts, one of which the claim, a list of texts, must have. At most 16 of them may have a parameter.
         #[schemars(extend("maxItems" = 256, "examples" = [["mfa", "hwk"]]))]
         has_any: Option<List<Spanned<OperandDocument>>>,
         /// How long ago the time in the claim may be, at least `1s`. The claim is a number of seconds since the epoch. It

@@ -11,6 +11,9 @@ use crate::policy::route::PathPattern;
 /// The most values of one condition.
 const MAX_VALUES: usize = 256;
 
+/// The most values with a parameter of the path in a list that each item of a claim is compared with.
+const MAX_PARAMETERS: usize = 16;
+
 /// The parameters of the path of a route.
 #[derive(Debug)]
 pub(in crate::policy::compile) struct Parameters<'p> {
@@ -130,6 +133,21 @@ impl Compiler<'_> {
             seen.push(same);
         }
         read.into_iter().collect()
+    }
+
+    /// Notes a list with too many values that have a parameter: they are not sorted, as the others are.
+    pub(super) fn count_parameters(&mut self, List(several): &List<Spanned<OperandDocument>>) -> Option<()> {
+        let has_brace = |one: &&Spanned<OperandDocument>| match &one.value {
+            OperandDocument::Text(text) => text.contains('{'),
+            OperandDocument::Number(_) | OperandDocument::Boolean(_) => false,
+        };
+        let Some(first) = several.iter().filter(has_brace).nth(MAX_PARAMETERS) else {
+            return Some(());
+        };
+        let message = format!("`has_any` has at most {MAX_PARAMETERS} values with a parameter, and this is one more");
+        let help = "let the issuer say it in one claim";
+        self.problems.add(&first.span, ProblemCode::TooLarge, message, help);
+        None
     }
 
     /// Notes a list with too many values.
