@@ -2,8 +2,9 @@
 //!
 //! The rules err on the side of hiding. A value is hidden below a key that speaks of a secret
 //! unless it is `{ env: NAME }` or `{ file: PATH }`, with an encoding at most, below `keys` where no known field
-//! explains it, and anywhere if it is a URL with a user or PEM. A file that is not YAML has no
-//! values, so its lines are judged by their words.
+//! explains it, and anywhere if it is a URL with a user or PEM. A file that is not a mapping is
+//! hidden as a whole. One that is not YAML has no values, so its lines are judged by their words;
+//! those without a field are hidden.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -39,7 +40,11 @@ impl Masks {
     pub fn of(text: &str) -> Self {
         let mut masks = Self::default();
         match yaml::parse(text) {
-            Ok(parsed) => masks.node(&parsed.node, Context::Plain),
+            Ok(parsed) => match parsed.node.value {
+                Value::Mapping(_) => masks.node(&parsed.node, Context::Plain),
+                // Sidegate reads no such file: it may be one with a key.
+                _ => masks.outside(&parsed.node),
+            },
             Err(_) => masks.ranges = lines::suspicious(text),
         }
         masks
@@ -78,6 +83,20 @@ impl Masks {
         alike
             .filter(|secret| text.starts_with(secret))
             .max_by_key(|secret| secret.len())
+    }
+
+    /// Hides all values of a document that is not a mapping. Keys are judged as elsewhere.
+    fn outside(&mut self, node: &Node) {
+        match &node.value {
+            Value::Mapping(entries) => {
+                for ((key, at), value) in entries {
+                    self.entry((key, at), value, Context::Plain);
+                    self.outside(value);
+                }
+            }
+            Value::Sequence(items) => items.iter().for_each(|item| self.outside(item)),
+            _ => self.hide_all(node),
+        }
     }
 
     fn node(&mut self, node: &Node, context: Context) {

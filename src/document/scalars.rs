@@ -244,10 +244,12 @@ mod tests {
             ("1", None),
             ("[true]", None),
         ] {
-            let source = SourceFile::new("t", word);
+            let source = SourceFile::new("t", format!("a: {word}"));
             let mut problems = Problems::of(Arc::new(source));
-            let value = read(&mut problems).and_then(|node| bool::from_node(&node, &mut problems).ok());
-            assert_eq!(value, None, "{word}");
+            let Value::Mapping(entries) = read(&mut problems).unwrap().value else {
+                panic!("{word}")
+            };
+            assert!(bool::from_node(&entries[0].1, &mut problems).is_err(), "{word}");
             let problems = problems.into_sorted();
             assert_eq!(problems.len(), 1, "{word}");
             assert!(problems[0].message().starts_with("expected `true` or `false`, found "));

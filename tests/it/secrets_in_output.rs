@@ -278,3 +278,46 @@ fn a_hidden_secret_has_its_place_in_the_report() {
         assert!(said.contains(part), "no `{part}` in {said}");
     }
 }
+
+/// Other files than policies, as keys and variables, and policies that break beside a secret.
+const NO_YAML: [&str; 16] = [
+    "$\n",
+    "$",
+    "one\n$\n",
+    "user:$\n",
+    "$ $\n{\n",
+    "A=b\nexport JWT_SECRET=$\nC: [\n",
+    "URL=redis://:$@h\nC: [\n",
+    "-----BEGIN PRIVATE KEY-----\n$\n-----END PRIVATE KEY-----\n",
+    "$\n-----END PRIVATE KEY-----\n",
+    "- $\n",
+    "[$",
+    "\t$\n",
+    "@$\n",
+    "version: 1\ninternal_key:\n  keys:\n    - name: a\n      secret: |\n$\nroutes: []\n",
+    "version: 1\nstore:\n  redis:\n    password:\n- $\n",
+    "version: 1\nunheard_of: $\n---\nversion: 1\n",
+];
+
+#[test]
+fn file_that_is_not_yaml_is_in_no_output() {
+    let setup = Setup::new().policy("p", super::cli_check::GOOD);
+    setup.write();
+    for (number, file) in NO_YAML.iter().enumerate() {
+        let name = format!("f{number}.yaml");
+        fs::write(setup.path(&name), file.replace('$', MARKER)).unwrap();
+        for arguments in [
+            &["check", &name][..],
+            &["check", "--output", "json", &name],
+            &["run", "--config", &name],
+            &["run", "--policies", &name],
+            &["explain", "GET", "/", "--policies", &name],
+        ] {
+            let output = output(setup.command(arguments));
+            let said = text(&output);
+            hidden(&said, &format!("{arguments:?} of {file:?}"));
+            assert!(!output.status.success(), "{arguments:?} of {file:?}");
+            assert!(said.contains(&name), "{arguments:?}: {said}");
+        }
+    }
+}

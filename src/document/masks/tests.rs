@@ -142,6 +142,99 @@ fn an_alias_hides_what_it_stands_for() {
 }
 
 #[test]
+fn file_without_a_mapping_is_hidden() {
+    for text in [
+        "MARKER\n",
+        "MARKER-0123456789",
+        "'MARKER-0123456789'\n",
+        "\"MARKER-0123456789\n",
+        "one\nMARKER-0123456789\n",
+        "correct horse MARKER battery\n",
+        "correct horse MARKER battery\n{\n",
+        "user:MARKER\n",
+        "user:MARKER\nb: [\n",
+        "A=b\nB=MARKER\n",
+        "A=b\nexport JWT_SECRET=MARKER\nC: [\n",
+        "A=b\nexport URL=redis://:MARKER@h\nC: [\n",
+        "- MARKER\n",
+        "- [MARKER]\n",
+        "- a: MARKER\n",
+        "[MARKER, b]\n",
+        "[MARKER, b\n",
+        "{ MARKER\n",
+        "|\n  MARKER\n",
+        "-----BEGIN RSA PRIVATE KEY-----\nMARKER\n-----END RSA PRIVATE KEY-----\n",
+        "MARKER\n-----END RSA PRIVATE KEY-----\n",
+        "MARKER: [\nb\n  MARKER\n",
+        "# MARKER-0123456789\n[\n",
+        "\u{feff}MARKER\n\tb: [\n",
+        "@MARKER\n",
+        "%MARKER\n",
+        "*MARKER\n",
+    ] {
+        // A name with a colon is a field.
+        hidden(&text.replace("MARKER: [", "a: ["));
+    }
+}
+
+#[test]
+fn slip_in_the_indentation_of_a_secret_does_not_show_it() {
+    for key in ["secret", "password", "api_key", "client-secret", "token"] {
+        for shape in [
+            "\nMARKER\n",
+            "\n- MARKER\n",
+            "\n- value: MARKER\n",
+            "\n\n- [MARKER]\n",
+            "\n[MARKER]\n",
+            "\n'MARKER'\n",
+            "|\nMARKER\n",
+            ">-\n one\nMARKER\ntwo MARKER\n",
+            "|\n    one\n  MARKER\n MARKER\n",
+            "|\n\tMARKER\n",
+            " # comment\nMARKER\n",
+        ] {
+            for broken in ["b: [\n", "\tb: 1\n", "b: @c\n"] {
+                hidden(&format!("a:\n  {key}: {shape}{broken}"));
+                hidden(&format!("a:\n  - {key}: {shape}{broken}"));
+                hidden(&format!("{broken}a:\n  {key}: {shape}"));
+            }
+        }
+    }
+    for items in [
+        "- name: a\n  key: MARKER\n",
+        "- { name: a, key: MARKER }\n",
+        "- MARKER\n",
+    ] {
+        hidden(&format!("internal_key:\n  keys:\n{items}b: [\n"));
+        hidden(&format!("b: [\n  internal_key:\n    keys:\n\n  {items}"));
+    }
+}
+
+#[test]
+fn text_that_looks_like_a_secret_is_hidden_beside_a_slip() {
+    for value in [
+        "MARKER0123456789ab",
+        "'MARKER/0123456789+ab=='",
+        "[a, MARKER-0123456789-ab]",
+        "{ b: MARKER_0123456789_ab }",
+        "eyJhbGciOiJIUzI1NiJ9.MARKER",
+        "redis://:MARKER",
+        "redis://h/0?a=b&password=MARKER",
+        "https://h/x?sig=MARKER",
+        "u:MARKER@h",
+    ] {
+        for broken in ["b: [\n", "\tb: 1\n", "---\nb: 1\n", "b: *c\n"] {
+            hidden(&format!("unheard_of: {value}\n{broken}"));
+            hidden(&format!("store: {value}\n{broken}"));
+            hidden(&format!("- a: {value}\n{broken}"));
+        }
+    }
+    let shown_still =
+        "prefix /orders\nservice:orders\nhosts: [*.example.com]\nroutes:\n  - { path: /{id}, auth: public }\n";
+    assert_eq!(shown(shown_still), shown_still);
+}
+
+#[test]
 fn what_no_known_field_explains_among_keys_is_hidden() {
     for value in [
         "MARKER-0123456789",

@@ -5,6 +5,9 @@ use crate::document::suggestion::is_close;
 /// The longest text of letters and digits that is more likely a name than a key: a digest in hex.
 const LONGEST_NAME: usize = 64;
 
+/// The shortest text of letters and digits that may be a key where nothing says what it is.
+const SHORTEST_RANDOM: usize = 16;
+
 /// Words that speak of a secret wherever a key has them in it.
 const SECRET_WORDS: [&str; 8] = [
     "secret",
@@ -40,6 +43,26 @@ pub(super) const EXPLAINED: [&str; 16] = [
     "url",
 ];
 
+/// Fields that hold no secret, and are shown in a text that is not YAML although no colon follows them.
+pub(super) const SHOWN_FIELDS: [&str; 16] = [
+    "admin",
+    "auth",
+    "hosts",
+    "issuer",
+    "jwt",
+    "limits",
+    "listeners",
+    "log",
+    "methods",
+    "path",
+    "prefix",
+    "roles",
+    "routes",
+    "service",
+    "upstream",
+    "version",
+];
+
 /// Fields of a reference to a secret, and what is mistaken for one.
 pub(super) const REFERENCE: [&str; 5] = ["env", "file", "encoding", "default", "value"];
 
@@ -61,6 +84,17 @@ pub fn is_secret_text(text: &str) -> bool {
         || (text.contains("://") && text.contains('@'))
         || (text.starts_with("eyJ") && text.contains('.'))
         || (text.len() > LONGEST_NAME && text.bytes().all(base64))
+}
+
+/// Whether a text of letters and digits looks as if it was drawn by chance.
+pub(super) fn is_random(text: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| text.as_bytes().iter().any(kind);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_');
+    text.len() >= SHORTEST_RANDOM
+        && !text.starts_with('/')
+        && text.bytes().all(plain)
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_alphabetic)
 }
 
 /// Whether the text of a URL may have a password in it.
