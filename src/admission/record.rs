@@ -21,20 +21,21 @@ use super::client_limit::CountedRequest;
 use super::concurrency_limit::ConcurrencyPermit;
 use super::local_response::LocalResponse;
 use super::rate_limit_fields::RateLimits;
-use super::rejection_response::{ErrorContext, REQUEST_ID, render};
+use super::rejection_response::{ErrorContext, render};
 use super::snapshot::Snapshot;
 use super::trace_context::RequestIds;
 use crate::decision::Decision;
-use crate::policy::cors::{Cors, Field};
 use crate::policy::route::Route;
 use crate::policy::token_sources::SourceKind;
 use crate::policy::{Matched, Scope};
 use crate::principal::{OmittedHeaders, Principal};
-use crate::rejection::{Reason, Rejection};
+use crate::rejection::Rejection;
 use crate::request::target::{RequestHost, RequestTarget};
 use crate::request::{Downstream, RequestFacts, grpc_type};
 use crate::telemetry::access_log::AccessLine;
 use crate::telemetry::metrics::NONE;
+
+mod responses;
 
 /// The decision on a request that is allowed.
 const ALLOW: &str = "allow";
@@ -201,47 +202,6 @@ impl RequestRecord {
         if decision.principal.as_ref().is_some_and(unknown) {
             self.snapshot.metrics.failed_open(self.scope, "revocation");
         }
-    }
-
-    /// Finds out which page may read the response, where the policy has `cors`.
-    pub fn find_page(&mut self, origin: impl FnOnce(&Cors) -> Option<HeaderValue>) {
-        self.allowed_origin = self.cors().and_then(origin);
-    }
-
-    /// Returns which pages of other origins may read the responses of the policy.
-    pub fn cors(&self) -> Option<&Cors> {
-        let policy = self.snapshot.policies().get(self.scope.policy?)?;
-        policy.cors.as_ref()
-    }
-
-    /// Returns the fields of a response that say which page may read it; none without `cors`.
-    pub fn cors_fields(&self) -> impl Iterator<Item = Field> {
-        let cors = self.cors().into_iter();
-        cors.flat_map(|cors| cors.response_fields(self.allowed_origin.as_ref()))
-    }
-
-    /// Makes the response to a preflight, for a path that takes these methods.
-    pub(super) fn preflight_response(&self, methods: &[Method]) -> Result<LocalResponse, Rejection> {
-        let (cors, origin) = self
-            .cors()
-            .zip(self.allowed_origin.as_ref())
-            .ok_or(Reason::InternalError)?;
-        let mut response = LocalResponse::preflight(cors, origin, methods);
-        response.headers.push((REQUEST_ID, self.ids.request_id_value()));
-        Ok(response)
-    }
-
-    /// Makes the response with the metadata of the resource of the policy.
-    pub(super) fn metadata_response(&self) -> Result<LocalResponse, Rejection> {
-        let policy = self
-            .scope
-            .policy
-            .and_then(|policy| self.snapshot.policies().get(policy));
-        let resource = policy.and_then(|policy| policy.resource.as_ref());
-        let resource = resource.ok_or(Reason::InternalError)?;
-        let mut response = LocalResponse::metadata(resource, &self.method);
-        response.headers.push((REQUEST_ID, self.ids.request_id_value()));
-        Ok(response)
     }
 
     /// Records the rejection that `enforce` would have made.

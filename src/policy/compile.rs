@@ -123,19 +123,7 @@ impl Compiler<'_> {
         self.tell_apart(tenant.as_ref(), internal_keys.as_ref(), &document.service.span);
         let errors = self.errors(document.errors, &document.service.value);
         let cors = document.cors.map(|cors| self.cors(cors));
-        let PathsDocument {
-            case_insensitive,
-            case,
-            allow,
-            encoded_slash,
-        } = document.paths.unwrap_or(PathsDocument {
-            case_insensitive: None,
-            case: None,
-            allow: None,
-            encoded_slash: None,
-        });
-        let allowance = self.allowance(allow, encoded_slash.as_ref());
-        let case = self.case(case_insensitive.unwrap_or(false), case.as_ref());
+        let (case, allowance) = self.paths(document.paths);
         let tenant_header = tenant.as_ref().map(|tenant| tenant.header.clone());
         let mut identity = self.identity(document.identity, tenant_header.as_ref());
         let key_header = internal_keys.as_ref().map_or(&INTERNAL_KEY, |keys| &keys.header);
@@ -215,6 +203,16 @@ impl Compiler<'_> {
             lints: Origin::default(),
             upstream_location: Origin(Location::new(self.problems.source(), &document.upstream.url.span)),
         })
+    }
+
+    /// Decides how paths are read.
+    fn paths(&mut self, paths: Option<PathsDocument>) -> (PathCase, Allowance) {
+        let Some(paths) = paths else {
+            return (self.case(false, None), Allowance::default());
+        };
+        let allowance = self.allowance(paths.allow, paths.encoded_slash.as_ref());
+        let case = self.case(paths.case_insensitive.unwrap_or(false), paths.case.as_ref());
+        (case, allowance)
     }
 
     fn version(&mut self, version: &Spanned<u32>) {

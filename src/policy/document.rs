@@ -22,6 +22,7 @@ mod shared_state;
 mod sources;
 mod tokens;
 pub mod values;
+mod web_forms;
 mod words;
 
 pub use callers::{CertificateNameDocument, InternalKeyDocument, KeyDocument, MtlsDocument, TenantDocument};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::forms::{CorsHeader, WebOrigin};
+use super::web_forms::{CorsHeader, WebOrigin};
 use crate::document::collections::List;
 use crate::document::decode::{Spanned, document};
 use crate::document::patterns::whole_seconds;

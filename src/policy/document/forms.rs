@@ -33,7 +33,7 @@ const METHODS: [(&str, &str); 8] = [
 const NOT_IN_PATHS: &str = r#"\s%?#\\;"\[\]|^<>`"#;
 
 /// Characters of the name of a header (RFC 9110, 5.6.2), written as in a class.
-const TOKEN: &str = "!#$%&'+.^_`|~0-9A-Za-z-";
+pub(super) const TOKEN: &str = "!#$%&'+.^_`|~0-9A-Za-z-";
 
 /// A host without port: a name, or an IPv6 address in brackets.
 const HOST: &str = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~-]+(\.[A-Za-z0-9_~-]+)*\.?)";
@@ -41,27 +41,12 @@ const HOST: &str = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~-]+(\.[A-Za-z0-9_~-]+)*\.?)
 /// A port.
 const PORT: &str = "0*(0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
 
-/// A port as browsers write it, other than the default one of a scheme.
-fn origin_port(default: &str) -> String {
-    format!("(:(?!{default}([^0-9]|$)){PLAIN_PORT})?")
-}
-
-/// An origin over https, or one of this machine; with `open` also one whose first label is a wildcard. A host whose last label begins with a digit is an address.
-fn origin(open: bool) -> String {
-    const LABELS: &str = r"([a-z0-9_-]{1,63}\.)*";
-    const BYTE: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
-    let name = format!("{LABELS}(?![0-9])[a-z0-9_-]{{1,63}}");
-    let address = format!(r"{BYTE}(\.{BYTE}){{3}}|\[[0-9a-f:]+\]");
-    let wildcard = r"|\*\.([a-z0-9_-]{1,63}\.)+(?![0-9])[a-z0-9_-]{1,63}";
-    let wildcard = if open { wildcard } else { "" };
-    let (https, http) = (origin_port("443"), origin_port("80"));
-    format!(r"(https://({name}|{address}{wildcard}){https}|http://(localhost|127\.0\.0\.1|\[::1\]){http})")
-}
 /// A label of a name, not longer than 63 characters, without `-` at its ends.
 const LABEL: &str = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?";
 
 /// A port other than 0, without leading zeros.
-const PLAIN_PORT: &str = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+pub(super) const PLAIN_PORT: &str =
+    "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
 
 /// No `.` and `..` segments, and no empty ones.
 const PLAIN_SEGMENTS: &str = r"(?!.*//)(?!.*/\.{1,2}(/|$))";
@@ -170,34 +155,6 @@ text_forms! {
         pattern: r"^(?=.{1,512}$)https?://[A-Za-z0-9._~:\[\]-]+([/?#][!#-;=?-\[\]_a-z~]*)?$",
         expected: "an http or https URL of at most 512 bytes, without a user",
         examples: ["https://docs.example.com/rejections#"],
-    }
-
-    /// The origin of web pages.
-    WebOrigin {
-        pattern: format!(r"^(\*|{})$", origin(true)),
-        expected: "an origin such as https://app.example.com or \"https://*.example.com\", without a path; or `*`",
-        examples: ["https://app.example.com", "https://*.example.com", "http://localhost:3000", "*"],
-    }
-
-    /// The URL of a protected resource, or of an authorization server.
-    ResourceUrl {
-        pattern: format!(r"^(?!.*[^:]//)(?!.*/\.{{1,2}}(/|$)){}(/[A-Za-z0-9._~!$&'()+,=:@/-]*)?$", origin(false)),
-        expected: "an https URL in lower case up to its path, without default port, query and fragment",
-        examples: ["https://tools.example.com/mcp"],
-    }
-
-    /// A scope (RFC 6749, 3.3).
-    ScopeName {
-        pattern: r"^[!#-\[\]-~]+$",
-        expected: "one scope, of visible ASCII characters without quotes and backslashes",
-        examples: ["tools.read"],
-    }
-
-    /// The name of a header that a page may set or read.
-    CorsHeader {
-        pattern: format!(r"^(?!\*$)[*{TOKEN}]+$"),
-        expected: "the name of a header, without wildcards",
-        examples: ["authorization"],
     }
 
     /// The `iss` of an issuer, which is not the URL of its discovery document.

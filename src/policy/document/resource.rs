@@ -1,6 +1,6 @@
 //! `resource` of a policy as written.
 
-use super::forms::{ResourceUrl, ScopeName};
+use super::web_forms::{ResourceUrl, ScopeName};
 use crate::document::collections::List;
 use crate::document::decode::{Spanned, document};
 

@@ -1,0 +1,52 @@
+//! What a record says in responses that Sidegate makes, and in those of services: which page may read them.
+
+use http::{HeaderValue, Method};
+
+use super::RequestRecord;
+use crate::admission::local_response::LocalResponse;
+use crate::admission::rejection_response::REQUEST_ID;
+use crate::policy::cors::{Cors, Field};
+use crate::rejection::{Reason, Rejection};
+
+impl RequestRecord {
+    /// Finds out which page may read the response, where the policy has `cors`.
+    pub fn find_page(&mut self, origin: impl FnOnce(&Cors) -> Option<HeaderValue>) {
+        self.allowed_origin = self.cors().and_then(origin);
+    }
+
+    /// Returns which pages of other origins may read the responses of the policy.
+    pub fn cors(&self) -> Option<&Cors> {
+        let policy = self.snapshot.policies().get(self.scope.policy?)?;
+        policy.cors.as_ref()
+    }
+
+    /// Returns the fields of a response that say which page may read it; none without `cors`.
+    pub fn cors_fields(&self) -> impl Iterator<Item = Field> {
+        let cors = self.cors().into_iter();
+        cors.flat_map(|cors| cors.response_fields(self.allowed_origin.as_ref()))
+    }
+
+    /// Makes the response to a preflight, for a path that takes these methods.
+    pub(in crate::admission) fn preflight_response(&self, methods: &[Method]) -> Result<LocalResponse, Rejection> {
+        let (cors, origin) = self
+            .cors()
+            .zip(self.allowed_origin.as_ref())
+            .ok_or(Reason::InternalError)?;
+        let mut response = LocalResponse::preflight(cors, origin, methods);
+        response.headers.push((REQUEST_ID, self.ids.request_id_value()));
+        Ok(response)
+    }
+
+    /// Makes the response with the metadata of the resource of the policy.
+    pub(in crate::admission) fn metadata_response(&self) -> Result<LocalResponse, Rejection> {
+        let policy = self
+            .scope
+            .policy
+            .and_then(|policy| self.snapshot.policies().get(policy));
+        let resource = policy.and_then(|policy| policy.resource.as_ref());
+        let resource = resource.ok_or(Reason::InternalError)?;
+        let mut response = LocalResponse::metadata(resource, &self.method);
+        response.headers.push((REQUEST_ID, self.ids.request_id_value()));
+        Ok(response)
+    }
+}
