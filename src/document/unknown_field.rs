@@ -78,9 +78,8 @@ mod tests {
     #[test]
     fn number_of_comparisons_is_bounded_by_the_problems_that_are_shown() {
         let count = |fields: usize| {
-            let text: String = (0..fields)
-                .map(|number| format!("field_with_a_name_{number:05}: 1\n"))
-                .collect();
+            let lines = (0..fields).map(|number| format!("field_with_a_name_{number:05}: 1\n"));
+            let text = lines.collect::<Vec<_>>().concat();
             let mut problems = Problems::of(Arc::new(SourceFile::new("t", text)));
             let node = read(&mut problems).unwrap();
             COMPARISONS.with(|count| count.set(0));

@@ -535,8 +535,8 @@ fn explain(arguments: &[&str]) -> (i32, Value) {
 
 #[test]
 fn explain_shows_what_a_page_may_do() {
-    let _gateway = gateway();
     const ORIGIN: [&str; 2] = ["-H", "origin: https://app.example.com"];
+    let _gateway = gateway();
     let step = |report: &Value| {
         let steps = report["steps"].as_array().unwrap().iter();
         let cors: Vec<_> = steps

@@ -132,8 +132,10 @@ fn line_of(gateway: &Gateway, request: &Request) -> Value {
     found.unwrap()
 }
 
+type Exchange<'g> = Box<dyn Fn(&Request) -> Answer + 'g>;
+
 /// The clients of each kind.
-fn exchanges(gateway: &Gateway) -> [(&'static str, Box<dyn Fn(&Request) -> Answer + '_>); 3] {
+fn exchanges(gateway: &Gateway) -> [(&'static str, Exchange<'_>); 3] {
     let tls = || Wire::tls(gateway.tls_port, client(None, &["http/1.1"])).unwrap();
     [
         ("http/1", Box::new(|request| gateway.send(request))),

@@ -70,7 +70,8 @@ fn failure_cause(gateway: &Gateway, path: &str) -> String {
         let lines = gateway.log_lines();
         let line = lines.iter().find(|line| line["path"] == path);
         line.is_some_and(|line| {
-            cause = line["failure_cause"].as_str().unwrap_or_default().to_owned();
+            let found = line["failure_cause"].as_str().unwrap_or_default();
+            found.clone_into(&mut cause);
             true
         })
     });

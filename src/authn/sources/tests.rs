@@ -208,9 +208,11 @@ fn query_counts_for_reading_only() {
     }
 }
 
+type Headers = &'static [(&'static str, &'static str)];
+
 /// What browsers send from which page: the headers, and whether the cookie counts for a GET, for a POST, and for a
 /// WebSocket.
-const PAGES: &[(&[(&str, &str)], [bool; 3])] = &[
+const PAGES: &[(Headers, [bool; 3])] = &[
     (&[], [false, false, false]),
     (&[("sec-fetch-site", "same-origin")], [true, true, false]),
     (&[("sec-fetch-site", "none")], [true, false, false]),

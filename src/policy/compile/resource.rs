@@ -139,6 +139,7 @@ fn check_url(url: &str) -> Result<(), NoOrigin> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::problem::Problem;
 
     #[test]
     fn url_of_a_resource_is_absolute_and_in_one_form() {
@@ -312,7 +313,7 @@ mod tests {
             ),
         ] {
             let found = crate::testing::parse(&[&format!("{start}{resource}{rest}\n")]).unwrap_err();
-            let codes: Vec<_> = found.iter().map(|problem| problem.code()).collect();
+            let codes: Vec<_> = found.iter().map(Problem::code).collect();
             assert_eq!(codes, [code], "{rest}");
         }
     }

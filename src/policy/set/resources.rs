@@ -137,6 +137,7 @@ fn takes(policy: &Policy, route: &Route, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::document::problem::Problem;
     use crate::testing::parse;
 
     fn policy(service: &str, lines: &str, url: Option<&str>, routes: &str) -> String {
@@ -242,12 +243,7 @@ mod tests {
                 &policy("a", "prefix: /mcp\nhosts: [x.example]", url, "/*"),
                 &policy("b", lines, None, routes),
             ]);
-            let found: Vec<_> = found
-                .err()
-                .into_iter()
-                .flatten()
-                .filter(|problem| problem.is_error())
-                .collect();
+            let found: Vec<_> = found.err().into_iter().flatten().filter(Problem::is_error).collect();
             assert_eq!(found.is_empty(), fine, "{lines} {routes}: {found:?}");
             assert!(
                 found.iter().all(|problem| problem.to_string().starts_with("1.yaml:5:")),
@@ -270,12 +266,7 @@ mod tests {
                 &policy(a.0, "prefix: /a\nhosts: [x.example]", Some(a.1), "/*"),
                 &policy(b.0, &format!("prefix: /b\n{hosts}"), Some(b.1), "/*"),
             ]);
-            let found: Vec<_> = found
-                .err()
-                .into_iter()
-                .flatten()
-                .filter(|problem| problem.is_error())
-                .collect();
+            let found: Vec<_> = found.err().into_iter().flatten().filter(Problem::is_error).collect();
             assert_eq!(found.is_empty(), fine, "{a:?} {b:?} {hosts}: {found:?}");
         }
     }
