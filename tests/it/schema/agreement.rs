@@ -96,6 +96,7 @@ const UNSAID_IN: &[(&str, ProblemCode)] = &[
     ("store-user-without-password", ProblemCode::FieldNeedsOther),
     ("control-too-long", ProblemCode::InvalidAddress),
     ("when-header-is-a-credential", ProblemCode::SecretInFile),
+    ("when-too-many-parameters", ProblemCode::TooLarge),
     ("yaml-zero-width-space", ProblemCode::InvisibleCharacter),
 ];
 
