@@ -4,6 +4,20 @@ use super::*;
 use crate::document::decode::FromNode as _;
 use crate::document::environment::FixedEnvironment;
 use crate::document::problem::SourceFile;
+use crate::document::yaml::Value;
+
+/// A file with this store.
+fn source(text: &str) -> Arc<SourceFile> {
+    Arc::new(SourceFile::new("sidegate.yaml", format!("store:\n  {text}\n")))
+}
+
+fn document(problems: &mut Problems) -> Option<StoreDocument> {
+    let file = crate::document::read(problems)?;
+    let Value::Mapping(fields) = &file.value else {
+        return None;
+    };
+    StoreDocument::from_node(&fields.first()?.1, problems).ok()
+}
 
 fn read(text: &str) -> Result<StoreConfig, Vec<String>> {
     let ca = rcgen::generate_simple_self_signed(["h".into()]).unwrap().cert.pem();
@@ -21,10 +35,8 @@ fn read(text: &str) -> Result<StoreConfig, Vec<String>> {
             ("/etc/text".into(), b"x".to_vec()),
         ],
     };
-    let source = SourceFile::new("sidegate.yaml", text);
-    let mut problems = Problems::of(Arc::new(source));
-    let document =
-        crate::document::read(&mut problems).and_then(|node| StoreDocument::from_node(&node, &mut problems).ok());
+    let mut problems = Problems::of(source(text));
+    let document = document(&mut problems);
     let config = document.and_then(|document| check(Some(document), (Path::new("/etc"), &environment), &mut problems));
     match config {
         Some(config) if !problems.has_errors() => Ok(config),
@@ -179,10 +191,8 @@ fn a_url_alone_leads_to_where_it_belongs_and_is_not_shown_again() {
         ("redis", "write `store: { redis: { url: redis://host:6379 } }`"),
         ("memroy", "did you mean `memory`?"),
     ] {
-        let source = SourceFile::new("sidegate.yaml", text);
-        let mut problems = Problems::of(Arc::new(source));
-        let document = crate::document::read(&mut problems).map(|node| StoreDocument::from_node(&node, &mut problems));
-        assert!(document.unwrap().is_err(), "{text}");
+        let mut problems = Problems::of(source(text));
+        assert!(document(&mut problems).is_none(), "{text}");
         let found = problems.into_sorted();
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         assert_eq!(found[0].fix(), fix, "{text}");
