@@ -98,9 +98,14 @@ impl Shown {
     }
 }
 
-/// Returns the text of a time, or its seconds where the calendar ends.
+/// Returns the text of a time, with all three digits of its milliseconds if it has any; its milliseconds alone where the
+/// calendar ends.
 fn moment(millis: Millis) -> String {
-    Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())
+    match Timestamp::from_millisecond(millis) {
+        Ok(time) if millis % 1000 == 0 => time.to_string(),
+        Ok(time) => format!("{time:.3}"),
+        Err(_) => millis.to_string(),
+    }
 }
 
 impl Report {
@@ -148,6 +153,18 @@ fn table(rows: &[[String; 5]]) -> String {
 mod tests {
     use super::*;
     use crate::revocation::Target;
+
+    #[test]
+    fn times_have_no_digits_of_milliseconds_or_three() {
+        for (millis, want) in [
+            (1_000, "1970-01-01T00:00:01Z"),
+            (1_600, "1970-01-01T00:00:01.600Z"),
+            (1_020, "1970-01-01T00:00:01.020Z"),
+            (1_003, "1970-01-01T00:00:01.003Z"),
+        ] {
+            assert_eq!(moment(millis), want);
+        }
+    }
 
     #[test]
     fn what_is_shown_cannot_pass_for_something_else() {
