@@ -229,7 +229,7 @@ pub fn single_headers(policy: &Policy) -> impl Iterator<Item = (&HeaderName, Rea
         .internal_keys
         .as_ref()
         .map(|keys| (&keys.header, Reason::RequestMalformed));
-    let sources = policy.sources.headers.iter();
+    let sources = policy.sources.read.headers.iter();
     let sources = sources.map(|header| (header, Reason::RequestMalformed));
     tenant.into_iter().chain(key).chain(sources)
 }

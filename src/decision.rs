@@ -225,7 +225,7 @@ fn check_headers(policy: Option<&Policy>, request: &RequestFacts<'_>) -> Result<
         let mut compared = policy.compared.iter();
         authn::single_headers(policy).any(|(read, _)| name.spells(read))
             || compared.any(|header| name.spells(header))
-            || (!policy.sources.cookies.is_empty() && name.spells(&SEC_FETCH_SITE))
+            || (!policy.sources.read.cookies.is_empty() && name.spells(&SEC_FETCH_SITE))
     });
     match is_nominated {
         true => Err(malformed(nominated::NOMINATED)),

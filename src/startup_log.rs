@@ -80,7 +80,10 @@ fn guarding(policy: &Policy, proxy: &KeyProxy) {
 fn token_sources(policy: &Policy) -> Option<String> {
     let sources = &policy.sources;
     let authorization = sources.authorization.then(|| "authorization".to_owned());
-    let named = sources.named().map(|(kind, name)| format!("{} {name}", kind.as_str()));
+    let named = sources
+        .read
+        .iter()
+        .map(|(kind, name)| format!("{} {name}", kind.as_str()));
     let places: Vec<_> = authorization.into_iter().chain(named).collect();
     (!sources.is_authorization_alone()).then(|| places.join(", "))
 }

@@ -12,7 +12,7 @@ use crate::admission::rejection_response::REQUEST_ID;
 use crate::authz::Permit;
 use crate::policy::Policy;
 use crate::policy::route::Route;
-use crate::policy::token_sources::TokenSources;
+use crate::policy::token_sources::TokenPlaces;
 use crate::principal::AuthMethod;
 use crate::request::forwarded::{
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PREFIX, X_FORWARDED_PROTO, said, scheme,
@@ -65,8 +65,8 @@ pub fn header_edits(
             .map(|prefix| (X_FORWARDED_PREFIX, prefix)),
     );
     edits.sandbox(headers);
-    edits.cookies(headers, &policy.sources);
-    edits.offers(headers, &policy.sources);
+    edits.cookies(headers, &policy.sources.removed);
+    edits.offers(headers, &policy.sources.removed);
     edits.tracing(ids);
     edits.set.extend(permit.identity().iter().cloned());
     edits
@@ -77,7 +77,7 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
         return !policy.forward_authorization;
     }
     FoldedName::with(name.as_str(), |folded| {
-        if policy.sources.is_header(&folded) || is_other_offer(name, policy, &folded) {
+        if policy.sources.removed.is_header(&folded) || is_other_offer(name, policy, &folded) {
             return true;
         }
         if policy.identity.is_reserved(&folded) {
@@ -108,7 +108,9 @@ fn is_removed(name: &HeaderName, policy: &Policy, route: &Route, permit: &Permit
 
 /// Returns whether a name is another spelling of the header with subprotocols, among which a token may be.
 fn is_other_offer(name: &HeaderName, policy: &Policy, folded: &FoldedName<'_>) -> bool {
-    !policy.sources.protocols.is_empty() && *name != SEC_WEBSOCKET_PROTOCOL && folded.spells(&SEC_WEBSOCKET_PROTOCOL)
+    !policy.sources.removed.protocols.is_empty()
+        && *name != SEC_WEBSOCKET_PROTOCOL
+        && folded.spells(&SEC_WEBSOCKET_PROTOCOL)
 }
 
 /// Adds an item to a list.
@@ -168,9 +170,9 @@ impl HeaderEdits {
     }
 
     /// Removes cookies with tokens. Joins the others where HTTP/2 split them into several fields (RFC 9113, 8.2.3).
-    fn cookies(&mut self, headers: &HeaderMap, sources: &TokenSources) {
-        let is_one = |name: &[u8]| sources.is_cookie(name);
-        let without = (!sources.cookies.is_empty()).then(|| cookies::without(headers, is_one));
+    fn cookies(&mut self, headers: &HeaderMap, places: &TokenPlaces) {
+        let is_one = |name: &[u8]| places.is_cookie(name);
+        let without = (!places.cookies.is_empty()).then(|| cookies::without(headers, is_one));
         if let Some(left) = without.flatten() {
             self.replace(COOKIE, &left);
         } else if headers.get_all(COOKIE).iter().nth(1).is_some() {
@@ -180,11 +182,11 @@ impl HeaderEdits {
     }
 
     /// Removes a token that is offered as a subprotocol.
-    fn offers(&mut self, headers: &HeaderMap, sources: &TokenSources) {
-        if sources.protocols.is_empty() {
+    fn offers(&mut self, headers: &HeaderMap, places: &TokenPlaces) {
+        if places.protocols.is_empty() {
             return;
         }
-        if let Some(left) = subprotocols::without(headers, |offer| sources.is_protocol(offer)) {
+        if let Some(left) = subprotocols::without(headers, |offer| places.is_protocol(offer)) {
             self.replace(SEC_WEBSOCKET_PROTOCOL, &left);
         }
     }

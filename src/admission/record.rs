@@ -191,9 +191,11 @@ impl RequestRecord {
         if let Some(policy) = decision
             .matched
             .policy()
-            .filter(|policy| !policy.sources.queries.is_empty())
+            .filter(|policy| !policy.sources.removed.queries.is_empty())
         {
-            self.had_token_in_query = self.target.remove_parameters(|name| policy.sources.is_query(name));
+            self.had_token_in_query = self
+                .target
+                .remove_parameters(|name| policy.sources.removed.is_query(name));
         }
         if decision.outcome.rejection().is_some_and(Rejection::is_for_wrong_type) {
             self.snapshot.metrics.condition_type(self.scope);

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::credential::token;
 use crate::policy::Policy;
-use crate::policy::token_sources::{SourceKind, TokenSources};
+use crate::policy::token_sources::{SourceKind, TokenPlaces, TokenSources};
 use crate::rejection::{Reason, Rejection};
 use crate::request::websocket::is_handshake;
 use crate::request::{RequestFacts, cookies, query, subprotocols};
@@ -32,7 +32,7 @@ pub fn find<'r>(sources: &TokenSources, request: &RequestFacts<'r>) -> Result<Pr
     if sources.is_authorization_alone() || sources.authorization && request.headers.contains_key(AUTHORIZATION) {
         return Ok(Presented::Authorization);
     }
-    let mut found = named(sources, request);
+    let mut found = named(&sources.read, request);
     match (found.next(), found.next()) {
         (None, _) => Ok(Presented::Nothing),
         (Some((kind, value)), None) => Ok(Presented::Elsewhere(kind, value)),
@@ -46,33 +46,33 @@ pub fn find<'r>(sources: &TokenSources, request: &RequestFacts<'r>) -> Result<Pr
 /// Returns whether a request has anything in any place of a policy.
 pub fn has_any(sources: &TokenSources, request: &RequestFacts<'_>) -> bool {
     let in_authorization = sources.authorization && request.headers.contains_key(AUTHORIZATION);
-    in_authorization || named(sources, request).next().is_some()
+    in_authorization || named(&sources.read, request).next().is_some()
 }
 
 /// Iterates over what is in the named places. What is listed and not there costs a look, and the rest nothing.
-fn named<'r>(sources: &TokenSources, request: &RequestFacts<'r>) -> impl Iterator<Item = (SourceKind, &'r [u8])> {
+fn named<'r>(places: &TokenPlaces, request: &RequestFacts<'r>) -> impl Iterator<Item = (SourceKind, &'r [u8])> {
     let RequestFacts {
         method, headers, query, ..
     } = *request;
-    let in_headers = sources.headers.iter().flat_map(move |name| headers.get_all(name));
-    let in_cookies = (!sources.cookies.is_empty()).then(|| cookies::cookies(headers));
+    let in_headers = places.headers.iter().flat_map(move |name| headers.get_all(name));
+    let in_cookies = (!places.cookies.is_empty()).then(|| cookies::cookies(headers));
     let in_cookies = in_cookies.into_iter().flatten();
-    let in_query = (!sources.queries.is_empty()).then(|| query::parameters(query));
+    let in_query = (!places.queries.is_empty()).then(|| query::parameters(query));
     let in_query = in_query.into_iter().flatten();
-    let offers = !sources.protocols.is_empty() && is_handshake(method, headers);
-    let offered = offers.then(|| subprotocols::behind(headers, |offer| sources.is_protocol(offer)));
+    let offers = !places.protocols.is_empty() && is_handshake(method, headers);
+    let offered = offers.then(|| subprotocols::behind(headers, |offer| places.is_protocol(offer)));
     let with = |kind| move |value| (kind, value);
     in_headers
         .map(HeaderValue::as_bytes)
         .map(with(SourceKind::Header))
         .chain(
             in_cookies
-                .filter(|(name, _)| sources.is_cookie(name))
+                .filter(|(name, _)| places.is_cookie(name))
                 .map(|(_, value)| (SourceKind::Cookie, value)),
         )
         .chain(
             in_query
-                .filter(|(name, _)| sources.is_query(name))
+                .filter(|(name, _)| places.is_query(name))
                 .map(|(_, value)| (SourceKind::Query, value)),
         )
         .chain(

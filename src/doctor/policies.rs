@@ -149,7 +149,7 @@ fn revocation(policy: &Policy, surroundings: Surroundings) -> Option<Finding> {
 
 /// Lists the places that browsers, and what stands between them and Sidegate, send or keep tokens in by themselves.
 fn token_sources(policy: &Policy) -> impl Iterator<Item = Finding> {
-    policy.sources.named().filter_map(|(kind, name)| {
+    policy.sources.read.iter().filter_map(|(kind, name)| {
         let (code, found, advice) = match kind {
             SourceKind::Cookie => (
                 "token_in_cookie",
@@ -173,7 +173,8 @@ fn credentials(policy: &Policy, now: i64) -> Vec<Finding> {
     let mut note = |severity, code, found, advice| {
         findings.push(finding(&policy.service, severity, code, found, advice));
     };
-    if policy.forward_authorization && !policy.issuers.is_empty() {
+    // A policy that does not read `Authorization` and forwards it has a warning.
+    if policy.forward_authorization && policy.sources.authorization && !policy.issuers.is_empty() {
         note(
             Severity::Note,
             "token_forwarded",
@@ -270,6 +271,21 @@ mod tests {
                     "revocation_absent",
                     "token_in_cookie",
                     "token_in_query",
+                    "routes_closed",
+                ],
+            ),
+            (
+                format!("{jwt}routes: [{{ path: /*, auth: jwt }}]")
+                    .replace("jwt: {", "jwt: { sources: [{ cookie: __Host-a }],"),
+                &["revocation_absent", "token_in_cookie", "routes_closed"],
+            ),
+            (
+                format!("{jwt}credentials: forward\nroutes: [{{ path: /*, auth: jwt }}]")
+                    .replace("jwt: {", "jwt: { sources: [{ cookie: __Host-a }],"),
+                &[
+                    "policy_warning",
+                    "revocation_absent",
+                    "token_in_cookie",
                     "routes_closed",
                 ],
             ),

@@ -129,7 +129,7 @@ impl Compiler<'_> {
         let key_header = internal_keys.as_ref().map_or(&INTERNAL_KEY, |keys| &keys.header);
         let sources = document.jwt.as_ref().and_then(|jwt| jwt.sources.as_ref());
         let sources = self.token_sources(sources, (&identity, key_header));
-        identity.own_too(sources.headers.iter().map(|name| fold(name.as_str())));
+        identity.own_too(sources.read.headers.iter().map(|name| fold(name.as_str())));
         let compared = self.compared_headers(&document.routes, &identity, key_header);
         identity.own_too(compared.iter().map(|name| fold(name.as_str())));
         if let Some(keys) = &mut internal_keys {
@@ -165,7 +165,8 @@ impl Compiler<'_> {
         let forwarded_prefix = self.forwarded_prefix(document.upstream.strip_prefix.as_ref(), &prefix);
         let hosts = self.hosts(document.hosts);
         let issuers = document.jwt.map(|jwt| self.issuers(jwt)).unwrap_or_default();
-        let forward_authorization = self.forwards_token(document.credentials.as_ref(), document.resource.is_some());
+        let forward_authorization =
+            self.forwards_authorization(document.credentials.as_ref(), document.resource.is_some(), &sources);
         let resource = document
             .resource
             .and_then(|resource| self.resource(resource, &issuers, &sources));

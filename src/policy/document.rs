@@ -113,8 +113,9 @@ document! {
         /// Whether rejections are enforced or only counted.
         #[schemars(extend("default" = "enforce"))]
         mode: Option<Mode>,
-        /// Whether the credentials themselves reach the service. Without it, the token does and the internal key does
-        /// not; with `resource`, neither does.
+        /// Whether the credentials themselves reach the service. Without it, `Authorization` does and the internal key
+        /// does not; with `resource`, or where `jwt.sources` does not list `authorization`, neither does. `check` warns of
+        /// `forward` in these two cases.
         credentials: Option<Spanned<CredentialsMode>>,
         /// The headers in which the service receives the verified identity, each with its source. `identity` replaces
         /// the whole default. A header with a value that cannot stand in it is left out, unless it names the caller

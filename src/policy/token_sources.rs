@@ -6,7 +6,7 @@ use crate::request::names::FoldedName;
 use crate::request::query;
 
 /// A kind of place that a token may be in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceKind {
     /// Another header than `Authorization`, which has the token alone.
     Header,
@@ -40,11 +40,9 @@ impl SourceKind {
     }
 }
 
-/// The places that a policy names, each once. A request has its token in one of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenSources {
-    /// Whether `Authorization` is one.
-    pub authorization: bool,
+/// Places besides `Authorization`, each once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenPlaces {
     /// Other headers.
     pub headers: Vec<HeaderName>,
     /// Names of cookies.
@@ -55,35 +53,53 @@ pub struct TokenSources {
     pub protocols: Vec<String>,
 }
 
+/// Where tokens are read and where they are removed. A request has its token in one of the places that are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSources {
+    /// Whether a token is read from `Authorization`.
+    pub authorization: bool,
+    /// The places that the policy names: tokens are read there.
+    pub read: TokenPlaces,
+    /// The places that never reach the service: those that are read, and those that other policies for the same
+    /// service name.
+    pub removed: TokenPlaces,
+}
+
 impl Default for TokenSources {
     /// `Authorization` alone.
     fn default() -> Self {
-        Self {
-            authorization: true,
-            ..Self::none()
-        }
+        Self::new(true, TokenPlaces::default())
     }
 }
 
 impl TokenSources {
-    /// No place.
-    pub const fn none() -> Self {
+    /// Reads tokens from some places, and removes them.
+    pub fn new(authorization: bool, read: TokenPlaces) -> Self {
         Self {
-            authorization: false,
-            headers: Vec::new(),
-            cookies: Vec::new(),
-            queries: Vec::new(),
-            protocols: Vec::new(),
+            authorization,
+            removed: read.clone(),
+            read,
         }
     }
 
-    /// Returns whether `Authorization` is the only one.
+    /// Returns whether tokens are read from `Authorization` alone.
     pub const fn is_authorization_alone(&self) -> bool {
-        self.authorization
-            && self.headers.is_empty()
-            && self.cookies.is_empty()
-            && self.queries.is_empty()
-            && self.protocols.is_empty()
+        self.authorization && self.read.is_empty()
+    }
+}
+
+impl TokenPlaces {
+    /// Returns whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.headers.is_empty() && self.cookies.is_empty() && self.queries.is_empty() && self.protocols.is_empty()
+    }
+
+    /// Adds the places of another policy.
+    pub fn extend(&mut self, other: &Self) {
+        add(&mut self.headers, &other.headers);
+        add(&mut self.cookies, &other.cookies);
+        add(&mut self.queries, &other.queries);
+        add(&mut self.protocols, &other.protocols);
     }
 
     /// Returns whether a header is one, in any spelling.
@@ -106,14 +122,22 @@ impl TokenSources {
         self.protocols.iter().any(|protocol| protocol.as_bytes() == offer)
     }
 
-    /// Returns the places besides `Authorization`, each a kind and a name.
-    pub fn named(&self) -> impl Iterator<Item = (SourceKind, &str)> {
+    /// Iterates over the places, each a kind and a name.
+    pub fn iter(&self) -> impl Iterator<Item = (SourceKind, &str)> {
         let named = |kind, names| strings(names).map(move |name| (kind, name));
         let headers = self.headers.iter().map(|name| (SourceKind::Header, name.as_str()));
         headers
             .chain(named(SourceKind::Cookie, &self.cookies))
             .chain(named(SourceKind::Query, &self.queries))
             .chain(named(SourceKind::WebSocketProtocol, &self.protocols))
+    }
+}
+
+fn add<T: Clone + PartialEq>(names: &mut Vec<T>, others: &[T]) {
+    for name in others {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
     }
 }
 

@@ -123,6 +123,7 @@ mod tls_reload;
 mod token_sources;
 mod unprocessed_requests;
 mod unread_responses;
+mod unread_tokens;
 mod unreadable_files;
 mod upstream_addresses;
 mod upstream_failures;

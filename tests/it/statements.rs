@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 /// The statements of each part of the table, T-P1 to T-S7 and T-C.
-const PARTS: [(char, usize); 6] = [('P', 10), ('H', 16), ('J', 22), ('F', 15), ('C', 14), ('S', 7)];
+const PARTS: [(char, usize); 6] = [('P', 10), ('H', 16), ('J', 24), ('F', 15), ('C', 14), ('S', 7)];
 
 fn read(path: &str) -> Option<String> {
     fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)).ok()

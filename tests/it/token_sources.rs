@@ -15,7 +15,7 @@ use crate::{
 const SOURCES: &str = "authorization, { header: x-goog-iap-jwt-assertion }, { cookie: __Host-session }, \
      { query: access_token }, { websocket_protocol: bearer }";
 
-const ROUTES: &str = "
+pub(crate) const ROUTES: &str = "
 prefix: /w
 idempotency: {}
 routes:
@@ -26,7 +26,7 @@ routes:
   - { path: /*, auth: jwt }
 ";
 
-fn policy() -> String {
+pub(crate) fn policy() -> String {
     WALLET
         .replace("jwt:\n", &format!("jwt:\n  sources: [{SOURCES}]\n"))
         .replace(
@@ -41,7 +41,7 @@ fn gateway() -> Arc<Gateway> {
     SHARED.get(|| Setup::new().policy("w", &policy()).start())
 }
 
-fn good() -> String {
+pub(crate) fn good() -> String {
     token(json!({}))
 }
 
@@ -56,7 +56,7 @@ fn with(request: Request, headers: &[(&str, &str)]) -> Request {
 }
 
 /// The same token in each place, from a client that may have it there.
-fn in_each_place(path: &str, token: &str) -> [(&'static str, Request); 4] {
+pub(crate) fn in_each_place(path: &str, token: &str) -> [(&'static str, Request); 4] {
     let offers = format!("bearer, {token}, chat");
     [
         ("header", Request::get(path).header("X-Goog-IAP-JWT-Assertion", token)),

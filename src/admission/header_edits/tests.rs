@@ -424,6 +424,16 @@ fn stripped_prefix_is_named_and_a_clients_is_not_believed() {
     }
 }
 
+/// Another policy for the same service, which reads no token.
+const OTHER: &str = "
+version: 1
+service: s
+prefix: /other
+upstream: { url: http://127.0.0.1:1 }
+credentials: forward
+routes: [{ path: /*, auth: public }]
+";
+
 #[test]
 fn token_in_a_named_place_is_removed_on_every_route_and_the_rest_stays() {
     let sources =
@@ -432,8 +442,9 @@ fn token_in_a_named_place_is_removed_on_every_route_and_the_rest_stays() {
         .replace("jwt: { ", &format!("jwt: {{ sources: {sources}, "))
         .replace("{ path: /*, auth: jwt }", "{ path: /*, auth: public, mode: shadow }");
     for credentials in ["", "credentials: forward\n", "credentials: strip\n"] {
-        let policies = parse(&[&policy.replace("routes:", &format!("{credentials}routes:"))]).unwrap();
-        for line in ["GET /open", "POST /login", "GET /x"] {
+        let policy = policy.replace("routes:", &format!("{credentials}routes:"));
+        let policies = parse(&[&policy, OTHER]).unwrap();
+        for line in ["GET /open", "POST /login", "GET /x", "GET /other/x"] {
             let request = [
                 "x-goog-iap-jwt-assertion",
                 "X_Goog.IAP-JWT_Assertion",

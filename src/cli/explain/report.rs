@@ -261,7 +261,7 @@ fn local_response(
         Outcome::Deny(rejection) => {
             let ids = RequestIds::shown(facts.headers, false);
             let path = shown_path(facts.path, facts.query);
-            let sources = decision.matched.policy().map(|policy| &policy.sources);
+            let sources = decision.matched.policy().map(|policy| &policy.sources.removed);
             let is_token = |name| sources.is_some_and(|sources| sources.is_query(name));
             let context = ErrorContext {
                 grpc: grpc_type(facts.headers),

@@ -232,7 +232,7 @@ problem_codes! {
         "A route that any client may call passes a header that names the caller, so any client can set it."
         "Leave the header out of `pass`, unless only a proxy that sets it can reach Sidegate."
     HeaderNotRemoved "header_not_removed"
-        "Two policies may forward to the same upstream, and one of them does not remove a header that the other sets."
+        "Two policies may forward to the same upstream, and one of them does not remove a header or a token that the other reads or sets."
         "Write `upstream.url` in the same way in both policies."
     OpenInOtherCase "open_in_other_case"
         "A guarded path is public in another case, so an upstream that ignores case can be reached without a credential."
@@ -254,6 +254,9 @@ problem_codes! {
     TokenPassedOn "token_passed_on"
         "The service of a protected resource gets the token, which it could use elsewhere in the name of the user."
         "Leave `credentials` out, or write `credentials: strip`."
+    AuthorizationUnverified "authorization_unverified"
+        "The service gets an `Authorization` that Sidegate does not read, which may name another caller than the identity headers."
+        "Leave `credentials` out, unless the service itself verifies `Authorization`."
 
     InvalidUpstreamUrl "invalid_upstream_url"
         "The value is not the URL of an upstream."

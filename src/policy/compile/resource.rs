@@ -94,25 +94,39 @@ impl Compiler<'_> {
         }
     }
 
-    /// Decides whether the token reaches the service. A resource must not pass on a token that was issued for it.
-    pub(super) fn forwards_token(&mut self, credentials: Option<&Spanned<CredentialsMode>>, is_resource: bool) -> bool {
+    /// Decides whether `Authorization` reaches the service. A resource must not pass on a token that was issued for it,
+    /// and what Sidegate does not read may name another caller than the verified one.
+    pub(super) fn forwards_authorization(
+        &mut self,
+        credentials: Option<&Spanned<CredentialsMode>>,
+        is_resource: bool,
+        sources: &TokenSources,
+    ) -> bool {
         let Some(Spanned { value, span }) = credentials else {
-            return !is_resource;
+            return sources.authorization && !is_resource;
         };
-        let forwards = *value == CredentialsMode::Forward;
-        if forwards && is_resource {
+        if *value == CredentialsMode::Strip {
+            return false;
+        }
+        if !sources.authorization {
+            let message =
+                "the service gets an `Authorization` that Sidegate does not verify, beside the verified identity";
+            let help = "leave `credentials` out, unless the service itself verifies `Authorization`";
+            let code = ProblemCode::AuthorizationUnverified;
+            self.problems.warn(span, code, message, help);
+        } else if is_resource {
             let message = "the service gets a token that was issued for this resource, and could use it elsewhere";
             let help = "leave `credentials` out: the identity headers name the caller";
             self.problems.warn(span, ProblemCode::TokenPassedOn, message, help);
         }
-        forwards
+        true
     }
 }
 
 /// Names the places of a token that RFC 6750, 2 knows: `Authorization`, and `access_token` of the query.
 fn bearer_methods(sources: &TokenSources) -> Vec<&'static str> {
     let header = sources.authorization.then_some("header");
-    let query = sources.is_query(b"access_token").then_some("query");
+    let query = sources.read.is_query(b"access_token").then_some("query");
     header.into_iter().chain(query).collect()
 }
 
@@ -319,27 +333,41 @@ mod tests {
     }
 
     #[test]
-    fn token_reaches_the_service_of_a_resource_only_where_the_policy_says_so() {
-        let policy = |more: &str| {
+    fn authorization_of_a_resource_or_that_is_not_read_reaches_the_service_only_where_the_policy_says_so() {
+        let policy = |sources: &str, more: &str| {
             let text = format!(
                 "version: 1\nservice: s\nupstream: {{ url: 'http://127.0.0.1:1' }}\nroutes: [{{ path: /*, auth: jwt }}]\n\
-                 jwt: {{ issuers: [{{ issuer: i, audience: ['https://a.example'], algorithms: [HS256], keys: {{ secret: {{ env: SECRET }} }} }}] }}\n{more}\n"
+                 jwt: {{ {sources}issuers: [{{ issuer: i, audience: ['https://a.example'], algorithms: [HS256], keys: {{ secret: {{ env: SECRET }} }} }}] }}\n{more}\n"
             );
             crate::testing::parse(&[&text]).unwrap().policies()[0].clone()
         };
         let resource = "resource: { url: 'https://a.example', authorization_servers: ['https://login.example'] }\n";
-        for (more, forwards, warnings) in [
-            (String::new(), true, 0),
-            (resource.to_owned(), false, 0),
-            (format!("{resource}credentials: strip"), false, 0),
-            (format!("{resource}credentials: forward"), true, 1),
-            ("credentials: forward".to_owned(), true, 0),
+        let (passed_on, unverified) = (ProblemCode::TokenPassedOn, ProblemCode::AuthorizationUnverified);
+        let elsewhere = "sources: [{ cookie: __Host-a }, { header: x-a }], ";
+        let both = "sources: [authorization, { query: a }], ";
+        for (sources, resource, credentials, forwards, warning) in [
+            ("", "", "", true, None),
+            ("", "", "credentials: forward", true, None),
+            ("", "", "credentials: strip", false, None),
+            ("", resource, "", false, None),
+            ("", resource, "credentials: forward", true, Some(passed_on)),
+            ("", resource, "credentials: strip", false, None),
+            (both, "", "", true, None),
+            (both, "", "credentials: forward", true, None),
+            (both, resource, "credentials: forward", true, Some(passed_on)),
+            (elsewhere, "", "", false, None),
+            (elsewhere, "", "credentials: forward", true, Some(unverified)),
+            (elsewhere, "", "credentials: strip", false, None),
+            (elsewhere, resource, "", false, None),
+            (elsewhere, resource, "credentials: forward", true, Some(unverified)),
         ] {
-            let policy = policy(&more);
+            let policy = policy(sources, &format!("{resource}{credentials}"));
+            let warnings: Vec<_> = policy.warnings.iter().map(Problem::code).collect();
+            let found = (policy.forward_authorization, &*warnings);
             assert_eq!(
-                (policy.forward_authorization, policy.warnings.len()),
-                (forwards, warnings),
-                "{more}"
+                found,
+                (forwards, warning.as_slice()),
+                "{sources}{resource}{credentials}"
             );
         }
     }

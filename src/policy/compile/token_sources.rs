@@ -8,7 +8,7 @@ use crate::document::decode::Spanned;
 use crate::document::problem::ProblemCode;
 use crate::policy::document::TokenSourceDocument;
 use crate::policy::identity::Identity;
-use crate::policy::token_sources::{SourceKind, TokenSources};
+use crate::policy::token_sources::{SourceKind, TokenPlaces, TokenSources};
 use crate::request::listed::is_standard;
 use crate::request::names::{FoldedName, fold, is_token};
 
@@ -28,36 +28,36 @@ impl Compiler<'_> {
         let Some(List(documents)) = documents else {
             return TokenSources::default();
         };
-        let mut sources = TokenSources::none();
+        let (mut authorization, mut read) = (false, TokenPlaces::default());
         for document in documents {
             match &document.value {
-                TokenSourceDocument::Authorization if sources.authorization => self.source_twice(document),
-                TokenSourceDocument::Authorization => sources.authorization = true,
+                TokenSourceDocument::Authorization if authorization => self.source_twice(document),
+                TokenSourceDocument::Authorization => authorization = true,
                 TokenSourceDocument::Header(name) => {
                     let Some(header) = self.source_header(name, (identity, key)) else {
                         continue;
                     };
-                    match FoldedName::with(header.as_str(), |folded| sources.is_header(&folded)) {
+                    match FoldedName::with(header.as_str(), |folded| read.is_header(&folded)) {
                         true => self.source_twice(document),
-                        false => sources.headers.push(header),
+                        false => read.headers.push(header),
                     }
                 }
                 TokenSourceDocument::Cookie(name) => {
                     self.source_cookie(name);
-                    self.add_source(&mut sources.cookies, name, document);
+                    self.add_source(&mut read.cookies, name, document);
                 }
                 TokenSourceDocument::Query(name) => {
                     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
                     self.source_name(SourceKind::Query, name, name.value.bytes().all(fine));
-                    self.add_source(&mut sources.queries, name, document);
+                    self.add_source(&mut read.queries, name, document);
                 }
                 TokenSourceDocument::WebSocketProtocol(name) => {
                     self.source_name(SourceKind::WebSocketProtocol, name, is_token(name.value.as_bytes()));
-                    self.add_source(&mut sources.protocols, name, document);
+                    self.add_source(&mut read.protocols, name, document);
                 }
             }
         }
-        sources
+        TokenSources::new(authorization, read)
     }
 
     fn add_source(&mut self, names: &mut Vec<String>, name: &Spanned<String>, document: &Spanned<TokenSourceDocument>) {

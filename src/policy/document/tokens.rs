@@ -21,8 +21,8 @@ document! {
     pub struct JwtDocument {
         /// The places that the token of a request may be in: `authorization`, and places for clients that cannot set that
         /// header. Where `authorization` is listed and present, it alone counts; else one of the others may be present. A
-        /// place that is not listed is never looked at; one that is listed never reaches the service, except
-        /// `Authorization`.
+        /// place that is not listed is never looked at; one that is listed never reaches the service, also by other
+        /// policies with this `upstream.url`. `Authorization` reaches it as `credentials` says.
         #[schemars(extend("uniqueItems" = true, "default" = ["authorization"], "examples" = [["authorization", { "cookie": "__Host-session" }]]))]
         sources: Option<List<Spanned<TokenSourceDocument>>>,
         /// The issuers of tokens. The claim `iss` of a token picks its issuer, so each `issuer` occurs once.

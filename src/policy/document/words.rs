@@ -34,9 +34,9 @@ string_enum! {
 
     /// Whether the credentials themselves reach the service.
     pub enum CredentialsMode {
-        /// The token and the internal key reach the service.
+        /// `Authorization` and the internal key reach the service.
         Forward = "forward",
-        /// Neither the token (`Authorization`) nor the internal key reaches the service.
+        /// Neither `Authorization` (the token) nor the internal key reaches the service.
         Strip = "strip",
     }
 

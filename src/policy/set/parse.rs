@@ -26,6 +26,7 @@ impl PolicySet {
         problems.extend(contradictions(&policies));
         problems.extend(resources::contradictions(&policies));
         problems.extend(same_service::passed(&policies));
+        problems.extend(same_service::taken(&policies));
         if problems.iter().any(Problem::is_error) {
             let warnings = policies.into_iter().flat_map(|policy| policy.warnings.0);
             return Err(warnings.chain(problems).collect());

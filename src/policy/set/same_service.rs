@@ -1,5 +1,6 @@
 //! Policies for one service: what one of them reads or sets, none of them takes from a client.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
@@ -8,6 +9,7 @@ use http::HeaderName;
 use super::contradictions::start;
 use crate::document::problem::{Fault, Location, Problem, ProblemCode};
 use crate::policy::identity::{IdentityHeader, IdentitySource};
+use crate::policy::token_sources::{SourceKind, TokenPlaces};
 use crate::policy::{Policy, UpstreamAddress};
 use crate::request::listed::Listed;
 use crate::request::names::{FoldedName, fold};
@@ -15,11 +17,13 @@ use crate::request::names::{FoldedName, fold};
 /// As many files are named in one message.
 const MOST_NAMED: usize = 3;
 
-/// Makes the names of each policy those of all policies for the same service.
+/// Makes the names of each policy those of all policies for the same service: all of them remove them.
 pub(super) fn share_names(policies: &mut [Policy]) {
     for group in groups(policies) {
         let members = group.iter().filter_map(|index| policies.get(*index));
-        let names: BTreeSet<String> = members.flat_map(own_names).collect();
+        let names: BTreeSet<String> = members.clone().flat_map(own_names).collect();
+        let mut places = TokenPlaces::default();
+        members.for_each(|policy| places.extend(&policy.sources.read));
         for index in group {
             let Some(policy) = policies.get_mut(index) else {
                 continue;
@@ -28,8 +32,32 @@ pub(super) fn share_names(policies: &mut [Policy]) {
             // Whether its own key goes on is for the policy to say.
             let names = names.iter().filter(|name| **name != key);
             policy.identity.own_too(names.cloned());
+            policy.sources.removed.extend(&places);
         }
     }
+}
+
+/// Finds headers that have the tokens of one policy, and that another one for the same service reads or sets for
+/// something else.
+pub(super) fn taken(policies: &[Policy]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for group in groups(policies) {
+        let members: Vec<_> = group.iter().filter_map(|index| policies.get(*index)).collect();
+        for policy in &members {
+            let names: BTreeSet<String> = own_names(policy).collect();
+            problems.extend(names.iter().filter_map(|name| {
+                let other = members.iter().find(|other| reads_token_in(other, name))?;
+                let message = format!(
+                    "`{name}` has tokens in `{}` for the same service, and is read or set for something else here",
+                    other.file
+                );
+                let help = "choose another header, here or in `jwt.sources` there";
+                let fault = Fault::new(ProblemCode::HeaderConflict, message, help);
+                Some(Problem::new(start(policy)?, &fault))
+            }));
+        }
+    }
+    problems
 }
 
 /// Finds headers that one policy passes and another one for the same service sets.
@@ -44,7 +72,8 @@ pub(super) fn passed(policies: &[Policy]) -> Vec<Problem> {
                 .iter()
                 .flat_map(|route| route.pass_through.iter().map(move |name| (route, name)));
             for (route, name) in passed.filter(|(_, name)| seen.insert(*name)) {
-                let setter = members.iter().find(|other| sets(other, name));
+                let uses = |other: &&&Policy| sets(other, name) || reads_token_in(other, name.as_str());
+                let setter = members.iter().find(uses);
                 problems.extend(setter.map(|other| {
                     let message = format!(
                         "`{name}` cannot be passed: `{}` reads or sets it for the same service",
@@ -68,14 +97,17 @@ pub(super) fn let_through(policies: &[Policy]) -> Vec<(usize, Problem)> {
         .collect();
     let mut warnings = Vec::new();
     for (index, (owner, address)) in policies.iter().zip(&addresses).enumerate() {
-        let names: BTreeSet<String> = own_names(owner).collect();
+        let names = removed_names(owner);
         let others = policies.iter().zip(&addresses);
         let others = others
             .filter(|(_, other)| may_be_one(address, other))
             .map(|(other, _)| other);
         let (mut open, mut files) = (BTreeSet::new(), Vec::new());
         for other in others {
-            let taken: Vec<_> = names.iter().filter(|name| !removes(other, name)).collect();
+            let taken: Vec<_> = names
+                .iter()
+                .filter(|(kind, name)| !removes(other, *kind, name))
+                .collect();
             if !taken.is_empty() {
                 files.push(other.file.as_str());
                 open.extend(taken);
@@ -84,8 +116,8 @@ pub(super) fn let_through(policies: &[Policy]) -> Vec<(usize, Problem)> {
         let warning = start(owner).filter(|_| !open.is_empty()).map(|location| {
             let message = format!(
                 "{} is removed here and not in {}, whose `upstream.url` may lead to the same service",
-                quoted(open.iter().map(|name| name.as_str())),
-                quoted(files.into_iter())
+                listed(open.iter().map(|(kind, name)| shown(*kind, name))),
+                listed(files.iter().map(|file| format!("`{file}`")))
             );
             let help =
                 "write `upstream.url` in the same way if it is the same service: then all these policies remove it";
@@ -151,6 +183,21 @@ fn own_names(policy: &Policy) -> impl Iterator<Item = String> {
     own.map(|name| fold(name.as_str()))
 }
 
+/// The names that a policy takes from no client: its own, and those of places with tokens.
+fn removed_names(policy: &Policy) -> BTreeSet<(SourceKind, Cow<'_, str>)> {
+    let own = own_names(policy).map(|name| (SourceKind::Header, Cow::Owned(name)));
+    let places = policy.sources.read.iter().map(|(kind, name)| match kind {
+        SourceKind::Header => (kind, Cow::Owned(fold(name))),
+        SourceKind::Cookie | SourceKind::Query | SourceKind::WebSocketProtocol => (kind, Cow::Borrowed(name)),
+    });
+    own.chain(places).collect()
+}
+
+/// Whether a policy reads tokens in a header.
+fn reads_token_in(policy: &Policy, header: &str) -> bool {
+    FoldedName::with(header, |name| policy.sources.read.is_header(&name))
+}
+
 /// Whether a policy reads or sets a header. A client's tenant header proves nothing, and a login needs
 /// it: only one that is called as a header of another product counts.
 fn sets(policy: &Policy, name: &HeaderName) -> bool {
@@ -174,7 +221,17 @@ fn sets(policy: &Policy, name: &HeaderName) -> bool {
 }
 
 /// Whether a policy takes a name from no client.
-fn removes(policy: &Policy, name: &str) -> bool {
+fn removes(policy: &Policy, kind: SourceKind, name: &str) -> bool {
+    let places = &policy.sources.removed;
+    match kind {
+        SourceKind::Header => removes_header(policy, name),
+        SourceKind::Cookie => places.is_cookie(name.as_bytes()),
+        SourceKind::Query => places.is_query(name.as_bytes()),
+        SourceKind::WebSocketProtocol => places.is_protocol(name.as_bytes()),
+    }
+}
+
+fn removes_header(policy: &Policy, name: &str) -> bool {
     FoldedName::with(name, |name| {
         let listed = Listed::of(&name);
         let is_passed = || {
@@ -183,13 +240,25 @@ fn removes(policy: &Policy, name: &str) -> bool {
                 .iter()
                 .any(|route| route.pass_through.iter().any(|passed| name.spells(passed)))
         };
-        policy.is_reserved(&name) || listed.never || listed.forwarding || (listed.foreign && !is_passed())
+        policy.is_reserved(&name)
+            || policy.sources.removed.is_header(&name)
+            || listed.never
+            || listed.forwarding
+            || (listed.foreign && !is_passed())
     })
 }
 
-fn quoted<'t>(texts: impl ExactSizeIterator<Item = &'t str>) -> String {
+/// A name with its kind, unless it is a header.
+fn shown(kind: SourceKind, name: &str) -> String {
+    match kind {
+        SourceKind::Header => format!("`{name}`"),
+        SourceKind::Cookie | SourceKind::Query | SourceKind::WebSocketProtocol => format!("{} `{name}`", kind.noun()),
+    }
+}
+
+fn listed(texts: impl ExactSizeIterator<Item = String>) -> String {
     let more = texts.len().saturating_sub(MOST_NAMED);
-    let first: Vec<_> = texts.take(MOST_NAMED).map(|text| format!("`{text}`")).collect();
+    let first: Vec<_> = texts.take(MOST_NAMED).collect();
     match more {
         0 => first.join(", "),
         more => format!("{} and {more} more", first.join(", ")),
@@ -197,180 +266,4 @@ fn quoted<'t>(texts: impl ExactSizeIterator<Item = &'t str>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::testing::parse;
-
-    /// A policy at a URL, with what tells it apart.
-    fn policy(prefix: &str, url: &str, rest: &str) -> String {
-        format!(
-            "version: 1\nservice: s\nprefix: /{prefix}\nupstream: {{ url: '{url}' }}\n\
-             jwt: {{ issuers: [{{ issuer: i, audience: [a], algorithms: [HS256], keys: {{ secret: {{ env: SECRET }} }} }}] }}\n\
-             {rest}\n"
-        )
-    }
-
-    const OWNER: &str = "tenant: { header: x-org, claims: [org] }
-internal_key: { header: x-job-key, keys: [{ name: jobs, secret: { env: JOBS_KEY } }] }
-identity: { x-account: sub, x_group: roles }
-routes: [{ path: /*, auth: jwt }]";
-
-    const OPEN: &str = "routes: [{ path: /*, auth: public }]";
-
-    #[test]
-    fn names_are_shared_by_the_policies_of_one_service_and_by_no_others() {
-        use crate::request::names::FoldedName;
-        for (url, other, shared) in [
-            ("http://a.example:80", "http://a.example:80", true),
-            ("http://a.example:80", "http://A.Example", true),
-            ("http://a.example:80", "http://b.example:80", false),
-            ("http://a.example:80", "http://a.example:81", false),
-            ("http://a.example:80", "h2c://a.example:80", false),
-            ("https://a.example", "https://a.example:443", true),
-            ("http://[::1]:80", "http://[0:0:0:0:0:0:0:1]:80", true),
-            ("unix:/run/a", "unix:/run/a", true),
-            ("unix:/run/a", "unix:/run/b", false),
-        ] {
-            let policies = parse(&[&policy("a", url, OWNER), &policy("b", other, OPEN)]).unwrap();
-            for name in ["x-account", "X_Account", "x-group", "x-org", "x-job-key", "x.job.key"] {
-                let owns = FoldedName::with(name, |name| policies.get(1).unwrap().is_reserved(&name));
-                assert_eq!(owns, shared, "{name} at {url} and {other}");
-            }
-            let key = FoldedName::with("x-job-key", |name| policies.get(0).unwrap().identity.is_reserved(&name));
-            assert!(!key, "whether its own key goes on is for the policy to say");
-        }
-    }
-
-    #[test]
-    fn name_that_another_policy_takes_from_clients_is_warned_of_where_it_may_be_the_same_service() {
-        let own = "identity: { x-account: sub }\nroutes: [{ path: /*, auth: jwt }]";
-        let default = "routes: [{ path: /*, auth: jwt }]";
-        for (owner, url, other, want) in [
-            (
-                own,
-                "http://a:80",
-                ("http://b:80", OPEN),
-                &["`x-account`", "`1.yaml`"][..],
-            ),
-            (
-                own,
-                "http://127.0.0.1:80",
-                ("http://localhost:80", OPEN),
-                &["`x-account`"],
-            ),
-            (own, "http://a:80", ("https://a:443", OPEN), &["`x-account`"]),
-            (own, "http://a:80", ("h2c://a:80", OPEN), &["`x-account`"]),
-            (
-                OWNER,
-                "http://a:80",
-                ("http://b:80", OPEN),
-                &["`x-account`, `x-group`, `x-job-key` and 1 more"],
-            ),
-            (own, "http://a:80", ("http://a:80", OPEN), &[]),
-            (own, "http://a:80", ("http://a:81", OPEN), &[]),
-            (own, "http://a:80", ("http://b:81", OPEN), &[]),
-            (own, "unix:/a", ("unix:/b", OPEN), &[]),
-            (own, "http://a:80", ("http://b:80", own), &[]),
-            (default, "http://a:80", ("http://b:80", OPEN), &[]),
-            (
-                "identity: { x-remote-user: sub }\nroutes: [{ path: /*, auth: jwt }]",
-                "http://a:80",
-                (
-                    "http://b:80",
-                    "routes: [{ path: /*, auth: jwt, pass: [x-remote-user] }]",
-                ),
-                &["`x-remote-user`"],
-            ),
-            (
-                "identity: { x-remote-user: sub }\nroutes: [{ path: /*, auth: jwt }]",
-                "http://a:80",
-                ("http://b:80", OPEN),
-                &[],
-            ),
-        ] {
-            let (other_url, other) = other;
-            let policies = parse(&[&policy("a", url, owner), &policy("b", other_url, other)]).unwrap();
-            let warnings: Vec<_> = policies.warnings().map(ToString::to_string).collect();
-            assert_eq!(
-                warnings.len(),
-                usize::from(!want.is_empty()),
-                "{url} {other_url}: {warnings:?}"
-            );
-            for part in want {
-                assert!(
-                    warnings[0].starts_with("0.yaml:") && warnings[0].contains(part),
-                    "{part}: {warnings:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn one_policy_has_one_warning_however_many_others_there_are() {
-        let mut files = vec![policy("a", "http://a:80", OWNER)];
-        files.extend((0..5).map(|at| policy(&format!("b{at}"), &format!("http://b{at}:80"), OPEN)));
-        let files: Vec<_> = files.iter().map(String::as_str).collect();
-        let policies = parse(&files).unwrap();
-        let warnings: Vec<_> = policies.warnings().map(ToString::to_string).collect();
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(
-            warnings[0].contains("`1.yaml`, `2.yaml`, `3.yaml` and 2 more"),
-            "{warnings:?}"
-        );
-    }
-
-    #[test]
-    fn name_that_another_policy_for_the_same_service_sets_cannot_be_passed() {
-        let sets = |name: &str| format!("identity: {{ {name}: sub }}\nroutes: [{{ path: /*, auth: jwt }}]");
-        let passes = |name: &str, rest: &str| format!("{rest}routes: [{{ path: /*, auth: public, pass: [{name}] }}]");
-        let key = "internal_key: { header: x-userinfo, keys: [{ name: jobs, secret: { env: JOBS_KEY } }] }\n\
-                   routes: [{ path: /*, auth: internal_key }]";
-        let (here, there) = ("http://a:80", "http://a:81");
-        for (setter, url, passing, fine) in [
-            (sets("x-userinfo"), here, passes("x-userinfo", ""), false),
-            (sets("X_Userinfo"), here, passes("x-userinfo", ""), false),
-            // The name of another product stays one, also where it is for a tenant.
-            (
-                sets("x-userinfo").replace("sub", "'@tenant'"),
-                here,
-                passes("x-userinfo", ""),
-                false,
-            ),
-            (
-                format!("tenant: {{ header: x-userinfo, claims: [org] }}\n{}", sets("x-account")),
-                here,
-                passes("x-userinfo", ""),
-                false,
-            ),
-            (key.to_owned(), here, passes("x-userinfo", ""), false),
-            (sets("x-userinfo"), there, passes("x-userinfo", ""), true),
-            (sets("x-consumer-id"), here, passes("x-userinfo", ""), true),
-            (
-                sets("x-account"),
-                here,
-                passes("x-account", "tenant: { header: x-account, claims: [org] }\n"),
-                false,
-            ),
-            (OWNER.to_owned(), here, passes("x-tenant-id", ""), true),
-            (
-                OWNER.to_owned(),
-                here,
-                passes("x-org", "tenant: { header: x-org, claims: [org] }\n"),
-                true,
-            ),
-        ] {
-            let found = parse(&[&policy("a", here, &setter), &policy("b", url, &passing)]);
-            let found = found.err().unwrap_or_default();
-            let errors: Vec<_> = found.iter().filter(|problem| problem.is_error()).collect();
-            assert_eq!(errors.len(), usize::from(!fine), "{setter} {url} {passing}: {errors:?}");
-            for error in errors {
-                assert!(error.to_string().starts_with("1.yaml:"), "{error}");
-                assert!(
-                    error
-                        .message()
-                        .contains("`0.yaml` reads or sets it for the same service"),
-                    "{error}"
-                );
-            }
-        }
-    }
-}
+mod tests;

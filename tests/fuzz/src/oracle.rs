@@ -61,9 +61,7 @@ pub fn check(evaluator: &Evaluator, round: &Round) {
     for request in &round.record.requests {
         let route = check_route(evaluator, request);
         check_names(request);
-        if route.0 == NAMES_SOURCES {
-            check_sources(request);
-        }
+        check_sources(request);
         check_identity(evaluator, request);
         *seen.entry(route).or_default() += 1;
     }
@@ -77,10 +75,7 @@ pub fn check(evaluator: &Evaluator, round: &Round) {
     }
 }
 
-/// The service whose policy names places of tokens.
-const NAMES_SOURCES: &str = "wallet";
-
-/// No place that the policy names has anything: no cookie, no query parameter, no offered subprotocol.
+/// No place that one of the policies names has anything, for all of them have one upstream: no cookie, no query parameter, no offered subprotocol.
 fn check_sources(request: &Request) {
     for (name, value) in &request.fields {
         let folded = fold(name);

@@ -89,6 +89,13 @@ const PLACES: &[(&str, &str, &[&str])] = &[
         "pass: [x-userinfo]\n",
         &["error: pass_not_allowed `x-userinfo`"],
     ),
+    ("[{ cookie: __Host-a }]", "credentials: strip\n", &[]),
+    ("[authorization, { cookie: __Host-a }]", "credentials: forward\n", &[]),
+    (
+        "[{ cookie: __Host-a }]",
+        "credentials: forward\n",
+        &["warning: authorization_unverified the service gets an `Authorization`"],
+    ),
     ("[{ header: 'a b' }]", "", &["error: invalid_header_name `a b`"]),
     (
         "[{ cookie: session }]",
