@@ -257,7 +257,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         let help = "write `version: 1`";
         problems.add(&document.version.span, ProblemCode::UnsupportedVersion, message, help);
     }
-    proxy_protocol::check(&document, problems);
+    let with_proxy_protocol = proxy_protocol::check(&document, problems);
     let mut taken = Vec::new();
     let listeners = match document.listeners {
         Some(List(listeners)) => listeners
@@ -289,7 +289,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         .filter_map(|net| or_report(network(&net.value), net, problems))
         .collect();
     for network in &networks {
-        address::warn_of_wide(network, problems);
+        address::warn_of_wide(network, with_proxy_protocol, problems);
     }
     let log = document.log.map_or_else(LogConfig::default, |log| LogConfig {
         format: log.format.unwrap_or(LogFormat::Json),

@@ -77,19 +77,27 @@ fn address_help(text: &str) -> String {
 /// such as `10.0.0.0/8` and `fc00::/7` are not shorter.
 const WIDE: (u8, u8) = (8, 7);
 
+/// The same where `proxy_protocol` believes peers: those are load balancers, which have few addresses.
+const WIDE_FOR_BALANCERS: (u8, u8) = (16, 48);
+
 /// Warns of a network that has most clients in it.
-pub(super) fn warn_of_wide(written: &Spanned<String>, problems: &mut Problems) {
+pub(super) fn warn_of_wide(written: &Spanned<String>, with_proxy_protocol: bool, problems: &mut Problems) {
+    let (v4, v6) = if with_proxy_protocol { WIDE_FOR_BALANCERS } else { WIDE };
     let wide = match network(&written.value) {
-        Ok(IpNet::V4(network)) => network.prefix_len() < WIDE.0,
-        Ok(IpNet::V6(network)) => network.prefix_len() < WIDE.1,
+        Ok(IpNet::V4(network)) => network.prefix_len() < v4,
+        Ok(IpNet::V6(network)) => network.prefix_len() < v6,
         Err(_) => false,
     };
     if wide {
+        let (clients, or) = match with_proxy_protocol {
+            true => ("may have clients in it", ", or in a PROXY header"),
+            false => ("has most clients in it", ""),
+        };
         let message = format!(
-            "`{}` has most clients in it, and each of them can claim any address in `x-forwarded-for`",
+            "`{}` {clients}, and each of them can claim any address in `x-forwarded-for`{or}",
             written.value
         );
-        let help = "name the networks that your proxies connect from, such as `10.0.0.0/8`";
+        let help = "name the addresses that your proxies connect from, such as `10.0.0.4`";
         problems.warn(&written.span, ProblemCode::WideTrustedProxies, message, help);
     }
 }

@@ -4,14 +4,16 @@ use super::document::ConfigDocument;
 use crate::document::collections::{List, ListOrEmpty};
 use crate::document::problem::{ProblemCode, Problems};
 
-/// Checks that a peer may send the header on each listener that expects one.
-pub(super) fn check(document: &ConfigDocument, problems: &mut Problems) {
+/// Checks that a peer may send the header on each listener that expects one. Returns whether there is such a listener.
+pub(super) fn check(document: &ConfigDocument, problems: &mut Problems) -> bool {
+    let mut is_expected = false;
     let trusted = document.trusted_proxies.as_ref();
     let trusts = trusted.is_some_and(|ListOrEmpty(networks)| !networks.is_empty());
     for listener in document.listeners.iter().flat_map(|List(listeners)| listeners) {
         let Some(expected) = listener.proxy_protocol.as_ref().filter(|expected| expected.value) else {
             continue;
         };
+        is_expected = true;
         let fault = match (listener.address.value.starts_with("unix:"), trusts) {
             (true, _) => Some((
                 "`proxy_protocol` needs an `address` with a port: the peer on a unix socket has no address that could be trusted",
@@ -27,4 +29,5 @@ pub(super) fn check(document: &ConfigDocument, problems: &mut Problems) {
             problems.add(&expected.span, ProblemCode::FieldNeedsOther, message, help);
         }
     }
+    is_expected
 }

@@ -110,8 +110,20 @@ fn pages(policy: &Policy) -> Vec<Finding> {
                     Severity::Note
                 },
                 "cors_wildcard_origin",
-                format!("pages of every host `*{end}` may read responses"),
-                "see that each such host has pages of yours alone, or list the origins",
+                match cors.credentials {
+                    true => format!("pages of every host `*{end}` may act with the session of a user"),
+                    false => format!("pages of every host `*{end}` may read responses"),
+                },
+                "list the origins, unless each such host has pages of yours alone",
+            ),
+            AllowedOrigin::Exact(origin) if cors.credentials && !origin.as_bytes().starts_with(b"https:") => add(
+                Severity::Caution,
+                "cors_local_origin",
+                format!(
+                    "whatever serves `{}` on the machine of a user may act with the session of that user",
+                    String::from_utf8_lossy(origin.as_bytes())
+                ),
+                "remove it in production",
             ),
             AllowedOrigin::Exact(_) => {}
         }
@@ -154,12 +166,12 @@ fn token_sources(policy: &Policy) -> impl Iterator<Item = Finding> {
             SourceKind::Cookie => (
                 "token_in_cookie",
                 format!("browsers send the token in the cookie `{name}` by themselves"),
-                "`SameSite` on the cookie, too: only pages of this origin, and those listed with credentials, get in with it",
+                "set `SameSite=Lax` or `Strict` on the cookie, too: Sidegate accepts it only from pages of this origin, and of those listed with credentials",
             ),
             SourceKind::Query => (
                 "token_in_query",
                 format!("a token may be in the URL, as `{name}`: browsers keep it in their history, and proxies in their logs"),
-                "short lives for these tokens, and no logs of queries in front of Sidegate",
+                "issue tokens for it that expire within a minute, and turn off the logging of queries in front of Sidegate",
             ),
             SourceKind::Header | SourceKind::WebSocketProtocol => return None,
         };
@@ -311,6 +323,15 @@ mod tests {
                 "cors: { origins: ['https://*.a.example'], credentials: true }\nroutes: [{ path: /*, auth: public }]"
                     .to_owned(),
                 &["route_public", "cors_wildcard_origin", "cors_credentials"],
+            ),
+            (
+                "cors: { origins: ['http://localhost:5173'], credentials: true }\nroutes: [{ path: /*, auth: public }]"
+                    .to_owned(),
+                &["route_public", "cors_local_origin", "cors_credentials"],
+            ),
+            (
+                "cors: { origins: ['http://localhost:5173'] }\nroutes: [{ path: /*, auth: public }]".to_owned(),
+                &["route_public"],
             ),
             (
                 "mtls: { allow: [{ dns: a.b }] }\nroutes: [{ path: /*, auth: mtls }]".to_owned(),

@@ -26,6 +26,7 @@ pub struct Process {
 pub fn judge(config: &ServerConfig, process: &Process) -> Vec<Finding> {
     let mut findings: Vec<_> = config.trusted_proxies.iter().filter_map(believed).collect();
     let others = [
+        proxy_headers(config),
         admin(config, process),
         control(process),
         log(config),
@@ -62,6 +63,20 @@ fn believed(network: &IpNet) -> Option<Finding> {
         found,
         advice,
     ))
+}
+
+/// The listeners that take the address of the client from each connection.
+fn proxy_headers(config: &ServerConfig) -> Option<Finding> {
+    let listeners = config.listeners.iter().filter(|listener| listener.proxy_protocol);
+    let listeners: Vec<_> = listeners.map(|listener| listener.address.to_string()).collect();
+    let networks: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
+    let found = format!(
+        "every host in {} can name any address as the client, in a PROXY header",
+        networks.join(", ")
+    );
+    let advice = "name only the addresses of the load balancers in `trusted_proxies`";
+    let about = listeners.join(", ");
+    (!listeners.is_empty()).then(|| finding(Severity::Note, "proxy_protocol_trusted", &about, found, advice))
 }
 
 fn admin(config: &ServerConfig, process: &Process) -> Option<Finding> {
@@ -195,6 +210,11 @@ mod tests {
                 "trusted_proxies: [0.0.0.0/0]",
                 fine(),
                 ("trusted_proxies_wide", Severity::Problem),
+            ),
+            (
+                "trusted_proxies: [10.0.0.4]\nlisteners: [{ address: '127.0.0.1:1', proxy_protocol: true }]",
+                fine(),
+                ("proxy_protocol_trusted", Severity::Note),
             ),
             ("log: { access: false }", fine(), ("access_log_off", Severity::Caution)),
             (

@@ -77,7 +77,14 @@ fn here(port: u16, addresses: &[IpAddr], listening: &[IpAddr], kubernetes: bool)
         if !listening.iter().any(|ip| addresses.contains(ip)) {
             return down("its port is listened on at another address only");
         }
-        let found = "it listens on loopback only".to_owned();
+        let silent: Vec<_> = addresses.iter().filter(|ip| !listening.contains(ip)).collect();
+        let found = match silent.as_slice() {
+            [] => "it listens on loopback only".to_owned(),
+            silent => {
+                let silent: Vec<_> = silent.iter().map(ToString::to_string).collect();
+                format!("it listens on loopback only, and not at {}", silent.join(", "))
+            }
+        };
         return (Severity::Ok, "upstream_on_loopback", found, "");
     };
     let address = SocketAddr::new(*open, port);
@@ -95,7 +102,7 @@ fn down(found: &str) -> Judgement {
         Severity::Caution,
         "upstream_not_listening",
         found.to_owned(),
-        "start the service and look again: where it listens shows only then",
+        "start the service, and run `doctor` again to see where it listens",
     )
 }
 
@@ -185,6 +192,15 @@ mod tests {
             assert_eq!((finding.code, finding.severity), (code, severity), "{what}");
             assert_eq!(finding.advice.is_empty(), severity == Severity::Ok, "{what}");
         }
+        let partly = Service {
+            name: "s".into(),
+            address: "http://orders:3000".into(),
+            place: at(&["127.0.0.2", "127.0.0.3"], &["127.0.0.3"]),
+        };
+        assert_eq!(
+            judge(&partly, false).found,
+            "it listens on loopback only, and not at 127.0.0.2"
+        );
         let exposed = Service {
             name: "s".into(),
             address: "http://localhost:3000".into(),

@@ -208,6 +208,8 @@ const ALIASES: &[Alias] = &[
     renamed(&["max_uri_length", "uri_length", "url_bytes", "max_url_length"], "uri_bytes"),
     renamed(&["keepalive_timeout", "keep_alive", "keepalive", "keep_alive_timeout"], "idle_timeout"),
     renamed(TIMEOUT, "timeout"),
+    written(&["timeout"], "idle_timeout",
+        "write `idle_timeout`; the time for a response is `timeout` in `upstream` or `routes[]`"),
     renamed(&["connection_timeout", "dial_timeout"], "connect_timeout"),
     written(&["preserve_host", "pass_host_header", "change_origin", "host_header", "host_rewrite", "rewrite_host"],
         "host", "write `host: upstream`, or the host name that the service expects"),

@@ -6,7 +6,7 @@ use super::aliases::snake_case;
 struct Level {
     /// The field that leads to the mapping. The row counts where a mapping may have this field.
     through: &'static str,
-    /// The mapping, as the documents name it.
+    /// The mapping, as the documents name it; empty for the whole file.
     place: &'static str,
     fields: &'static [&'static str],
 }
@@ -40,8 +40,11 @@ const LEVELS: &[Level] = &[
     level("routes", "routes[]", &["path", "methods", "auth", "scopes", "when"]),
     level("upstream", "upstream", &["ca_file", "client_certificate", "client_key", "spiffe_id"]),
     level("tenant", "tenant", &["claims"]),
+    level("leeway", "jwt", &["sources"]),
+    level("content_types", "",
+        &["cors", "streams", "resource", "hosts", "prefix", "upstream", "jwt", "tenant", "revocation", "credentials"]),
     // sidegate.yaml
-    level("listeners", "listeners[]", &["tls"]),
+    level("listeners", "listeners[]", &["tls", "proxy_protocol"]),
     level("listeners", "listeners[].tls", TLS),
     level("tls", "listeners[].tls", TLS),
     level("log", "log", &["format", "level", "access"]),
@@ -61,7 +64,11 @@ pub(super) fn belongs(name: &str, known: &[&'static str]) -> Option<(&'static st
     let level = LEVELS
         .iter()
         .find(|level| known.contains(&level.through) && level.fields.contains(&name.as_str()))?;
-    Some((level.through, format!("`{name}` belongs in `{}`", level.place)))
+    let place = match level.place {
+        "" => "at the top of the file, beside `routes`".to_owned(),
+        place => format!("in `{place}`"),
+    };
+    Some((level.through, format!("`{name}` belongs {place}")))
 }
 
 #[cfg(test)]
@@ -103,6 +110,24 @@ mod tests {
                 "certificate",
                 &["address", "tls"],
                 Some(("tls", "`certificate` belongs in `listeners[].tls`")),
+            ),
+            (
+                "proxy_protocol",
+                CONFIG,
+                Some(("listeners", "`proxy_protocol` belongs in `listeners[]`")),
+            ),
+            (
+                "cors",
+                &["path", "auth", "content_types"],
+                Some((
+                    "content_types",
+                    "`cors` belongs at the top of the file, beside `routes`",
+                )),
+            ),
+            (
+                "sources",
+                &["issuer", "leeway"],
+                Some(("leeway", "`sources` belongs in `jwt`")),
             ),
             ("path", CONFIG, None),
             ("audience", &["path", "auth"], None),

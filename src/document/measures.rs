@@ -55,7 +55,7 @@ pub(super) fn not_a_duration(found: &Value) -> (String, String) {
         }
         Value::Text(text) | Value::Number(text) => match sum(text, &TIMES) {
             Some(millis) => format!("write `{}`", in_units(millis, &SHOWN_TIMES)),
-            None if is_endless(text) => format!("write a long time: {forms}"),
+            None if is_endless(text) => "it cannot be disabled; write a long time such as `24h`".to_owned(),
             None => format!("write a whole number and one unit: {forms}"),
         },
         _ => format!("write a whole number and one unit: {forms}"),
@@ -151,7 +151,8 @@ mod tests {
             ("2 hours", "write `2h`"),
             ("1w", "write `7d`"),
             ("1h 30m", "write `90m`"),
-            ("never", "write a long time: `500ms`, `30s`, `5m`, `24h` or `7d`"),
+            ("never", "it cannot be disabled; write a long time such as `24h`"),
+            ("off", "it cannot be disabled; write a long time such as `24h`"),
             (
                 "soon",
                 "write a whole number and one unit: `500ms`, `30s`, `5m`, `24h` or `7d`",

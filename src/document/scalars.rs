@@ -147,7 +147,7 @@ impl FromNode for Timeout {
         let HumanDuration(period) = HumanDuration::from_node(node, problems)?;
         if period.is_zero() {
             let message = "a timeout of zero would end everything at once";
-            let help = "write how long to wait, such as `30s`";
+            let help = "write a longer time, such as `1s`";
             problems.add(&node.span, ProblemCode::OutOfRange, message, help);
         }
         Ok(Self(period))

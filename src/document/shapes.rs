@@ -189,6 +189,12 @@ pub(super) fn mapping(found: &Value, known: &[&str]) -> String {
         (None, _) if known.contains(&"oidc") => {
             "write `{ oidc: https://… }`, `{ jwks: { url: https://… } }`, `{ pem: { file: PATH } }` or `{ secret: { env: NAME } }`".to_owned()
         }
+        (None, Value::Bool(_)) if known.contains(&"origins") => {
+            "write `{ origins: [https://app.example.com] }`".to_owned()
+        }
+        (None, Value::Bool(_)) if known.contains(&"authorization_servers") => {
+            "write `{ url: https://…, authorization_servers: [https://…] }`".to_owned()
+        }
         (None, Value::Bool(_)) => format!("write `{{}}` for the defaults, or a mapping of {}", known.join(", ")),
         (None, _) => format!("write a mapping of {}", known.join(", ")),
     }
@@ -282,6 +288,11 @@ mod tests {
                 "write `{ header: X-Tenant, claims: [tenant_id] }`",
             ),
             ("x", &["uri", "dns"], "write a mapping of uri, dns"),
+            (
+                "true",
+                &["origins", "headers"],
+                "write `{ origins: [https://app.example.com] }`",
+            ),
             ("true", &["file"], "write `{}` for the defaults, or a mapping of file"),
         ] {
             assert_eq!(mapping(&value(text), known), want, "{text}");

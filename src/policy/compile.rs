@@ -51,6 +51,7 @@ mod store_rules;
 mod token_rules;
 mod token_sources;
 mod upstream;
+mod web_lints;
 mod wildcard_overlap;
 
 use compiler::{ASCII_OR_EXACT, Compiler, NOT_FOLDED};

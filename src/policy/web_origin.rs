@@ -8,6 +8,9 @@ use crate::document::masks::without_user;
 /// The hosts of this machine, to which plain http is as safe as https.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
+/// Why a URL has one form.
+const COMPARED: &str = "clients compare the URL byte for byte";
+
 /// What is wrong with a text that should be an origin, and what to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoOrigin {
@@ -26,74 +29,123 @@ impl NoOrigin {
     }
 }
 
+/// What a text begins with an origin for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose<'t> {
+    /// The origin of web pages.
+    Pages,
+    /// A URL that clients compare, with this path.
+    Url(&'t str),
+}
+
+impl<'t> Purpose<'t> {
+    /// Returns what to write for another origin.
+    fn write(self, origin: &str) -> String {
+        format!("write `{origin}{}`", self.path())
+    }
+
+    const fn path(self) -> &'t str {
+        match self {
+            Self::Pages => "",
+            Self::Url(path) => path,
+        }
+    }
+
+    /// Returns one of two texts.
+    const fn pick<'c>(self, pages: &'c str, url: &'c str) -> &'c str {
+        match self {
+            Self::Pages => pages,
+            Self::Url(_) => url,
+        }
+    }
+}
+
 /// Checks that a text is an origin: a scheme, a host, and a port unless it is the default one.
 pub fn check(text: &str) -> Result<(), NoOrigin> {
-    let (scheme, rest) = scheme(text)?;
+    check_for(text, Purpose::Pages)
+}
+
+/// Checks that a text is an origin, and says what to write for its purpose.
+pub(super) fn check_for(text: &str, purpose: Purpose<'_>) -> Result<(), NoOrigin> {
+    let (scheme, rest) = scheme(text, purpose)?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let shown = without_user(text);
-    if authority.contains('@') || authority.is_empty() {
-        return Err(unreadable(text));
+    if authority.contains('@') {
+        return Err(NoOrigin::new(
+            "a user stands in front of the host",
+            "leave the user out",
+        ));
+    }
+    if authority.is_empty() {
+        return Err(unreadable(text, purpose));
     }
     if authority != rest {
         let message = format!("`{shown}` has a path, and an origin ends with its host or port");
         return Err(NoOrigin::new(message, format!("write `{scheme}://{authority}`")));
     }
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        let message = format!("`{text}` has capital letters, and browsers write origins without");
-        return Err(NoOrigin::new(message, format!("write `{}`", text.to_ascii_lowercase())));
+        let why = purpose.pick("browsers write origins without", COMPARED);
+        let message = format!("`{text}` has capital letters, and {why}");
+        return Err(NoOrigin::new(message, purpose.write(&text.to_ascii_lowercase())));
     }
     let (host, port) = split_port(authority);
     if let Some(port) = port {
-        check_port((scheme, host), port)?;
+        check_port((scheme, host), port, purpose)?;
     }
     if !is_host(host) {
-        let message = format!("`{host}` is not a host as browsers write it");
+        let message = format!(
+            "`{host}` is not a host as {} write it",
+            purpose.pick("browsers", "clients")
+        );
         let help = "write a name such as `app.example.com` (in Punycode if it has other letters), or an IP address";
         return Err(NoOrigin::new(message, help));
     }
     if scheme == "http" && !LOOPBACK.contains(&host) {
-        let message =
-            format!("`{text}` is not protected: others on the network can change a page that comes over http");
-        let help = format!("write `https://{authority}`; `http://` is for `localhost`, `127.0.0.1` and `[::1]` only");
+        let what = purpose.pick("a page that comes", "the metadata that come");
+        let message = format!("`{text}` is not protected: others on the network can change {what} over http");
+        let write = purpose.write(&format!("https://{authority}"));
+        let help = format!("{write}; `http://` is for `localhost`, `127.0.0.1` and `[::1]` only");
         return Err(NoOrigin::new(message, help));
     }
     Ok(())
 }
 
-fn scheme(text: &str) -> Result<(&'static str, &str), NoOrigin> {
+fn scheme<'t>(text: &'t str, purpose: Purpose<'_>) -> Result<(&'static str, &'t str), NoOrigin> {
     for scheme in ["https", "http"] {
         let rest = text.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
         if let Some(rest) = rest {
             return Ok((scheme, rest));
         }
     }
-    if text == "null" {
+    if text == "null" && matches!(purpose, Purpose::Pages) {
         let message = "any page can have the origin `null`, so it cannot be allowed";
         return Err(NoOrigin::new(message, "serve the page from an origin of its own"));
     }
     match text.split_once("://") {
         Some((scheme, rest)) if ["http", "https"].contains(&&*scheme.to_ascii_lowercase()) => {
-            let message = format!(
-                "`{}` has capital letters, and browsers write origins without",
-                without_user(text)
-            );
-            let help = format!(
-                "write `{}://{}`",
-                scheme.to_ascii_lowercase(),
-                without_user(rest).to_ascii_lowercase()
-            );
+            let why = purpose.pick("browsers write origins without", COMPARED);
+            let message = format!("`{}` has capital letters, and {why}", without_user(text));
+            let scheme = scheme.to_ascii_lowercase();
+            let origin = format!("{scheme}://{}", without_user(rest).to_ascii_lowercase());
+            Err(NoOrigin::new(message, purpose.write(&origin)))
+        }
+        Some((scheme, _)) if !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            let message = format!("`{scheme}://` is not possible here");
+            let help = "only `https://` is, and `http://` for `localhost`, `127.0.0.1` and `[::1]`";
             Err(NoOrigin::new(message, help))
         }
-        _ => Err(unreadable(text)),
+        _ => Err(unreadable(text, purpose)),
     }
 }
 
-fn unreadable(text: &str) -> NoOrigin {
-    let message = format!("`{}` is not an origin", without_user(text));
-    NoOrigin::new(
-        message,
+fn unreadable(text: &str, purpose: Purpose<'_>) -> NoOrigin {
+    let what = purpose.pick("an origin", "an absolute URL");
+    let message = format!("`{}` is not {what}", without_user(text));
+    let help = purpose.pick(
         "write scheme and host, such as `https://app.example.com`, and a port if there is one",
-    )
+        "write it from its scheme on, as in `https://tools.example.com/mcp`",
+    );
+    NoOrigin::new(message, help)
 }
 
 /// Splits an authority at the colon before its port.
@@ -104,18 +156,25 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn check_port((scheme, host): (&str, &str), port: &str) -> Result<(), NoOrigin> {
+fn check_port((scheme, host): (&str, &str), port: &str, purpose: Purpose<'_>) -> Result<(), NoOrigin> {
     let is_port = port
         .parse::<u16>()
         .is_ok_and(|number| number > 0 && number.to_string() == port);
     let default = if scheme == "https" { "443" } else { "80" };
     if port == default {
-        let message = format!("browsers leave out `:{default}`, the default port of {scheme}");
-        return Err(NoOrigin::new(message, format!("write `{scheme}://{host}`")));
+        let what = purpose.pick(
+            "browsers leave out",
+            "clients compare the URL byte for byte, and leave out",
+        );
+        let message = format!("{what} `:{default}`, the default port of {scheme}");
+        return Err(NoOrigin::new(message, purpose.write(&format!("{scheme}://{host}"))));
     }
     if !is_port {
         let message = format!("`{port}` is not a port");
-        let help = format!("write a number from 1 to 65535, or `{scheme}://{host}`");
+        let help = format!(
+            "write a number from 1 to 65535, or `{scheme}://{host}{}`",
+            purpose.path()
+        );
         return Err(NoOrigin::new(message, help));
     }
     Ok(())
@@ -171,11 +230,13 @@ mod tests {
         for (text, help) in [
             ("app.example.com", "write scheme and host"),
             ("//app.example.com", "write scheme and host"),
-            ("ftp://app.example.com", "write scheme and host"),
+            ("ftp://app.example.com", "only `https://` is"),
+            ("capacitor://localhost", "only `https://` is"),
             ("https://", "write scheme and host"),
             ("https:///x", "write scheme and host"),
-            ("https://user:password@app.example.com", "write scheme and host"),
-            ("https://user:password@app.example.com/x", "write scheme and host"),
+            ("https://user:password@app.example.com", "leave the user out"),
+            ("https://user:password@app.example.com/x", "leave the user out"),
+            ("https+unix://app", "write scheme and host"),
             ("null", "serve the page from an origin of its own"),
             ("https://app.example.com/", "write `https://app.example.com`"),
             ("https://app.example.com/app", "write `https://app.example.com`"),

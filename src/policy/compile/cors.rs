@@ -1,5 +1,6 @@
 //! The pages of other origins that may read the responses of a service.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -7,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 use super::compiler::Compiler;
 use super::headers::HEADER_HELP;
 use crate::document::collections::List;
-use crate::document::decode::Spanned;
+use crate::document::decode::{Spanned, twice};
 use crate::document::problem::{Fault, ProblemCode};
 use crate::document::scalars::HumanDuration;
 use crate::policy::cors::{AllowedOrigin, Cors};
@@ -25,6 +26,7 @@ impl Compiler<'_> {
         self.any_origin_alone(&document);
         let List(written) = document.origins;
         self.at_most(MAX_ORIGINS, "origins", written.get(MAX_ORIGINS));
+        self.origins_once(&written);
         let origins: Vec<_> = written.iter().filter_map(|text| self.allowed_origin(text)).collect();
         let headers = self.cors_headers(document.headers);
         let exposed = self.cors_headers(document.expose);
@@ -50,6 +52,18 @@ impl Compiler<'_> {
             let help = "list the origins of your pages, or leave `credentials` out";
             self.problems
                 .add(&credentials.span, ProblemCode::CorsContradiction, message, help);
+        }
+    }
+
+    fn origins_once(&mut self, origins: &[Spanned<String>]) {
+        let mut seen = HashSet::new();
+        for origin in origins.iter().filter(|origin| !seen.insert(&origin.value)) {
+            self.problems.add(
+                &origin.span,
+                ProblemCode::DuplicateItem,
+                twice(&origin.value),
+                "leave one of them out",
+            );
         }
     }
 
@@ -88,7 +102,8 @@ impl Compiler<'_> {
         };
         if value.0 > LONGEST_MAX_AGE || value.0.subsec_millis() > 0 {
             let message = "`max_age` is a time of whole seconds, at most `24h`";
-            let help = "write a time such as `10m`; browsers keep a response for two hours at most, or for one day";
+            let help =
+                "write a time such as `10m`; Chromium keeps a response for two hours at most, Firefox for one day";
             self.problems.add(span, ProblemCode::OutOfRange, message, help);
         }
         value.0
@@ -101,6 +116,10 @@ fn allowed_origin(text: &str) -> Result<AllowedOrigin, NoOrigin> {
         return Ok(AllowedOrigin::Any);
     }
     if let Some(end) = text.strip_prefix("https://*.") {
+        if end.contains('*') {
+            let message = format!("`{text}` has a second `*`");
+            return Err(NoOrigin::new(message, "write only one `*.`, at the start of the host"));
+        }
         web_origin::check(&format!("https://{end}"))?;
         let host = end.split(':').next().unwrap_or_default();
         let is_name = !host.starts_with('[') && host.parse::<std::net::Ipv4Addr>().is_err();
@@ -114,10 +133,11 @@ fn allowed_origin(text: &str) -> Result<AllowedOrigin, NoOrigin> {
     }
     if text.contains('*') {
         let message = format!("`{text}` has a `*` that does not stand for one label at the start of a host");
-        return Err(NoOrigin::new(
-            message,
-            "write `https://*.example.com`, or each origin by itself",
-        ));
+        let help = match text.ends_with(":*") {
+            true => "list the origin with each of its ports",
+            false => "write `https://*.example.com`, or each origin by itself",
+        };
+        return Err(NoOrigin::new(message, help));
     }
     web_origin::check(text)?;
     let value = HeaderValue::try_from(text);
@@ -153,7 +173,7 @@ mod tests {
             ),
             (
                 "https://*.*.example.com",
-                Err("`*.example.com` is not a host as browsers write it"),
+                Err("`https://*.*.example.com` has a second `*`"),
             ),
             (
                 "https://*",
@@ -195,7 +215,8 @@ mod tests {
             "version: 1\nservice: s\nupstream: { url: 'http://127.0.0.1:1' }\nroutes: [{ path: /*, auth: public }]\n";
         let app = "origins: ['https://a.example']";
         let names = vec!["x-a"; MAX_NAMES + 1].join(", ");
-        let origins = vec!["'https://a.example'"; MAX_ORIGINS + 1].join(", ");
+        let origins = (0..=MAX_ORIGINS).map(|number| format!("'https://a{number}.example'"));
+        let origins = origins.collect::<Vec<_>>().join(", ");
         for (cors, want) in [
             (app.to_owned(), None),
             (format!("{app}, credentials: true, max_age: 24h"), None),
@@ -232,6 +253,10 @@ mod tests {
             (
                 format!("origins: [{origins}]"),
                 Some("there are at most 256 origins, and this is one more"),
+            ),
+            (
+                "origins: ['https://a.example', 'https://a.example']".to_owned(),
+                Some("`https://a.example` is written twice"),
             ),
             ("origins: []".to_owned(), Some("the list is empty")),
             ("headers: [authorization]".to_owned(), Some("`origins` is missing here")),

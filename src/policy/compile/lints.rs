@@ -33,16 +33,19 @@ pub(super) fn lints(
     found.shadow(written, declared);
     found.expired_keys(written);
     found.opened_denials(policy);
+    found.pages(written, policy, declared);
+    found.resource(written, policy);
     found.lints
 }
 
-struct Found<'s> {
+/// The warnings so far.
+pub(super) struct Found<'s> {
     source: &'s Arc<SourceFile>,
     lints: Vec<Lint>,
 }
 
 impl Found<'_> {
-    fn add(&mut self, span: &Range<usize>, code: ProblemCode, message: String, help: impl Into<String>) {
+    pub(super) fn add(&mut self, span: &Range<usize>, code: ProblemCode, message: String, help: impl Into<String>) {
         self.add_since(i64::MIN, span, code, message, help);
     }
 

@@ -9,7 +9,7 @@ use crate::policy::document::{BindingMode, CredentialsMode, MAX_SCOPES, MAX_SERV
 use crate::policy::issuer::Issuer;
 use crate::policy::resource::{self, Metadata, Resource};
 use crate::policy::token_sources::TokenSources;
-use crate::policy::web_origin::{self, NoOrigin};
+use crate::policy::web_origin::{self, NoOrigin, Purpose};
 
 impl Compiler<'_> {
     pub(super) fn resource(
@@ -139,7 +139,7 @@ fn check_url(url: &str) -> Result<(), NoOrigin> {
         let help = format!("write `{}`", without_user(before));
         return Err(NoOrigin::new(message, help));
     }
-    web_origin::check(origin)?;
+    web_origin::check_for(origin, Purpose::Url(path))?;
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()+,=:@/".contains(&byte);
     let is_plain = |segment: &str| !matches!(segment, "." | "..");
     if path.bytes().all(fine) && !path.contains("//") && path.split('/').all(is_plain) {
@@ -168,24 +168,29 @@ mod tests {
             ("http://[::1]:3000", None),
             (
                 "http://tools.example.com/mcp",
-                Some("write `https://tools.example.com`; `http://`"),
+                Some("write `https://tools.example.com/mcp`; `http://`"),
             ),
-            ("tools.example.com/mcp", Some("write scheme and host")),
-            ("/mcp", Some("write scheme and host")),
-            ("a/b://c/d", Some("write scheme and host")),
-            ("ftp://tools.example.com/mcp", Some("write scheme and host")),
+            ("tools.example.com/mcp", Some("write it from its scheme on")),
+            ("/mcp", Some("write it from its scheme on")),
+            ("null", Some("write it from its scheme on")),
+            ("a/b://c/d", Some("write it from its scheme on")),
+            ("ftp://tools.example.com/mcp", Some("only `https://` is")),
             (
-                "https://Tools.example.com/mcp",
-                Some("write `https://tools.example.com`"),
+                "https://Tools.example.com/Mcp",
+                Some("write `https://tools.example.com/Mcp`"),
+            ),
+            (
+                "HTTPS://tools.example.com/mcp",
+                Some("write `https://tools.example.com/mcp`"),
             ),
             (
                 "https://tools.example.com:443/mcp",
-                Some("write `https://tools.example.com`"),
+                Some("write `https://tools.example.com/mcp`"),
             ),
             ("https://*.example.com/mcp", Some("write a name such as")),
             (
                 "https://user:password@tools.example.com/mcp",
-                Some("write scheme and host"),
+                Some("leave the user out"),
             ),
             (
                 "https://tools.example.com/mcp?x=1",
@@ -257,7 +262,7 @@ mod tests {
             (
                 format!("{at}, authorization_servers: [login.example]"),
                 "'https://a.example/mcp'",
-                Some("`login.example` is not an origin"),
+                Some("`login.example` is not an absolute URL"),
             ),
             (
                 format!("{at}, authorization_servers: [{many}]"),

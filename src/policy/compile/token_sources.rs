@@ -118,7 +118,7 @@ impl Compiler<'_> {
                 "other hosts of the domain can set the cookie `{}`, also over http",
                 name.value
             );
-            let help = format!("name it `{HOST_PREFIX}{}`, where it is set and here", name.value);
+            let help = format!("name it `{}`, where it is set and here", with_host_prefix(&name.value));
             self.problems
                 .warn(&name.span, ProblemCode::CookieWithoutPrefix, message, help);
         }
@@ -141,5 +141,32 @@ impl Compiler<'_> {
         let message = format!("`{}` is not the name of a {}: it {message}", name.value, kind.noun());
         self.problems
             .add(&name.span, ProblemCode::InvalidTokenSource, message, help);
+    }
+}
+
+/// Returns a name of a cookie with the prefix in place of another one, or of the same in another case.
+fn with_host_prefix(name: &str) -> String {
+    let rest = ["__host-", "__secure-"].iter().find_map(|prefix| {
+        let (start, rest) = name.split_at_checked(prefix.len())?;
+        start.eq_ignore_ascii_case(prefix).then_some(rest)
+    });
+    format!("{HOST_PREFIX}{}", rest.unwrap_or(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_with_another_prefix_gets_one_prefix() {
+        for (name, want) in [
+            ("session", "__Host-session"),
+            ("__Secure-session", "__Host-session"),
+            ("__host-session", "__Host-session"),
+            ("__SECURE-session", "__Host-session"),
+            ("__session", "__Host-__session"),
+        ] {
+            assert_eq!(with_host_prefix(name), want, "{name}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Where a service is.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -9,6 +10,7 @@ use super::compiler::Compiler;
 use crate::document::decode::Spanned;
 use crate::document::masks::without_user;
 use crate::document::problem::{Fault, ProblemCode};
+use crate::document::suggestion::{closest, did_you_mean};
 use crate::policy::document::UpstreamDocument;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 use crate::request::path::encoded;
@@ -81,6 +83,10 @@ impl Compiler<'_> {
                 if let Err(help) = virtual_host(name) {
                     let message = format!("`{name}` is not `client`, `upstream` or a host name");
                     self.problems.add(&host.span, ProblemCode::InvalidHost, message, help);
+                } else if let Some(word) = closest(name, [OF_CLIENT, OF_UPSTREAM]) {
+                    let message = format!("`{name}` is sent as the name of a host");
+                    let help = did_you_mean(word);
+                    self.problems.warn(&host.span, ProblemCode::UnknownWord, message, help);
                 }
                 name.to_owned()
             }
@@ -172,6 +178,9 @@ fn virtual_host(text: &str) -> Result<(), &'static str> {
     };
     match name.len() <= 253 && name.split('.').all(is_label) && !ends_in_number(name) && port.is_none_or(is_port) {
         true => Ok(()),
+        false if text.starts_with('[') || text.parse::<IpAddr>().is_ok() || ends_in_number(name) => {
+            Err("IP addresses are not possible here: write a host name, as in `host: orders.example.com`")
+        }
         false => Err("write a host name, with a port where the service expects one, as in `host: orders.example.com`"),
     }
 }

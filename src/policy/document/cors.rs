@@ -32,7 +32,11 @@ document! {
         /// default one, no path. `https://*.example.com` is for all hosts with one label more. `["*"]` is for all
         /// origins, and cannot stand beside `credentials: true`. `http://` is for `localhost`, `127.0.0.1` and `[::1]`
         /// only. At most 256.
-        #[schemars(with = "List<WebOrigin>", extend("maxItems" = 256, "examples" = [["https://app.example.com"]]))]
+        #[schemars(with = "List<WebOrigin>", extend(
+            "maxItems" = 256,
+            "uniqueItems" = true,
+            "examples" = [["https://app.example.com"]]
+        ))]
         origins: List<Spanned<String>>,
         /// The request headers that a page may set, besides those that need no permission (Fetch, 2.2.2). A page that
         /// sends a token needs `authorization`. At most 64.
@@ -48,8 +52,8 @@ document! {
         /// Whether requests with cookies may come from these pages, and their responses be read.
         #[schemars(extend("default" = false))]
         credentials: Option<Spanned<bool>>,
-        /// How long a browser may keep the response to a preflight, in whole seconds, at most `24h`. Browsers keep it
-        /// for two hours at most, or for one day. `0s` for not at all.
+        /// How long a browser may keep the response to a preflight, in whole seconds, at most `24h`. Chromium
+        /// keeps it for two hours at most, Firefox for one day. `0s` for not at all.
         #[schemars(extend("default" = "10m", "pattern" = whole_seconds(LONGEST_MAX_AGE)))]
         max_age: Option<Spanned<HumanDuration>>,
     }
