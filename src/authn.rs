@@ -45,7 +45,7 @@ pub fn authenticate(
     lookup: &mut Option<CacheResult>,
 ) -> Result<Principal, Rejection> {
     let attempt = |method| attempt(method, context, request, lookup);
-    let absent = |method| absent(method, context.presented);
+    let absent = |method| absent(method, context, request);
     match authentication.rule() {
         AuthRule::All(methods) => all(methods, attempt, absent),
         AuthRule::Any(methods) => any(methods, attempt, absent),
@@ -96,16 +96,16 @@ fn none_of(methods: &[AuthMethod]) -> Rejection {
     Rejection::because(Reason::CredentialMissing, cause)
 }
 
-fn absent(method: AuthMethod, presented: Presented<'_>) -> Rejection {
+fn absent(method: AuthMethod, context: Context<'_>, request: &RequestFacts<'_>) -> Rejection {
     match method {
         AuthMethod::Public => Reason::InternalError.into(),
         AuthMethod::Mtls => Rejection::because(
             Reason::ClientCertificateMissing,
             "the connection has no client certificate",
         ),
-        AuthMethod::Jwt if presented == Presented::Nothing => Rejection::because(
+        AuthMethod::Jwt if context.presented == Presented::Nothing => Rejection::because(
             Reason::CredentialMissing,
-            "the request has no token in any place of `jwt.sources`",
+            sources::describe_absence(&context.policy.0.sources, request),
         ),
         AuthMethod::Jwt => Rejection::because(Reason::CredentialMissing, "the request has no bearer token"),
         AuthMethod::InternalKey => Rejection::because(Reason::CredentialMissing, "the request has no internal key"),

@@ -66,7 +66,7 @@ reasons! {
     IdempotencyKeyInvalid = 400 "idempotency_key_invalid" "The idempotency key must be a single UUID.",
     /// The request has none of the credentials that the route accepts.
     CredentialMissing = 401 "credential_missing" "Authentication is required.",
-    /// The token is in a place that does not count for this request: a cookie on a request of another site, or a query parameter with a method that is neither GET nor HEAD.
+    /// The token is in a place that does not count for this request: a cookie on a request of a page that may not send it, or a query parameter with a method that is neither GET nor HEAD.
     TokenSourceNotAllowed = 401 "token_source_not_allowed" "The token is not accepted in this part of the request.",
     /// The bearer token is not a JWT in its canonical form, or has a header that Sidegate does not accept.
     TokenMalformed = 401 "token_malformed" "The token is malformed.",

@@ -163,13 +163,24 @@ impl<'r> RequestFacts<'r> {
     /// Returns whether an origin is that of the request, as the client sees it: the scheme and host of the connection, or
     /// those that a trusted proxy names.
     pub fn is_own_origin(&self, origin: &[u8]) -> bool {
+        let (scheme, host) = self.own_scheme_and_host();
+        host.is_some_and(|host| origin::is_of(origin, scheme, host))
+    }
+
+    /// Returns the origin of the request, as the client sees it, for operators. Its host is what the client says.
+    pub fn own_origin(&self) -> Option<String> {
+        let (scheme, host) = self.own_scheme_and_host();
+        host.map(|host| format!("{scheme}://{host}"))
+    }
+
+    fn own_scheme_and_host(&self) -> (&'static str, Option<&str>) {
         let is_trusted = self.downstream.trusted;
         let scheme = forwarded::scheme(self.headers, is_trusted, self.downstream.tls);
         let host = match forwarded::said(self.headers, is_trusted, &forwarded::X_FORWARDED_HOST) {
             Some(host) => host.to_str().ok(),
             None => self.authority,
         };
-        host.is_some_and(|host| origin::is_of(origin, scheme, host))
+        (scheme, host)
     }
 
     /// Returns whether the request is `OPTIONS *`, which is about the server and not about a resource.

@@ -9,7 +9,7 @@ use crate::policy::Policy;
 use crate::policy::token_sources::{SourceKind, TokenPlaces, TokenSources};
 use crate::rejection::{Reason, Rejection};
 use crate::request::websocket::is_handshake;
-use crate::request::{RequestFacts, cookies, query, subprotocols};
+use crate::request::{RequestFacts, cookies, only, query, subprotocols};
 
 /// How the page that a request comes from is related to the host that it goes to (Fetch Metadata, 2.3). Only browsers
 /// set it.
@@ -36,10 +36,22 @@ pub fn find<'r>(sources: &TokenSources, request: &RequestFacts<'r>) -> Result<Pr
     match (found.next(), found.next()) {
         (None, _) => Ok(Presented::Nothing),
         (Some((kind, value)), None) => Ok(Presented::Elsewhere(kind, value)),
-        (Some(_), Some(_)) => Err(Rejection::because(
+        (Some((first, _)), Some((second, _))) => Err(Rejection::because(
             Reason::RequestMalformed,
-            "a token is in two places, or in one of them twice",
+            match first == second {
+                true => format!("more than one {} has a token", first.noun()),
+                false => format!("a token is in two places: a {} and a {}", first.noun(), second.noun()),
+            },
         )),
+    }
+}
+
+/// Describes a request that has nothing in any place.
+pub(super) fn describe_absence(sources: &TokenSources, request: &RequestFacts<'_>) -> &'static str {
+    let is_offered = subprotocols::offers(request.headers).any(|offer| sources.read.is_protocol(offer));
+    match is_offered && !is_handshake(request.method, request.headers) {
+        true => "the request offers a token as a subprotocol, and is not a complete WebSocket handshake over HTTP/1.1",
+        false => "the request has no token in any place of `jwt.sources`",
     }
 }
 
@@ -90,11 +102,29 @@ pub fn read<'r>(
     policy: &Policy,
     request: &RequestFacts<'_>,
 ) -> Result<&'r str, Rejection> {
-    check(kind, policy, request).map_err(|cause| Rejection::because(Reason::TokenSourceNotAllowed, cause))?;
+    check(kind, policy, request).map_err(|cause| {
+        let rejection = Rejection::because(Reason::TokenSourceNotAllowed, cause);
+        match kind {
+            SourceKind::Cookie => with_origins(rejection, request),
+            _ => rejection,
+        }
+    })?;
     token(value).ok_or_else(|| {
         let cause = format!("what is in the {} is not a token", kind.noun());
         Rejection::because(Reason::TokenMalformed, cause)
     })
+}
+
+/// Adds the origin of the page and that of the request, which the operator has to compare.
+fn with_origins(rejection: Rejection, request: &RequestFacts<'_>) -> Rejection {
+    let Some(origin) = only(request.headers, &ORIGIN) else {
+        return rejection;
+    };
+    let rejection = rejection.unverified("origin", &String::from_utf8_lossy(origin.as_bytes()));
+    match request.own_origin() {
+        Some(own) => rejection.unverified("own_origin", &own),
+        None => rejection,
+    }
 }
 
 /// Says why a place does not count, if that is so. A client that sets a header or offers a subprotocol has the token
@@ -120,7 +150,11 @@ enum Site {
     SameOrigin,
     /// The user caused the request: an address that was typed, a bookmark.
     User,
-    /// Another one, or a word that is not known.
+    /// Another origin of the same site.
+    Sibling,
+    /// Another site.
+    Foreign,
+    /// A word that is not known.
     Other,
 }
 
@@ -148,6 +182,8 @@ fn check_page(policy: &Policy, request: &RequestFacts<'_>) -> Result<(), &'stati
         None => Site::Unknown,
         Some(b"same-origin") => Site::SameOrigin,
         Some(b"none") => Site::User,
+        Some(b"same-site") => Site::Sibling,
+        Some(b"cross-site") => Site::Foreign,
         Some(_) => Site::Other,
     };
     let page = match single(request.headers, &ORIGIN)? {
@@ -166,11 +202,19 @@ fn check_page(policy: &Policy, request: &RequestFacts<'_>) -> Result<(), &'stati
     };
     match (is_fine, page, site) {
         (true, ..) => Ok(()),
-        (false, Page::Other, _) => Err("the cookie comes with an `origin` that is neither this one nor listed"),
+        (false, Page::Other, _) => Err(
+            "the cookie comes with an `origin` that is neither the one of this request nor listed with `credentials: true`",
+        ),
         (false, Page::Own, _) => Err("the cookie comes with the own `origin`, and `sec-fetch-site` contradicts it"),
         (false, ..) if opens_socket => Err("the cookie needs an `origin` to open a WebSocket"),
+        (false, Page::Hidden, Site::Unknown | Site::User) => {
+            Err("the cookie comes with `origin: null`, which says nothing of the page")
+        }
         (false, _, Site::Unknown) => Err("the cookie comes without a header that says from which page"),
-        (false, ..) => Err("the cookie comes from a page of another site"),
+        (false, _, Site::User) => Err("the cookie comes from no page: then it counts for GET and HEAD only"),
+        (false, _, Site::Sibling) => Err("the cookie comes from a page of another origin of this site"),
+        (false, _, Site::Foreign) => Err("the cookie comes from a page of another site"),
+        (false, ..) => Err("the cookie comes with a `sec-fetch-site` that is not known"),
     }
 }
 

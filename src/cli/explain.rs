@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
@@ -51,7 +51,10 @@ pub(super) struct Explain {
     /// The client certificate that the handshake would have verified
     #[arg(long, value_name = "PEM")]
     client_cert: Option<PathBuf>,
-    /// The configuration of the process, for its policies, limits and default errors
+    /// The scheme of the connection [default: https if every listener has `tls`, and with `--client-cert`; otherwise http]
+    #[arg(long, value_enum)]
+    scheme: Option<Scheme>,
+    /// The configuration of the process, for its policies, listeners, limits and default errors
     /// [default: sidegate.yaml, if it exists]
     #[arg(long, env = "SIDEGATE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -73,6 +76,15 @@ pub(super) struct Explain {
     output: Format,
 }
 
+/// The scheme of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scheme {
+    /// In clear text
+    Http,
+    /// With TLS
+    Https,
+}
+
 impl Explain {
     pub(super) fn execute(self) -> Exit {
         let options = ServerOptions::of_files(self.config.clone(), self.policies.clone());
@@ -80,6 +92,9 @@ impl Explain {
             Ok((config, loaded)) => (config, Arc::new(loaded.policies)),
             Err(error) => return refuse_to_start(error),
         };
+        if self.client_cert.is_some() && self.scheme == Some(Scheme::Http) {
+            return could_not_run("`--client-cert` needs TLS: leave out `--scheme http`".to_owned());
+        }
         let snapshot = match Metrics::new() {
             Ok(metrics) => Snapshot::new(policies, &metrics),
             Err(error) => return could_not_run(error.to_string()),
@@ -107,7 +122,7 @@ impl Explain {
         let facts = RequestFacts {
             client_certificate: certificate,
             downstream: Downstream {
-                tls: certificate.is_some(),
+                tls: certificate.is_some() || self.is_https(config),
                 trusted: self.client.is_some_and(|peer| trusts(config, peer)),
                 peer: self.client.map(|address| address.to_canonical()),
                 ..Downstream::default()
@@ -136,6 +151,14 @@ impl Explain {
             ));
         }
         if report.is_rejected() { Exit::No } else { Exit::Fine }
+    }
+
+    /// Whether the connection has TLS.
+    fn is_https(&self, config: &ServerConfig) -> bool {
+        self.scheme.map_or_else(
+            || !config.listeners.is_empty() && config.listeners.iter().all(|listener| listener.tls.is_some()),
+            |scheme| scheme == Scheme::Https,
+        )
     }
 
     /// Whether the request has a token in a place that any of the policies reads.

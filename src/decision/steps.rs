@@ -75,6 +75,8 @@ impl Step {
 pub trait Observer {
     /// A step was passed; the words are made only if they are wanted.
     fn passed(&mut self, step: Step, how: impl FnOnce() -> String);
+    /// The browser of a page will block something, which changes nothing of the decision. The words are made only if they are wanted.
+    fn blocked(&mut self, step: Step, how: impl FnOnce() -> String);
     /// A step ended the decision.
     fn failed(&mut self, step: Step, rejection: &Rejection);
     /// Whether the observer wants words at all.
@@ -89,6 +91,7 @@ pub trait Observer {
 
 impl Observer for () {
     fn passed(&mut self, _: Step, _: impl FnOnce() -> String) {}
+    fn blocked(&mut self, _: Step, _: impl FnOnce() -> String) {}
     fn failed(&mut self, _: Step, _: &Rejection) {}
     fn is_observing(&self) -> bool {
         false

@@ -107,6 +107,17 @@ impl Cors {
         self.credentials && self.origins.iter().any(|entry| entry.is_for(origin))
     }
 
+    /// Returns whether a page may send a header that browsers ask for.
+    pub fn allows_header(&self, name: &[u8]) -> bool {
+        let listed = self
+            .headers
+            .iter()
+            .flat_map(|names| names.as_bytes().split(|&byte| byte == b','));
+        listed
+            .map(<[u8]>::trim_ascii)
+            .any(|listed| listed.eq_ignore_ascii_case(name))
+    }
+
     /// Returns the fields of a response, by what [`Cors::allowed_origin`] returned for its request.
     pub fn response_fields(&self, allowed: Option<&HeaderValue>) -> impl Iterator<Item = Field> {
         let exposed = allowed.map(|_| (ACCESS_CONTROL_EXPOSE_HEADERS, self.exposed.clone()));
@@ -274,8 +285,24 @@ mod tests {
     }
 
     #[test]
+    fn page_may_send_the_listed_headers_in_any_case_and_no_other() {
+        let headers = ["authorization", "x-tenant-id"].map(HeaderName::from_static);
+        let cors = Cors::new(Vec::new(), false, Duration::ZERO, &headers, &[]);
+        for (name, want) in [
+            ("authorization", true),
+            ("X-Tenant-Id", true),
+            ("x-tenant", false),
+            ("authorization, x-tenant-id", false),
+            ("", false),
+        ] {
+            assert_eq!(cors.allows_header(name.as_bytes()), want, "{name}");
+        }
+    }
+
+    #[test]
     fn policy_without_headers_allows_none() {
         let cors = Cors::new(Vec::new(), false, Duration::ZERO, &[], &EXPOSED);
+        assert!(!cors.allows_header(b"authorization"));
         let fields = shown(cors.preflight_fields(&HeaderValue::from_static("*"), &[]));
         assert!(
             !fields

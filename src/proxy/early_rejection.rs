@@ -38,6 +38,7 @@ pub fn rejection_writer(gateway: Arc<Gateway>) -> RejectionWriter {
             route: None,
         };
         record.find_page(|cors| cors.allowed_origin(&origin(head)?));
+        record.assume_token_in_query();
         let rejection = head_rejection(fault, &gateway.limits);
         record.reject(&rejection);
         let response = record.rejection_response(&rejection);

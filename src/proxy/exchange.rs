@@ -279,7 +279,7 @@ impl Exchange<'_> {
                 Ok(ends)
             }
             UpstreamEvent::Trailers(mut trailers) => {
-                response_head::clean_trailers(&mut trailers);
+                response_head::clean_trailers(&mut trailers, self.ctx.record.cors().is_some());
                 // A record holds no trailers.
                 self.recorder = None;
                 self.count_sent(0, true);

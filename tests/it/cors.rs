@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     harness::{
         Answer, Gateway, Reply, Request, Setup, Shared, Upstream, eventually, free_port,
+        h2_service::{Call, H2Service},
         http2::Http2,
         issuer::{self, token},
         unique, values,
@@ -468,6 +469,42 @@ fn cookies_all_pages_and_no_block_each_have_their_fields() {
     }
     let answer = gateway.send(&from(APP, Request::get("/plain//x")));
     assert!(fields(&answer).is_empty(), "{answer:?}");
+}
+
+#[test]
+fn trailers_of_a_service_say_nothing_of_pages() {
+    let service = H2Service::start(|mut call: Call| async move {
+        let mut stream = call.begin(200, &[("content-type", "application/grpc")])?;
+        let mut trailers = http::HeaderMap::new();
+        for (name, value) in [("grpc-status", "0"), ("access-control-allow-origin", "*")] {
+            trailers.insert(name, value.parse().unwrap());
+        }
+        stream.send_trailers(trailers)
+    });
+    let policy = |name: &str, cors: &str| {
+        let url = &service.url;
+        format!(
+            "version: 1\nservice: {name}\nprefix: /{name}\nupstream: {{ url: '{url}' }}\n{cors}routes: [{{ path: /*, auth: \
+             public }}]\n"
+        )
+    };
+    let gateway = Setup::new()
+        .policy(
+            "with",
+            &policy("with", "cors: { origins: ['https://app.example.com'] }\n"),
+        )
+        .policy("without", &policy("without", ""))
+        .start();
+    for (name, want) in [("with", &[][..]), ("without", &["*"])] {
+        let request = from(STRANGER, Request::get(&format!("/{name}/x"))).header("te", "trailers");
+        let answer = Http2::plain(gateway.port).exchange(&request);
+        assert_eq!(values(&answer.trailers, "grpc-status"), ["0"], "{answer:?}");
+        assert_eq!(
+            values(&answer.trailers, "access-control-allow-origin"),
+            want,
+            "{answer:?}"
+        );
+    }
 }
 
 #[test]

@@ -40,6 +40,7 @@ mod document_links;
 mod documented_commands;
 mod early_bytes;
 mod exchange;
+mod explain_pages;
 mod failures;
 mod faulty_files;
 mod forged_identity;

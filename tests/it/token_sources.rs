@@ -398,6 +398,27 @@ fn response_to_a_url_with_a_token_is_private_unless_the_service_says_otherwise()
 }
 
 #[test]
+fn rejection_of_a_head_that_cannot_be_read_is_as_private() {
+    let plain = format!("{WALLET}prefix: /plain\nroutes: [{{ path: /*, auth: jwt }}]\n").replace("wallet", "plain");
+    // Another service: tokens of its policies alone are removed.
+    let plain = plain.replace("$upstream", "http://127.0.0.1:1");
+    let gateway = Setup::new().policy("w", &policy()).policy("plain", &plain).start();
+    let long = format!("x: {}", "a".repeat(70_000));
+    for (prefix, want) in [("/w", Some("no-referrer")), ("/plain", None)] {
+        for (line, status) in [("bad header", 400), (&*long, 431)] {
+            let mut wire = gateway.connect();
+            wire.write(format!(
+                "GET {prefix}/x?access_token={} HTTP/1.1\r\nHost: localhost\r\n{line}\r\n\r\n",
+                good()
+            ));
+            let answer = wire.answer("GET").unwrap();
+            assert_eq!(answer.status, status, "{answer:?}");
+            assert_eq!(privacy(&answer), [Some("no-store"), want], "{prefix}: {answer:?}");
+        }
+    }
+}
+
+#[test]
 fn repetition_with_another_token_in_its_query_is_the_same_request() {
     let gateway = gateway();
     let key = crate::idempotency::key();

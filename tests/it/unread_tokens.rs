@@ -99,7 +99,8 @@ fn explain_shows_no_token_of_another_policy_among_what_the_service_gets() {
     let said = text(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("x-kept: kept"), "{said}");
-    for gone in ["hush", "x-token", "cookie", "access_token"] {
+    assert!(said.contains("`access_token` does not reach the service"), "{said}");
+    for gone in ["hush", "x-token", "cookie", "access_token="] {
         assert!(!said.contains(gone), "{gone}: {said}");
     }
 }

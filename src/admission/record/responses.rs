@@ -14,6 +14,12 @@ impl RequestRecord {
         self.allowed_origin = self.cors().and_then(origin);
     }
 
+    /// Takes it that the query had a token, where the policy removes tokens from it and the head could not be read.
+    pub fn assume_token_in_query(&mut self) {
+        let policy = self.matched().policy();
+        self.had_token_in_query = policy.is_some_and(|policy| !policy.sources.removed.queries.is_empty());
+    }
+
     /// Returns which pages of other origins may read the responses of the policy.
     pub fn cors(&self) -> Option<&Cors> {
         let policy = self.snapshot.policies().get(self.scope.policy?)?;

@@ -410,3 +410,87 @@ fn cookie_counts_on_requests_of_listed_pages_where_credentials_are_allowed() {
     let image = cookie("GET /x").header("sec-fetch-site", "cross-site");
     assert!(!counts(&with, &image));
 }
+
+#[test]
+fn cause_says_why_a_place_does_not_count() {
+    let policies = policies(SOURCES);
+    let page = |line: &str, headers: Headers| {
+        let with = |request: TestRequest, (name, value): &(&str, &str)| request.header(name, value);
+        headers.iter().fold(cookie(line), with)
+    };
+    for (request, cause) in [
+        (page("GET /x", &[]), "without a header that says from which page"),
+        (
+            page("POST /x", &[("sec-fetch-site", "none")]),
+            "from no page: then it counts for GET and HEAD only",
+        ),
+        (
+            page("GET /x", &[("sec-fetch-site", "same-site")]),
+            "from a page of another origin of this site",
+        ),
+        (
+            page("GET /x", &[("sec-fetch-site", "cross-site")]),
+            "from a page of another site",
+        ),
+        (
+            page("GET /x", &[("sec-fetch-site", "word")]),
+            "a `sec-fetch-site` that is not known",
+        ),
+        (
+            page("POST /x", &[("origin", "null")]),
+            "`origin: null`, which says nothing of the page",
+        ),
+        (
+            page("POST /x", &[("origin", "null"), ("sec-fetch-site", "cross-site")]),
+            "from a page of another site",
+        ),
+        (
+            page("POST /x", &[("origin", "https://app.example")]),
+            "neither the one of this request nor listed",
+        ),
+        (
+            page("GET /x?access_token=1", &[]),
+            "a token is in two places: a cookie and a query parameter",
+        ),
+        (
+            page("GET /x", &[("cookie", "__Host-session=2")]),
+            "more than one cookie has a token",
+        ),
+        (
+            request("GET /x?access_token=1&access_token=2"),
+            "more than one query parameter has a token",
+        ),
+        (request("GET /x"), "no token in any place of `jwt.sources`"),
+        (
+            request("GET /x").header("sec-websocket-protocol", "chat"),
+            "no token in any place of `jwt.sources`",
+        ),
+        (
+            request("GET /x").header("sec-websocket-protocol", "bearer, T"),
+            "not a complete WebSocket handshake over HTTP/1.1",
+        ),
+    ] {
+        let decision = request.decide(&policies);
+        let found = decision.outcome.rejection().unwrap().cause();
+        assert!(found.contains(cause), "{request:?}: {found}");
+    }
+}
+
+#[test]
+fn rejected_cookie_has_the_origins_that_the_operator_compares() {
+    let policies = policies(SOURCES);
+    let tls = Downstream {
+        tls: true,
+        ..Downstream::default()
+    };
+    let claimed = |request: TestRequest| {
+        let decision = request.decide(&policies);
+        decision.outcome.rejection().unwrap().claimed().to_string()
+    };
+    let page = cookie("POST /x").over(tls).header("origin", "http://app.example");
+    assert_eq!(
+        claimed(page),
+        r#"origin: "http://app.example", own_origin: "https://app.example""#
+    );
+    assert_eq!(claimed(cookie("POST /x")), "");
+}

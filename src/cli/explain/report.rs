@@ -18,6 +18,7 @@ use crate::document::measures::{period, size};
 use crate::policy::PolicySet;
 use crate::policy::identity::INTERNAL_KEY;
 use crate::policy::route::Route;
+use crate::policy::token_sources::TokenPlaces;
 use crate::rejection::{Reason, Rejection, Unverified};
 use crate::request::target::shown_path;
 use crate::request::{RequestFacts, grpc_type, query};
@@ -51,6 +52,14 @@ impl Observer for Steps {
         self.steps.push(StepReport {
             step: step.as_str(),
             outcome: "passed",
+            detail: how(),
+        });
+    }
+
+    fn blocked(&mut self, step: Step, how: impl FnOnce() -> String) {
+        self.steps.push(StepReport {
+            step: step.as_str(),
+            outcome: "blocked",
             detail: how(),
         });
     }
@@ -123,6 +132,9 @@ impl Report {
             steps.steps.extend(route.and_then(own_limits));
         }
         let forwarded = decision.outcome.permit().is_some();
+        let forwarding = policy.filter(|_| forwarded);
+        let forwarded_query = forwarding.and_then(|policy| forwarded_query(&policy.sources.removed, facts.query));
+        steps.steps.extend(forwarded_query);
         Self {
             decision: decision.outcome.label(),
             reason: rejection.map(|rejection| rejection.reason().code()),
@@ -183,6 +195,23 @@ impl Report {
         }
         text
     }
+}
+
+/// What the service gets of a query with a token.
+fn forwarded_query(removed: &TokenPlaces, query: &[u8]) -> Option<StepReport> {
+    let left = query::without(query, |name| removed.is_query(name))?;
+    let has = |name: &&String| query::parameters(query).any(|(written, _)| query::is_name(written, name));
+    let names = removed.queries.iter().filter(has).map(|name| format!("`{name}`"));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let rest = match left.is_empty() {
+        true => "and there are no other parameters",
+        false => "and the other parameters stay",
+    };
+    Some(StepReport {
+        step: "query",
+        outcome: "passed",
+        detail: format!("{names} does not reach the service, {rest}"),
+    })
 }
 
 /// The limits that the route has in place of those of the policy and of the process.

@@ -215,6 +215,8 @@ impl Observer for Lines {
         }
     }
 
+    fn blocked(&mut self, _: Step, _: impl FnOnce() -> String) {}
+
     fn failed(&mut self, step: Step, rejection: &Rejection) {
         if step == Step::Condition {
             self.lines.push(format!("no {}", rejection.cause()));

@@ -6,6 +6,7 @@ use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 
 use crate::admission::rejection_response::is_reason;
+use crate::policy::cors::is_response_field;
 use crate::proxy::error_mapping;
 use crate::request::nominated;
 
@@ -59,10 +60,11 @@ fn check_length(head: &mut ResponseHeader) -> Result<()> {
     }
 }
 
-/// Removes the fields of trailers that only Sidegate sets.
-pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
-    let reasons: Vec<_> = trailers.keys().filter(|name| is_reason(name)).cloned().collect();
-    for name in reasons {
+/// Removes the fields of trailers that only Sidegate sets, with those of CORS if the policy has `cors`.
+pub(super) fn clean_trailers(trailers: &mut HeaderMap, has_cors: bool) {
+    let is_own = |name: &&HeaderName| is_reason(name) || has_cors && is_response_field(name);
+    let own: Vec<_> = trailers.keys().filter(is_own).cloned().collect();
+    for name in own {
         trailers.remove(name);
     }
 }
@@ -93,6 +95,31 @@ mod tests {
             (&[("transfer-encoding", "chunked")], false),
         ] {
             assert_eq!(has_open_end(&head(200, fields)), want, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn trailers_have_no_field_that_only_sidegate_sets() {
+        let given = [
+            "grpc-status",
+            "x-sidegate-reason",
+            "X_Sidegate_Reason",
+            "access-control-allow-origin",
+            "access-controls",
+        ];
+        for (has_cors, want) in [
+            (true, &["access-controls", "grpc-status"][..]),
+            (
+                false,
+                &["access-control-allow-origin", "access-controls", "grpc-status"],
+            ),
+        ] {
+            let fields = given.map(|name| (name.parse().unwrap(), HeaderValue::from_static("0")));
+            let mut trailers: HeaderMap = fields.into_iter().collect();
+            clean_trailers(&mut trailers, has_cors);
+            let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+            left.sort_unstable();
+            assert_eq!(left, want, "{has_cors}");
         }
     }
 
