@@ -18,6 +18,7 @@ pub mod head;
 pub mod listed;
 pub mod names;
 pub mod nominated;
+mod only;
 pub mod origin;
 pub mod path;
 pub mod query;
@@ -27,6 +28,7 @@ pub mod websocket;
 
 pub use content_type::{GrpcProtocol, grpc_protocol, grpc_type, is_stream};
 pub use framing::{Body, InvalidLength, RequestFraming, body, content_length};
+pub use only::only;
 
 /// One request as data.
 #[derive(Debug, Clone, Copy)]
@@ -249,12 +251,6 @@ impl<'r> RequestFacts<'r> {
             Some(_) => None,
         }
     }
-}
-
-/// Returns the value of a header that occurs exactly once.
-pub fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
 }
 
 /// Returns whether a request is for a sandbox: `x-sandbox: true` once, and nothing else.

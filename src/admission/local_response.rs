@@ -33,6 +33,7 @@ impl LocalResponse {
             body: Bytes::new(),
         }
     }
+
     /// Makes the response to a request for the metadata of a resource. Every page may read it, and send what it likes
     /// with the request: MCP clients send the version of their protocol.
     pub fn metadata(resource: &Resource, method: &Method) -> Self {

@@ -3,10 +3,11 @@
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
+use super::only::only;
+
 /// Returns the media type of the body without parameters, in any case. Returns `None` unless there is exactly one.
 pub(super) fn media_type(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let value = values.next().filter(|_| values.next().is_none())?;
+    let value = only(headers, &CONTENT_TYPE)?;
     Some(value.to_str().ok()?.split(';').next()?.trim())
 }
 

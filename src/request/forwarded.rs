@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::only::only;
+
 /// `X-Forwarded-For`: the addresses on the way of a request, that of the client first.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -19,8 +21,7 @@ pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-ho
 
 /// Returns what a trusted proxy says in a header, which then occurs once.
 pub fn said<'h>(headers: &'h HeaderMap, is_trusted: bool, name: &HeaderName) -> Option<&'h HeaderValue> {
-    let mut values = headers.get_all(name).iter().filter(|_| is_trusted);
-    values.next().filter(|_| values.next().is_none())
+    is_trusted.then(|| only(headers, name)).flatten()
 }
 
 /// Returns the scheme that the client used: that of the connection, or the one that a trusted proxy names.

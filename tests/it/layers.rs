@@ -80,6 +80,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
                 "framing",
                 "head",
                 "names",
+                "only",
                 "origin",
                 "path",
                 "query",

@@ -93,9 +93,8 @@ fn gateway() -> Arc<Gateway> {
             ("tls", &tls.url, ", ca_file: $folder/ca.crt"),
             ("h2c", &h2c.url, ""),
         ];
-        let policy = |name: &str, (service, url, more): (&str, &String, &str), timeout: &str| {
+        let policy = |name: &str, (_, url, more): (&str, &String, &str), timeout: &str| {
             let text = POLICY.replace("$name", name).replace("$url", url);
-            let _ = service;
             text.replace("$more", more).replace("$timeout", timeout)
         };
         services

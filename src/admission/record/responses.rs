@@ -5,6 +5,7 @@ use http::{HeaderValue, Method};
 use super::RequestRecord;
 use crate::admission::local_response::LocalResponse;
 use crate::admission::rejection_response::REQUEST_ID;
+use crate::policy::Policy;
 use crate::policy::cors::{Cors, Field};
 use crate::rejection::{Reason, Rejection};
 
@@ -16,14 +17,19 @@ impl RequestRecord {
 
     /// Takes it that the query had a token, where the policy removes tokens from it and the head could not be read.
     pub fn assume_token_in_query(&mut self) {
-        let policy = self.matched().policy();
-        self.had_token_in_query = policy.is_some_and(|policy| !policy.sources.removed.queries.is_empty());
+        self.had_token_in_query = self
+            .policy()
+            .is_some_and(|policy| !policy.sources.removed.queries.is_empty());
+    }
+
+    /// Returns the policy that the request is for, without its route.
+    fn policy(&self) -> Option<&Policy> {
+        self.snapshot.policies().get(self.scope.policy?)
     }
 
     /// Returns which pages of other origins may read the responses of the policy.
     pub fn cors(&self) -> Option<&Cors> {
-        let policy = self.snapshot.policies().get(self.scope.policy?)?;
-        policy.cors.as_ref()
+        self.policy()?.cors.as_ref()
     }
 
     /// Returns the fields of a response that say which page may read it; none without `cors`.
@@ -45,11 +51,7 @@ impl RequestRecord {
 
     /// Makes the response with the metadata of the resource of the policy.
     pub(in crate::admission) fn metadata_response(&self) -> Result<LocalResponse, Rejection> {
-        let policy = self
-            .scope
-            .policy
-            .and_then(|policy| self.snapshot.policies().get(policy));
-        let resource = policy.and_then(|policy| policy.resource.as_ref());
+        let resource = self.policy().and_then(|policy| policy.resource.as_ref());
         let resource = resource.ok_or(Reason::InternalError)?;
         let mut response = LocalResponse::metadata(resource, &self.method);
         response.headers.push((REQUEST_ID, self.ids.request_id_value()));
