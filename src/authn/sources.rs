@@ -9,7 +9,7 @@ use crate::policy::Policy;
 use crate::policy::token_sources::{SourceKind, TokenPlaces, TokenSources};
 use crate::rejection::{Reason, Rejection};
 use crate::request::websocket::is_handshake;
-use crate::request::{RequestFacts, cookies, only, query, subprotocols};
+use crate::request::{RequestFacts, cookies, only, origin, query, subprotocols};
 
 /// How the page that a request comes from is related to the host that it goes to (Fetch Metadata, 2.3). Only browsers
 /// set it.
@@ -115,14 +115,22 @@ pub fn read<'r>(
     })
 }
 
-/// Adds the origin of the page and that of the request, which the operator has to compare.
+/// Adds the origin of the page and that of the request, which the operator has to compare. What is more than an origin
+/// may have a secret, and is not shown.
 fn with_origins(rejection: Rejection, request: &RequestFacts<'_>) -> Rejection {
-    let Some(origin) = only(request.headers, &ORIGIN) else {
+    let Some(page) = only(request.headers, &ORIGIN) else {
         return rejection;
     };
-    let rejection = rejection.unverified("origin", &String::from_utf8_lossy(origin.as_bytes()));
+    let shown = |text: &str| {
+        if origin::is_bare(text) {
+            text.to_owned()
+        } else {
+            "***".to_owned()
+        }
+    };
+    let rejection = rejection.unverified("origin", &shown(&String::from_utf8_lossy(page.as_bytes())));
     match request.own_origin() {
-        Some(own) => rejection.unverified("own_origin", &own),
+        Some(own) => rejection.unverified("own_origin", &shown(&own)),
         None => rejection,
     }
 }

@@ -14,6 +14,14 @@ pub fn is_of(origin: &[u8], scheme: &str, authority: &str) -> bool {
     same().unwrap_or(false)
 }
 
+/// Returns whether a text is an origin and no more: `null`, or a scheme, a host and a port. What has a user, a path or a
+/// query may have a secret.
+pub fn is_bare(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    text == "null" || host.is_some_and(|host| !host.is_empty() && host.bytes().all(is_plain))
+}
+
 fn host_and_port(authority: &str, default: u16) -> Option<(&str, u16)> {
     let (host, port) = match authority.rsplit_once(':') {
         // The end of an IPv6 address without a port.
@@ -28,6 +36,25 @@ fn host_and_port(authority: &str, default: u16) -> Option<(&str, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bare_origin_has_no_user_path_or_query() {
+        for (text, want) in [
+            ("null", true),
+            ("https://app.example", true),
+            ("http://[::1]:3000", true),
+            ("https://my_app.example:8443", true),
+            ("https://user:hush@app.example", false),
+            ("https://app.example/hush", false),
+            ("https://app.example?token=hush", false),
+            ("https://app.example#hush", false),
+            ("https://", false),
+            ("eyJhbGciOiJIUzI1NiJ9.e30.aHVzaA", false),
+            ("", false),
+        ] {
+            assert_eq!(is_bare(text), want, "{text}");
+        }
+    }
 
     #[test]
     fn origin_is_a_scheme_with_a_host_and_a_port() {

@@ -436,7 +436,7 @@ fn repetition_with_another_token_in_its_query_is_the_same_request() {
 }
 
 /// Opens a WebSocket, and returns the status and the selected subprotocols.
-fn open(gateway: &Gateway, request: &Request) -> (u16, Vec<String>) {
+pub(crate) fn open(gateway: &Gateway, request: &Request) -> (u16, Vec<String>) {
     let mut wire = gateway.connect();
     wire.write(request.bytes());
     let (status, headers) = wire.head().unwrap();

@@ -4,18 +4,23 @@
 use serde_json::Value;
 
 use crate::{
-    harness::{Request, Setup, eventually, gateway::text, setup::WALLET, unique},
-    token_sources::{ROUTES, good, in_each_place, policy},
+    harness::{Request, Setup, Upstream, eventually, gateway::text, setup::WALLET, unique},
+    token_sources::{ROUTES, good, in_each_place, open, policy},
+    upstreams::{handshake, websocket},
 };
 
 /// Two policies for one service. One reads tokens in other places, the other one in `Authorization` alone.
 fn two_policies() -> Setup {
+    policies(Setup::new())
+}
+
+fn policies(setup: Setup) -> Setup {
     let reader = policy().replace("x-goog-iap-jwt-assertion", "x-token");
     let other = WALLET.replace(
         "claims: [tenant, tenantId]",
         "claims: [tenantId], header_required: false",
     ) + &ROUTES.replace("/w", "/o");
-    Setup::new().policy("w", &reader).policy("o", &other)
+    setup.policy("w", &reader).policy("o", &other)
 }
 
 #[test]
@@ -59,6 +64,21 @@ fn token_of_another_policy_for_the_same_service_is_removed_and_not_read() {
     });
     let (log, metrics) = (gateway.log_text(), gateway.metrics());
     assert!(!log.contains(&token) && !metrics.contains(&token), "{log}");
+}
+
+#[test]
+fn subprotocol_of_another_policy_is_not_selected_for_the_service() {
+    let gateway = policies(Setup::in_front_of(Upstream::start(websocket))).start();
+    let offers = format!("bearer, {}", good());
+    for (path, selected) in [("/w/open/x", &["bearer"][..]), ("/o/open/x", &[])] {
+        let request = handshake(path).header("Sec-WebSocket-Protocol", &offers);
+        let (status, found) = open(&gateway, &request);
+        assert_eq!(
+            (status, found),
+            (101, selected.iter().map(ToString::to_string).collect()),
+            "{path}"
+        );
+    }
 }
 
 #[test]

@@ -493,4 +493,12 @@ fn rejected_cookie_has_the_origins_that_the_operator_compares() {
         r#"origin: "http://app.example", own_origin: "https://app.example""#
     );
     assert_eq!(claimed(cookie("POST /x")), "");
+    for secret in [
+        "https://user:hush@app.example",
+        "https://app.example/?token=hush",
+        "eyJ.hush.x",
+    ] {
+        let page = cookie("POST /x").over(tls).header("origin", secret);
+        assert_eq!(claimed(page), r#"origin: "***", own_origin: "https://app.example""#);
+    }
 }

@@ -43,12 +43,12 @@ impl Exchange<'_> {
         let Some(policy) = self.ctx.record.matched().policy() else {
             return Ok(());
         };
-        let removed = &policy.sources.removed;
-        if removed.protocols.is_empty() || head.headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        let read = &policy.sources.read;
+        if read.protocols.is_empty() || head.headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
             return Ok(());
         }
         let mut offers = subprotocols::offers(&self.session.request().headers);
-        match offers.find(|offer| removed.is_protocol(offer)) {
+        match offers.find(|offer| read.is_protocol(offer)) {
             Some(offer) => head.insert_header(SEC_WEBSOCKET_PROTOCOL, offer.to_vec()),
             None => Ok(()),
         }
