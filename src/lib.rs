@@ -1,7 +1,7 @@
 //! Sidegate, a sidecar authorization proxy.
 //!
 //! The modules stand in layers, the blank-line groups below: words ← document ← policy ← engine ←
-//! resources ← admission ← edges ← wiring. A module uses its own layer and those before it.
+//! resources ← admission ← proof ← edges ← wiring. A module uses its own layer and those before it.
 //! `tests/it/layers.rs` keeps that, and:
 //!
 //! * The layers up to the engine do no I/O and look at no clock: time is an argument.
@@ -51,6 +51,9 @@ pub mod watch_files;
 
 // Admission: one request in, and what becomes of it out, for every front end.
 pub mod admission;
+
+// Proof: policies tried out before they are in force.
+pub mod rehearsal;
 
 // Edges: what serves clients and operators.
 pub mod admin;

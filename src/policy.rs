@@ -242,6 +242,8 @@ impl HostPattern {
 pub struct Upstream {
     /// How to reach it.
     pub address: UpstreamAddress,
+    /// The variable that the address comes from, as the file writes it.
+    pub variable: Origin<Option<String>>,
     /// How long a connection may take.
     pub connect_timeout: Duration,
     /// How long the service may be silent.

@@ -57,10 +57,21 @@ pub struct Loaded {
 /// Reads all policies below some paths. Says what was read, also where that are no policies. A file
 /// that cannot be read is a problem beside those of the others.
 pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet, Vec<Problem>>, LoadedFiles) {
-    let files = read_files(paths);
     let environment = RecordingEnvironment::default();
+    let (policies, mut loaded_files) = read_with(paths, default_errors, &environment);
+    loaded_files.named = found(&environment.0.into_inner());
+    (policies, loaded_files)
+}
+
+/// The same, with the variables and files of another environment. The files that it has are not said.
+pub fn read_with(
+    paths: &[PathBuf],
+    default_errors: ErrorStyle,
+    environment: &dyn Environment,
+) -> (Result<PolicySet, Vec<Problem>>, LoadedFiles) {
+    let files = read_files(paths);
     let (texts, mut problems) = texts(paths, &files);
-    let policies = match PolicySet::parse(&texts, &environment, default_errors) {
+    let policies = match PolicySet::parse(&texts, environment, default_errors) {
         Ok(policies) if problems.is_empty() => Some(policies),
         Ok(policies) => {
             problems.extend(policies.warnings().cloned());
@@ -73,7 +84,7 @@ pub fn read(paths: &[PathBuf], default_errors: ErrorStyle) -> (Result<PolicySet,
     };
     let loaded_files = LoadedFiles {
         policies: found(&files),
-        named: found(&environment.0.into_inner()),
+        named: BTreeMap::new(),
     };
     (policies.ok_or(problems), loaded_files)
 }

@@ -4,6 +4,8 @@
 use std::io;
 use std::path::Path;
 
+use super::key_reference::KeyReference;
+
 /// The longest file that a policy may name, in bytes.
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -14,6 +16,18 @@ pub trait Environment {
 
     /// The content of a file, at most [`MAX_BYTES`].
     fn file(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// What takes the place of all secrets, keys, certificates and variables of URLs. With it, nothing is read, and
+    /// nothing is wrong with what was not read.
+    fn stand_ins(&self) -> Option<&dyn StandIns> {
+        None
+    }
+}
+
+/// What takes the place of things that a document names, where they must not or cannot be read.
+pub trait StandIns {
+    /// Returns the secret of a reference: printable ASCII, always the same for the same reference.
+    fn secret(&self, reference: &KeyReference) -> Vec<u8>;
 }
 
 /// Variables and files by name, for tests and the demo.

@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderName;
 
 use super::identity::Identity;
+use crate::document::key_reference::KeyReference;
 use crate::principal::{AuthMethod, Principal, RenderedIdentity};
 
 /// The shortest internal key that is taken, in bytes.
@@ -26,6 +27,7 @@ pub struct InternalKeys {
 #[derive(Clone, PartialEq, Eq)]
 pub struct InternalKey {
     name: Arc<str>,
+    reference: KeyReference,
     digest: [u8; 32],
     expires: Option<i64>,
     rendered: Option<RenderedIdentity>,
@@ -42,9 +44,10 @@ impl fmt::Debug for InternalKey {
 
 impl InternalKey {
     /// A key by its digest; `expires` in seconds since the epoch.
-    pub fn new(name: impl Into<Arc<str>>, digest: [u8; 32], expires: Option<i64>) -> Self {
+    pub fn new(name: impl Into<Arc<str>>, reference: KeyReference, digest: [u8; 32], expires: Option<i64>) -> Self {
         Self {
             name: name.into(),
+            reference,
             digest,
             expires,
             rendered: None,
@@ -63,6 +66,11 @@ impl InternalKey {
     /// Whether the key has stopped working at a time in seconds since the epoch.
     pub fn has_expired(&self, now: i64) -> bool {
         self.expires.is_some_and(|expires| now >= expires)
+    }
+
+    /// Where the file says that the key is.
+    pub const fn reference(&self) -> &KeyReference {
+        &self.reference
     }
 
     /// The name of the caller.
@@ -125,11 +133,16 @@ mod tests {
         let keys = InternalKeys {
             header: HeaderName::from_static("x-internal-api-key"),
             keys: vec![
-                InternalKey::new("old", sha256(b"the-old-key-of-a-job"), Some(100)),
-                InternalKey::new("new", sha256(b"the-new-key-of-a-job"), None),
+                InternalKey::new(
+                    "old",
+                    KeyReference::sha256(""),
+                    sha256(b"the-old-key-of-a-job"),
+                    Some(100),
+                ),
+                InternalKey::new("new", KeyReference::sha256(""), sha256(b"the-new-key-of-a-job"), None),
                 // A slip: these are digests of what everybody can guess.
-                InternalKey::new("empty", sha256(b""), None),
-                InternalKey::new("short", sha256(b"fifteen bytes.."), None),
+                InternalKey::new("empty", KeyReference::sha256(""), sha256(b""), None),
+                InternalKey::new("short", KeyReference::sha256(""), sha256(b"fifteen bytes.."), None),
             ],
         };
         for (presented, now, want) in [

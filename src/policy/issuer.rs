@@ -9,6 +9,7 @@ use super::document::{BindingMode, LinkHeader};
 use super::issuer_names::IssuerNames;
 use super::origin::Origin;
 use super::remote_keys::RemoteKeys;
+use crate::document::key_reference::KeyReference;
 use crate::document::problem::Location;
 use crate::keys::{Algorithm, KeySet};
 use crate::principal::{Claims, claim_at};
@@ -39,6 +40,8 @@ pub struct Issuer {
     pub ignored_headers: Vec<LinkHeader>,
     /// The keys that verify its tokens, or where they are.
     pub keys: IssuerKeys,
+    /// Where the file says that the keys are.
+    pub signer: KeyReference,
     /// How far clocks may differ, in seconds.
     pub leeway: i64,
     /// Claims that a token must have besides `exp`.

@@ -12,13 +12,14 @@ mod graph;
 mod source;
 
 /// One module of each layer, from the top.
-const ANCHORS: [&str; 8] = [
+const ANCHORS: [&str; 9] = [
     "principal",
     "document",
     "policy",
     "decision",
     "store",
     "admission",
+    "rehearsal",
     "proxy",
     "app",
 ];

@@ -3,6 +3,7 @@
 use super::compiler::Compiler;
 use crate::document::collections::List;
 use crate::document::decode::{Spanned, not_one_of};
+use crate::document::key_reference::KeyReference;
 use crate::document::problem::ProblemCode;
 use crate::policy::document::{InternalKeyDocument, KeyDocument};
 use crate::policy::internal_key::{InternalKey, InternalKeys, MIN_KEY_BYTES, sha256};
@@ -29,7 +30,9 @@ impl Compiler<'_> {
                 let help = "give each key a name of its own, such as `jobs` and `jobs-next`";
                 self.problems.add(&name.span, ProblemCode::DuplicateItem, message, help);
             }
-            let Some(digest) = self.digest(&key) else { continue };
+            let Some((reference, digest)) = self.digest(&key) else {
+                continue;
+            };
             if digests.contains(&digest) {
                 let message = "another key has the same secret under another name";
                 let help = "generate a key for each caller, as with `openssl rand -hex 32`";
@@ -37,12 +40,12 @@ impl Compiler<'_> {
             }
             digests.push(digest);
             let expires = self.expiry(key.value.expires);
-            keys.push(InternalKey::new(key.value.name.value, digest, expires));
+            keys.push(InternalKey::new(key.value.name.value, reference, digest, expires));
         }
         Some(InternalKeys { header: header?, keys })
     }
 
-    fn digest(&mut self, key: &Spanned<KeyDocument>) -> Option<[u8; 32]> {
+    fn digest(&mut self, key: &Spanned<KeyDocument>) -> Option<(KeyReference, [u8; 32])> {
         match (&key.value.secret, &key.value.sha256) {
             (Some(place), None) => {
                 let secret = self.references().secret(place)?;
@@ -57,7 +60,7 @@ impl Compiler<'_> {
                     let help = "generate one of visible ASCII, as with `openssl rand -hex 32`, without lines and without an `encoding`";
                     self.problems.add(&place.span, ProblemCode::InvalidKey, message, help);
                 }
-                Some(sha256(&secret))
+                Some((KeyReference::secret(&place.value), sha256(&secret)))
             }
             (None, Some(hex)) => {
                 let digest = from_hex(&hex.value);
@@ -70,7 +73,7 @@ impl Compiler<'_> {
                     self.problems
                         .add(&hex.span, ProblemCode::InvalidDigest, message, DIGEST_HELP);
                 }
-                digest
+                digest.map(|digest| (KeyReference::sha256(&hex.value), digest))
             }
             (secret, digest) => {
                 let found = usize::from(secret.is_some()) + usize::from(digest.is_some());

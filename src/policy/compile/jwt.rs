@@ -9,9 +9,11 @@ use super::compiler::{Compiler, period};
 use super::issuer_names::TakenNames;
 use crate::document::collections::List;
 use crate::document::decode::{Spanned, not_one_of};
+use crate::document::key_reference::KeyReference;
 use crate::document::problem::{Fault, Location, Problem, ProblemCode};
+use crate::document::secret::EnvString;
 use crate::keys::{self, Algorithm, KeyProblem, KeySet, Material, jwk};
-use crate::policy::document::{IssuerDocument, JwksDocument, JwtDocument, KeysDocument};
+use crate::policy::document::{IssuerDocument, JwksDocument, JwtDocument, KeysDocument, OidcDocument};
 use crate::policy::issuer::GrantClaims;
 use crate::policy::issuer_names::IssuerNames;
 use crate::policy::lint::Lint;
@@ -53,6 +55,7 @@ impl Compiler<'_> {
         let ignored_headers = self.ignored_headers(document.ignore_headers);
         let required_claims = self.required_claims(document.required_claims);
         let when = self.issuer_conditions(document.when);
+        let signer = signer(&document.keys.value);
         let keys = self.keys(document.keys, names.as_ref(), &algorithms);
         let leeway = period(document.leeway.map(|leeway| leeway.value), Duration::ZERO);
         let (binding, binding_location) = self.binding(document.binding);
@@ -64,6 +67,7 @@ impl Compiler<'_> {
             types,
             ignored_headers,
             keys: keys?,
+            signer: signer?,
             leeway: i64::try_from(leeway.as_secs()).unwrap_or_default(),
             required_claims,
             roles_claim: GrantClaims::roles(self.claim_paths(document.roles_claim)),
@@ -264,5 +268,24 @@ impl Compiler<'_> {
             since: expires + 1,
             problem: Problem::warning(location, &fault),
         });
+    }
+}
+
+/// Returns where the keys of an issuer are, if the file names one place.
+fn signer(keys: &KeysDocument) -> Option<KeyReference> {
+    match keys {
+        KeysDocument {
+            secret: Some(secret), ..
+        } => Some(KeyReference::secret(&secret.value)),
+        KeysDocument { pem: Some(pem), .. } => Some(KeyReference::pem(&pem.file.value)),
+        KeysDocument { jwks: Some(jwks), .. } => match (&jwks.value.file, &jwks.value.url) {
+            (Some(file), _) => Some(KeyReference::set_file(&file.value)),
+            (None, url) => url.as_ref().map(|url| KeyReference::set_url(&url.value)),
+        },
+        KeysDocument { oidc, .. } => oidc.as_ref().map(|oidc| {
+            let OidcDocument(options) = &oidc.value;
+            let text = |place: &Option<Spanned<EnvString>>| place.as_ref().map(|place| place.value.clone());
+            KeyReference::oidc(text(&options.issuer).as_ref(), text(&options.url).as_ref())
+        }),
     }
 }

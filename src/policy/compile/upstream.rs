@@ -8,10 +8,13 @@ use http::{HeaderValue, Uri};
 
 use super::compiler::Compiler;
 use crate::document::decode::Spanned;
+use crate::document::key_reference::written;
 use crate::document::masks::without_user;
 use crate::document::problem::{Fault, ProblemCode};
+use crate::document::secret::EnvString;
 use crate::document::suggestion::{closest, did_you_mean};
 use crate::policy::document::UpstreamDocument;
+use crate::policy::origin::Origin;
 use crate::policy::{Upstream, UpstreamAddress, UpstreamScheme};
 use crate::request::path::encoded;
 
@@ -34,8 +37,13 @@ impl Compiler<'_> {
             self.problems.add(&file.span, ProblemCode::TlsOnly, message, help);
         }
         self.spiffe_id(upstream, &address);
+        let variable = match &upstream.url.value {
+            EnvString::Literal(_) => None,
+            variable @ EnvString::Variable { .. } => Some(written(variable)),
+        };
         Some(Upstream {
             address,
+            variable: Origin(variable),
             connect_timeout: upstream
                 .connect_timeout
                 .map_or(Duration::from_secs(1), |timeout| timeout.0),

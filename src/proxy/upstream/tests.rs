@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::policy::origin::Origin;
 
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(50);
@@ -69,6 +70,7 @@ fn upstream(port: u16, connect_timeout: Duration, timeout: Duration) -> (Arc<Ups
             host: "127.0.0.1".into(),
             port,
         },
+        variable: Origin(None),
         connect_timeout,
         timeout,
         idle_timeout: LONG,

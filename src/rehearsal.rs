@@ -1,0 +1,75 @@
+//! Requests that no client sent, decided by policies that are not in force: with throwaway keys in place of the real ones, which
+//! are not read, by the same code that the proxy runs.
+
+use std::sync::Arc;
+
+use crate::decision::{Decision, Evaluator, Observer, decide};
+use crate::policy::PolicySet;
+use crate::request::RequestFacts;
+use crate::revocation::Revocations;
+
+mod answer;
+mod caller;
+mod request;
+mod throwaway_keys;
+
+pub use answer::{Answer, Forwarded, Reached, Rejected, Reply};
+pub use caller::{Caller, Corruption, PresentedKey, Token, TokenPlace};
+pub use request::Request;
+pub use throwaway_keys::{ThrowawayKeys, cheapest};
+
+/// Policies with throwaway keys, ready to decide requests.
+#[derive(Debug)]
+pub struct Rehearsal {
+    evaluator: Evaluator,
+    keys: Arc<ThrowawayKeys>,
+}
+
+impl Rehearsal {
+    /// Prepares policies that were read with these keys. Each issuer has its keys, also where Sidegate would fetch them.
+    pub fn new(policies: Arc<PolicySet>, keys: &Arc<ThrowawayKeys>) -> Self {
+        let evaluator = Evaluator::new(policies);
+        for (index, policy) in evaluator.policies().policies().iter().enumerate() {
+            for (issuer, ring) in policy.issuers.iter().zip(evaluator.keys().of_policy(index)) {
+                ring.replace(keys.key_set(issuer));
+            }
+        }
+        Self {
+            evaluator,
+            keys: Arc::clone(keys),
+        }
+    }
+
+    /// Returns the policies.
+    pub fn policies(&self) -> &PolicySet {
+        self.evaluator.policies()
+    }
+
+    /// Returns the keys.
+    pub fn keys(&self) -> &Arc<ThrowawayKeys> {
+        &self.keys
+    }
+
+    /// Takes the keys of an issuer away, by its policy in the set and its place in the policy, as if none could be fetched.
+    pub fn remove_keys(&self, policy: usize, issuer: usize) {
+        if let Some(ring) = self.evaluator.keys().of_policy(policy).get(issuer) {
+            ring.clear();
+        }
+    }
+
+    /// Decides a request.
+    pub fn decide<'p, 'r>(
+        &'p self,
+        facts: &RequestFacts<'r>,
+        revocations: Revocations<'_>,
+        observer: &mut impl Observer,
+    ) -> Decision<'p, 'r> {
+        decide(&self.evaluator, facts, revocations, observer)
+    }
+
+    /// Decides a request, and says what client and upstream see of it.
+    pub fn answer(&self, facts: &RequestFacts<'_>, revocations: Revocations<'_>) -> Answer {
+        let decision = self.decide(facts, revocations, &mut ());
+        Answer::of(&decision, self.policies(), facts)
+    }
+}
