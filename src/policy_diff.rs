@@ -1,0 +1,9 @@
+//! What changes for clients and upstreams if one set of policies takes the place of another: exactly, by one request for
+//! each class of hosts, paths, methods and callers.
+
+pub mod caller_class;
+pub mod delta;
+pub mod effects;
+pub mod types;
+
+pub use types::{Case, Cell, Change, ClassCounts, Difference, Example, PathRegion, Region, SegmentCase, TooMany};

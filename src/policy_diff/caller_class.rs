@@ -1,0 +1,147 @@
+//! What sets callers apart, in few words: for JSON and for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// What sets some callers apart from others. Without any field, they are callers without a credential.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CallerClass {
+    /// They have a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenClass>,
+    /// They have the internal key of this name; `unknown` for one that no policy has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// They have a client certificate with this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// Header fields that matter; `null` for a header that they do not send.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Option<String>>,
+    /// The type of the body; `null` in JSON is not written, `none` is a request without a body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// The address that they come from, or `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Something else that matters, such as a time or the state of the list of revocations.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
+}
+
+/// What sets the tokens of some callers apart from others.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct TokenClass {
+    /// Their `iss`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Whose key signed them, as a policy names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// Their roles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    /// Their scopes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// Where they are, unless it is `Authorization`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Their tenant by the claims, unless it is that of the tenant header: `other`, or what else is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Claims that matter, by their names; `null` for a claim that they do not have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, Value>,
+    /// What is wrong with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+impl CallerClass {
+    /// Returns whether the callers have no credential at all.
+    pub const fn has_credential(&self) -> bool {
+        self.token.is_some() || self.key.is_some() || self.certificate.is_some()
+    }
+
+    /// Describes the callers, as in `tokens with role support`.
+    pub fn words(&self) -> String {
+        let mut parts = Vec::new();
+        parts.extend(self.token.as_ref().map(TokenClass::words));
+        parts.extend(self.key.as_ref().map(|name| match name.as_str() {
+            "unknown" => "an unknown key".to_owned(),
+            name => format!("the key `{name}`"),
+        }));
+        parts.extend(
+            self.certificate
+                .as_ref()
+                .map(|name| format!("the certificate `{name}`")),
+        );
+        let mut text = match parts.is_empty() {
+            true => "callers without a credential".to_owned(),
+            false => parts.join(" and "),
+        };
+        for (name, value) in &self.headers {
+            let _infallible = match value {
+                Some(value) => write!(text, ", with `{name}: {value}`"),
+                None => write!(text, ", without `{name}`"),
+            };
+        }
+        if let Some(body) = &self.body {
+            let _infallible = match body.as_str() {
+                "none" => write!(text, ", without a body"),
+                body => write!(text, ", with a body of {body}"),
+            };
+        }
+        if let Some(address) = &self.address {
+            let _infallible = write!(text, ", from {address}");
+        }
+        for when in &self.when {
+            let _infallible = write!(text, ", {when}");
+        }
+        text
+    }
+}
+
+impl TokenClass {
+    fn words(&self) -> String {
+        let mut text = "tokens".to_owned();
+        if let Some(issuer) = &self.issuer {
+            let _infallible = write!(text, " of `{issuer}`");
+        }
+        if let Some(signer) = &self.signer {
+            let _infallible = write!(text, " signed by {signer}");
+        }
+        for (kind, names) in [("role", &self.roles), ("scope", &self.scopes)] {
+            if let Some(names) = names {
+                let s = if names.len() == 1 { "" } else { "s" };
+                let _infallible = match names.is_empty() {
+                    true => write!(text, " without {kind}s"),
+                    false => write!(text, " with {kind}{s} {}", names.join(", ")),
+                };
+            }
+        }
+        if let Some(place) = &self.place {
+            let _infallible = write!(text, " in {place}");
+        }
+        if let Some(tenant) = &self.tenant {
+            let _infallible = match tenant.as_str() {
+                "other" => write!(text, " whose tenant is not that of the request"),
+                tenant => write!(text, " whose tenant is {tenant}"),
+            };
+        }
+        for (name, value) in &self.claims {
+            let _infallible = match value {
+                Value::Null => write!(text, " without `{name}`"),
+                value => write!(text, " with `{name}` {value}"),
+            };
+        }
+        if let Some(fault) = &self.fault {
+            let _infallible = write!(text, " ({fault})");
+        }
+        text
+    }
+}
