@@ -31,6 +31,7 @@ pub mod forwarding;
 pub mod header_edits;
 pub mod idempotency;
 pub mod local_response;
+pub mod own_response;
 pub mod rate_limit;
 pub mod rate_limit_fields;
 pub mod record;

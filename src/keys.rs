@@ -13,6 +13,7 @@ pub mod algorithm;
 pub mod jwk;
 pub mod pem;
 mod problem;
+pub mod signer;
 mod verifier;
 
 pub use algorithm::{Algorithm, Material};
@@ -224,6 +225,17 @@ impl KeySet {
             true if id.is_some() && same_id().next().is_some() => Err(NoKey::OtherAlgorithm),
             true => Err(NoKey::Unknown),
         }
+    }
+}
+
+/// Checks that one public key can fit all of some algorithms, whatever it is made of.
+pub fn check_public(algorithms: &[Algorithm]) -> Result<(), KeyProblem> {
+    let materials = algorithms.iter().map(|algorithm| algorithm.material());
+    let material = materials.into_iter().find(|material| *material != Material::Secret);
+    let material = material.unwrap_or(Material::Rsa);
+    match algorithms.iter().find(|algorithm| !material.fits(**algorithm)) {
+        Some(unfit) => Err(mismatch(material, unfit.name())),
+        None => Ok(()),
     }
 }
 

@@ -73,3 +73,6 @@ impl Rehearsal {
         Answer::of(&decision, self.policies(), facts)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,13 @@
 //! The tokens of the demo's first example: the demo itself is their issuer.
 
-use jsonwebtoken::errors::Error as JwtError;
-use jsonwebtoken::{EncodingKey, Header, encode};
+use aws_lc_rs::error::Unspecified;
 use serde::Serialize;
+
+use crate::keys::Algorithm;
+use crate::keys::signer::SigningKey;
+
+/// The header of each token.
+const HEADER: &[u8] = br#"{"typ":"JWT","alg":"HS256"}"#;
 
 /// How long a token of the example is valid.
 const LIFETIME_SECONDS: i64 = 3600;
@@ -40,7 +45,7 @@ impl OrdersIssuer {
     }
 
     /// Signs a token for each caller.
-    pub(super) fn tokens(&self) -> Result<OrdersTokens, JwtError> {
+    pub(super) fn tokens(&self) -> Result<OrdersTokens, Unspecified> {
         let now = jiff::Timestamp::now().as_second();
         Ok(OrdersTokens {
             clerk: self.token("user-17", "clerk", now)?,
@@ -48,8 +53,7 @@ impl OrdersIssuer {
         })
     }
 
-    /// HS256 is the default of the header.
-    fn token(&self, subject: &str, role: &str, now: i64) -> Result<String, JwtError> {
+    fn token(&self, subject: &str, role: &str, now: i64) -> Result<String, Unspecified> {
         let claims = Claims {
             iss: "https://login.example.com",
             aud: "orders",
@@ -58,10 +62,7 @@ impl OrdersIssuer {
             iat: now,
             exp: now + LIFETIME_SECONDS,
         };
-        encode(
-            &Header::default(),
-            &claims,
-            &EncodingKey::from_secret(self.secret.as_bytes()),
-        )
+        let claims = serde_json::to_vec(&claims).map_err(|_| Unspecified)?;
+        SigningKey::from_secret(self.secret.as_bytes()).token(Algorithm::HS256, HEADER, &claims)
     }
 }

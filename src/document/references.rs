@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::decode::Spanned;
 use super::environment::Environment;
+use super::key_reference::KeyReference;
 use super::masks::without_user;
 use super::pem::{PemBlock, PemFile};
 use super::problem::{Fault, ProblemCode, Problems};
@@ -46,10 +47,24 @@ impl References<'_> {
         self.text(url)
     }
 
+    /// Returns whether a text comes from a variable that is not read, so that nothing is known of it.
+    pub fn is_unknown(&self, text: &EnvString) -> bool {
+        let unset = matches!(text, EnvString::Variable { default: None, .. });
+        unset && self.reads_nothing()
+    }
+
+    /// Returns whether variables and files are not to be read, so that nothing can be wrong with them.
+    pub fn reads_nothing(&self) -> bool {
+        self.environment.stand_ins().is_some()
+    }
+
     /// Reads a text that may come from the environment.
     fn text(&mut self, text: &Spanned<EnvString>) -> Option<ResolvedText> {
         let (found, literal) = match &text.value {
             EnvString::Literal(text) => (Some(text.clone()), true),
+            EnvString::Variable { env, default: None } if self.environment.stand_ins().is_some() => {
+                (Some(url_named(env)), false)
+            }
             EnvString::Variable { env, default } => {
                 let value = self.environment.variable(env).filter(|value| !value.is_empty());
                 let literal = value.is_none();
@@ -65,6 +80,9 @@ impl References<'_> {
 
     /// Reads a secret and decodes it.
     pub fn secret(&mut self, secret: &SecretDocument) -> Option<Vec<u8>> {
+        if let Some(stand_ins) = self.environment.stand_ins() {
+            return Some(stand_ins.secret(&KeyReference::secret(&secret.value)));
+        }
         let SecretSource { place, encoding } = &secret.value;
         let (bytes, what) = match place {
             SecretPlace::Env { env } => {
@@ -94,12 +112,15 @@ impl References<'_> {
         Some(bytes)
     }
 
-    /// Where a path leads.
+    /// Where a path leads; the path as it stands, if nothing is read.
     pub fn path(&self, path: &str) -> PathBuf {
-        self.folder.join(path)
+        match self.reads_nothing() {
+            true => path.into(),
+            false => self.folder.join(path),
+        }
     }
 
-    /// Reads a file that is not empty.
+    /// Reads a file that is not empty. Without [`References::reads_nothing`] only.
     pub fn file(&mut self, path: &str, span: &Range<usize>) -> Option<Vec<u8>> {
         let full = self.path(path);
         let fault = match self.environment.file(&full) {
@@ -133,6 +154,9 @@ impl References<'_> {
 
     /// Reads the CAs in a file.
     pub fn ca_bundle(&mut self, file: &Spanned<String>) -> Option<CaBundle> {
+        if self.reads_nothing() {
+            return Some(CaBundle::stand_in(&file.value));
+        }
         let bytes = self.file(&file.value, &file.span)?;
         let parsed = CaBundle::parse(PemFile {
             name: &file.value,
@@ -159,6 +183,9 @@ impl References<'_> {
                 return None;
             }
         };
+        if self.reads_nothing() {
+            return Some(TlsIdentity::stand_in(&certificate.value, &key.value));
+        }
         let chain = self.file(&certificate.value, &certificate.span);
         let bytes = self.file(&key.value, &key.span);
         let (chain, bytes) = (chain?, bytes?);
@@ -195,6 +222,20 @@ impl References<'_> {
         let help = format!("add `{missing}: PATH`, or leave `{found}` out");
         self.problems.add(span, ProblemCode::FieldNeedsOther, message, help);
     }
+}
+
+/// Makes the URL that stands for a variable which is not read. No other variable has it.
+fn url_named(variable: &str) -> String {
+    let is_usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let name = match variable.bytes().all(is_usual) && !variable.is_empty() {
+        true => variable.to_ascii_lowercase(),
+        false => variable
+            .bytes()
+            .map(|byte| format!("x{byte:02x}"))
+            .collect::<Vec<_>>()
+            .join("-"),
+    };
+    format!("https://{name}.variable.invalid")
 }
 
 impl std::fmt::Debug for References<'_> {

@@ -6,10 +6,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::pki_types::pem::{PemObject, SectionKind};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::{CertifiedKey, Signer};
+use rustls::{RootCertStore, SignatureAlgorithm, SignatureScheme};
 use x509_parser::certificate::X509Certificate;
 
 use super::pem::{PemFile, REPLACE, encode};
@@ -50,6 +50,11 @@ impl CaBundle {
         Ok(Self(
             certificates.into_iter().map(|(_, certificate)| certificate).collect(),
         ))
+    }
+
+    /// Makes what stands for the CAs of a file which is not read. Nothing is verified by it.
+    pub fn stand_in(file: &str) -> Self {
+        Self([CertificateDer::from(file.as_bytes().to_vec())].into())
     }
 
     /// Takes of the CAs of the system those that can be used.
@@ -110,6 +115,15 @@ impl TlsIdentity {
         })
     }
 
+    /// Makes what stands for the identity in two files which are not read. It signs nothing.
+    pub fn stand_in(certificate: &str, key: &str) -> Self {
+        let chain = vec![CertificateDer::from(certificate.as_bytes().to_vec())];
+        Self {
+            certified: Arc::new(CertifiedKey::new(chain, Arc::new(Unread))),
+            key: Arc::new(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into()),
+        }
+    }
+
     /// The certificate and its key as rustls wants them.
     pub fn certified(&self) -> &Arc<CertifiedKey> {
         &self.certified
@@ -143,6 +157,20 @@ impl TlsIdentity {
             _ => "PRIVATE KEY",
         };
         encode(label, self.key.secret_der())
+    }
+}
+
+/// A private key that is not there.
+#[derive(Debug)]
+struct Unread;
+
+impl rustls::sign::SigningKey for Unread {
+    fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        None
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ED25519
     }
 }
 

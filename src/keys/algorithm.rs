@@ -91,7 +91,7 @@ impl FromStr for Algorithm {
 }
 
 /// What a key is made of; it decides which algorithms the key may be used with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Material {
     /// A shared secret.
     Secret,

@@ -23,6 +23,13 @@ pub enum IssuerKeys {
     Remote(RemoteKeys),
 }
 
+/// No keys.
+impl Default for IssuerKeys {
+    fn default() -> Self {
+        Self::Local(Arc::default())
+    }
+}
+
 /// One issuer of tokens and its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {

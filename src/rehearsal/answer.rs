@@ -1,11 +1,18 @@
 //! What becomes of a request, as far as client and upstream can see it.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::fmt;
 
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
+
+use crate::admission::forwarding::forwarded;
+use crate::admission::local_response::LocalResponse;
+use crate::admission::own_response::{Said, own_response};
+use crate::admission::trace_context::RequestIds;
 use crate::decision::{Decision, Outcome};
-use crate::policy::PolicySet;
+use crate::policy::{PolicySet, Upstream};
 use crate::rejection::Reason;
-use crate::request::RequestFacts;
+use crate::request::{RequestFacts, query};
 
 /// What becomes of a request. Two are equal if neither client nor upstream can tell them apart, besides by time and ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,14 +77,27 @@ pub struct Reply {
 
 impl Answer {
     /// Says what becomes of a request by its decision.
-    pub(super) fn of(decision: &Decision<'_, '_>, _policies: &PolicySet, _facts: &RequestFacts<'_>) -> Self {
-        match &decision.outcome {
-            Outcome::Deny(rejection) => Self::Rejected(Rejected {
+    pub(super) fn of(decision: &Decision<'_, '_>, policies: &PolicySet, facts: &RequestFacts<'_>) -> Self {
+        if let Some(forwarded) = Forwarded::by(decision, facts) {
+            return match decision.outcome.rejection() {
+                Some(rejection) => Self::Shadow(rejection.reason(), forwarded),
+                None => Self::Forwarded(forwarded),
+            };
+        }
+        let said = Said {
+            ids: &RequestIds::shown(&HeaderMap::new(), false),
+            path: "/",
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let response = own_response(decision, policies, facts, &said);
+        let reply = response.map_or_else(Reply::options, Reply::from);
+        match decision.outcome.rejection() {
+            Some(rejection) => Self::Rejected(Rejected {
                 reason: rejection.reason(),
                 allow: rejection.allow().to_vec(),
-                reply: Reply::default(),
+                reply,
             }),
-            _ => Self::Own("options", Reply::default()),
+            None => Self::Own(own_word(&decision.outcome), reply),
         }
     }
 
@@ -95,6 +115,74 @@ impl Answer {
         match self {
             Self::Forwarded(forwarded) | Self::Shadow(_, forwarded) => Some(forwarded),
             Self::Rejected(_) | Self::Own(..) => None,
+        }
+    }
+}
+
+const fn own_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::ServerOptions => "options",
+        outcome => outcome.label(),
+    }
+}
+
+impl Forwarded {
+    /// Says what the upstream gets, if the request is forwarded.
+    fn by(decision: &Decision<'_, '_>, facts: &RequestFacts<'_>) -> Option<Self> {
+        let permit = decision.outcome.permit()?;
+        let (policy, route) = decision.matched.policy().zip(decision.matched.route())?;
+        let path = decision.path.as_ref()?;
+        let query = query::without(facts.query, |name| policy.sources.removed.is_query(name));
+        let cors = policy.cors.as_ref();
+        let allowed_origin = cors.and_then(|cors| cors.origin_allowed_in(facts.headers));
+        let fields = cors
+            .into_iter()
+            .flat_map(|cors| cors.response_fields(allowed_origin.as_ref()));
+        Some(Self {
+            service: policy.service.clone(),
+            upstream: Reached::of(&policy.upstream),
+            path: policy.forwarded_path(path.as_str()).to_owned(),
+            query: query.unwrap_or_else(|| facts.query.to_vec()),
+            headers: forwarded(facts, policy, route, permit),
+            response_headers: fields.collect(),
+        })
+    }
+}
+
+impl Reached {
+    /// Says where an upstream is.
+    pub fn of(upstream: &Upstream) -> Self {
+        match &*upstream.variable {
+            Some(variable) => Self::Variable(variable.clone()),
+            None => Self::Address(upstream.address.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(text) | Self::Variable(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Reply {
+    /// The response to `OPTIONS *`.
+    fn options() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT.as_u16(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<LocalResponse> for Reply {
+    fn from(response: LocalResponse) -> Self {
+        Self {
+            status: response.status,
+            headers: response.headers,
+            body: response.body.to_vec(),
         }
     }
 }

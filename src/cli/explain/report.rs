@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::admission::forwarding::forwarded;
 use crate::admission::local_response::LocalResponse;
-use crate::admission::rejection_response::{ErrorContext, render};
+use crate::admission::own_response::{Said, own_response};
 use crate::admission::trace_context::RequestIds;
 use crate::decision::{Decision, Observer, Outcome, Step};
 use crate::document::masks::{is_secret_key, is_secret_text};
@@ -21,7 +21,7 @@ use crate::policy::route::Route;
 use crate::policy::token_sources::TokenPlaces;
 use crate::rejection::{Reason, Rejection, Unverified};
 use crate::request::target::shown_path;
-use crate::request::{RequestFacts, grpc_type, query};
+use crate::request::{RequestFacts, query};
 
 /// The steps of a decision, as they come.
 #[derive(Debug)]
@@ -284,29 +284,12 @@ fn local_response(
     facts: &RequestFacts<'_>,
     now: Timestamp,
 ) -> Option<LocalResponse> {
-    let cors = decision.matched.policy().and_then(|policy| policy.cors.as_ref());
-    let allowed_origin = cors.and_then(|cors| cors.origin_allowed_in(facts.headers));
-    match &decision.outcome {
-        Outcome::Deny(rejection) => {
-            let ids = RequestIds::shown(facts.headers, false);
-            let path = shown_path(facts.path, facts.query);
-            let sources = decision.matched.policy().map(|policy| &policy.sources.removed);
-            let is_token = |name| sources.is_some_and(|sources| sources.is_query(name));
-            let context = ErrorContext {
-                grpc: grpc_type(facts.headers),
-                allowed_origin: allowed_origin.as_ref(),
-                had_token_in_query: query::parameters(facts.query).any(|(name, _)| is_token(name)),
-                ..ErrorContext::new(policies, decision.matched, &ids, path, now)
-            };
-            Some(render(rejection, &context))
-        }
-        Outcome::Metadata => {
-            let resource = decision.matched.policy()?.resource.as_ref()?;
-            Some(LocalResponse::metadata(resource, facts.method))
-        }
-        Outcome::Preflight(methods) => Some(LocalResponse::preflight(cors?, &allowed_origin?, methods)),
-        Outcome::Allow(_) | Outcome::ShadowDeny(..) | Outcome::ServerOptions => None,
-    }
+    let said = Said {
+        ids: &RequestIds::shown(facts.headers, false),
+        path: &shown_path(facts.path, facts.query),
+        now,
+    };
+    own_response(decision, policies, facts, &said)
 }
 
 impl Response {

@@ -7,19 +7,16 @@
 use std::error::Error;
 use std::fmt;
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::errors::Error as JwtError;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
-use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::refresh;
 use super::users::{Tenant, User};
+use crate::keys::signer::SigningKey;
+use crate::keys::{Algorithm, Material};
 
 /// The shortest secret that HS256 may have, in bytes (RFC 7518, 3.2).
 const SECRET_BYTES: usize = 32;
@@ -31,8 +28,8 @@ pub enum KeyError {
     SecretTooShort,
     /// The RSA key could not be generated.
     Generate(Unspecified),
-    /// The RSA key that was generated cannot be used to sign.
-    Use(JwtError),
+    /// The RSA key that was generated cannot be published.
+    Publish(JwtError),
 }
 
 impl fmt::Display for KeyError {
@@ -40,7 +37,7 @@ impl fmt::Display for KeyError {
         match self {
             Self::SecretTooShort => write!(f, "the wallet's secret is shorter than {SECRET_BYTES} bytes"),
             Self::Generate(cause) => write!(f, "could not generate an RSA key: {cause}"),
-            Self::Use(cause) => write!(f, "could not use the generated RSA key: {cause}"),
+            Self::Publish(cause) => write!(f, "could not publish the generated RSA key: {cause}"),
         }
     }
 }
@@ -55,16 +52,16 @@ impl From<Unspecified> for KeyError {
 
 impl From<JwtError> for KeyError {
     fn from(cause: JwtError) -> Self {
-        Self::Use(cause)
+        Self::Publish(cause)
     }
 }
 
 /// The keys of both tenants. `Debug` shows none of them.
 #[derive(Debug)]
 pub(super) struct SigningKeys {
-    hub: EncodingKey,
+    hub: SigningKey,
     hub_key_id: String,
-    wallet: EncodingKey,
+    wallet: SigningKey,
     jwks: JwkSet,
 }
 
@@ -74,7 +71,7 @@ impl SigningKeys {
         if wallet_secret.len() < SECRET_BYTES {
             return Err(KeyError::SecretTooShort);
         }
-        let hub = generate_rsa_key()?;
+        let hub = SigningKey::generate(Material::Rsa)?;
         let key_id = Uuid::new_v4().to_string();
         Ok(Self {
             jwks: JwkSet {
@@ -82,7 +79,7 @@ impl SigningKeys {
             },
             hub,
             hub_key_id: key_id,
-            wallet: EncodingKey::from_secret(wallet_secret.as_bytes()),
+            wallet: SigningKey::from_secret(wallet_secret.as_bytes()),
         })
     }
 
@@ -92,7 +89,7 @@ impl SigningKeys {
     }
 
     /// Signs an access token for `user`, in the form of its tenant.
-    pub(super) fn access_token(&self, user: User, now: i64) -> Result<String, JwtError> {
+    pub(super) fn access_token(&self, user: User, now: i64) -> Result<String, Unspecified> {
         match user.tenant {
             Tenant::Hub => self.sign(user.tenant, &HubClaims::new(user, now)),
             Tenant::Wallet => self.sign(user.tenant, &WalletClaims::new(user, now)),
@@ -100,26 +97,28 @@ impl SigningKeys {
     }
 
     /// Signs a refresh token for `user`.
-    pub(super) fn refresh_token(&self, user: User, now: i64) -> Result<String, JwtError> {
+    pub(super) fn refresh_token(&self, user: User, now: i64) -> Result<String, Unspecified> {
         self.sign(user.tenant, &RefreshClaims::new(user, now))
     }
 
     /// Signs claims with the key of a tenant (RFC 7515, 3.1). In the header `alg` comes first, as in the
     /// tokens of the services.
-    fn sign(&self, tenant: Tenant, claims: &impl Serialize) -> Result<String, JwtError> {
-        let (key, algorithm, alg, kid) = match tenant {
-            Tenant::Hub => (&self.hub, Algorithm::RS256, "RS256", Some(self.hub_key_id.as_str())),
-            Tenant::Wallet => (&self.wallet, Algorithm::HS256, "HS256", None),
+    fn sign(&self, tenant: Tenant, claims: &impl Serialize) -> Result<String, Unspecified> {
+        let (key, algorithm, kid) = match tenant {
+            Tenant::Hub => (&self.hub, Algorithm::RS256, Some(self.hub_key_id.as_str())),
+            Tenant::Wallet => (&self.wallet, Algorithm::HS256, None),
         };
-        let header = TokenHeader { alg, typ: "JWT", kid };
-        let signed = format!("{}.{}", base64url(&header)?, base64url(claims)?);
-        let signature = crypto::sign(signed.as_bytes(), key, algorithm)?;
-        Ok(format!("{signed}.{signature}"))
+        let header = TokenHeader {
+            alg: algorithm.name(),
+            typ: "JWT",
+            kid,
+        };
+        key.token(algorithm, &json(&header)?, &json(claims)?)
     }
 }
 
-fn base64url(part: &impl Serialize) -> Result<String, JwtError> {
-    Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(part)?))
+fn json(part: &impl Serialize) -> Result<Vec<u8>, Unspecified> {
+    serde_json::to_vec(part).map_err(|_| Unspecified)
 }
 
 /// The members of a token's header, in the order in which they are written.
@@ -223,17 +222,8 @@ impl RefreshClaims {
     }
 }
 
-fn generate_rsa_key() -> Result<EncodingKey, KeyError> {
-    let pair = KeyPair::generate(KeySize::Rsa2048)?;
-    let document: Pkcs8V1Der<'_> = pair.as_der()?;
-    // The signer reads the bare key of PKCS #1, which only its PEM reader takes out of PKCS #8.
-    let text = STANDARD.encode(document.as_ref());
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
-    Ok(EncodingKey::from_rsa_pem(pem.as_bytes())?)
-}
-
-fn public_key(key: &EncodingKey, key_id: &str) -> Result<Jwk, JwtError> {
-    let mut public = Jwk::from_encoding_key(key, Algorithm::RS256)?;
+fn public_key(key: &SigningKey, key_id: &str) -> Result<Jwk, KeyError> {
+    let mut public = Jwk::from_decoding_key(&key.verification_key()?, Some(jsonwebtoken::Algorithm::RS256))?;
     public.common.public_key_use = Some(PublicKeyUse::Signature);
     public.common.key_id = Some(key_id.to_owned());
     Ok(public)
@@ -243,7 +233,9 @@ fn public_key(key: &EncodingKey, key_id: &str) -> Result<Jwk, JwtError> {
 mod tests {
     use std::sync::LazyLock;
 
-    use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
     use serde_json::{Value, json};
 
     use super::super::users::Account;
@@ -396,6 +388,9 @@ mod tests {
     #[test]
     fn debug_shows_no_key() {
         let shown = format!("{:?}", *KEYS);
-        assert!(!shown.contains(SECRET) && shown.contains("[redacted]"), "{shown}");
+        assert!(
+            !shown.contains(SECRET) && shown.contains("SigningKey(Secret)"),
+            "{shown}"
+        );
     }
 }

@@ -73,7 +73,13 @@ impl Compiler<'_> {
                     self.problems
                         .add(&hex.span, ProblemCode::InvalidDigest, message, DIGEST_HELP);
                 }
-                digest.map(|digest| (KeyReference::sha256(&hex.value), digest))
+                let reference = KeyReference::sha256(&hex.value);
+                // No client could present a key with the digest in the file.
+                let stand_in = self
+                    .environment
+                    .stand_ins()
+                    .map(|keys| sha256(&keys.secret(&reference)));
+                digest.map(|digest| (reference, stand_in.unwrap_or(digest)))
             }
             (secret, digest) => {
                 let found = usize::from(secret.is_some()) + usize::from(digest.is_some());

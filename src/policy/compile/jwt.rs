@@ -138,6 +138,9 @@ impl Compiler<'_> {
                 jwks: None,
                 oidc: None,
             } => {
+                if self.references().reads_nothing() {
+                    return self.unread_key(&pem.file.span, algorithms);
+                }
                 let block = self.references().pem_block(&pem.file)?;
                 let loaded = keys::pem::parse(&block, algorithms);
                 if let Some(expires) = loaded.as_ref().ok().and_then(|loaded| loaded.expires) {
@@ -178,6 +181,13 @@ impl Compiler<'_> {
         Some(IssuerKeys::Local(Arc::new(set)))
     }
 
+    /// Checks that a public key which is not read can fit the algorithms.
+    fn unread_key(&mut self, span: &Range<usize>, algorithms: &[Algorithm]) -> Option<IssuerKeys> {
+        let set = keys::check_public(algorithms).map(|()| KeySet::default());
+        let set = self.key(set, span, algorithms)?;
+        Some(IssuerKeys::Local(Arc::new(set)))
+    }
+
     /// Notes what is wrong with a key; with no algorithm to fit, that has been said already.
     fn key(
         &mut self,
@@ -197,6 +207,7 @@ impl Compiler<'_> {
 
     fn jwks(&mut self, jwks: Spanned<JwksDocument>, algorithms: &[Algorithm]) -> Option<IssuerKeys> {
         match (&jwks.value.file, &jwks.value.url) {
+            (Some(_), None) if self.references().reads_nothing() => Some(IssuerKeys::default()),
             (Some(file), None) => {
                 let json = self.references().file(&file.value, &file.span)?;
                 let set = self.jwks_file(&json, file, algorithms)?;

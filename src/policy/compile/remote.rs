@@ -85,7 +85,8 @@ impl Compiler<'_> {
             Some(pattern) if std::ptr::eq(base, first) => Some(pattern.to_owned()),
             _ => written,
         };
-        if let (Some(name), Some(names)) = (&name, names) {
+        let is_unknown = self.references().is_unknown(&first.value);
+        if let (Some(name), Some(names)) = (name.as_ref().filter(|_| !is_unknown), names) {
             self.document_of(name, names, &first.span);
         }
         self.url_of_document(base, text.as_deref(), names.is_some());
@@ -203,7 +204,10 @@ impl Compiler<'_> {
     /// Checks the file of a token, which must not be sent over plain http.
     fn bearer_token(&mut self, uri: &Uri, file: Option<&Spanned<String>>) {
         let Some(file) = file else { return };
-        self.references().file(&file.value, &file.span);
+        let mut references = self.references();
+        if !references.reads_nothing() {
+            references.file(&file.value, &file.span);
+        }
         if !is_protected(uri) {
             let fault = Fault::new(
                 ProblemCode::InsecureUrl,
