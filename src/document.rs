@@ -6,6 +6,7 @@ pub mod characters;
 pub mod collections;
 pub mod decode;
 pub mod environment;
+pub mod field_places;
 pub mod key_reference;
 mod levels;
 pub mod masks;

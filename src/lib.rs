@@ -53,6 +53,7 @@ pub mod watch_files;
 pub mod admission;
 
 // Proof: policies tried out before they are in force.
+pub mod policy_coverage;
 pub mod policy_diff;
 pub mod rehearsal;
 

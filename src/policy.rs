@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::document::problem::{Location, Problem};
+use crate::document::problem::{Location, Problem, SourceFile};
 use crate::document::tls_material::{CaBundle, TlsIdentity};
-use crate::request::names::FoldedName;
+use crate::request::names::{FoldedName, fold};
 use crate::request::path::Allowance;
 
 pub mod certificate;
@@ -121,6 +122,40 @@ impl Policy {
     pub fn lints(&self, now: i64) -> impl Iterator<Item = &Problem> {
         let due = self.lints.iter().filter(move |lint| lint.since <= now);
         due.map(|lint| &lint.problem)
+    }
+
+    /// Returns the policy with other routes, as if they stood in its file.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Vec<Route>) -> Self {
+        let is_compared = |header: &HeaderName| routes.iter().any(|route| route.requirement.compares(header));
+        self.compared.retain(is_compared);
+        self.router = Router::new(&routes, self.case);
+        self.routes = routes;
+        self
+    }
+
+    /// Returns the policy with another reading of the case of paths.
+    #[must_use]
+    pub fn with_case(mut self, case: PathCase) -> Self {
+        self.router = Router::new(&self.routes, case);
+        self.case = case;
+        self
+    }
+
+    /// Takes the names for Sidegate's own that the policy reads or sets, and no others: those that other policies for
+    /// the same service added are forgotten.
+    fn own_names(&mut self) {
+        let tenant = self.tenant.as_ref().map(|tenant| tenant.header.clone());
+        let mut identity = Identity::new(self.identity.headers().to_vec(), tenant.as_slice());
+        let tokens = self.sources.read.headers.iter();
+        identity.own_too(tokens.chain(&self.compared).map(|name| fold(name.as_str())));
+        self.identity = identity;
+        self.sources.removed = self.sources.read.clone();
+    }
+
+    /// Returns the file that the policy was read from.
+    pub fn source(&self) -> &Arc<SourceFile> {
+        self.upstream_location.source()
     }
 
     /// Returns the part of a path below the prefix, if the path begins with it.
@@ -363,6 +398,11 @@ impl RoleHierarchy {
             (role.clone(), all)
         };
         Self(direct.iter().map(|(role, _)| close(role)).collect())
+    }
+
+    /// Returns all roles that a role brings along.
+    pub fn brought(&self, role: &str) -> &[String] {
+        self.0.get(role).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a role is another, or brings it along.

@@ -259,6 +259,25 @@ impl IssuerPattern {
         Self { template, values }
     }
 
+    /// Returns the names of the placeholders whose values are listed.
+    pub fn listed(&self) -> impl Iterator<Item = &str> {
+        let listed = self
+            .values
+            .iter()
+            .filter(|(_, values)| *values != PlaceholderValues::Any);
+        listed.map(|(name, _)| name.as_str())
+    }
+
+    /// Returns the pattern with any value for a placeholder.
+    #[must_use]
+    pub fn with_any(&self, name: &str) -> Self {
+        let values = self.values.iter().map(|(known, values)| match known == name {
+            true => (known.clone(), PlaceholderValues::Any),
+            false => (known.clone(), values.clone()),
+        });
+        Self::new(self.template.clone(), values.collect())
+    }
+
     /// Returns the template.
     pub const fn template(&self) -> &Template {
         &self.template

@@ -88,6 +88,18 @@ impl PolicySet {
         }
     }
 
+    /// Returns the set with another policy in the place of one, as if it stood in the file of that one. What policies
+    /// say against each other is not checked.
+    #[must_use]
+    pub fn with_policy(&self, index: usize, policy: Policy) -> Self {
+        let mut policies = self.policies.clone();
+        if let Some(place) = policies.get_mut(index) {
+            *place = policy;
+        }
+        policies.iter_mut().for_each(Policy::own_names);
+        Self::new(policies, self.default_errors.clone())
+    }
+
     /// The policy for a host and a path: an exact host before a wildcard before none, then the
     /// longest prefix.
     pub fn select(&self, host: Option<&str>, path: &str) -> Option<usize> {

@@ -108,6 +108,11 @@ impl Location {
         &self.source.name
     }
 
+    /// The file.
+    pub fn source(&self) -> &Arc<SourceFile> {
+        &self.source
+    }
+
     /// The bytes of the file.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()

@@ -156,6 +156,15 @@ impl PathPattern {
         }
     }
 
+    /// Returns the pattern of the same path and all paths below it.
+    #[must_use]
+    pub fn with_all_below(&self) -> Self {
+        Self {
+            is_prefix: true,
+            ..self.clone()
+        }
+    }
+
     /// Returns the names of the wildcards, in the order of the path.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.parameters.iter().map(|(name, _)| name.as_str())
