@@ -2,6 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod annotations;
 mod check;
 mod demo;
 mod doctor;

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::document::collections::{List, ListOrEmpty};
 use crate::document::decode::FromNode;
+use crate::document::environment::Environment;
 use crate::document::networks::network;
 use crate::document::problem::{Fault, Problem, ProblemCode, Problems, SourceFile};
 use crate::document::yaml::Node;
@@ -17,7 +18,7 @@ use crate::fd_limit::Capacity;
 use crate::policy::ErrorStyle;
 use crate::policy::compile::error_style;
 use crate::policy_files::loaded_files::FileState;
-use crate::policy_files::{LoadError, RecordingEnvironment};
+use crate::policy_files::{LoadError, ProcessEnvironment};
 
 mod address;
 mod control;
@@ -180,9 +181,9 @@ impl ServerConfig {
         Ok(config)
     }
 
-    fn from_node(node: &Node, problems: &mut Problems, base: &Path) -> Option<Self> {
+    fn from_node(node: &Node, problems: &mut Problems, surroundings: (&Path, &dyn Environment)) -> Option<Self> {
         let document = ConfigDocument::from_node(node, problems).ok()?;
-        check(document, base, problems)
+        check(document, surroundings, problems)
     }
 
     /// What holds without a file.
@@ -240,7 +241,7 @@ impl ServerConfig {
     pub fn parse(source: SourceFile, base: &Path) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::of(Arc::new(source));
         let node = crate::document::read(&mut problems);
-        match node.and_then(|node| Self::from_node(&node, &mut problems, base)) {
+        match node.and_then(|node| Self::from_node(&node, &mut problems, (base, &ProcessEnvironment))) {
             Some(config) if !problems.has_errors() => Ok(config),
             _ => Err(problems.into_sorted()),
         }
@@ -251,7 +252,11 @@ impl ServerConfig {
 const POLICIES: &str = "policies";
 
 /// Reads the document as far as that is possible. What is missing has been noted as a problem.
-fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Option<ServerConfig> {
+fn check(
+    document: ConfigDocument,
+    (base, environment): (&Path, &dyn Environment),
+    problems: &mut Problems,
+) -> Option<ServerConfig> {
     if document.version.value != 1 {
         let message = format!("version {} of the format is unknown", document.version.value);
         let help = "write `version: 1`";
@@ -305,8 +310,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         threads.value
     });
     let (delay, grace) = document.shutdown.map_or((None, None), |s| (s.delay, s.grace));
-    let environment = RecordingEnvironment::default();
-    let store = store::check(document.store, (base, &environment), problems);
+    let store = store::check(document.store, (base, environment), problems);
     Some(ServerConfig {
         warnings: Vec::new(),
         listeners,
@@ -316,7 +320,7 @@ fn check(document: ConfigDocument, base: &Path, problems: &mut Problems) -> Opti
         control,
         policies: base.join(document.policies.map_or_else(|| POLICIES.to_owned(), |path| path.value)),
         store: store.unwrap_or_default(),
-        store_files: environment.into_paths(),
+        store_files: Vec::new(),
         limits: limits::check(document.limits, problems),
         delay: delay.map_or(Duration::ZERO, |delay| delay.0),
         grace: grace.map_or(Duration::from_secs(20), |grace| grace.0),

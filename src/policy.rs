@@ -405,6 +405,15 @@ impl RoleHierarchy {
         self.0.get(role).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns the roles that bring one along, sorted.
+    pub fn bringing(&self, wanted: &str) -> Vec<&str> {
+        let brings = |(_, brought): &(&String, &Vec<String>)| brought.iter().any(|role| role == wanted);
+        let found = self.0.iter().filter(brings).map(|(role, _)| role.as_str());
+        let mut found: Vec<_> = found.filter(|role| *role != wanted).collect();
+        found.sort_unstable();
+        found
+    }
+
     /// Whether a role is another, or brings it along.
     pub fn covers(&self, role: &str, wanted: &str) -> bool {
         role == wanted
@@ -441,6 +450,8 @@ mod tests {
         ] {
             assert_eq!(roles.covers(role, wanted), want, "{role} {wanted}");
         }
+        assert_eq!(roles.bringing("organizer"), ["admin", "developer"]);
+        assert_eq!(roles.bringing("x"), ["y"]);
     }
 
     #[test]

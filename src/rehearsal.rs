@@ -10,13 +10,16 @@ use crate::revocation::Revocations;
 
 mod answer;
 mod caller;
+pub mod claims;
 mod request;
 mod throwaway_keys;
+pub mod who;
 
 pub use answer::{Answer, Forwarded, Reached, Rejected, Reply};
 pub use caller::{Caller, Corruption, PresentedKey, Token, TokenPlace};
 pub use request::Request;
 pub use throwaway_keys::{ThrowawayKeys, cheapest};
+pub use who::who;
 
 /// Policies with throwaway keys, ready to decide requests.
 #[derive(Debug)]

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::annotations::{Annotation, annotate};
+use super::format::one_of;
 use super::output::{is_styled, print_json, print_line};
 use super::{Exit, Format};
 use crate::config::ServerConfig;
@@ -13,6 +15,7 @@ use crate::document::yaml::MAX_FILE_BYTES;
 use crate::policy::{ErrorStyle, Policy};
 use crate::policy_files::{self, CONFIG_NAME};
 use crate::read_file::read_file;
+use crate::rehearsal::ThrowawayKeys;
 use crate::tls;
 
 #[derive(Debug, Args)]
@@ -23,11 +26,14 @@ pub(super) struct Check {
     /// problem. To check the policies of several processes, call `check` once for each.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Read no variable, secret, key, certificate or URL, and check all the rest: for machines that have none of them
+    #[arg(long)]
+    without_secrets: bool,
     /// Exit with 1 for warnings, too
     #[arg(long)]
     deny_warnings: bool,
     /// The form of the report
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = one_of([Format::Text, Format::Json, Format::Github]), default_value = "text")]
     output: Format,
 }
 
@@ -64,6 +70,7 @@ impl Check {
 
     /// All problems and the number of policies, which counts where none of the problems is an error.
     fn problems(&self) -> (Vec<Problem>, usize) {
+        let keys = ThrowawayKeys::new();
         let mut problems = Vec::new();
         let mut policies = Vec::new();
         let mut configs = Vec::new();
@@ -72,16 +79,24 @@ impl Check {
                 policies.push(path.clone());
                 continue;
             }
-            let read = ServerConfig::read(path);
+            let read = match self.without_secrets {
+                true => ServerConfig::read_with(path, &keys),
+                false => ServerConfig::read(path),
+            };
             problems.extend(read.problems.iter().cloned());
-            problems.extend(read.config.iter().flat_map(tls::problems));
+            if !self.without_secrets {
+                problems.extend(read.config.iter().flat_map(tls::problems));
+            }
             match read.missing_policies() {
                 Some(missing) => problems.push(missing),
                 None => policies.extend(read.policies),
             }
             configs.extend(read.config);
         }
-        let (set, _) = policy_files::read(&policies, ErrorStyle::default());
+        let (set, _) = match self.without_secrets {
+            true => policy_files::read_with(&policies, ErrorStyle::default(), &keys),
+            false => policy_files::read(&policies, ErrorStyle::default()),
+        };
         match set {
             Ok(set) => {
                 problems.extend(set.warnings().cloned());
@@ -105,7 +120,7 @@ impl Check {
             Format::Json => print_json(&Report {
                 problems: problems.iter().map(entry).collect(),
             }),
-            Format::Text => {
+            output => {
                 let styled = is_styled(&std::io::stdout());
                 for problem in problems {
                     print_line(format!("{}\n", problem.render(styled)));
@@ -115,6 +130,9 @@ impl Check {
                     Some(policies) => print_line(format!("{policies} policies, {}", count(problems))),
                     None if problems.iter().any(Problem::is_error) => print_line(count(problems)),
                     None => print_line(format!("{}, denied by `--deny-warnings`", count(problems))),
+                }
+                if output == Format::Github {
+                    annotate(&problems.iter().map(Annotation::of).collect::<Vec<_>>());
                 }
             }
         }

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::format::text_or_json;
 use super::output::{could_not_run, print, print_json};
 use super::run::{ServerOptions, refuse_to_start};
 use super::{Exit, Format};
@@ -17,7 +18,7 @@ pub(super) struct Doctor {
     #[arg(long)]
     offline: bool,
     /// The form of the report
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = text_or_json(), default_value = "text")]
     output: Format,
 }
 
@@ -41,11 +42,11 @@ impl Doctor {
         let findings = examine(&config, &loaded, &own, (!self.offline).then_some(proxy));
         let problems = count(&findings, Severity::Problem);
         match self.output {
-            Format::Text => print(&text(&findings)),
             Format::Json => print_json(&Report {
                 problems,
                 findings: &findings,
             }),
+            _ => print(&text(&findings)),
         }
         if problems == 0 { Exit::Fine } else { Exit::No }
     }

@@ -9,6 +9,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 
+use super::format::text_or_json;
 use super::output::{could_not_run, print, print_error, print_json};
 use super::run::{ServerOptions, refuse_to_start};
 use super::value_parsers::time;
@@ -72,7 +73,7 @@ pub(super) struct Explain {
     #[arg(long)]
     show_values: bool,
     /// The form of the report
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = text_or_json(), default_value = "text")]
     output: Format,
 }
 
@@ -137,8 +138,8 @@ impl Explain {
         let decision = snapshot.decide(&facts, Revocations::Unasked, &mut steps);
         let report = Report::of(&decision, steps, snapshot.policies(), &facts, now);
         match self.output {
-            Format::Text => print(&report.text()),
             Format::Json => print_json(&report),
+            _ => print(&report.text()),
         }
         let by_host = snapshot
             .policies()

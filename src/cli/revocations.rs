@@ -52,7 +52,7 @@ impl Revocations {
             };
             match self.target.output {
                 Format::Json => print_json(&report),
-                Format::Text => print(&report.text(known.age)),
+                _ => print(&report.text(known.age)),
             }
             Ok(())
         })

@@ -102,7 +102,7 @@ impl Revoke {
             }
             match self.target.output {
                 Format::Json => print_json(&report),
-                Format::Text => {
+                _ => {
                     print_line(format!("{}; by {}", report.revoked.sentence(), report.via));
                     report.asking.iter().for_each(|asking| warn(self.kind, asking));
                 }

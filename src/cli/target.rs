@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
+use super::format::text_or_json;
 use super::output::{could_not_run, print_error};
 use super::run::{ServerOptions, refuse_to_start};
 use super::value_parsers::variable;
@@ -43,7 +44,7 @@ pub(super) struct TargetOptions {
     #[arg(long, env = "SIDEGATE_ADMIN", value_name = "ADDR")]
     admin: Option<String>,
     /// The form of the report
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = text_or_json(), default_value = "text")]
     pub(super) output: Format,
 }
 

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{ConfigFile, POLICIES, ServerConfig};
+use crate::document::environment::Environment;
 use crate::document::problem::{Location, Problem, Problems};
 use crate::document::yaml::{self, Node, Value};
 use crate::policy_files::loaded_files::FileState;
-use crate::policy_files::{missing_fault, source, unreadable};
+use crate::policy_files::{RecordingEnvironment, missing_fault, source, unreadable};
 use crate::read_file::read_file;
 
 /// A file as far as it can be read.
@@ -60,6 +61,16 @@ fn policies_of(node: &Node, base: &Path) -> (Option<PathBuf>, Option<Range<usize
 impl ServerConfig {
     /// Reads a file as far as that is possible, with all that is wrong in it.
     pub fn read(path: &Path) -> ReadConfig {
+        let environment = RecordingEnvironment::default();
+        let mut read = Self::read_with(path, &environment);
+        if let Some(config) = &mut read.config {
+            config.store_files = environment.into_paths();
+        }
+        read
+    }
+
+    /// The same, with the variables and files of another environment. The files of the store are not said.
+    pub fn read_with(path: &Path, environment: &dyn Environment) -> ReadConfig {
         let bytes = read_file(path, yaml::MAX_FILE_BYTES as u64).map_err(|error| unreadable(path, &error));
         let source = match bytes.and_then(|bytes| source(path, &bytes)) {
             Ok(source) => source,
@@ -79,7 +90,7 @@ impl ServerConfig {
         let node = crate::document::read(&mut problems);
         let config = node
             .as_ref()
-            .and_then(|node| Self::from_node(node, &mut problems, &base));
+            .and_then(|node| Self::from_node(node, &mut problems, (&base, environment)));
         let (policies, span) = node.as_ref().map(|node| policies_of(node, &base)).unwrap_or_default();
         ReadConfig {
             config: config.map(|config| Self {

@@ -169,11 +169,25 @@ fn size(document: &MemoryDocument, problems: &mut Problems) -> MemoryConfig {
     }
 }
 
+/// What stands for the URL of a variable which is not read. It has TLS where the document has a file for that.
+fn of_variable(document: &RedisDocument) -> RedisUrl {
+    let files = [&document.ca_file, &document.client_certificate, &document.client_key];
+    RedisUrl {
+        servers: Servers::Cluster(Vec::new()),
+        username: None,
+        password: None,
+        tls: files.iter().any(|file| file.is_some()),
+    }
+}
+
 struct Reader<'r>(References<'r>);
 
 impl Reader<'_> {
     fn redis(&mut self, document: RedisDocument) -> Option<RedisConfig> {
-        let url = self.url(&document.url);
+        let url = match self.0.is_unknown(&document.url.value) {
+            true => Some(of_variable(&document)),
+            false => self.url(&document.url),
+        };
         let password = document.password.as_ref().map(|place| self.password(place));
         let tls = self.tls(&document);
         if let Some(timeout) = document.timeout.as_ref().filter(|t| t.value.0 > LONGEST_TIMEOUT) {
@@ -194,7 +208,7 @@ impl Reader<'_> {
         }
         if let Some(username) = document.username {
             self.said_once(config.username.is_some(), Some(&username), "user");
-            if config.password.is_none() {
+            if config.password.is_none() && !self.0.is_unknown(&document.url.value) {
                 let help = "add `password: { env: NAME }`, or leave `username` out";
                 let message = "`username` needs a password";
                 self.0

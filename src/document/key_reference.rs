@@ -20,7 +20,7 @@ pub enum KeyForm {
 }
 
 /// Where a key comes from: `env NAME`, `file PATH`, `url URL`, `oidc ISSUER`, `sha256 HEX`. Two references are equal if
-/// documents write them alike, whatever is there.
+/// documents write them alike, whatever stands there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyReference {
     form: KeyForm,

@@ -24,6 +24,7 @@ mod cause_fields;
 mod causes;
 mod cli_check;
 mod cli_check_keys;
+mod cli_check_without_secrets;
 mod cli_explain;
 mod cli_run;
 mod client_chains;
