@@ -5,6 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod annotations;
 mod check;
 mod demo;
+mod diff;
 mod doctor;
 mod exit;
 mod explain;
@@ -40,6 +41,8 @@ enum Command {
     Init(init::Init),
     /// Find every problem in policy files
     Check(check::Check),
+    /// Find the requests that two sets of policies answer differently
+    Diff(diff::Diff),
     /// Say what would become of a request, and why
     Explain(explain::Explain),
     /// Check this host for ways to bypass Sidegate and for unsafe settings
@@ -67,6 +70,7 @@ pub fn main() -> Exit {
         Command::Run(run) => run.execute(),
         Command::Init(init) => init.execute(),
         Command::Check(check) => check.execute(),
+        Command::Diff(diff) => diff.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::Doctor(doctor) => doctor.execute(),
         Command::Revoke(revoke) => revoke.execute(),

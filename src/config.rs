@@ -239,9 +239,18 @@ impl ServerConfig {
 
     /// Reads the text of a file.
     pub fn parse(source: SourceFile, base: &Path) -> Result<Self, Vec<Problem>> {
-        let mut problems = Problems::of(Arc::new(source));
+        Self::parse_with(&Arc::new(source), base, &ProcessEnvironment)
+    }
+
+    /// The same, with the variables and files of another environment.
+    pub fn parse_with(
+        source: &Arc<SourceFile>,
+        base: &Path,
+        environment: &dyn Environment,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::of(Arc::clone(source));
         let node = crate::document::read(&mut problems);
-        match node.and_then(|node| Self::from_node(&node, &mut problems, (base, &ProcessEnvironment))) {
+        match node.and_then(|node| Self::from_node(&node, &mut problems, (base, environment))) {
             Some(config) if !problems.has_errors() => Ok(config),
             _ => Err(problems.into_sorted()),
         }

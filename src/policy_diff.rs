@@ -4,6 +4,14 @@
 pub mod caller_class;
 pub mod delta;
 pub mod effects;
+pub mod fields;
+pub mod report;
+pub mod settings;
 pub mod types;
 
 pub use types::{Case, Cell, Change, ClassCounts, Difference, Example, PathRegion, Region, SegmentCase, TooMany};
+
+/// Stands in until regions are there.
+pub fn compare(_: &crate::rehearsal::Rehearsal, _: &crate::rehearsal::Rehearsal) -> Result<Difference, TooMany> {
+    Ok(Difference::default())
+}

@@ -128,6 +128,11 @@ fn found(files: &Files) -> BTreeMap<PathBuf, FileState> {
         .collect()
 }
 
+/// Reads the policies below some paths as text. What cannot be read is a problem, and so is a path without any.
+pub fn texts_of(paths: &[PathBuf]) -> (Vec<Arc<SourceFile>>, Vec<Problem>) {
+    texts(paths, &read_files(paths))
+}
+
 /// The policies as text, and what cannot be read: a path without any, and files.
 fn texts(paths: &[PathBuf], files: &Files) -> (Vec<Arc<SourceFile>>, Vec<Problem>) {
     let without = paths
@@ -217,7 +222,8 @@ fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files?.into_iter().filter(|file| is_policy(file)).collect())
 }
 
-fn is_policy(path: &Path) -> bool {
+/// Whether a file of a folder is a policy by its name.
+pub fn is_policy(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
     let test = name.ends_with(".test.yaml") || name.ends_with(".test.yml");

@@ -140,7 +140,16 @@ impl Check {
 }
 
 /// Whether a file configures a process: by its name, or by what stands in it.
-fn is_config(path: &Path) -> bool {
+pub(super) fn is_config(path: &Path) -> bool {
+    if path.file_name().is_some_and(|name| name == CONFIG_NAME) {
+        return true;
+    }
+    let bytes = read_file(path, MAX_FILE_BYTES as u64).unwrap_or_default();
+    reads_as_config(&String::from_utf8_lossy(&bytes))
+}
+
+/// Whether a text configures a process, and is no policy.
+pub(super) fn reads_as_config(text: &str) -> bool {
     const FIELDS: [&str; 9] = [
         "listeners",
         "admin",
@@ -152,11 +161,6 @@ fn is_config(path: &Path) -> bool {
         "log",
         "threads",
     ];
-    if path.file_name().is_some_and(|name| name == CONFIG_NAME) {
-        return true;
-    }
-    let bytes = read_file(path, MAX_FILE_BYTES as u64).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
     let top_level = |field: &str| {
         text.lines()
             .any(|line| line.strip_prefix(field).is_some_and(|l| l.starts_with(':')))

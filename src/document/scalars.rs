@@ -174,13 +174,25 @@ pub struct Size(pub u64);
 
 impl FromNode for Size {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
-        if let Some(bytes) = scalar(node).and_then(|text| measure(text, &SIZE_UNITS)) {
-            return Ok(Self(bytes));
+        if let Some(size) = scalar(node).and_then(|text| text.parse().ok()) {
+            return Ok(size);
         }
         let (message, help) = measures::not_a_size(&node.value);
         Err(problems.add(&node.span, ProblemCode::InvalidSize, message, help))
     }
 }
+
+impl FromStr for Size {
+    type Err = InvalidSize;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSize> {
+        measure(text, &SIZE_UNITS).map(Self).ok_or(InvalidSize)
+    }
+}
+
+/// The text is not a number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidSize;
 
 impl JsonSchema for Size {
     fn inline_schema() -> bool {

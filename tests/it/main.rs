@@ -25,6 +25,7 @@ mod causes;
 mod cli_check;
 mod cli_check_keys;
 mod cli_check_without_secrets;
+mod cli_diff;
 mod cli_explain;
 mod cli_run;
 mod client_chains;

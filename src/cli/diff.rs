@@ -1,0 +1,214 @@
+//! `sidegate diff`: the requests that two sets of policies answer differently.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use super::Exit;
+use super::annotations::annotate;
+use super::format::{Format, one_of};
+use super::output::{could_not_run, is_styled, print, print_error, print_json};
+use crate::document::problem::Problem;
+use crate::policy::{ErrorStyle, PolicySet};
+use crate::policy_diff;
+use crate::policy_diff::effects::Effect;
+use crate::policy_diff::report::Report;
+use crate::rehearsal::{Rehearsal, ThrowawayKeys};
+
+mod git;
+mod github;
+mod input;
+mod markdown;
+mod text;
+mod words;
+
+use git::Revision;
+use input::{Fault, Texts};
+use words::View;
+
+#[derive(Debug, Args)]
+#[command(override_usage = "sidegate diff [OPTIONS] OLD NEW\n       sidegate diff [OPTIONS] --git REV PATH")]
+pub(super) struct Diff {
+    /// The policies as they were, and as they are: a policy file, a folder of them, or a `sidegate.yaml` with those that
+    /// it names; two `sidegate.yaml` are compared as well. With `--git`, one path
+    #[arg(required = true, num_args = 1..=2, value_name = "OLD NEW")]
+    paths: Vec<PathBuf>,
+    /// Compare with the same path as it was at a revision, such as `main`; this runs `git`
+    #[arg(long, value_name = "REV")]
+    git: Option<String>,
+    /// Which changes make the exit code 1
+    #[arg(long, value_enum, default_value_t, value_name = "CHANGES")]
+    fail_on: FailOn,
+    /// Show all requests of a change, all its callers, and requests that are rejected as before in another way
+    #[arg(long)]
+    all: bool,
+    /// The form of the report
+    #[arg(long, value_name = "FORM", default_value = "text", value_parser = one_of([Format::Text, Format::Json, Format::Markdown, Format::Github]))]
+    output: Format,
+}
+
+/// Which changes make the exit code 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// Callers without a credential pass who did not
+    Public,
+    /// Any callers pass who did not
+    Opened,
+    /// Something is answered differently, or a setting is another
+    #[default]
+    Any,
+    /// None
+    Never,
+}
+
+impl FailOn {
+    fn is_met(self, report: &Report) -> bool {
+        let has = |effects: &[Effect]| {
+            let mut changes = report.changes.iter();
+            changes.any(|one| one.change.effects.iter().any(|effect| effects.contains(effect)))
+        };
+        match self {
+            Self::Public => has(&[Effect::OpenedToPublic]),
+            Self::Opened => has(&[Effect::OpenedToPublic, Effect::Opened]),
+            Self::Any => !report.is_empty(),
+            Self::Never => false,
+        }
+    }
+}
+
+/// Both sides before their policies are compiled, and how they are called.
+struct Sides {
+    was: Texts,
+    now: Texts,
+    names: (String, String),
+    path: PathBuf,
+}
+
+impl Diff {
+    pub(super) fn execute(self) -> Exit {
+        let keys = Arc::new(ThrowawayKeys::new());
+        let sides = match self.sides(&keys) {
+            Ok(sides) => sides,
+            Err(exit) => return exit,
+        };
+        let Some((was, now)) = sides.compile(&keys) else {
+            return Exit::CouldNotRun;
+        };
+        let (was, now) = (
+            Rehearsal::new(Arc::new(was), &keys),
+            Rehearsal::new(Arc::new(now), &keys),
+        );
+        let difference = match policy_diff::compare(&was, &now) {
+            Ok(difference) => difference,
+            Err(too_many) => return could_not_run(format!("{too_many}; compare fewer policies at a time")),
+        };
+        let configurations = sides.was.configuration.as_ref().zip(sides.now.configuration.as_ref());
+        let report = Report::new((was.policies(), now.policies()), difference, configurations);
+        let view = View {
+            report: &report,
+            all: self.all,
+            policies: explain_option(&sides),
+        };
+        match self.output {
+            Format::Json => print_json(&report),
+            Format::Markdown => print(&markdown::written(&view)),
+            Format::Github => {
+                print(&text::written(&view));
+                annotate(&github::annotations(&report));
+            }
+            Format::Text | Format::Junit => print(&text::written(&view)),
+        }
+        match self.fail_on.is_met(&report) {
+            true => Exit::No,
+            false => Exit::Fine,
+        }
+    }
+
+    /// Reads both sides. Says what is wrong with the paths.
+    fn sides(&self, keys: &ThrowawayKeys) -> Result<Sides, Exit> {
+        let (was, now, names, path) = match (&self.git, self.paths.as_slice()) {
+            (None, [was, now]) => {
+                let names = (was.display().to_string(), now.display().to_string());
+                (Texts::of_path(was, keys), Texts::of_path(now, keys), names, now)
+            }
+            (Some(name), [path]) => {
+                let now = Texts::of_path(path, keys);
+                let revision = Revision::open(path, name).map_err(could_not_run)?;
+                let was = Texts::at_revision(path, &revision, keys);
+                (
+                    was,
+                    now,
+                    (format!("{name}:{}", path.display()), path.display().to_string()),
+                    path,
+                )
+            }
+            (None, _) => {
+                return Err(could_not_run(
+                    "two paths are compared: write `sidegate diff OLD NEW`, or `sidegate diff --git REV PATH`",
+                ));
+            }
+            (Some(_), _) => {
+                return Err(could_not_run(
+                    "with `--git`, the one path is compared with itself at the revision: leave the other path out",
+                ));
+            }
+        };
+        match (report_fault("OLD", &names.0, was), report_fault("NEW", &names.1, now)) {
+            (Some(was), Some(now)) => Ok(Sides {
+                was,
+                now,
+                names,
+                path: path.clone(),
+            }),
+            _ => Err(Exit::CouldNotRun),
+        }
+    }
+}
+
+impl Sides {
+    /// Compiles both sides. Says what is wrong with them.
+    fn compile(&self, keys: &ThrowawayKeys) -> Option<(PolicySet, PolicySet)> {
+        let (was, now) = (self.was.default_errors(), self.now.default_errors());
+        // A path without a configuration says nothing of errors outside of policies.
+        let style =
+            |first: Option<&ErrorStyle>, other: Option<&ErrorStyle>| first.or(other).cloned().unwrap_or_default();
+        let (old, new) = (style(was, now), style(now, was));
+        let was = report_fault("OLD", &self.names.0, self.was.compile(old, keys));
+        let now = report_fault("NEW", &self.names.1, self.now.compile(new, keys));
+        was.zip(now)
+    }
+}
+
+/// Says what is wrong with a side.
+fn report_fault<T>(side: &str, name: &str, read: Result<T, Fault>) -> Option<T> {
+    match read {
+        Ok(read) => return Some(read),
+        Err(Fault::NotFound(why)) => print_error(format!("sidegate: {side}: {why}")),
+        Err(Fault::Problems(problems)) => {
+            let styled = is_styled(&std::io::stderr());
+            for problem in &problems {
+                print_error(format!("{}\n", problem.render(styled)));
+            }
+            let errors = problems.iter().filter(|problem| Problem::is_error(problem)).count();
+            let s = if errors == 1 { "" } else { "s" };
+            print_error(format!(
+                "sidegate: {side} (`{name}`) does not check out: {errors} problem{s}; nothing was compared"
+            ));
+        }
+    }
+    None
+}
+
+/// Returns the option by which `explain` decides by the new policies.
+fn explain_option(sides: &Sides) -> String {
+    let name = match &sides.now.configuration {
+        Some(_) => "--config",
+        None => "--policies",
+    };
+    format!("{name} {}", words::shell(&shown(&sides.path)))
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

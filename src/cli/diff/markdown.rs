@@ -1,0 +1,262 @@
+//! The report as a comment on a pull request.
+
+use std::fmt::Write as _;
+
+use super::words::{View, because, callers, heading, met, outcomes, requests, rest, shortened, summary, told};
+use crate::policy_diff::report::Explained;
+use crate::policy_diff::settings::SettingChange;
+
+/// The most characters of a report: GitHub takes 65,536 in a comment, and bots add some of their own.
+const MOST: usize = 60_000;
+
+/// What is kept for the end, which says how much is left out.
+const END: usize = 1000;
+
+/// Writes a report.
+pub(super) fn written(view: &View<'_>) -> String {
+    let report = view.report;
+    let mut page = Page::default();
+    page.add(&format!("### Sidegate: {}\n", plain(&summary(report))));
+    for kind in view.kinds() {
+        let entries = report.entries(kind);
+        if entries.is_empty() {
+            continue;
+        }
+        let head = format!(
+            "\n#### {} ({})\n\n| requests | was | now | callers | because |\n| --- | --- | --- | --- | --- |\n",
+            sentence(heading(kind)),
+            entries.len()
+        );
+        page.table(&head, entries.iter().map(|entry| change_row(view, entry)));
+    }
+    if !report.settings.is_empty() {
+        let head = format!(
+            "\n<details><summary>Settings ({})</summary>\n\n| field | was | now | for | place |\n| --- | --- | --- | --- | --- |\n",
+            report.settings.len()
+        );
+        page.table(&head, report.settings.iter().map(|setting| setting_row(view, setting)));
+        page.add("\n</details>\n");
+    }
+    page.finish(&rest(view), !report.changes.is_empty())
+}
+
+/// A text that ends in time.
+#[derive(Debug, Default)]
+struct Page {
+    text: String,
+    length: usize,
+    left_out: usize,
+}
+
+impl Page {
+    /// Adds a text that is short.
+    fn add(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.length += text.chars().count();
+    }
+
+    /// Adds a table as far as there is room.
+    fn table(&mut self, head: &str, rows: impl Iterator<Item = String>) {
+        let mut head = Some(head);
+        for row in rows {
+            let begin = head.unwrap_or_default();
+            let length = row.chars().count() + begin.chars().count();
+            if self.left_out > 0 || self.length + length > MOST - END {
+                self.left_out += 1;
+                continue;
+            }
+            self.add(begin);
+            head = None;
+            self.add(&row);
+        }
+    }
+
+    fn finish(mut self, rest: &str, has_changes: bool) -> String {
+        if self.left_out > 0 {
+            let rows = if self.left_out == 1 { "entry is" } else { "entries are" };
+            let _ = write!(
+                self.text,
+                "\n**{} {rows} left out here**: `sidegate diff` shows all of them.\n",
+                self.left_out
+            );
+        }
+        if has_changes {
+            let _ = write!(self.text, "\n{}\n", plain(rest));
+        }
+        self.text
+    }
+}
+
+fn change_row(view: &View<'_>, entry: &[&Explained]) -> String {
+    let Some(one) = entry.first() else {
+        return String::new();
+    };
+    let most = view.most();
+    let mut lines: Vec<_> = entry.iter().take(most).map(|one| code(&requests(view, one))).collect();
+    if entry.len() > most {
+        lines.push(format!("and {} more", entry.len() - most));
+    }
+    let except: Vec<_> = one
+        .change
+        .region
+        .except
+        .iter()
+        .take(most)
+        .map(|path| code(&path.pattern))
+        .collect();
+    if entry.len() == 1 && !except.is_empty() {
+        let more = one.change.region.except.len() - except.len();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        lines.push(format!("but not {}{more}", except.join(", ")));
+    }
+    let (was, now) = outcomes(one);
+    let delta = one.delta();
+    let mut about = Vec::new();
+    if delta.another_tenant {
+        about.push("**another tenant**".to_owned());
+    }
+    about.extend(
+        callers(&delta.gained, true, most)
+            .iter()
+            .map(|line| format!("lets in {}", plain(line))),
+    );
+    about.extend(
+        callers(&delta.lost, false, most)
+            .iter()
+            .map(|line| format!("rejects {}", plain(line))),
+    );
+    about.extend(told(one).iter().take(most).map(|line| code(line)));
+    if let Some(named) = &one.named {
+        for (name, callers) in [("in", &named.let_in), ("out", &named.kept_out)] {
+            if !callers.is_empty() {
+                about.push(format!("{name}: {}", plain(&callers.join(", "))));
+            }
+        }
+    }
+    let mut fields: Vec<_> = one
+        .because
+        .iter()
+        .take(most)
+        .map(|field| format!("{} {}", code(&because(field)), plain(&field.location.to_string())))
+        .collect();
+    if one.because.len() > most {
+        fields.push(format!("and {} more fields", one.because.len() - most));
+    }
+    let cells = [
+        lines.join("<br>"),
+        plain(&shortened(&met(&one.was, was))),
+        plain(&shortened(&met(&one.now, now))),
+        about.join("<br>"),
+        fields.join("<br>"),
+    ];
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn setting_row(view: &View<'_>, setting: &SettingChange) -> String {
+    let change = &setting.change;
+    let value = |value: &Option<String>| value.as_ref().map_or_else(String::new, |text| code(&shortened(text)));
+    let mut routes: Vec<_> = setting
+        .routes
+        .iter()
+        .take(view.most())
+        .map(|route| code(route))
+        .collect();
+    if setting.routes.len() > view.most() {
+        routes.push(format!("and {} more", setting.routes.len() - view.most()));
+    }
+    let cells = [
+        code(&change.field),
+        value(&change.was),
+        value(&change.now),
+        routes.join("<br>"),
+        plain(&change.location.to_string()),
+    ];
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// Writes a heading as a sentence.
+fn sentence(heading: &str) -> String {
+    let lower = heading.to_lowercase();
+    let mut letters = lower.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => lower,
+    }
+}
+
+/// Writes a text so that no character of it is markup, in a cell of a table.
+fn plain(text: &str) -> String {
+    let mut written = String::new();
+    for letter in text.chars() {
+        match letter {
+            '\n' | '\r' => written.push(' '),
+            '&' => written.push_str("&amp;"),
+            '<' => written.push_str("&lt;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '@' | '!' => {
+                written.push('\\');
+                written.push(letter);
+            }
+            letter => written.push(letter),
+        }
+    }
+    written
+}
+
+/// Writes a text as code, in a cell of a table: the fence is longer than any run of backticks in it, and a bar has a
+/// backslash, which tables take away (GFM, 4.10).
+fn code(text: &str) -> String {
+    let text = text.replace(['\n', '\r'], " ").replace('|', "\\|");
+    let longest = text
+        .split(|letter| letter != '`')
+        .map(str::len)
+        .max()
+        .unwrap_or_default();
+    let fence = "`".repeat(longest + 1);
+    match longest {
+        0 => format!("{fence}{text}{fence}"),
+        _ => format!("{fence} {text} {fence}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_no_markup() {
+        for (text, want) in [
+            ("a|b", r"a\|b"),
+            ("<b>&", "&lt;b>&amp;"),
+            ("@team `x` *y*", r"\@team \`x\` \*y\*"),
+            ("two\nlines", "two lines"),
+        ] {
+            assert_eq!(plain(text), want);
+        }
+        for (text, want) in [
+            ("/a/*", "`/a/*`"),
+            ("a`b", "`` a`b ``"),
+            ("a|b", r"`a\|b`"),
+            ("``", "``` `` ```"),
+        ] {
+            assert_eq!(code(text), want);
+        }
+    }
+
+    #[test]
+    fn page_ends_in_time_and_says_how_much_is_left_out() {
+        let mut page = Page::default();
+        let row = format!("| {} |\n", "é".repeat(500));
+        page.table("| head |\n", (0..1000).map(|_| row.clone()));
+        let text = page.finish("rest", true);
+        assert!(text.chars().count() < MOST);
+        let rows = text.matches("| é").count();
+        assert!(
+            text.contains(&format!("**{} entries are left out here**", 1000 - rows)),
+            "{rows}"
+        );
+    }
+}

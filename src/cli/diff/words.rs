@@ -1,0 +1,355 @@
+//! What reports say of requests and callers, in words.
+
+use http::Method;
+
+use crate::policy_diff::caller_class::CallerClass;
+use crate::policy_diff::delta::CallerChange;
+use crate::policy_diff::effects::Effect;
+use crate::policy_diff::fields::FieldChange;
+use crate::policy_diff::report::{Explained, Met, Report};
+use crate::policy_diff::types::{Case, PathRegion, Region};
+
+/// How many requests, callers and fields a report shows of one change without `--all`.
+pub(super) const SHOWN: usize = 3;
+
+/// What is reported.
+#[derive(Debug)]
+pub(super) struct View<'r> {
+    /// The changes.
+    pub(super) report: &'r Report,
+    /// Whether everything is shown.
+    pub(super) all: bool,
+    /// The option by which `explain` decides by the new policies.
+    pub(super) policies: String,
+}
+
+impl View<'_> {
+    /// Returns how many things of a list are shown.
+    pub(super) const fn most(&self) -> usize {
+        if self.all { usize::MAX } else { SHOWN }
+    }
+
+    /// Returns the kinds that are listed.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = Effect> {
+        let all = self.all;
+        let listed = move |kind: &Effect| all || *kind != Effect::RejectedDifferently;
+        Effect::ALL.into_iter().filter(listed)
+    }
+}
+
+/// Returns the heading of a kind.
+pub(super) const fn heading(kind: Effect) -> &'static str {
+    match kind {
+        Effect::OpenedToPublic => "NOW OPEN TO THE PUBLIC",
+        Effect::Opened => "NOW OPEN TO MORE CALLERS",
+        Effect::ForwardedDifferently => "FORWARDED DIFFERENTLY",
+        Effect::Closed => "CLOSED",
+        Effect::RejectedDifferently => "REJECTED DIFFERENTLY",
+    }
+}
+
+/// Sums up a report in one line.
+pub(super) fn summary(report: &Report) -> String {
+    let count = |kind| report.entries(kind).len();
+    let (public, opened) = (count(Effect::OpenedToPublic), count(Effect::Opened));
+    let mut parts = Vec::new();
+    if public + opened > 0 {
+        parts.push(match public {
+            0 => counted(opened, "opening"),
+            public => format!("{}, {public} to the public", counted(public + opened, "opening")),
+        });
+    }
+    if count(Effect::Closed) > 0 {
+        parts.push(counted(count(Effect::Closed), "closing"));
+    }
+    let others = [
+        (count(Effect::ForwardedDifferently), "forwarded differently"),
+        (count(Effect::RejectedDifferently), "rejected differently"),
+    ];
+    parts.extend(
+        others
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}")),
+    );
+    if report.changes.is_empty() {
+        parts.push("no request is answered differently".to_owned());
+    }
+    if !report.settings.is_empty() {
+        parts.push(counted(report.settings.len(), "setting"));
+    }
+    parts.join("; ")
+}
+
+/// Says how many routes answer as before, and how many changes are not listed.
+pub(super) fn rest(view: &View<'_>) -> String {
+    let report = view.report;
+    let mut text = format!(
+        "{} of {} answer as before",
+        report.unchanged_routes,
+        counted(report.routes, "route")
+    );
+    let rejected = report
+        .changes
+        .iter()
+        .filter(|one| one.kind() == Effect::RejectedDifferently)
+        .count();
+    if rejected > 0 && !view.all {
+        let (classes, are) = if rejected == 1 {
+            ("class", "is")
+        } else {
+            ("classes", "are")
+        };
+        text = format!("{text}; {rejected} {classes} of requests {are} rejected differently (--all)");
+    }
+    text
+}
+
+/// Writes a number of things.
+pub(super) fn counted(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+/// Writes the first items of a list, and how many more there are.
+pub(super) fn first<T: AsRef<str>>(items: &[T], most: usize, between: &str) -> String {
+    let shown: Vec<_> = items.iter().take(most).map(AsRef::as_ref).collect();
+    match items.len().saturating_sub(most) {
+        0 => shown.join(between),
+        more => format!("{} and {more} more (--all)", shown.join(between)),
+    }
+}
+
+/// Writes methods, or those that are not among them.
+pub(super) fn methods(region: &Region) -> String {
+    const STANDARD: [Method; 8] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+    ];
+    if region.other_methods {
+        let missing: Vec<_> = STANDARD
+            .iter()
+            .filter(|method| !region.methods.contains(method))
+            .map(Method::as_str)
+            .collect();
+        return match missing.as_slice() {
+            [] => "all methods".to_owned(),
+            missing => format!("all but {}", missing.join(", ")),
+        };
+    }
+    let names: Vec<_> = region.methods.iter().map(Method::as_str).collect();
+    names.join(", ")
+}
+
+/// Writes the hosts of requests, unless they are all that there are.
+pub(super) fn hosts(region: &Region, all: &[String], most: usize) -> Option<String> {
+    if region.hosts.len() == all.len() {
+        return None;
+    }
+    let names = region.hosts.iter().map(|host| match host.as_str() {
+        "*" => "other hosts",
+        name => name,
+    });
+    let names: Vec<_> = names.collect();
+    Some(first(&names, most, ", "))
+}
+
+/// Writes a pattern of paths with its case.
+pub(super) fn path(region: &PathRegion) -> String {
+    let pattern = &region.pattern;
+    match region.case {
+        Case::AsWritten => pattern.clone(),
+        Case::Other => format!("{pattern} in another case"),
+        Case::Any => format!("{pattern} in any case"),
+        Case::Segments(_) => format!("{pattern} with some segments in another case"),
+    }
+}
+
+/// Writes the requests of a change: methods, paths and hosts.
+pub(super) fn requests(view: &View<'_>, one: &Explained) -> String {
+    let region = &one.change.region;
+    let paths: Vec<_> = region.paths.iter().map(path).collect();
+    let text = format!("{}  {}", methods(region), first(&paths, view.most(), "  "));
+    match hosts(region, &view.report.hosts, view.most()) {
+        Some(hosts) => format!("{text}  on {hosts}"),
+        None => text,
+    }
+}
+
+/// Says what requests meet on one side.
+pub(super) fn met(met: &Met, outcome: Option<&str>) -> String {
+    match (&met.who, &met.service) {
+        (Some(who), _) => who.clone(),
+        (None, _) if outcome.is_some() => outcome.unwrap_or_default().to_owned(),
+        (None, Some(service)) => format!("no route of {service}"),
+        (None, None) => "no policy".to_owned(),
+    }
+}
+
+/// Returns the response to callers before a change, where they met no route.
+pub(super) fn outcomes(one: &Explained) -> (Option<&str>, Option<&str>) {
+    let delta = one.delta();
+    let mut all = delta
+        .gained
+        .iter()
+        .chain(&delta.lost)
+        .chain(&delta.rejected)
+        .chain(&delta.forwarded);
+    let first = all.next();
+    (
+        first.map(|change| change.was.as_str()),
+        first.map(|change| change.now.as_str()),
+    )
+}
+
+/// Writes a field that is behind a change.
+pub(super) fn because(field: &FieldChange) -> String {
+    let text = |value: &Option<String>| {
+        value
+            .as_ref()
+            .map_or_else(|| "nothing".to_owned(), |text| shortened(text))
+    };
+    match (&field.was, &field.now) {
+        (None, Some(now)) => format!("{}: new, {}", field.field, shortened(now)),
+        (Some(was), None) => format!("{}: gone, was {}", field.field, shortened(was)),
+        (was, now) => format!("{}: {} -> {}", field.field, text(was), text(now)),
+    }
+}
+
+/// Writes a value of a field, cut where it is long.
+pub(super) fn shortened(text: &str) -> String {
+    const LONG: usize = 72;
+    match text.char_indices().nth(LONG) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// Writes callers and what became of them before, as in `tokens with role support (were 403 role_missing)`.
+pub(super) fn callers(changes: &[CallerChange], past: bool, most: usize) -> Vec<String> {
+    let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
+    for change in changes {
+        let outcome = if past { change.was.as_str() } else { change.now.as_str() };
+        let words = CallerClass::words(&change.caller);
+        match groups.iter_mut().find(|(other, _)| *other == outcome) {
+            Some((_, callers)) if !callers.contains(&words) => callers.push(words),
+            Some(_) => {}
+            None => groups.push((outcome, vec![words])),
+        }
+    }
+    let verb = if past { "were" } else { "now" };
+    let line = |(outcome, callers): &(&str, Vec<String>)| format!("{} ({verb} {outcome})", first(callers, most, "; "));
+    let mut lines: Vec<_> = groups.iter().take(most).map(line).collect();
+    if let Some(more) = groups.len().checked_sub(most).filter(|more| *more > 0) {
+        lines.push(format!("and {more} more outcomes (--all)"));
+    }
+    lines
+}
+
+/// Says what the upstream gets from another source.
+pub(super) fn told(one: &Explained) -> Vec<String> {
+    let delta = one.delta();
+    let source = |source: &Option<String>| source.clone().unwrap_or_else(|| "nothing".to_owned());
+    let told = delta
+        .told
+        .iter()
+        .map(|told| format!("{}: {} -> {}", told.header, source(&told.was), source(&told.now)));
+    let mut lines: Vec<_> = told.collect();
+    if !delta.differs.is_empty() {
+        lines.push(match (&one.was.service, &one.now.service) {
+            (Some(was), Some(now)) if was != now => {
+                format!("service {was} -> {now}; differs: {}", delta.differs.join(", "))
+            }
+            _ => format!("differs: {}", delta.differs.join(", ")),
+        });
+    }
+    lines
+}
+
+/// Writes the command that explains an example of a change.
+pub(super) fn try_it(view: &View<'_>, one: &Explained) -> String {
+    let example = &one.change.example;
+    let host = match one.change.region.hosts.iter().any(|host| host == "*") {
+        true => String::new(),
+        false => format!(" -H {}", shell(&format!("host: {}", example.host))),
+    };
+    format!(
+        "sidegate explain {} {}{host} {}",
+        shell(example.method.as_str()),
+        shell(&example.path),
+        view.policies
+    )
+}
+
+/// Writes a word for a shell.
+pub(super) fn shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:%@+,=".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(names: &[&str], other_methods: bool) -> Region {
+        Region {
+            hosts: vec!["*".to_owned()],
+            methods: names.iter().map(|name| name.parse().unwrap()).collect(),
+            other_methods,
+            paths: Vec::new(),
+            except: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn methods_are_written_by_what_is_shorter() {
+        for (names, other, want) in [
+            (&["GET", "HEAD"][..], false, "GET, HEAD"),
+            (
+                &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"],
+                true,
+                "all but TRACE",
+            ),
+            (
+                &[
+                    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND",
+                ],
+                true,
+                "all methods",
+            ),
+        ] {
+            assert_eq!(methods(&region(names, other)), want);
+        }
+    }
+
+    #[test]
+    fn word_reaches_a_command_as_it_is() {
+        for (word, want) in [
+            ("/api/docs/a", "/api/docs/a"),
+            ("/a b", "'/a b'"),
+            ("/it's", r"'/it'\''s'"),
+            ("", "''"),
+            ("host: x", "'host: x'"),
+            ("/$x", "'/$x'"),
+        ] {
+            assert_eq!(shell(word), want);
+        }
+    }
+
+    #[test]
+    fn list_says_how_much_of_it_is_left_out() {
+        assert_eq!(first(&["a", "b"], 3, ", "), "a, b");
+        assert_eq!(first(&["a", "b", "c", "d", "e"], 3, ", "), "a, b, c and 2 more (--all)");
+    }
+}
