@@ -2,6 +2,7 @@
 //! each class of hosts, paths, methods and callers.
 
 pub mod caller_class;
+pub mod callers;
 pub mod delta;
 pub mod effects;
 pub mod fields;

@@ -63,6 +63,11 @@ impl InternalKey {
         }
     }
 
+    /// Returns when the key stops working, in seconds since the epoch.
+    pub const fn expires(&self) -> Option<i64> {
+        self.expires
+    }
+
     /// Whether the key has stopped working at a time in seconds since the epoch.
     pub fn has_expired(&self, now: i64) -> bool {
         self.expires.is_some_and(|expires| now >= expires)

@@ -283,6 +283,11 @@ impl IssuerPattern {
         &self.template
     }
 
+    /// Returns the values of each placeholder, by its name.
+    pub fn values(&self) -> &[(String, PlaceholderValues)] {
+        &self.values
+    }
+
     /// Compares an `iss` and the claims of its token. The work is bounded by the length of the pattern.
     pub fn compare(&self, iss: &str, claims: &Claims) -> Compared<'_> {
         let Some(found) = self.values_in(iss) else {

@@ -62,9 +62,28 @@ pub struct TokenClass {
 }
 
 impl CallerClass {
-    /// Returns whether the callers have no credential at all.
+    /// Returns whether the callers have a credential.
     pub const fn has_credential(&self) -> bool {
         self.token.is_some() || self.key.is_some() || self.certificate.is_some()
+    }
+
+    /// Returns whether all that is said of these callers is said of others, too, and both have the same kinds of
+    /// credentials, or those more.
+    pub fn includes(&self, other: &Self) -> bool {
+        let token = match (&self.token, &other.token) {
+            (Some(token), Some(other)) => token.includes(other),
+            (token, _) => token.is_none(),
+        };
+        token
+            && is_in(self.key.as_ref(), other.key.as_ref())
+            && is_in(self.certificate.as_ref(), other.certificate.as_ref())
+            && is_in(self.body.as_ref(), other.body.as_ref())
+            && is_in(self.address.as_ref(), other.address.as_ref())
+            && self
+                .headers
+                .iter()
+                .all(|(name, value)| other.headers.get(name) == Some(value))
+            && self.when.iter().all(|when| other.when.contains(when))
     }
 
     /// Describes the callers, as in `tokens with role support`.
@@ -106,7 +125,26 @@ impl CallerClass {
     }
 }
 
+/// Whether what is said, if anything, is said of others as well.
+fn is_in<T: PartialEq>(said: Option<&T>, other: Option<&T>) -> bool {
+    said.is_none() || said == other
+}
+
 impl TokenClass {
+    fn includes(&self, other: &Self) -> bool {
+        is_in(self.issuer.as_ref(), other.issuer.as_ref())
+            && is_in(self.signer.as_ref(), other.signer.as_ref())
+            && is_in(self.roles.as_ref(), other.roles.as_ref())
+            && is_in(self.scopes.as_ref(), other.scopes.as_ref())
+            && is_in(self.place.as_ref(), other.place.as_ref())
+            && is_in(self.tenant.as_ref(), other.tenant.as_ref())
+            && is_in(self.fault.as_ref(), other.fault.as_ref())
+            && self
+                .claims
+                .iter()
+                .all(|(name, value)| other.claims.get(name) == Some(value))
+    }
+
     fn words(&self) -> String {
         let mut text = "tokens".to_owned();
         if let Some(issuer) = &self.issuer {

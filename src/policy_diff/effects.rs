@@ -6,13 +6,14 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Callers without any credential pass who did not, or a web page of any origin may read what it could not. Shadow mode counts.
+    /// Callers without any credential pass who did not. Shadow mode counts.
     OpenedToPublic,
-    /// Callers pass who did not, or web pages of some origin may read what they could not.
+    /// Callers pass who did not, or web pages of another origin may read or call what they could not,
+    /// or Sidegate itself responds.
     Opened,
     /// The same callers pass, and the upstream gets something else.
     ForwardedDifferently,
-    /// Callers are rejected who passed, or web pages of some origin cannot read what they could.
+    /// Callers are rejected who passed, or web pages of another origin cannot read or call what they could.
     Closed,
     /// Callers are rejected as before, and get another response.
     RejectedDifferently,

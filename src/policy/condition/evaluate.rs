@@ -248,6 +248,11 @@ impl Texts {
         }
     }
 
+    /// Returns them as they are written.
+    pub fn written(&self) -> &[Operand] {
+        &self.written
+    }
+
     /// Returns whether a text is one of those without a parameter.
     fn has_fixed(&self, text: &str) -> bool {
         self.fixed.binary_search_by(|fixed| fixed.as_str().cmp(text)).is_ok()

@@ -1,0 +1,130 @@
+//! Which callers of a request are answered differently: one caller of each class is tried on both sides.
+//!
+//! A caller is a product of aspects: its token, each claim that a side reads, its key, its certificate, each header that a
+//! side reads, the body and so on. Each aspect has the variants that either side may tell apart. Variants of which the same is
+//! seen, whatever one other aspect is, are one class; all combinations of classes are tried.
+//!
+//! What is out of the classes, and said nowhere: requests that are malformed (a header twice that may occur once, names
+//! in `Connection`), claims and names with characters that no header can have, claims that happen to have the same value,
+//! and limits of the process.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use http::Method;
+
+use super::delta::Delta;
+use super::types::{Cell, TooMany};
+use crate::policy::PolicySet;
+use crate::rehearsal::Rehearsal;
+
+mod certificates;
+mod claims;
+mod headers;
+mod operands;
+mod pair;
+mod parts;
+mod places;
+mod requests;
+mod seen;
+mod side_texts;
+mod space;
+mod spaces;
+mod summary;
+mod tokens;
+
+use pair::{MethodClass, Pair, Side};
+use seen::Judge;
+use side_texts::side_text;
+
+/// What two requests have in common that are answered alike or differently for the same callers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    old: (Option<usize>, usize),
+    new: (Option<usize>, usize),
+    method: MethodClass,
+}
+
+/// Compares what becomes of callers under two sets of policies.
+#[derive(Debug)]
+pub struct Callers<'r> {
+    old: &'r Rehearsal,
+    new: &'r Rehearsal,
+    texts: HashMap<String, usize>,
+    equal: HashMap<(Option<usize>, Option<usize>), bool>,
+    known: HashMap<Key, Option<Rc<Delta>>>,
+    tried: usize,
+    classes: usize,
+}
+
+impl<'r> Callers<'r> {
+    /// Prepares to compare.
+    pub fn new(old: &'r Rehearsal, new: &'r Rehearsal) -> Self {
+        Self {
+            old,
+            new,
+            texts: HashMap::new(),
+            equal: HashMap::new(),
+            known: HashMap::new(),
+            tried: 0,
+            classes: 0,
+        }
+    }
+
+    /// Returns how many classes of callers were tried.
+    pub const fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Returns what changes for the callers of a request; `None` if all of them are answered alike.
+    pub fn compare(&mut self, cell: &Cell) -> Result<Option<Rc<Delta>>, TooMany> {
+        let pair = self.pair(cell);
+        let method = MethodClass::new(&pair, &cell.method);
+        let texts = pair.sides().map(|side| side_text(side, cell, method.asks));
+        let [old, new] = &texts;
+        if cell.method == Method::CONNECT || (old == new && self.has_equal_policies(&pair)) {
+            return Ok(None);
+        }
+        let [old, new] = texts.map(|text| self.text(text));
+        let key = Key {
+            old: (cell.old.policy, old),
+            new: (cell.new.policy, new),
+            method,
+        };
+        if let Some(delta) = self.known.get(&key) {
+            return Ok(delta.clone());
+        }
+        let judge = Judge::new(pair, self.tried);
+        let classes = spaces::classes(&judge, cell, method)?;
+        let delta = summary::delta(&judge, &classes).map(Rc::new);
+        self.tried += judge.tried();
+        self.classes += classes.iter().map(|classes| classes.seen.len()).sum::<usize>();
+        self.known.insert(key, delta.clone());
+        Ok(delta)
+    }
+
+    fn pair(&self, cell: &Cell) -> Pair<'r> {
+        Pair {
+            old: Side::new(self.old, cell.old),
+            new: Side::new(self.new, cell.new),
+        }
+    }
+
+    fn text(&mut self, text: String) -> usize {
+        let next = self.texts.len();
+        *self.texts.entry(text).or_insert(next)
+    }
+
+    fn has_equal_policies(&mut self, pair: &Pair<'r>) -> bool {
+        let places = (pair.old.scope.policy, pair.new.scope.policy);
+        let errors = |set: &PolicySet| set.default_errors().clone();
+        let is_equal = || match places {
+            (None, None) => errors(self.old.policies()) == errors(self.new.policies()),
+            _ => pair.has_equal_policies(),
+        };
+        *self.equal.entry(places).or_insert_with(is_equal)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,421 @@
+//! The claims that either side reads, each with the values that it tells apart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::operands::{COMPARED as COMPARED_VALUE, claim_values};
+use super::parts::{ClaimValue, Patch};
+use super::space::{Label, Variant};
+use crate::policy::condition::{Condition, HeaderTest};
+use crate::policy::document::{BindingMode, TenantFormat};
+use crate::policy::identity::IdentitySource;
+use crate::policy::route::Route;
+use crate::policy::{Issuer, Policy};
+
+/// The tenant of the request, unless another one matters.
+pub(super) const TENANT: &str = "a0000000-0000-4000-a000-00000000000a";
+
+/// Another tenant.
+pub(super) const OTHER_TENANT: &str = "b0000000-0000-4000-a000-00000000000b";
+
+/// A tenant that is a text.
+pub(super) const TEXT_TENANT: &str = "tenant-c";
+
+/// Neither a UUID nor a text without spaces.
+pub(super) const NO_TENANT: &str = "no tenant";
+
+/// A name that no policy has.
+pub(super) const UNNAMED: &str = "nobody-names-this";
+
+/// The thumbprint of all client certificates that are tried.
+pub(super) const THUMBPRINT: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// The thumbprint of a client certificate that the connection does not have.
+const OTHER_THUMBPRINT: &str = "BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// The names that lead to a claim.
+pub(super) type ClaimPath = Vec<String>;
+
+/// What one side asks of the tokens of an issuer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'p> {
+    /// The policy.
+    pub(super) policy: &'p Policy,
+    /// The route.
+    pub(super) route: &'p Route,
+    /// The issuer.
+    pub(super) issuer: &'p Issuer,
+    /// The path of the request.
+    pub(super) path: &'p str,
+}
+
+/// A claim that either side reads.
+#[derive(Debug, Default)]
+pub(super) struct ReadClaim {
+    /// The values, the usual one first; of those that matter more, the most important one.
+    values: Vec<(u8, Option<ClaimValue>, Label)>,
+    /// What each side says about it.
+    rules: [BTreeSet<String>; 2],
+}
+
+/// All claims that either side reads.
+#[derive(Debug, Default)]
+pub(super) struct ReadClaims(BTreeMap<ClaimPath, ReadClaim>);
+
+impl ReadClaim {
+    /// Returns whether both sides say the same about it.
+    pub(super) fn is_alike(&self) -> bool {
+        let [old, new] = &self.rules;
+        old == new
+    }
+
+    /// Returns the usual value, and the others.
+    pub(super) fn variants(&self, path: &[String]) -> (Variant, Vec<Variant>) {
+        let mut values: Vec<&(u8, Option<ClaimValue>, Label)> = Vec::new();
+        for value in &self.values {
+            if !values.iter().any(|known| known.1 == value.1) {
+                values.push(value);
+            }
+        }
+        values.sort_by_key(|(rank, ..)| *rank);
+        let mut variants = values
+            .into_iter()
+            .map(|(_, value, label)| Variant::new(Patch::Claim(path.to_vec(), value.clone()), label.clone()));
+        let usual = variants.next().map(|usual| Variant {
+            label: Label::None,
+            ..usual
+        });
+        (usual.unwrap_or_default(), variants.collect())
+    }
+}
+
+/// Ranks of values: the usual one of a claim is the one of the lowest rank.
+const COMPARED: u8 = 0;
+const TENANTS: u8 = 1;
+const GRANTS: u8 = 2;
+const AUDIENCE: u8 = 3;
+const ANY: u8 = 4;
+const OTHER: u8 = 9;
+
+fn plain(value: impl Into<Value>) -> Option<ClaimValue> {
+    Some(ClaimValue::Plain(value.into()))
+}
+
+fn name(name: &str) -> ClaimPath {
+    vec![name.to_owned()]
+}
+
+impl ReadClaims {
+    /// Collects the claims that either side reads in the tokens of an issuer.
+    pub(super) fn of(sides: [Option<Rules<'_>>; 2]) -> Self {
+        let mut claims = Self::default();
+        for (side, rules) in sides.into_iter().enumerate() {
+            if let Some(rules) = rules {
+                let mut reader = Reader {
+                    claims: &mut claims,
+                    rules,
+                    side,
+                };
+                reader.read();
+            }
+        }
+        claims.grants(sides);
+        claims.audiences(sides);
+        claims
+    }
+
+    /// Iterates over them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ClaimPath, &ReadClaim)> {
+        self.0.iter()
+    }
+
+    /// Takes a claim out, because it is set otherwise.
+    pub(super) fn remove(&mut self, path: &[String]) {
+        self.0.remove(path);
+    }
+
+    fn add(&mut self, path: &[String], rank: u8, value: Option<ClaimValue>, label: Label) {
+        let claim = self.0.entry(path.to_vec()).or_default();
+        claim.values.push((rank, value, label));
+    }
+
+    fn add_plain(&mut self, path: &[String], rank: u8, value: Option<ClaimValue>) {
+        let label = match &value {
+            Some(ClaimValue::Plain(value)) => Label::Claim(path.join("."), value.clone()),
+            Some(ClaimValue::FromNow(from_now)) => Label::Claim(path.join("."), json!(format!("{from_now}s from now"))),
+            None => Label::Claim(path.join("."), Value::Null),
+        };
+        self.add(path, rank, value, label);
+    }
+
+    /// Adds the roles and scopes that either side asks for.
+    fn grants(&mut self, sides: [Option<Rules<'_>>; 2]) {
+        let known = || sides.into_iter().flatten();
+        let roles: BTreeSet<&str> = known().flat_map(|rules| wanted_roles(&rules)).collect();
+        let required: BTreeSet<&str> = known()
+            .flat_map(|rules| rules.route.requirement.roles.iter().map(String::as_str))
+            .collect();
+        let scopes: Vec<BTreeSet<&str>> = known()
+            .map(|rules| rules.route.requirement.scopes.iter().map(String::as_str).collect())
+            .collect();
+        let role_paths: BTreeSet<&ClaimPath> = known().flat_map(|rules| &rules.issuer.roles_claim.paths).collect();
+        let scope_paths: BTreeSet<&ClaimPath> = known().flat_map(|rules| &rules.issuer.scopes_claim.paths).collect();
+        for path in role_paths {
+            let all: Vec<&str> = required.iter().copied().collect();
+            self.add(path, GRANTS, plain(all), Label::None);
+            self.add(path, OTHER, None, Label::Roles(Vec::new()));
+            for role in roles.iter().copied().chain([UNNAMED]) {
+                self.add(path, OTHER, plain(vec![role]), Label::Roles(vec![role.to_owned()]));
+            }
+            self.add_plain(path, OTHER, plain(7));
+        }
+        for path in scope_paths {
+            let all: BTreeSet<&str> = scopes.iter().flatten().copied().collect();
+            let all: Vec<&str> = all.into_iter().collect();
+            self.add(path, GRANTS, plain(all), Label::None);
+            self.add(path, OTHER, None, Label::Scopes(Vec::new()));
+            for set in &scopes {
+                let set: Vec<&str> = set.iter().copied().collect();
+                let label = Label::Scopes(set.iter().map(|scope| (*scope).to_owned()).collect());
+                self.add(path, OTHER, plain(set), label);
+            }
+            self.add(
+                path,
+                OTHER,
+                plain(vec![UNNAMED]),
+                Label::Scopes(vec![UNNAMED.to_owned()]),
+            );
+            self.add_plain(path, OTHER, plain(7));
+        }
+    }
+
+    /// Adds the audiences of both sides.
+    fn audiences(&mut self, sides: [Option<Rules<'_>>; 2]) {
+        let known = || sides.into_iter().flatten().map(|rules| rules.issuer);
+        let all: BTreeSet<&str> = known()
+            .flat_map(|issuer| issuer.audiences.iter().flatten().map(String::as_str))
+            .collect();
+        let paths: BTreeSet<&str> = known()
+            .map(|issuer| issuer.audience_claim.as_str())
+            .chain(["aud"])
+            .collect();
+        for path in paths {
+            let path = name(path);
+            let usual: Vec<&str> = all.iter().copied().collect();
+            if !usual.is_empty() {
+                self.add(&path, AUDIENCE, plain(usual), Label::None);
+            }
+            for audience in all.iter().copied().chain([UNNAMED]) {
+                self.add_plain(&path, OTHER, plain(audience));
+            }
+            self.add_plain(&path, OTHER - 1, None);
+            self.add_plain(&path, OTHER, plain(7));
+        }
+    }
+}
+
+/// The roles that a route asks for, and those that bring one of them.
+fn wanted_roles<'p>(rules: &Rules<'p>) -> impl Iterator<Item = &'p str> + use<'p> {
+    let (policy, wanted) = (rules.policy, &rules.route.requirement.roles);
+    let bringing = wanted.iter().flat_map(|wanted| policy.roles.bringing(wanted));
+    wanted.iter().map(String::as_str).chain(bringing)
+}
+
+/// Reads what one side says about claims.
+struct Reader<'c, 'p> {
+    claims: &'c mut ReadClaims,
+    rules: Rules<'p>,
+    side: usize,
+}
+
+impl Reader<'_, '_> {
+    fn rule(&mut self, path: &[String], rule: impl Into<String>) {
+        let claim = self.claims.0.entry(path.to_vec()).or_default();
+        if let Some(rules) = claim.rules.get_mut(self.side) {
+            rules.insert(rule.into());
+        }
+    }
+
+    fn value(&mut self, path: &[String], rank: u8, value: Option<ClaimValue>) {
+        self.claims.add_plain(path, rank, value);
+    }
+
+    fn read(&mut self) {
+        self.lifetime();
+        self.subject();
+        self.issuer();
+        self.tenant();
+        self.identity();
+        for condition in &self.rules.issuer.when {
+            self.condition("issuer", condition);
+        }
+        for condition in &self.rules.route.requirement.conditions {
+            self.condition("route", condition);
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a leeway is minutes")]
+    fn lifetime(&mut self) {
+        let leeway = self.rules.issuer.leeway as f64;
+        let rule = format!("leeway {leeway}");
+        let (exp, nbf, iat) = (name("exp"), name("nbf"), name("iat"));
+        for path in [&exp, &nbf, &iat] {
+            self.rule(path, rule.clone());
+            self.value(path, OTHER, plain("soon"));
+        }
+        self.claims
+            .add(&exp, ANY, Some(ClaimValue::FromNow(86_400.0)), Label::None);
+        let late = Label::Fault("token_expired".to_owned());
+        for from_now in [-leeway, 1.0 - leeway] {
+            self.claims
+                .add(&exp, OTHER, Some(ClaimValue::FromNow(from_now)), late.clone());
+        }
+        self.value(&exp, OTHER, None);
+        self.claims.add(&nbf, ANY, None, Label::None);
+        let early = Label::Fault("token_not_yet_valid".to_owned());
+        for from_now in [leeway, leeway + 1.0] {
+            self.claims
+                .add(&nbf, OTHER, Some(ClaimValue::FromNow(from_now)), early.clone());
+        }
+        self.claims
+            .add(&iat, ANY, Some(ClaimValue::FromNow(-10.0)), Label::None);
+        self.value(&iat, OTHER, None);
+    }
+
+    fn subject(&mut self) {
+        let sub = name("sub");
+        self.rule(&sub, "sub");
+        self.claims.add(&sub, ANY, plain("subject"), Label::None);
+        for value in [None, plain(""), plain(7)] {
+            self.value(&sub, OTHER, value);
+        }
+        if let Some(rule) = &self.rules.policy.revocation {
+            let jti = name("jti");
+            self.rule(&jti, format!("{rule:?}"));
+            self.claims.add(&jti, ANY, plain("id"), Label::None);
+            self.value(&jti, OTHER, None);
+            self.value(&jti, OTHER, plain(7));
+        }
+    }
+
+    fn issuer(&mut self) {
+        let issuer = self.rules.issuer;
+        let audiences: BTreeSet<_> = issuer.audiences.iter().flatten().collect();
+        let rule = format!(
+            "audience {} {audiences:?} {}",
+            issuer.audience_claim,
+            issuer.audiences.is_some()
+        );
+        self.rule(&name("aud"), rule.clone());
+        self.rule(&name(&issuer.audience_claim), rule);
+        for required in &issuer.required_claims {
+            let path = name(required);
+            self.rule(&path, "required");
+            self.claims.add(&path, ANY, plain("v"), Label::None);
+            self.value(&path, OTHER, None);
+            self.value(&path, OTHER, plain(Value::Null));
+        }
+        self.binding(issuer.binding);
+        let covering: BTreeSet<&str> = wanted_roles(&self.rules).collect();
+        let requirement = &self.rules.route.requirement;
+        let required: BTreeSet<_> = requirement.roles.iter().collect();
+        for path in &issuer.roles_claim.paths {
+            self.rule(
+                path,
+                format!("roles {required:?} {covering:?} {:?}", issuer.roles_claim),
+            );
+        }
+        let scopes: BTreeSet<_> = requirement.scopes.iter().collect();
+        for path in &issuer.scopes_claim.paths {
+            self.rule(path, format!("scopes {scopes:?} {:?}", issuer.scopes_claim));
+        }
+    }
+
+    fn binding(&mut self, mode: BindingMode) {
+        let path = name("cnf");
+        self.rule(&path, format!("binding {mode:?}"));
+        let bound = plain(json!({ "x5t#S256": THUMBPRINT }));
+        let (unbound_rank, bound_rank) = match mode {
+            BindingMode::Required => (ANY + 1, ANY),
+            _ => (ANY, ANY + 1),
+        };
+        self.value(&path, unbound_rank, None);
+        self.value(&path, bound_rank, bound);
+        for value in [
+            json!({ "x5t#S256": OTHER_THUMBPRINT }),
+            json!({ "jkt": "thumbprint" }),
+            json!({}),
+            json!(7),
+        ] {
+            self.value(&path, OTHER, plain(value));
+        }
+    }
+
+    fn tenant(&mut self) {
+        let Some(rule) = &self.rules.policy.tenant else { return };
+        let text = format!("{rule:?}");
+        for path in &rule.claims {
+            self.rule(path, text.clone());
+            self.claims.add(path, TENANTS, plain(TENANT), Label::None);
+            let mut values = vec![(plain(OTHER_TENANT), "other"), (None, "missing")];
+            values.push((plain(NO_TENANT), "not a tenant"));
+            values.push((plain(7), "a number"));
+            values.push((plain(TEXT_TENANT), "a text"));
+            if rule.format == TenantFormat::Text {
+                values.push((plain(TENANT.to_uppercase()), "in capital letters"));
+            }
+            if rule.lists {
+                values.push((plain(vec![TENANT]), "a list of its own"));
+                values.push((plain(vec![TENANT, OTHER_TENANT]), "a list with its own"));
+                values.push((plain(vec![OTHER_TENANT]), "a list of others"));
+                values.push((plain(Vec::<String>::new()), "an empty list"));
+                values.push((plain(json!([TENANT, 7])), "a list with a number"));
+            }
+            for (value, label) in values {
+                self.claims.add(path, OTHER, value, Label::Tenant(label));
+            }
+        }
+    }
+
+    fn identity(&mut self) {
+        let policy = self.rules.policy;
+        for header in policy.identity.headers() {
+            let rule = format!("{header:?}");
+            let paths: Vec<ClaimPath> = match &header.source {
+                IdentitySource::Claim(path) => vec![path.clone()],
+                IdentitySource::Roles => self.rules.issuer.roles_claim.paths.clone(),
+                IdentitySource::Scopes => self.rules.issuer.scopes_claim.paths.clone(),
+                IdentitySource::Tenant => policy.tenant.iter().flat_map(|rule| rule.claims.clone()).collect(),
+                IdentitySource::AuthMethod | IdentitySource::ClientId => Vec::new(),
+            };
+            for path in paths {
+                self.rule(&path, rule.clone());
+                if let IdentitySource::Claim(_) = &header.source {
+                    self.value(&path, OTHER - 1, plain("v"));
+                    self.value(&path, OTHER, None);
+                    self.value(&path, OTHER, plain(Map::new()));
+                }
+            }
+        }
+    }
+
+    fn condition(&mut self, of: &str, condition: &Condition) {
+        let (path, values) = match condition {
+            Condition::Claim { path, test } => (path, claim_values(test, self.rules.issuer.leeway, self.rules.path)),
+            Condition::Header {
+                test: HeaderTest::EqualsClaim(path),
+                ..
+            } => {
+                let values = [json!(COMPARED_VALUE), json!("w"), json!(1), json!({})];
+                (path, values.into_iter().map(ClaimValue::Plain).collect())
+            }
+            Condition::Header { .. } | Condition::Client { .. } => return,
+        };
+        self.rule(path, format!("{of} {condition:?}"));
+        for (at, value) in values.into_iter().enumerate() {
+            self.value(path, if at == 0 { COMPARED } else { OTHER }, Some(value));
+        }
+        self.value(path, OTHER, None);
+    }
+}

@@ -1,0 +1,264 @@
+//! The headers that either side reads, or lets through as the other does not.
+
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::{HeaderName, HeaderValue, Method};
+
+use super::claims::{NO_TENANT, OTHER_TENANT, TENANT, TEXT_TENANT, UNNAMED};
+use super::operands::header_values;
+use super::pair::{MethodClass, Pair};
+use super::parts::{OWN_ORIGIN, Patch, Sent};
+use super::requests::keys;
+use super::space::{Aspect, Dimension, Label, Variant};
+use crate::authn::sources::SEC_FETCH_SITE;
+use crate::policy::Policy;
+use crate::policy::condition::Condition;
+use crate::policy::cors::AllowedOrigin;
+use crate::policy::document::TenantFormat;
+use crate::policy::issuer_names::PlaceholderValues;
+use crate::policy::route::Route;
+use crate::principal::AuthMethod;
+use crate::request::IDEMPOTENCY_KEY;
+use crate::request::listed::is_standard;
+use crate::request::names::FoldedName;
+
+/// A key that no policy has.
+const UNKNOWN_KEY: &str = "a-key-that-no-policy-has-for-any-service";
+
+/// An idempotency key.
+const UUID: &str = "c0000000-0000-4000-a000-00000000000c";
+
+/// The headers, each with its values.
+#[derive(Debug, Default)]
+pub(super) struct Headers(Vec<(HeaderName, Vec<Variant>)>);
+
+impl Headers {
+    /// Returns the headers that matter to callers, to those with a token of an issuer among them.
+    pub(super) fn of(
+        pair: &Pair<'_>,
+        method: MethodClass,
+        path: &str,
+        methods: &[Method],
+        has_token: bool,
+    ) -> Vec<Dimension> {
+        let mut headers = Self::default();
+        headers.keys(pair);
+        if has_token {
+            headers.tenants(pair);
+        }
+        headers.conditions(pair, path);
+        headers.idempotency(method);
+        headers.pages(pair, method, methods, has_token);
+        headers.identity(pair);
+        let dimensions = headers.0.into_iter();
+        dimensions
+            .map(|(name, variants)| Dimension::new(Aspect::Header(name), variants))
+            .collect()
+    }
+
+    fn add(&mut self, name: &HeaderName, variants: impl IntoIterator<Item = Variant>) {
+        let at = self.0.iter().position(|(known, _)| known == name);
+        let at = at.unwrap_or_else(|| {
+            self.0.push((name.clone(), Vec::new()));
+            self.0.len() - 1
+        });
+        let Some((_, known)) = self.0.get_mut(at) else { return };
+        for variant in variants {
+            if !known.iter().any(|known| known.patches == variant.patches) {
+                known.push(variant);
+            }
+        }
+    }
+
+    fn keys(&mut self, pair: &Pair<'_>) {
+        let mut names: Vec<&HeaderName> = Vec::new();
+        let lists = pair
+            .asking(AuthMethod::InternalKey)
+            .filter_map(|policy| policy.internal_keys.as_ref());
+        for name in lists.map(|keys| &keys.header) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        for name in names {
+            let known = keys(pair).into_iter().map(|(reference, key)| {
+                let patch = Patch::Header(name.clone(), vec![Sent::Key(reference)]);
+                Variant::new(patch, Label::Key(key)).credential()
+            });
+            let unknown = Variant::new(Patch::header(name, UNKNOWN_KEY), Label::Key("unknown".to_owned()));
+            let absent = Variant::new(Patch::without(name), Label::None);
+            self.add(name, [absent].into_iter().chain(known).chain([unknown.credential()]));
+        }
+    }
+
+    fn tenants(&mut self, pair: &Pair<'_>) {
+        for policy in pair.asking(AuthMethod::Jwt) {
+            let Some(rule) = &policy.tenant else { continue };
+            let mut values = vec![OTHER_TENANT.to_owned(), NO_TENANT.to_owned(), TEXT_TENANT.to_owned()];
+            if rule.format == TenantFormat::Text {
+                values.push(TENANT.to_uppercase());
+            }
+            for issuer in &policy.issuers {
+                let placeholders = issuer
+                    .names
+                    .pattern()
+                    .map(|pattern| pattern.values())
+                    .unwrap_or_default();
+                let listed = placeholders
+                    .iter()
+                    .filter(|(name, _)| rule.claims.iter().any(|path| path == &[name.clone()]));
+                for (_, values_of) in listed {
+                    if let PlaceholderValues::OneOf(texts) = values_of {
+                        values.extend(texts.texts().iter().cloned());
+                    }
+                }
+            }
+            let name = &rule.header;
+            let usual = Variant::new(Patch::header(name, TENANT), Label::None);
+            let absent = without(name);
+            self.add(
+                name,
+                [usual, absent]
+                    .into_iter()
+                    .chain(values.iter().map(|value| with(name, value))),
+            );
+        }
+    }
+
+    fn conditions(&mut self, pair: &Pair<'_>, path: &str) {
+        for (_, route) in pair.met() {
+            for condition in &route.requirement.conditions {
+                let Condition::Header { name, test } = condition else {
+                    continue;
+                };
+                let values = header_values(test, path);
+                let twice = values
+                    .first()
+                    .and_then(|value| HeaderValue::from_str(value).ok())
+                    .map(|value| {
+                        let patch = Patch::Header(name.clone(), vec![Sent::Value(value.clone()), Sent::Value(value)]);
+                        Variant::new(patch, Label::Header(name.to_string(), Some("twice".to_owned())))
+                    });
+                let mut variants: Vec<_> = values.iter().map(|value| with(name, value)).collect();
+                if let Some(usual) = variants.first_mut() {
+                    usual.label = Label::None;
+                }
+                variants.push(without(name));
+                variants.push(with(name, "another value"));
+                self.add(name, variants.into_iter().chain(twice));
+            }
+        }
+    }
+
+    fn idempotency(&mut self, method: MethodClass) {
+        if method.may_repeat.contains(&true) {
+            let usual = Variant::new(Patch::header(&IDEMPOTENCY_KEY, UUID), Label::None);
+            let others = [without(&IDEMPOTENCY_KEY), with(&IDEMPOTENCY_KEY, UNNAMED)];
+            self.add(&IDEMPOTENCY_KEY, [usual].into_iter().chain(others));
+        }
+    }
+
+    /// Adds what browsers say of the page that a request comes from.
+    fn pages(&mut self, pair: &Pair<'_>, method: MethodClass, methods: &[Method], has_token: bool) {
+        let has_cookies = has_token
+            && pair
+                .asking(AuthMethod::Jwt)
+                .any(|policy| !policy.sources.read.cookies.is_empty());
+        let differs = !pair.has_same_policy(|policy| &policy.cors);
+        if !(has_cookies || differs || method.asks) {
+            return;
+        }
+        let mut origins: Vec<HeaderValue> = Vec::new();
+        let lists = pair.policies().filter_map(|policy| policy.cors.as_ref());
+        for entry in lists.flat_map(|cors| &cors.origins) {
+            origins.extend(match entry {
+                AllowedOrigin::Any => HeaderValue::from_str("https://any.example").ok(),
+                AllowedOrigin::Exact(origin) => Some(origin.clone()),
+                AllowedOrigin::Subdomain(end) => HeaderValue::from_str(&format!("https://a-page{end}")).ok(),
+            });
+        }
+        origins.extend(["https://other.example", "null"].map(HeaderValue::from_static));
+        origins.push(OWN_ORIGIN);
+        let mut variants = vec![Variant::new(Patch::without(&ORIGIN), Label::None)];
+        variants.extend(origins.into_iter().map(|origin| {
+            let text = match origin == OWN_ORIGIN {
+                true => "its own".to_owned(),
+                false => String::from_utf8_lossy(origin.as_bytes()).into_owned(),
+            };
+            let patch = Patch::Header(ORIGIN, vec![Sent::Value(origin)]);
+            Variant::new(patch, Label::Header("origin".to_owned(), Some(text)))
+        }));
+        self.add(&ORIGIN, variants);
+        if has_cookies {
+            let sites = ["same-origin", "none", "same-site", "cross-site", UNNAMED];
+            let absent = Variant::new(Patch::without(&SEC_FETCH_SITE), Label::None);
+            let others = sites.map(|site| with(&SEC_FETCH_SITE, site));
+            self.add(&SEC_FETCH_SITE, [absent].into_iter().chain(others));
+        }
+        if method.asks {
+            let absent = Variant::new(Patch::without(&ACCESS_CONTROL_REQUEST_METHOD), Label::None);
+            let asked = methods
+                .iter()
+                .map(|method| with(&ACCESS_CONTROL_REQUEST_METHOD, method.as_str()));
+            self.add(&ACCESS_CONTROL_REQUEST_METHOD, [absent].into_iter().chain(asked));
+        }
+    }
+
+    /// Adds the headers of clients that reach the upstream on one side and not on the other.
+    fn identity(&mut self, pair: &Pair<'_>) {
+        let (Some(old), Some(new)) = (pair.old.met(), pair.new.met()) else {
+            return;
+        };
+        let mut names: Vec<HeaderName> = Vec::new();
+        for (policy, route) in [old, new] {
+            let identity = policy.identity.headers().iter().map(|header| &header.name);
+            let tenant = policy.tenant.iter().map(|rule| &rule.header);
+            let own = identity
+                .chain(tenant)
+                .chain([policy.key_header()])
+                .chain(&policy.compared);
+            let passed = route.pass_through.iter().chain(&policy.sources.removed.headers);
+            for name in own.chain(passed) {
+                let alias = HeaderName::try_from(name.as_str().replace('-', "_")).ok();
+                for name in [Some(name.clone()), alias].into_iter().flatten() {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+            }
+        }
+        for name in names {
+            if treated(&name, old) != treated(&name, new) {
+                self.add(
+                    &name,
+                    [Variant::new(Patch::without(&name), Label::None), with(&name, "sent")],
+                );
+            }
+        }
+    }
+}
+
+/// What a policy says about a header of clients.
+fn treated(name: &HeaderName, (policy, route): (&Policy, &Route)) -> [bool; 7] {
+    FoldedName::with(name.as_str(), |folded| {
+        [
+            policy.identity.is_reserved(&folded),
+            folded.spells(policy.key_header()),
+            name == policy.key_header() && policy.forward_internal_key,
+            is_standard(name.as_str()) && policy.identity.sets(name),
+            policy.sources.removed.is_header(&folded),
+            route.pass_through.contains(name),
+            route.requirement.compares(name),
+        ]
+    })
+}
+
+fn with(name: &HeaderName, value: &str) -> Variant {
+    Variant::new(
+        Patch::header(name, value),
+        Label::Header(name.to_string(), Some(value.to_owned())),
+    )
+}
+
+fn without(name: &HeaderName) -> Variant {
+    Variant::new(Patch::without(name), Label::Header(name.to_string(), None))
+}

@@ -1,0 +1,186 @@
+//! The places in which a token, or what looks like one, may be.
+
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderName, Method};
+
+use super::pair::{MethodClass, Pair};
+use super::parts::Patch;
+use super::space::{Aspect, Dimension, Label, Variant};
+use super::tokens::foreign;
+use crate::policy::token_sources::TokenPlaces;
+use crate::principal::AuthMethod;
+use crate::rehearsal::TokenPlace;
+
+/// What is no token.
+const NO_TOKEN: &str = "x";
+
+/// The credentials of another scheme.
+const OTHER_SCHEME: &str = "Basic eDp5";
+
+/// Returns the places besides `Authorization` in which either side looks for tokens, and those that one of them alone
+/// removes.
+fn places(pair: &Pair<'_>, method: MethodClass) -> Vec<TokenPlace> {
+    let mut found: Vec<TokenPlace> = Vec::new();
+    let mut add = |places: &TokenPlaces| {
+        let headers = places.headers.iter().cloned().map(TokenPlace::Header);
+        let cookies = places.cookies.iter().cloned().map(TokenPlace::Cookie);
+        let queries = places.queries.iter().cloned().map(TokenPlace::Query);
+        let protocols = places
+            .protocols
+            .iter()
+            .filter(|_| method.opens)
+            .cloned()
+            .map(TokenPlace::WebSocketProtocol);
+        for place in headers.chain(cookies).chain(queries).chain(protocols) {
+            if !found.contains(&place) {
+                found.push(place);
+            }
+        }
+    };
+    pair.asking(AuthMethod::Jwt)
+        .for_each(|policy| add(&policy.sources.read));
+    if !pair.is_same(|policy, _| &policy.sources.removed) {
+        pair.met().for_each(|(policy, _)| add(&policy.sources.removed));
+    }
+    found
+}
+
+/// Returns the headers that are places.
+fn headers(places: &[TokenPlace]) -> Vec<HeaderName> {
+    let named = places.iter().filter_map(|place| match place {
+        TokenPlace::Header(name) => Some(name.clone()),
+        _ => None,
+    });
+    [AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL]
+        .into_iter()
+        .chain(named)
+        .collect()
+}
+
+fn named(place: &TokenPlace) -> String {
+    match place {
+        TokenPlace::Authorization => "`authorization`".to_owned(),
+        TokenPlace::Header(name) => format!("the header `{name}`"),
+        TokenPlace::Cookie(name) => format!("the cookie `{name}`"),
+        TokenPlace::Query(name) => format!("the query parameter `{name}`"),
+        TokenPlace::WebSocketProtocol(name) => format!("the WebSocket subprotocol `{name}`"),
+    }
+}
+
+/// Returns the places of tokens, if there are more than one.
+pub(super) fn of_token(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
+    let places = places(pair, method);
+    if places.is_empty() {
+        return None;
+    }
+    let usual = Variant::new(Patch::Places(vec![TokenPlace::Authorization]), Label::None);
+    let mut variants = vec![usual];
+    for (at, place) in places.iter().enumerate() {
+        let label = || Label::Place(named(place));
+        variants.push(Variant::new(Patch::Places(vec![place.clone()]), label()));
+        let also = Patch::Places(vec![TokenPlace::Authorization, place.clone()]);
+        variants.push(Variant::new(
+            also,
+            Label::Place(format!("`authorization` and {}", named(place))),
+        ));
+        let beside = vec![
+            Patch::Places(vec![place.clone()]),
+            Patch::header(&AUTHORIZATION, OTHER_SCHEME),
+        ];
+        let label = Label::Place(format!("{} beside another scheme in `authorization`", named(place)));
+        variants.push(Variant::of(beside, label));
+        for other in places.iter().skip(at + 1) {
+            let both = Patch::Places(vec![place.clone(), other.clone()]);
+            variants.push(Variant::new(
+                both,
+                Label::Place(format!("{} and {}", named(place), named(other))),
+            ));
+        }
+    }
+    Some(Dimension::new(Aspect::Place(headers(&places)), variants))
+}
+
+/// Returns what callers may have in these places who have no token of an issuer of either side.
+pub(super) fn presented(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
+    let asks = pair.asking(AuthMethod::Jwt).next().is_some();
+    let forwards = !pair.is_same(|policy, _| policy.forward_authorization);
+    let places = places(pair, method);
+    let mut variants = vec![Variant::default()];
+    let malformed = |patches| Variant::of(patches, Label::Fault("token_malformed".to_owned())).credential();
+    let other_scheme = || Patch::header(&AUTHORIZATION, OTHER_SCHEME);
+    if asks || forwards {
+        let label = Label::Fault("another scheme".to_owned());
+        variants.push(Variant::new(other_scheme(), label).credential());
+        variants.push(malformed(vec![Patch::header(&AUTHORIZATION, "Bearer x")]));
+        variants.push(malformed(vec![Patch::header(&AUTHORIZATION, "Bearer")]));
+    }
+    if asks {
+        for (token, times) in foreign(pair) {
+            let patch = Patch::TokenBut(Box::new(token), times, Vec::new(), false);
+            let fault = Label::Fault("token_issuer_mismatch".to_owned());
+            variants.push(Variant::new(patch, fault).credential());
+        }
+    }
+    for (at, place) in places.iter().enumerate() {
+        variants.push(malformed(no_token_in(place)));
+        variants.push(malformed([vec![other_scheme()], no_token_in(place)].concat()));
+        for other in places.iter().skip(at + 1) {
+            if std::mem::discriminant(place) != std::mem::discriminant(other) {
+                variants.push(malformed([no_token_in(place), no_token_in(other)].concat()));
+            }
+        }
+    }
+    (variants.len() > 1).then(|| Dimension::new(Aspect::Presented(headers(&places)), variants))
+}
+
+fn no_token_in(place: &TokenPlace) -> Vec<Patch> {
+    match place {
+        TokenPlace::Authorization => vec![Patch::header(&AUTHORIZATION, "Bearer x")],
+        TokenPlace::Header(name) => vec![Patch::header(name, NO_TOKEN)],
+        TokenPlace::Cookie(name) => vec![Patch::header(&COOKIE, &format!("{name}={NO_TOKEN}"))],
+        TokenPlace::Query(name) => vec![Patch::Query(format!("{name}={NO_TOKEN}"))],
+        TokenPlace::WebSocketProtocol(name) => vec![
+            Patch::Handshake(true),
+            Patch::header(&SEC_WEBSOCKET_PROTOCOL, &format!("{name}, {NO_TOKEN}")),
+        ],
+    }
+}
+
+/// Returns whether a request opens a WebSocket, where that matters to cookies.
+pub(super) fn handshake(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
+    let has_cookies = pair
+        .asking(AuthMethod::Jwt)
+        .any(|policy| !policy.sources.read.cookies.is_empty());
+    (has_cookies && method.opens).then(|| {
+        let open = Label::When("opening a WebSocket".to_owned());
+        let variants = vec![
+            Variant::new(Patch::Handshake(false), Label::None),
+            Variant::new(Patch::Handshake(true), open),
+        ];
+        Dimension::new(Aspect::Handshake, variants)
+    })
+}
+
+/// Returns the methods that pages may ask for: those of the standard, and others that either side names.
+pub(super) fn methods(pair: &Pair<'_>) -> Vec<Method> {
+    let mut methods = vec![
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+    ];
+    let named = pair
+        .policies()
+        .flat_map(|policy| &policy.routes)
+        .flat_map(|route| &route.methods);
+    for method in named.cloned().chain(Method::from_bytes(b"UNNAMED").ok()) {
+        if !methods.contains(&method) {
+            methods.push(method);
+        }
+    }
+    methods
+}

@@ -1,0 +1,65 @@
+//! The spaces of callers of a pair: those without a token of an issuer, and those with one of each issuer.
+
+use super::pair::{MethodClass, Pair};
+use super::parts::Parts;
+use super::seen::Judge;
+use super::space::{Classes, Dimension, Space};
+use super::tokens::Kind;
+use super::{certificates, headers::Headers, places, requests};
+use crate::policy_diff::types::{Cell, TooMany};
+
+/// The time of requests, unless keys stop working before it.
+const NOW: i64 = 1_800_000_000;
+
+/// Tries all callers of a request.
+pub(super) fn classes(judge: &Judge<'_>, cell: &Cell, method: MethodClass) -> Result<Vec<Classes>, TooMany> {
+    let spaces = all(judge.pair(), cell, method);
+    spaces.into_iter().map(|space| space.classes(judge)).collect()
+}
+
+/// Returns the callers without a token of an issuer, and those with one of each issuer.
+fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
+    let first = requests::expiries(pair).first().copied();
+    let now = first.map_or(NOW, |first| NOW.min(first.saturating_sub(1)));
+    let base = Parts::new(cell.method.clone(), &cell.host, &cell.path, now);
+    let methods = match method.asks {
+        true => places::methods(pair),
+        false => Vec::new(),
+    };
+    let others = |has_token| {
+        let headers = Headers::of(pair, method, &cell.path, &methods, has_token);
+        let certificate = certificates::dimension(pair);
+        let body = requests::body(pair, method);
+        let rest = [requests::client(pair), requests::now(pair, now)];
+        let known = requests::known(pair).filter(|_| has_token);
+        headers
+            .into_iter()
+            .chain(certificate)
+            .chain(body)
+            .chain(rest.into_iter().flatten())
+            .chain(known)
+    };
+    let mut dimensions: Vec<Dimension> = places::handshake(pair, method).into_iter().collect();
+    dimensions.extend(places::presented(pair, method));
+    dimensions.extend(others(false));
+    let mut spaces = vec![Space {
+        base: base.clone(),
+        issuer: None,
+        dimensions,
+    }];
+    for kind in Kind::all(pair) {
+        let mut parts = base.clone();
+        parts.token = kind.token();
+        let (patches, mut dimensions) = kind.dimensions(pair, &cell.path);
+        patches.iter().for_each(|patch| patch.apply(&mut parts));
+        dimensions.extend(places::handshake(pair, method));
+        dimensions.extend(places::of_token(pair, method));
+        dimensions.extend(others(true));
+        spaces.push(Space {
+            base: parts,
+            issuer: Some(kind.label()),
+            dimensions,
+        });
+    }
+    spaces
+}

@@ -1,0 +1,268 @@
+//! The tokens that callers have: one kind for each issuer that either side knows.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::claims::{ReadClaims, Rules, UNNAMED};
+use super::pair::{Pair, Side};
+use super::parts::Patch;
+use super::space::{Aspect, Dimension, Label, Variant};
+use crate::authn::jwt;
+use crate::document::key_reference::{KeyForm, KeyReference};
+use crate::keys::{Algorithm, Material};
+use crate::policy::Issuer;
+use crate::policy::document::LinkHeader;
+use crate::policy::issuer_names::{IssuerNames, IssuerPattern, PlaceholderValues};
+use crate::principal::{AuthMethod, Claims};
+use crate::rehearsal::{Corruption, Token};
+
+/// The value of a placeholder that may have any.
+const ANY_VALUE: &str = "a1";
+
+/// Tokens with one `iss`, and the issuer that it picks on each side that looks at tokens.
+#[derive(Debug)]
+pub(super) struct Kind<'r> {
+    /// The claims that pick the issuer.
+    claims: Claims,
+    /// The issuers of both sides.
+    issuers: [Option<&'r Issuer>; 2],
+}
+
+impl<'r> Kind<'r> {
+    /// Finds the kinds of tokens that either side knows.
+    pub(super) fn all(pair: &Pair<'r>) -> Vec<Self> {
+        let mut kinds: Vec<(Option<usize>, Option<usize>, Self)> = Vec::new();
+        for claims in names(pair) {
+            let [old, new] = pair.sides().map(|side| pick(side, &claims));
+            let is_known = kinds.iter().any(|(a, b, _)| (*a, *b) == (old.map(at), new.map(at)));
+            if is_known || (old.is_none() && new.is_none()) {
+                continue;
+            }
+            let issuers = [old.map(|(_, issuer)| issuer), new.map(|(_, issuer)| issuer)];
+            kinds.push((old.map(at), new.map(at), Self { claims, issuers }));
+        }
+        kinds.into_iter().map(|(.., kind)| kind).collect()
+    }
+
+    /// Returns the name of the issuer.
+    pub(super) fn label(&self) -> String {
+        let iss = self.claims.get("iss").and_then(Value::as_str);
+        iss.map_or_else(|| "unchecked".to_owned(), str::to_owned)
+    }
+
+    /// Returns whether tokens of this kind are known on both sides.
+    pub(super) const fn is_on_both_sides(&self) -> bool {
+        matches!(self.issuers, [Some(_), Some(_)])
+    }
+
+    /// Returns whether a token is of this kind.
+    #[cfg(test)]
+    pub(super) fn has(&self, pair: &Pair<'r>, claims: &Claims) -> bool {
+        let [old, new] = pair.sides().map(|side| pick(side, claims).map(at));
+        let [own_old, own_new] = pair.sides().map(|side| pick(side, &self.claims).map(at));
+        (old, new) == (own_old, own_new)
+    }
+
+    /// Returns a token that its issuer could sign, with no other claims than those that pick the issuer.
+    pub(super) fn token(&self) -> Option<Token> {
+        let issuer = self.issuers.into_iter().flatten().next()?;
+        Token::of(issuer, self.claims.clone())
+    }
+
+    /// Returns the aspects by which these tokens differ. Where a rule is the same on both sides, one fault at a time is
+    /// enough: the first one decides, on both sides.
+    pub(super) fn dimensions(&self, pair: &Pair<'r>, path: &'r str) -> (Vec<Patch>, Vec<Dimension>) {
+        let mut claims = ReadClaims::of(self.rules(pair, path));
+        for name in self.claims.keys() {
+            claims.remove(std::slice::from_ref(name));
+        }
+        let mut base = Vec::new();
+        let mut faults = vec![Variant::default()];
+        faults.extend(self.forgeries());
+        let mut dimensions = Vec::new();
+        let mut apart = Vec::new();
+        for (path, claim) in claims.iter() {
+            let (usual, others) = claim.variants(path);
+            match self.is_on_both_sides() && !claim.is_alike() {
+                true => {
+                    let variants = std::iter::once(usual).chain(others).collect();
+                    dimensions.push(Dimension::new(Aspect::Claim(path.clone()), variants));
+                    apart.push(path.clone());
+                }
+                false => {
+                    base.extend(usual.patches);
+                    faults.extend(others);
+                }
+            }
+        }
+        let signers = self.signers();
+        let has_signers = signers.len() > 1;
+        if has_signers {
+            dimensions.insert(0, Dimension::new(Aspect::Signer, signers));
+        }
+        dimensions.insert(0, Dimension::new(Aspect::Token(apart, has_signers), faults));
+        (base, dimensions)
+    }
+
+    fn rules(&self, pair: &Pair<'r>, path: &'r str) -> [Option<Rules<'r>>; 2] {
+        let [old, new] = pair.sides().map(Side::met);
+        let [old_issuer, new_issuer] = self.issuers;
+        [(old, old_issuer), (new, new_issuer)].map(|(met, issuer)| {
+            let (policy, route) = met?;
+            let issuer = issuer?;
+            Some(Rules {
+                policy,
+                route,
+                issuer,
+                path,
+            })
+        })
+    }
+
+    /// Each signer by each algorithm, where the sides differ.
+    fn signers(&self) -> Vec<Variant> {
+        let [Some(old), Some(new)] = self.issuers else {
+            return Vec::new();
+        };
+        if old.signer == new.signer && old.algorithms == new.algorithms {
+            return Vec::new();
+        }
+        let mut signers: Vec<(&KeyReference, Algorithm)> = Vec::new();
+        for issuer in [old, new] {
+            for algorithm in old.algorithms.iter().chain(&new.algorithms) {
+                let signer = (&issuer.signer, *algorithm);
+                if fits(signer) && !signers.contains(&signer) {
+                    signers.push(signer);
+                }
+            }
+        }
+        let variants = signers.into_iter().map(|(signer, algorithm)| {
+            let patch = Patch::Signer(signer.clone(), algorithm);
+            let label = match old.signer == new.signer {
+                true => format!("{signer} by {}", algorithm.name()),
+                false => signer.to_string(),
+            };
+            Variant::new(patch, Label::Signer(label))
+        });
+        variants.collect()
+    }
+
+    /// What else may be wrong with a token, or particular about its header.
+    fn forgeries(&self) -> Vec<Variant> {
+        let fault = |patch, what: &str| Variant::new(patch, Label::Fault(what.to_owned()));
+        let mut variants = vec![
+            fault(Patch::Corrupt(Some(Corruption::Signature)), "token_signature_invalid"),
+            fault(
+                Patch::Corrupt(Some(Corruption::Algorithm)),
+                "token_algorithm_not_allowed",
+            ),
+            fault(Patch::Corrupt(Some(Corruption::KeyId)), "token_key_unknown"),
+        ];
+        let mut types: BTreeSet<&str> = BTreeSet::from([UNNAMED]);
+        types.extend(self.issuers.iter().flatten().flat_map(|issuer| issuer.types.iter()));
+        for typ in types {
+            let label = Label::Fault(format!("typ {typ}"));
+            variants.push(Variant::new(Patch::Jose("typ", Some(json!(typ))), label));
+        }
+        variants.push(fault(Patch::Jose("typ", None), "without typ"));
+        for link in LinkHeader::ALL {
+            let label = Label::Fault(format!("with `{}`", link.name()));
+            variants.push(Variant::new(
+                Patch::Jose(link.name(), Some(json!("https://keys.example"))),
+                label,
+            ));
+        }
+        variants
+    }
+}
+
+const fn at<T: Copy>(found: (usize, T)) -> usize {
+    found.0
+}
+
+fn fits((signer, algorithm): (&KeyReference, Algorithm)) -> bool {
+    (algorithm.material() == Material::Secret) == (signer.form() == KeyForm::Secret) || signer.form() == KeyForm::Set
+}
+
+/// Finds the issuer of a token on a side, if the side looks at tokens.
+fn pick<'r>(side: &Side<'r>, claims: &Claims) -> Option<(usize, &'r Issuer)> {
+    let policy = side.asking(AuthMethod::Jwt)?;
+    jwt::pick(&policy.issuers, claims).ok()
+}
+
+/// The claims that pick the issuers of both sides.
+fn names(pair: &Pair<'_>) -> Vec<Claims> {
+    let issuers: Vec<&Issuer> = pair
+        .asking(AuthMethod::Jwt)
+        .flat_map(|policy| &policy.issuers)
+        .collect();
+    let patterns: Vec<&IssuerPattern> = issuers.iter().filter_map(|issuer| issuer.names.pattern()).collect();
+    let mut names = Vec::new();
+    for issuer in &issuers {
+        match &issuer.names {
+            IssuerNames::Unchecked => names.push(Map::new()),
+            IssuerNames::Exact(texts) => names.extend(texts.texts().iter().map(|text| claims(text, &[]))),
+            IssuerNames::Pattern(pattern) => names.extend(instances(pattern, &patterns)),
+        }
+    }
+    names
+}
+
+fn claims(iss: &str, others: &[(&str, &str)]) -> Claims {
+    let others = others.iter().copied();
+    let all = std::iter::once(("iss", iss)).chain(others);
+    all.map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
+}
+
+/// Names of the form of a pattern: each value that any pattern lists, with the first ones of the other placeholders.
+fn instances(pattern: &IssuerPattern, all: &[&IssuerPattern]) -> Vec<Claims> {
+    let listed: BTreeSet<&str> = all
+        .iter()
+        .flat_map(|pattern| pattern.values())
+        .flat_map(|(_, values)| match values {
+            PlaceholderValues::Any => &[][..],
+            PlaceholderValues::OneOf(values) => values.texts(),
+        })
+        .map(String::as_str)
+        .chain([ANY_VALUE])
+        .collect();
+    let usual = |name: &str| {
+        let values = pattern.values().iter().find(|(known, _)| known == name);
+        match values {
+            Some((_, PlaceholderValues::OneOf(values))) => values.texts().first().map_or(ANY_VALUE, String::as_str),
+            _ => ANY_VALUE,
+        }
+    };
+    let names = pattern.template().claims();
+    let mut found = Vec::new();
+    for varied in &names {
+        for value in &listed {
+            let chosen: Vec<(&str, &str)> = names
+                .iter()
+                .map(|name| (*name, if name == varied { *value } else { usual(name) }))
+                .collect();
+            let iss = chosen
+                .iter()
+                .fold(pattern.template().text().to_owned(), |text, (name, value)| {
+                    text.replace(&format!("{{{name}}}"), value)
+                });
+            found.push(claims(&iss, &chosen));
+        }
+    }
+    found
+}
+
+/// Returns tokens whose issuer neither side knows, as they stand in a header.
+pub(super) fn foreign(pair: &Pair<'_>) -> Vec<(Token, Vec<(Vec<String>, f64)>)> {
+    let issuer = pair.asking(AuthMethod::Jwt).flat_map(|policy| &policy.issuers).next();
+    let Some(issuer) = issuer else { return Vec::new() };
+    let all = [claims("https://another-issuer.example", &[]), Map::new()];
+    let unknown = all
+        .into_iter()
+        .filter(|claims| pair.sides().iter().all(|side| pick(side, claims).is_none()));
+    let token = unknown.filter_map(|claims| Token::of(issuer, claims));
+    token
+        .map(|token| (token, vec![(vec!["exp".to_owned()], 86_400.0)]))
+        .collect()
+}
