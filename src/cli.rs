@@ -18,6 +18,7 @@ mod revoke;
 mod run;
 mod schema;
 mod target;
+mod test;
 mod value_parsers;
 
 pub use exit::Exit;
@@ -41,6 +42,8 @@ enum Command {
     Init(init::Init),
     /// Find every problem in policy files
     Check(check::Check),
+    /// Run tests of policies: who may send which requests. Reads no variables and no secrets
+    Test(test::Test),
     /// Find the requests that two sets of policies answer differently
     Diff(diff::Diff),
     /// Say what would become of a request, and why
@@ -70,6 +73,7 @@ pub fn main() -> Exit {
         Command::Run(run) => run.execute(),
         Command::Init(init) => init.execute(),
         Command::Check(check) => check.execute(),
+        Command::Test(test) => test.execute(),
         Command::Diff(diff) => diff.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::Doctor(doctor) => doctor.execute(),

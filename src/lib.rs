@@ -55,6 +55,7 @@ pub mod admission;
 // Proof: policies tried out before they are in force.
 pub mod policy_coverage;
 pub mod policy_diff;
+pub mod policy_test;
 pub mod rehearsal;
 
 // Edges: what serves clients and operators.

@@ -226,8 +226,14 @@ fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
 pub fn is_policy(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+    yaml && !name.starts_with('.') && !is_test(path) && name != CONFIG_NAME
+}
+
+/// Whether a file is named as tests of policies are.
+pub fn is_test(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let test = name.ends_with(".test.yaml") || name.ends_with(".test.yml");
-    yaml && !test && !name.starts_with('.') && name != CONFIG_NAME
+    test && !name.starts_with('.')
 }
 
 /// The variables and files of this process.

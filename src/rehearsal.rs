@@ -60,6 +60,16 @@ impl Rehearsal {
         }
     }
 
+    /// Returns the same policies without the keys of some issuers, each by its policy in the set and its place in the policy.
+    #[must_use]
+    pub fn without_keys(&self, issuers: &[(usize, usize)]) -> Self {
+        let without = Self::new(Arc::clone(self.evaluator.policies()), &self.keys);
+        for (policy, issuer) in issuers {
+            without.remove_keys(*policy, *issuer);
+        }
+        without
+    }
+
     /// Decides a request.
     pub fn decide<'p, 'r>(
         &'p self,
@@ -73,7 +83,12 @@ impl Rehearsal {
     /// Decides a request, and says what client and upstream see of it.
     pub fn answer(&self, facts: &RequestFacts<'_>, revocations: Revocations<'_>) -> Answer {
         let decision = self.decide(facts, revocations, &mut ());
-        Answer::of(&decision, self.policies(), facts)
+        self.answer_of(&decision, facts)
+    }
+
+    /// Says what client and upstream see of a request that was decided.
+    pub fn answer_of(&self, decision: &Decision<'_, '_>, facts: &RequestFacts<'_>) -> Answer {
+        Answer::of(decision, self.policies(), facts)
     }
 }
 

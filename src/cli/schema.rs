@@ -8,6 +8,7 @@ use super::output::print;
 use crate::config::document::ConfigDocument;
 use crate::document::schema::schema_of;
 use crate::policy::document::PolicyDocument;
+use crate::policy_test::document::PolicyTestDocument;
 
 #[derive(Debug, Args)]
 pub(super) struct Schema {
@@ -22,6 +23,8 @@ enum File {
     Policy,
     /// sidegate.yaml
     Config,
+    /// A file with tests of policies
+    Test,
 }
 
 impl Schema {
@@ -29,6 +32,7 @@ impl Schema {
         print(&match self.format {
             File::Policy => POLICY_SCHEMA.text(),
             File::Config => CONFIG_SCHEMA.text(),
+            File::Test => TEST_SCHEMA.text(),
         });
         Exit::Fine
     }
@@ -53,6 +57,13 @@ pub(super) const CONFIG_SCHEMA: FormatSchema = FormatSchema {
     id: "urn:sidegate:schema:config:1",
     title: "sidegate.yaml",
     schema: schema_of::<ConfigDocument>,
+};
+
+/// That of tests.
+pub(super) const TEST_SCHEMA: FormatSchema = FormatSchema {
+    id: "urn:sidegate:schema:test:1",
+    title: "Tests of Sidegate policies",
+    schema: schema_of::<PolicyTestDocument>,
 };
 
 impl FormatSchema {

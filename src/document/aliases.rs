@@ -216,6 +216,17 @@ const ALIASES: &[Alias] = &[
     renamed(&["max_connections", "max_conns", "connection_limit"], "connections"),
     renamed(&["max_requests", "concurrency", "max_concurrent_requests", "in_flight"], "requests"),
     renamed(&["drain", "drain_timeout", "graceful_timeout", "grace_period", "terminate_timeout"], "grace"),
+    // Tests of policies.
+    renamed(&["spoilt", "spoiled", "spoil", "broken", "tampered", "tamper", "forged"], "corrupt"),
+    renamed(&["claims", "jwt", "bearer"], "token"),
+    renamed(&["extends", "inherits", "inherit", "as", "based_on", "base", "from"], "like"),
+    renamed(&["expected", "expects", "want", "wanted", "then", "outcomes", "assert", "assertions"], "expect"),
+    renamed(&["title", "description", "test", "case"], "name"),
+    renamed(&["callers", "who", "principal", "user", "as", "actor"], "caller"),
+    renamed(&["principals", "users", "who", "actors", "subjects"], "callers"),
+    renamed(&["now", "time", "when", "date"], "at"),
+    renamed(&["policy", "policy_files", "policies_path"], "policies"),
+    renamed(&["cases", "test", "scenarios"], "tests"),
     written(&[
         "rewrite", "strip_prefix", "login", "session", "cookie", "include",
         "extends",

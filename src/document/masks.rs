@@ -50,6 +50,15 @@ impl Masks {
         masks
     }
 
+    /// Finds what is a secret by itself, in a file whose fields hold none.
+    pub fn by_text(text: &str) -> Self {
+        let mut masks = Self::default();
+        if let Ok(parsed) = yaml::parse(text) {
+            masks.texts_below(&parsed.node);
+        }
+        masks
+    }
+
     /// Where the first hidden byte of a line is.
     pub fn first_in(&self, line: &Range<usize>) -> Option<usize> {
         let touching = self
@@ -96,6 +105,16 @@ impl Masks {
             }
             Value::Sequence(items) => items.iter().for_each(|item| self.outside(item)),
             _ => self.hide_all(node),
+        }
+    }
+
+    /// Hides the values that are secrets by themselves.
+    fn texts_below(&mut self, node: &Node) {
+        match &node.value {
+            Value::Mapping(entries) => entries.iter().for_each(|(_, value)| self.texts_below(value)),
+            Value::Sequence(items) => items.iter().for_each(|item| self.texts_below(item)),
+            Value::Text(text) | Value::Number(text) if is_secret_text(text) => self.hide_all(node),
+            _ => {}
         }
     }
 

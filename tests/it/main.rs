@@ -81,6 +81,7 @@ mod mtls;
 mod observability;
 mod oidc;
 mod pem_files;
+mod policy_tests;
 mod provider_issuers;
 mod provider_tokens;
 mod proxy_protocol;

@@ -16,11 +16,12 @@ mod fields;
 /// A table: its page, its name in the comments of the page, and what makes it.
 type Table = (&'static str, &'static str, fn() -> String);
 
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 7] = [
     ("docs/policy.md", "policy-fields", || fields::render("policy")),
     ("docs/configuration.md", "configuration-fields", || {
         fields::render("config")
     }),
+    ("docs/policy-testing.md", "test-fields", || fields::render("test")),
     ("docs/rejections.md", "reasons", reasons),
     ("docs/metrics.md", "metrics", metrics),
     ("docs/problems.md", "problems", problems),

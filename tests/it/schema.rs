@@ -16,7 +16,7 @@ use mutants::{kind_of, pointers, without};
 
 #[test]
 fn schemas_of_the_repository_are_those_that_the_program_prints() {
-    for name in ["policy", "config"] {
+    for name in ["policy", "config", "test"] {
         let path = Path::new(ROOT).join(format!("docs/schema/{name}.json"));
         let now = printed(name);
         if env::var_os("SIDEGATE_WRITE_DOCS").is_some() {

@@ -307,7 +307,7 @@ fn anchor(heading: &str) -> String {
 
 #[test]
 fn every_mapping_of_a_schema_has_a_table_with_all_its_fields() {
-    for format in ["policy", "config"] {
+    for format in ["policy", "config", "test"] {
         let (schema, page) = (schema(format), render(format));
         for (name, definition) in schema["$defs"].as_object().unwrap() {
             let Some(fields) = definition["properties"]

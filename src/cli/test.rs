@@ -1,0 +1,131 @@
+//! `sidegate test`: policies do what their tests say.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+
+use super::Exit;
+use super::output::{could_not_run, is_styled, print, print_error, print_json};
+use crate::document::problem::Problem;
+use crate::policy_test::{Judge, Loader, Suite, find};
+
+mod github;
+mod json;
+mod junit;
+mod results;
+mod text;
+
+use results::{FileResults, Results};
+
+#[derive(Debug, Args)]
+pub(super) struct Test {
+    /// Test files, or folders with `*.test.yaml`. Folders within them are not read
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Run only those with this text in `TEST / CALLER: METHOD PATH`
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// The form of the report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+    /// JUnit XML, for the reports of CI
+    Junit,
+    /// Text, and annotations for GitHub Actions
+    Github,
+}
+
+impl Test {
+    pub(super) fn execute(self) -> Exit {
+        let begun = Instant::now();
+        let suites = match self.suites() {
+            Ok(suites) => suites,
+            Err(problems) => return unable(&problems),
+        };
+        for warning in suites.iter().flat_map(|suite| &suite.warnings) {
+            show(warning);
+        }
+        let files: Vec<_> = suites.iter().map(|suite| self.judged(suite)).collect();
+        let files: Vec<_> = files.into_iter().filter(|file| !file.cases.is_empty()).collect();
+        if files.is_empty() {
+            let filter = self.filter.as_deref().unwrap_or_default();
+            return could_not_run(format!(
+                "`--filter` fits nothing: no test, caller or request has `{filter}`"
+            ));
+        }
+        let results = Results {
+            files,
+            elapsed: begun.elapsed(),
+        };
+        match self.output {
+            Output::Text => print(&text::report(&results)),
+            Output::Json => print_json(&json::Report::of(&results)),
+            Output::Junit => print(&junit::report(&results)),
+            Output::Github => {
+                print(&text::report(&results));
+                print(&github::annotations(&results));
+            }
+        }
+        match results.failed() {
+            0 => Exit::Fine,
+            _ => Exit::No,
+        }
+    }
+
+    /// Reads all test files, or finds everything that is wrong with them.
+    fn suites(&self) -> Result<Vec<Suite>, Vec<Problem>> {
+        let mut loader = Loader::default();
+        let (mut suites, mut problems): (Vec<_>, Vec<Problem>) = (Vec::new(), Vec::new());
+        for file in find(&self.paths)? {
+            match loader.load(&file) {
+                Ok(suite) => suites.push(suite),
+                // Several files may name policies that do not check out.
+                Err(found) => problems.extend(
+                    found
+                        .into_iter()
+                        .filter(|one| !problems.contains(one))
+                        .collect::<Vec<_>>(),
+                ),
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(suites),
+            false => Err(problems),
+        }
+    }
+
+    fn judged<'s>(&self, suite: &'s Suite) -> FileResults<'s> {
+        let mut judge = Judge::new(&suite.rehearsal);
+        let fits = |title: &str| self.filter.as_deref().is_none_or(|filter| title.contains(filter));
+        let cases = suite.cases.iter().filter(|case| {
+            let title = format!("{} / {}", case.test.name, case.title());
+            fits(&title)
+        });
+        FileResults {
+            file: &suite.file,
+            cases: cases
+                .map(|case| results::CaseResult::of(case, suite, &mut judge))
+                .collect(),
+        }
+    }
+}
+
+/// Shows problems because of which nothing runs.
+fn unable(problems: &[Problem]) -> Exit {
+    problems.iter().for_each(show);
+    could_not_run(format!("no test was run: {}", super::check::count(problems)))
+}
+
+fn show(problem: &Problem) {
+    print_error(format!("{}\n", problem.render(is_styled(&std::io::stderr()))));
+}

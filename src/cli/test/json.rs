@@ -1,0 +1,84 @@
+//! The report as JSON: every case, as expected or not.
+
+use serde::Serialize;
+
+use super::results::{CaseResult, Results};
+use crate::policy_test::{Miss, StepLine};
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+pub(super) struct Report<'s> {
+    passed: usize,
+    failed: usize,
+    milliseconds: u128,
+    cases: Vec<Entry<'s>>,
+}
+
+/// One case.
+#[derive(Debug, Serialize)]
+struct Entry<'s> {
+    test: &'s str,
+    caller: &'s str,
+    request: &'s str,
+    /// Where the expected outcome stands.
+    file: &'s str,
+    line: usize,
+    column: usize,
+    passed: bool,
+    /// The outcomes. Where they fit, and the case is not as expected, `misses` has the details.
+    wanted: String,
+    got: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    misses: Vec<Difference<'s>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    steps: &'s [StepLine],
+    /// What the route asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asks: Option<&'s str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Difference<'s> {
+    wanted: &'s str,
+    got: &'s str,
+}
+
+impl<'s> Report<'s> {
+    /// Collects the results.
+    pub(super) fn of(results: &'s Results<'_>) -> Self {
+        let cases = results.files.iter().flat_map(|file| &file.cases);
+        Self {
+            passed: results.passed(),
+            failed: results.failed(),
+            milliseconds: results.elapsed.as_millis(),
+            cases: cases.map(entry).collect(),
+        }
+    }
+}
+
+fn entry<'s>(result: &'s CaseResult<'_>) -> Entry<'s> {
+    let CaseResult {
+        case,
+        verdict,
+        steps,
+        asks,
+    } = result;
+    let difference = |miss: &'s Miss| Difference {
+        wanted: &miss.wanted,
+        got: &miss.got,
+    };
+    Entry {
+        test: &case.test.name,
+        caller: &case.caller,
+        request: &case.line,
+        file: case.location.file(),
+        line: case.location.line(),
+        column: case.location.column(),
+        passed: verdict.passed(),
+        wanted: case.expected.outcome.to_string(),
+        got: verdict.found.to_string(),
+        misses: verdict.misses.iter().map(difference).collect(),
+        steps,
+        asks: asks.as_deref(),
+    }
+}

@@ -1,0 +1,26 @@
+//! What is revoked in a test: tokens whenever they were issued and however long they are valid.
+
+use crate::revocation::{Revocation, RevocationList, Target};
+
+/// Revokes all tokens of a target.
+pub(super) fn all_tokens(target: Target, issuer: Option<String>) -> Revocation {
+    let before = match target {
+        Target::Jti(_) => None,
+        Target::Subject(_) | Target::Tenant(_) => Some(i64::MAX),
+    };
+    Revocation {
+        target,
+        issuer,
+        before,
+        expires: i64::MAX,
+    }
+}
+
+/// Makes a list of revocations.
+pub(super) fn list(revoked: &[Revocation]) -> RevocationList {
+    let mut list = RevocationList::default();
+    for revocation in revoked {
+        list.add(revocation);
+    }
+    list
+}

@@ -1,0 +1,387 @@
+//! What a caller has to show to a policy: its token by the issuer of that policy, its key under the header of that policy.
+
+use http::{HeaderName, HeaderValue};
+use serde_json::{Map, Value as Json, json};
+
+use super::callers::CallerPlan;
+use super::document::{
+    BoundDocument, CertificateDocument, ClaimDocument, ClaimsDocument, CorruptionDocument, PlaceDocument,
+    TextsDocument, relative, without_null,
+};
+use super::thumbprint::thumbprint;
+use crate::credential::ClientCertificate;
+use crate::document::decode::Spanned;
+use crate::document::problem::{ProblemCode, Problems, Reported};
+use crate::document::suggestion::suggest;
+use crate::policy::condition::{ClaimTest, Condition};
+use crate::policy::token_sources::SourceKind;
+use crate::policy::{Issuer, Policy, PolicySet};
+use crate::rehearsal::{Caller, Corruption, PresentedKey, Token, TokenPlace};
+
+/// The word for a key that no policy has.
+const UNKNOWN: &str = "unknown";
+
+/// How long a certificate is valid if a test does not say it, in seconds.
+const CERTIFICATE_LIFETIME: i64 = 3600;
+
+/// The claims that are times in every token.
+const TIMES: [&str; 4] = ["exp", "nbf", "iat", "auth_time"];
+
+/// What a caller adds to a request for one policy.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// What is added.
+    pub caller: Caller,
+    /// The `jti` of its token, if that is revoked.
+    pub revoked: Option<String>,
+}
+
+/// What the tests of a file know of its policies.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting<'p> {
+    /// The policies.
+    pub policies: &'p PolicySet,
+    /// The time of the requests.
+    pub at: i64,
+}
+
+impl<'p> Setting<'p> {
+    /// Makes what a caller shows to a policy, by its place in the set. `is_foreign` says that a test expects the token to be
+    /// of another issuer.
+    pub fn credentials(
+        self,
+        plan: &CallerPlan,
+        (policy, is_foreign): (Option<usize>, bool),
+        problems: &mut Problems,
+    ) -> Result<Credentials, Reported> {
+        let policy = policy.and_then(|index| self.policies.get(index));
+        let certificate = plan.certificate.as_ref().map(|document| self.certificate(document));
+        let mut revoked = None;
+        let mut caller = Caller {
+            key: self.key(plan, policy, problems)?,
+            headers: headers(plan),
+            ..Caller::default()
+        };
+        if let Some(claims) = &plan.token {
+            let issuer = self.issuer(plan, claims, (policy, is_foreign), problems)?;
+            let token = issuer
+                .map(|issuer| self.token(plan, claims, issuer, problems))
+                .transpose()?;
+            if let Some(mut token) = token.flatten() {
+                bind(&mut token.claims, plan.bound, certificate.as_ref());
+                revoked = revoke(plan, &mut token.claims, policy, problems)?;
+                caller.token = Some(token);
+                caller.place = place(plan, policy, problems)?;
+            }
+        } else if let Some(flag) = plan.revoked.as_ref().filter(|flag| flag.value) {
+            let message = format!("`{}` has no token that could be revoked", plan.name);
+            let help = "add a `token`, or leave `revoked` out";
+            return Err(problems.add(&flag.span, ProblemCode::NothingToProve, message, help));
+        }
+        caller.certificate = certificate;
+        Ok(Credentials { caller, revoked })
+    }
+
+    /// Finds the internal key by its name: in the policy, otherwise in another one of the set.
+    fn key(
+        self,
+        plan: &CallerPlan,
+        policy: Option<&Policy>,
+        problems: &mut Problems,
+    ) -> Result<Option<(HeaderName, PresentedKey)>, Reported> {
+        let Some(name) = &plan.key else { return Ok(None) };
+        let first = policy.into_iter().chain(self.policies.policies());
+        let keys = first.filter_map(|policy| policy.internal_keys.as_ref());
+        let all: Vec<_> = keys.flat_map(|keys| &keys.keys).collect();
+        let presented = match all.iter().find(|key| key.name() == name.value) {
+            Some(key) => PresentedKey::Of(key.reference().clone()),
+            None if name.value == UNKNOWN => PresentedKey::Unknown,
+            None => {
+                let message = format!("no policy has an internal key with the name `{}`", name.value);
+                let known = all.iter().map(|key| key.name()).chain([UNKNOWN]);
+                let help = suggest(&name.value, unique(known));
+                return Err(problems.add(&name.span, ProblemCode::NotInPolicies, message, help));
+            }
+        };
+        let header = policy
+            .or_else(|| self.policies.policies().first())
+            .map(Policy::key_header);
+        Ok(header.map(|header| (header.clone(), presented)))
+    }
+
+    /// Finds the issuer of the token. A policy without issuers gets the token of another policy, which it does not look at.
+    fn issuer(
+        self,
+        plan: &CallerPlan,
+        claims: &ClaimsDocument,
+        (policy, is_foreign): (Option<&'p Policy>, bool),
+        problems: &mut Problems,
+    ) -> Result<Option<&'p Issuer>, Reported> {
+        let own = policy.map_or(&[][..], |policy| &policy.issuers);
+        let candidates: Vec<_> = match own {
+            [] => self
+                .policies
+                .policies()
+                .iter()
+                .flat_map(|policy| &policy.issuers)
+                .collect(),
+            own => own.iter().collect(),
+        };
+        let first = candidates.first().copied();
+        let named = claims.get("iss");
+        match named.map(|claim| (claim, &claim.value)) {
+            Some((claim, Json::String(name))) => {
+                let found = candidates.iter().copied().find(|issuer| has_name(issuer, name));
+                match found {
+                    Some(issuer) => Ok(Some(issuer)),
+                    None if is_foreign || own.is_empty() => Ok(first),
+                    None => Err(unknown_issuer(claim, name, &candidates, problems)),
+                }
+            }
+            Some(_) => Ok(first),
+            None if own.len() > 1 => {
+                let service = policy.map(|policy| policy.service.as_str()).unwrap_or_default();
+                let message = format!(
+                    "the token of `{}` names no issuer, and `{service}` has several",
+                    plan.name
+                );
+                let names: Vec<_> = candidates.iter().flat_map(|issuer| issuer.names.texts()).collect();
+                let example = names.first().copied().unwrap_or("…");
+                let help = format!("write `iss: {example}` among the claims; known: {}", names.join(", "));
+                Err(problems.add(&claims.span, ProblemCode::IssuerNotChosen, message, help))
+            }
+            None => Ok(first),
+        }
+    }
+
+    fn token(
+        self,
+        plan: &CallerPlan,
+        claims: &ClaimsDocument,
+        issuer: &Issuer,
+        problems: &mut Problems,
+    ) -> Result<Option<Token>, Reported> {
+        let mut completed = defaults(issuer, self.at);
+        for claim in &claims.claims {
+            let value = self.value(claim, issuer, problems)?;
+            completed.insert(claim.name.clone(), value);
+        }
+        fill_pattern(issuer, &mut completed);
+        let token = Token::of(issuer, without_null(completed));
+        let corruption = plan.corrupt.map(corruption);
+        Ok(token.map(|token| Token { corruption, ..token }))
+    }
+
+    /// Reads a claim: a time may be relative to that of the requests.
+    fn value(self, claim: &ClaimDocument, issuer: &Issuer, problems: &mut Problems) -> Result<Json, Reported> {
+        let Json::String(text) = &claim.value else {
+            return Ok(claim.value.clone());
+        };
+        if !TIMES.contains(&claim.name.as_str()) && !self.is_time(&claim.name, issuer) {
+            return Ok(claim.value.clone());
+        }
+        relative(text, self.at).ok_or_else(|| {
+            let message = format!("`{}` is a time, and `{text}` is not", claim.name);
+            let help = "write `-1s` or `+5m` from the time of the requests, `2026-03-01T12:00:00Z`, or seconds since the epoch";
+            problems.add(&claim.span, ProblemCode::InvalidTime, message, help)
+        })
+    }
+
+    /// Whether a condition reads a claim as a time.
+    fn is_time(self, name: &str, issuer: &Issuer) -> bool {
+        let routes = self.policies.policies().iter().flat_map(|policy| &policy.routes);
+        let conditions = routes.flat_map(|route| &route.requirement.conditions);
+        conditions.chain(&issuer.when).any(|condition| match condition {
+            Condition::Claim {
+                path,
+                test: ClaimTest::Within(_),
+            } => matches!(path.as_slice(), [only] if only == name),
+            _ => false,
+        })
+    }
+
+    fn certificate(self, document: &CertificateDocument) -> ClientCertificate {
+        let texts = |names: &Option<TextsDocument>| names.as_ref().map(|names| names.0.clone()).unwrap_or_default();
+        let not_after = document.not_after.as_ref();
+        let certificate = ClientCertificate {
+            uris: texts(&document.uri),
+            dns: texts(&document.dns),
+            common_names: texts(&document.cn),
+            not_after: not_after.map_or(self.at + CERTIFICATE_LIFETIME, |moment| moment.seconds(self.at)),
+            refused: (document.refused == Some(true)).then_some("the client certificate is no longer good"),
+            thumbprint: None,
+        };
+        let thumbprint = thumbprint(&certificate).0;
+        ClientCertificate {
+            thumbprint,
+            ..certificate
+        }
+    }
+}
+
+fn has_name(issuer: &Issuer, name: &str) -> bool {
+    let is_unchecked = issuer.names.texts().next().is_none();
+    is_unchecked || issuer.names.has(name) || issuer.names.pattern().is_some_and(|pattern| pattern.takes(name))
+}
+
+fn unknown_issuer(claim: &ClaimDocument, name: &str, candidates: &[&Issuer], problems: &mut Problems) -> Reported {
+    let message = format!("no policy of these requests has the issuer `{name}`");
+    let known = unique(candidates.iter().flat_map(|issuer| issuer.names.texts()));
+    let known = suggest(name, known);
+    let help = format!("{known} If the token is to be of another issuer, expect `token_issuer_mismatch`");
+    problems.add(&claim.span, ProblemCode::NotInPolicies, message, help)
+}
+
+/// Returns each text once, in the order of the first.
+pub fn unique<'t>(texts: impl IntoIterator<Item = &'t str>) -> Vec<&'t str> {
+    let mut once = Vec::new();
+    for text in texts {
+        if !once.contains(&text) {
+            once.push(text);
+        }
+    }
+    once
+}
+
+/// The claims that every token of an issuer has.
+fn defaults(issuer: &Issuer, at: i64) -> Map<String, Json> {
+    let mut claims = Map::new();
+    if let Some(name) = issuer.names.texts().next() {
+        claims.insert("iss".to_owned(), json!(name));
+    }
+    if let Some(audience) = issuer.audiences.as_ref().and_then(|audiences| audiences.first()) {
+        claims.insert(issuer.audience_claim.clone(), json!(audience));
+    }
+    claims.insert("iat".to_owned(), json!(at));
+    claims.insert("exp".to_owned(), json!(at.saturating_add(300)));
+    claims
+}
+
+/// Fills the placeholders in the `iss` of a pattern from the claims.
+fn fill_pattern(issuer: &Issuer, claims: &mut Map<String, Json>) {
+    let Some(template) = issuer.names.pattern().map(|pattern| pattern.template()) else {
+        return;
+    };
+    if claims.get("iss").and_then(Json::as_str) != Some(template.text()) {
+        return;
+    }
+    let mut iss = template.text().to_owned();
+    for name in template.claims() {
+        if let Some(value) = claims.get(name).and_then(Json::as_str) {
+            iss = iss.replace(&format!("{{{name}}}"), value);
+        }
+    }
+    claims.insert("iss".to_owned(), Json::String(iss));
+}
+
+const fn corruption(document: CorruptionDocument) -> Corruption {
+    match document {
+        CorruptionDocument::Signature => Corruption::Signature,
+        CorruptionDocument::Algorithm => Corruption::Algorithm,
+        CorruptionDocument::KeyId => Corruption::KeyId,
+        CorruptionDocument::Malformed => Corruption::Malformed,
+        CorruptionDocument::Twice => Corruption::Twice,
+    }
+}
+
+/// Binds a token to a certificate (RFC 8705, 3.1).
+fn bind(claims: &mut Map<String, Json>, bound: Option<BoundDocument>, certificate: Option<&ClientCertificate>) {
+    let other = ClientCertificate {
+        common_names: vec!["another certificate".to_owned()],
+        ..ClientCertificate::default()
+    };
+    let certificate = match bound {
+        None | Some(BoundDocument::No) => return,
+        Some(BoundDocument::Own) => certificate.unwrap_or(&other),
+        Some(BoundDocument::Other) => &other,
+    };
+    claims.insert("cnf".to_owned(), json!({ "x5t#S256": thumbprint(certificate).1 }));
+}
+
+/// Gives a token that is revoked a `jti`, unless it has one.
+fn revoke(
+    plan: &CallerPlan,
+    claims: &mut Map<String, Json>,
+    policy: Option<&Policy>,
+    problems: &mut Problems,
+) -> Result<Option<String>, Reported> {
+    let Some(flag) = plan.revoked.as_ref().filter(|flag| flag.value) else {
+        return Ok(None);
+    };
+    if let Some(policy) = policy.filter(|policy| policy.revocation.is_none()) {
+        return Err(without_revocation(policy, &flag.span, problems));
+    }
+    let jti = claims.get("jti").and_then(Json::as_str);
+    let jti = jti.map_or_else(|| format!("token of {}", plan.name), str::to_owned);
+    claims.insert("jti".to_owned(), json!(jti));
+    Ok(Some(jti))
+}
+
+/// Reports that a policy does not look for revoked tokens.
+pub fn without_revocation(policy: &Policy, span: &std::ops::Range<usize>, problems: &mut Problems) -> Reported {
+    let message = format!(
+        "`{}` has no `revocation`, so a revoked token is good there",
+        policy.service
+    );
+    let help = "leave it out, or add `revocation: {}` to the policy";
+    problems.add(span, ProblemCode::NothingToProve, message, help)
+}
+
+/// Finds the place of the token that a policy reads.
+fn place(plan: &CallerPlan, policy: Option<&Policy>, problems: &mut Problems) -> Result<TokenPlace, Reported> {
+    let Some(policy) = policy.filter(|policy| !policy.issuers.is_empty()) else {
+        return Ok(TokenPlace::Authorization);
+    };
+    let mut places = policy.sources.read.iter();
+    let Some(Spanned { value: source, span }) = &plan.source else {
+        let first = places.next().filter(|_| !policy.sources.authorization);
+        return Ok(first.map_or(TokenPlace::Authorization, |(kind, name)| token_place(kind, name)));
+    };
+    let (wanted, name) = match source {
+        PlaceDocument::Authorization => return Ok(TokenPlace::Authorization),
+        PlaceDocument::Kind(kind) => (*kind, None),
+        PlaceDocument::Named(kind, name) => (*kind, Some(name.as_str())),
+    };
+    let of_kind: Vec<_> = places
+        .filter(|(kind, _)| *kind == wanted)
+        .map(|(_, name)| name)
+        .collect();
+    let (service, noun, word) = (&policy.service, wanted.noun(), wanted.as_str());
+    match (of_kind.as_slice(), name) {
+        ([only], None) => Ok(token_place(wanted, only)),
+        (several, Some(name)) if several.contains(&name) => Ok(token_place(wanted, name)),
+        ([], _) => {
+            let message = format!("`{service}` reads no token from a {noun}");
+            let help = "name a place of `jwt.sources`, or leave `source` out";
+            Err(problems.add(span, ProblemCode::NotInPolicies, message, help))
+        }
+        (several, Some(name)) => {
+            let message = format!("`{service}` reads no token from the {noun} `{name}`");
+            let help = suggest(name, several.iter().copied());
+            Err(problems.add(span, ProblemCode::NotInPolicies, message, help))
+        }
+        (several, None) => {
+            let message = format!("`{service}` reads tokens from several places of this kind");
+            let first = several.first().copied().unwrap_or_default();
+            let help = format!("write `{{ {word}: {first} }}`; known: {}", several.join(", "));
+            Err(problems.add(span, ProblemCode::NotInPolicies, message, help))
+        }
+    }
+}
+
+fn token_place(kind: SourceKind, name: &str) -> TokenPlace {
+    match kind {
+        SourceKind::Header => {
+            HeaderName::from_bytes(name.as_bytes()).map_or(TokenPlace::Authorization, TokenPlace::Header)
+        }
+        SourceKind::Cookie => TokenPlace::Cookie(name.to_owned()),
+        SourceKind::Query => TokenPlace::Query(name.to_owned()),
+        SourceKind::WebSocketProtocol => TokenPlace::WebSocketProtocol(name.to_owned()),
+    }
+}
+
+fn headers(plan: &CallerPlan) -> Vec<(HeaderName, HeaderValue)> {
+    let fields = plan.headers.0.iter();
+    let each = fields.flat_map(|(name, values)| values.iter().map(|value| (name.value.clone(), value.clone())));
+    each.collect()
+}

@@ -1,0 +1,574 @@
+//! `sidegate test`: what becomes of requests is decided without a network and without secrets, and nothing passes by not matching.
+
+use std::{fmt::Write as _, fs, process::Command};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::cli_check::{Said, said};
+
+/// A policy with all ways to authenticate, roles and routes of all kinds.
+const POLICY: &str = "\
+version: 1
+service: b
+prefix: /api
+upstream: { url: { env: B_UPSTREAM } }
+jwt:
+  issuers:
+    - { issuer: iss-a, audience: [aud], algorithms: [HS256], keys: { secret: { env: B_SECRET } } }
+internal_key:
+  keys:
+    - { name: job, secret: { file: /no/such/key } }
+mtls:
+  allow:
+    - { uri: 'spiffe://td/ns/*/sa/job' }
+roles: { admin: [editor], editor: [viewer] }
+routes:
+  - { path: /health, auth: public }
+  - { path: /jobs/*, auth: internal_key }
+  - { path: /admin/*, auth: jwt, roles: [admin] }
+  - { path: '/docs/{id}', methods: [GET], auth: jwt, roles: [viewer] }
+  - { path: /*, auth: jwt }
+";
+
+/// The callers that most files need.
+const CALLERS: &str = "\
+version: 1
+callers:
+  nobody: {}
+  member: { token: { sub: user-7, roles: [viewer] } }
+";
+
+/// A folder with a policy and files beside it.
+struct Lab(TempDir);
+
+impl Lab {
+    fn new(policy: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self(folder).file("b.yaml", policy)
+    }
+
+    fn file(self, name: &str, text: &str) -> Self {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    /// A test file: the usual callers, and the rest.
+    fn tests(self, rest: &str) -> Self {
+        self.file("b.test.yaml", &format!("{CALLERS}{rest}"))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+        command
+            .arg("test")
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_clear();
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        said(&self.command(arguments).output().unwrap())
+    }
+}
+
+/// What `sidegate test .` says of a test file beside the policy.
+fn run(rest: &str) -> Said {
+    Lab::new(POLICY).tests(rest).run(&["."])
+}
+
+#[track_caller]
+fn assert_passes(said: &Said, cases: usize) {
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    assert!(said.stdout.contains(&format!("{cases} passed, in ")), "{}", said.text);
+}
+
+/// Exit 2 before anything ran, at a line of the test file, with some words.
+#[track_caller]
+fn assert_cannot_run(said: &Said, place: &str, words: &[&str]) {
+    assert_eq!(said.code, Some(2), "{}", said.text);
+    assert!(said.text.contains(place), "{place} in {}", said.text);
+    for word in words {
+        assert!(said.text.contains(word), "{word} in {}", said.text);
+    }
+    assert_eq!(said.stdout, "", "nothing runs");
+}
+
+#[track_caller]
+fn assert_fails(said: &Said, words: &[&str]) {
+    assert_eq!(said.code, Some(1), "{}", said.text);
+    for word in words {
+        assert!(said.stdout.contains(word), "{word} in {}", said.text);
+    }
+}
+
+#[test]
+fn misspelt_path_does_not_count_as_denied() {
+    let said = run("tests:\n  - name: t\n    request: GET /aip/admin/x\n    expect: { nobody: deny, member: 404 }\n");
+    assert_fails(
+        &said,
+        &[
+            "FAILED  t",
+            "./b.test.yaml:6:11",
+            "nobody: GET /aip/admin/x",
+            "wanted deny, got 404 route_not_found",
+        ],
+    );
+    assert!(!said.text.contains("member:"), "{}", said.text);
+}
+
+#[test]
+fn row_with_too_few_or_too_many_outcomes_runs_nothing() {
+    for (row, help) in [
+        ("[allow]", "write the outcome for `member`, too"),
+        ("[allow, allow, allow]", "one outcome for each of `callers`"),
+    ] {
+        let said = run(&format!(
+            "matrix:\n  callers: [nobody, member]\n  GET /api/health: [allow, allow]\n  GET /api/x: {row}\n"
+        ));
+        assert_cannot_run(
+            &said,
+            "b.test.yaml:8:15",
+            &["error[incomplete_matrix]", help, "no test was run: 1 problem"],
+        );
+    }
+}
+
+#[test]
+fn misspelt_outcome_gets_the_right_one() {
+    let said = run("tests:\n  - { name: t, request: GET /api/x, expect: { member: role_mising, nobody: deny } }\n");
+    assert_cannot_run(
+        &said,
+        "b.test.yaml:6:55",
+        &["error[unknown_outcome]", "did you mean `role_missing`?"],
+    );
+}
+
+#[test]
+fn result_is_the_same_with_and_without_the_real_secrets() {
+    let lab = Lab::new(POLICY).tests(
+        "  job: { key: job }\n\
+         tests:\n  - { name: t, request: GET /api/admin/x, expect: { nobody: deny, member: role_missing, job: allow } }\n",
+    );
+    let without = said(&lab.command(&["."]).output().unwrap());
+    let mut command = lab.command(&["."]);
+    command
+        .env("B_SECRET", "a-real-secret-of-at-least-32-bytes-in-all")
+        .env("B_UPSTREAM", "http://10.0.0.1:1");
+    let with = said(&command.output().unwrap());
+    let plain = |said: &Said| {
+        said.stdout
+            .replace(|c: char| c.is_ascii_digit(), "0")
+            .replace("00 ms", "0 ms")
+    };
+    assert_fails(
+        &without,
+        &["job: GET /api/admin/x", "wanted allow, got 401 credential_missing"],
+    );
+    assert_eq!((plain(&with), with.code), (plain(&without), without.code));
+}
+
+#[test]
+fn token_of_a_policy_with_two_issuers_has_to_name_one() {
+    let second = "    - { issuer: iss-b, audience: [aud], algorithms: [RS256], keys: { jwks: { url: 'https://b.example/jwks' } } }\n";
+    let policy = POLICY.replacen("internal_key:\n", &format!("{second}internal_key:\n"), 1);
+    let tests = "tests:\n  - { name: t, request: GET /api/docs/1, expect: { member: allow, nobody: deny } }\n";
+    let said = Lab::new(&policy).tests(tests).run(&["."]);
+    assert_cannot_run(
+        &said,
+        "b.test.yaml:4:20",
+        &["error[issuer_not_chosen]", "known: iss-a, iss-b"],
+    );
+    for (iss, want) in [("iss-a", Some(0)), ("iss-b", Some(0)), ("iss-c", Some(2))] {
+        let callers = CALLERS.replace("sub: user-7", &format!("sub: user-7, iss: {iss}"));
+        let said = Lab::new(&policy)
+            .file("b.test.yaml", &format!("{callers}{tests}"))
+            .run(&["."]);
+        assert_eq!(said.code, want, "{}", said.text);
+    }
+}
+
+#[test]
+fn token_of_an_unknown_issuer_is_good_for_a_test_that_expects_the_mismatch() {
+    let stranger = "  stranger: { like: member, token: { iss: iss-x } }\n";
+    let said = run(&format!(
+        "{stranger}tests:\n  - {{ name: t, request: GET /api/x, expect: {{ stranger: token_issuer_mismatch, nobody: deny, member: allow }} }}\n"
+    ));
+    assert_passes(&said, 3);
+    let said = run(&format!(
+        "{stranger}tests:\n  - {{ name: t, request: GET /api/x, expect: {{ stranger: deny, nobody: deny, member: allow }} }}\n"
+    ));
+    assert_cannot_run(
+        &said,
+        "b.test.yaml:5:43",
+        &["error[not_in_policies]", "did you mean `iss-a`?"],
+    );
+}
+
+#[test]
+fn forged_token_is_rejected_where_no_token_is_needed() {
+    let policy = POLICY.replace(
+        "{ path: /health, auth: public }",
+        "{ path: /health, auth: { any: [jwt, public] } }",
+    );
+    let said = Lab::new(&policy)
+        .tests(
+            "  forged: { like: member, corrupt: signature }\n\
+             tests:\n  - { name: t, request: GET /api/health, expect: { nobody: allow, member: allow, forged: token_signature_invalid } }\n",
+        )
+        .run(&["."]);
+    assert_passes(&said, 3);
+}
+
+#[test]
+fn what_shadow_mode_lets_through_is_not_allowed() {
+    let policy = POLICY.replace("{ path: /*, auth: jwt }", "{ path: /*, auth: jwt, mode: shadow }");
+    let test = |outcome: &str| {
+        format!(
+            "tests:\n  - {{ name: t, request: GET /api/x, caller: nobody, expect: {outcome} }}\n  \
+             - {{ name: u, request: GET /api/x, caller: member, expect: allow }}\n"
+        )
+    };
+    let said = Lab::new(&policy).tests(&test("allow")).run(&["."]);
+    assert_fails(
+        &said,
+        &[
+            "wanted allow, got shadow credential_missing",
+            "in the policy: auth: jwt, mode: shadow",
+        ],
+    );
+    for outcome in ["deny", "credential_missing", "401"] {
+        assert_eq!(
+            Lab::new(&policy).tests(&test(outcome)).run(&["."]).code,
+            Some(1),
+            "{outcome}"
+        );
+    }
+    assert_passes(
+        &Lab::new(&policy).tests(&test("shadow credential_missing")).run(&["."]),
+        2,
+    );
+}
+
+#[test]
+fn requests_are_read_as_the_proxy_reads_them() {
+    let said = run("matrix:\n  callers: [nobody, member]\n  \
+         HEAD /api/docs/1: [credential_missing, allow]\n  \
+         TRACE /api/docs/1: [405, method_not_allowed]\n  \
+         GET /api/health/: [allow, allow]\n  \
+         GET /api//health: [path_ambiguous, 400]\n  \
+         GET /api/%61dmin/x: [credential_missing, role_missing]\n  \
+         OPTIONS *: [options, options]\n  \
+         \"GET /api/docs/{admin}?q={x}\": [deny, allow]\n");
+    assert_passes(&said, 14);
+}
+
+#[test]
+fn what_makes_no_difference_for_the_policy_is_a_problem() {
+    for (rest, place, words) in [
+        (
+            "tests:\n  - { name: t, given: { revoked: [{ subject: user-7 }] }, request: GET /api/x, expect: { member: deny, nobody: deny } }\n",
+            "b.test.yaml:6:34",
+            &["error[nothing_to_prove]", "no `revocation`"][..],
+        ),
+        (
+            "  gone: { like: member, revoked: true }\ntests:\n  - { name: t, request: GET /api/x, expect: { \"*\": deny } }\n",
+            "b.test.yaml:5:34",
+            &["error[nothing_to_prove]", "no `revocation`"],
+        ),
+        (
+            "tests:\n  - { name: t, given: { store: down }, request: GET /api/x, expect: { \"*\": deny } }\n",
+            "b.test.yaml:6:32",
+            &["error[nothing_to_prove]", "no policy of these requests uses the store"],
+        ),
+        (
+            "tests:\n  - { name: t, given: { no_keys: [iss-b] }, request: GET /api/x, expect: { \"*\": deny } }\n",
+            "b.test.yaml:6:35",
+            &["error[not_in_policies]", "did you mean `iss-a`?"],
+        ),
+    ] {
+        assert_cannot_run(&run(rest), place, words);
+    }
+    let public =
+        "version: 1\nservice: p\nupstream: { url: 'http://127.0.0.1:1' }\nroutes: [{ path: /*, auth: public }]\n";
+    let said = Lab::new(public)
+        .tests("tests:\n  - { name: t, request: GET /x, expect: { \"*\": allow } }\n")
+        .run(&["."]);
+    assert_cannot_run(
+        &said,
+        "b.test.yaml:4:35",
+        &["error[nothing_to_prove]", "`member` has roles"],
+    );
+}
+
+#[test]
+fn given_revocations_keys_and_store_change_what_becomes_of_requests() {
+    let policy = format!("{POLICY}revocation: {{}}\ntenant: {{ claims: [tenant], header: x-tenant }}\n");
+    let said = Lab::new(&policy)
+        .file(
+            "b.test.yaml",
+            "version: 1\ncallers:\n  member: { token: { sub: user-7, tenant: 00000000-0000-4000-a000-000000000001 }, \
+             headers: { x-tenant: 00000000-0000-4000-a000-000000000001 } }\n  \
+             gone: { like: member, token: { sub: user-8 }, revoked: true }\n  other: { like: member, token: { sub: user-9 } }\n\
+             tests:\n  - { name: a, request: GET /api/x, expect: { gone: token_revoked, \"*\": allow } }\n  \
+             - { name: b, given: { revoked: [{ subject: user-7 }] }, request: GET /api/x, expect: { other: allow, \"*\": token_revoked } }\n  \
+             - { name: c, given: { revoked: [{ tenant: 00000000-0000-4000-a000-000000000001 }] }, request: GET /api/x, expect: { \"*\": token_revoked } }\n  \
+             - { name: d, given: { store: down }, request: GET /api/x, expect: { gone: token_revoked, \"*\": 503 store_unavailable } }\n  \
+             - { name: e, given: { no_keys: [iss-a] }, request: GET /api/x, expect: { \"*\": 503 keys_unavailable } }\n  \
+             - { name: f, request: GET /api/x, expect: { member: allow } }\n",
+        )
+        .run(&["."]);
+    assert_passes(&said, 16);
+}
+
+#[test]
+fn nothing_to_run_is_exit_2() {
+    let lab = Lab::new(POLICY)
+        .file("b.test.yaml", "version: 1\ncallers: { nobody: {} }\n")
+        .file("empty/x.yaml", "");
+    assert_cannot_run(
+        &lab.run(&["b.test.yaml"]),
+        "b.test.yaml:1:1",
+        &["error[no_tests]", "the file has no test"],
+    );
+    assert_cannot_run(
+        &lab.run(&["empty"]),
+        "empty",
+        &["error[no_tests]", "`empty` has no `*.test.yaml`"],
+    );
+    assert_cannot_run(&lab.run(&["missing"]), "missing", &["error[file_unreadable]"]);
+    let lab = Lab::new(POLICY)
+        .tests("tests:\n  - { name: t, request: GET /api/x, expect: { nobody: deny, member: allow } }\n");
+    let said = lab.run(&[".", "--filter", "no such name"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{}", said.text);
+    assert!(said.text.contains("`--filter` fits nothing"), "{}", said.text);
+    assert_passes(&lab.run(&[".", "--filter", "member: GET"]), 1);
+}
+
+#[test]
+fn caller_without_a_test_and_test_without_a_caller_are_problems() {
+    for (rest, place, words) in [
+        (
+            "  spare: {}\ntests:\n  - { name: t, request: GET /api/x, expect: { nobody: deny, member: allow } }\n",
+            "b.test.yaml:5:3",
+            &["error[unused_caller]", "no test uses the caller `spare`"][..],
+        ),
+        (
+            "tests:\n  - { name: t, request: GET /api/x, expect: { nobdy: deny, member: allow } }\n",
+            "b.test.yaml:6:47",
+            &["error[unknown_caller]", "did you mean `nobody`?"],
+        ),
+        (
+            "tests:\n  - { name: t, request: GET /api/x, expect: allow }\n",
+            "b.test.yaml:6:45",
+            &["error[missing_field]", "no caller is named"],
+        ),
+        (
+            "tests:\n  - { name: t, request: GET /api/x, expect: { \"*\": deny } }\n  - { name: t, request: GET /api/y, expect: { \"*\": deny } }\n",
+            "b.test.yaml:7:13",
+            &["error[duplicate_item]", "`t` is written twice"],
+        ),
+        (
+            "  job: { key: jobb }\ntests:\n  - { name: t, request: GET /api/x, expect: { \"*\": deny } }\n",
+            "b.test.yaml:5:15",
+            &["error[not_in_policies]", "did you mean `job`?"],
+        ),
+        (
+            "  bad: { like: member, spoilt: signature }\ntests:\n  - { name: t, request: GET /api/x, expect: { \"*\": deny } }\n",
+            "b.test.yaml:5:24",
+            &["error[unknown_field]", "did you mean `corrupt`?"],
+        ),
+        (
+            "  web: { like: member, source: cookie }\ntests:\n  - { name: t, request: GET /api/x, expect: { \"*\": deny } }\n",
+            "b.test.yaml:5:32",
+            &["error[not_in_policies]", "`b` reads no token from a cookie"],
+        ),
+        (
+            "tests:\n  - { name: t, request: GTE /api/x, expect: { \"*\": deny } }\n",
+            "b.test.yaml:6:25",
+            &["error[unknown_method]", "did you mean `GET`?"],
+        ),
+        (
+            "tests:\n  - name: t\n    request: GET /api/x\n    caller: [nobody, member]\n    expect: { outcome: deny, route: '/api/*/' }\n",
+            "b.test.yaml:9:37",
+            &["error[not_in_policies]", "did you mean `/api/*`?"],
+        ),
+    ] {
+        assert_cannot_run(&run(rest), place, words);
+    }
+}
+
+#[test]
+fn claim_that_no_policy_reads_is_a_warning_on_standard_error() {
+    let said = run(
+        "  odd: { like: member, token: { rolse: [admin] } }\ntests:\n  - { name: t, request: GET /api/x, expect: { nobody: deny, \"*\": allow } }\n",
+    );
+    assert_passes(&said, 3);
+    assert!(!said.stdout.contains("rolse"), "{}", said.stdout);
+    for part in ["warning[unread_claim]", "b.test.yaml:5:33", "the claim `rolse`"] {
+        assert!(said.text.contains(part), "{part} in {}", said.text);
+    }
+}
+
+#[test]
+fn details_are_compared_with_what_service_and_client_get() {
+    let test = |user: &str, code: &str| {
+        format!(
+            "tests:\n  - name: told\n    request: {{ GET: /api/docs/1, headers: {{ X_User_Id: boss, x-user-id: boss }} }}\n    caller: member\n    \
+             expect:\n      outcome: allow\n      route: '/api/docs/{{id}}'\n      service: b\n      \
+             headers: {{ x-user-id: {user}, x_user_id: null, x-user-roles: viewer, authorization: present, x-client-id: null }}\n  \
+             - name: rejected\n    request: GET /api/x\n    caller: nobody\n    \
+             expect: {{ outcome: deny, response: {{ status: 401, headers: {{ www-authenticate: present, x-sidegate-reason: credential_missing }}, body: {{ code: {code}, statusCode: 401, none: null }} }} }}\n"
+        )
+    };
+    assert_passes(&run(&test("user-7", "ERR_B_UNAUTHORIZED")), 2);
+    let said = run(&test("user-8", "ERR_A_UNAUTHORIZED"));
+    assert_fails(
+        &said,
+        &[
+            "wanted x-user-id: user-8, got x-user-id: user-7",
+            "wanted `code` in the body to be \"ERR_A_UNAUTHORIZED\", got \"ERR_B_UNAUTHORIZED\"",
+        ],
+    );
+}
+
+#[test]
+fn certificates_and_keys_are_those_of_the_policy() {
+    let policy = POLICY.replace("{ path: /health, auth: public }", "{ path: /health, auth: mtls }");
+    let said = Lab::new(&policy)
+        .file(
+            "b.test.yaml",
+            "version: 1\ncallers:\n  nobody: {}\n  job: { certificate: { uri: spiffe://td/ns/prod/sa/job }, key: job }\n  \
+             late: { like: job, certificate: { uri: spiffe://td/ns/prod/sa/job, not_after: -1s } }\n  \
+             refused: { like: job, certificate: { uri: spiffe://td/ns/prod/sa/job, refused: true } }\n  \
+             other: { like: job, certificate: { dns: jobs.internal }, key: unknown }\n\
+             matrix:\n  callers: [nobody, job, late, refused, other]\n  \
+             GET /api/health: [client_certificate_missing, allow, 403, client_certificate_not_allowed, 403]\n  \
+             POST /api/jobs/1: [credential_missing, allow, allow, allow, internal_key_invalid]\n",
+        )
+        .run(&["."]);
+    assert_passes(&said, 10);
+}
+
+#[test]
+fn junit_has_the_case_its_place_and_the_steps() {
+    let said = Lab::new(POLICY)
+        .tests("tests:\n  - { name: 'a <b> & \"c\"', request: GET /api/docs/1, expect: { nobody: allow, member: allow } }\n")
+        .run(&[".", "--output", "junit"]);
+    assert_eq!(said.code, Some(1), "{}", said.text);
+    for part in [
+        "<testsuites name=\"sidegate test\" tests=\"2\" failures=\"1\" errors=\"0\" time=\"",
+        "<testcase classname=\"./b.test.yaml\" name=\"a &lt;b&gt; &amp; &quot;c&quot; / nobody: GET /api/docs/1\" file=\"./b.test.yaml\" line=\"6\">",
+        "<failure type=\"outcome\" message=\"wanted allow, got 401 credential_missing\">",
+        "  route        ok  /api/docs/{id} (./b.yaml:19:13)\n",
+        "  credentials  no  credential_missing: ",
+        "in the policy: auth: jwt, roles: [viewer]</failure>",
+        "name=\"a &lt;b&gt; &amp; &quot;c&quot; / member: GET /api/docs/1\" file=\"./b.test.yaml\" line=\"6\"/>",
+    ] {
+        assert!(said.stdout.contains(part), "{part} in {}", said.stdout);
+    }
+    assert_eq!(said.stdout.matches("<testcase").count(), 2);
+}
+
+#[test]
+fn json_has_every_case_with_its_place() {
+    let said = Lab::new(POLICY)
+        .tests("tests:\n  - { name: t, request: 'GET /api/docs/{id}', expect: { nobody: allow, member: allow } }\n")
+        .run(&[".", "--output", "json"]);
+    let report: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((&report["passed"], &report["failed"]), (&1.into(), &1.into()));
+    let [first, second] = report["cases"].as_array().unwrap().as_slice() else {
+        panic!("{report}")
+    };
+    for (key, value) in [
+        ("file", Value::from("./b.test.yaml")),
+        ("line", 6.into()),
+        ("column", 65.into()),
+        ("test", "t".into()),
+        ("caller", "nobody".into()),
+        ("request", "GET /api/docs/id".into()),
+        ("wanted", "allow".into()),
+        ("got", "401 credential_missing".into()),
+        ("passed", false.into()),
+    ] {
+        assert_eq!(first[key], value, "{key} in {first}");
+    }
+    assert_eq!(first["steps"][0]["step"], "route");
+    assert_eq!((&second["passed"], &second["got"]), (&true.into(), &"allow".into()));
+}
+
+#[test]
+fn github_shows_nine_failures_and_counts_the_rest() {
+    let mut tests = String::from("tests:\n");
+    for number in 0..30 {
+        let _infallible = writeln!(
+            tests,
+            "  - {{ name: '100%, {number}: x', request: GET /api/x, expect: {{ nobody: allow }} }}"
+        );
+    }
+    tests.push_str("  - { name: t, request: GET /api/x, expect: { member: allow } }\n");
+    let said = Lab::new(POLICY).tests(&tests).run(&[".", "--output", "github"]);
+    assert_eq!(said.code, Some(1), "{}", said.text);
+    let annotations: Vec<_> = said
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("::error "))
+        .collect();
+    assert_eq!(annotations.len(), 10, "{annotations:?}");
+    assert!(annotations[9].contains("21 more"), "{}", annotations[9]);
+    let first = annotations[0];
+    assert!(first.starts_with("::error file=b.test.yaml,line=6,col="), "{first}");
+    assert!(
+        first.contains("title=FAILED 100%25%2C 0%3A x::nobody: GET /api/x: wanted allow, got 401"),
+        "{first}"
+    );
+    assert!(first.contains("%0A"), "{first}");
+    assert_eq!(said.stdout.matches("FAILED  100%, ").count(), 30);
+}
+
+#[test]
+fn thousand_cells_are_all_decided() {
+    let mut matrix = String::from("matrix:\n  callers: [nobody, member]\n");
+    for number in 0..500 {
+        let _infallible = writeln!(matrix, "  GET /api/docs/{number}: [credential_missing, allow]");
+    }
+    assert_passes(&run(&matrix), 1000);
+}
+
+#[test]
+fn each_file_runs_once_and_policies_are_found_from_the_file() {
+    let lab = Lab::new(POLICY)
+        .tests("tests:\n  - { name: t, request: GET /api/x, expect: { nobody: deny, member: allow } }\n")
+        .file(
+            "more/c.test.yaml",
+            "version: 1\npolicies: ../b.yaml\ncallers: { nobody: {} }\ntests: [{ name: t, request: GET /api/health, expect: { nobody: allow } }]\n",
+        );
+    let said = lab.run(&[".", "b.test.yaml", "more", "./more/c.test.yaml"]);
+    assert_passes(&said, 3);
+    assert!(
+        said.stdout
+            .contains("./b.test.yaml       2 of 2\nmore/c.test.yaml    1 of 1\n"),
+        "{}",
+        said.stdout
+    );
+    let lab = lab.file("more/c.test.yaml", "version: 1\npolicies: ../c.yaml\ncallers: { nobody: {} }\ntests: [{ name: t, request: GET /, expect: { nobody: allow } }]\n");
+    assert_cannot_run(
+        &lab.run(&["more"]),
+        "more/c.test.yaml:2:11",
+        &["error[file_unreadable]"],
+    );
+}
+
+#[test]
+fn policies_that_do_not_check_out_are_reported_and_nothing_runs() {
+    let lab = Lab::new(&POLICY.replace("auth: public", "auth: pubic"))
+        .tests("tests:\n  - { name: t, request: GET /api/x, expect: { nobody: deny, member: allow } }\n");
+    assert_cannot_run(
+        &lab.run(&["."]),
+        "b.yaml:16:28",
+        &["error[unknown_auth]", "did you mean `public`?"],
+    );
+}
