@@ -13,8 +13,10 @@ mod format;
 mod healthcheck;
 mod init;
 mod output;
+mod paths;
 mod revocations;
 mod revoke;
+mod routes;
 mod run;
 mod schema;
 mod target;
@@ -48,6 +50,8 @@ enum Command {
     Diff(diff::Diff),
     /// Say what would become of a request, and why
     Explain(explain::Explain),
+    /// List all routes with who may call them, the more specific first
+    Routes(routes::Routes),
     /// Check this host for ways to bypass Sidegate and for unsafe settings
     Doctor(doctor::Doctor),
     /// Reject tokens from now on, by their `jti`, their subject or their tenant
@@ -76,6 +80,7 @@ pub fn main() -> Exit {
         Command::Test(test) => test.execute(),
         Command::Diff(diff) => diff.execute(),
         Command::Explain(explain) => explain.execute(),
+        Command::Routes(routes) => routes.execute(),
         Command::Doctor(doctor) => doctor.execute(),
         Command::Revoke(revoke) => revoke.execute(),
         Command::Revocations(revocations) => revocations.execute(),

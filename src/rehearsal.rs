@@ -43,6 +43,11 @@ impl Rehearsal {
         }
     }
 
+    /// Returns the policies with their keys.
+    pub const fn evaluator(&self) -> &Evaluator {
+        &self.evaluator
+    }
+
     /// Returns the policies.
     pub fn policies(&self) -> &PolicySet {
         self.evaluator.policies()

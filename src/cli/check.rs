@@ -8,13 +8,12 @@ use serde::Serialize;
 use super::annotations::{Annotation, annotate};
 use super::format::one_of;
 use super::output::{is_styled, print_json, print_line};
+use super::paths::{self, Named};
 use super::{Exit, Format};
 use crate::config::ServerConfig;
 use crate::document::problem::Problem;
-use crate::document::yaml::MAX_FILE_BYTES;
 use crate::policy::{ErrorStyle, Policy};
-use crate::policy_files::{self, CONFIG_NAME};
-use crate::read_file::read_file;
+use crate::policy_files;
 use crate::rehearsal::ThrowawayKeys;
 use crate::tls;
 
@@ -71,27 +70,17 @@ impl Check {
     /// All problems and the number of policies, which counts where none of the problems is an error.
     fn problems(&self) -> (Vec<Problem>, usize) {
         let keys = ThrowawayKeys::new();
-        let mut problems = Vec::new();
-        let mut policies = Vec::new();
-        let mut configs = Vec::new();
-        for path in &self.paths {
-            if !is_config(path) {
-                policies.push(path.clone());
-                continue;
-            }
-            let read = match self.without_secrets {
-                true => ServerConfig::read_with(path, &keys),
-                false => ServerConfig::read(path),
-            };
-            problems.extend(read.problems.iter().cloned());
-            if !self.without_secrets {
-                problems.extend(read.config.iter().flat_map(tls::problems));
-            }
-            match read.missing_policies() {
-                Some(missing) => problems.push(missing),
-                None => policies.extend(read.policies),
-            }
-            configs.extend(read.config);
+        let read = |path: &Path| match self.without_secrets {
+            true => ServerConfig::read_with(path, &keys),
+            false => ServerConfig::read(path),
+        };
+        let Named {
+            policies,
+            configs,
+            mut problems,
+        } = paths::read(&self.paths, read);
+        if !self.without_secrets {
+            problems.extend(configs.iter().flat_map(tls::problems));
         }
         let (set, _) = match self.without_secrets {
             true => policy_files::read_with(&policies, ErrorStyle::default(), &keys),
@@ -137,35 +126,6 @@ impl Check {
             }
         }
     }
-}
-
-/// Whether a file configures a process: by its name, or by what stands in it.
-pub(super) fn is_config(path: &Path) -> bool {
-    if path.file_name().is_some_and(|name| name == CONFIG_NAME) {
-        return true;
-    }
-    let bytes = read_file(path, MAX_FILE_BYTES as u64).unwrap_or_default();
-    reads_as_config(&String::from_utf8_lossy(&bytes))
-}
-
-/// Whether a text configures a process, and is no policy.
-pub(super) fn reads_as_config(text: &str) -> bool {
-    const FIELDS: [&str; 9] = [
-        "listeners",
-        "admin",
-        "control",
-        "policies",
-        "store",
-        "limits",
-        "shutdown",
-        "log",
-        "threads",
-    ];
-    let top_level = |field: &str| {
-        text.lines()
-            .any(|line| line.strip_prefix(field).is_some_and(|l| l.starts_with(':')))
-    };
-    !top_level("service") && !top_level("routes") && FIELDS.iter().any(|field| top_level(field))
 }
 
 /// `no problems`, `2 problems`, `1 warning` or `2 problems, 1 warning`.

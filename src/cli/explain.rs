@@ -8,30 +8,32 @@ use clap::{Args, ValueEnum};
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 use super::format::text_or_json;
 use super::output::{could_not_run, print, print_error, print_json};
 use super::run::{ServerOptions, refuse_to_start};
 use super::value_parsers::time;
 use super::{Exit, Format};
-use crate::admission::snapshot::Snapshot;
 use crate::authn::sources;
 use crate::config::ServerConfig;
 use crate::credential::ClientCertificate;
-use crate::decision::Evaluator;
+use crate::decision::{Evaluator, decide};
 use crate::document::environment::Environment;
 use crate::document::pem::PemFile;
 use crate::document::tls_material::certificates;
 use crate::jwks::KeySources;
 use crate::jwks::proxy::KeyProxy;
 use crate::policy_files::ProcessEnvironment;
+use crate::rehearsal::{Rehearsal, Request, ThrowawayKeys};
 use crate::request::{self, Body, Downstream, RequestFacts};
 use crate::revocation::Revocations;
-use crate::telemetry::metrics::Metrics;
 use crate::tls::client_certificate;
 
+mod claims;
 mod report;
 
+use claims::{MadeToken, add_token};
 use report::{Report, Steps};
 
 /// The host of a request that names none.
@@ -49,6 +51,14 @@ pub(super) struct Explain {
     /// A bearer token, without `Bearer`, or `@FILE` to read it from a file
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
+    /// The claims of a token, as JSON, or `@FILE` to read them from a file: the request has a token with them, as if an issuer of
+    /// the policy signed it. `iss`, the audience, `iat` and `exp` are added where they are missing, and `null` takes
+    /// one away. Then no secret and no URL of the policies is read
+    #[arg(long, value_name = "JSON", conflicts_with = "token")]
+    claims: Option<String>,
+    /// The issuer of the claims, if the policy has several and `iss` is not among the claims
+    #[arg(long, value_name = "ISSUER", requires = "claims")]
+    issuer: Option<String>,
     /// The client certificate that the handshake would have verified
     #[arg(long, value_name = "PEM")]
     client_cert: Option<PathBuf>,
@@ -88,40 +98,68 @@ enum Scheme {
 
 impl Explain {
     pub(super) fn execute(self) -> Exit {
-        let options = ServerOptions::of_files(self.config.clone(), self.policies.clone());
-        let (config, policies) = match options.load_with_policies(|_| Vec::new()) {
-            Ok((config, loaded)) => (config, Arc::new(loaded.policies)),
-            Err(error) => return refuse_to_start(error),
-        };
         if self.client_cert.is_some() && self.scheme == Some(Scheme::Http) {
             return could_not_run("`--client-cert` needs TLS: leave out `--scheme http`".to_owned());
         }
-        let snapshot = match Metrics::new() {
-            Ok(metrics) => Snapshot::new(policies, &metrics),
-            Err(error) => return could_not_run(error.to_string()),
-        };
         let (headers, certificate) = match (self.header_map(), self.certificate()) {
             (Ok(headers), Ok(certificate)) => (headers, certificate),
             (Err(error), _) | (_, Err(error)) => return could_not_run(error),
         };
-        if self.has_token(&snapshot, &headers) {
+        let request = Request {
+            headers,
+            certificate,
+            now: self.at.unwrap_or_else(Timestamp::now).as_second(),
+            ..Request::new(self.method.clone(), self.path.clone(), ASSUMED_HOST, 0)
+        };
+        match self.claims.as_deref().map(claims::read) {
+            Some(Ok(claims)) => self.with_claims(request, claims),
+            Some(Err(error)) => could_not_run(error),
+            None => self.with_keys(&request),
+        }
+    }
+
+    /// Explains a request by the policies and keys that the proxy would have.
+    fn with_keys(&self, request: &Request) -> Exit {
+        let (config, policies) = match self.options().load_with_policies(|_| Vec::new()) {
+            Ok((config, loaded)) => (config, Arc::new(loaded.policies)),
+            Err(error) => return refuse_to_start(error),
+        };
+        let evaluator = Evaluator::new(policies);
+        if has_token(&evaluator, request) {
             match KeyProxy::from_process() {
-                Ok(proxy) => fetch_keys(snapshot.evaluator(), proxy),
+                Ok(proxy) => fetch_keys(&evaluator, proxy),
                 Err(error) => return could_not_run(error),
             }
         }
-        self.report((&snapshot, &config), &headers, certificate.as_ref())
+        self.report((&evaluator, &config), request, None)
+    }
+
+    /// Explains a request with a token that is made for it, by policies whose secrets are not read.
+    fn with_claims(&self, mut request: Request, claims: Map<String, Value>) -> Exit {
+        let keys = Arc::new(ThrowawayKeys::new());
+        let (config, policies) = match self.options().load_without_secrets(&keys) {
+            Ok((config, loaded)) => (config, Arc::new(loaded.policies)),
+            Err(error) => return refuse_to_start(error),
+        };
+        let rehearsal = Rehearsal::new(policies, &keys);
+        match add_token(&rehearsal, &mut request, claims, self.issuer.as_deref()) {
+            Ok(made) => self.report((rehearsal.evaluator(), &config), &request, made),
+            Err(error) => could_not_run(error),
+        }
+    }
+
+    fn options(&self) -> ServerOptions {
+        ServerOptions::of_files(self.config.clone(), self.policies.clone())
     }
 
     fn report(
         &self,
-        (snapshot, config): (&Snapshot, &ServerConfig),
-        headers: &HeaderMap,
-        certificate: Option<&ClientCertificate>,
+        (evaluator, config): (&Evaluator, &ServerConfig),
+        request: &Request,
+        made: Option<MadeToken>,
     ) -> Exit {
-        let now = self.at.unwrap_or_else(Timestamp::now);
+        let certificate = request.certificate.as_ref();
         let facts = RequestFacts {
-            client_certificate: certificate,
             downstream: Downstream {
                 tls: certificate.is_some() || self.is_https(config),
                 trusted: self.client.is_some_and(|peer| trusts(config, peer)),
@@ -129,23 +167,20 @@ impl Explain {
                 ..Downstream::default()
             },
             trusted_proxies: &config.trusted_proxies,
-            body: request::body(headers).unwrap_or(Body::None),
+            body: request::body(&request.headers).unwrap_or(Body::None),
             limits: config.limits.request,
-            now: now.as_second(),
-            ..RequestFacts::new(&self.method, self.path.as_bytes(), headers)
+            ..request.facts()
         };
-        let mut steps = Steps::new(self.show_values);
-        let decision = snapshot.decide(&facts, Revocations::Unasked, &mut steps);
-        let report = Report::of(&decision, steps, snapshot.policies(), &facts, now);
+        let mut steps = Steps::new(self.show_values, made);
+        let decision = decide(evaluator, &facts, Revocations::Unasked, &mut steps);
+        let now = self.at.unwrap_or_else(Timestamp::now);
+        let report = Report::of(&decision, steps, evaluator.policies(), &facts, now);
         match self.output {
             Format::Json => print_json(&report),
             _ => print(&report.text()),
         }
-        let by_host = snapshot
-            .policies()
-            .policies()
-            .iter()
-            .any(|policy| !policy.hosts.is_empty());
+        let mut policies = evaluator.policies().policies().iter();
+        let by_host = policies.any(|policy| !policy.hosts.is_empty());
         if by_host && report.misses_route() && !self.names_host() {
             print_error(format!(
                 "no host is given, so it is `{ASSUMED_HOST}`; name one with `-H 'host: NAME'`"
@@ -160,13 +195,6 @@ impl Explain {
             || !config.listeners.is_empty() && config.listeners.iter().all(|listener| listener.tls.is_some()),
             |scheme| scheme == Scheme::Https,
         )
-    }
-
-    /// Whether the request has a token in a place that any of the policies reads.
-    fn has_token(&self, snapshot: &Snapshot, headers: &HeaderMap) -> bool {
-        let request = RequestFacts::new(&self.method, self.path.as_bytes(), headers);
-        let mut policies = snapshot.policies().policies().iter();
-        policies.any(|policy| sources::has_any(&policy.sources, &request))
     }
 
     fn names_host(&self) -> bool {
@@ -215,6 +243,12 @@ impl Explain {
     fn certificate(&self) -> Result<Option<ClientCertificate>, String> {
         self.client_cert.as_deref().map(read_certificate).transpose()
     }
+}
+
+/// Whether the request has a token in a place that any of the policies reads.
+fn has_token(evaluator: &Evaluator, request: &Request) -> bool {
+    let mut policies = evaluator.policies().policies().iter();
+    policies.any(|policy| sources::has_any(&policy.sources, &request.facts()))
 }
 
 fn trusts(config: &ServerConfig, peer: IpAddr) -> bool {

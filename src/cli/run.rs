@@ -1,6 +1,6 @@
 //! `sidegate run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,7 +10,10 @@ use super::output::{could_not_run, is_styled, print_error};
 use crate::app::{App, Sockets, StartError};
 use crate::config::{Overrides, ReadConfig, ServerConfig, StoreConfig};
 use crate::document::problem::Problem;
+use crate::policy::{ErrorStyle, PolicySet};
+use crate::policy_files::loaded_files::LoadedFiles;
 use crate::policy_files::{self, CONFIG_NAME, LoadError, Loaded};
+use crate::rehearsal::ThrowawayKeys;
 use crate::telemetry::{self, LogTarget};
 use crate::tls;
 
@@ -103,9 +106,25 @@ impl ServerOptions {
         &self,
         look: impl FnOnce(&ServerConfig) -> Vec<Problem>,
     ) -> Result<(ServerConfig, Loaded), LoadError> {
+        self.load_by(ServerConfig::read, look, policy_files::read)
+    }
+
+    /// Reads the same without variables and files that the policies and the configuration name.
+    pub(super) fn load_without_secrets(&self, keys: &ThrowawayKeys) -> Result<(ServerConfig, Loaded), LoadError> {
+        let read = |path: &Path| ServerConfig::read_with(path, keys);
+        let policies = |paths: &[PathBuf], errors| policy_files::read_with(paths, errors, keys);
+        self.load_by(read, |_| Vec::new(), policies)
+    }
+
+    fn load_by(
+        &self,
+        read: impl FnOnce(&Path) -> ReadConfig,
+        look: impl FnOnce(&ServerConfig) -> Vec<Problem>,
+        policies: impl FnOnce(&[PathBuf], ErrorStyle) -> (Result<PolicySet, Vec<Problem>>, LoadedFiles),
+    ) -> Result<(ServerConfig, Loaded), LoadError> {
         let overrides = self.overrides()?;
         let mut read = match self.file() {
-            Some(path) => ServerConfig::read(&path),
+            Some(path) => read(&path),
             None => ReadConfig::from(ServerConfig::without_file(&Overrides::default())?),
         };
         if let Some(config) = &mut read.config {
@@ -121,7 +140,7 @@ impl ServerOptions {
         let named = overrides.policies.or(read.policies).filter(|_| missing.is_none());
         let paths: Vec<_> = named.into_iter().collect();
         problems.extend(missing);
-        let (policies, loaded_files) = policy_files::read(&paths, errors.unwrap_or_default());
+        let (policies, loaded_files) = policies(&paths, errors.unwrap_or_default());
         match (read.config, policies) {
             (Some(config), Ok(policies)) if !problems.iter().any(Problem::is_error) => {
                 let config = ServerConfig {

@@ -1,5 +1,6 @@
 //! Which pages of other origins may read the responses of a service (CORS; Fetch, 3.2), checked and rendered.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::header::{
@@ -67,6 +68,17 @@ impl AllowedOrigin {
                 let label = host.and_then(|host| host.strip_suffix(end.as_bytes()));
                 label.is_some_and(is_label)
             }
+        }
+    }
+}
+
+/// As the policy has it.
+impl fmt::Display for AllowedOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Exact(entry) => f.write_str(&String::from_utf8_lossy(entry.as_bytes())),
+            Self::Subdomain(end) => write!(f, "https://*{end}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `sidegate check --without-secrets`: all of `check` but what only a machine with the secrets can know; and the annotations of
+//! `sidegate check --without-secrets`: all of `check` but what depends on the secrets; and the annotations of
 //! `--output github`.
 
 use std::process::Command;

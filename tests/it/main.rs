@@ -27,6 +27,8 @@ mod cli_check_keys;
 mod cli_check_without_secrets;
 mod cli_diff;
 mod cli_explain;
+mod cli_explain_claims;
+mod cli_routes;
 mod cli_run;
 mod client_chains;
 mod client_limits;

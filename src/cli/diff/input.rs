@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::git::{Entry, Found, Revision};
-use crate::cli::check::{is_config, reads_as_config};
+use crate::cli::paths::{is_config, reads_as_config};
 use crate::config::ServerConfig;
 use crate::document::problem::{Problem, SourceFile};
 use crate::document::yaml::MAX_FILE_BYTES;

@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::claims::MadeToken;
 use crate::admission::forwarding::forwarded;
 use crate::admission::local_response::LocalResponse;
 use crate::admission::own_response::{Said, own_response};
@@ -28,14 +29,21 @@ use crate::request::{RequestFacts, query};
 pub(super) struct Steps {
     steps: Vec<StepReport>,
     shows_values: bool,
+    made: Option<MadeToken>,
 }
 
 impl Steps {
-    /// No step yet.
-    pub(super) const fn new(shows_values: bool) -> Self {
+    /// No step yet, but a token that was made for the request.
+    pub(super) fn new(shows_values: bool, made: Option<MadeToken>) -> Self {
+        let token = made.as_ref().map(|made| StepReport {
+            step: "token",
+            outcome: "made",
+            detail: made.describe(),
+        });
         Self {
-            steps: Vec::new(),
+            steps: token.into_iter().collect(),
             shows_values,
+            made,
         }
     }
 }
@@ -93,6 +101,9 @@ pub(super) struct Report {
     /// Where the route stands in its file.
     place: Option<String>,
     steps: Vec<StepReport>,
+    /// The token that was made for the request, which no issuer signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_token: Option<MadeToken>,
     /// The path that the service would get, where it would get anything.
     forwarded_path: Option<String>,
     /// The headers that it would get.
@@ -152,6 +163,7 @@ impl Report {
             route: route.map(|route| route.pattern.clone()),
             place: route.map(|route| route.location.to_string()),
             steps: steps.steps,
+            made_token: steps.made,
             forwarded_path: policy
                 .filter(|_| forwarded)
                 .zip(decision.path.as_ref())
@@ -174,7 +186,11 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for step in &self.steps {
-            let mark = if step.outcome == "passed" { "ok" } else { "no" };
+            let mark = match step.outcome {
+                "passed" => "ok",
+                "made" => "--",
+                _ => "no",
+            };
             let claimed = self.unverified.as_ref().filter(|_| step.outcome == "failed");
             let claimed = claimed.map(|claimed| format!(" (unverified: {claimed})"));
             let claimed = claimed.unwrap_or_default();

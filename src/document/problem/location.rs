@@ -21,6 +21,8 @@ pub struct SourceFile {
     unknown: Mutex<Vec<Range<usize>>>,
     /// Whether no field holds a secret, also an unknown one.
     is_open: bool,
+    /// The first byte of each line; found when the first place is shown.
+    line_starts: OnceLock<Vec<usize>>,
 }
 
 impl SourceFile {
@@ -32,6 +34,7 @@ impl SourceFile {
             masks: OnceLock::new(),
             unknown: Mutex::default(),
             is_open: false,
+            line_starts: OnceLock::new(),
         }
     }
 
@@ -44,6 +47,13 @@ impl SourceFile {
             is_open: true,
             ..file
         }
+    }
+
+    fn line_starts(&self) -> &[usize] {
+        self.line_starts.get_or_init(|| {
+            let ends = self.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(ends).collect()
+        })
     }
 
     /// Hides bytes that nothing explains.
@@ -150,9 +160,17 @@ impl Location {
     }
 
     fn position(&self, at: usize) -> (usize, usize) {
-        let before = self.source.text.get(..at).unwrap_or(&self.source.text);
-        let line = before.rsplit('\n').next().unwrap_or(before);
-        (before.matches('\n').count() + 1, line.chars().count() + 1)
+        let SourceFile { text, .. } = &*self.source;
+        let at = if text.is_char_boundary(at) { at } else { text.len() };
+        let starts = self.source.line_starts();
+        let line = starts.partition_point(|start| *start <= at);
+        let start = line
+            .checked_sub(1)
+            .and_then(|line| starts.get(line))
+            .copied()
+            .unwrap_or_default();
+        let column = text.get(start..at).unwrap_or_default().chars().count() + 1;
+        (line.max(1), column)
     }
 }
 
