@@ -158,6 +158,16 @@ impl Policy {
         self.upstream_location.source()
     }
 
+    /// Returns the policy without its routes.
+    #[must_use]
+    pub fn without_routes(&self) -> Self {
+        Self {
+            routes: Vec::new(),
+            router: Router::default(),
+            ..self.clone()
+        }
+    }
+
     /// Returns the part of a path below the prefix, if the path begins with it.
     pub fn below_prefix<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = match self.case {

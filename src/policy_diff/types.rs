@@ -193,7 +193,7 @@ impl Difference {
     }
 
     /// Returns the class of a host: itself, the longest suffix, or `*`.
-    fn host_class(&self, host: &str) -> &str {
+    pub(super) fn host_class(&self, host: &str) -> &str {
         let is_below = |class: &&String| {
             let suffix = class.strip_prefix('*').filter(|suffix| !suffix.is_empty());
             let at = suffix.and_then(|suffix| host.len().checked_sub(suffix.len()).filter(|at| *at > 0));

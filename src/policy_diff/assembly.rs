@@ -1,0 +1,210 @@
+//! All changes of two sets of policies, put together.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use super::cells::{self, Group, Place, place};
+use super::delta::Delta;
+use super::hosts::{self, Hosts};
+use super::layers::{Layer, layers};
+use super::methods::Methods;
+use super::paths::Graph;
+use super::regions::Describer;
+use super::shapes::Pattern;
+use super::states::Plan;
+use super::trees::{Entry, Trees};
+use super::types::{Cell, Change, ClassCounts, Difference, Example, PathRegion, Region, TooMany};
+use super::words::Names;
+use crate::policy::PolicySet;
+use crate::policy::resource::WELL_KNOWN;
+use crate::rehearsal::Rehearsal;
+use crate::request::path::{Allowance, NormalizedPath, encoded};
+
+/// Finds all changes. `compare` says what changes for the callers of a class of requests.
+pub(super) fn difference(
+    [old, new]: [&Rehearsal; 2],
+    compare: &mut impl FnMut(&Cell) -> Result<Option<Rc<Delta>>, TooMany>,
+) -> Result<Difference, TooMany> {
+    let sets = [old.policies(), new.policies()];
+    let mut trees = Trees::default();
+    let entries = sets.map(|set| trees.add(set));
+    let methods = Methods::of(old.policies(), new.policies());
+    let classes = hosts::classes(old.policies(), new.policies());
+    let mut found = Found {
+        names: Names::of(old.policies(), new.policies()),
+        changes: Vec::new(),
+        alike: HashMap::new(),
+        changed: BTreeSet::new(),
+    };
+    let mut count = 0;
+    for hosts in &classes {
+        let plans = plans(sets, (&trees, &entries), hosts);
+        let graph = Graph::read(&plans, count)?;
+        count += graph.len();
+        let groups = cells::groups([old, new], &hosts.example, (&graph, &methods), compare)?;
+        let mut describer = Describer::new(&graph);
+        for group in &groups {
+            found.add(group, hosts, &methods, &mut describer)?;
+        }
+    }
+    let routes = new.policies().policies().iter().map(|policy| policy.routes.len()).sum();
+    let mut changes = found.changes;
+    changes.sort_by(order);
+    Ok(Difference {
+        changes,
+        unchanged_routes: routes - found.changed.len(),
+        routes,
+        classes: ClassCounts {
+            hosts: classes.iter().map(|hosts| hosts.names.len()).sum(),
+            paths: count,
+            methods: methods.all().count(),
+            // That is for the comparison of callers to say.
+            callers: 0,
+        },
+        hosts: classes.into_iter().flat_map(|hosts| hosts.names).collect(),
+        methods: methods.named,
+    })
+}
+
+/// Sorts by danger, then by hosts and paths.
+fn order(a: &Change, b: &Change) -> Ordering {
+    let path = |change: &Change| change.region.paths.first().map(|path| path.pattern.clone());
+    let effects = a.effects.first().cmp(&b.effects.first());
+    let regions = || a.region.hosts.cmp(&b.region.hosts).then_with(|| path(a).cmp(&path(b)));
+    effects.then_with(regions)
+}
+
+/// Returns what requests for some hosts may meet on both sides.
+pub(super) fn plans<'t, 'p>(
+    sets: [&PolicySet; 2],
+    (trees, entries): (&'t Trees<'p>, &'t [Vec<Entry>; 2]),
+    hosts: &Hosts,
+) -> [Plan<'t, 'p>; 2] {
+    let [old, new] = sets;
+    let paths: BTreeSet<_> = [0, 1]
+        .into_iter()
+        .flat_map(|side| document_paths(sets, hosts, side))
+        .collect();
+    let [old_entries, new_entries] = entries;
+    let [old_places, new_places] = &hosts.policies;
+    let plan = |set: &PolicySet, entries: &'t [Entry], places: &[usize], style: usize| {
+        let document = |segments: &Vec<String>| {
+            let path = encoded(&format!("/{}", segments.join("/")));
+            let index = set.metadata_for(Some(&hosts.example), path.as_bytes())?;
+            Some((segments.clone(), entries.get(index)?.policy))
+        };
+        Plan {
+            trees,
+            entries: places.iter().filter_map(|place| entries.get(*place)).collect(),
+            documents: paths.iter().filter_map(document).collect(),
+            style,
+        }
+    };
+    let has_other_style = old.default_errors() != new.default_errors();
+    [
+        plan(old, old_entries, old_places, 0),
+        plan(new, new_entries, new_places, usize::from(has_other_style)),
+    ]
+}
+
+/// Returns the segments of the paths of metadata documents on one side.
+fn document_paths(sets: [&PolicySet; 2], hosts: &Hosts, side: usize) -> Vec<Vec<String>> {
+    let (Some(set), Some(places)) = (sets.get(side), hosts.policies.get(side)) else {
+        return Vec::new();
+    };
+    let resources = places.iter().filter_map(|place| set.get(*place)?.resource.as_ref());
+    let paths = resources.flat_map(|resource| [WELL_KNOWN.to_owned(), resource.metadata_path()]);
+    let segments = paths.filter_map(|path| {
+        let path = NormalizedPath::parse(path.as_bytes(), Allowance::default()).ok()?;
+        let segments = path.decoded().split('/').filter(|segment| !segment.is_empty());
+        Some(segments.map(str::to_owned).collect())
+    });
+    segments.collect()
+}
+
+struct Found {
+    names: Names,
+    changes: Vec<Change>,
+    /// The changes from one place to another.
+    alike: HashMap<[Place; 2], Vec<usize>>,
+    /// The routes of the new policies that do not answer all requests as before.
+    changed: BTreeSet<(usize, usize)>,
+}
+
+impl Found {
+    fn add(
+        &mut self,
+        group: &Group,
+        hosts: &Hosts,
+        methods: &Methods,
+        describer: &mut Describer<'_>,
+    ) -> Result<(), TooMany> {
+        self.changed.extend(place(group.now).1);
+        let items = describer.describe(&group.ends)?;
+        for layer in layers(&items) {
+            let region = self.region(&layer, group, hosts, methods);
+            self.add_region(group, region, &layer, hosts);
+        }
+        Ok(())
+    }
+
+    fn region(&self, layer: &Layer<'_>, group: &Group, hosts: &Hosts, methods: &Methods) -> Region {
+        let paths: Vec<&Pattern> = layer.paths.iter().map(|item| &item.pattern).collect();
+        let all: Vec<_> = methods.all().collect();
+        let of_group = group.methods.iter().filter_map(|place| all.get(*place));
+        Region {
+            hosts: hosts.names.clone(),
+            methods: of_group.map(|method| (*method).clone()).collect(),
+            other_methods: group.methods.contains(&methods.named.len()),
+            paths: sorted(self.names.write(&paths)),
+            except: sorted(self.names.write_except(&layer.except, &paths)),
+        }
+    }
+
+    /// Adds a change, or its hosts to the same one of other hosts.
+    fn add_region(&mut self, group: &Group, region: Region, layer: &Layer<'_>, hosts: &Hosts) {
+        let alike = self.alike.entry([place(group.was), place(group.now)]).or_default();
+        let same = alike.iter().find(|at| {
+            let known = self.changes.get(**at);
+            known.is_some_and(|known| is_same(known, group, &region))
+        });
+        if let Some(known) = same.and_then(|at| self.changes.get_mut(*at)) {
+            known.region.hosts.extend(region.hosts);
+            known.region.hosts.sort();
+            return;
+        }
+        let examples = layer.paths.iter().map(|item| format!("/{}", item.example.join("/")));
+        let mut fitting = examples.clone().filter(|path| region.has_path(path));
+        let path = fitting.next().or_else(|| examples.clone().next()).unwrap_or_default();
+        alike.push(self.changes.len());
+        self.changes.push(Change {
+            effects: group.delta.effects.clone(),
+            example: Example {
+                host: hosts.example.clone(),
+                method: region.methods.first().cloned().unwrap_or_default(),
+                path: encoded(&path),
+            },
+            region,
+            was: group.was,
+            now: group.now,
+            delta: Rc::clone(&group.delta),
+        });
+    }
+}
+
+fn sorted(mut regions: Vec<PathRegion>) -> Vec<PathRegion> {
+    regions.sort_by(|a, b| a.pattern.cmp(&b.pattern));
+    regions
+}
+
+/// Returns whether a change is one of a group, for the same methods and paths.
+fn is_same(change: &Change, group: &Group, region: &Region) -> bool {
+    let known = &change.region;
+    let has_same_paths = known.paths == region.paths && known.except == region.except;
+    let is_same_delta = Rc::ptr_eq(&change.delta, &group.delta) || change.delta == group.delta;
+    known.methods == region.methods && known.other_methods == region.other_methods && has_same_paths && is_same_delta
+}
+
+#[cfg(test)]
+mod tests;
