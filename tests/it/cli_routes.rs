@@ -56,18 +56,20 @@ fn table_has_each_route_with_who_may_call_it_and_its_place() {
             "",
             "host hub.example.com",
             "METHODS PATH WHO SERVICE PLACE",
-            "GET, HEAD, POST /hub/admin/* token with role admin (or developer) and scope manage; a body is application/json hub policies/hub.yaml:12:13",
+            "GET, HEAD, POST /hub/admin/* token with role admin (or developer) and scope manage; body application/json hub policies/hub.yaml:12:13",
             "all but TRACE /hub/jobs/{id} key scheduler (not enforced: shadow) hub policies/hub.yaml:13:13",
             "all /hub/legacy no caller: every request is rejected hub policies/hub.yaml:14:13",
             "all but TRACE /hub/* token hub policies/hub.yaml:11:13",
             "",
             "all other hosts",
             "METHODS PATH WHO SERVICE PLACE",
-            "GET, HEAD /health (any case) public pages policies/open.yaml:6:13",
+            "GET, HEAD /health public pages policies/open.yaml:6:13",
             "",
             "Sidegate itself responds",
             "METHODS PATH WHO SERVICE PLACE",
             "OPTIONS /hub/* (hub.example.com) preflights of pages from https://app.example.com, https://*.example.org hub policies/hub.yaml",
+            "",
+            "The case of paths does not count for pages.",
         ]
     );
 }

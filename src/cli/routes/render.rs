@@ -20,7 +20,8 @@ pub(super) fn text(table: &Table) -> String {
     let mut text = format!("hash: {}\n", table.hash);
     for rows in table.routes.chunk_by(|one, other| one.hosts == other.hosts) {
         let hosts = rows.first().map(|row| row.hosts.as_slice()).unwrap_or_default();
-        let _infallible = write!(text, "\n{}\n", hosts_in_words(hosts));
+        let is_alone = rows.len() == table.routes.len();
+        let _infallible = write!(text, "\n{}\n", hosts_in_words(hosts, is_alone));
         let lines: Vec<Cells> = rows.iter().map(cells).collect();
         write_lines(&mut text, &lines);
     }
@@ -29,11 +30,21 @@ pub(super) fn text(table: &Table) -> String {
         let lines: Vec<Cells> = table.own.iter().map(own_cells).collect();
         write_lines(&mut text, &lines);
     }
+    if let Some(note) = case_note(table) {
+        let _infallible = write!(text, "\n{note}\n");
+    }
     text
 }
 
-fn hosts_in_words(hosts: &[String]) -> String {
+/// Says for which services the case of paths does not count.
+fn case_note(table: &Table) -> Option<String> {
+    let services = table.services_in_any_case();
+    (!services.is_empty()).then(|| format!("The case of paths does not count for {}.", services.join(", ")))
+}
+
+fn hosts_in_words(hosts: &[String], is_alone: bool) -> String {
     match hosts {
+        [all] if all == "*" && is_alone => "all hosts".to_owned(),
         [all] if all == "*" => "all other hosts".to_owned(),
         [host] => format!("host {host}"),
         hosts => format!("hosts {}", hosts.join(", ")),
@@ -63,7 +74,7 @@ fn cells(row: &Row) -> Cells {
     let place = &row.place;
     [
         row.methods_in_words(),
-        row.path_in_words(),
+        row.path.clone(),
         row.who_in_words(),
         row.service.clone(),
         format!("{}:{}:{}", place.file, place.line, place.column),
@@ -108,6 +119,9 @@ pub(super) fn markdown(table: &Table) -> String {
     }
     if left > 0 {
         let _infallible = writeln!(text, "\n{left} more are left out: `sidegate routes` lists all.");
+    }
+    if let Some(note) = case_note(table) {
+        let _infallible = writeln!(text, "\n{}", escaped(&note));
     }
     text
 }

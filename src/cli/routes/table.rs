@@ -119,6 +119,17 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Returns the services for whose paths the case does not count.
+    pub(super) fn services_in_any_case(&self) -> Vec<&str> {
+        let rows = self.routes.iter().filter(|row| row.any_case);
+        let mut services: Vec<_> = rows.map(|row| row.service.as_str()).collect();
+        services.sort_unstable();
+        services.dedup();
+        services
+    }
+}
+
 impl Row {
     fn of(policy: &Policy, route: &Route) -> Self {
         let requirement = &route.requirement;
@@ -162,19 +173,17 @@ impl Row {
         }
     }
 
-    /// The path, and whether its case counts.
-    pub(super) fn path_in_words(&self) -> String {
-        match self.any_case {
-            true => format!("{} (any case)", self.path),
-            false => self.path.clone(),
-        }
-    }
-
-    /// Who may call, and with what body.
+    /// Who may call, and with what body, if the route takes one whose type counts.
     pub(super) fn who_in_words(&self) -> String {
-        match self.content_types.is_empty() {
-            true => self.who.clone(),
-            false => format!("{}; a body is {}", self.who, self.content_types.join(" or ")),
+        let has_body = |method: &String| {
+            [Method::POST, Method::PUT, Method::PATCH]
+                .iter()
+                .any(|with| with == method.as_str())
+        };
+        let takes_body = self.methods.is_empty() || self.methods.iter().any(has_body);
+        match takes_body && !self.content_types.is_empty() {
+            true => format!("{}; body {}", self.who, self.content_types.join(" or ")),
+            false => self.who.clone(),
         }
     }
 }
