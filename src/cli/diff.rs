@@ -20,11 +20,13 @@ mod git;
 mod github;
 mod input;
 mod markdown;
+mod named_callers;
 mod text;
 mod words;
 
 use git::Revision;
 use input::{Fault, Texts};
+use named_callers::NamedCallers;
 use words::View;
 
 #[derive(Debug, Args)]
@@ -43,6 +45,9 @@ pub(super) struct Diff {
     /// Show all requests of a change, all its callers, and requests that are rejected as before in another way
     #[arg(long)]
     all: bool,
+    /// Name the callers of a test file who are let in or kept out by a change
+    #[arg(long, value_name = "FILE.test.yaml")]
+    callers: Option<PathBuf>,
     /// The form of the report
     #[arg(long, value_name = "FORM", default_value = "text", value_parser = one_of([Format::Text, Format::Json, Format::Markdown, Format::Github]))]
     output: Format,
@@ -104,7 +109,13 @@ impl Diff {
             Err(too_many) => return could_not_run(format!("{too_many}; compare fewer policies at a time")),
         };
         let configurations = sides.was.configuration.as_ref().zip(sides.now.configuration.as_ref());
-        let report = Report::new((was.policies(), now.policies()), difference, configurations);
+        let mut report = Report::new((was.policies(), now.policies()), difference, configurations);
+        if let Some(path) = &self.callers {
+            let named = NamedCallers::read(path).and_then(|callers| callers.name(&mut report, (&was, &now)));
+            if report_fault("--callers", &path.display().to_string(), named).is_none() {
+                return Exit::CouldNotRun;
+            }
+        }
         let view = View {
             report: &report,
             all: self.all,

@@ -59,6 +59,9 @@ pub(super) struct Explain {
     /// The issuer of the claims, if the policy has several and `iss` is not among the claims
     #[arg(long, value_name = "ISSUER", requires = "claims")]
     issuer: Option<String>,
+    /// Read no secret and no URL of the policies, as with `--claims`. A token or key of the request is then a wrong one
+    #[arg(long)]
+    without_secrets: bool,
     /// The client certificate that the handshake would have verified
     #[arg(long, value_name = "PEM")]
     client_cert: Option<PathBuf>,
@@ -112,8 +115,9 @@ impl Explain {
             ..Request::new(self.method.clone(), self.path.clone(), ASSUMED_HOST, 0)
         };
         match self.claims.as_deref().map(claims::read) {
-            Some(Ok(claims)) => self.with_claims(request, claims),
+            Some(Ok(claims)) => self.with_claims(request, Some(claims)),
             Some(Err(error)) => could_not_run(error),
+            None if self.without_secrets => self.with_claims(request, None),
             None => self.with_keys(&request),
         }
     }
@@ -134,15 +138,19 @@ impl Explain {
         self.report((&evaluator, &config), request, None)
     }
 
-    /// Explains a request with a token that is made for it, by policies whose secrets are not read.
-    fn with_claims(&self, mut request: Request, claims: Map<String, Value>) -> Exit {
+    /// Explains a request by policies whose secrets are not read, perhaps with a token that is made for it.
+    fn with_claims(&self, mut request: Request, claims: Option<Map<String, Value>>) -> Exit {
         let keys = Arc::new(ThrowawayKeys::new());
         let (config, policies) = match self.options().load_without_secrets(&keys) {
             Ok((config, loaded)) => (config, Arc::new(loaded.policies)),
             Err(error) => return refuse_to_start(error),
         };
         let rehearsal = Rehearsal::new(policies, &keys);
-        match add_token(&rehearsal, &mut request, claims, self.issuer.as_deref()) {
+        let made = match claims {
+            Some(claims) => add_token(&rehearsal, &mut request, claims, self.issuer.as_deref()),
+            None => Ok(None),
+        };
+        match made {
             Ok(made) => self.report((rehearsal.evaluator(), &config), &request, made),
             Err(error) => could_not_run(error),
         }

@@ -1,89 +1,26 @@
 //! Which fields of policy files are behind a change: those that differ between the policies and routes that met.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-
-use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::delta::Delta;
 use super::effects::Effect;
-use crate::document::problem::{Location, SourceFile};
-use crate::document::yaml::Node;
-use crate::policy::{Policy, PolicySet, RouteIndex, Scope};
+use super::types::{Case, Change, PathRegion};
+use crate::policy::route::Route;
+use crate::policy::{RouteIndex, Scope};
+use crate::request::path::{Allowance, NormalizedPath};
 
 pub mod counterparts;
 pub mod differences;
 pub mod document;
+mod field_change;
 mod relevance;
+
+pub use field_change::{Documents, FieldChange, Side, field_change};
 
 use counterparts::Pairs;
 use differences::{Difference, differences};
 use document::{Document, Step, flow, kind_text, path_text};
 use relevance::{Aspects, behind, decides, looked_at};
-
-/// A field of a file that does not say what it said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldChange {
-    /// Its path, as in `routes[3].auth`: in the new file, or in the old one if it is gone.
-    pub field: String,
-    /// What it said, as YAML in one line; `None` if it was not there.
-    pub was: Option<String>,
-    /// What it says; `None` if it is gone.
-    pub now: Option<String>,
-    /// Where it stands in the new file, or where it stood in the old one.
-    pub location: Location,
-    /// Whether the location is in the new file.
-    pub is_there: bool,
-}
-
-impl Serialize for FieldChange {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("FieldChange", 4)?;
-        fields.serialize_field("field", &self.field)?;
-        fields.serialize_field("was", &self.was)?;
-        fields.serialize_field("now", &self.now)?;
-        fields.serialize_field("place", &self.location.to_string())?;
-        fields.end()
-    }
-}
-
-/// The files of the policies of a set, by the places of the policies.
-#[derive(Debug)]
-pub struct Documents(Vec<Option<Document>>);
-
-impl Documents {
-    /// Reads the files that policies were read from once more.
-    pub fn of(policies: &PolicySet) -> Self {
-        let source = |policy: &Policy| Arc::<SourceFile>::clone(policy.upstream_location.source());
-        Self(
-            policies
-                .policies()
-                .iter()
-                .map(|policy| Document::new(&source(policy)))
-                .collect(),
-        )
-    }
-
-    /// Returns the file of a policy.
-    pub fn get(&self, policy: usize) -> Option<&Document> {
-        self.0.get(policy)?.as_ref()
-    }
-}
-
-/// One side of a comparison.
-#[derive(Debug, Clone, Copy)]
-pub struct Side<'s> {
-    /// The policies.
-    pub policies: &'s PolicySet,
-    /// Their files.
-    pub documents: &'s Documents,
-}
-
-impl<'s> Side<'s> {
-    fn policy(self, index: usize) -> Option<(&'s Policy, &'s Document)> {
-        Some((self.policies.get(index)?, self.documents.get(index)?))
-    }
-}
 
 /// Finds the fields behind changes.
 #[derive(Debug)]
@@ -121,12 +58,13 @@ impl<'s> Causes<'s> {
         }
     }
 
-    /// Finds the fields behind a change of the requests that meet one scope of each side.
-    pub fn of(&mut self, was: Scope, now: Scope, delta: &Delta) -> Vec<FieldChange> {
+    /// Finds the fields behind a change.
+    pub fn of(&mut self, change: &Change) -> Vec<FieldChange> {
+        let (was, now) = (change.was, change.now);
         let (places, rest) = self.candidates(was, now);
         let route = |side: Side<'s>, scope: Scope| scope.route.and_then(|index| Some(side.policies.route(index)?.1));
         let looked_at = looked_at(route(self.was, was), route(self.now, now));
-        let changed = changed(delta);
+        let changed = changed(&change.delta);
         let fits = |cause: &Cause| {
             let decides = cause.decides;
             decides == Aspects::ALL || (decides.meets(changed) && decides.meets(looked_at))
@@ -137,6 +75,72 @@ impl<'s> Causes<'s> {
         match relevant.is_empty() && found.is_empty() {
             true => found.extend(rest.iter().filter(open).map(|cause| cause.change.clone())),
             false => found.extend(relevant.into_iter().map(|cause| cause.change.clone())),
+        }
+        match found.is_empty() {
+            true => self.beside(change),
+            false => found,
+        }
+    }
+
+    /// Finds what else takes the paths of a change, in any case or with other methods: the policies and routes that are new,
+    /// gone or for other requests than before.
+    fn beside(&mut self, change: &Change) -> Vec<FieldChange> {
+        let path = decoded_path(&change.example.path);
+        let host = Some(change.example.host.as_str());
+        let mut found = Vec::new();
+        for (side, is_there) in [(self.now, true), (self.was, false)] {
+            let exact = side.policies.select(host, &path);
+            let any = side.policies.select_in_any_case(host, &path);
+            for policy in exact.into_iter().chain(any.filter(|any| exact != Some(*any))) {
+                found.extend(self.policy_beside(policy, is_there));
+                found.extend(self.routes_beside(policy, &path, is_there));
+            }
+        }
+        let mut known: Vec<FieldChange> = Vec::new();
+        for Cause { change, .. } in found {
+            if !known.contains(&change) {
+                known.push(change);
+            }
+        }
+        known
+    }
+
+    fn policy_beside(&self, policy: usize, is_there: bool) -> Vec<Cause> {
+        let (other, side) = match is_there {
+            true => (self.policies.was(policy), self.now),
+            false => (self.policies.now(policy), self.was),
+        };
+        match other {
+            None => self.whole_policy(side, policy, is_there).into_iter().collect(),
+            Some(other) if is_there => self.between_places(other, policy),
+            Some(other) => self.between_places(policy, other),
+        }
+    }
+
+    fn routes_beside(&mut self, policy: usize, path: &str, is_there: bool) -> Vec<Cause> {
+        let (side, pair) = match is_there {
+            true => (self.now, self.policies.was(policy).map(|was| (was, policy))),
+            false => (self.was, self.policies.now(policy).map(|now| (policy, now))),
+        };
+        let Some(((old, new), routes)) = pair.zip(side.policies.get(policy).map(|policy| &policy.routes)) else {
+            return Vec::new();
+        };
+        let takes = |route: &Route| {
+            let region = PathRegion {
+                pattern: route.pattern.clone(),
+                case: Case::Any,
+            };
+            region.has(path)
+        };
+        let taking: Vec<_> = routes.iter().enumerate().filter(|(_, route)| takes(route)).collect();
+        let mut found = Vec::new();
+        for (index, _) in taking {
+            let (from, to) = if is_there {
+                (None, Some(index))
+            } else {
+                (Some(index), None)
+            };
+            found.extend(self.route_places((old, new), from, to));
         }
         found
     }
@@ -317,6 +321,12 @@ impl<'s> Causes<'s> {
     }
 }
 
+/// Returns a path as policies compare it.
+fn decoded_path(path: &str) -> String {
+    let parsed = NormalizedPath::parse(path.as_bytes(), Allowance::default());
+    parsed.map_or_else(|_| path.to_owned(), |path| path.decoded().to_owned())
+}
+
 fn route_path(route: usize) -> Vec<Step> {
     vec![Step::Key("routes".to_owned()), Step::Item(route)]
 }
@@ -325,23 +335,6 @@ fn cause(difference: &Difference<'_>, was: &Document, now: &Document) -> Cause {
     Cause {
         decides: decides(&kind_text(&difference.path)),
         change: field_change(difference, was, now),
-    }
-}
-
-/// Makes a difference of two files a change of a field.
-pub fn field_change(difference: &Difference<'_>, was: &Document, now: &Document) -> FieldChange {
-    let location = match (difference.now, difference.was) {
-        (Some(node), _) => now.location(node),
-        (None, Some(node)) => was.location(node),
-        (None, None) => now.location(now.root()),
-    };
-    let text = |node: Option<&Node>| node.map(flow);
-    FieldChange {
-        field: path_text(&difference.path),
-        was: text(difference.was),
-        now: text(difference.now),
-        location,
-        is_there: difference.now.is_some(),
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod reports;
 mod revisions;
 
 /// The policy that all tests begin with.

@@ -1,7 +1,7 @@
 //! Sidegate as its users meet it: the built program, real sockets, real TLS, a real upstream.
 //!
 //! One file per feature that a user would name. Nothing here looks inside the program, except for
-//! `schema.rs` and `store*.rs`, which ask the library; what is asserted stands in the contract.
+//! `schema.rs`, `diff_schema_walk.rs` and `store*.rs`, which ask the library; what is asserted stands in the contract.
 
 #![allow(
     clippy::unwrap_used,

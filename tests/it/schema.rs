@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sidegate::document::problem::{Problem, ProblemCode};
 
 mod agreement;
-mod format;
+pub(crate) mod format;
 mod mutants;
 
 use format::{Format, ROOT, as_json, parsed, printed};

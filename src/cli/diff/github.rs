@@ -1,14 +1,14 @@
 //! The report as annotations of the lines of the new files.
 
-use super::words::{because, callers, heading, told};
+use super::words::{because, callers, first, heading, told};
 use crate::cli::annotations::{Annotation, Kind};
 use crate::document::problem::Location;
 use crate::policy_diff::effects::Effect;
-use crate::policy_diff::report::{Explained, Report};
+use crate::policy_diff::report::{Entry, Explained, Report};
 use crate::policy_diff::settings::SettingChange;
 
-/// How many callers an annotation lists.
-const CALLERS: usize = 3;
+/// How many routes and callers an annotation lists.
+const MOST: usize = 3;
 
 /// Makes an annotation for each entry that has a place in the new files.
 pub(super) fn annotations(report: &Report) -> Vec<Annotation> {
@@ -34,35 +34,41 @@ const fn kind_of(effect: Effect) -> Kind {
     }
 }
 
-fn of_entry(kind: Effect, entry: &[&Explained]) -> Option<Annotation> {
-    let one = entry.first()?;
-    let location = location(one)?;
-    let title = heading(kind).to_lowercase();
-    let delta = one.delta();
-    let mut lines: Vec<String> = Vec::new();
-    for one in entry.iter().take(CALLERS) {
-        let route = one.now.route.as_ref().or(one.was.route.as_ref());
-        lines.extend(route.cloned());
+fn of_entry(kind: Effect, entry: &Entry<'_>) -> Option<Annotation> {
+    let location = entry.members.iter().find_map(|one| location(one))?;
+    let mut routes: Vec<&str> = Vec::new();
+    for one in &entry.members {
+        let route = one.now.route.as_deref().or(one.was.route.as_deref());
+        routes.extend(
+            route
+                .filter(|route| !routes.contains(route))
+                .into_iter()
+                .collect::<Vec<_>>(),
+        );
     }
-    if entry.len() > CALLERS {
-        lines.push(format!("and {} more", entry.len() - CALLERS));
-    }
-    lines.extend(one.because.iter().map(because));
-    if delta.another_tenant {
+    let mut lines = vec![first(&routes, MOST, "  ")];
+    lines.extend(entry.first().iter().flat_map(|one| one.because.iter().map(because)));
+    if entry.another_tenant() {
         lines.push("another tenant".to_owned());
     }
+    let line = |verb: &str, line: &String| format!("{verb} {line}");
     lines.extend(
-        callers(&delta.gained, true, CALLERS)
+        callers(&entry.gained(), true, MOST)
             .iter()
-            .map(|line| format!("lets in {line}")),
+            .map(|text| line("lets in", text)),
     );
     lines.extend(
-        callers(&delta.lost, false, CALLERS)
+        callers(&entry.lost(), false, MOST)
             .iter()
-            .map(|line| format!("rejects {line}")),
+            .map(|text| line("rejects", text)),
     );
-    lines.extend(told(one).into_iter().take(CALLERS));
-    Some(Annotation::at(location, kind_of(kind), title, lines.join("\n")))
+    lines.extend(told(entry, MOST).iter().map(|text| line("forwards", text)));
+    Some(Annotation::at(
+        location,
+        kind_of(kind),
+        heading(kind).to_lowercase(),
+        lines.join("\n"),
+    ))
 }
 
 /// Returns the place of a change in the new files: that of a field behind it, or that of the route.

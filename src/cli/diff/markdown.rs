@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::words::{View, because, callers, heading, met, outcomes, requests, rest, shortened, summary, told};
-use crate::policy_diff::report::Explained;
+use super::words::{
+    View, as_before, because, callers, first, heading, met, outcomes, requests, rest, shortened, summary, told,
+};
+use crate::policy_diff::report::Entry;
 use crate::policy_diff::settings::SettingChange;
 
 /// The most characters of a report: GitHub takes 65,536 in a comment, and bots add some of their own.
@@ -87,56 +89,25 @@ impl Page {
     }
 }
 
-fn change_row(view: &View<'_>, entry: &[&Explained]) -> String {
+fn change_row(view: &View<'_>, entry: &Entry<'_>) -> String {
     let Some(one) = entry.first() else {
         return String::new();
     };
     let most = view.most();
-    let mut lines: Vec<_> = entry.iter().take(most).map(|one| code(&requests(view, one))).collect();
-    if entry.len() > most {
-        lines.push(format!("and {} more", entry.len() - most));
-    }
-    let except: Vec<_> = one
-        .change
-        .region
-        .except
-        .iter()
-        .take(most)
-        .map(|path| code(&path.pattern))
-        .collect();
-    if entry.len() == 1 && !except.is_empty() {
-        let more = one.change.region.except.len() - except.len();
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
+    let regions = entry.requests();
+    let shown = regions.iter().take(most).map(|region| {
+        let except: Vec<_> = as_before(view.report, region).iter().map(|path| code(path)).collect();
+        let but = match except.is_empty() {
+            true => String::new(),
+            false => format!(" but {} as before", first(&except, most, ", ")),
         };
-        lines.push(format!("but not {}{more}", except.join(", ")));
+        format!("{}{but}", code(&requests(view, region)))
+    });
+    let mut lines: Vec<_> = shown.collect();
+    if regions.len() > most {
+        lines.push(format!("and {} more", regions.len() - most));
     }
     let (was, now) = outcomes(one);
-    let delta = one.delta();
-    let mut about = Vec::new();
-    if delta.another_tenant {
-        about.push("**another tenant**".to_owned());
-    }
-    about.extend(
-        callers(&delta.gained, true, most)
-            .iter()
-            .map(|line| format!("lets in {}", plain(line))),
-    );
-    about.extend(
-        callers(&delta.lost, false, most)
-            .iter()
-            .map(|line| format!("rejects {}", plain(line))),
-    );
-    about.extend(told(one).iter().take(most).map(|line| code(line)));
-    if let Some(named) = &one.named {
-        for (name, callers) in [("in", &named.let_in), ("out", &named.kept_out)] {
-            if !callers.is_empty() {
-                about.push(format!("{name}: {}", plain(&callers.join(", "))));
-            }
-        }
-    }
     let mut fields: Vec<_> = one
         .because
         .iter()
@@ -150,10 +121,36 @@ fn change_row(view: &View<'_>, entry: &[&Explained]) -> String {
         lines.join("<br>"),
         plain(&shortened(&met(&one.was, was))),
         plain(&shortened(&met(&one.now, now))),
-        about.join("<br>"),
+        about_callers(entry, most).join("<br>"),
         fields.join("<br>"),
     ];
     format!("| {} |\n", cells.join(" | "))
+}
+
+fn about_callers(entry: &Entry<'_>, most: usize) -> Vec<String> {
+    let mut about = Vec::new();
+    if entry.another_tenant() {
+        about.push("**another tenant**".to_owned());
+    }
+    let line = |verb: &str, line: &String| format!("{verb} {}", plain(line));
+    about.extend(
+        callers(&entry.gained(), true, most)
+            .iter()
+            .map(|text| line("lets in", text)),
+    );
+    about.extend(
+        callers(&entry.lost(), false, most)
+            .iter()
+            .map(|text| line("rejects", text)),
+    );
+    about.extend(told(entry, most).iter().map(|text| line("forwards", text)));
+    let (let_in, kept_out) = entry.named();
+    for (name, callers) in [("in", let_in), ("out", kept_out)] {
+        if !callers.is_empty() {
+            about.push(format!("{name}: {}", plain(&callers.join(", "))));
+        }
+    }
+    about
 }
 
 fn setting_row(view: &View<'_>, setting: &SettingChange) -> String {

@@ -1,13 +1,14 @@
 //! The report for people.
 
 use super::words::{
-    SHOWN, View, because, callers, counted, first, heading, met, outcomes, path, requests, rest, shortened, summary,
-    told, try_it,
+    View, also, as_before, because, callers, counted, first, heading, met, outcomes, requests, rest, shortened,
+    summary, told, try_it,
 };
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::fields::FieldChange;
-use crate::policy_diff::report::Explained;
+use crate::policy_diff::report::{Entry, Explained};
 use crate::policy_diff::settings::SettingChange;
+use crate::policy_diff::types::Region;
 
 /// The column of places.
 const PLACE: usize = 66;
@@ -23,12 +24,7 @@ pub(super) fn written(view: &View<'_>) -> String {
         }
         lines.push(String::new());
         lines.push(heading(kind).to_owned());
-        for entry in &entries {
-            match entry.as_slice() {
-                [one] => lines.extend(single(view, one)),
-                several => lines.extend(group(view, several)),
-            }
-        }
+        lines.extend(entries.iter().flat_map(|entry| one_entry(view, entry)));
     }
     if !report.settings.is_empty() {
         lines.push(String::new());
@@ -62,10 +58,19 @@ fn rows(name: &str, texts: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Writes a change that has no cause in common with another.
-fn single(view: &View<'_>, one: &Explained) -> Vec<String> {
+/// Writes an entry: by its requests, or by its cause if that is the cause of several changes.
+fn one_entry(view: &View<'_>, entry: &Entry<'_>) -> Vec<String> {
+    let requests = entry.requests();
+    match (entry.first(), requests.as_slice()) {
+        (Some(one), [region]) => single(view, entry, (one, region)),
+        (Some(one), regions) => group(view, entry, (one, regions)),
+        (None, _) => Vec::new(),
+    }
+}
+
+fn single(view: &View<'_>, entry: &Entry<'_>, (one, region): (&Explained, &Region)) -> Vec<String> {
     let place = one.now.place.as_ref().or(one.was.place.as_ref());
-    let title = format!("  {}", requests(view, one));
+    let title = format!("  {}", requests(view, region));
     let mut lines = vec![match place {
         Some(place) => with_place(&title, &place.to_string()),
         None => title,
@@ -74,51 +79,45 @@ fn single(view: &View<'_>, one: &Explained) -> Vec<String> {
     lines.push(row("was", &met(&one.was, was)));
     lines.push(row("now", &met(&one.now, now)));
     lines.extend(causes(view, &one.because));
-    lines.extend(effects(view, one));
-    let except: Vec<_> = one.change.region.except.iter().map(path).collect();
+    lines.extend(effects(view, entry));
+    let except = as_before(view.report, region);
     if !except.is_empty() {
-        let routes = if except.len() > SHOWN && !view.all {
-            counted(except.len(), "path")
-        } else {
-            first(&except, view.most(), "  ")
+        let paths = match except.len() > view.most() {
+            true => counted(except.len(), "path"),
+            false => except.join("  "),
         };
-        lines.push(row("but", &format!("{routes} as before")));
+        lines.push(row("but", &format!("{paths} as before")));
     }
     lines.push(row("try", &try_it(view, one)));
     lines
 }
 
-/// Writes changes with the same causes.
-fn group(view: &View<'_>, several: &[&Explained]) -> Vec<String> {
-    let Some(one) = several.first() else {
-        return Vec::new();
-    };
+fn group(view: &View<'_>, entry: &Entry<'_>, (one, regions): (&Explained, &[Region])) -> Vec<String> {
     let mut lines = Vec::new();
     for (at, field) in one.because.iter().take(view.most()).enumerate() {
         let name = if at == 0 { "because" } else { "" };
         let text = format!("  {name:<7}  {}", because(field));
         lines.push(with_place(&text, &field.location.to_string()));
     }
-    if one.because.len() > view.most() {
-        lines.push(format!(
-            "           and {} more fields (--all)",
-            one.because.len() - view.most()
-        ));
+    if let Some(more) = more(one.because.len(), view) {
+        lines.push(format!("           {more} fields (--all)"));
     }
-    lines.extend(effects(view, one));
-    let texts: Vec<_> = several.iter().map(|one| requests(view, one)).collect();
-    lines.extend(
-        texts
-            .iter()
-            .take(view.most())
-            .enumerate()
-            .map(|(at, text)| row(if at == 0 { "for" } else { "" }, text)),
-    );
-    if texts.len() > view.most() {
-        lines.push(row("", &format!("and {} more (--all)", texts.len() - view.most())));
-    }
+    lines.extend(effects(view, entry));
+    let mut texts: Vec<_> = regions
+        .iter()
+        .take(view.most())
+        .map(|region| requests(view, region))
+        .collect();
+    texts.extend(more(regions.len(), view).map(|more| format!("{more} (--all)")));
+    lines.extend(rows("for", &texts));
     lines.push(row("try", &try_it(view, one)));
     lines
+}
+
+/// Says how many things of a list are not shown.
+fn more(length: usize, view: &View<'_>) -> Option<String> {
+    let more = length.saturating_sub(view.most());
+    (more > 0).then(|| format!("and {more} more"))
 }
 
 fn causes(view: &View<'_>, fields: &[FieldChange]) -> Vec<String> {
@@ -136,34 +135,33 @@ fn causes(view: &View<'_>, fields: &[FieldChange]) -> Vec<String> {
     lines
 }
 
-/// Says what a change does to callers, and what the upstream gets.
-fn effects(view: &View<'_>, one: &Explained) -> Vec<String> {
-    let delta = one.delta();
+/// Says what an entry does to callers, and what the upstream gets.
+fn effects(view: &View<'_>, entry: &Entry<'_>) -> Vec<String> {
     let most = view.most();
     let mut lines = Vec::new();
-    if delta.another_tenant {
+    if entry.another_tenant() {
         lines.push(row(
-            "",
+            "tenant",
             "another tenant: tokens pass whose tenant is not that of the request",
         ));
     }
-    lines.extend(rows("lets in", &callers(&delta.gained, true, most)));
-    lines.extend(rows("rejects", &callers(&delta.lost, false, most)));
-    lines.extend(rows("forwards", &first_lines(&told(one), most)));
-    if one.kind() == Effect::RejectedDifferently {
-        let changes = delta
-            .rejected
+    lines.extend(rows("lets in", &callers(&entry.gained(), true, most)));
+    lines.extend(rows("rejects", &callers(&entry.lost(), false, most)));
+    lines.extend(rows("forwards", &told(entry, most)));
+    if entry.effects().first() == Some(&Effect::RejectedDifferently) {
+        let changes = entry.rejected();
+        let changes = changes
             .iter()
             .map(|change| format!("{}: {} -> {}", change.caller.words(), change.was, change.now));
         lines.extend(rows("answers", &first_lines(&changes.collect::<Vec<_>>(), most)));
     }
-    if let Some(named) = &one.named {
-        for (name, callers) in [("in", &named.let_in), ("out", &named.kept_out)] {
-            if !callers.is_empty() {
-                lines.push(row(name, &callers.join(", ")));
-            }
+    let (let_in, kept_out) = entry.named();
+    for (name, callers) in [("in", let_in), ("out", kept_out)] {
+        if !callers.is_empty() {
+            lines.push(row(name, &callers.join(", ")));
         }
     }
+    lines.extend(also(entry).map(|also| row("also", &also)));
     lines
 }
 

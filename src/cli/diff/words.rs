@@ -3,10 +3,10 @@
 use http::Method;
 
 use crate::policy_diff::caller_class::CallerClass;
-use crate::policy_diff::delta::CallerChange;
+use crate::policy_diff::delta::{CallerChange, Told};
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::fields::FieldChange;
-use crate::policy_diff::report::{Explained, Met, Report};
+use crate::policy_diff::report::{Entry, Explained, Met, Report};
 use crate::policy_diff::types::{Case, PathRegion, Region};
 
 /// How many requests, callers and fields a report shows of one change without `--all`.
@@ -169,14 +169,14 @@ pub(super) fn path(region: &PathRegion) -> String {
         Case::AsWritten => pattern.clone(),
         Case::Other => format!("{pattern} in another case"),
         Case::Any => format!("{pattern} in any case"),
-        Case::Segments(_) => format!("{pattern} with some segments in another case"),
+        Case::Segments(_) => format!("{pattern} partly in another case"),
     }
 }
 
-/// Writes the requests of a change: methods, paths and hosts.
-pub(super) fn requests(view: &View<'_>, one: &Explained) -> String {
-    let region = &one.change.region;
-    let paths: Vec<_> = region.paths.iter().map(path).collect();
+/// Writes requests: methods, paths and hosts.
+pub(super) fn requests(view: &View<'_>, region: &Region) -> String {
+    let mut paths: Vec<_> = region.paths.iter().map(path).collect();
+    paths.dedup();
     let text = format!("{}  {}", methods(region), first(&paths, view.most(), "  "));
     match hosts(region, &view.report.hosts, view.most()) {
         Some(hosts) => format!("{text}  on {hosts}"),
@@ -234,7 +234,7 @@ pub(super) fn shortened(text: &str) -> String {
 }
 
 /// Writes callers and what became of them before, as in `tokens with role support (were 403 role_missing)`.
-pub(super) fn callers(changes: &[CallerChange], past: bool, most: usize) -> Vec<String> {
+pub(super) fn callers(changes: &[&CallerChange], past: bool, most: usize) -> Vec<String> {
     let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
     for change in changes {
         let outcome = if past { change.was.as_str() } else { change.now.as_str() };
@@ -254,39 +254,76 @@ pub(super) fn callers(changes: &[CallerChange], past: bool, most: usize) -> Vec<
     lines
 }
 
-/// Says what the upstream gets from another source.
-pub(super) fn told(one: &Explained) -> Vec<String> {
-    let delta = one.delta();
-    let source = |source: &Option<String>| source.clone().unwrap_or_else(|| "nothing".to_owned());
-    let told = delta
-        .told
-        .iter()
-        .map(|told| format!("{}: {} -> {}", told.header, source(&told.was), source(&told.now)));
-    let mut lines: Vec<_> = told.collect();
-    if !delta.differs.is_empty() {
-        lines.push(match (&one.was.service, &one.now.service) {
-            (Some(was), Some(now)) if was != now => {
-                format!("service {was} -> {now}; differs: {}", delta.differs.join(", "))
-            }
-            _ => format!("differs: {}", delta.differs.join(", ")),
-        });
+/// Says what the upstream gets that it did not, or gets no more.
+pub(super) fn told(entry: &Entry<'_>, most: usize) -> Vec<String> {
+    let told = entry.told();
+    let mut lines = Vec::new();
+    let (mut gone, mut new, mut other) = (Vec::new(), Vec::new(), Vec::new());
+    for Told { header, was, now } in told {
+        match (was, now) {
+            (Some(was), Some(now)) if was == now => other.push(header.as_str()),
+            (Some(was), Some(now)) => lines.push(format!("{header}: {was} -> {now}")),
+            (None, Some(now)) => new.push(format!("{header} ({now})")),
+            (_, None) => gone.push(header.as_str()),
+        }
     }
+    let mut add = |what: &str, names: &[String]| {
+        if !names.is_empty() {
+            lines.push(format!("{what} {}", first(names, most, ", ")));
+        }
+    };
+    let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    add("no more", &texts(&gone));
+    add("now also", &new);
+    add("another value in", &texts(&other));
+    let differs: Vec<_> = entry.differs().iter().map(|name| (*name).to_owned()).collect();
+    add("another", &differs);
     lines
 }
 
 /// Writes the command that explains an example of a change.
 pub(super) fn try_it(view: &View<'_>, one: &Explained) -> String {
     let example = &one.change.example;
-    let host = match one.change.region.hosts.iter().any(|host| host == "*") {
+    let region = &one.change.region;
+    let host = match region.hosts.iter().any(|host| host == "*") {
         true => String::new(),
         false => format!(" -H {}", shell(&format!("host: {}", example.host))),
     };
+    let method = match region.methods.contains(&Method::GET) {
+        true => &Method::GET,
+        false => &example.method,
+    };
+    let options: Vec<_> = one.options.iter().map(|option| shell(option)).collect();
     format!(
-        "sidegate explain {} {}{host} {}",
-        shell(example.method.as_str()),
+        "sidegate explain {} {}{host} {} {}",
+        shell(method.as_str()),
         shell(&example.path),
+        options.join(" "),
         view.policies
     )
+}
+
+/// Returns the paths within a region that are answered as before.
+pub(super) fn as_before(report: &Report, region: &Region) -> Vec<String> {
+    let changes = |except: &PathRegion| {
+        let mut changed = report.changes.iter().flat_map(|one| &one.change.region.paths);
+        changed.any(|path| path.pattern == except.pattern)
+    };
+    let unchanged = region.except.iter().filter(|except| !changes(except));
+    unchanged.map(path).collect()
+}
+
+/// Returns the words for the effects of an entry besides the one of its heading.
+pub(super) fn also(entry: &Entry<'_>) -> Option<String> {
+    let effects = entry.effects();
+    let others = effects.iter().skip(1).map(|effect| match effect {
+        Effect::OpenedToPublic | Effect::Opened => "opened to more callers",
+        Effect::ForwardedDifferently => "forwarded differently",
+        Effect::Closed => "closed to others",
+        Effect::RejectedDifferently => "rejected differently",
+    });
+    let others: Vec<_> = others.collect();
+    (!others.is_empty()).then(|| others.join(", "))
 }
 
 /// Writes a word for a shell.

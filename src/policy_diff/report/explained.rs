@@ -1,0 +1,144 @@
+//! A change with what is behind it, and its JSON.
+
+use http::Method;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::asks::asks;
+use crate::document::problem::Location;
+use crate::policy::{PolicySet, Scope};
+use crate::policy_diff::delta::{CallerChange, Delta, Told};
+use crate::policy_diff::effects::Effect;
+use crate::policy_diff::fields::FieldChange;
+use crate::policy_diff::types::{Change, PathRegion};
+use crate::rehearsal::who;
+
+/// A change, with what is behind it.
+#[derive(Debug)]
+pub struct Explained {
+    /// The change.
+    pub change: Change,
+    /// What its requests met.
+    pub was: Met,
+    /// What they meet.
+    pub now: Met,
+    /// The fields behind it.
+    pub because: Vec<FieldChange>,
+    /// The options that show `sidegate explain` a caller for whom the change matters.
+    pub options: Vec<String>,
+    /// What becomes of callers by their names, if there are any.
+    pub named: Option<Named>,
+}
+
+/// The named callers for whom a change matters.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Named {
+    /// Those who pass and did not.
+    pub let_in: Vec<String>,
+    /// Those who do not pass and did.
+    pub kept_out: Vec<String>,
+}
+
+/// What requests meet on one side.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Met {
+    /// The service of the policy, if there is one.
+    pub service: Option<String>,
+    /// The pattern of the route, if there is one.
+    pub route: Option<String>,
+    /// Where the route stands.
+    #[serde(serialize_with = "place")]
+    pub place: Option<Location>,
+    /// What it asks of callers, as in `jwt; one of editor, admin`.
+    pub asks: Option<String>,
+    /// Who may call it, in words.
+    #[serde(skip)]
+    pub who: Option<String>,
+}
+
+fn place<S: Serializer>(location: &Option<Location>, serializer: S) -> Result<S::Ok, S::Error> {
+    location.as_ref().map(ToString::to_string).serialize(serializer)
+}
+
+impl Met {
+    pub(super) fn of(policies: &PolicySet, scope: Scope) -> Self {
+        let policy = scope.policy.and_then(|index| policies.get(index));
+        let route = scope.route.and_then(|index| policies.route(index));
+        Self {
+            service: policy.map(|policy| policy.service.clone()),
+            route: route.map(|(_, route)| route.pattern.clone()),
+            place: route.map(|(_, route)| route.location.0.clone()),
+            asks: route.map(|(policy, route)| asks(policy, route)),
+            who: route.map(|(policy, route)| who(policy, route)),
+        }
+    }
+}
+
+impl Explained {
+    /// Returns what the change means first of all.
+    pub fn kind(&self) -> Effect {
+        self.change
+            .effects
+            .first()
+            .copied()
+            .unwrap_or(Effect::RejectedDifferently)
+    }
+
+    /// Returns what changes with the same causes have in common.
+    pub(super) fn cause_key(&self) -> Option<String> {
+        let fields = self
+            .because
+            .iter()
+            .map(|field| format!("{} {} {:?} {:?}", field.location, field.field, field.was, field.now));
+        let fields: Vec<_> = fields.collect();
+        (!fields.is_empty()).then(|| fields.join("\n"))
+    }
+
+    /// Returns what changes for callers.
+    pub fn delta(&self) -> &Delta {
+        &self.change.delta
+    }
+}
+
+#[derive(Serialize)]
+struct ExampleJson<'c> {
+    host: &'c str,
+    method: &'c str,
+    path: &'c str,
+}
+
+impl Serialize for Explained {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Change { region, example, .. } = &self.change;
+        let delta = self.delta();
+        let methods: Vec<_> = region.methods.iter().map(Method::as_str).collect();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", self.kind().as_str())?;
+        map.serialize_entry("effects", &self.change.effects)?;
+        map.serialize_entry("hosts", &region.hosts)?;
+        map.serialize_entry("methods", &methods)?;
+        map.serialize_entry("other_methods", &region.other_methods)?;
+        map.serialize_entry::<_, Vec<PathRegion>>("paths", &region.paths)?;
+        map.serialize_entry::<_, Vec<PathRegion>>("except", &region.except)?;
+        map.serialize_entry("was", &self.was)?;
+        map.serialize_entry("now", &self.now)?;
+        map.serialize_entry("because", &self.because)?;
+        map.serialize_entry::<_, Vec<CallerChange>>("gained", &delta.gained)?;
+        map.serialize_entry::<_, Vec<CallerChange>>("lost", &delta.lost)?;
+        map.serialize_entry::<_, Vec<CallerChange>>("forwarded", &delta.forwarded)?;
+        map.serialize_entry::<_, Vec<CallerChange>>("rejected", &delta.rejected)?;
+        map.serialize_entry::<_, Vec<Told>>("told", &delta.told)?;
+        map.serialize_entry("differs", &delta.differs)?;
+        map.serialize_entry("another_tenant", &delta.another_tenant)?;
+        if let Some(named) = &self.named {
+            map.serialize_entry("callers", named)?;
+        }
+        let example = ExampleJson {
+            host: &example.host,
+            method: example.method.as_str(),
+            path: &example.path,
+        };
+        map.serialize_entry("example", &example)?;
+        map.end()
+    }
+}
