@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use http::Method;
+
 use super::cells::{self, Group, Place, place};
 use super::delta::Delta;
 use super::hosts::{self, Hosts};
@@ -182,7 +184,7 @@ impl Found {
             effects: group.delta.effects.clone(),
             example: Example {
                 host: hosts.example.clone(),
-                method: region.methods.first().cloned().unwrap_or_default(),
+                method: example_method(&region),
                 path: encoded(&path),
             },
             region,
@@ -190,6 +192,15 @@ impl Found {
             now: group.now,
             delta: Rc::clone(&group.delta),
         });
+    }
+}
+
+/// Returns the method of a region that people know best.
+fn example_method(region: &Region) -> Method {
+    let has_get = region.methods.contains(&Method::GET);
+    match region.methods.first().filter(|_| !has_get) {
+        Some(method) => method.clone(),
+        None => Method::GET,
     }
 }
 

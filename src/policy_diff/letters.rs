@@ -129,10 +129,11 @@ impl Alphabet {
         }
     }
 
-    /// Returns a letter for each class that there is: the more general ones first.
-    pub(super) fn letters(&self) -> Vec<Letter> {
+    /// Returns a letter for each class that there is: the more general ones first. Where a wildcard stands for more than a
+    /// literal, its value does not begin as one of those that are used, if it can be so: conditions may tell values apart.
+    pub(super) fn letters(&self, used: &str) -> Vec<Letter> {
         let mut letters = Vec::new();
-        letters.extend(self.fresh("", &Fold::Any).map(|text| Letter {
+        letters.extend(self.fresh(("", used), &Fold::Any).map(|text| Letter {
             fold: Fold::Any,
             end: String::new(),
             text,
@@ -141,7 +142,7 @@ impl Alphabet {
         suffixes.sort_by_key(|suffix| suffix.len());
         for suffix in suffixes {
             let fold = Fold::Ends(suffix.clone());
-            if let Some(text) = self.fresh(suffix, &fold) {
+            if let Some(text) = self.fresh((suffix, used), &fold) {
                 letters.extend(self.spellings(&fold, &text, suffix.len()));
             }
         }
@@ -152,16 +153,15 @@ impl Alphabet {
     }
 
     /// Returns a text with an end that is of this class, where case does not matter.
-    fn fresh(&self, suffix: &str, fold: &Fold) -> Option<String> {
-        let one = HEADS.chars().map(|head| format!("{head}{suffix}"));
+    fn fresh(&self, (suffix, used): (&str, &str), fold: &Fold) -> Option<String> {
+        let of = |heads: &str| heads.chars().map(|head| format!("{head}{suffix}")).collect::<Vec<_>>();
         let two = HEADS
             .chars()
-            .flat_map(|head| HEADS.chars().map(move |next| (head, next)));
-        let two = two.map(|(head, next)| format!("{head}{next}x{suffix}"));
+            .flat_map(|head| HEADS.chars().map(move |next| format!("{head}{next}x{suffix}")));
         let other = ('\u{e0}'..'\u{17e}').map(|head| format!("{head}{suffix}"));
-        one.chain(two)
-            .chain(other)
-            .find(|text| self.fold(text.clone()) == *fold)
+        let unused: String = HEADS.chars().filter(|head| !used.contains(*head)).collect();
+        let mut texts = of(&unused).into_iter().chain(of(HEADS)).chain(two).chain(other);
+        texts.find(|text| self.fold(text.clone()) == *fold)
     }
 
     /// Returns a letter for each class of the spellings of a text. Those with a longer end as it is written are the more
@@ -255,7 +255,7 @@ mod tests {
             (&[], &["N", "n"], "a aN an"),
             (&["é"], &["é"], "a aé é"),
         ] {
-            let letters = alphabet(literals, suffixes).letters();
+            let letters = alphabet(literals, suffixes).letters("");
             let texts: Vec<_> = letters.iter().map(|letter| letter.text.as_str()).collect();
             assert_eq!(texts.join(" "), want, "{literals:?} {suffixes:?}");
         }
@@ -272,7 +272,7 @@ mod tests {
             let suffixes: Vec<_> = suffixes.iter().map(String::as_str).collect();
             let alphabet = alphabet(&literals, &suffixes);
             let class = alphabet.classify(&text);
-            let letters = alphabet.letters();
+            let letters = alphabet.letters("ab");
             let of_class: Vec<_> = letters.iter().filter(|letter| (&letter.fold, &letter.end) == (&class.0, &class.1)).collect();
             prop_assert_eq!(of_class.len(), 1);
             let letter = &of_class[0].text;

@@ -126,15 +126,15 @@ impl Graph {
             open: Vec::new(),
         };
         let start = plans.each_ref().map(Plan::start);
-        reader.graph.root = reader.place(start, String::new());
-        while let Some((id, states, path)) = reader.open.pop() {
+        reader.graph.root = reader.place(start, Trail::default());
+        while let Some((id, states, trail)) = reader.open.pop() {
             if known + reader.graph.nodes.len() > LIMIT {
                 return Err(TooMany {
                     what: "paths",
                     limit: LIMIT,
                 });
             }
-            let next = reader.next(&states, &path);
+            let next = reader.next(&states, &trail);
             if let Some(node) = reader.graph.nodes.get_mut(id) {
                 node.next = next;
             }
@@ -148,12 +148,32 @@ struct Reader<'r, 't, 'p> {
     graph: Graph,
     places: HashMap<[Key; 2], NodeId>,
     ends: HashMap<[Meets; 2], EndId>,
-    open: Vec<(NodeId, [State; 2], String)>,
+    open: Vec<(NodeId, [State; 2], Trail)>,
+}
+
+/// A path that leads to a node, decoded.
+#[derive(Debug, Clone, Default)]
+struct Trail {
+    path: String,
+    /// The first characters of the values of wildcards.
+    heads: String,
+}
+
+impl Trail {
+    fn with(&self, letter: &Letter) -> Self {
+        let mut longer = self.clone();
+        longer.path.push('/');
+        longer.path.push_str(&letter.text);
+        if !matches!(letter.fold, Fold::Is(_)) {
+            longer.heads.extend(letter.text.chars().next());
+        }
+        longer
+    }
 }
 
 impl Reader<'_, '_, '_> {
     /// Returns the node of a pair of states.
-    fn place(&mut self, states: [State; 2], path: String) -> NodeId {
+    fn place(&mut self, states: [State; 2], trail: Trail) -> NodeId {
         let key = |side: usize| Some(self.plans.get(side)?.key(states.get(side)?));
         let (Some(old), Some(new)) = (key(0), key(1)) else {
             return ALIKE;
@@ -165,7 +185,7 @@ impl Reader<'_, '_, '_> {
         if let Some(id) = self.places.get(&keys) {
             return *id;
         }
-        let end = self.end(&states, &path);
+        let end = self.end(&states, &trail.path);
         let is_settled = states.iter().all(State::is_settled);
         if is_settled && end.is_none() {
             return ALIKE;
@@ -174,7 +194,7 @@ impl Reader<'_, '_, '_> {
         self.graph.nodes.push(Node { end, next: Next::Same });
         self.places.insert(keys, id);
         if !is_settled {
-            self.open.push((id, states, path));
+            self.open.push((id, states, trail));
         }
         id
     }
@@ -199,16 +219,16 @@ impl Reader<'_, '_, '_> {
     }
 
     /// Returns what follows a pair of states.
-    fn next(&mut self, [old, new]: &[State; 2], path: &str) -> Next {
+    fn next(&mut self, [old, new]: &[State; 2], trail: &Trail) -> Next {
         let [of_old, of_new] = self.plans;
         let mut alphabet = Alphabet::default();
         of_old.spell(old, &mut alphabet);
         of_new.spell(new, &mut alphabet);
         let steppers = (Stepper::new(of_old, old), Stepper::new(of_new, new));
         let mut letters = Letters::default();
-        for letter in alphabet.letters() {
+        for letter in alphabet.letters(&trail.heads) {
             let states = [steppers.0.step(&letter.text), steppers.1.step(&letter.text)];
-            let node = self.place(states, format!("{path}/{}", letter.text));
+            let node = self.place(states, trail.with(&letter));
             let place = letters.letters.len();
             letters.places.insert((letter.fold.clone(), letter.end.clone()), place);
             letters.letters.push((letter, node));

@@ -274,7 +274,7 @@ impl Writer<'_> {
         }
         let mut alphabet = letters.alphabet.clone();
         unknown.iter().for_each(|shape| shape.add_to(&mut alphabet));
-        let all = alphabet.letters().into_iter();
+        let all = alphabet.letters("").into_iter();
         let all = all.filter_map(|letter| Some((letters.behind(&letter.text)?, letter)));
         let all = all.map(|(node, letter)| (letter, node)).collect();
         Some((alphabet, all))

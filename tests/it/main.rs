@@ -39,6 +39,7 @@ mod control_socket;
 mod cors;
 mod cut_responses;
 mod demo;
+mod diff_cases;
 mod doctor;
 mod document_links;
 mod documented_commands;
