@@ -1,5 +1,9 @@
 //! What changes for clients and upstreams if one set of policies takes the place of another: exactly, by one request for
 //! each class of hosts, paths, methods and callers.
+//!
+//! Out of the classes of paths are those with more than one reading, with letters that some take for ASCII letters where they
+//! ignore case, and values of wildcards that conditions also compare by themselves. A header that occurs twice is judged by the
+//! policy whose prefix the path begins with, also within a segment: that makes no class either.
 
 mod assembly;
 pub mod caller_class;

@@ -124,17 +124,18 @@ impl Graph {
             places: HashMap::new(),
             ends: HashMap::new(),
             open: Vec::new(),
+            letters: 0,
         };
         let start = plans.each_ref().map(Plan::start);
         reader.graph.root = reader.place(start, Trail::default());
         while let Some((id, states, trail)) = reader.open.pop() {
-            if known + reader.graph.nodes.len() > LIMIT {
+            let next = reader.next(&states, &trail);
+            if reader.letters.max(known + reader.graph.nodes.len()) > LIMIT {
                 return Err(TooMany {
                     what: "paths",
                     limit: LIMIT,
                 });
             }
-            let next = reader.next(&states, &trail);
             if let Some(node) = reader.graph.nodes.get_mut(id) {
                 node.next = next;
             }
@@ -149,6 +150,8 @@ struct Reader<'r, 't, 'p> {
     places: HashMap<[Key; 2], NodeId>,
     ends: HashMap<[Meets; 2], EndId>,
     open: Vec<(NodeId, [State; 2], Trail)>,
+    /// How many letters follow some node, those included that both sides answer alike.
+    letters: usize,
 }
 
 /// A path that leads to a node, decoded.
@@ -234,6 +237,7 @@ impl Reader<'_, '_, '_> {
             letters.letters.push((letter, node));
         }
         letters.alphabet = alphabet;
+        self.letters += letters.letters.len();
         Next::Letters(letters)
     }
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::document::problem::SourceFile;
 use crate::policy::ErrorStyle;
 use crate::policy_diff::effects::Effect;
+use crate::policy_diff::paths::LIMIT;
 use crate::rehearsal::{Answer, Request, ThrowawayKeys};
 use crate::revocation::Revocations;
 use crate::testing::NOW;
@@ -341,6 +342,37 @@ fn shown(region: &Region, difference: &Difference) -> String {
         false => format!(" @ {}", region.hosts.join(" ")),
     };
     format!("{methods}: {}{except}{hosts}", paths(&region.paths))
+}
+
+#[test]
+fn more_classes_of_paths_than_are_compared_are_an_error() {
+    let keys = Arc::new(ThrowawayKeys::new());
+    let sides = ["; /a/b public", "; /a/c public"].map(|text| side(text, &keys));
+    let [old, new] = &sides;
+    let sets = [old.policies(), new.policies()];
+    let mut trees = Trees::default();
+    let entries = sets.map(|set| trees.add(set));
+    let [hosts] = hosts::classes(sets[0], sets[1]).try_into().unwrap();
+    let plans = plans(sets, (&trees, &entries), &hosts);
+    let count = Graph::read(&plans, 0).unwrap().nodes().count();
+    assert!(Graph::read(&plans, LIMIT - count).is_ok());
+    let too_many = Graph::read(&plans, LIMIT - count + 1).unwrap_err();
+    assert_eq!(
+        too_many.to_string(),
+        "the policies tell more than 1000000 classes of paths apart"
+    );
+}
+
+#[test]
+fn routes_that_answer_some_request_in_another_way_are_counted() {
+    let keys = Arc::new(ThrowawayKeys::new());
+    let sides = [
+        "prefix: /api; /a public; /b/* internal_key; /* public",
+        "prefix: /api; /a public; /b/* public; /* public; /c public",
+    ];
+    let [old, new] = sides.map(|text| side(text, &keys));
+    let difference = compared(&old, &new);
+    assert_eq!((difference.unchanged_routes, difference.routes), (2, 4));
 }
 
 #[test]
