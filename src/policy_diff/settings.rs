@@ -1,6 +1,8 @@
 //! What no decision shows: limits, times, quotas, files of TLS, logging, and the configuration of the process. Two policies are
 //! compared where their requests meet, by what they mean: a default that is written is no difference.
 
+use std::collections::BTreeSet;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::fields::{FieldChange, Side};
@@ -26,7 +28,7 @@ pub struct SettingChange {
     /// The service whose policy it is of; `None` for a setting of the process.
     pub service: Option<String>,
     /// The patterns of the routes that it is for; empty for all of the policy, and of the process.
-    pub routes: Vec<String>,
+    pub routes: BTreeSet<String>,
 }
 
 impl SettingChange {
@@ -35,7 +37,7 @@ impl SettingChange {
         Self {
             change,
             service: None,
-            routes: Vec::new(),
+            routes: BTreeSet::new(),
         }
     }
 }
@@ -92,7 +94,7 @@ fn written(side: Side<'_>, index: usize) -> Option<Written<'_>> {
 /// Adds a change, or its route to the same change of another route.
 fn add(found: &mut Vec<SettingChange>, change: FieldChange, service: Option<&String>, route: Option<String>) {
     match found.iter_mut().find(|other| other.change == change) {
-        Some(same) => same.routes.extend(route.filter(|route| !same.routes.contains(route))),
+        Some(same) => same.routes.extend(route),
         None => found.push(SettingChange {
             change,
             service: service.cloned(),

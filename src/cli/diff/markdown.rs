@@ -185,7 +185,7 @@ fn sentence(heading: &str) -> String {
     }
 }
 
-/// Writes a text so that no character of it is markup, in a cell of a table.
+/// Writes a text so that markup in it stays text, in a cell of a table.
 fn plain(text: &str) -> String {
     let mut written = String::new();
     for letter in text.chars() {
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_no_markup() {
+    fn text_is_not_read_as_markup() {
         for (text, want) in [
             ("a|b", r"a\|b"),
             ("<b>&", "&lt;b>&amp;"),

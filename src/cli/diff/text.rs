@@ -183,7 +183,8 @@ fn one_setting(view: &View<'_>, setting: &SettingChange) -> Vec<String> {
     let line = format!("  {}: {} -> {}", change.field, text(&change.was), text(&change.now));
     let mut lines = vec![with_place(&line, &change.location.to_string())];
     if !setting.routes.is_empty() {
-        lines.push(row("for", &first(&setting.routes, view.most(), "  ")));
+        let routes: Vec<_> = setting.routes.iter().collect();
+        lines.push(row("for", &first(&routes, view.most(), "  ")));
     }
     lines
 }

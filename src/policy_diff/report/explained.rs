@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::Serializer;
 
 use super::asks::asks;
 use crate::document::problem::Location;
@@ -86,10 +86,10 @@ impl Explained {
 
     /// Returns what changes with the same causes have in common.
     pub(super) fn cause_key(&self) -> Option<String> {
-        let fields = self
-            .because
-            .iter()
-            .map(|field| format!("{} {} {:?} {:?}", field.location, field.field, field.was, field.now));
+        let fields = self.because.iter().map(|field| {
+            let (file, start) = (field.location.file(), field.location.span().start);
+            format!("{file} {start} {} {:?} {:?}", field.field, field.was, field.now)
+        });
         let fields: Vec<_> = fields.collect();
         (!fields.is_empty()).then(|| fields.join("\n"))
     }
@@ -100,6 +100,32 @@ impl Explained {
     }
 }
 
+/// The JSON of a change.
+#[derive(Serialize)]
+struct ChangeJson<'c> {
+    kind: Effect,
+    effects: &'c [Effect],
+    hosts: &'c [String],
+    methods: Vec<&'c str>,
+    other_methods: bool,
+    paths: &'c [PathRegion],
+    except: &'c [PathRegion],
+    was: &'c Met,
+    now: &'c Met,
+    because: &'c [FieldChange],
+    gained: &'c [CallerChange],
+    lost: &'c [CallerChange],
+    forwarded: &'c [CallerChange],
+    rejected: &'c [CallerChange],
+    told: &'c [Told],
+    differs: &'c [String],
+    another_tenant: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callers: Option<&'c Named>,
+    example: ExampleJson<'c>,
+}
+
+/// The JSON of a request.
 #[derive(Serialize)]
 struct ExampleJson<'c> {
     host: &'c str,
@@ -109,36 +135,38 @@ struct ExampleJson<'c> {
 
 impl Serialize for Explained {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Change { region, example, .. } = &self.change;
+        let Change {
+            effects,
+            region,
+            example,
+            ..
+        } = &self.change;
         let delta = self.delta();
-        let methods: Vec<_> = region.methods.iter().map(Method::as_str).collect();
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("kind", self.kind().as_str())?;
-        map.serialize_entry("effects", &self.change.effects)?;
-        map.serialize_entry("hosts", &region.hosts)?;
-        map.serialize_entry("methods", &methods)?;
-        map.serialize_entry("other_methods", &region.other_methods)?;
-        map.serialize_entry::<_, Vec<PathRegion>>("paths", &region.paths)?;
-        map.serialize_entry::<_, Vec<PathRegion>>("except", &region.except)?;
-        map.serialize_entry("was", &self.was)?;
-        map.serialize_entry("now", &self.now)?;
-        map.serialize_entry("because", &self.because)?;
-        map.serialize_entry::<_, Vec<CallerChange>>("gained", &delta.gained)?;
-        map.serialize_entry::<_, Vec<CallerChange>>("lost", &delta.lost)?;
-        map.serialize_entry::<_, Vec<CallerChange>>("forwarded", &delta.forwarded)?;
-        map.serialize_entry::<_, Vec<CallerChange>>("rejected", &delta.rejected)?;
-        map.serialize_entry::<_, Vec<Told>>("told", &delta.told)?;
-        map.serialize_entry("differs", &delta.differs)?;
-        map.serialize_entry("another_tenant", &delta.another_tenant)?;
-        if let Some(named) = &self.named {
-            map.serialize_entry("callers", named)?;
-        }
-        let example = ExampleJson {
-            host: &example.host,
-            method: example.method.as_str(),
-            path: &example.path,
+        let json = ChangeJson {
+            kind: self.kind(),
+            effects,
+            hosts: &region.hosts,
+            methods: region.methods.iter().map(Method::as_str).collect(),
+            other_methods: region.other_methods,
+            paths: &region.paths,
+            except: &region.except,
+            was: &self.was,
+            now: &self.now,
+            because: &self.because,
+            gained: &delta.gained,
+            lost: &delta.lost,
+            forwarded: &delta.forwarded,
+            rejected: &delta.rejected,
+            told: &delta.told,
+            differs: &delta.differs,
+            another_tenant: delta.another_tenant,
+            callers: self.named.as_ref(),
+            example: ExampleJson {
+                host: &example.host,
+                method: example.method.as_str(),
+                path: &example.path,
+            },
         };
-        map.serialize_entry("example", &example)?;
-        map.end()
+        json.serialize(serializer)
     }
 }

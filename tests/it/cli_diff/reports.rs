@@ -82,7 +82,7 @@ const CHANGES: [(&str, &str, &str, &[&str]); 9] = [
         "/docs/{id}', methods: [GET]",
         "/docs/{id}', methods: [GET, PUT]",
         "CLOSED",
-        &["      because   routes[3].methods: [GET] -> [GET, PUT]"],
+        &["  because  routes[3].methods: [GET] -> [GET, PUT]   "],
     ),
     (
         "roles: {",
