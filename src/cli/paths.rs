@@ -64,5 +64,7 @@ pub(super) fn reads_as_config(text: &str) -> bool {
         text.lines()
             .any(|line| line.strip_prefix(field).is_some_and(|l| l.starts_with(':')))
     };
-    !top_level("service") && !top_level("routes") && FIELDS.iter().any(|field| top_level(field))
+    // A policy, or tests of policies.
+    let is_other = ["service", "routes", "callers"].into_iter().any(top_level);
+    !is_other && FIELDS.iter().any(|field| top_level(field))
 }

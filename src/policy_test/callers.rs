@@ -1,5 +1,6 @@
 //! The callers of a test file, each with what it has of the caller that it is like.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::document::{
@@ -48,6 +49,7 @@ pub fn plans(
     problems: &mut Problems,
 ) -> Result<Vec<CallerPlan>, Reported> {
     let mut plans = Ok(Vec::new());
+    let mut loops = BTreeMap::new();
     for (name, document) in &callers.0 {
         let plan = match reserved.contains(&name.value.as_str()) || name.value == OTHERS {
             true => Err(problems.add(
@@ -56,7 +58,7 @@ pub fn plans(
                 format!("`{}` has a meaning of its own where outcomes are written", name.value),
                 "give the caller another name",
             )),
-            false => plan(callers, (name, document), problems),
+            false => plan(callers, (name, document), &mut loops, problems),
         };
         match (&mut plans, plan) {
             (Ok(plans), Ok(plan)) => plans.push(plan),
@@ -95,6 +97,7 @@ pub fn unknown<'c>(
 fn plan(
     callers: &Map<CallerDocument>,
     (name, document): (&Spanned<String>, &CallerDocument),
+    loops: &mut BTreeMap<usize, Reported>,
     problems: &mut Problems,
 ) -> Result<CallerPlan, Reported> {
     let mut line = vec![(name, document)];
@@ -103,7 +106,9 @@ fn plan(
         if line.iter().any(|(seen, _)| seen.value == next.value) {
             let message = format!("`{}` is like itself", next.value);
             let help = "let one of these callers stand alone, without `like`";
-            return Err(problems.add(&like.span, ProblemCode::CallerLoop, message, help));
+            // Several callers may lead to one loop.
+            let reported = loops.entry(like.span.start);
+            return Err(*reported.or_insert_with(|| problems.add(&like.span, ProblemCode::CallerLoop, message, help)));
         }
         line.push((next, document));
     }
@@ -227,9 +232,8 @@ mod tests {
             (
                 "a: { like: b }\nb: { like: c }\nc: { like: b }\n",
                 &[
-                    "`b` is like itself: let one of these callers stand alone, without `like`",
-                    "`b` is like itself: let one of these callers stand alone, without `like`",
                     "`c` is like itself: let one of these callers stand alone, without `like`",
+                    "`b` is like itself: let one of these callers stand alone, without `like`",
                 ],
             ),
             (

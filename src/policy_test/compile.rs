@@ -11,7 +11,7 @@ use super::case::Case;
 use super::credentials::{Credentials, Setting};
 use super::document::{DETAILS, MomentDocument, PolicyTestDocument};
 use super::read_claims::read_claims;
-use crate::document::decode::FromNode;
+use crate::document::decode::{FromNode, not_one_of};
 use crate::document::problem::{Location, Problem, ProblemCode, Problems, Reported, SourceFile};
 use crate::rehearsal::Rehearsal;
 use crate::rejection::Reason;
@@ -51,6 +51,14 @@ pub fn read(source: &Arc<SourceFile>) -> Result<PolicyTestDocument, Vec<Problem>
         if document.matrix.is_none() && document.tests.is_none() && !problems.has_errors() {
             let help = "write a `matrix`, or `tests`";
             problems.add(&(0..0), ProblemCode::NoTests, "the file has no test", help);
+        }
+        let is_read = !problems.has_errors();
+        for test in document.tests.iter().flat_map(|tests| &tests.0).filter(|_| is_read) {
+            let found = usize::from(test.request.is_some()) + usize::from(test.requests.is_some());
+            if found != 1 {
+                let help = "write `request: GET /path`, or `requests: [GET /path, POST /path]`";
+                not_one_of(&test.name.span, &["request", "requests"], found, help, &mut problems);
+            }
         }
         Some(document)
     });

@@ -16,6 +16,7 @@ use crate::document::suggestion::suggest;
 use crate::policy::condition::{ClaimTest, Condition};
 use crate::policy::token_sources::SourceKind;
 use crate::policy::{Issuer, Policy, PolicySet};
+use crate::rehearsal::claims::{completed, missing};
 use crate::rehearsal::{Caller, Corruption, PresentedKey, Token, TokenPlace};
 
 /// The word for a key that no policy has.
@@ -161,13 +162,16 @@ impl<'p> Setting<'p> {
         issuer: &Issuer,
         problems: &mut Problems,
     ) -> Result<Option<Token>, Reported> {
-        let mut completed = defaults(issuer, self.at);
+        let mut written = Map::new();
         for claim in &claims.claims {
             let value = self.value(claim, issuer, problems)?;
-            completed.insert(claim.name.clone(), value);
+            written.insert(claim.name.clone(), value);
         }
-        fill_pattern(issuer, &mut completed);
-        let token = Token::of(issuer, without_null(completed));
+        if let Some(why) = missing(issuer, &written) {
+            let help = "add the claim, or write the whole `iss`";
+            return Err(problems.add(&claims.span, ProblemCode::IssuerNotChosen, why, help));
+        }
+        let token = Token::of(issuer, without_null(completed(issuer, written, self.at)));
         let corruption = plan.corrupt.map(corruption);
         Ok(token.map(|token| Token { corruption, ..token }))
     }
@@ -241,37 +245,6 @@ pub fn unique<'t>(texts: impl IntoIterator<Item = &'t str>) -> Vec<&'t str> {
         }
     }
     once
-}
-
-/// The claims that every token of an issuer has.
-fn defaults(issuer: &Issuer, at: i64) -> Map<String, Json> {
-    let mut claims = Map::new();
-    if let Some(name) = issuer.names.texts().next() {
-        claims.insert("iss".to_owned(), json!(name));
-    }
-    if let Some(audience) = issuer.audiences.as_ref().and_then(|audiences| audiences.first()) {
-        claims.insert(issuer.audience_claim.clone(), json!(audience));
-    }
-    claims.insert("iat".to_owned(), json!(at));
-    claims.insert("exp".to_owned(), json!(at.saturating_add(300)));
-    claims
-}
-
-/// Fills the placeholders in the `iss` of a pattern from the claims.
-fn fill_pattern(issuer: &Issuer, claims: &mut Map<String, Json>) {
-    let Some(template) = issuer.names.pattern().map(|pattern| pattern.template()) else {
-        return;
-    };
-    if claims.get("iss").and_then(Json::as_str) != Some(template.text()) {
-        return;
-    }
-    let mut iss = template.text().to_owned();
-    for name in template.claims() {
-        if let Some(value) = claims.get(name).and_then(Json::as_str) {
-            iss = iss.replace(&format!("{{{name}}}"), value);
-        }
-    }
-    claims.insert("iss".to_owned(), Json::String(iss));
 }
 
 const fn corruption(document: CorruptionDocument) -> Corruption {

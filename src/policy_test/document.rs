@@ -17,7 +17,8 @@ mod moments;
 mod requests;
 
 pub use callers::{
-    BoundDocument, CallerDocument, CallerNames, CertificateDocument, CorruptionDocument, PlaceDocument, TextsDocument,
+    BoundDocument, CallerDocument, CallerNames, CertificateDocument, CorruptionDocument, PlaceDocument,
+    PlaceNameDocument, TextsDocument,
 };
 pub use claims::{ClaimDocument, ClaimsDocument, without_null};
 pub use expectations::{
@@ -72,7 +73,7 @@ document! {
         /// with an outcome for each caller. `"*"` stands for all callers of the file that the mapping does not name.
         #[schemars(extend("examples" = [{ "member": "allow", "*": "deny" }]))]
         expect: ExpectDocument,
-        /// The request.
+        /// The request that callers send.
         #[schemars(extend("examples" = ["GET /orders/{id}"]))]
         request: Option<RequestDocument>,
         /// The requests. The same is expected of all of them.

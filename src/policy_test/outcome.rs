@@ -72,8 +72,9 @@ pub enum Found {
 impl Expectation {
     /// Reads an outcome.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        let words: Vec<_> = text.split_ascii_whitespace().collect();
+        let words: Vec<_> = text.split(' ').collect();
         match words.as_slice() {
+            [""] | ["", ..] | [.., ""] => Err(unknown(text, HELP.to_owned())),
             [SHADOW] => Err(unknown(
                 text,
                 format!("write `{SHADOW}` and the reason, as in `shadow role_missing`"),

@@ -550,7 +550,7 @@ fn each_file_runs_once_and_policies_are_found_from_the_file() {
     assert_passes(&said, 3);
     assert!(
         said.stdout
-            .contains("./b.test.yaml       2 of 2\nmore/c.test.yaml    1 of 1\n"),
+            .contains("./b.test.yaml      2 of 2\nmore/c.test.yaml   1 of 1\n"),
         "{}",
         said.stdout
     );
@@ -571,4 +571,19 @@ fn policies_that_do_not_check_out_are_reported_and_nothing_runs() {
         "b.yaml:16:28",
         &["error[unknown_auth]", "did you mean `public`?"],
     );
+}
+
+#[test]
+fn check_of_a_test_file_leads_to_the_right_command() {
+    let lab = Lab::new(POLICY)
+        .tests("policies: .\ntests:\n  - { name: t, request: GET /api/x, expect: { nobody: deny, member: allow } }\n");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+    check
+        .args(["check", "b.test.yaml"])
+        .current_dir(lab.0.path())
+        .env_clear();
+    let said = said(&check.output().unwrap());
+    assert_eq!(said.code, Some(1), "{}", said.text);
+    assert!(said.text.contains("error[not_a_policy]"), "{}", said.text);
+    assert!(said.text.contains("run it with `sidegate test`"), "{}", said.text);
 }

@@ -39,7 +39,7 @@ fn files(text: &mut String, files: &[FileResults<'_>]) {
     let number = files.iter().map(digits).max().unwrap_or_default();
     for file in files {
         let (passed, all) = (file.passed(), file.cases.len());
-        let _infallible = writeln!(text, "{:<name$}    {passed:>number$} of {all}", file.file);
+        let _infallible = writeln!(text, "{:<name$}   {passed:>number$} of {all}", file.file);
     }
 }
 

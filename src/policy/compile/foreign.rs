@@ -6,8 +6,12 @@ use crate::document::yaml::{Node, Value};
 /// Fields that every policy has.
 const OURS: [&str; 3] = ["service", "upstream", "routes"];
 
+/// What a file with callers is.
+const TESTS: &str = "tests of policies";
+
 /// Fields that tell another program's file, and what it is.
-const FOREIGN: [(&str, &str); 13] = [
+const FOREIGN: [(&str, &str); 14] = [
+    ("callers", TESTS),
     ("apiVersion", "a Kubernetes manifest"),
     ("kind", "a Kubernetes manifest"),
     ("services", "a Compose file"),
@@ -35,6 +39,7 @@ pub(super) fn foreign(node: &Node) -> Option<Fault> {
     let (field, what) = FOREIGN.into_iter().find(|(field, _)| has(field))?;
     let message = format!("the file is not a policy: with `{field}`, it looks like {what}");
     let help = match what.contains("sidegate") {
+        _ if what == TESTS => "name it `*.test.yaml`, and run it with `sidegate test`",
         true => "name it `sidegate.yaml`, or move it out of the folder of policies",
         false => "move it out of the folder of policies, or name the policy files one by one",
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::lookup;
 use super::requests::RequestIndex;
-use crate::document::decode::{Spanned, not_one_of, twice};
+use crate::document::decode::{Spanned, twice};
 use crate::document::problem::{Location, ProblemCode, Problems, Reported, SourceFile};
 use crate::policy::PolicySet;
 use crate::policy_test::callers::{CallerPlan, OTHERS, unknown};
@@ -146,21 +146,7 @@ impl Maker<'_> {
     }
 
     fn test(&mut self, index: usize, test: &TestDocument) -> Result<Vec<Cell>, Reported> {
-        let requests = match (&test.request, &test.requests) {
-            (Some(_), None) => 1,
-            (None, Some(requests)) => requests.0.len(),
-            (one, _) => {
-                let found = if one.is_some() { 2 } else { 0 };
-                let help = "write `request: GET /path`, or `requests: [GET /path, POST /path]`";
-                return Err(not_one_of(
-                    &test.name.span,
-                    &["request", "requests"],
-                    found,
-                    help,
-                    self.problems,
-                ));
-            }
-        };
+        let requests = test.requests.as_ref().map_or(1, |requests| requests.0.len());
         let expected = self.expected(test)?;
         let name = self.name(test.name.value.clone(), &test.name.span);
         let mut made = Vec::new();

@@ -10,11 +10,10 @@ use super::merged::Merged;
 use super::moments::RelativeMoment;
 use super::requests::ClientAddress;
 use crate::document::collections::List;
-use crate::document::decode::{FromNode, Spanned, document, expected, one_of, string_enum};
+use crate::document::decode::{FromNode, Spanned, document, expected, not_one_of, one_of, string_enum};
 use crate::document::problem::{Problems, Reported};
 use crate::document::schema::words_schema;
 use crate::document::yaml::{Node, Value};
-use crate::policy::document::{TokenPlaceDocument, TokenSourceDocument};
 use crate::policy::token_sources::SourceKind;
 
 document! {
@@ -28,28 +27,54 @@ document! {
         /// with a throwaway key; `iss` is needed where a policy has several issuers. `exp`, `nbf` and `iat` may be a distance
         /// from the time of the requests, as in `-1s` and `+5m`. `null` takes a claim away.
         #[schemars(extend("examples" = [{ "sub": "user-7", "roles": ["user"] }, { "exp": "-1s" }]))]
+        #[schemars(with = "Option<Merged<ClaimsDocument>>")]
         token: Merged<ClaimsDocument>,
         /// Where the token is, if not in `Authorization`: `header`, `cookie`, `query` or `websocket_protocol` for the one
         /// place of this kind that the policy reads, or the place with its name.
         #[schemars(extend("examples" = ["cookie"]))]
+        #[schemars(with = "Option<Merged<Spanned<PlaceDocument>>>")]
         source: Merged<Spanned<PlaceDocument>>,
         /// What is wrong with the token besides its claims.
+        #[schemars(with = "Option<Merged<CorruptionDocument>>")]
         corrupt: Merged<CorruptionDocument>,
         /// Which client certificate the token is bound to (RFC 8705): `true` for that of the caller, `other` for another one.
+        #[schemars(with = "Option<Merged<BoundDocument>>")]
         bound: Merged<BoundDocument>,
         /// Whether the token is revoked, by its `jti`. An error for policies without `revocation`.
+        #[schemars(with = "Option<Merged<Spanned<bool>>>")]
         revoked: Merged<Spanned<bool>>,
         /// An internal key, by its name in the policy, or `unknown` for one that no policy has.
         #[schemars(extend("examples" = ["scheduler", "unknown"]))]
+        #[schemars(with = "Option<Merged<Spanned<String>>>")]
         key: Merged<Spanned<String>>,
         /// The client certificate of the connection.
+        #[schemars(with = "Option<Merged<CertificateDocument>>")]
         certificate: Merged<CertificateDocument>,
         /// Header fields. `null` takes one of the other caller away; a list is a field that occurs several times.
         #[schemars(extend("examples" = [{ "x-tenant-id": "00000000-0000-4000-a000-000000000001" }]))]
+        #[schemars(with = "Option<Merged<HeadersDocument>>")]
         headers: Merged<HeadersDocument>,
         /// The address that the requests come from. Without it, they have none, as on a unix socket.
         #[schemars(extend("examples" = ["10.0.0.1"]))]
+        #[schemars(with = "Option<Merged<ClientAddress>>")]
         client: Merged<ClientAddress>,
+    }
+
+    /// A place that a token may be in, by its name, if the policy reads several of its kind: exactly one of these.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+    pub struct PlaceNameDocument [whole] {
+        /// A header of this name.
+        #[schemars(extend("examples" = ["x-goog-iap-jwt-assertion"]))]
+        header: Option<String>,
+        /// A cookie of this name.
+        #[schemars(extend("examples" = ["__Host-session"]))]
+        cookie: Option<String>,
+        /// A query parameter of this name.
+        #[schemars(extend("examples" = ["access_token"]))]
+        query: Option<String>,
+        /// A subprotocol of a WebSocket, with the token as the next one.
+        #[schemars(extend("examples" = ["bearer"]))]
+        websocket_protocol: Option<String>,
     }
 
     /// A client certificate that the handshake has verified, by its names.
@@ -135,13 +160,26 @@ impl FromNode for PlaceDocument {
             let kind = one_of(node, &KINDS, problems)?;
             return Ok(kind.map_or(Self::Authorization, Self::Kind));
         }
-        Ok(match TokenSourceDocument::from_node(node, problems)? {
-            TokenSourceDocument::Authorization => Self::Authorization,
-            TokenSourceDocument::Header(name) => Self::Named(SourceKind::Header, name.value),
-            TokenSourceDocument::Cookie(name) => Self::Named(SourceKind::Cookie, name.value),
-            TokenSourceDocument::Query(name) => Self::Named(SourceKind::Query, name.value),
-            TokenSourceDocument::WebSocketProtocol(name) => Self::Named(SourceKind::WebSocketProtocol, name.value),
-        })
+        let place = PlaceNameDocument::from_node(node, problems)?;
+        let names = [
+            (SourceKind::Header, place.header),
+            (SourceKind::Cookie, place.cookie),
+            (SourceKind::Query, place.query),
+            (SourceKind::WebSocketProtocol, place.websocket_protocol),
+        ];
+        let named = names
+            .into_iter()
+            .filter_map(|(kind, name)| Some(Self::Named(kind, name?)));
+        let mut named: Vec<_> = named.collect();
+        match (named.pop(), named.len()) {
+            (Some(place), 0) => Ok(place),
+            (last, others) => {
+                let fields = ["header", "cookie", "query", "websocket_protocol"];
+                let help = "write one place with its name, such as `{ cookie: session }`";
+                let found = others + usize::from(last.is_some());
+                Err(not_one_of(&node.span, &fields, found, help, problems))
+            }
+        }
     }
 }
 
@@ -197,7 +235,7 @@ impl JsonSchema for PlaceDocument {
                 ),
             ],
         );
-        let named = generator.subschema_for::<TokenPlaceDocument>();
+        let named = generator.subschema_for::<PlaceNameDocument>();
         json_schema!({ "anyOf": [words, named] })
     }
 }

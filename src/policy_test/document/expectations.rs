@@ -67,7 +67,7 @@ document! {
 
     /// A response of Sidegate.
     pub struct ResponseDocument [whole] {
-        /// The status.
+        /// The status of the response.
         #[schemars(extend("examples" = [401]))]
         status: Option<Spanned<u32>>,
         /// Header fields: the value, a list of values, `present`, or `null` for one that it must not have.
@@ -238,7 +238,7 @@ impl JsonSchema for ExpectDocument {
         let callers = json_schema!({
             "type": "object",
             "minProperties": 1,
-            "propertyNames": { "not": { "enum": DETAILS } },
+            "propertyNames": { "pattern": format!("^(?!({})$)", DETAILS.join("|")) },
             "additionalProperties": one,
         });
         json_schema!({ "anyOf": [outcome, details, callers] })

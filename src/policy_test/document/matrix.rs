@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::requests::RequestLine;
+use super::requests::{RequestLine, line_pattern};
 use crate::document::collections::List;
 use crate::document::decode::{FromNode, Spanned, expected, twice};
 use crate::document::problem::{ProblemCode, Problems, Reported};
@@ -123,7 +123,7 @@ impl JsonSchema for MatrixDocument {
             "type": "object",
             "description": "A table of callers and requests: besides `callers`, each key is a request, as in `GET /orders/{id}`, with a list of outcomes, one for each caller.",
             "properties": { "callers": named },
-            "patternProperties": { r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+\s+(/\S*|\*)$": rows },
+            "patternProperties": { line_pattern(): rows },
             "required": ["callers"],
             "minProperties": 2,
             "additionalProperties": false,

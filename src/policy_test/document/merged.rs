@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value as Json;
 
 use crate::document::decode::FromNode;
 use crate::document::problem::{Problems, Reported};
@@ -54,7 +55,14 @@ impl<T: JsonSchema> JsonSchema for Merged<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let value = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [value, { "const": null }] })
+        let nothing = json_schema!({ "const": null }).to_value();
+        let mut value = generator.subschema_for::<T>();
+        match value.get_mut("anyOf").and_then(Json::as_array_mut) {
+            Some(forms) => {
+                forms.push(nothing);
+                value
+            }
+            None => json_schema!({ "anyOf": [value, nothing] }),
+        }
     }
 }

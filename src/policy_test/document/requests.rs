@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::headers::HeadersDocument;
 use crate::document::decode::{FromNode, Spanned, document, expected, string_enum};
+use crate::document::patterns::INVISIBLE;
 use crate::document::problem::{ProblemCode, Problems, Reported};
 use crate::document::scalars::Size;
 use crate::document::suggestion::{did_you_mean, is_close};
@@ -74,7 +75,7 @@ document! {
 
     /// A body of a certain size.
     pub struct SizedBodyDocument [whole] {
-        /// The media type.
+        /// The media type of the body.
         #[schemars(extend("examples" = ["application/json"]))]
         r#type: Option<String>,
         /// How long the body is.
@@ -99,8 +100,8 @@ pub struct ClientAddress(pub IpAddr);
 impl RequestLine {
     /// Reads `METHOD /path`.
     pub fn parse(text: &str, span: &Range<usize>, problems: &mut Problems) -> Result<Self, Reported> {
-        match text.trim().split_once([' ', '\t']) {
-            Some((method, target)) => Self::of(method, (target.trim(), span), problems),
+        match text.split_once(' ') {
+            Some((method, target)) => Self::of(method, (target.trim_start_matches(' '), span), problems),
             None => {
                 let message = format!("`{text}` is not a method and a path");
                 Err(problems.add(span, ProblemCode::InvalidRequest, message, HELP))
@@ -154,9 +155,10 @@ impl FromNode for RequestDocument {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let span = node.span.clone();
         let entries = match &node.value {
-            Value::Text(text) => {
+            Value::Text(_) => {
+                let text = String::from_node(node, problems)?;
                 return Ok(Self {
-                    line: RequestLine::parse(text, &span, problems)?,
+                    line: RequestLine::parse(&text, &span, problems)?,
                     options: RequestOptionsDocument {
                         host: None,
                         headers: None,
@@ -234,18 +236,55 @@ impl FromNode for ClientAddress {
     }
 }
 
+/// The pattern of a path, perhaps with a query, or of `*`.
+fn target_pattern() -> String {
+    format!(r"(/[^\s{INVISIBLE}]*|\*)$")
+}
+
+/// The pattern of a method and a path.
+pub(super) fn line_pattern() -> String {
+    format!(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+ +{}", target_pattern())
+}
+
 impl JsonSchema for RequestDocument {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
-        "RequestDocument".into()
+        "AnyRequest".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let target = json_schema!({ "type": "string", "pattern": r"^(/\S*|\*)$" });
+        let mapping = generator.subschema_for::<RequestMapping>();
+        json_schema!({ "anyOf": [{
+            "description": "A method and a path, perhaps with a query. `{name}` is filled with a segment that no route names.",
+            "type": "string",
+            "pattern": line_pattern(),
+            "patternErrorMessage": "expected a method and a path, such as GET /orders/{id}",
+            "examples": ["GET /orders/{id}"],
+        }, mapping] })
+    }
+}
+
+/// A request as a mapping, for its schema.
+enum RequestMapping {}
+
+impl JsonSchema for RequestMapping {
+    fn schema_name() -> Cow<'static, str> {
+        "Request".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let target = json_schema!({ "type": "string", "pattern": format!("^{}", target_pattern()) });
         let mut mapping = RequestOptionsDocument::json_schema(generator);
+        let mut options = Vec::new();
         if let Some(fields) = mapping.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
+            options.extend(fields.keys().cloned());
             for method in METHODS {
                 let mut target = target.clone();
-                target.insert("description".into(), format!("The path of a {method} request, perhaps with a query. `{{name}}` is filled with a segment that no route names.").into());
+                let about = format!("The path of a request with {method}, perhaps with a query. `{{name}}` is filled.");
+                target.insert("description".into(), about.into());
                 fields.insert(method.to_owned(), target.to_value());
             }
         }
@@ -253,14 +292,11 @@ impl JsonSchema for RequestDocument {
             "patternProperties".into(),
             json_schema!({ "^[A-Z_-]+$": target }).to_value(),
         );
-        mapping.insert("minProperties".into(), 1.into());
-        json_schema!({ "anyOf": [{
-            "description": "A method and a path, perhaps with a query. `{name}` is filled with a segment that no route names.",
-            "type": "string",
-            "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+\s+(/\S*|\*)$",
-            "patternErrorMessage": "expected a method and a path, such as GET /orders/{id}",
-            "examples": ["GET /orders/{id}"],
-        }, mapping] })
+        mapping.insert(
+            "not".into(),
+            json_schema!({ "propertyNames": { "enum": options } }).to_value(),
+        );
+        mapping
     }
 }
 
@@ -289,6 +325,11 @@ impl JsonSchema for ClientAddress {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9A-Fa-f:.]+$" })
+        let byte = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+        json_schema!({
+            "type": "string",
+            "pattern": format!(r"^({byte}(\.{byte}){{3}}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$"),
+            "patternErrorMessage": "expected one IP address, such as 203.0.113.9 or 2001:db8::9",
+        })
     }
 }

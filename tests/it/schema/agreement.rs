@@ -146,7 +146,7 @@ impl Verdicts {
 #[test]
 fn schema_and_check_agree_on_every_mutant() {
     let mut all = Verdicts::default();
-    let formats = Format::both();
+    let formats = Format::all();
     thread::scope(|scope| {
         let mut running = Vec::new();
         for format in &formats {

@@ -1,4 +1,4 @@
-//! The two file formats: their schemas, their readers, and documents that have every field in each of its forms.
+//! The file formats: their schemas, their readers, and documents that have every field in each of its forms.
 
 use std::{
     fs, io,
@@ -17,6 +17,7 @@ use sidegate::{
         yaml::{Node, Value as Yaml},
     },
     policy::{Policy, compile, identity::Identity},
+    policy_test,
 };
 use tempfile::TempDir;
 
@@ -28,7 +29,7 @@ use crate::harness::{
 
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// One of the two formats, with its schema and its reader.
+/// One of the formats, with its schema and its reader.
 pub(crate) struct Format {
     pub(crate) name: &'static str,
     pub(crate) schema: Value,
@@ -42,6 +43,8 @@ pub(crate) enum Meaning {
     Policy(Box<Policy>),
     /// As the program shows it.
     Config(String),
+    /// As the program shows it. What the names in tests mean is for their policies to say.
+    Test(String),
 }
 
 impl Format {
@@ -62,8 +65,20 @@ impl Format {
         })
     }
 
+    pub(crate) fn test() -> Self {
+        Self::new("test", |source| {
+            let document = policy_test::compile::read(&Arc::new(source))?;
+            Ok(Meaning::Test(format!("{document:?}")))
+        })
+    }
+
+    /// The formats that a process reads.
     pub(crate) fn both() -> [Self; 2] {
         [Self::policy(), Self::config()]
+    }
+
+    pub(crate) fn all() -> [Self; 3] {
+        [Self::policy(), Self::config(), Self::test()]
     }
 
     fn new(name: &'static str, read: fn(SourceFile) -> Result<Meaning, Vec<Problem>>) -> Self {
@@ -91,7 +106,11 @@ impl Format {
 
     /// Documents that have every field in each of its forms, and that are accepted. They are short: each is read often.
     pub(crate) fn complete(&self) -> Vec<Value> {
-        let folder = if self.name == "policy" { "policies" } else { "configs" };
+        let folder = match self.name {
+            "policy" => "policies",
+            "config" => "configs",
+            _ => "tests",
+        };
         let mut found = Vec::new();
         yaml_files(&Path::new(ROOT).join("tests/it/schema").join(folder), &mut found);
         found.sort();
@@ -105,17 +124,19 @@ impl Format {
         for folder in ["policies", "deploy"] {
             yaml_files(&root.join(folder), &mut found);
         }
-        let is_policy = |path: &PathBuf| path.parent().unwrap().ends_with("policies");
+        let is_test = |path: &PathBuf| {
+            let below = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+            below.ends_with(".test.yaml") && below.contains("policies/")
+        };
+        let is_policy = |path: &PathBuf| path.parent().unwrap().ends_with("policies") && !is_test(path);
         let is_config = |path: &PathBuf| path.ends_with("sidegate.yaml");
-        found.retain(|path| {
-            if self.name == "policy" {
-                is_policy(path)
-            } else {
-                is_config(path)
-            }
+        found.retain(|path| match self.name {
+            "policy" => is_policy(path),
+            "config" => is_config(path),
+            _ => is_test(path),
         });
         found.sort();
-        assert!(found.len() > 3, "{found:?}");
+        assert!(found.len() > 3 || self.name == "test", "{found:?}");
         found
     }
 }
