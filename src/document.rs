@@ -24,6 +24,7 @@ pub mod shapes;
 mod shell_variable;
 pub mod suggestion;
 mod syntax;
+pub mod test_file;
 pub mod tls_material;
 mod unknown_field;
 pub mod yaml;

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::document::environment::{Environment, MAX_BYTES};
+use crate::document::environment::{Environment, MAX_BYTES, fix};
 use crate::document::masks::without_user;
 use crate::document::problem::{Fault, Location, Problem, ProblemCode, SourceFile};
 use crate::document::yaml::MAX_FILE_BYTES;
@@ -184,7 +184,9 @@ fn unreadable_fault(path: &Path, error: &io::Error) -> Fault {
             )
         }
         (None, io::ErrorKind::NotFound) => "check the path for a slip".to_owned(),
-        _ => "let the user that `sidegate` runs as read it".to_owned(),
+        _ => fix(error)
+            .unwrap_or("let the user that `sidegate` runs as read it")
+            .to_owned(),
     };
     Fault::new(ProblemCode::FileUnreadable, message, help)
 }

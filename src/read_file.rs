@@ -67,6 +67,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+    use crate::document::environment::fix;
 
     #[test]
     fn only_regular_files_are_read_and_nothing_is_waited_for() {
@@ -95,6 +96,9 @@ mod tests {
             ("dangling", "No such file or directory (os error 2)"),
         ] {
             let read = read_file(&at(name), 100).map(|bytes| String::from_utf8(bytes).unwrap());
+            let is_other = want.starts_with("it is");
+            let help = read.as_ref().err().and_then(fix);
+            assert_eq!(help, is_other.then_some("name a regular file"), "{name}");
             assert_eq!(read.unwrap_or_else(|error| error.to_string()), want, "{name}");
         }
     }
@@ -105,6 +109,8 @@ mod tests {
         let path = folder.path().join("file");
         write(&path, "12345").unwrap();
         assert_eq!(read_file(&path, 5).unwrap(), b"12345");
-        assert_eq!(read_file(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let error = read_file(&path, 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(fix(&error), Some("shorten it, or name another file"));
     }
 }

@@ -16,10 +16,10 @@ mod throwaway_keys;
 pub mod who;
 
 pub use answer::{Answer, Forwarded, Reached, Rejected, Reply};
-pub use caller::{Caller, Corruption, PresentedKey, Token, TokenPlace};
+pub use caller::{Caller, Corruption, PresentedKey, Token, TokenPlace, USUAL_TYPE};
 pub use request::Request;
 pub use throwaway_keys::{ThrowawayKeys, cheapest};
-pub use who::who;
+pub use who::{who, who_at};
 
 /// Policies with throwaway keys, ready to decide requests.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{LogConfig, LogFormat};
 
 pub mod access_log;
-mod escape;
+pub mod escape;
 pub mod log_writer;
 pub mod metrics;
 mod process_log;

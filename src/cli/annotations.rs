@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::output::print;
+use super::output::print_commands;
+use crate::document::characters::{in_one_line, is_acted_on};
 use crate::document::problem::{Location, Problem};
 
 /// How many annotations of a kind are written in full. GitHub shows ten of a kind for a step, and drops the others silently, so that the
@@ -72,18 +73,18 @@ impl Annotation {
             true => Kind::Error,
             false => Kind::Warning,
         };
-        let message = format!("{}\n{}", problem.message(), problem.fix());
+        let message = format!("{}\n{}", in_one_line(problem.message()), in_one_line(problem.fix()));
         Self::at(problem.location(), kind, problem.code().as_str(), message)
     }
 }
 
 /// Prints annotations, behind what people read.
 pub(super) fn annotate(annotations: &[Annotation]) {
-    print(&commands(annotations));
+    print_commands(&commands(annotations));
 }
 
 /// Writes annotations as commands, one on a line: the first nine of each kind, and how many more there are.
-pub(super) fn commands(annotations: &[Annotation]) -> String {
+fn commands(annotations: &[Annotation]) -> String {
     let mut text = String::new();
     for kind in Kind::ALL {
         let of_kind: Vec<_> = annotations.iter().filter(|one| one.kind == kind).collect();
@@ -118,9 +119,19 @@ fn write(text: &mut String, annotation: &Annotation, title: &str, message: &str)
     let _infallible = writeln!(text, ",title={}::{}", property(title), escaped(message));
 }
 
-/// Escapes a message, which ends at the end of the line.
+/// Escapes a message, which ends at the end of the line, and what a terminal acts on.
 fn escaped(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '%' => escaped.push_str("%25"),
+            '\r' => escaped.push_str("%0D"),
+            '\n' => escaped.push_str("%0A"),
+            c if is_acted_on(c) => escaped.extend(c.escape_default()),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 /// Escapes the value of a property, which ends at a comma or a colon, too.
@@ -150,6 +161,23 @@ mod tests {
             commands(&[annotation(Kind::Error, 1), annotation(Kind::Notice, 2)]),
             "::error file=a%2Cb%3Ac%25.yaml,line=1,col=3,endColumn=8,title=one%3A two%2C three::100 %25,%0D%0Aand: more\n\
              ::notice file=a%2Cb%3Ac%25.yaml,line=2,col=3,title=one%3A two%2C three::100 %25,%0D%0Aand: more\n"
+        );
+    }
+
+    #[test]
+    fn annotation_is_one_line_whatever_its_texts_are() {
+        let hostile = "a\n::error::b\r\u{85}::c\u{2028}\u{1b}[2J";
+        let annotation = Annotation {
+            file: hostile.to_owned(),
+            title: hostile.to_owned(),
+            message: hostile.to_owned(),
+            ..annotation(Kind::Error, 2)
+        };
+        let message = "a%0A::error::b%0D\\u{85}::c\\u{2028}\\u{1b}[2J";
+        let value = message.replace(':', "%3A");
+        assert_eq!(
+            commands(&[annotation]),
+            format!("::error file={value},line=2,col=3,title={value}::{message}\n")
         );
     }
 

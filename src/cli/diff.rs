@@ -19,7 +19,7 @@ use crate::rehearsal::{Rehearsal, ThrowawayKeys};
 mod git;
 mod github;
 mod input;
-mod markdown;
+pub(super) mod markdown;
 mod named_callers;
 mod text;
 mod words;

@@ -52,8 +52,8 @@ pub(super) struct Explain {
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     /// The claims of a token, as JSON, or `@FILE` to read them from a file: the request has a token with them, as if an issuer of
-    /// the policy signed it. `iss`, the audience, `iat` and `exp` are added where they are missing, and `null` takes
-    /// one away. Then no secret and no URL of the policies is read
+    /// the policy signed it. `iss`, the audience, `iat` and `exp` are added where they are missing; a claim that is
+    /// `null` is `null` in the token. Then no secret and no URL of the policies is read
     #[arg(long, value_name = "JSON", conflicts_with = "token")]
     claims: Option<String>,
     /// The issuer of the claims, if the policy has several and `iss` is not among the claims

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{ReadConfig, ServerConfig};
 use crate::document::problem::Problem;
+use crate::document::test_file::reads_as_tests;
 use crate::document::yaml::MAX_FILE_BYTES;
 use crate::policy_files::CONFIG_NAME;
 use crate::read_file::read_file;
@@ -49,6 +50,9 @@ pub(super) fn is_config(path: &Path) -> bool {
 
 /// Whether a text configures a process, and is not a policy.
 pub(super) fn reads_as_config(text: &str) -> bool {
+    if reads_as_tests(text) {
+        return false;
+    }
     const FIELDS: [&str; 9] = [
         "listeners",
         "admin",

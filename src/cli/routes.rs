@@ -40,7 +40,7 @@ pub(super) struct Routes {
 impl Routes {
     pub(super) fn execute(self) -> Exit {
         let table = match self.load() {
-            Ok((policies, hash)) => Table::of(&policies, hash),
+            Ok((policies, hash)) => Table::of(&policies, hash, jiff::Timestamp::now().as_second()),
             Err(error) => return refuse_to_start(error),
         };
         match self.output {

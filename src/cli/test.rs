@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::Exit;
+use super::annotations::annotate;
 use super::output::{could_not_run, is_styled, print, print_error, print_json};
 use crate::document::problem::Problem;
 use crate::policy_test::{Judge, Loader, Suite, find};
@@ -73,7 +74,7 @@ impl Test {
             Output::Junit => print(&junit::report(&results)),
             Output::Github => {
                 print(&text::report(&results));
-                print(&github::annotations(&results));
+                annotate(&github::annotations(&results));
             }
         }
         match results.failed() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{ConfigFile, POLICIES, ServerConfig};
 use crate::document::environment::Environment;
 use crate::document::problem::{Location, Problem, Problems};
+use crate::document::test_file::test_file;
 use crate::document::yaml::{self, Node, Value};
 use crate::policy_files::loaded_files::FileState;
 use crate::policy_files::{RecordingEnvironment, missing_fault, source, unreadable};
@@ -88,6 +89,13 @@ impl ServerConfig {
         };
         let mut problems = Problems::of(Arc::clone(&source));
         let node = crate::document::read(&mut problems);
+        let node = node.filter(|node| match test_file(node, &source.name) {
+            Some(fault) => {
+                problems.add_fault(&(node.span.start..node.span.start), &fault);
+                false
+            }
+            None => true,
+        });
         let config = node
             .as_ref()
             .and_then(|node| Self::from_node(node, &mut problems, (&base, environment)));

@@ -230,7 +230,15 @@ impl Reader<'_> {
     }
 
     fn url(&mut self, text: &Spanned<EnvString>) -> Option<RedisUrl> {
+        if let Some(default) = self.0.unused_default(&text.value) {
+            self.parsed(text, default, true);
+        }
         let ResolvedText { text: value, literal } = self.0.url(text, ProblemCode::InvalidRedisUrl)?;
+        self.parsed(text, &value, literal)
+    }
+
+    /// Reads a URL that stands at a place, perhaps literally.
+    fn parsed(&mut self, text: &Spanned<EnvString>, value: &str, literal: bool) -> Option<RedisUrl> {
         let url = value.parse::<RedisUrl>();
         let url = url
             .map_err(|fault| self.0.problems.add_fault(&text.span, &fault))

@@ -30,6 +30,16 @@ pub trait StandIns {
     fn secret(&self, reference: &KeyReference) -> Vec<u8>;
 }
 
+/// Returns what would fix it that a file cannot be read, if it is the file itself and not what may be done with it.
+pub fn fix(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        _ if error.raw_os_error().is_some() => None,
+        io::ErrorKind::FileTooLarge => Some("shorten it, or name another file"),
+        io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => Some("name a regular file"),
+        _ => None,
+    }
+}
+
 /// Variables and files by name, for tests and the demo.
 #[derive(Debug, Clone, Default)]
 pub struct FixedEnvironment {

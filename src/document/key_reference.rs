@@ -20,7 +20,7 @@ pub enum KeyForm {
 }
 
 /// Where a key comes from: `env NAME`, `file PATH`, `url URL`, `oidc ISSUER`, `sha256 HEX`. Two references are equal if
-/// documents write them alike, whatever stands there.
+/// documents write them alike, whatever stands there; `./key` is `key`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyReference {
     form: KeyForm,
@@ -32,7 +32,7 @@ impl KeyReference {
     pub fn secret(source: &SecretSource) -> Self {
         let place = match &source.place {
             SecretPlace::Env { env } => format!("env {env}"),
-            SecretPlace::File { file } => format!("file {file}"),
+            SecretPlace::File { file } => format!("file {}", plain_path(file)),
         };
         match source.encoding {
             SecretEncoding::Text => Self::new(KeyForm::Secret, place),
@@ -47,12 +47,12 @@ impl KeyReference {
 
     /// Names the file of one public key.
     pub fn pem(path: &str) -> Self {
-        Self::new(KeyForm::Pem, format!("file {path}"))
+        Self::new(KeyForm::Pem, format!("file {}", plain_path(path)))
     }
 
     /// Names the file of a key set.
     pub fn set_file(path: &str) -> Self {
-        Self::new(KeyForm::Set, format!("file {path}"))
+        Self::new(KeyForm::Set, format!("file {}", plain_path(path)))
     }
 
     /// Names the URL of a key set.
@@ -99,5 +99,36 @@ pub fn written(text: &EnvString) -> String {
             env,
             default: Some(default),
         } => format!("{{ env: {env}, default: {default} }}"),
+    }
+}
+
+/// Returns a path without what leads nowhere: `.` and a second slash. `..` stays, as it may lead through a link.
+pub fn plain_path(path: &str) -> String {
+    let parts: Vec<_> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let root = if path.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_of_a_file_has_one_form() {
+        for (path, want) in [
+            ("k1", "k1"),
+            ("./k1", "k1"),
+            (".//./a/./k1", "a/k1"),
+            ("/run//secrets/k1", "/run/secrets/k1"),
+            ("/./run/secrets/k1", "/run/secrets/k1"),
+            ("../k1", "../k1"),
+            ("a/../k1", "a/../k1"),
+            (".k1", ".k1"),
+            ("..k/k.", "..k/k."),
+        ] {
+            assert_eq!(plain_path(path), want, "{path}");
+            assert_eq!(KeyReference::pem(path), KeyReference::pem(want), "{path}");
+            assert_eq!(KeyReference::set_file(path), KeyReference::set_file(want), "{path}");
+        }
     }
 }

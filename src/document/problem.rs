@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::characters::in_one_line;
 use super::masks::HIDDEN;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
@@ -97,25 +98,27 @@ impl Problem {
         &self.help
     }
 
-    /// The code, `file:line:column`, the line, a caret under the location, and the fix.
+    /// The code, `file:line:column`, the line, a caret under the location, and the fix. No text of the file begins a line, nor
+    /// has it a character that a terminal acts on.
     pub fn render(&self, styled: bool) -> String {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let title = level.primary_title(self.message.as_str()).id(self.code.as_str());
+        let (message, help) = (in_one_line(&self.message), in_one_line(&self.help));
+        let title = level.primary_title(message).id(self.code.as_str());
         let excerpt = self.location.excerpt();
         let group = match &excerpt {
             Excerpt::Nothing(why) => title.element(Level::NOTE.message(format!("at {}{why}", self.location))),
             Excerpt::Line(line, span) => title.element(
                 Snippet::source(line.as_str())
-                    .path(self.location.file())
+                    .path(in_one_line(self.location.file()))
                     .line_start(self.location.line())
                     .annotation(AnnotationKind::Primary.span(span.clone())),
             ),
         };
-        renderer.render(&[group.element(Level::HELP.message(self.help.as_str()))])
+        renderer.render(&[group.element(Level::HELP.message(help))])
     }
 }
 
@@ -128,6 +131,7 @@ impl fmt::Display for Problem {
             help,
             ..
         } = self;
+        let (message, help) = (in_one_line(message), in_one_line(help));
         write!(f, "{location}: [{code}] {message} ({help})")
     }
 }
@@ -306,6 +310,55 @@ mod tests {
             "did you mean `algorithms`?",
         ] {
             assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn text_of_a_file_begins_no_line_of_a_report() {
+        let command = "::stop-commands::x";
+        for end in [
+            "\n",
+            "\r",
+            "\r\n",
+            "\u{1b}[2K\r",
+            "\u{85}",
+            "\u{2028}",
+            "\u{9b}1A",
+            "\u{b}",
+            "\u{c}",
+        ] {
+            let text = format!("{command}{end}\nmode: \"sha{end}{command}\"{end}\n{command}\n");
+            let name = format!("a{end}{command}.yaml");
+            let file = Arc::new(SourceFile::new(&name, &text));
+            let words = format!("`sha{end}{command}` is not a word");
+            let fault = Fault::new(
+                ProblemCode::UnknownWord,
+                words,
+                format!("write it without `{end}{command}`"),
+            );
+            let whole = Location::of_file(std::path::Path::new(&name));
+            let (first, behind) = (text.find("mode").unwrap(), text.rfind(command).unwrap());
+            for location in [
+                Location::new(&file, &(0..2)),
+                Location::new(&file, &(first..first + 4)),
+                Location::new(&file, &(first + 6..behind - 1)),
+                whole,
+            ] {
+                let problem = Problem::new(location, &fault);
+                let shown = problem.render(false);
+                let is_odd = |c: char| c != '\n' && super::super::characters::is_acted_on(c);
+                assert!(!shown.contains(is_odd), "{end:?}: {shown:?}");
+                assert!(
+                    !shown.lines().any(|line| line.trim_start().starts_with("::")),
+                    "{end:?}: {shown}"
+                );
+                let shown = problem.to_string();
+                assert_eq!(
+                    (shown.lines().count(), shown.find(is_odd)),
+                    (1, None),
+                    "{end:?}: {shown}"
+                );
+            }
         }
     }
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::decode::Spanned;
-use super::environment::Environment;
-use super::key_reference::KeyReference;
+use super::environment::{Environment, fix};
+use super::key_reference::{KeyReference, plain_path};
 use super::masks::without_user;
 use super::pem::{PemBlock, PemFile};
 use super::problem::{Fault, ProblemCode, Problems};
@@ -45,6 +45,15 @@ impl References<'_> {
             return None;
         }
         self.text(url)
+    }
+
+    /// Returns the default of a variable that is set, so that it is not used here: elsewhere it is, and must be as good.
+    pub fn unused_default<'t>(&self, text: &'t EnvString) -> Option<&'t str> {
+        let EnvString::Variable { env, default } = text else {
+            return None;
+        };
+        let is_set = self.environment.variable(env).is_some_and(|value| !value.is_empty());
+        default.as_deref().filter(|_| is_set)
     }
 
     /// Returns whether a text comes from a variable that is not read, so that nothing is known of it.
@@ -115,7 +124,7 @@ impl References<'_> {
     /// Where a path leads; the path as it stands, if nothing is read.
     pub fn path(&self, path: &str) -> PathBuf {
         match self.reads_nothing() {
-            true => path.into(),
+            true => plain_path(path).into(),
             false => self.folder.join(path),
         }
     }
@@ -133,7 +142,10 @@ impl References<'_> {
             Err(error) => Fault::new(
                 ProblemCode::NamedFileUnreadable,
                 format!("the file `{path}` cannot be read: {error}"),
-                format!("let Sidegate read `{}`, or name another file", full.display()),
+                match fix(&error) {
+                    Some(fix) => fix.to_owned(),
+                    None => format!("let Sidegate read `{}`, or name another file", full.display()),
+                },
             ),
         };
         self.problems.add_fault(span, &fault);
@@ -155,7 +167,7 @@ impl References<'_> {
     /// Reads the CAs in a file.
     pub fn ca_bundle(&mut self, file: &Spanned<String>) -> Option<CaBundle> {
         if self.reads_nothing() {
-            return Some(CaBundle::stand_in(&file.value));
+            return Some(CaBundle::stand_in(&plain_path(&file.value)));
         }
         let bytes = self.file(&file.value, &file.span)?;
         let parsed = CaBundle::parse(PemFile {
@@ -184,7 +196,10 @@ impl References<'_> {
             }
         };
         if self.reads_nothing() {
-            return Some(TlsIdentity::stand_in(&certificate.value, &key.value));
+            return Some(TlsIdentity::stand_in(
+                &plain_path(&certificate.value),
+                &plain_path(&key.value),
+            ));
         }
         let chain = self.file(&certificate.value, &certificate.span);
         let bytes = self.file(&key.value, &key.span);

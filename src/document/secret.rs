@@ -81,6 +81,7 @@ impl FromNode for EnvString {
             },
             Value::Mapping(_) => {
                 let VariableDocument { env, default } = FromNode::from_node(node, problems)?;
+                possible_name(&env, node, problems)?;
                 Ok(Self::Variable { env, default })
             }
             _ => expected(
@@ -90,6 +91,19 @@ impl FromNode for EnvString {
                 problems,
             ),
         }
+    }
+}
+
+/// Notes a name that no variable can have (POSIX.1-2024, 8.1), without the name: it may be a secret that stands there by mistake. A
+/// name that is empty or has a control character is noted where texts are read.
+fn possible_name(name: &str, node: &Node, problems: &mut Problems) -> Result<(), Reported> {
+    match name.contains('=') {
+        true => {
+            let message = "no environment variable can have this name";
+            let help = "write a name without `=`, as in `{ env: ORDERS_JWT_SECRET }`";
+            Err(problems.add(&node.span, ProblemCode::InvalidName, message, help))
+        }
+        false => Ok(()),
     }
 }
 
@@ -149,7 +163,10 @@ impl FromNode for SecretSource {
         }
         let SecretSourceDocument { env, file, encoding } = SecretSourceDocument::from_node(node, problems)?;
         let place = match (env, file) {
-            (Some(env), None) => SecretPlace::Env { env },
+            (Some(env), None) => {
+                possible_name(&env, node, problems)?;
+                SecretPlace::Env { env }
+            }
             (None, Some(file)) => SecretPlace::File { file },
             (env, file) => {
                 let count = usize::from(env.is_some()) + usize::from(file.is_some());

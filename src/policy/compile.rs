@@ -70,7 +70,7 @@ pub fn parse(source: &Arc<SourceFile>, environment: &dyn Environment) -> Result<
             Value::Mapping(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
             _ => Declared::new(),
         };
-        if let Some(fault) = foreign(&node) {
+        if let Some(fault) = foreign(&node, &source.name) {
             let start = node.span.start;
             problems.add_fault(&(start..start), &fault);
             return None;

@@ -25,6 +25,9 @@ const UNKNOWN_KEY: &str = "an-internal-key-that-no-policy-has";
 /// A key id that no set has.
 const UNKNOWN_ID: &str = "a-key-that-no-set-has";
 
+/// The type of most tokens.
+pub const USUAL_TYPE: &str = "JWT";
+
 /// What is presented in place of a token.
 const NO_TOKEN: &str = "not-a-token";
 
@@ -199,6 +202,11 @@ impl Token {
         })
     }
 
+    /// Returns the type in the header: `JWT`, unless the issuer writes another one.
+    pub fn header_type(&self) -> &str {
+        self.header.get("typ").and_then(Value::as_str).unwrap_or(USUAL_TYPE)
+    }
+
     /// Returns the token as it is sent. Each is signed once.
     fn signed(&self, keys: &ThrowawayKeys) -> Option<Arc<str>> {
         if self.corruption == Some(Corruption::Malformed) {
@@ -235,7 +243,7 @@ impl Token {
         };
         let mut header = Map::new();
         header.insert("alg".to_owned(), algorithm.into());
-        header.insert("typ".to_owned(), "JWT".into());
+        header.insert("typ".to_owned(), USUAL_TYPE.into());
         header.extend(id.map(|id| ("kid".to_owned(), id.into())));
         for (name, value) in &self.header {
             match value {

@@ -10,7 +10,7 @@ use crate::principal::Claims;
 const LIFETIME: i64 = 300;
 
 /// Adds to claims what the policy says of all tokens of an issuer, where they do not say it: `iss`, the audience, `iat` and
-/// `exp`. `null` takes a claim away. An `iss` that depends on claims is added if they are given; see [`missing`].
+/// `exp`. A claim that is `null` is said, so that it stays. An `iss` that depends on claims is added if they are given; see [`missing`].
 pub fn completed(issuer: &Issuer, claims: Map<String, Value>, now: i64) -> Map<String, Value> {
     let mut claims = claims;
     let audience = issuer.audiences.as_ref().and_then(|audiences| audiences.first());
@@ -20,7 +20,6 @@ pub fn completed(issuer: &Issuer, claims: Map<String, Value>, now: i64) -> Map<S
     for (name, value) in name.into_iter().chain(audience).chain(times) {
         claims.entry(name).or_insert(value);
     }
-    claims.retain(|_, value| !value.is_null());
     claims
 }
 
@@ -91,7 +90,17 @@ mod tests {
             (
                 exact,
                 json!({ "iss": "two", "aud": ["b"], "iat": 1, "exp": null, "sub": "x" }),
-                json!({ "iss": "two", "aud": ["b"], "iat": 1, "sub": "x" }),
+                json!({ "iss": "two", "aud": ["b"], "iat": 1, "exp": null, "sub": "x" }),
+            ),
+            (
+                exact,
+                json!({ "iss": null, "aud": null, "iat": null, "exp": null }),
+                json!({ "iss": null, "aud": null, "iat": null, "exp": null }),
+            ),
+            (
+                pattern,
+                json!({ "iss": null, "exp": 7 }),
+                json!({ "iss": null, "aud": "a", "iat": NOW, "exp": 7 }),
             ),
             (
                 pattern,
@@ -113,7 +122,8 @@ mod tests {
             let issuer = issuer(fields);
             let given = given.as_object().unwrap().clone();
             let missing = missing(&issuer, &given);
-            assert_eq!(missing.is_some(), fields == pattern && given.is_empty(), "{missing:?}");
+            let is_missing = fields == pattern && given.is_empty();
+            assert_eq!(missing.is_some(), is_missing, "{missing:?}");
             assert_eq!(Value::from(completed(&issuer, given, NOW)), want, "{fields}");
         }
     }

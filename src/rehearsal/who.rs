@@ -10,23 +10,41 @@ const MOST_NAMES: usize = 4;
 /// Describes who may call a route of a policy, as in `token with role admin (or developer)`, `key scheduler` or `public`.
 /// Conditions follow behind a semicolon.
 pub fn who(policy: &Policy, route: &Route) -> String {
-    let mut text = credentials(policy, route);
+    described(policy, route, None)
+}
+
+/// The same at a time: keys that have expired are marked.
+pub fn who_at(policy: &Policy, route: &Route, now: i64) -> String {
+    described(policy, route, Some(now))
+}
+
+fn described(policy: &Policy, route: &Route, now: Option<i64>) -> String {
+    let mut text = credentials(policy, route, now);
     for condition in &route.requirement.conditions {
         text.push_str("; ");
         text.push_str(&condition.to_string());
     }
-    match route.mode {
-        Mode::Enforce => text,
-        Mode::Shadow => format!("{text} (not enforced: shadow)"),
+    match route.mode == Mode::Shadow && can_reject(route) {
+        true => format!("{text} (not enforced: shadow)"),
+        false => text,
     }
 }
 
+/// Returns whether shadow mode changes anything: a public route rejects no caller, and one that rejects all does so in any mode.
+fn can_reject(route: &Route) -> bool {
+    let is_public = route.authentication.methods() == [AuthMethod::Public]
+        && route.requirement.conditions.is_empty()
+        && route.content_types.is_empty();
+    !is_public && !route.is_denied()
+}
+
 /// Describes the credentials that a route accepts.
-fn credentials(policy: &Policy, route: &Route) -> String {
+fn credentials(policy: &Policy, route: &Route, now: Option<i64>) -> String {
+    let is_one = route.authentication.methods().len() == 1;
     let describe = |methods: &[AuthMethod], word: &str| {
         let texts: Vec<_> = methods
             .iter()
-            .map(|method| credential(*method, policy, route))
+            .map(|method| credential(*method, policy, route, (now, is_one)))
             .collect();
         texts.join(word)
     };
@@ -45,18 +63,40 @@ fn credentials(policy: &Policy, route: &Route) -> String {
     }
 }
 
-fn credential(method: AuthMethod, policy: &Policy, route: &Route) -> String {
+/// Describes a credential, at a time; `is_one` says that the route asks for no other.
+fn credential(method: AuthMethod, policy: &Policy, route: &Route, (now, is_one): (Option<i64>, bool)) -> String {
     match method {
         AuthMethod::Public => "public".to_owned(),
-        AuthMethod::Jwt => format!("token{}", granted(policy, route)),
+        AuthMethod::Jwt => format!("token{}{}", granted(policy, route), tenant(policy, is_one)),
         AuthMethod::InternalKey => {
             let keys = policy.internal_keys.iter().flat_map(|keys| &keys.keys);
-            format!("key {}", alternatives(keys.map(|key| key.name())))
+            let names = keys.map(|key| match now.is_some_and(|now| key.has_expired(now)) {
+                true => format!("{} (expired)", key.name()),
+                false => key.name().to_owned(),
+            });
+            let names: Vec<_> = names.collect();
+            format!("key {}", alternatives(names.iter().map(String::as_str)))
         }
         AuthMethod::Mtls => {
             let names = policy.certificates.iter().map(|name| name.as_str());
             format!("client certificate {}", alternatives(names))
         }
+    }
+}
+
+/// Describes the header that names the tenant of a token.
+fn tenant(policy: &Policy, is_one: bool) -> String {
+    let Some(rule) = &policy.tenant else {
+        return String::new();
+    };
+    let optional = match rule.header_required || rule.lists {
+        true => "",
+        false => ", if that is sent",
+    };
+    let text = format!("tenant in {}{optional}", rule.header);
+    match is_one {
+        true => format!(", {text}"),
+        false => format!(" ({text})"),
     }
 }
 
@@ -161,6 +201,11 @@ routes:
                 "public (what is sent must be good: token)",
             ),
             ("auth: jwt, mode: shadow", "token (not enforced: shadow)"),
+            ("auth: public, mode: shadow", "public"),
+            (
+                "auth: { any: [jwt, public] }, mode: shadow",
+                "public (what is sent must be good: token) (not enforced: shadow)",
+            ),
             (
                 "auth: jwt, when: [{ claim: sub, equals: '{id}' }]",
                 "token; the claim `sub` must equal `{id}`",
@@ -170,6 +215,52 @@ routes:
             let policies = policies.unwrap_or_else(|problems| panic!("{fields}: {problems:?}"));
             let policy = &policies.policies()[0];
             assert_eq!(who(policy, &policy.routes[0]), want, "{fields}");
+        }
+    }
+
+    #[test]
+    fn tenant_and_expired_keys_are_said() {
+        let text = POLICY.replace(
+            "JOBS_KEY } }",
+            "JOBS_KEY }, expires: '2026-01-01T00:00:00Z' }, { name: jobs, secret: { env: SECRET } }",
+        );
+        for (rule, fields, want) in [
+            (
+                "",
+                "auth: jwt, roles: [viewer]",
+                "token with role viewer, tenant in x-tenant-id",
+            ),
+            (
+                "",
+                "auth: jwt, when: [{ claim: sub, equals: a }]",
+                "token, tenant in x-tenant-id; the claim `sub` must equal `a`",
+            ),
+            ("", "auth: public", "public"),
+            (
+                "",
+                "auth: { any: [jwt, internal_key] }",
+                "token (tenant in x-tenant-id) or key scheduler (expired) or jobs",
+            ),
+            (
+                "header: x-org, header_required: false, ",
+                "auth: jwt",
+                "token, tenant in x-org, if that is sent",
+            ),
+            (
+                "header_required: false, lists: true, ",
+                "auth: jwt",
+                "token, tenant in x-tenant-id",
+            ),
+        ] {
+            let rule = format!("tenant: {{ {rule}claims: [tenant] }}\n");
+            let policies = testing::parse(&[&format!("{rule}{text}- {{ path: '/x/{{id}}', {fields} }}\n")]);
+            let policies = policies.unwrap_or_else(|problems| panic!("{fields}: {problems:?}"));
+            let policy = &policies.policies()[0];
+            let expires = 1_767_225_600;
+            assert_eq!(who_at(policy, &policy.routes[0], expires), want, "{fields}");
+            let before = want.replace(" (expired)", "");
+            assert_eq!(who_at(policy, &policy.routes[0], expires - 1), before, "{fields}");
+            assert_eq!(who(policy, &policy.routes[0]), before, "{fields}");
         }
     }
 

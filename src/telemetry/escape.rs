@@ -1,14 +1,16 @@
-//! Escapes what a terminal acts on in lines of the log. Values may come from clients, and a log is
-//! often read on a terminal.
+//! Escapes what a terminal acts on in lines of the log and in reports. Values may come from clients and from files of others, and
+//! both are often read on a terminal.
 
 use std::fmt::Write as _;
+
+use crate::document::characters;
 
 /// Replaces each character that a terminal acts on by `\u` and four hex digits, which JSON reads as
 /// the same character. `None` where there is nothing to replace, which is most often so.
 ///
 /// An end of line, a tab and colours stay: those are of the formatter. JSON has no raw one inside of
 /// a text.
-pub(super) fn escaped(line: &[u8]) -> Option<String> {
+pub fn escaped(line: &[u8]) -> Option<String> {
     // Without a branch for each byte, it looks at many at a time.
     let special = |byte: u8| matches!(byte, ..b'\t' | 0x0b..b' ' | 0x7f..);
     if !line.iter().fold(false, |found, byte| found | special(*byte)) {
@@ -29,14 +31,9 @@ pub(super) fn escaped(line: &[u8]) -> Option<String> {
     (out.as_bytes() != line).then_some(out)
 }
 
-/// Controls (C0, DEL, C1), line separators that do not end a line of a file, and marks that change the direction
-/// of the text behind them.
+/// All that a terminal acts on, but an end of a line and a tab.
 fn is_acted_on(c: char) -> bool {
-    match c {
-        '\n' | '\t' => false,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        c => c.is_control(),
-    }
+    !matches!(c, '\n' | '\t') && characters::is_acted_on(c)
 }
 
 /// Whether the text after an escape sets a colour: ECMA-48, 8.3.117.

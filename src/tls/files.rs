@@ -14,6 +14,7 @@ use x509_parser::extensions::GeneralName;
 use super::ends;
 use super::names::ByName;
 use crate::config::{KeyPairFiles, NamedFile, TlsFiles};
+use crate::document::environment::fix;
 use crate::document::pem::PemFile;
 use crate::document::problem::{Fault, Problem, ProblemCode};
 use crate::document::tls_material::{CaBundle, Side, TlsIdentity, certificates, parse, revocations};
@@ -117,7 +118,7 @@ impl Reader {
         let read = read_file(&file.path, MAX_PEM_BYTES);
         read.map_err(|error| {
             let message = format!("the file `{}` cannot be read: {error}", file.path.display());
-            let help = "let the user that `sidegate` runs as read it, or name another file";
+            let help = fix(&error).unwrap_or("let the user that `sidegate` runs as read it, or name another file");
             self.add(file, ProblemCode::NamedFileUnreadable, message, help);
         })
         .ok()

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::cli_check::{Said, said};
-use crate::harness::{Setup, TENANT};
+use crate::harness::{
+    Setup, TENANT,
+    issuer::{hmac, now},
+};
 
 /// No key of these issuers can be read here.
 const POLICY: &str = "\
@@ -93,7 +96,23 @@ fn token_with_claims_is_decided_as_if_it_were_verified() {
         (
             json!({ "sub": "user-7", "tenant": TENANT, "exp": null }),
             "deny",
-            json!("token_claim_missing"),
+            json!("token_claim_invalid"),
+        ),
+        (
+            json!({ "sub": null, "tenant": TENANT }),
+            "deny",
+            json!("token_claim_invalid"),
+        ),
+        (json!({ "tenant": TENANT }), "deny", json!("token_claim_missing")),
+        (
+            json!({ "sub": "user-7", "tenant": TENANT, "roles": ["admin"], "cnf": null }),
+            "deny",
+            json!("token_binding_unverified"),
+        ),
+        (
+            json!({ "sub": "user-7", "tenant": TENANT, "roles": ["admin"], "iss": null }),
+            "deny",
+            json!("token_claim_invalid"),
         ),
         (
             json!({ "sub": "user-7", "tenant": TENANT, "aud": "other" }),
@@ -149,6 +168,95 @@ fn what_the_policy_knows_of_tokens_is_filled_in_and_said() {
         "{text}"
     );
     assert!(first.contains("aud, exp, iat as the policy has it"), "{text}");
+}
+
+#[test]
+fn claims_that_are_null_are_decided_like_those_of_a_real_token() {
+    // With a key that can be read, so that a real token is decided as well.
+    let policy = "\
+version: 1
+service: orders
+upstream: { url: 'http://127.0.0.1:9' }
+jwt:
+  issuers: [{ issuer: i, audience: [a], algorithms: [HS256], keys: { secret: { file: ../key } }, required_claims: [email] }]
+tenant: { header: x-tenant-id, claims: [tenant] }
+routes: [{ path: /*, auth: jwt, roles: [admin] }]
+";
+    let key = "a-secret-of-thirty-two-bytes-or-more";
+    let setup = Setup::new().policy("orders", policy).file("key", key);
+    let now = now();
+    let good = json!({
+        "iss": "i", "aud": "a", "iat": now, "exp": now + 300, "nbf": now, "sub": "user-7", "email": "u@example.com", "jti": "1",
+        "tenant": TENANT, "roles": ["admin"], "scope": "read", "cnf": { "jkt": "x" },
+    });
+    let explain = |arguments: [&str; 2]| {
+        let tenant = format!("x-tenant-id: {TENANT}");
+        let at = now.to_string();
+        let common = [
+            "explain",
+            "GET",
+            "/x",
+            "-H",
+            &tenant,
+            "--at",
+            &at,
+            "--policies",
+            "policies",
+            "--output",
+            "json",
+        ];
+        let said = said(&setup.run(&[&common[..], &arguments].concat()));
+        let said: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {}", said.text));
+        (said["decision"].clone(), said["reason"].clone())
+    };
+    for name in good.as_object().unwrap().keys() {
+        let mut claims = good.as_object().unwrap().clone();
+        if name != "cnf" {
+            claims.remove("cnf");
+        }
+        claims.insert(name.clone(), Value::Null);
+        let claims = Value::from(claims);
+        let real = explain(["--token", &hmac("HS256", key, claims.clone())]);
+        assert_eq!(explain(["--claims", &claims.to_string()]), real, "{name}");
+    }
+}
+
+#[test]
+fn report_has_the_type_of_the_token_and_masks_what_speaks_of_a_secret() {
+    let claims = json!({
+        "sub": "user-7", "tid": "t-1", "password": "hunter2", "nested": { "api_key": "hunter2", "n": 1 },
+        "list": ["eyJhbGciOiJub25lIn0.hunter2", "a"], "client_secret": null,
+    });
+    let claims = claims.to_string();
+    let arguments = [
+        "GET",
+        "/orders/x",
+        "--issuer",
+        "https://login.example.com/{tid}/v2.0",
+        "--claims",
+        &claims,
+    ];
+    let said = explain(&arguments);
+    let made = &said["made_token"];
+    assert_eq!(made["type"], "at+jwt", "{said}");
+    assert_eq!(made["claims"]["password"], "(masked)", "{said}");
+    assert_eq!(
+        made["claims"]["nested"],
+        json!({ "api_key": "(masked)", "n": 1 }),
+        "{said}"
+    );
+    assert_eq!(made["claims"]["list"], json!(["(masked)", "a"]), "{said}");
+    assert_eq!(made["claims"]["client_secret"], Value::Null, "{said}");
+    let text = run(&arguments).text;
+    assert!(text.contains("signed it by RS256, of the type `at+jwt`"), "{text}");
+    assert!(
+        !text.contains("hunter2") && !said.to_string().contains("hunter2"),
+        "{text}"
+    );
+    let usual = explain(&["GET", "/pages/x", "--claims", "{}"]);
+    assert_eq!(usual["made_token"]["type"], "JWT", "{usual}");
+    let text = run(&["GET", "/pages/x", "--claims", "{}"]).text;
+    assert!(!text.contains("of the type"), "{text}");
 }
 
 #[test]

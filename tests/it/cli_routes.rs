@@ -68,8 +68,6 @@ fn table_has_each_route_with_who_may_call_it_and_its_place() {
             "Sidegate itself responds",
             "METHODS PATH WHO SERVICE PLACE",
             "OPTIONS /hub/* (hub.example.com) preflights of pages from https://app.example.com, https://*.example.org hub policies/hub.yaml",
-            "",
-            "The case of paths does not count for pages.",
         ]
     );
 }
@@ -93,8 +91,9 @@ fn json_has_the_fields_of_each_route_and_the_hash_of_the_running_process() {
     assert_eq!(
         table["routes"][0],
         json!({
-            "hosts": ["hub.example.com"], "path": "/hub/admin/*", "any_case": false, "methods": ["GET", "POST"],
-            "auth": "jwt", "roles": ["admin"], "roles_above": ["developer"], "scopes": ["manage"], "when": [],
+            "hosts": ["hub.example.com"], "path": "/hub/admin/*", "any_case": false, "any_case_prefix": false, "methods": ["GET", "POST"],
+            "auth": "jwt", "roles": ["admin"], "roles_above": ["developer"], "scopes": ["manage"],
+            "tenant": null, "expired_keys": [], "when": [],
             "content_types": ["application/json"], "mode": "enforce",
             "who": "token with role admin (or developer) and scope manage",
             "service": "hub", "upstream": "{ env: NOT_SET }", "file": "policies/hub.yaml", "line": 12, "column": 13,
@@ -131,7 +130,7 @@ fn markdown_is_a_table_that_fits_into_a_comment() {
     let said = routes(&["policies", "--output", "markdown"]);
     assert!(
         said.stdout
-            .contains("| hub.example.com | all but TRACE | /hub/\\* | token | hub |"),
+            .contains("| `hub.example.com` | `all but TRACE` | `/hub/*` | `token` | `hub` |"),
         "{}",
         said.stdout
     );
@@ -145,4 +144,140 @@ fn markdown_is_a_table_that_fits_into_a_comment() {
         "{}",
         markdown.len()
     );
+}
+
+const CASES: &str = "\
+version: 1
+service: cases
+upstream: { url: 'http://127.0.0.1:9' }
+paths: { case_insensitive: true }
+jwt: { issuers: [{ issuer: i, audience: [a], algorithms: [ES256], keys: { jwks: { url: 'https://not-there.invalid' } } }] }
+routes:
+  - { path: /open/*, auth: public }
+  - { path: /mixed/*, auth: { any: [jwt, public] } }
+  - { path: /token/*, auth: jwt, mode: shadow }
+  - { path: /closed/*, auth: deny }
+";
+
+/// What the table says of case is held against what becomes of requests.
+#[test]
+fn case_is_said_not_to_count_where_requests_show_it() {
+    for prefix in ["", "/p/q"] {
+        let policy = CASES.replace(
+            "service: cases\n",
+            &match prefix {
+                "" => "service: cases\n".to_owned(),
+                prefix => format!("service: cases\nprefix: {prefix}\n"),
+            },
+        );
+        let setup = Setup::new().policy("cases", &policy);
+        let said = self::said(&setup.run(&["routes", "policies", "--output", "json"]));
+        let table: Value = serde_json::from_str(&said.stdout).unwrap();
+        let reaches = |path: &str, pattern: &Value| {
+            let arguments = [
+                "explain",
+                "GET",
+                path,
+                "--without-secrets",
+                "--policies",
+                "policies",
+                "--output",
+                "json",
+            ];
+            let said: Value = serde_json::from_str(&self::said(&setup.run(&arguments)).stdout).unwrap();
+            said["route"] == *pattern
+        };
+        let routes = table["routes"].as_array().unwrap();
+        assert_eq!(routes.len(), 4, "{table}");
+        for route in routes {
+            let pattern = &route["path"];
+            let path = pattern.as_str().unwrap().replace('*', "x");
+            let behind = path.strip_prefix(prefix).unwrap();
+            let (upper_prefix, upper) = (
+                format!("{}{behind}", prefix.to_uppercase()),
+                format!("{prefix}{}", behind.to_uppercase()),
+            );
+            assert!(reaches(&path, pattern), "{path}");
+            assert_eq!(route["any_case"] == true, reaches(&upper, pattern), "{route}");
+            assert_eq!(
+                route["any_case_prefix"] == true,
+                !prefix.is_empty() && reaches(&upper_prefix, pattern),
+                "{route}"
+            );
+        }
+        let text = self::said(&setup.run(&["routes", "policies"])).stdout;
+        let note = "The case of paths does not count for cases, but public routes match as they are written";
+        assert_eq!(text.lines().filter(|line| line.starts_with(note)).count(), 1, "{text}");
+        assert_eq!(text.contains("behind their prefix"), !prefix.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn tenants_expired_keys_and_public_routes_in_shadow_are_said() {
+    let policy = HUB
+        .replace("cors:", "tenant: { claims: [tenant] }\ncors:")
+        .replace("secret: { file: missing } }", "secret: { file: missing }, expires: '2020-01-01T00:00:00Z' }, { name: next, secret: { file: other }, expires: '2999-01-01T00:00:00Z' }")
+        .replace("/legacy, auth: deny", "/legacy, auth: public, mode: shadow")
+        .replace("hosts: [hub.example.com]\n", "");
+    let other = OPEN.replace("service: pages", "service: pages\nprefix: /pages");
+    let setup = Setup::new().policy("hub", &policy).policy("open", &other);
+    let said = self::said(&setup.run(&["routes", "policies"]));
+    let lines = said
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    for words in [
+        "token with role admin (or developer) and scope manage, tenant in x-tenant-id; body",
+        "token, tenant in x-tenant-id ",
+        "key scheduler (expired) or next (not enforced: shadow)",
+        "all but TRACE /hub/legacy public hub",
+        "\nall hosts\n",
+        "The prefix of public routes is taken in any case for pages.",
+    ] {
+        assert!(text.contains(words), "{words}: {}", said.text);
+    }
+    assert!(!said.stdout.contains("all other hosts"), "{}", said.text);
+    let said = self::said(&setup.run(&["routes", "policies", "--output", "json"]));
+    let table: Value = serde_json::from_str(&said.stdout).unwrap();
+    let rows = table["routes"].as_array().unwrap().iter();
+    let found: Vec<_> = rows
+        .map(|row| json!([row["path"], row["tenant"], row["expired_keys"]]))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            json!(["/hub/admin/*", "x-tenant-id", []]),
+            json!(["/hub/jobs/{id}", null, ["scheduler"]]),
+            json!(["/hub/legacy", null, []]),
+            json!(["/hub/*", "x-tenant-id", []]),
+            json!(["/pages/health", null, []]),
+        ]
+    );
+}
+
+#[test]
+fn markdown_links_and_hides_nothing_of_a_policy() {
+    let odd = "@team #1 a&amp;b <b> `x` | **y** https://evil.example";
+    let policy = HUB.replace("[admin]", &format!("['{odd}']"));
+    let setup = Setup::new().file("policies/@team #1 `a` | <b>.yaml", &policy);
+    let said = self::said(&setup.run(&["routes", "policies", "--output", "markdown"]));
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    let who = r"`` token with role @team #1 a&amp;b <b> `x` \| **y** https://evil.example (or developer) and scope manage; body application/json ``";
+    let place = r"`` policies/@team #1 `a` \| <b>.yaml:12:13 ``";
+    for cell in [who, place] {
+        assert!(said.stdout.contains(&format!("| {cell} |")), "{}", said.text);
+    }
+    // All cells are code, so that nothing of them is read.
+    let rows = said
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| host") && !line.starts_with("| ---"));
+    for row in rows {
+        let cells = row.trim_matches('|').split(" | ").map(str::trim);
+        assert!(
+            cells.clone().count() == 6 && cells.clone().all(|cell| cell.starts_with('`') && cell.ends_with('`')),
+            "{row}"
+        );
+    }
 }

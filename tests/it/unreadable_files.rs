@@ -77,6 +77,7 @@ fn an_irregular_file_is_a_problem_at_once_wherever_it_is_named() {
                 assert_eq!(said.code, Some(code), "{this}{config}: {}", said.text);
                 assert!(said.text.contains(what), "{this}{config}: {}", said.text);
                 assert!(said.text.contains("odd` cannot be read"), "{}", said.text);
+                assert!(said.text.contains("help: name a regular file"), "{}", said.text);
             }
         }
     }

@@ -205,7 +205,7 @@ fn plain(text: &str) -> String {
 
 /// Writes a text as code, in a cell of a table: the fence is longer than any run of backticks in it, and a bar has a
 /// backslash, which tables take away (GFM, 4.10).
-fn code(text: &str) -> String {
+pub(in crate::cli) fn code(text: &str) -> String {
     let text = text.replace(['\n', '\r'], " ").replace('|', "\\|");
     let longest = text
         .split(|letter| letter != '`')

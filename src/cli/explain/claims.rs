@@ -4,19 +4,23 @@ use std::path::Path;
 
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, ORIGIN};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::authn::json;
 use crate::authn::sources::SEC_FETCH_SITE;
 use crate::document::environment::Environment;
+use crate::document::masks::{is_secret_key, is_secret_text};
 use crate::policy::issuer_names::IssuerNames;
 use crate::policy::token_sources::TokenSources;
 use crate::policy::{Issuer, Policy};
 use crate::policy_files::ProcessEnvironment;
 use crate::rehearsal::claims::{completed, missing};
-use crate::rehearsal::{Caller, Rehearsal, Request, Token, TokenPlace};
+use crate::rehearsal::{Caller, Rehearsal, Request, Token, TokenPlace, USUAL_TYPE};
 use crate::revocation::Revocations;
+
+/// What stands for a value that is not shown.
+const MASKED: &str = "(masked)";
 
 /// The token that was made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,7 +29,11 @@ pub(super) struct MadeToken {
     issuer: String,
     /// The algorithm.
     algorithm: &'static str,
-    /// All claims.
+    /// The type in the header: `JWT`, or one that the issuer writes.
+    #[serde(rename = "type")]
+    kind: String,
+    /// All claims, without the values of those that speak of a secret.
+    #[serde(serialize_with = "masked")]
     claims: Map<String, Value>,
     /// The names of those that were filled in.
     filled: Vec<String>,
@@ -40,10 +48,37 @@ impl MadeToken {
             true => String::new(),
             false => format!(", with {} as the policy has it", self.filled.join(", ")),
         };
+        let kind = match self.kind.as_str() {
+            USUAL_TYPE => String::new(),
+            kind => format!(", of the type `{kind}`"),
+        };
         format!(
-            "made of `--claims`, not verified: as if `{}` signed it by {}{filled}; it is in {}",
+            "made of `--claims`, not verified: as if `{}` signed it by {}{kind}{filled}; it is in {}",
             self.issuer, self.algorithm, self.place
         )
+    }
+}
+
+/// Serializes claims as they may be shown.
+fn masked<S: Serializer>(claims: &Map<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    shown_fields(claims).serialize(serializer)
+}
+
+fn shown_fields(fields: &Map<String, Value>) -> Map<String, Value> {
+    let masked = |(name, value): (&String, &Value)| match is_secret_key(name) && !value.is_null() {
+        true => (name.clone(), MASKED.into()),
+        false => (name.clone(), shown(value)),
+    };
+    fields.iter().map(masked).collect()
+}
+
+/// A value as it may be shown: what speaks of a secret is masked, as in headers.
+fn shown(value: &Value) -> Value {
+    match value {
+        Value::String(text) if is_secret_text(text) => MASKED.into(),
+        Value::Array(items) => items.iter().map(shown).collect(),
+        Value::Object(fields) => shown_fields(fields).into(),
+        value => value.clone(),
     }
 }
 
@@ -97,6 +132,7 @@ pub(super) fn add_token(
     let made = MadeToken {
         issuer: signer.label().to_owned(),
         algorithm: token.algorithm.name(),
+        kind: token.header_type().to_owned(),
         filled: completed
             .keys()
             .filter(|name| !given.contains_key(*name))

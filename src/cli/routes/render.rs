@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use super::table::{OwnRow, Row, Table};
+use crate::cli::diff::markdown::code;
+use crate::document::characters::in_one_line;
 
 /// The widest column that is filled with spaces.
 const WIDEST: usize = 60;
@@ -20,8 +22,7 @@ pub(super) fn text(table: &Table) -> String {
     let mut text = format!("hash: {}\n", table.hash);
     for rows in table.routes.chunk_by(|one, other| one.hosts == other.hosts) {
         let hosts = rows.first().map(|row| row.hosts.as_slice()).unwrap_or_default();
-        let is_alone = rows.len() == table.routes.len();
-        let _infallible = write!(text, "\n{}\n", hosts_in_words(hosts, is_alone));
+        let _infallible = write!(text, "\n{}\n", hosts_in_words(hosts, !table.has_hosts));
         let lines: Vec<Cells> = rows.iter().map(cells).collect();
         write_lines(&mut text, &lines);
     }
@@ -30,16 +31,39 @@ pub(super) fn text(table: &Table) -> String {
         let lines: Vec<Cells> = table.own.iter().map(own_cells).collect();
         write_lines(&mut text, &lines);
     }
-    if let Some(note) = case_note(table) {
+    if let Some(note) = case_note(table, str::to_owned) {
         let _infallible = write!(text, "\n{note}\n");
     }
     text
 }
 
-/// Says for which services the case of paths does not count.
-fn case_note(table: &Table) -> Option<String> {
-    let services = table.services_in_any_case();
-    (!services.is_empty()).then(|| format!("The case of paths does not count for {}.", services.join(", ")))
+/// Says of which routes the case of the path does not count.
+fn case_note(table: &Table, write: impl Fn(&str) -> String) -> Option<String> {
+    let all = table.services(|row| row.any_case);
+    let mut prefix = table.services(|row| row.any_case_prefix && !row.any_case);
+    let behind = if prefix.is_empty() { "" } else { " behind their prefix" };
+    prefix.retain(|service| !all.contains(service));
+    let listed = |services: &[&str]| {
+        services
+            .iter()
+            .map(|service| write(service))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let mut notes = Vec::new();
+    if !all.is_empty() {
+        notes.push(format!(
+            "The case of paths does not count for {}, but public routes match as they are written{behind}.",
+            listed(&all)
+        ));
+    }
+    if !prefix.is_empty() {
+        notes.push(format!(
+            "The prefix of public routes is taken in any case for {}.",
+            listed(&prefix)
+        ));
+    }
+    (!notes.is_empty()).then(|| notes.join(" "))
 }
 
 fn hosts_in_words(hosts: &[String], is_alone: bool) -> String {
@@ -77,7 +101,7 @@ fn cells(row: &Row) -> Cells {
         row.path.clone(),
         row.who_in_words(),
         row.service.clone(),
-        format!("{}:{}:{}", place.file, place.line, place.column),
+        format!("{}:{}:{}", in_one_line(&place.file), place.line, place.column),
     ]
 }
 
@@ -91,27 +115,21 @@ fn own_cells(row: &OwnRow) -> Cells {
         path,
         row.who.clone(),
         row.service.clone(),
-        row.file.clone(),
+        in_one_line(&row.file).into_owned(),
     ]
 }
 
 /// Writes the table as Markdown, as much of it as a comment can have.
 pub(super) fn markdown(table: &Table) -> String {
-    let mut text = format!("Policies `{}`\n\n", table.hash);
+    let mut text = format!("Policies {}\n\n", code(&table.hash));
     text.push_str("| host | methods | path | who | service | place |\n| --- | --- | --- | --- | --- | --- |\n");
     let own = table.own.iter().map(|row| (&row.hosts, own_cells(row)));
     let rows = table.routes.iter().map(|row| (&row.hosts, cells(row)));
     let mut left = 0;
     for (hosts, [methods, path, who, service, place]) in rows.chain(own) {
-        let line = format!(
-            "| {} | {} | {} | {} | {} | {} |\n",
-            escaped(&hosts.join(", ")),
-            escaped(&methods),
-            escaped(&path),
-            escaped(&who),
-            escaped(&service),
-            escaped(&place)
-        );
+        // As code, so that GitHub reads no markup, link, mention or number of an issue in it.
+        let cells = [hosts.join(", "), methods, path, who, service, place].map(|cell| code(&cell));
+        let line = format!("| {} |\n", cells.join(" | "));
         match text.len() + line.len() > MOST_MARKDOWN {
             true => left += 1,
             false => text.push_str(&line),
@@ -120,24 +138,8 @@ pub(super) fn markdown(table: &Table) -> String {
     if left > 0 {
         let _infallible = writeln!(text, "\n{left} more are left out: `sidegate routes` lists all.");
     }
-    if let Some(note) = case_note(table) {
-        let _infallible = writeln!(text, "\n{}", escaped(&note));
+    if let Some(note) = case_note(table, code) {
+        let _infallible = writeln!(text, "\n{note}");
     }
     text
-}
-
-/// Escapes what Markdown would read.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '|' | '*' | '_' | '`' | '<' | '[' | ']' | '\\' | '~' => {
-                escaped.push('\\');
-                escaped.push(c);
-            }
-            '\n' | '\r' => escaped.push(' '),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

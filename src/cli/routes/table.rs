@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::document::problem::Location;
 use crate::policy::route::{Route, Segment};
 use crate::policy::{HostPattern, Mode, PathCase, Policy, PolicySet};
-use crate::rehearsal::{Reached, who};
+use crate::principal::AuthMethod;
+use crate::rehearsal::{Reached, who_at};
 
 /// All that policies guard.
 #[derive(Debug, Serialize)]
@@ -19,6 +20,9 @@ pub(super) struct Table {
     pub(super) routes: Vec<Row>,
     /// What Sidegate itself responds to, before any route.
     pub(super) own: Vec<OwnRow>,
+    /// Whether a policy is for some hosts only.
+    #[serde(skip)]
+    pub(super) has_hosts: bool,
 }
 
 /// One route.
@@ -28,8 +32,10 @@ pub(super) struct Row {
     pub(super) hosts: Vec<String>,
     /// The path with the prefix of the policy.
     pub(super) path: String,
-    /// Whether the case of the path does not count.
+    /// Whether the case of the path does not count. It counts for public routes.
     pub(super) any_case: bool,
+    /// Whether the case of the prefix does not count.
+    pub(super) any_case_prefix: bool,
     /// The methods as the route names them; empty for all but TRACE, and for all where every request is rejected.
     pub(super) methods: Vec<String>,
     /// `auth` in one word.
@@ -40,6 +46,10 @@ pub(super) struct Row {
     pub(super) roles_above: Vec<String>,
     /// All of these scopes.
     pub(super) scopes: Vec<String>,
+    /// The header that names the tenant, which must be that of a token.
+    pub(super) tenant: Option<String>,
+    /// The names of the internal keys that have expired, if the route takes keys.
+    pub(super) expired_keys: Vec<String>,
     /// The conditions in words.
     pub(super) when: Vec<String>,
     /// The media types of a body of a POST, PUT or PATCH; empty for any.
@@ -104,25 +114,26 @@ enum HostRank {
 }
 
 impl Table {
-    /// Lists all routes of some policies, and what Sidegate itself responds to.
-    pub(super) fn of(policies: &PolicySet, hash: String) -> Self {
+    /// Lists all routes of some policies as they are at a time, and what Sidegate itself responds to.
+    pub(super) fn of(policies: &PolicySet, hash: String, now: i64) -> Self {
         let all = || policies.policies().iter();
         let mut routes: Vec<_> = all()
-            .flat_map(|policy| policy.routes.iter().map(|route| Row::of(policy, route)))
+            .flat_map(|policy| policy.routes.iter().map(move |route| Row::of(policy, route, now)))
             .collect();
         routes.sort_by(|one, other| one.order.compare(&other.order));
         Self {
             hash,
             routes,
             own: all().flat_map(OwnRow::of).collect(),
+            has_hosts: all().any(|policy| !policy.hosts.is_empty()),
         }
     }
 }
 
 impl Table {
-    /// Returns the services for whose paths the case does not count.
-    pub(super) fn services_in_any_case(&self) -> Vec<&str> {
-        let rows = self.routes.iter().filter(|row| row.any_case);
+    /// Returns the services that have routes of some kind.
+    pub(super) fn services(&self, takes: fn(&Row) -> bool) -> Vec<&str> {
+        let rows = self.routes.iter().filter(|row| takes(row));
         let mut services: Vec<_> = rows.map(|row| row.service.as_str()).collect();
         services.sort_unstable();
         services.dedup();
@@ -131,29 +142,33 @@ impl Table {
 }
 
 impl Row {
-    fn of(policy: &Policy, route: &Route) -> Self {
+    fn of(policy: &Policy, route: &Route, now: i64) -> Self {
         let requirement = &route.requirement;
         let is_new = |role: &&str| !requirement.roles.iter().any(|listed| listed == role);
         let above = requirement.roles.iter().flat_map(|role| policy.roles.bringing(role));
         let mut roles_above: Vec<_> = above.filter(is_new).map(str::to_owned).collect();
         roles_above.sort_unstable();
         roles_above.dedup();
+        let ignores_case = policy.case == PathCase::Insensitive;
         Self {
             hosts: hosts(policy),
             path: route.pattern.clone(),
-            any_case: policy.case == PathCase::Insensitive,
+            any_case: ignores_case && !route.is_open(),
+            any_case_prefix: ignores_case && !policy.prefix.is_empty(),
             methods: route.methods.iter().map(ToString::to_string).collect(),
             auth: route.auth_label().to_owned(),
             roles: requirement.roles.clone(),
             roles_above,
             scopes: requirement.scopes.clone(),
+            tenant: tenant(policy, route),
+            expired_keys: expired_keys(policy, route, now),
             when: requirement.conditions.iter().map(ToString::to_string).collect(),
             content_types: route.content_types.clone(),
             mode: match route.mode {
                 Mode::Enforce => "enforce",
                 Mode::Shadow => "shadow",
             },
-            who: who(policy, route),
+            who: who_at(policy, route, now),
             service: policy.service.clone(),
             upstream: Reached::of(&policy.upstream).to_string(),
             place: Place::of(&route.location),
@@ -276,6 +291,23 @@ impl HostRank {
     }
 }
 
+fn tenant(policy: &Policy, route: &Route) -> Option<String> {
+    let rule = policy.tenant.as_ref()?;
+    let takes_tokens = route.authentication.methods().contains(&AuthMethod::Jwt);
+    takes_tokens.then(|| rule.header.to_string())
+}
+
+fn expired_keys(policy: &Policy, route: &Route, now: i64) -> Vec<String> {
+    let takes_keys = route.authentication.methods().contains(&AuthMethod::InternalKey);
+    let keys = policy
+        .internal_keys
+        .iter()
+        .filter(|_| takes_keys)
+        .flat_map(|keys| &keys.keys);
+    let expired = keys.filter(|key| key.has_expired(now));
+    expired.map(|key| key.name().to_owned()).collect()
+}
+
 fn hosts(policy: &Policy) -> Vec<String> {
     match policy.hosts.is_empty() {
         true => vec!["*".to_owned()],
@@ -316,7 +348,7 @@ mod tests {
         let exact = policy("hosts: [b.example]\n", &["path: /*"]);
         let suffixes = policy("hosts: ['*.example', '*.a.example']\n", &["path: /*"]);
         let set = testing::parse(&[&all, &exact, &suffixes]).unwrap();
-        let table = Table::of(&set, String::new());
+        let table = Table::of(&set, String::new(), testing::NOW);
         let rows = table.routes.iter();
         let found: Vec<_> = rows
             .map(|row| format!("{} {} {}", row.hosts.join(","), row.methods_in_words(), row.path))

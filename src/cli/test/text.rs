@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::results::{CaseResult, FileResults, Results};
+use crate::document::characters::in_one_line;
 
 /// How much room the name of a test has before its place.
 const NAME_WIDTH: usize = 64;
@@ -30,16 +31,14 @@ pub(super) fn report(results: &Results<'_>) -> String {
 }
 
 fn files(text: &mut String, files: &[FileResults<'_>]) {
-    let name = files
-        .iter()
-        .map(|file| file.file.chars().count())
-        .max()
-        .unwrap_or_default();
+    let names = files.iter().map(|file| in_one_line(file.file).chars().count());
+    let name = names.max().unwrap_or_default();
     let digits = |file: &FileResults<'_>| file.passed().to_string().len();
     let number = files.iter().map(digits).max().unwrap_or_default();
     for file in files {
         let (passed, all) = (file.passed(), file.cases.len());
-        let _infallible = writeln!(text, "{:<name$}   {passed:>number$} of {all}", file.file);
+        let shown = in_one_line(file.file);
+        let _infallible = writeln!(text, "{shown:<name$}   {passed:>number$} of {all}");
     }
 }
 

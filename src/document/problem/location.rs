@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use crate::document::characters::{escaped, in_one_line, is_acted_on};
 use crate::document::masks::{HIDDEN, Masks, without_user};
 
 /// A file that was read, so that problems can show its lines.
@@ -215,16 +216,26 @@ impl Location {
         }
         let end = self.span.end.saturating_sub(line.start).clamp(start, text.len());
         let (start, end) = (text.floor_char_boundary(start), text.ceil_char_boundary(end));
-        Excerpt::Line(text, start..end)
+        let (before, rest) = text.split_at_checked(start).unwrap_or_default();
+        let (meant, behind) = rest.split_at_checked(end - start).unwrap_or_default();
+        let behind = behind.strip_suffix('\r').unwrap_or(behind);
+        let [before, meant, behind] = [before, meant, behind].map(harmless);
+        let span = before.len()..before.len() + meant.len();
+        Excerpt::Line([before, meant, behind].concat(), span)
     }
+}
+
+/// Escapes what a terminal acts on, but tabs, which become spaces.
+fn harmless(part: &str) -> String {
+    escaped(part, |c| c != '\t' && is_acted_on(c))
 }
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A file without text, or that cannot be read, has no lines.
         match self.source.text.is_empty() {
-            true => f.write_str(self.file()),
-            false => write!(f, "{}:{}:{}", self.file(), self.line(), self.column()),
+            true => f.write_str(&in_one_line(self.file())),
+            false => write!(f, "{}:{}:{}", in_one_line(self.file()), self.line(), self.column()),
         }
     }
 }

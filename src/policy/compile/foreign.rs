@@ -1,6 +1,7 @@
 //! Recognizes files of other programs, so that they are one problem and not many.
 
 use crate::document::problem::{Fault, ProblemCode};
+use crate::document::test_file::test_file;
 use crate::document::yaml::{Node, Value};
 
 /// Fields that every policy has.
@@ -27,14 +28,17 @@ const FOREIGN: [(&str, &str); 14] = [
     ("limits", "a `sidegate.yaml`"),
 ];
 
-/// What is wrong with a file of another program.
-pub(super) fn foreign(node: &Node) -> Option<Fault> {
+/// What is wrong with a file of another program, or with one of tests, by its name.
+pub(super) fn foreign(node: &Node, file: &str) -> Option<Fault> {
     let Value::Mapping(entries) = &node.value else {
         return None;
     };
     let has = |name: &str| entries.iter().any(|((key, _), _)| key == name);
     if OURS.into_iter().any(has) {
         return None;
+    }
+    if let Some(fault) = test_file(node, file) {
+        return Some(fault);
     }
     let (field, what) = FOREIGN.into_iter().find(|(field, _)| has(field))?;
     let message = format!("the file is not a policy: with `{field}`, it looks like {what}");

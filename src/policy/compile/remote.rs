@@ -43,8 +43,22 @@ impl Compiler<'_> {
             allow_http: jwks.allow_http.unwrap_or(false),
         };
         let url = self.references().url(&place, ProblemCode::InvalidUrl);
+        let default = self.references().unused_default(&place.value);
+        if let Some(default) = default {
+            let source = KeySource::Set {
+                url: default.to_owned(),
+            };
+            self.default_url(&source, &place.span, &options);
+        }
         let source = url.map(|url| (KeySource::Set { url: url.text }, place.span));
         self.remote(source, options)
+    }
+
+    /// Checks the URL of a default that is not used here, as it is checked where the variable is not set.
+    fn default_url(&mut self, source: &KeySource, span: &Range<usize>, options: &Options) {
+        if let Err(fault) = fetched(source, options.allow_http) {
+            self.problems.add_fault(span, &fault);
+        }
     }
 
     /// A key set where the document of an issuer says. What is wrong with the names of the issuer, if there are none,
@@ -90,11 +104,49 @@ impl Compiler<'_> {
             self.document_of(name, names, &first.span);
         }
         self.url_of_document(base, text.as_deref(), names.is_some());
+        self.default_names((first, base), names, &options);
         let source = name.zip(text).map(|(issuer, text)| {
             let url = discovery_url(&text);
             (KeySource::Discovery { issuer, url }, base.span.clone())
         });
         self.remote(source, options)
+    }
+
+    /// Checks the defaults of the name of an issuer and of the URL below which its document is, as they are checked where the
+    /// variables are not set.
+    fn default_names(
+        &mut self,
+        (first, base): (&Spanned<EnvString>, &Spanned<EnvString>),
+        names: Option<&IssuerNames>,
+        options: &Options,
+    ) {
+        let is_alone = std::ptr::eq(first, base);
+        let (of_name, of_base) = {
+            let references = self.references();
+            (
+                references.unused_default(&first.value),
+                references.unused_default(&base.value),
+            )
+        };
+        if let Some(default) = of_name {
+            let default = self.without_document(default, &first.span);
+            let is_pattern = names.is_some_and(|names| names.pattern().is_some());
+            if let Some(names) = names.filter(|_| !is_alone || !is_pattern) {
+                self.document_of(&default, names, &first.span);
+            }
+        }
+        if let Some(default) = of_base {
+            let default = match is_alone {
+                true => issuer_of(default).unwrap_or(default).to_owned(),
+                false => self.without_document(default, &base.span),
+            };
+            self.url_of_document(base, Some(&default), names.is_some());
+            let source = KeySource::Discovery {
+                url: discovery_url(&default),
+                issuer: if is_alone { default } else { String::new() },
+            };
+            self.default_url(&source, &base.span, options);
+        }
     }
 
     /// Notes a document of another issuer than that of the tokens.
@@ -139,16 +191,18 @@ impl Compiler<'_> {
     /// The name of an issuer, to which discovery appends the path of its document.
     fn name_of_issuer(&mut self, text: &Spanned<EnvString>) -> Option<String> {
         let written = self.references().url(text, ProblemCode::InvalidUrl)?.text;
-        let Some(issuer) = issuer_of(&written) else {
-            return Some(written);
+        Some(self.without_document(&written, &text.span))
+    }
+
+    /// Returns the name of an issuer, and notes that it is written as its document.
+    fn without_document(&mut self, written: &str, span: &Range<usize>) -> String {
+        let Some(issuer) = issuer_of(written) else {
+            return written.to_owned();
         };
-        let message = format!(
-            "`{}` is the document of an issuer, not its name",
-            without_user(&written)
-        );
+        let message = format!("`{}` is the document of an issuer, not its name", without_user(written));
         let help = format!("leave the suffix out: `{}`", without_user(issuer));
-        self.problems.add(&text.span, ProblemCode::InvalidIssuer, message, help);
-        Some(issuer.to_owned())
+        self.problems.add(span, ProblemCode::InvalidIssuer, message, help);
+        issuer.to_owned()
     }
 
     fn remote(&mut self, source: Option<(KeySource, Range<usize>)>, options: Options) -> Option<RemoteKeys> {
@@ -168,12 +222,9 @@ impl Compiler<'_> {
             bearer_token_file: token_place,
             allow_http: options.allow_http,
         };
-        match check_url(remote.url(), options.allow_http) {
+        match fetched(&remote.source, options.allow_http) {
             Ok(uri) => self.bearer_token(&uri, bearer_token_file),
-            Err(mut fault) => {
-                if fault.code == ProblemCode::InsecureUrl {
-                    fault.help = over_http(&remote.source);
-                }
+            Err(fault) => {
                 self.problems.add_fault(&span, &fault);
                 return None;
             }
@@ -217,6 +268,18 @@ impl Compiler<'_> {
             self.problems.add_fault(&file.span, &fault);
         }
     }
+}
+
+/// Reads the URL that keys are fetched from.
+fn fetched(source: &KeySource, allow_http: bool) -> Result<Uri, Fault> {
+    let (KeySource::Set { url } | KeySource::Discovery { url, .. }) = source;
+    check_url(url, allow_http).map_err(|fault| match fault.code {
+        ProblemCode::InsecureUrl => Fault {
+            help: over_http(source),
+            ..fault
+        },
+        _ => fault,
+    })
 }
 
 /// How keys come over TLS, or else over http. Shows no URL, which may come from the environment.

@@ -31,12 +31,8 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        if let Some(file) = upstream.client_certificate.as_ref().filter(|_| !is_https(&address)) {
-            let message = "`client_certificate` has an effect on an `https://` upstream only";
-            let help = "write `url: https://…`, or leave `client_certificate` and `client_key` out";
-            self.problems.add(&file.span, ProblemCode::TlsOnly, message, help);
-        }
-        self.spiffe_id(upstream, &address);
+        self.of_tls(upstream, &address);
+        self.default_address(upstream, &address);
         let variable = match &upstream.url.value {
             EnvString::Literal(_) => None,
             variable @ EnvString::Variable { .. } => Some(written(variable)),
@@ -55,6 +51,28 @@ impl Compiler<'_> {
             client,
             spiffe_id: upstream.spiffe_id.as_ref().map(|id| id.value.clone()),
         })
+    }
+
+    /// Checks the default of a variable that is set, as it is checked where the variable is not set.
+    fn default_address(&mut self, upstream: &UpstreamDocument, address: &UpstreamAddress) {
+        let url = &upstream.url;
+        let default = self.references().unused_default(&url.value).map(self::address);
+        match default {
+            Some(Err(fault)) => _ = self.problems.add_fault(&url.span, &fault),
+            // Otherwise the problem is noted already.
+            Some(Ok(default)) if is_https(address) && !is_https(&default) => self.of_tls(upstream, &default),
+            Some(Ok(_)) | None => {}
+        }
+    }
+
+    /// Notes fields that have an effect with TLS only.
+    fn of_tls(&mut self, upstream: &UpstreamDocument, address: &UpstreamAddress) {
+        if let Some(file) = upstream.client_certificate.as_ref().filter(|_| !is_https(address)) {
+            let message = "`client_certificate` has an effect on an `https://` upstream only";
+            let help = "write `url: https://…`, or leave `client_certificate` and `client_key` out";
+            self.problems.add(&file.span, ProblemCode::TlsOnly, message, help);
+        }
+        self.spiffe_id(upstream, address);
     }
 
     /// Returns the value of `x-forwarded-prefix`, if the service receives paths without the prefix.
