@@ -1,7 +1,7 @@
 # Each target installs what it needs (Debian, root); see .ci/install. `make ci` runs the targets that
 # .ci/run lists.
 
-.PHONY: help demo demo-test test reference lint format doc check build install attack fuzz release proof kubernetes memory guard
+.PHONY: help demo demo-test test policy-test reference lint format doc check build install attack fuzz release proof kubernetes memory guard
 .PHONY: acceptance bench pgo image compose compose-test audit ci tools
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -33,6 +33,9 @@ install:         ## install what the tests need
 test: install    ## run all tests; installs what they need and says what for
 	@echo "Building Sidegate and its tests, then running them: about fifteen minutes the first time."
 	cargo test --locked
+
+policy-test:     ## run the tests of the policies in policies/; a weaker policy that they do not notice is an error
+	cargo run --quiet --locked -- test --require routes,weakenings policies policies/example
 
 reference:       ## write the tables of docs/ that come from the code
 	SIDEGATE_WRITE_DOCS=1 cargo test --locked --test it -- reference schema

@@ -40,7 +40,7 @@ pub struct Cli {
 enum Command {
     /// Run the proxy until SIGTERM or SIGINT
     Run(run::Run),
-    /// Write a first policy, from flags or from answers to a few questions
+    /// Write a first policy and its tests, from flags or from answers to a few questions
     Init(init::Init),
     /// Find every problem in policy files
     Check(check::Check),

@@ -16,6 +16,7 @@ mod hosts;
 mod layers;
 mod letters;
 mod methods;
+pub mod openings;
 mod paths;
 mod regions;
 pub mod report;

@@ -1,4 +1,4 @@
-//! `sidegate init`: a first policy from flags, or from questions on a terminal.
+//! `sidegate init`: a first policy and its tests from flags, or from questions on a terminal.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -10,7 +10,7 @@ use clap::{Args, Command};
 
 use super::Exit;
 use super::output::{could_not_run, print, print_error, print_line};
-use super::schema::{CONFIG_SCHEMA, POLICY_SCHEMA};
+use super::schema::{CONFIG_SCHEMA, POLICY_SCHEMA, TEST_SCHEMA};
 use crate::document::problem::{Problem, SourceFile};
 use crate::policy::compile;
 use crate::policy_files::{CONFIG_NAME, RecordingEnvironment};
@@ -19,6 +19,7 @@ mod answers;
 mod flags;
 mod provider;
 mod template;
+mod test_file;
 
 use answers::{Answers, Missing, Prompt};
 pub(super) use flags::Init;
@@ -39,17 +40,19 @@ impl Init {
             Err(Missing::Flags(flags)) => return without_flags(&flags),
             Err(Missing::Answer(error)) => return could_not_run(error),
         };
+        let name = file_name(&answers.service);
         let policy = NewFile {
-            path: folder.join("policies").join(file_name(&answers.service)),
+            path: folder.join("policies").join(&name),
             text: template::policy(&answers),
         };
+        let tests = (test_name(&name), test_file::tests(&answers, &name));
         if let Err(problems) = check(&policy) {
             for problem in &problems {
                 print_error(format!("{}\n", problem.render(false)));
             }
             return could_not_run("the policy of these answers would not work, so nothing was written");
         }
-        match write(&folder, &policy) {
+        match write(&folder, &policy, tests) {
             Ok(()) => {
                 next_steps(&folder, &answers);
                 Exit::Fine
@@ -77,23 +80,31 @@ fn file_name(service: &str) -> String {
     }
 }
 
+/// The file with the tests of a policy, beside it.
+fn test_name(policy: &str) -> String {
+    format!("{}.test.yaml", policy.trim_end_matches(".yaml"))
+}
+
 /// What `check` would find in a policy that is not written yet.
 fn check(policy: &NewFile) -> Result<(), Vec<Problem>> {
     let source = SourceFile::new(policy.path.display().to_string(), policy.text.clone());
     compile::parse(&Arc::new(source), &RecordingEnvironment::default()).map(drop)
 }
 
-/// Writes the policy, and beside it what does not exist yet: `sidegate.yaml` and the schemas.
-fn write(folder: &Path, policy: &NewFile) -> Result<(), String> {
+/// Writes the policy, and beside it what does not exist yet: its tests, `sidegate.yaml` and the schemas.
+fn write(folder: &Path, policy: &NewFile, (tests, text): (String, String)) -> Result<(), String> {
     if !create(policy)? {
         return Err(format!(
             "`{}` exists already, and `sidegate init` overwrites no file",
             policy.path.display()
         ));
     }
+    let tests = format!("policies/{tests}");
     let beside = [
+        (tests.as_str(), text),
         (CONFIG_NAME, template::config()),
         ("schema/policy.json", POLICY_SCHEMA.text()),
+        ("schema/test.json", TEST_SCHEMA.text()),
         ("schema/config.json", CONFIG_SCHEMA.text()),
     ];
     print_line(format!("wrote {}", policy.path.display()));
@@ -124,11 +135,13 @@ fn create(file: &NewFile) -> Result<bool, String> {
 
 fn next_steps(folder: &Path, answers: &Answers) {
     let config = folder.join(CONFIG_NAME);
-    let config = config.display();
+    let (config, policies) = (config.display(), folder.join("policies"));
+    let policies = policies.display();
     let prefix = answers.prefix.as_deref().unwrap_or_default().trim_end_matches('/');
     print(&format!(
         "\nNext:\n  \
          sidegate check {config}\n  \
+         sidegate test {policies}\n  \
          sidegate explain GET {prefix}/health --config {config}\n  \
          sidegate run --config {config}\n"
     ));

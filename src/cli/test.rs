@@ -9,14 +9,17 @@ use super::Exit;
 use super::annotations::annotate;
 use super::output::{could_not_run, is_styled, print, print_error, print_json};
 use crate::document::problem::Problem;
+use crate::policy_coverage::{Coverage, describe};
 use crate::policy_test::{Judge, Loader, Suite, find};
 
+mod coverage;
 mod github;
 mod json;
 mod junit;
 mod results;
 mod text;
 
+use coverage::CoverageArgs;
 use results::{FileResults, Results};
 
 #[derive(Debug, Args)]
@@ -27,6 +30,8 @@ pub(super) struct Test {
     /// Run only those with this text in `TEST / CALLER: METHOD PATH`
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
+    #[command(flatten)]
+    coverage: CoverageArgs,
     /// The form of the report
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -68,18 +73,39 @@ impl Test {
             files,
             elapsed: begun.elapsed(),
         };
-        match self.output {
-            Output::Text => print(&text::report(&results)),
-            Output::Json => print_json(&json::Report::of(&results)),
-            Output::Junit => print(&junit::report(&results)),
-            Output::Github => {
-                print(&text::report(&results));
-                annotate(&github::annotations(&results));
-            }
+        let coverages = match self.coverage.measure(&suites).transpose() {
+            Ok(coverages) => coverages,
+            Err(error) => return could_not_run(error),
+        };
+        self.report(&results, coverages.as_deref());
+        let is_covered = coverages.is_none_or(|coverages| self.coverage.is_met_by(&coverages));
+        match results.failed() == 0 && is_covered {
+            true => Exit::Fine,
+            false => Exit::No,
         }
-        match results.failed() {
-            0 => Exit::Fine,
-            _ => Exit::No,
+    }
+
+    fn report(&self, results: &Results<'_>, coverages: Option<&[Coverage]>) {
+        let described = coverages.map(describe).unwrap_or_default();
+        match self.output {
+            Output::Text => print(&(text::report(results) + &described)),
+            Output::Json => print_json(&json::Report::of(results, coverages)),
+            Output::Junit => {
+                print(&junit::report(results));
+                if !described.is_empty() {
+                    print_error(described.trim_end());
+                }
+            }
+            Output::Github => {
+                print(&(text::report(results) + &described));
+                let mut annotations = github::annotations(results);
+                annotations.extend(
+                    coverages
+                        .map(|coverages| self.coverage.annotations(coverages))
+                        .unwrap_or_default(),
+                );
+                annotate(&annotations);
+            }
         }
     }
 

@@ -119,7 +119,7 @@ pub struct Weakening {
 pub(super) enum Change {
     /// One route.
     Route(Box<Route>),
-    /// One route is not there.
+    /// One route is deleted.
     Deleted,
     /// Something else.
     Policy(Box<Policy>),

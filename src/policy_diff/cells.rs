@@ -27,7 +27,7 @@ pub(super) struct Group {
 }
 
 /// A time at which requests are decided that have no token.
-const NOW: i64 = 1_800_000_000;
+pub(super) const NOW: i64 = 1_800_000_000;
 
 /// Compares each class of paths with each method, for a host. `compare` says what changes for the callers of a class.
 pub(super) fn groups(

@@ -153,7 +153,7 @@ fn first_policy_for_every_identity_provider_passes_check() {
         }
         // The commands that it names work as they are.
         let printed = String::from_utf8(output.stdout).unwrap();
-        for (command, want) in [("check", 0), ("explain", 0)] {
+        for (command, want) in [("check", 0), ("test", 0), ("explain", 0)] {
             let line = printed
                 .lines()
                 .map(str::trim)
@@ -166,10 +166,33 @@ fn first_policy_for_every_identity_provider_passes_check() {
 }
 
 #[test]
+fn tests_of_a_first_policy_notice_each_weakening_of_it() {
+    let root = ("root", &[][..], &[][..]);
+    for (idp, flags, _) in PROVIDERS.iter().chain([&root]) {
+        let (idp, prefix) = if *idp == "root" {
+            ("none", "/")
+        } else {
+            (*idp, "/orders")
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let output = init(&folder, idp, &[*flags, &["--prefix", prefix]].concat());
+        assert_eq!(output.status.code(), Some(0), "{idp}: {}", texts(&output));
+        let tests = fs::read_to_string(folder.path().join("policies/orders.test.yaml")).unwrap();
+        assert!(
+            tests.starts_with("# yaml-language-server: $schema=../schema/test.json\n"),
+            "{tests}"
+        );
+        let ran = sidegate(folder.path(), &["test", "--require", "routes,weakenings", "policies"]);
+        assert_eq!(ran.status.code(), Some(0), "{idp}: {}\n{tests}", texts(&ran));
+        assert!(!texts(&ran).contains("warning"), "{idp}: {}", texts(&ran));
+    }
+}
+
+#[test]
 fn policy_leads_editors_to_the_schemas_of_the_program() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(init(&folder, "none", &[]).status.code(), Some(0));
-    for name in ["policy", "config"] {
+    for name in ["policy", "test", "config"] {
         let written = fs::read(folder.path().join(format!("schema/{name}.json"))).unwrap();
         assert!(written == sidegate(folder.path(), &["schema", name]).stdout, "{name}");
     }
@@ -191,10 +214,21 @@ fn existing_file_is_never_overwritten() {
     );
     let path = folder.path().join("policies/orders.yaml");
     fs::write(&path, "mine").unwrap();
+    let tests = folder.path().join("policies/orders.test.yaml");
+    fs::write(&tests, "my tests").unwrap();
     let output = init(&folder, "none", &[]);
     assert_eq!(output.status.code(), Some(2), "{}", texts(&output));
     assert!(texts(&output).contains("exists already"), "{}", texts(&output));
-    assert_eq!(fs::read_to_string(path).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    fs::remove_file(&path).unwrap();
+    let output = init(&folder, "none", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", texts(&output));
+    assert!(
+        texts(&output).contains("kept  ./policies/orders.test.yaml"),
+        "{}",
+        texts(&output)
+    );
+    assert_eq!(fs::read_to_string(tests).unwrap(), "my tests");
 }
 
 #[test]

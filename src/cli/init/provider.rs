@@ -64,6 +64,11 @@ impl Organizations {
             document: format!("{ENTRA}/{below}/v2.0"),
         })
     }
+
+    /// Returns the first organization that is listed; `None` where every one is accepted.
+    pub(super) fn first(&self) -> Option<&str> {
+        self.values.split('"').nth(1)
+    }
 }
 
 impl Idp {

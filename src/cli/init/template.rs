@@ -141,7 +141,7 @@ fn comment(text: &mut String, indent: &str, about: &str) {
 }
 
 /// A text as YAML reads it back: in quotes, unless it can only be text.
-fn scalar(text: &str) -> String {
+pub(super) fn scalar(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '+');
     let first_is_letter = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
     let inner = text.replace("://", "");

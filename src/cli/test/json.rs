@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::results::{CaseResult, Results};
+use crate::policy_coverage::{Coverage, CoverageReport};
 use crate::policy_test::{Miss, StepLine};
 
 /// The whole report.
@@ -12,6 +13,8 @@ pub(super) struct Report<'s> {
     failed: usize,
     milliseconds: u128,
     cases: Vec<Entry<'s>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<CoverageReport<'s>>,
 }
 
 /// One case.
@@ -45,13 +48,14 @@ struct Difference<'s> {
 
 impl<'s> Report<'s> {
     /// Collects the results.
-    pub(super) fn of(results: &'s Results<'_>) -> Self {
+    pub(super) fn of(results: &'s Results<'_>, coverages: Option<&'s [Coverage]>) -> Self {
         let cases = results.files.iter().flat_map(|file| &file.cases);
         Self {
             passed: results.passed(),
             failed: results.failed(),
             milliseconds: results.elapsed.as_millis(),
             cases: cases.map(entry).collect(),
+            coverage: coverages.map(CoverageReport::of),
         }
     }
 }

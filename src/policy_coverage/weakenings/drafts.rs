@@ -4,7 +4,9 @@ use crate::document::field_places::FieldPlaces;
 use crate::document::problem::Location;
 use crate::policy::Policy;
 use crate::policy::route::Route;
+use crate::policy_coverage::names::route_name;
 use crate::policy_coverage::weakening::{Change, Kind, Weakening};
+use crate::principal::AuthMethod;
 
 /// The steps that are found for one policy.
 pub(super) struct Drafts<'p> {
@@ -26,6 +28,12 @@ impl<'p> Drafts<'p> {
         }
     }
 
+    /// Tells whether a route takes a credential.
+    pub(super) fn uses(&self, method: AuthMethod) -> bool {
+        let mut routes = self.policy.routes.iter();
+        routes.any(|route| route.authentication.methods().contains(&method))
+    }
+
     /// Adds a policy that differs in something else than one route.
     pub(super) fn add(&mut self, kind: Kind, (subject, words): (&str, &str), field: &str, weaker: Policy) {
         if weaker != *self.policy {
@@ -44,7 +52,12 @@ impl<'p> Drafts<'p> {
         if let Some(route) = self.policy.routes.get(at).filter(|route| **route != weaker) {
             let location = Location::clone(&route.location);
             let change = Change::Route(Box::new(weaker));
-            self.push(kind, (&route.pattern, words), location, (Some(at), change));
+            self.push(
+                kind,
+                (&route_name(self.policy, at), words),
+                location,
+                (Some(at), change),
+            );
         }
     }
 
@@ -52,7 +65,8 @@ impl<'p> Drafts<'p> {
     pub(super) fn delete_route(&mut self, kind: Kind, at: usize, words: &str) {
         if let Some(route) = self.policy.routes.get(at) {
             let location = Location::clone(&route.location);
-            self.push(kind, (&route.pattern, words), location, (Some(at), Change::Deleted));
+            let name = route_name(self.policy, at);
+            self.push(kind, (&name, words), location, (Some(at), Change::Deleted));
         }
     }
 

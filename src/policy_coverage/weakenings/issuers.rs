@@ -5,6 +5,7 @@ use crate::policy::issuer::TokenTypes;
 use crate::policy::issuer_names::IssuerNames;
 use crate::policy::{BindingMode, Issuer, Policy};
 use crate::policy_coverage::weakening::Kind;
+use crate::principal::AuthMethod;
 
 /// The claim that every token needs, where a policy says nothing.
 const SUBJECT: &str = "sub";
@@ -12,6 +13,9 @@ const SUBJECT: &str = "sub";
 /// Adds the steps for all issuers of a policy.
 pub(super) fn add(drafts: &mut Drafts<'_>) {
     let policy = drafts.policy;
+    if !drafts.uses(AuthMethod::Jwt) {
+        return;
+    }
     for (at, issuer) in policy.issuers.iter().enumerate() {
         let mut draft = Draft { drafts, at, issuer };
         draft.names();

@@ -19,7 +19,7 @@ pub(super) fn add(drafts: &mut Drafts<'_>) {
     }
 }
 
-/// The route lets in everybody, or is not there.
+/// The route lets in every caller, or is deleted.
 fn admission(drafts: &mut Drafts<'_>, at: usize, route: &Route) {
     drafts.add_route(Kind::Public, at, "is open to anybody", public(route));
     let is_public = route.authentication.methods() == [AuthMethod::Public];
@@ -33,7 +33,7 @@ fn admission(drafts: &mut Drafts<'_>, at: usize, route: &Route) {
     if drafts.policy.routes.len() > 1 {
         match route.is_denied() {
             true => drafts.delete_route(Kind::DenyGone, at, "is not denied"),
-            false => drafts.delete_route(Kind::Deleted, at, "is not there"),
+            false => drafts.delete_route(Kind::Deleted, at, "is deleted"),
         }
     }
 }
@@ -48,7 +48,7 @@ fn public(route: &Route) -> Route {
     weaker
 }
 
-/// The route without what only tokens can meet.
+/// The route without what is asked of tokens.
 fn without_token(route: &Route) -> Route {
     let mut weaker = route.clone();
     weaker.requirement.roles.clear();

@@ -6,21 +6,23 @@ use crate::policy::certificate::CertificateName;
 use crate::policy::identity::{Identity, default_headers};
 use crate::policy::tenant::TenantRule;
 use crate::policy_coverage::weakening::Kind;
-use crate::principal::written;
+use crate::principal::{AuthMethod, written};
 
 /// Adds the steps for the rules of a policy.
 pub(super) fn add(drafts: &mut Drafts<'_>) {
     let policy = drafts.policy;
-    if let Some(rule) = &policy.tenant {
+    let has_tokens = drafts.uses(AuthMethod::Jwt);
+    if let Some(rule) = policy.tenant.as_ref().filter(|_| has_tokens) {
         tenants(drafts, rule);
     }
-    if policy.revocation.is_some() {
+    if policy.revocation.is_some() && has_tokens {
         let mut weaker = policy.clone();
         weaker.revocation = None;
-        drafts.add(Kind::Revocation, ("revocation", "is not there"), "revocation", weaker);
+        drafts.add(Kind::Revocation, ("revocation", "is deleted"), "revocation", weaker);
     }
-    for (at, name) in policy.certificates.iter().enumerate() {
-        certificates(drafts, at, name);
+    let has_certificates = drafts.uses(AuthMethod::Mtls);
+    for (at, name) in policy.certificates.iter().enumerate().filter(|_| has_certificates) {
+        certificate(drafts, at, name);
     }
     content_types(drafts);
     if policy.case == PathCase::Insensitive {
@@ -69,7 +71,7 @@ fn tenants(drafts: &mut Drafts<'_>, rule: &TenantRule) {
 }
 
 /// One segment of the path of a URI may be any.
-fn certificates(drafts: &mut Drafts<'_>, at: usize, name: &CertificateName) {
+fn certificate(drafts: &mut Drafts<'_>, at: usize, name: &CertificateName) {
     let CertificateName::Uri(pattern) = name else {
         return;
     };

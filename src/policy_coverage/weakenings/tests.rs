@@ -69,7 +69,7 @@ const EDITS: &[(&str, &str, &str)] = &[
         "internal_key, mode: shadow }",
     ),
     (
-        "27:13: /api/jobs/* is not there (deleted)",
+        "27:13: /api/jobs/* is deleted (deleted)",
         "  - { path: /jobs/*, auth: internal_key }\n",
         "",
     ),
@@ -217,7 +217,7 @@ const EDITS: &[(&str, &str, &str)] = &[
         "[org, team] }",
         "[org, team], lists: true }",
     ),
-    ("17:1: revocation is not there (revocation)", "revocation: {}\n", ""),
+    ("17:1: revocation is deleted (revocation)", "revocation: {}\n", ""),
     (
         "19:19: mtls takes `spiffe://td/*/*/sa/job` (certificate)",
         "td/ns/*/sa/job",
@@ -272,7 +272,7 @@ fn every_kind_is_one_that_policies_have() {
 }
 
 #[test]
-fn policy_that_could_not_be_written_is_no_step() {
+fn policy_that_could_not_be_written_is_left_out() {
     let routes = |routes: &str| {
         let start = POLICY.split("routes:\n").next().unwrap();
         let kinds = super::of(&set(&format!("{start}routes:\n{routes}")));
