@@ -7,7 +7,6 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::document::problem::{ProblemCode, Problems, Reported};
-use crate::policy::route::Route;
 use crate::policy_test::document::{
     BodyDocument, PolicyTestDocument, RequestDocument, RequestLine, RequestOptionsDocument, Scheme,
 };
@@ -15,9 +14,6 @@ use crate::policy_test::paths::PathWords;
 use crate::rehearsal::{Rehearsal, Request};
 use crate::request::Body;
 use crate::revocation::Revocations;
-
-/// The type of a body where neither the test nor the route says one.
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A request of a file by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +41,7 @@ struct Prepared {
 }
 
 impl Requests {
-    /// Builds them: placeholders filled, bodies of a type that the route takes.
+    /// Builds them, with placeholders filled.
     pub(super) fn of(
         document: &PolicyTestDocument,
         (host, at): (&str, i64),
@@ -158,9 +154,8 @@ impl Builder<'_> {
         }
         let facts = request.facts();
         let decision = self.rehearsal.decide(&facts, Revocations::Unasked, &mut ());
-        let (scope, route) = (decision.matched.scope(), decision.matched.route());
-        let body = body(&request.method, options, route);
-        if let Some((media_type, bytes)) = body {
+        let policy = decision.matched.scope().policy;
+        if let Some((media_type, bytes)) = body(options) {
             request.body = if bytes == 0 { Body::None } else { Body::Sized(bytes) };
             request.headers.insert(CONTENT_LENGTH, bytes.into());
             if let Some(media_type) = media_type {
@@ -170,29 +165,17 @@ impl Builder<'_> {
         Ok(Prepared {
             request,
             line: shown.into(),
-            policy: scope.policy,
+            policy,
             headers,
         })
     }
 }
 
 /// Returns the type and the length of a body, if the request has one.
-fn body(
-    method: &Method,
-    options: Option<&RequestOptionsDocument>,
-    route: Option<&Route>,
-) -> Option<(Option<HeaderValue>, u64)> {
-    match options.and_then(|options| options.body.as_ref()) {
-        Some(BodyDocument::None) => None,
-        Some(BodyDocument::Some(media_type, bytes)) => {
-            let media_type = media_type.as_ref().and_then(|text| HeaderValue::from_str(text).ok());
-            Some((media_type, *bytes))
-        }
-        None if [Method::POST, Method::PUT, Method::PATCH].contains(method) => {
-            let first = route.and_then(|route| route.content_types.first());
-            let media_type = first.and_then(|text| HeaderValue::from_str(text).ok()).unwrap_or(JSON);
-            Some((Some(media_type), 1))
-        }
-        None => None,
-    }
+fn body(options: Option<&RequestOptionsDocument>) -> Option<(Option<HeaderValue>, u64)> {
+    let BodyDocument::Some(media_type, bytes) = options?.body.as_ref()? else {
+        return None;
+    };
+    let media_type = media_type.as_ref().and_then(|text| HeaderValue::from_str(text).ok());
+    Some((media_type, *bytes))
 }

@@ -30,7 +30,8 @@ document! {
         #[schemars(with = "Option<Merged<ClaimsDocument>>")]
         token: Merged<ClaimsDocument>,
         /// Where the token is, if not in `Authorization`: `header`, `cookie`, `query` or `websocket_protocol` for the one
-        /// place of this kind that the policy reads, or the place with its name.
+        /// place of this kind that the policy reads, or the place with its name. A cookie counts only with the headers of a
+        /// browser, such as `sec-fetch-site: same-origin`.
         #[schemars(extend("examples" = ["cookie"]))]
         #[schemars(with = "Option<Merged<Spanned<PlaceDocument>>>")]
         source: Merged<Spanned<PlaceDocument>>,

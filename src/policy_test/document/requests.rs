@@ -61,9 +61,8 @@ document! {
         /// a field that occurs several times.
         #[schemars(extend("examples" = [{ "X_User_Id": "boss" }]))]
         headers: Option<HeadersDocument>,
-        /// The media type of the body, `none`, or `{ type: …, bytes: … }`. Without it, a POST, PUT or PATCH has a body of the
-        /// first type that its route takes, and any other request has none.
-        #[schemars(extend("examples" = ["application/json", "none"]))]
+        /// The media type of the body, or `{ type: …, bytes: … }`.
+        #[schemars(extend("default" = "none", "examples" = ["application/json"]))]
         body: Option<BodyDocument>,
         /// The address that the request comes from, in place of that of the caller.
         #[schemars(extend("examples" = ["203.0.113.9"]))]
