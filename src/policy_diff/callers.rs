@@ -127,4 +127,6 @@ impl<'r> Callers<'r> {
 }
 
 #[cfg(test)]
+mod law;
+#[cfg(test)]
 mod tests;

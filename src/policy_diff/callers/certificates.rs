@@ -5,6 +5,7 @@ use super::pair::Pair;
 use super::parts::Patch;
 use super::space::{Aspect, Dimension, Label, Variant};
 use crate::credential::{ClientCertificate, Thumbprint};
+use crate::policy::Policy;
 use crate::policy::certificate::CertificateName;
 use crate::principal::AuthMethod;
 
@@ -17,8 +18,7 @@ const MOST_OVERLAPS: usize = 64;
 /// Returns the certificates of callers, if either side looks at them.
 pub(super) fn dimension(pair: &Pair<'_>) -> Option<Dimension> {
     let policies: Vec<_> = pair.asking(AuthMethod::Mtls).collect();
-    let is_bound = pair.asking(AuthMethod::Jwt).any(|policy| !policy.issuers.is_empty());
-    if policies.is_empty() && !is_bound {
+    if policies.is_empty() && !binds_differently(pair) {
         return None;
     }
     let mut names: Vec<&CertificateName> = Vec::new();
@@ -66,6 +66,18 @@ pub(super) fn dimension(pair: &Pair<'_>) -> Option<Dimension> {
         "an expired certificate".to_owned(),
     ));
     Some(Dimension::new(Aspect::Certificate, variants))
+}
+
+/// Returns whether the sides differ in what becomes of tokens that are bound to a certificate.
+fn binds_differently(pair: &Pair<'_>) -> bool {
+    let [old, new] = pair.sides().map(|side| side.asking(AuthMethod::Jwt));
+    let modes = |policy: &Policy| policy.issuers.iter().map(|issuer| issuer.binding).collect::<Vec<_>>();
+    old.zip(new).is_some_and(|(old, new)| modes(old) != modes(new))
+}
+
+/// Returns a certificate that any token may be bound to.
+pub(super) fn any() -> ClientCertificate {
+    of_uris(vec![format!("spiffe://{UNNAMED}/{UNNAMED}")])
 }
 
 fn variant(certificate: ClientCertificate, name: String) -> Variant {

@@ -55,6 +55,8 @@ pub(super) struct Rules<'p> {
 pub(super) struct ReadClaim {
     /// The values, the usual one first; of those that matter more, the most important one.
     values: Vec<(u8, Option<ClaimValue>, Label)>,
+    /// Whether the upstream is told it.
+    is_told: bool,
     /// What each side says about it.
     rules: [BTreeSet<String>; 2],
 }
@@ -70,11 +72,17 @@ impl ReadClaim {
         old == new
     }
 
-    /// Returns the usual value, and the others.
-    pub(super) fn variants(&self, path: &[String]) -> (Variant, Vec<Variant>) {
+    /// Returns whether the upstream is told it.
+    pub(super) const fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// Returns the usual value, and the others; with `all`, also those that are faults like others, before or after them.
+    pub(super) fn variants(&self, path: &[String], all: bool) -> (Variant, Vec<Variant>) {
         let mut values: Vec<&(u8, Option<ClaimValue>, Label)> = Vec::new();
         for value in &self.values {
-            if !values.iter().any(|known| known.1 == value.1) {
+            let is_needed = all || value.0 < MINOR;
+            if is_needed && !values.iter().any(|known| known.1 == value.1) {
                 values.push(value);
             }
         }
@@ -97,6 +105,8 @@ const GRANTS: u8 = 2;
 const AUDIENCE: u8 = 3;
 const ANY: u8 = 4;
 const OTHER: u8 = 9;
+/// A fault of a token like many others, which matters only by what is looked at before it.
+const MINOR: u8 = 10;
 
 fn plain(value: impl Into<Value>) -> Option<ClaimValue> {
     Some(ClaimValue::Plain(value.into()))
@@ -161,31 +171,28 @@ impl ReadClaims {
             .collect();
         let role_paths: BTreeSet<&ClaimPath> = known().flat_map(|rules| &rules.issuer.roles_claim.paths).collect();
         let scope_paths: BTreeSet<&ClaimPath> = known().flat_map(|rules| &rules.issuer.scopes_claim.paths).collect();
+        let (is_one_role, is_one_scope) = (role_paths.len() == 1, scope_paths.len() == 1);
         for path in role_paths {
-            let all: Vec<&str> = required.iter().copied().collect();
-            self.add(path, GRANTS, plain(all), Label::None);
+            // The upstream is told roles of several claims apart.
+            let marked = |roles: Vec<&str>| plain(with_mark(roles, path, is_one_role));
+            self.add(path, GRANTS, marked(required.iter().copied().collect()), Label::None);
             self.add(path, OTHER, None, Label::Roles(Vec::new()));
             for role in roles.iter().copied().chain([UNNAMED]) {
-                self.add(path, OTHER, plain(vec![role]), Label::Roles(vec![role.to_owned()]));
+                self.add(path, OTHER, marked(vec![role]), Label::Roles(vec![role.to_owned()]));
             }
             self.add_plain(path, OTHER, plain(7));
         }
         for path in scope_paths {
+            let marked = |scopes: Vec<&str>| plain(with_mark(scopes, path, is_one_scope));
             let all: BTreeSet<&str> = scopes.iter().flatten().copied().collect();
-            let all: Vec<&str> = all.into_iter().collect();
-            self.add(path, GRANTS, plain(all), Label::None);
+            self.add(path, GRANTS, marked(all.into_iter().collect()), Label::None);
             self.add(path, OTHER, None, Label::Scopes(Vec::new()));
             for set in &scopes {
-                let set: Vec<&str> = set.iter().copied().collect();
                 let label = Label::Scopes(set.iter().map(|scope| (*scope).to_owned()).collect());
-                self.add(path, OTHER, plain(set), label);
+                self.add(path, OTHER, marked(set.iter().copied().collect()), label);
             }
-            self.add(
-                path,
-                OTHER,
-                plain(vec![UNNAMED]),
-                Label::Scopes(vec![UNNAMED.to_owned()]),
-            );
+            let unnamed = Label::Scopes(vec![UNNAMED.to_owned()]);
+            self.add(path, OTHER, marked(vec![UNNAMED]), unnamed);
             self.add_plain(path, OTHER, plain(7));
         }
     }
@@ -203,14 +210,16 @@ impl ReadClaims {
         for path in paths {
             let path = name(path);
             let usual: Vec<&str> = all.iter().copied().collect();
-            if !usual.is_empty() {
+            let usual_is_none = usual.is_empty();
+            if !usual_is_none {
                 self.add(&path, AUDIENCE, plain(usual), Label::None);
             }
-            for audience in all.iter().copied().chain([UNNAMED]) {
-                self.add_plain(&path, OTHER, plain(audience));
+            self.add_plain(&path, OTHER, plain(UNNAMED));
+            for audience in &all {
+                self.add_plain(&path, MINOR, plain(*audience));
             }
-            self.add_plain(&path, OTHER - 1, None);
-            self.add_plain(&path, OTHER, plain(7));
+            self.add_plain(&path, if usual_is_none { OTHER - 1 } else { MINOR }, None);
+            self.add_plain(&path, MINOR, plain(7));
         }
     }
 }
@@ -220,6 +229,12 @@ fn wanted_roles<'p>(rules: &Rules<'p>) -> impl Iterator<Item = &'p str> + use<'p
     let (policy, wanted) = (rules.policy, &rules.route.requirement.roles);
     let bringing = wanted.iter().flat_map(|wanted| policy.roles.bringing(wanted));
     wanted.iter().map(String::as_str).chain(bringing)
+}
+
+/// Adds a name of its own to the names in a claim, unless it is the only one with names.
+fn with_mark(names: Vec<&str>, path: &[String], is_only: bool) -> Vec<String> {
+    let mark = (!is_only).then(|| format!("in-{}", path.join("-")));
+    names.into_iter().map(str::to_owned).chain(mark).collect()
 }
 
 /// Reads what one side says about claims.
@@ -262,40 +277,40 @@ impl Reader<'_, '_> {
         let (exp, nbf, iat) = (name("exp"), name("nbf"), name("iat"));
         for path in [&exp, &nbf, &iat] {
             self.rule(path, rule.clone());
-            self.value(path, OTHER, plain("soon"));
+            self.value(path, MINOR, plain("soon"));
         }
         self.claims
             .add(&exp, ANY, Some(ClaimValue::FromNow(86_400.0)), Label::None);
         let late = Label::Fault("token_expired".to_owned());
         for from_now in [-leeway, 1.0 - leeway] {
             self.claims
-                .add(&exp, OTHER, Some(ClaimValue::FromNow(from_now)), late.clone());
+                .add(&exp, MINOR, Some(ClaimValue::FromNow(from_now)), late.clone());
         }
-        self.value(&exp, OTHER, None);
+        self.value(&exp, MINOR, None);
         self.claims.add(&nbf, ANY, None, Label::None);
         let early = Label::Fault("token_not_yet_valid".to_owned());
         for from_now in [leeway, leeway + 1.0] {
             self.claims
-                .add(&nbf, OTHER, Some(ClaimValue::FromNow(from_now)), early.clone());
+                .add(&nbf, MINOR, Some(ClaimValue::FromNow(from_now)), early.clone());
         }
         self.claims
             .add(&iat, ANY, Some(ClaimValue::FromNow(-10.0)), Label::None);
-        self.value(&iat, OTHER, None);
+        self.value(&iat, MINOR, None);
     }
 
     fn subject(&mut self) {
         let sub = name("sub");
         self.rule(&sub, "sub");
         self.claims.add(&sub, ANY, plain("subject"), Label::None);
-        for value in [None, plain(""), plain(7)] {
-            self.value(&sub, OTHER, value);
-        }
+        self.value(&sub, OTHER, None);
+        self.value(&sub, MINOR, plain(""));
+        self.value(&sub, MINOR, plain(7));
         if let Some(rule) = &self.rules.policy.revocation {
             let jti = name("jti");
             self.rule(&jti, format!("{rule:?}"));
             self.claims.add(&jti, ANY, plain("id"), Label::None);
             self.value(&jti, OTHER, None);
-            self.value(&jti, OTHER, plain(7));
+            self.value(&jti, MINOR, plain(7));
         }
     }
 
@@ -313,8 +328,8 @@ impl Reader<'_, '_> {
             let path = name(required);
             self.rule(&path, "required");
             self.claims.add(&path, ANY, plain("v"), Label::None);
-            self.value(&path, OTHER, None);
-            self.value(&path, OTHER, plain(Value::Null));
+            self.value(&path, MINOR, None);
+            self.value(&path, MINOR, plain(Value::Null));
         }
         self.binding(issuer.binding);
         let covering: BTreeSet<&str> = wanted_roles(&self.rules).collect();
@@ -391,6 +406,7 @@ impl Reader<'_, '_> {
             };
             for path in paths {
                 self.rule(&path, rule.clone());
+                self.claims.0.entry(path.clone()).or_default().is_told = true;
                 if let IdentitySource::Claim(_) = &header.source {
                     self.value(&path, OTHER - 1, plain("v"));
                     self.value(&path, OTHER, None);

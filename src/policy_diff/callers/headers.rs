@@ -7,6 +7,7 @@ use super::claims::{NO_TENANT, OTHER_TENANT, TENANT, TEXT_TENANT, UNNAMED};
 use super::operands::header_values;
 use super::pair::{MethodClass, Pair};
 use super::parts::{OWN_ORIGIN, Patch, Sent};
+use super::places::places;
 use super::requests::keys;
 use super::space::{Aspect, Dimension, Label, Variant};
 use crate::authn::sources::SEC_FETCH_SITE;
@@ -17,6 +18,7 @@ use crate::policy::document::TenantFormat;
 use crate::policy::issuer_names::PlaceholderValues;
 use crate::policy::route::Route;
 use crate::principal::AuthMethod;
+use crate::rehearsal::TokenPlace;
 use crate::request::IDEMPOTENCY_KEY;
 use crate::request::listed::is_standard;
 use crate::request::names::FoldedName;
@@ -38,7 +40,7 @@ impl Headers {
         method: MethodClass,
         path: &str,
         methods: &[Method],
-        has_token: bool,
+        (has_token, has_cookie): (bool, bool),
     ) -> Vec<Dimension> {
         let mut headers = Self::default();
         headers.keys(pair);
@@ -47,8 +49,8 @@ impl Headers {
         }
         headers.conditions(pair, path);
         headers.idempotency(method);
-        headers.pages(pair, method, methods, has_token);
-        headers.identity(pair);
+        headers.pages(pair, method, methods, has_cookie);
+        headers.identity(pair, method);
         let dimensions = headers.0.into_iter();
         dimensions
             .map(|(name, variants)| Dimension::new(Aspect::Header(name), variants))
@@ -158,11 +160,7 @@ impl Headers {
     }
 
     /// Adds what browsers say of the page that a request comes from.
-    fn pages(&mut self, pair: &Pair<'_>, method: MethodClass, methods: &[Method], has_token: bool) {
-        let has_cookies = has_token
-            && pair
-                .asking(AuthMethod::Jwt)
-                .any(|policy| !policy.sources.read.cookies.is_empty());
+    fn pages(&mut self, pair: &Pair<'_>, method: MethodClass, methods: &[Method], has_cookies: bool) {
         let differs = !pair.has_same_policy(|policy| &policy.cors);
         if !(has_cookies || differs || method.asks) {
             return;
@@ -204,7 +202,7 @@ impl Headers {
     }
 
     /// Adds the headers of clients that reach the upstream on one side and not on the other.
-    fn identity(&mut self, pair: &Pair<'_>) {
+    fn identity(&mut self, pair: &Pair<'_>, method: MethodClass) {
         let (Some(old), Some(new)) = (pair.old.met(), pair.new.met()) else {
             return;
         };
@@ -226,8 +224,10 @@ impl Headers {
                 }
             }
         }
+        let places = places(pair, method);
         for name in names {
-            if treated(&name, old) != treated(&name, new) {
+            let is_place = places.contains(&TokenPlace::Header(name.clone()));
+            if !is_place && treated(&name, old) != treated(&name, new) {
                 self.add(
                     &name,
                     [Variant::new(Patch::without(&name), Label::None), with(&name, "sent")],

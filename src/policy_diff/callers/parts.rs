@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::credential::ClientCertificate;
 use crate::document::key_reference::KeyReference;
 use crate::keys::Algorithm;
-use crate::principal::{TenantId, claim_at};
+use crate::principal::TenantId;
 use crate::rehearsal::{Caller, Corruption, PresentedKey, Request, ThrowawayKeys, Token, TokenPlace};
 use crate::request::Body;
 use crate::revocation::{Revocation, RevocationList, Revocations, Target};
@@ -36,9 +36,13 @@ pub(super) enum ClaimValue {
 pub(super) enum Known {
     /// No token is revoked.
     Nothing,
+    /// All that the token says of itself is revoked: `jti`, subject and tenants.
+    All,
     /// The `jti` of the token is revoked.
+    #[cfg(test)]
     Jti,
     /// The subject of the token is revoked.
+    #[cfg(test)]
     Subject,
     /// The tenants of the token are revoked.
     Tenant,
@@ -101,8 +105,8 @@ pub(super) enum Patch {
     Signer(KeyReference, Algorithm),
     /// Spoils the token.
     Corrupt(Option<Corruption>),
-    /// Replaces the token but for these claims and, if so, its signer.
-    TokenBut(Box<Token>, Vec<(Vec<String>, f64)>, Vec<Vec<String>>, bool),
+    /// Replaces the token, and its claims that are times.
+    Token(Box<Token>, Vec<(Vec<String>, f64)>),
     /// Puts the token elsewhere.
     Places(Vec<TokenPlace>),
     /// Replaces the fields of a name.
@@ -157,8 +161,9 @@ impl Patch {
                     token.corruption = *corruption;
                 }
             }
-            Self::TokenBut(token, times, kept, keeps_signer) => {
-                parts.replace_token((token, times), kept, *keeps_signer);
+            Self::Token(token, times) => {
+                parts.token = Some(Token::clone(token));
+                parts.times.clone_from(times);
             }
             Self::Places(places) => parts.places.clone_from(places),
             Self::Header(name, values) => {
@@ -200,11 +205,12 @@ impl Parts {
     }
 
     /// Returns a claim.
+    #[cfg(test)]
     pub(super) fn claim(&self, path: &[String]) -> Option<ClaimValue> {
         let time = self.times.iter().find(|(known, _)| known == path);
         match time {
             Some((_, from_now)) => Some(ClaimValue::FromNow(*from_now)),
-            None => claim_at(&self.token.as_ref()?.claims, path)
+            None => crate::principal::claim_at(&self.token.as_ref()?.claims, path)
                 .cloned()
                 .map(ClaimValue::Plain),
         }
@@ -229,21 +235,6 @@ impl Parts {
             None => None,
         };
         set(&mut token.claims, path, plain);
-    }
-
-    fn replace_token(&mut self, (token, times): (&Token, &[(Vec<String>, f64)]), kept: &[Vec<String>], signer: bool) {
-        let claims: Vec<_> = kept.iter().map(|path| (path, self.claim(path))).collect();
-        let signed_by = self.token.as_ref().map(|token| (token.signer.clone(), token.algorithm));
-        self.times = times.to_vec();
-        let mut token = token.clone();
-        if let Some((signer, algorithm)) = signed_by.filter(|_| signer) {
-            token.signer = signer;
-            token.algorithm = algorithm;
-        }
-        self.token = Some(token);
-        for (path, value) in claims {
-            self.set_claim(path, value.as_ref());
-        }
     }
 
     /// Makes the request.
@@ -335,15 +326,21 @@ impl Parts {
     fn revoked(&self) -> Vec<Target> {
         let Some(token) = &self.token else { return Vec::new() };
         let text = |name: &str| token.claims.get(name).and_then(Value::as_str).map(str::to_owned);
+        let tenants = || {
+            let mut tenants = Vec::new();
+            token.claims.values().for_each(|value| tenants_in(value, &mut tenants));
+            tenants.into_iter().map(Target::Tenant)
+        };
+        let jti = || text("jti").map(Target::Jti);
+        let subject = || text("sub").map(Target::Subject);
         match self.known {
             Known::Nothing | Known::Stale(_) | Known::Never => Vec::new(),
-            Known::Jti => text("jti").map(Target::Jti).into_iter().collect(),
-            Known::Subject => text("sub").map(Target::Subject).into_iter().collect(),
-            Known::Tenant => {
-                let mut tenants = Vec::new();
-                token.claims.values().for_each(|value| tenants_in(value, &mut tenants));
-                tenants.into_iter().map(Target::Tenant).collect()
-            }
+            Known::All => jti().into_iter().chain(subject()).chain(tenants()).collect(),
+            #[cfg(test)]
+            Known::Jti => jti().into_iter().collect(),
+            #[cfg(test)]
+            Known::Subject => subject().into_iter().collect(),
+            Known::Tenant => tenants().collect(),
         }
     }
 }

@@ -6,7 +6,6 @@ use http::{HeaderName, Method};
 use super::pair::{MethodClass, Pair};
 use super::parts::Patch;
 use super::space::{Aspect, Dimension, Label, Variant};
-use super::tokens::foreign;
 use crate::policy::token_sources::TokenPlaces;
 use crate::principal::AuthMethod;
 use crate::rehearsal::TokenPlace;
@@ -19,7 +18,7 @@ const OTHER_SCHEME: &str = "Basic eDp5";
 
 /// Returns the places besides `Authorization` in which either side looks for tokens, and those that one of them alone
 /// removes.
-fn places(pair: &Pair<'_>, method: MethodClass) -> Vec<TokenPlace> {
+pub(super) fn places(pair: &Pair<'_>, method: MethodClass) -> Vec<TokenPlace> {
     let mut found: Vec<TokenPlace> = Vec::new();
     let mut add = |places: &TokenPlaces| {
         let headers = places.headers.iter().cloned().map(TokenPlace::Header);
@@ -41,6 +40,15 @@ fn places(pair: &Pair<'_>, method: MethodClass) -> Vec<TokenPlace> {
         .for_each(|policy| add(&policy.sources.read));
     if !pair.is_same(|policy, _| &policy.sources.removed) {
         pair.met().for_each(|(policy, _)| add(&policy.sources.removed));
+    }
+    // A rejection keeps the query from other sites if it may have a token.
+    if !pair.has_same_policy(|policy| &policy.sources.removed.queries) {
+        let queries = pair.policies().flat_map(|policy| &policy.sources.removed.queries);
+        for place in queries.cloned().map(TokenPlace::Query) {
+            if !found.contains(&place) {
+                found.push(place);
+            }
+        }
     }
     found
 }
@@ -67,37 +75,60 @@ fn named(place: &TokenPlace) -> String {
     }
 }
 
-/// Returns the places of tokens, if there are more than one.
-pub(super) fn of_token(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
+/// Places of tokens that need the same others aspects of a request.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// Whether a cookie is among them, so that the page matters that a request comes from.
+    pub(super) has_cookie: bool,
+    /// The places.
+    pub(super) dimension: Dimension,
+}
+
+/// Returns the places of tokens: those without a cookie, and those with one.
+pub(super) fn of_token(pair: &Pair<'_>, method: MethodClass) -> Vec<Places> {
     let places = places(pair, method);
-    if places.is_empty() {
-        return None;
-    }
+    let is_cookie = |place: &TokenPlace| matches!(place, TokenPlace::Cookie(_));
     let usual = Variant::new(Patch::Places(vec![TokenPlace::Authorization]), Label::None);
-    let mut variants = vec![usual];
+    let (mut plain, mut cookies) = (vec![usual], Vec::new());
     for (at, place) in places.iter().enumerate() {
-        let label = || Label::Place(named(place));
-        variants.push(Variant::new(Patch::Places(vec![place.clone()]), label()));
         let also = Patch::Places(vec![TokenPlace::Authorization, place.clone()]);
-        variants.push(Variant::new(
-            also,
-            Label::Place(format!("`authorization` and {}", named(place))),
-        ));
         let beside = vec![
             Patch::Places(vec![place.clone()]),
             Patch::header(&AUTHORIZATION, OTHER_SCHEME),
         ];
-        let label = Label::Place(format!("{} beside another scheme in `authorization`", named(place)));
-        variants.push(Variant::of(beside, label));
+        let beside_label = format!("{} beside another scheme in `authorization`", named(place));
+        let malformed = vec![
+            Patch::Places(vec![place.clone()]),
+            Patch::header(&AUTHORIZATION, "Bearer x"),
+        ];
+        let malformed_label = format!("{} beside no token in `authorization`", named(place));
+        let own = [
+            Variant::new(Patch::Places(vec![place.clone()]), Label::Place(named(place))),
+            Variant::new(also, Label::Place(format!("`authorization` and {}", named(place)))),
+            Variant::of(beside, Label::Place(beside_label)),
+            Variant::of(malformed, Label::Place(malformed_label)),
+        ];
+        match is_cookie(place) {
+            true => cookies.extend(own),
+            false => plain.extend(own),
+        }
         for other in places.iter().skip(at + 1) {
             let both = Patch::Places(vec![place.clone(), other.clone()]);
-            variants.push(Variant::new(
-                both,
-                Label::Place(format!("{} and {}", named(place), named(other))),
-            ));
+            let label = Label::Place(format!("{} and {}", named(place), named(other)));
+            match is_cookie(place) || is_cookie(other) {
+                true => cookies.push(Variant::new(both, label)),
+                false => plain.push(Variant::new(both, label)),
+            }
         }
     }
-    Some(Dimension::new(Aspect::Place(headers(&places)), variants))
+    let headers = headers(&places);
+    let of = |has_cookie, variants: Vec<Variant>| {
+        let dimension = Dimension::new(Aspect::Place(headers.clone()), variants);
+        Places { has_cookie, dimension }
+    };
+    let cookies = Some(cookies).filter(|cookies| !cookies.is_empty());
+    let cookies = cookies.map(|cookies| of(true, cookies));
+    [of(false, plain)].into_iter().chain(cookies).collect()
 }
 
 /// Returns what callers may have in these places who have no token of an issuer of either side.
@@ -113,13 +144,6 @@ pub(super) fn presented(pair: &Pair<'_>, method: MethodClass) -> Option<Dimensio
         variants.push(Variant::new(other_scheme(), label).credential());
         variants.push(malformed(vec![Patch::header(&AUTHORIZATION, "Bearer x")]));
         variants.push(malformed(vec![Patch::header(&AUTHORIZATION, "Bearer")]));
-    }
-    if asks {
-        for (token, times) in foreign(pair) {
-            let patch = Patch::TokenBut(Box::new(token), times, Vec::new(), false);
-            let fault = Label::Fault("token_issuer_mismatch".to_owned());
-            variants.push(Variant::new(patch, fault).credential());
-        }
     }
     for (at, place) in places.iter().enumerate() {
         variants.push(malformed(no_token_in(place)));

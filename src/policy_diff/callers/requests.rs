@@ -170,14 +170,7 @@ pub(super) fn known(pair: &Pair<'_>) -> Option<Dimension> {
     }
     let mut variants = vec![
         Variant::new(Patch::Known(Known::Nothing), Label::None),
-        Variant::new(
-            Patch::Known(Known::Jti),
-            Label::When("whose `jti` is revoked".to_owned()),
-        ),
-        Variant::new(
-            Patch::Known(Known::Subject),
-            Label::When("whose subject is revoked".to_owned()),
-        ),
+        Variant::new(Patch::Known(Known::All), Label::When("revoked".to_owned())),
         Variant::new(
             Patch::Known(Known::Tenant),
             Label::When("whose tenant is revoked".to_owned()),

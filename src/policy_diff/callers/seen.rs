@@ -201,6 +201,15 @@ impl<'r> Judge<'r> {
         }))
     }
 
+    /// Returns what of something seen makes a class: not what exactly the upstream gets, but whether it is something else.
+    pub(super) fn print(&self, seen: &Seen) -> (Kind, Mark, Mark, bool) {
+        let details = self.details.borrow();
+        let detail = details.0.get(seen.detail as usize);
+        let is_particular =
+            detail.is_some_and(|detail| detail.another_tenant || detail.pages_gained || detail.pages_lost);
+        (seen.kind, seen.was, seen.now, is_particular)
+    }
+
     fn note(&self, detail: Detail) -> u32 {
         let mut details = self.details.borrow_mut();
         if let Some(place) = details.1.get(&detail) {

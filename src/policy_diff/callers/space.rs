@@ -14,8 +14,10 @@ use crate::policy_diff::types::TooMany;
 pub(super) enum Aspect {
     /// What stands in the places of tokens, where there is no token of an issuer.
     Presented(Vec<HeaderName>),
-    /// All that is in the token but these claims, and the signer if it stands there.
-    Token(Vec<Vec<String>>, bool),
+    /// All that is in the token, but for the aspects of it that follow.
+    Token,
+    /// A member of the header of the token.
+    Jose(&'static str),
     /// A claim of the token.
     Claim(Vec<String>),
     /// Who signs the token, and by which algorithm.
@@ -138,6 +140,12 @@ pub(super) struct Space {
     pub(super) base: Parts,
     /// The issuer of their tokens, if they have tokens of an issuer.
     pub(super) issuer: Option<String>,
+    /// Whether their tokens are in cookies.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the law of the tests asks for the space of a caller")
+    )]
+    pub(super) has_cookie: bool,
     /// The aspects.
     pub(super) dimensions: Vec<Dimension>,
 }
@@ -150,7 +158,8 @@ pub(super) type Choice = Vec<usize>;
 pub(super) struct Classes {
     /// The space.
     pub(super) space: Space,
-    /// For each dimension, the variants that stand for their classes.
+    /// For each dimension, the variants that stand for their classes, but for those with which all requests are answered
+    /// alike, whatever else they have.
     pub(super) kept: Vec<Vec<usize>>,
     /// What is seen of each combination of kept variants, the last dimension fastest.
     pub(super) seen: Vec<Seen>,
@@ -163,16 +172,53 @@ pub(super) struct Classes {
         not(test),
         expect(dead_code, reason = "the law of the tests asks for the class of a caller")
     )]
-    prints: Vec<HashMap<Vec<Seen>, usize>>,
+    prints: Vec<Vec<(Print, Option<usize>)>>,
 }
+
+/// What is seen of a variant in all contexts, as far as it makes a class.
+type Print = Vec<(Kind, Mark, Mark, bool)>;
 
 /// What a variant is tried with, besides itself.
 #[derive(Debug, Default)]
 struct Contexts {
     /// All other dimensions.
     bases: Vec<Choice>,
+    /// As many of the bases stand for the others where another dimension is changed as well.
+    first: usize,
     /// Changes of one other dimension in one of the bases: the place of the base, the dimension, its variant.
     pairs: Vec<(usize, usize, usize)>,
+}
+
+/// Choices that were tried, and what was seen of them.
+#[derive(Debug, Default)]
+struct Tried(HashMap<Choice, Seen>);
+
+impl Tried {
+    fn see(&mut self, space: &Space, choice: Choice, judge: &Judge<'_>) -> Result<Seen, TooMany> {
+        if let Some(seen) = self.0.get(&choice) {
+            return Ok(*seen);
+        }
+        let seen = judge.see(&space.parts(&choice))?;
+        self.0.insert(choice, seen);
+        Ok(seen)
+    }
+}
+
+impl Contexts {
+    fn len(&self) -> usize {
+        self.bases.len() + self.pairs.len()
+    }
+
+    /// Returns the choice of a context for variants of a dimension; `None` if the context changes that one itself.
+    fn choice(&self, at: usize, dimension: usize) -> Option<Choice> {
+        if let Some(base) = self.bases.get(at) {
+            return Some(base.clone());
+        }
+        let (base, other, variant) = self.pairs.get(at - self.bases.len())?;
+        let mut choice = self.bases.get(*base).cloned().filter(|_| *other != dimension)?;
+        *choice.get_mut(*other)? = *variant;
+        Some(choice)
+    }
 }
 
 impl Space {
@@ -188,6 +234,7 @@ impl Space {
     }
 
     /// Makes the request of a choice with other changes in place of those of a dimension.
+    #[cfg(test)]
     fn parts_with(&self, choice: &[usize], replaced: usize, patches: &[Patch]) -> Parts {
         let mut parts = self.base.clone();
         for (at, dimension) in self.dimensions.iter().enumerate() {
@@ -203,26 +250,24 @@ impl Space {
 
     /// Tells the variants apart, and tries all combinations of those that differ.
     pub(super) fn classes(self, judge: &Judge<'_>) -> Result<Classes, TooMany> {
-        let bases = self.bases(judge)?;
-        let mut contexts = Contexts {
-            bases,
-            pairs: Vec::new(),
-        };
-        let mut groups = Vec::new();
-        for at in 0..self.dimensions.len() {
-            groups.push(self.group(at, &contexts, judge)?);
-        }
-        contexts.pairs = self.pairs(&groups, &contexts.bases);
+        let mut tried = Tried::default();
+        let mut contexts = self.bases(&mut tried, judge)?;
+        contexts.pairs = self.pairs(&contexts, &mut tried, judge)?;
         let (mut kept, mut prints) = (Vec::new(), Vec::new());
         for at in 0..self.dimensions.len() {
-            let found = self.group(at, &contexts, judge)?;
-            let mut places: Vec<_> = found.iter().map(|(_, variant)| *variant).collect();
-            places.sort_unstable();
-            let print = found.into_iter().filter_map(|(seen, variant)| {
-                let place = places.iter().position(|kept| *kept == variant)?;
-                Some((seen, place))
-            });
-            prints.push(print.collect());
+            let mut found: Vec<(Print, Option<usize>)> = Vec::new();
+            let mut places = Vec::new();
+            for variant in 0..self.variants(at) {
+                let seen = self.seen(at, variant, &contexts, &mut tried, judge)?;
+                let print: Print = seen.iter().map(|seen| judge.print(seen)).collect();
+                if found.iter().any(|(known, _)| *known == print) {
+                    continue;
+                }
+                let is_decisive = seen.iter().all(|seen| seen.kind == Kind::Same);
+                found.push((print, (!is_decisive).then_some(places.len())));
+                places.extend((!is_decisive).then_some(variant));
+            }
+            prints.push(found);
             kept.push(places);
         }
         let mut classes = Classes {
@@ -232,80 +277,109 @@ impl Space {
             contexts,
             prints,
         };
-        classes.try_all(judge)?;
+        classes.try_all(&mut tried, judge)?;
         Ok(classes)
     }
 
-    /// Changes of one dimension that matter by themselves. One base with all of its credentials is enough.
-    fn pairs(&self, groups: &[HashMap<Vec<Seen>, usize>], bases: &[Choice]) -> Vec<(usize, usize, usize)> {
+    fn variants(&self, at: usize) -> usize {
+        self.dimensions.get(at).map_or(0, |dimension| dimension.variants.len())
+    }
+
+    /// Changes of one dimension that matter by themselves, in the first bases. Claims by which the upstream gets
+    /// something else matter together, where each by itself makes no class.
+    fn pairs(
+        &self,
+        contexts: &Contexts,
+        tried: &mut Tried,
+        judge: &Judge<'_>,
+    ) -> Result<Vec<(usize, usize, usize)>, TooMany> {
         let mut pairs = Vec::new();
-        for (at, found) in groups.iter().enumerate() {
-            if found.len() < 2 {
-                continue;
-            }
-            for base in 0..bases.len() {
-                let usual = bases.get(base).and_then(|base| base.get(at)).copied();
-                let others = found.values().filter(|variant| Some(**variant) != usual);
-                pairs.extend(others.map(|variant| (base, at, *variant)));
+        for (at, dimension) in self.dimensions.iter().enumerate() {
+            let is_claim = matches!(dimension.aspect, Aspect::Claim(_));
+            let mut found: Vec<Vec<Seen>> = Vec::new();
+            for variant in 0..dimension.variants.len() {
+                let seen = self.seen(at, variant, contexts, tried, judge)?;
+                let is_alike = |one: &Vec<Seen>| match is_claim {
+                    true => *one == seen,
+                    false => one
+                        .iter()
+                        .zip(&seen)
+                        .all(|(one, other)| judge.print(one) == judge.print(other)),
+                };
+                if found.iter().any(is_alike) {
+                    continue;
+                }
+                found.push(seen);
+                let bases = contexts.bases.iter().enumerate().take(contexts.first);
+                let others = bases.filter(|(_, base)| base.get(at) != Some(&variant));
+                pairs.extend(others.map(|(base, _)| (base, at, variant)));
             }
         }
         pairs.sort_unstable();
-        pairs
+        Ok(pairs)
     }
 
-    /// Groups the variants of a dimension by what is seen of them. The first of each group stands for it.
-    fn group(&self, at: usize, contexts: &Contexts, judge: &Judge<'_>) -> Result<HashMap<Vec<Seen>, usize>, TooMany> {
-        let mut found = HashMap::new();
-        let variants = self.dimensions.get(at).map(|dimension| dimension.variants.as_slice());
-        for (place, variant) in variants.unwrap_or_default().iter().enumerate() {
-            let seen = self.print(at, &variant.patches, contexts, judge)?;
-            found.entry(seen).or_insert(place);
-        }
-        Ok(found)
-    }
-
-    /// Sees what changes of a dimension do in all contexts.
-    fn print(
+    /// Sees a variant in all contexts.
+    fn seen(
         &self,
         at: usize,
-        patches: &[Patch],
+        variant: usize,
         contexts: &Contexts,
+        tried: &mut Tried,
         judge: &Judge<'_>,
     ) -> Result<Vec<Seen>, TooMany> {
         let mut seen = Vec::new();
-        for base in &contexts.bases {
-            seen.push(judge.see(&self.parts_with(base, at, patches))?);
-        }
-        for (base, other, variant) in contexts.pairs.iter().filter(|(_, other, _)| *other != at) {
-            let Some(mut choice) = contexts.bases.get(*base).cloned() else {
+        for context in 0..contexts.len() {
+            let Some(mut choice) = contexts.choice(context, at) else {
                 continue;
             };
-            if let Some(place) = choice.get_mut(*other) {
-                *place = *variant;
+            if let Some(place) = choice.get_mut(at) {
+                *place = variant;
             }
-            seen.push(judge.see(&self.parts_with(&choice, at, patches))?);
+            seen.push(tried.see(self, choice, judge)?);
         }
         Ok(seen)
     }
 
     /// Finds choices by which a caller gets as far as possible on each side, with and without each of its credentials.
-    fn bases(&self, judge: &Judge<'_>) -> Result<Vec<Choice>, TooMany> {
-        let mut bases: Vec<Choice> = Vec::new();
+    fn bases(&self, tried: &mut Tried, judge: &Judge<'_>) -> Result<Contexts, TooMany> {
+        let mut best: Vec<Choice> = Vec::new();
         for side in [0, 1] {
-            let best = self.climb(side, judge)?;
-            for base in self.with_and_without(&best) {
-                if !bases.contains(&base) {
-                    bases.push(base);
-                }
+            let found = self.climb(side, tried, judge)?;
+            if !best.contains(&found) {
+                best.push(found);
             }
         }
-        Ok(bases)
+        let without: Vec<Choice> = best.iter().map(|choice| self.without_claims(choice)).collect();
+        for choice in without {
+            if !best.contains(&choice) {
+                best.push(choice);
+            }
+        }
+        let all: Vec<Choice> = best.iter().map(|choice| self.with_all_credentials(choice)).collect();
+        let mut bases = best.clone();
+        let mut add = |choice: Choice| {
+            if !bases.contains(&choice) {
+                bases.push(choice);
+            }
+        };
+        all.iter().cloned().for_each(&mut add);
+        best.iter()
+            .chain(&all)
+            .flat_map(|choice| self.with_and_without(choice))
+            .for_each(add);
+        let first = best.len();
+        Ok(Contexts {
+            bases,
+            first,
+            pairs: Vec::new(),
+        })
     }
 
     /// Replaces one variant after the other as long as the caller gets further on a side.
-    fn climb(&self, side: usize, judge: &Judge<'_>) -> Result<Choice, TooMany> {
-        let far = |choice: &Choice| -> Result<u8, TooMany> {
-            let seen = judge.see(&self.parts(choice))?;
+    fn climb(&self, side: usize, tried: &mut Tried, judge: &Judge<'_>) -> Result<Choice, TooMany> {
+        let mut far = |choice: &Choice| -> Result<u8, TooMany> {
+            let seen = tried.see(self, choice.clone(), judge)?;
             Ok(match if side == 0 { seen.was } else { seen.now } {
                 Mark::Passes => u8::MAX,
                 Mark::Own(_) => u8::MAX - 1,
@@ -337,36 +411,51 @@ impl Space {
         Ok(best)
     }
 
-    /// Returns a choice with each set of its credentials.
-    fn with_and_without(&self, best: &Choice) -> Vec<Choice> {
-        let mut bases = vec![best.clone()];
-        for (at, dimension) in self.dimensions.iter().enumerate() {
-            if !dimension.is_credential() {
-                continue;
-            }
-            let chosen = best.get(at).copied().unwrap_or_default();
-            let other = match chosen {
-                0 => 1,
-                _ => 0,
+    /// Returns a choice without all the claims that are aspects.
+    fn without_claims(&self, choice: &Choice) -> Choice {
+        let pairs = self.dimensions.iter().zip(choice);
+        let chosen = pairs.map(|(dimension, chosen)| {
+            let is_absent = |variant: &Variant| matches!(variant.patches.as_slice(), [Patch::Claim(_, None)]);
+            let absent = match dimension.aspect {
+                Aspect::Claim(_) => dimension.variants.iter().position(is_absent),
+                _ => None,
             };
-            let changed = bases.iter().cloned().filter_map(|mut base| {
-                *base.get_mut(at)? = other;
-                Some(base)
-            });
-            let changed: Vec<Choice> = changed.collect();
-            bases.extend(changed);
+            absent.unwrap_or(*chosen)
+        });
+        chosen.collect()
+    }
+
+    /// Returns a choice with all credentials.
+    fn with_all_credentials(&self, choice: &Choice) -> Choice {
+        let pairs = self.dimensions.iter().zip(choice);
+        let chosen = pairs.map(|(dimension, chosen)| match dimension.is_credential() && *chosen == 0 {
+            true => 1,
+            false => *chosen,
+        });
+        chosen.collect()
+    }
+
+    /// Returns a choice with and without each of its credentials.
+    fn with_and_without(&self, choice: &Choice) -> Vec<Choice> {
+        let mut choices = Vec::new();
+        for (at, dimension) in self.dimensions.iter().enumerate() {
+            let mut changed = choice.clone();
+            if let Some(chosen) = changed.get_mut(at).filter(|_| dimension.is_credential()) {
+                *chosen = usize::from(*chosen == 0);
+                choices.push(changed);
+            }
         }
-        bases
+        choices
     }
 }
 
 impl Classes {
-    fn try_all(&mut self, judge: &Judge<'_>) -> Result<(), TooMany> {
+    fn try_all(&mut self, tried: &mut Tried, judge: &Judge<'_>) -> Result<(), TooMany> {
         let size = self.kept.iter().map(Vec::len).fold(1_usize, usize::saturating_mul);
         judge.check(size)?;
         for at in 0..size {
             let choice = self.choice(at);
-            self.seen.push(judge.see(&self.space.parts(&choice))?);
+            self.seen.push(tried.see(&self.space, choice, judge)?);
         }
         Ok(())
     }
@@ -408,16 +497,30 @@ impl Classes {
         self.seen.iter().all(|seen| seen.kind == Kind::Same)
     }
 
-    /// Finds what is seen of the class that a caller belongs to, by the changes that make it of the base, one list for
-    /// each dimension. Returns the dimension that has no class for it otherwise.
+    /// Finds the class of one aspect of a caller, by the changes that make it of the base. Contexts in which all classes
+    /// that are left look alike are passed over, unless the look has to be `thorough`.
     #[cfg(test)]
-    pub(super) fn find(&self, patches: &[Vec<Patch>], judge: &Judge<'_>) -> Result<Seen, usize> {
-        let mut places = Vec::new();
-        for (at, patches) in patches.iter().enumerate() {
-            let print = self.space.print(at, patches, &self.contexts, judge).map_err(|_| at)?;
-            let place = self.prints.get(at).and_then(|prints| prints.get(&print)).ok_or(at)?;
-            places.push(*place);
+    pub(super) fn place(
+        &self,
+        at: usize,
+        patches: &[Patch],
+        thorough: bool,
+        judge: &Judge<'_>,
+    ) -> Option<Option<usize>> {
+        let mut left: Vec<&(Print, Option<usize>)> = self.prints[at].iter().collect();
+        let mut place = 0;
+        for context in 0..self.contexts.len() {
+            let Some(choice) = self.contexts.choice(context, at) else {
+                continue;
+            };
+            let is_needed = left.iter().any(|(print, _)| print[place] != left[0].0[place]);
+            if is_needed || thorough {
+                let seen = judge.see(&self.space.parts_with(&choice, at, patches)).unwrap();
+                left.retain(|(print, _)| print[place] == judge.print(&seen));
+                left.first()?;
+            }
+            place += 1;
         }
-        self.seen.get(self.at(&places)).copied().ok_or(patches.len())
+        left.first().map(|(_, place)| *place)
     }
 }

@@ -4,7 +4,7 @@ use super::pair::{MethodClass, Pair};
 use super::parts::Parts;
 use super::seen::Judge;
 use super::space::{Classes, Dimension, Space};
-use super::tokens::Kind;
+use super::tokens::{FOREIGN, Kind, foreign};
 use super::{certificates, headers::Headers, places, requests};
 use crate::policy_diff::types::{Cell, TooMany};
 
@@ -26,8 +26,8 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
         true => places::methods(pair),
         false => Vec::new(),
     };
-    let others = |has_token| {
-        let headers = Headers::of(pair, method, &cell.path, &methods, has_token);
+    let others = |has_token, has_cookie| {
+        let headers = Headers::of(pair, method, &cell.path, &methods, (has_token, has_cookie));
         let certificate = certificates::dimension(pair);
         let body = requests::body(pair, method);
         let rest = [requests::client(pair), requests::now(pair, now)];
@@ -41,25 +41,62 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
     };
     let mut dimensions: Vec<Dimension> = places::handshake(pair, method).into_iter().collect();
     dimensions.extend(places::presented(pair, method));
-    dimensions.extend(others(false));
+    dimensions.extend(others(false, false));
     let mut spaces = vec![Space {
         base: base.clone(),
         issuer: None,
+        has_cookie: false,
         dimensions,
     }];
+    if let Some((token, times)) = foreign(pair) {
+        for places in places::of_token(pair, method) {
+            let mut parts = base.clone();
+            (parts.token, parts.times) = (Some(token.clone()), times.clone());
+            let has_cookie = places.has_cookie;
+            if let Some(usual) = places.dimension.variants.first() {
+                usual.patches.iter().for_each(|patch| patch.apply(&mut parts));
+            }
+            let handshake = places::handshake(pair, method).filter(|_| has_cookie);
+            let place = Some(places.dimension).filter(|dimension| dimension.variants.len() > 1);
+            spaces.push(Space {
+                base: parts,
+                issuer: Some(FOREIGN.to_owned()),
+                has_cookie,
+                dimensions: handshake
+                    .into_iter()
+                    .chain(place)
+                    .chain(others(false, has_cookie))
+                    .collect(),
+            });
+        }
+    }
     for kind in Kind::all(pair) {
-        let mut parts = base.clone();
-        parts.token = kind.token();
-        let (patches, mut dimensions) = kind.dimensions(pair, &cell.path);
-        patches.iter().for_each(|patch| patch.apply(&mut parts));
-        dimensions.extend(places::handshake(pair, method));
-        dimensions.extend(places::of_token(pair, method));
-        dimensions.extend(others(true));
-        spaces.push(Space {
-            base: parts,
-            issuer: Some(kind.label()),
-            dimensions,
-        });
+        for places in places::of_token(pair, method) {
+            let mut parts = base.clone();
+            parts.token = kind.token();
+            let certificate = certificates::dimension(pair);
+            if certificate.is_none() {
+                // Where both sides say the same of bound tokens, one with its certificate is as good as one that is not bound.
+                parts.certificate = Some(certificates::any());
+            }
+            let (patches, mut dimensions) = kind.dimensions(pair, &cell.path);
+            patches.iter().for_each(|patch| patch.apply(&mut parts));
+            let has_cookie = places.has_cookie;
+            if let Some(usual) = places.dimension.variants.first() {
+                usual.patches.iter().for_each(|patch| patch.apply(&mut parts));
+            }
+            if has_cookie {
+                dimensions.extend(places::handshake(pair, method));
+            }
+            dimensions.extend(Some(places.dimension).filter(|dimension| dimension.variants.len() > 1));
+            dimensions.extend(others(true, has_cookie));
+            spaces.push(Space {
+                base: parts,
+                issuer: Some(kind.label()),
+                has_cookie,
+                dimensions,
+            });
+        }
     }
     spaces
 }

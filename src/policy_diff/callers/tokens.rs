@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::claims::{ReadClaims, Rules, UNNAMED};
+use super::claims::{ReadClaim, ReadClaims, Rules, UNNAMED};
 use super::pair::{Pair, Side};
 use super::parts::Patch;
 use super::space::{Aspect, Dimension, Label, Variant};
@@ -16,6 +16,9 @@ use crate::policy::document::LinkHeader;
 use crate::policy::issuer_names::{IssuerNames, IssuerPattern, PlaceholderValues};
 use crate::principal::{AuthMethod, Claims};
 use crate::rehearsal::{Corruption, Token};
+
+/// The most claims of which all combinations are left out.
+const MOST_TOLD: usize = 6;
 
 /// The value of a placeholder that may have any.
 const ANY_VALUE: &str = "a1";
@@ -78,31 +81,41 @@ impl<'r> Kind<'r> {
             claims.remove(std::slice::from_ref(name));
         }
         let mut base = Vec::new();
+        let signers = self.signers();
+        let has_signers = signers.len() > 1;
+        let is_apart = |claim: &ReadClaim| self.is_on_both_sides() && !claim.is_alike();
+        let members = self.members();
+        let has_places = has_signers || !members.is_empty() || claims.iter().any(|(_, claim)| is_apart(claim));
         let mut faults = vec![Variant::default()];
-        faults.extend(self.forgeries());
+        faults.extend(
+            self.forgeries()
+                .into_iter()
+                .take(if has_places { usize::MAX } else { 1 }),
+        );
         let mut dimensions = Vec::new();
-        let mut apart = Vec::new();
+        let mut told = Vec::new();
         for (path, claim) in claims.iter() {
-            let (usual, others) = claim.variants(path);
-            match self.is_on_both_sides() && !claim.is_alike() {
+            let (usual, others) = claim.variants(path, has_places);
+            match is_apart(claim) {
                 true => {
                     let variants = std::iter::once(usual).chain(others).collect();
                     dimensions.push(Dimension::new(Aspect::Claim(path.clone()), variants));
-                    apart.push(path.clone());
                 }
                 false => {
                     base.extend(usual.patches);
                     faults.extend(others);
+                    told.extend(claim.is_told().then_some(path));
                 }
             }
         }
-        let signers = self.signers();
-        let has_signers = signers.len() > 1;
-        if has_signers {
-            dimensions.insert(0, Dimension::new(Aspect::Signer, signers));
+        if !pair.is_same(|_, route| (&route.authentication, route.mode)) {
+            faults.extend(untold(&told));
         }
-        dimensions.insert(0, Dimension::new(Aspect::Token(apart, has_signers), faults));
-        (base, dimensions)
+        let mut all = vec![Dimension::new(Aspect::Token, faults)];
+        all.extend(Some(Dimension::new(Aspect::Signer, signers)).filter(|_| has_signers));
+        all.extend(members);
+        all.extend(dimensions);
+        (base, all)
     }
 
     fn rules(&self, pair: &Pair<'r>, path: &'r str) -> [Option<Rules<'r>>; 2] {
@@ -145,7 +158,40 @@ impl<'r> Kind<'r> {
             };
             Variant::new(patch, Label::Signer(label))
         });
-        variants.collect()
+        let others = [
+            Patch::Corrupt(Some(Corruption::Signature)),
+            Patch::Corrupt(Some(Corruption::Algorithm)),
+        ];
+        let others = others.map(|patch| Variant::new(patch, Label::Signer("another key".to_owned())));
+        variants.chain(others).collect()
+    }
+
+    /// The members of the header of which the sides say different things.
+    fn members(&self) -> Vec<Dimension> {
+        let [Some(old), Some(new)] = self.issuers else {
+            return Vec::new();
+        };
+        let mut members = Vec::new();
+        if old.types != new.types {
+            let types: BTreeSet<&str> = old.types.iter().chain(new.types.iter()).chain([UNNAMED]).collect();
+            let typed = types.into_iter().map(|typ| {
+                let label = Label::Fault(format!("typ {typ}"));
+                Variant::new(Patch::Jose("typ", Some(json!(typ))), label)
+            });
+            let untyped = Variant::new(Patch::Jose("typ", None), Label::Fault("without typ".to_owned()));
+            members.push(Dimension::new(
+                Aspect::Jose("typ"),
+                [untyped].into_iter().chain(typed).collect(),
+            ));
+        }
+        let links = LinkHeader::ALL
+            .into_iter()
+            .filter(|link| old.ignores(*link) != new.ignores(*link));
+        members.extend(links.map(|link| {
+            let absent = Variant::new(Patch::Jose(link.name(), None), Label::None);
+            Dimension::new(Aspect::Jose(link.name()), vec![absent, linked(link)])
+        }));
+        members
     }
 
     /// What else may be wrong with a token, or particular about its header.
@@ -166,15 +212,33 @@ impl<'r> Kind<'r> {
             variants.push(Variant::new(Patch::Jose("typ", Some(json!(typ))), label));
         }
         variants.push(fault(Patch::Jose("typ", None), "without typ"));
-        for link in LinkHeader::ALL {
-            let label = Label::Fault(format!("with `{}`", link.name()));
-            variants.push(Variant::new(
-                Patch::Jose(link.name(), Some(json!("https://keys.example"))),
-                label,
-            ));
-        }
+        variants.extend(LinkHeader::ALL.into_iter().map(linked));
         variants
     }
+}
+
+/// A token whose header leads to a key.
+fn linked(link: LinkHeader) -> Variant {
+    let label = Label::Fault(format!("with `{}`", link.name()));
+    Variant::new(Patch::Jose(link.name(), Some(json!("https://keys.example"))), label)
+}
+
+/// Tokens without several of the claims that the upstream is told: without any of them it may get the same as of no token.
+fn untold(told: &[&Vec<String>]) -> Vec<Variant> {
+    let told = told.get(..MOST_TOLD).unwrap_or(told);
+    let sets = 0..1_usize << told.len();
+    let most = u32::try_from(told.len()).unwrap_or_default();
+    let is_kept = |set: &usize| set.count_ones() > 1 && (most <= 3 || set.count_ones() + 2 > most);
+    let several = sets.rev().filter(is_kept);
+    let variants = several.map(|set| {
+        let absent = told.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1);
+        let patches = absent.map(|(_, path)| Patch::Claim((*path).clone(), None)).collect();
+        Variant::of(
+            patches,
+            Label::Fault("without claims that the service is told".to_owned()),
+        )
+    });
+    variants.collect()
 }
 
 const fn at<T: Copy>(found: (usize, T)) -> usize {
@@ -253,16 +317,14 @@ fn instances(pattern: &IssuerPattern, all: &[&IssuerPattern]) -> Vec<Claims> {
     found
 }
 
-/// Returns tokens whose issuer neither side knows, as they stand in a header.
-pub(super) fn foreign(pair: &Pair<'_>) -> Vec<(Token, Vec<(Vec<String>, f64)>)> {
-    let issuer = pair.asking(AuthMethod::Jwt).flat_map(|policy| &policy.issuers).next();
-    let Some(issuer) = issuer else { return Vec::new() };
-    let all = [claims("https://another-issuer.example", &[]), Map::new()];
-    let unknown = all
-        .into_iter()
-        .filter(|claims| pair.sides().iter().all(|side| pick(side, claims).is_none()));
-    let token = unknown.filter_map(|claims| Token::of(issuer, claims));
-    token
-        .map(|token| (token, vec![(vec!["exp".to_owned()], 86_400.0)]))
-        .collect()
+/// The name of issuers that neither side knows.
+pub(super) const FOREIGN: &str = "another issuer";
+
+/// Returns a token whose issuer neither side knows, if there is one.
+pub(super) fn foreign(pair: &Pair<'_>) -> Option<(Token, Vec<(Vec<String>, f64)>)> {
+    let issuer = pair.asking(AuthMethod::Jwt).flat_map(|policy| &policy.issuers).next()?;
+    let mut all = [claims("https://another-issuer.example", &[]), Map::new()].into_iter();
+    let unknown = all.find(|claims| pair.sides().iter().all(|side| pick(side, claims).is_none()))?;
+    let token = Token::of(issuer, unknown)?;
+    Some((token, vec![(vec!["exp".to_owned()], 86_400.0)]))
 }

@@ -1,0 +1,455 @@
+//! Random requests of random callers. They know the names of the policies, and nothing of the classes of callers.
+
+use std::time::Duration;
+
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, ORIGIN};
+use http::{HeaderName, HeaderValue, Method};
+use serde_json::{Map, Value, json};
+
+use super::super::claims::{NO_TENANT, OTHER_TENANT, TENANT, TEXT_TENANT, THUMBPRINT};
+use super::super::parts::{Known, OWN_ORIGIN, Parts, Sent};
+use super::dice::Dice;
+use super::policies::{AUDIENCES, ROLES, SCOPES};
+use crate::credential::{ClientCertificate, Thumbprint};
+use crate::document::key_reference::KeyReference;
+use crate::keys::Algorithm;
+use crate::rehearsal::{Corruption, Token, TokenPlace};
+use crate::request::{Body, IDEMPOTENCY_KEY};
+
+const THIRD_TENANT: &str = "c0000000-0000-4000-a000-00000000000d";
+const PATHS: [&str; 18] = [
+    "/api",
+    "/api/",
+    "/api/health",
+    "/api/health/",
+    "/api/jobs",
+    "/api/jobs/j",
+    "/api/admin",
+    "/api/admin/x",
+    "/api/admin/users/u1",
+    "/api/docs",
+    "/api/docs/d1",
+    "/api/docs/public",
+    "/api/docs/d1/x",
+    "/api/other",
+    "/api/Health",
+    "/api/v2/docs/d1",
+    "/other",
+    "/api/v2/health",
+];
+const HOSTS: [&str; 3] = ["localhost", "api.example.com", "example.com"];
+
+/// What policies name that is not in their text.
+pub(super) struct Pool {
+    pub(super) signers: Vec<KeyReference>,
+    pub(super) keys: Vec<KeyReference>,
+}
+
+/// Makes a request without a caller.
+pub(super) fn request(dice: &mut Dice) -> Parts {
+    let methods = [
+        "GET", "GET", "HEAD", "POST", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND",
+    ];
+    let method: Method = dice.pick(&methods).parse().unwrap();
+    let host = if dice.one_in(5) { dice.pick(&HOSTS) } else { "localhost" };
+    Parts::new(method, host, dice.pick(&PATHS), 1_800_000_000)
+}
+
+/// Adds a caller.
+pub(super) fn add_caller(parts: &mut Parts, pool: &Pool, dice: &mut Dice) {
+    if !dice.one_in(4) {
+        parts.token = Some(token(pool, dice));
+        parts.times = times(dice);
+    }
+    if dice.one_in(4) {
+        places(parts, dice);
+    }
+    for name in ["x-internal-api-key", "x-key"] {
+        if dice.one_in(3) {
+            let key = match dice.one_in(6) {
+                true => Sent::Value(HeaderValue::from_static("another-key-that-no-policy-has")),
+                false => Sent::Key(dice.pick(&pool.keys)),
+            };
+            put(parts, name, vec![key]);
+        }
+    }
+    if dice.one_in(3) {
+        parts.certificate = Some(certificate(dice));
+    }
+    headers(parts, dice);
+    body(parts, dice);
+    let addresses = [
+        "10.0.0.1",
+        "10.1.2.3",
+        "11.0.0.1",
+        "192.0.2.9",
+        "fd00::1",
+        "2001:db8::1",
+    ];
+    parts.client = (!dice.one_in(4)).then(|| dice.pick(&addresses).parse().unwrap());
+    if dice.one_in(6) {
+        parts.now = dice.pick(&[1_801_440_000, 1_801_439_999, 1_803_859_200, 1_900_000_000]);
+    }
+    if dice.one_in(6) {
+        parts.known = dice.pick(&[
+            Known::Jti,
+            Known::Subject,
+            Known::Tenant,
+            Known::Stale(Duration::from_secs(31)),
+            Known::Stale(Duration::from_secs(45)),
+            Known::Stale(Duration::from_secs(600)),
+            Known::Never,
+        ]);
+    }
+}
+
+fn tenant(dice: &mut Dice) -> &'static str {
+    match dice.one_in(4) {
+        true => dice.pick(&[OTHER_TENANT, THIRD_TENANT, NO_TENANT, TEXT_TENANT, "acme", ""]),
+        false => TENANT,
+    }
+}
+
+fn token(pool: &Pool, dice: &mut Dice) -> Token {
+    let mut claims = Map::new();
+    let mut set = |name: &str, value: Value| {
+        if !value.is_null() {
+            claims.insert(name.to_owned(), value);
+        }
+    };
+    let names = ["iss-a", "iss-a", "iss-a", "iss-b", "iss-b", "iss-c"];
+    if !dice.one_in(30) {
+        set("iss", json!(dice.pick(&names)));
+    }
+    for (name, times) in [("aud", 30), ("client", 2)] {
+        if !dice.one_in(times) {
+            let some: Vec<_> = dice.some(&AUDIENCES);
+            set(
+                name,
+                match dice.below(8) {
+                    0 => json!(dice.pick(&AUDIENCES)),
+                    1 => json!("elsewhere"),
+                    2 => json!(some),
+                    3 if dice.one_in(4) => json!(7),
+                    _ => json!(AUDIENCES),
+                },
+            );
+        }
+    }
+    if !dice.one_in(20) {
+        set(
+            "sub",
+            match dice.below(15) {
+                0 => json!(""),
+                1 => json!(7),
+                2 => json!("someone else"),
+                _ => json!("user-1"),
+            },
+        );
+    }
+    for (name, value) in [
+        ("email", json!("a@example.com")),
+        ("planTier", json!("pro")),
+        ("name", json!({})),
+        ("jti", json!("j")),
+    ] {
+        if dice.one_in(2) {
+            set(name, value);
+        }
+    }
+    grants(&mut set, dice);
+    for name in ["tenantId", "org"] {
+        if !dice.one_in(6) {
+            let (one, other) = (tenant(dice), tenant(dice));
+            set(
+                name,
+                match dice.below(10) {
+                    0 => json!([one, other]),
+                    1 => json!([one]),
+                    2 if dice.one_in(3) => json!([]),
+                    3 if dice.one_in(3) => json!(5),
+                    _ => json!(one),
+                },
+            );
+        }
+    }
+    facts(&mut set, dice);
+    let algorithm = dice.pick(&[Algorithm::HS256, Algorithm::HS256, Algorithm::HS384, Algorithm::HS512]);
+    let mut header = Map::new();
+    if dice.one_in(5) {
+        header.insert("typ".into(), json!(dice.pick(&["JWT", "at+jwt", "dpop+jwt", "jwt"])));
+    }
+    if dice.one_in(12) {
+        header.insert(
+            dice.pick(&["jku", "x5u", "x5c", "x"]).into(),
+            json!("https://keys.example"),
+        );
+    }
+    let corruptions = [
+        Corruption::Signature,
+        Corruption::Algorithm,
+        Corruption::KeyId,
+        Corruption::Malformed,
+    ];
+    Token {
+        signer: dice.pick(&pool.signers),
+        algorithm,
+        header,
+        claims,
+        corruption: dice.one_in(15).then(|| dice.pick(&corruptions)),
+    }
+}
+
+/// Roles and scopes. No two claims have the same list: then the upstream would be told the same by another claim.
+fn grants(set: &mut impl FnMut(&str, Value), dice: &mut Dice) {
+    let list = |mark: &str, names: &[&str], dice: &mut Dice| {
+        let marked = |names: Vec<&str>| json!([names, vec![mark]].concat());
+        match dice.below(10) {
+            0 => json!(mark),
+            1 if dice.one_in(3) => json!(5),
+            2 => Value::Null,
+            3 | 4 => marked(vec![dice.pick(names)]),
+            _ => marked(dice.some(names)),
+        }
+    };
+    set("roles", list("r", &ROLES, dice));
+    set("groups", list("g", &["x", "y", "z", "admin", "viewer"], dice));
+    set("scopes", list("s", &SCOPES, dice));
+    if dice.one_in(3) {
+        set("scope", json!(format!("t {}", dice.some(&SCOPES).join(" "))));
+    }
+    if dice.one_in(3) {
+        set("scp", list("p", &SCOPES, dice));
+    }
+    if dice.one_in(2) {
+        set("realm", json!({ "roles": list("m", &ROLES, dice), "other": 1 }));
+    }
+}
+
+/// Claims that conditions compare.
+fn facts(set: &mut impl FnMut(&str, Value), dice: &mut Dice) {
+    for (name, values) in [
+        ("dept", [json!("a"), json!("b"), json!("c"), json!(["a"])]),
+        ("level", [json!(3), json!(5), json!("3"), json!(4)]),
+        ("account", [json!("v"), json!("w"), json!(1), json!(true)]),
+        ("owner", [json!("d1"), json!("public"), json!("u1"), json!("x")]),
+        ("staff", [json!(true), json!(true), json!(false), json!("true")]),
+        ("token_use", [json!("access"), json!("access"), json!("id"), json!(1)]),
+    ] {
+        if !dice.one_in(4) {
+            set(name, dice.pick(&values));
+        }
+    }
+    if dice.one_in(8) {
+        let other = "CAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        set(
+            "cnf",
+            dice.pick(&[
+                json!({ "x5t#S256": THUMBPRINT }),
+                json!({ "x5t#S256": THUMBPRINT }),
+                json!({ "x5t#S256": other }),
+                json!({ "jkt": "j" }),
+                json!("no"),
+            ]),
+        );
+    }
+}
+
+fn times(dice: &mut Dice) -> Vec<(Vec<String>, f64)> {
+    let mut times = Vec::new();
+    let mut set = |name: &str, from_now: f64| times.push((vec![name.to_owned()], from_now));
+    if !dice.one_in(30) {
+        set(
+            "exp",
+            match dice.one_in(5) {
+                true => dice.pick(&[
+                    1.0, 0.0, -1.0, -29.0, -30.0, -31.0, -44.0, -45.0, -46.0, -59.0, -60.0, -61.0, -9000.0,
+                ]),
+                false => dice.pick(&[3600.0, 60.0]),
+            },
+        );
+    }
+    if dice.one_in(6) {
+        set(
+            "nbf",
+            dice.pick(&[-5.0, 0.0, 1.0, 29.0, 30.0, 31.0, 45.0, 46.0, 60.0, 61.0, 9000.0]),
+        );
+    }
+    if dice.one_in(2) {
+        set("iat", dice.pick(&[-5.0, -100.0, 3.0]));
+    }
+    if !dice.one_in(4) {
+        set(
+            "auth_time",
+            dice.pick(&[
+                -10.0, -299.0, -300.0, -301.0, -599.0, -601.0, -899.0, -901.0, 0.0, 20.0, 40.0, 50.0, 100.0,
+            ]),
+        );
+    }
+    times
+}
+
+fn places(parts: &mut Parts, dice: &mut Dice) {
+    let all = [
+        TokenPlace::Authorization,
+        TokenPlace::Header(HeaderName::from_static("x-token")),
+        TokenPlace::Cookie("sid".into()),
+        TokenPlace::Query("access_token".into()),
+    ];
+    parts.places = vec![dice.pick(&all)];
+    if dice.one_in(5) {
+        let also = dice.pick(&all);
+        if parts.places.first() != Some(&also) {
+            parts.places.push(also);
+        }
+    }
+    if parts.method == Method::GET && dice.one_in(4) {
+        parts.places = vec![TokenPlace::WebSocketProtocol("bearer".into())];
+    }
+    if dice.one_in(8) && !parts.places.contains(&TokenPlace::Authorization) {
+        let values = ["Basic eDp5", "Bearer x", "Bearer"];
+        put(parts, AUTHORIZATION.as_str(), vec![text(dice.pick(&values))]);
+    }
+    if parts.token.is_none() {
+        match dice.below(5) {
+            0 => put(parts, "x-token", vec![text("x")]),
+            1 => put(parts, COOKIE.as_str(), vec![text("sid=x")]),
+            2 => parts.query = "access_token=x".to_owned(),
+            3 => put(
+                parts,
+                AUTHORIZATION.as_str(),
+                vec![text(dice.pick(&["Basic eDp5", "Bearer x"]))],
+            ),
+            _ => {}
+        }
+    }
+    if parts.method == Method::GET && dice.one_in(8) {
+        parts.handshake = true;
+    }
+}
+
+fn certificate(dice: &mut Dice) -> ClientCertificate {
+    let uris = [
+        "spiffe://td/ns/core/sa/job",
+        "spiffe://td/ns/other/sa/job",
+        "spiffe://td/ns/core/sa/other",
+        "spiffe://td/x/core/sa/job",
+        "spiffe://elsewhere/a",
+    ];
+    let mut certificate = ClientCertificate {
+        uris: vec![dice.pick(&uris).to_owned()],
+        thumbprint: Thumbprint::parse(THUMBPRINT),
+        not_after: if dice.one_in(8) { 0 } else { i64::MAX },
+        ..ClientCertificate::default()
+    };
+    if dice.one_in(6) {
+        certificate.uris.push(dice.pick(&uris).to_owned());
+    }
+    if dice.one_in(4) {
+        certificate
+            .dns
+            .push(dice.pick(&["jobs.internal", "other.internal"]).to_owned());
+    }
+    if dice.one_in(4) {
+        certificate
+            .common_names
+            .push(dice.pick(&["scheduler", "other"]).to_owned());
+    }
+    if dice.one_in(4) {
+        certificate.uris.clear();
+    }
+    certificate
+}
+
+fn headers(parts: &mut Parts, dice: &mut Dice) {
+    for name in ["x-tenant-id", "x-org"] {
+        if !dice.one_in(4) {
+            let tenant = tenant(dice);
+            put(parts, name, vec![text(tenant)]);
+        }
+    }
+    if !dice.one_in(3) {
+        let regions = ["eu", "eu", "us", "jp", "xx"];
+        let mut values = vec![text(dice.pick(&regions))];
+        if dice.one_in(8) {
+            values.push(text(dice.pick(&regions)));
+        }
+        put(parts, "x-region", values);
+    }
+    if dice.one_in(2) {
+        put(parts, "x-account", vec![text(dice.pick(&["v", "v", "w", "1"]))]);
+    }
+    for name in [
+        "x-user-id",
+        "x_user_id",
+        "x-dept",
+        "x_org",
+        "remote-user",
+        "x-roles",
+        "x-own",
+        "x_tenant_id",
+        "x_key",
+    ] {
+        if dice.one_in(10) {
+            put(parts, name, vec![text("boss")]);
+        }
+    }
+    if dice.one_in(3) {
+        put(
+            parts,
+            IDEMPOTENCY_KEY.as_str(),
+            vec![text(dice.pick(&[TENANT, TENANT, "bad"]))],
+        );
+    }
+    if dice.one_in(3) {
+        let origins = [
+            "https://app.example",
+            "https://a.example.com",
+            "https://evil.example",
+            "null",
+            "{own}",
+        ];
+        let origin = HeaderValue::from_static(dice.pick(&origins));
+        assert!(origin == OWN_ORIGIN || origin != "{own}");
+        put(parts, ORIGIN.as_str(), vec![Sent::Value(origin)]);
+    }
+    if dice.one_in(3) {
+        let sites = ["same-origin", "none", "same-site", "cross-site", "odd"];
+        put(parts, "sec-fetch-site", vec![text(dice.pick(&sites))]);
+    }
+    if parts.method == Method::OPTIONS && dice.one_in(2) {
+        let methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "OPTIONS", "PROPFIND"];
+        put(
+            parts,
+            ACCESS_CONTROL_REQUEST_METHOD.as_str(),
+            vec![text(dice.pick(&methods))],
+        );
+    }
+}
+
+fn body(parts: &mut Parts, dice: &mut Dice) {
+    let types = [
+        "application/json",
+        "text/plain",
+        "application/xml",
+        "application/grpc",
+        "Application/JSON; charset=utf-8",
+    ];
+    if dice.one_in(2) {
+        let typ = (!dice.one_in(5)).then(|| HeaderValue::from_static(dice.pick(&types)));
+        let length = dice.pick(&[1, 100, 101, 1000, 1001, 2000, 2001]);
+        parts.body = (Body::Sized(length), typ.into_iter().collect());
+    } else if dice.one_in(6) {
+        parts.body = (Body::None, vec![HeaderValue::from_static(dice.pick(&types))]);
+    }
+}
+
+fn text(text: &str) -> Sent {
+    Sent::Value(HeaderValue::from_str(text).unwrap())
+}
+
+fn put(parts: &mut Parts, name: &str, values: Vec<Sent>) {
+    let name: HeaderName = name.parse().unwrap();
+    parts.headers.retain(|(known, _)| *known != name);
+    parts.headers.push((name, values));
+}
