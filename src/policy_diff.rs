@@ -9,6 +9,7 @@ mod assembly;
 pub mod caller_class;
 pub mod callers;
 mod cells;
+mod constants;
 pub mod delta;
 pub mod effects;
 pub mod fields;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::decision::{Decision, Evaluator, Observer, decide};
 use crate::policy::PolicySet;
-use crate::request::RequestFacts;
+use crate::request::{RequestFacts, RequestLimits};
 use crate::revocation::Revocations;
 
 mod answer;
@@ -26,6 +26,7 @@ pub use who::{who, who_at};
 pub struct Rehearsal {
     evaluator: Evaluator,
     keys: Arc<ThrowawayKeys>,
+    body_bytes: Option<u64>,
 }
 
 impl Rehearsal {
@@ -40,7 +41,20 @@ impl Rehearsal {
         Self {
             evaluator,
             keys: Arc::clone(keys),
+            body_bytes: None,
         }
+    }
+
+    /// Sets the longest body where a route has no limit of its own, in bytes, as the configuration of the process says.
+    #[must_use]
+    pub const fn with_body_bytes(mut self, body_bytes: u64) -> Self {
+        self.body_bytes = Some(body_bytes);
+        self
+    }
+
+    /// Returns the longest body where a route has no limit of its own, in bytes.
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes.unwrap_or_else(|| RequestLimits::default().body_bytes)
     }
 
     /// Returns the policies with their keys.
@@ -68,7 +82,8 @@ impl Rehearsal {
     /// Returns the same policies without the keys of some issuers, each by its policy in the set and its place in the policy.
     #[must_use]
     pub fn without_keys(&self, issuers: &[(usize, usize)]) -> Self {
-        let without = Self::new(Arc::clone(self.evaluator.policies()), &self.keys);
+        let mut without = Self::new(Arc::clone(self.evaluator.policies()), &self.keys);
+        without.body_bytes = self.body_bytes;
         for (policy, issuer) in issuers {
             without.remove_keys(*policy, *issuer);
         }
@@ -82,7 +97,17 @@ impl Rehearsal {
         revocations: Revocations<'_>,
         observer: &mut impl Observer,
     ) -> Decision<'p, 'r> {
-        decide(&self.evaluator, facts, revocations, observer)
+        let body_bytes = self.body_bytes.unwrap_or(facts.limits.body_bytes);
+        let limits = RequestLimits {
+            body_bytes,
+            ..facts.limits
+        };
+        decide(
+            &self.evaluator,
+            &RequestFacts { limits, ..*facts },
+            revocations,
+            observer,
+        )
     }
 
     /// Decides a request, and says what client and upstream see of it.

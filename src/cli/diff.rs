@@ -14,6 +14,7 @@ use crate::policy::{ErrorStyle, PolicySet};
 use crate::policy_diff;
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::report::Report;
+use crate::policy_diff::settings::Configuration;
 use crate::rehearsal::{Rehearsal, ThrowawayKeys};
 
 mod git;
@@ -100,9 +101,16 @@ impl Diff {
         let Some((was, now)) = sides.compile(&keys) else {
             return Exit::CouldNotRun;
         };
+        let rehearsal = |policies, configuration: Option<&Configuration>| {
+            let rehearsal = Rehearsal::new(Arc::new(policies), &keys);
+            match configuration {
+                Some(configuration) => rehearsal.with_body_bytes(configuration.body_bytes()),
+                None => rehearsal,
+            }
+        };
         let (was, now) = (
-            Rehearsal::new(Arc::new(was), &keys),
-            Rehearsal::new(Arc::new(now), &keys),
+            rehearsal(was, sides.was.configuration.as_ref()),
+            rehearsal(now, sides.now.configuration.as_ref()),
         );
         let difference = match policy_diff::compare(&was, &now) {
             Ok(difference) => difference,

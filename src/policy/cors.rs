@@ -59,7 +59,7 @@ impl AllowedOrigin {
 
     /// Returns whether this entry is for an origin. A page without an origin of its own sends `null`, and any page can
     /// (HTML, 7.1.1), so no entry is for it.
-    fn is_for(&self, origin: &[u8]) -> bool {
+    pub fn is_for(&self, origin: &[u8]) -> bool {
         match self {
             Self::Any => !origin.is_empty() && origin != b"null",
             Self::Exact(entry) => entry.as_bytes() == origin,

@@ -144,6 +144,12 @@ impl Identity {
         self.owned.dedup();
     }
 
+    /// The names that only Sidegate may set, in lower case with `-`: those of other policies for the same service are among
+    /// them.
+    pub fn owned(&self) -> &[String] {
+        &self.owned
+    }
+
     /// Returns the headers of a request to a public route.
     pub fn public(&self) -> Option<RenderedIdentity> {
         self.public.clone()

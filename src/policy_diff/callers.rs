@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use http::Method;
 
+use super::constants::Constants;
 use super::delta::Delta;
 use super::types::{Cell, TooMany};
 use crate::policy::PolicySet;
@@ -21,11 +22,14 @@ use crate::rehearsal::Rehearsal;
 mod certificates;
 mod claims;
 mod headers;
+mod identity_claims;
 mod operands;
+mod pages;
 mod pair;
 mod parts;
 mod places;
 mod requests;
+mod rules;
 mod seen;
 mod side_texts;
 mod space;
@@ -43,6 +47,8 @@ struct Key {
     old: (Option<usize>, usize),
     new: (Option<usize>, usize),
     method: MethodClass,
+    /// The segments of the path that a condition tells from others, on each side.
+    segments: [Vec<(usize, String)>; 2],
 }
 
 /// Compares what becomes of callers under two sets of policies.
@@ -51,6 +57,7 @@ pub struct Callers<'r> {
     old: &'r Rehearsal,
     new: &'r Rehearsal,
     texts: HashMap<String, usize>,
+    constants: Constants,
     equal: HashMap<(Option<usize>, Option<usize>), bool>,
     known: HashMap<Key, Option<Rc<Delta>>>,
     tried: usize,
@@ -60,10 +67,14 @@ pub struct Callers<'r> {
 impl<'r> Callers<'r> {
     /// Prepares to compare.
     pub fn new(old: &'r Rehearsal, new: &'r Rehearsal) -> Self {
+        let mut constants = Constants::default();
+        constants.add(old.policies());
+        constants.add(new.policies());
         Self {
             old,
             new,
             texts: HashMap::new(),
+            constants,
             equal: HashMap::new(),
             known: HashMap::new(),
             tried: 0,
@@ -85,17 +96,13 @@ impl<'r> Callers<'r> {
         if cell.method == Method::CONNECT || (old == new && self.has_equal_policies(&pair)) {
             return Ok(None);
         }
-        let [old, new] = texts.map(|text| self.text(text));
-        let key = Key {
-            old: (cell.old.policy, old),
-            new: (cell.new.policy, new),
-            method,
-        };
+        let key = self.key(&pair, cell, method, texts);
         if let Some(delta) = self.known.get(&key) {
             return Ok(delta.clone());
         }
         let judge = Judge::new(pair, self.tried);
         let classes = spaces::classes(&judge, cell, method)?;
+        judge.check_passed()?;
         let delta = summary::delta(&judge, &classes).map(Rc::new);
         self.tried += judge.tried();
         self.classes += classes.iter().map(|classes| classes.seen.len()).sum::<usize>();
@@ -107,6 +114,22 @@ impl<'r> Callers<'r> {
         Pair {
             old: Side::new(self.old, cell.old),
             new: Side::new(self.new, cell.new),
+        }
+    }
+
+    /// Returns what all requests have in common whose callers are answered as those of this one.
+    fn key(&mut self, pair: &Pair<'r>, cell: &Cell, method: MethodClass, texts: [String; 2]) -> Key {
+        let [old, new] = texts.map(|text| self.text(text));
+        let segments = pair.sides().map(|side| {
+            let met = side.route.map(|route| self.constants.met(route, &cell.path));
+            let met = met.into_iter().flatten();
+            met.map(|(place, text)| (place, text.to_owned())).collect()
+        });
+        Key {
+            old: (cell.old.policy, old),
+            new: (cell.new.policy, new),
+            method,
+            segments,
         }
     }
 
@@ -126,6 +149,8 @@ impl<'r> Callers<'r> {
     }
 }
 
+#[cfg(test)]
+mod aspects;
 #[cfg(test)]
 mod law;
 #[cfg(test)]

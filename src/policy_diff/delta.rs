@@ -20,7 +20,7 @@ pub struct Delta {
     pub rejected: Vec<CallerChange>,
     /// The identity headers that the upstream gets from another source, by their names.
     pub told: Vec<Told>,
-    /// What else the upstream gets differently, such as `service`, `upstream`, `path` or the name of a header that is no
+    /// What else the upstream gets differently, such as `service`, `upstream`, `path` or the name of a header that is not an
     /// identity header of either side, in the order of the names.
     pub differs: Vec<String>,
     /// Whether a token passes that did not, because its tenant is not that of the tenant header.

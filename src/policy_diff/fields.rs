@@ -211,7 +211,7 @@ impl<'s> Causes<'s> {
         self.find_outside(old, new).into_iter().filter(is_place).collect()
     }
 
-    /// Returns the field that says which requests a policy takes that is there on one side only.
+    /// Returns the field that says which requests a policy takes that only one side has.
     fn whole_policy(&self, side: Side<'s>, index: usize, is_there: bool) -> Option<Cause> {
         let (_, document) = side.policy(index)?;
         let named = ["hosts", "prefix", "service"].map(|name| vec![Step::Key(name.to_owned())]);

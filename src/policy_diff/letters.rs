@@ -234,8 +234,12 @@ mod tests {
 
     fn alphabet(literals: &[&str], suffixes: &[&str]) -> Alphabet {
         let mut alphabet = Alphabet::default();
-        literals.iter().for_each(|text| alphabet.add_literal(text));
-        suffixes.iter().for_each(|text| alphabet.add_suffix(text));
+        for text in literals {
+            alphabet.add_literal(text);
+        }
+        for text in suffixes {
+            alphabet.add_suffix(text);
+        }
         alphabet
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Describer<'g> {
     of_end: HashMap<EndId, Vec<NodeId>>,
     /// What each node is behind: a node, and the place of a letter.
     before: HashMap<NodeId, Vec<(NodeId, usize)>>,
-    /// The class of paths that go on with segments that no pattern names.
+    /// The class of paths that continue with segments that no pattern names.
     deepest: Vec<Option<EndId>>,
     /// How many nodes may be looked at.
     left: usize,
@@ -70,7 +70,7 @@ impl<'g> Describer<'g> {
         Ok(writer.items)
     }
 
-    /// Returns the nodes from which the paths of some classes go on, with the places of the letters.
+    /// Returns the nodes from which the paths of some classes continue, with the places of the letters.
     fn towards(&self, ends: &[EndId]) -> HashMap<NodeId, Vec<usize>> {
         let mut towards: HashMap<NodeId, Vec<usize>> = HashMap::new();
         let nodes = ends.iter().filter_map(|end| self.of_end.get(end)).flatten();
@@ -92,7 +92,7 @@ impl<'g> Describer<'g> {
     }
 }
 
-/// Returns the class of the paths that go on from a node with segments that no pattern names.
+/// Returns the class of the paths that continue from a node with segments that no pattern names.
 fn deepest(graph: &Graph, id: NodeId) -> Option<EndId> {
     let mut node = graph.node(id)?;
     while let Next::Letters(letters) = &node.next {
@@ -193,7 +193,7 @@ impl Writer<'_> {
             .is_some_and(|item| item.is_in)
     }
 
-    /// Returns what the items say of paths that go on with segments that no pattern names.
+    /// Returns what the items say of paths that continue with segments that no pattern names.
     fn says_deepest(&self, active: &[usize]) -> bool {
         let depth = self.shapes.len();
         let mut items = active.iter().rev().filter_map(|at| self.items.get(*at));
@@ -228,7 +228,7 @@ impl Writer<'_> {
         self.items.len() - 1
     }
 
-    /// Goes on with each letter of whose paths the items may not say the right thing.
+    /// Continues with each letter of whose paths the items may not say the right thing.
     fn write_letters(&mut self, id: NodeId, letters: &Letters, active: &[usize]) -> Result<(), TooMany> {
         let depth = self.shapes.len();
         let goes_on = |item: &Item| item.pattern.is_prefix || item.pattern.shapes.len() > depth;
@@ -273,20 +273,29 @@ impl Writer<'_> {
             return None;
         }
         let mut alphabet = letters.alphabet.clone();
-        unknown.iter().for_each(|shape| shape.add_to(&mut alphabet));
+        for shape in &unknown {
+            shape.add_to(&mut alphabet);
+        }
         let all = alphabet.letters("").into_iter();
         let all = all.filter_map(|letter| Some((letters.behind(&letter.text)?, letter)));
         let all = all.map(|(node, letter)| (letter, node)).collect();
         Some((alphabet, all))
     }
 
-    /// Goes on with letters that are the same where case does not matter.
+    /// Continues with letters that are the same where case does not matter.
     fn write_spellings(
         &mut self,
         alike: &[(Letter, NodeId)],
         alphabet: &Alphabet,
         general: &[usize],
     ) -> Result<(), TooMany> {
+        if let Some((letter, node)) = self.only(alike, general) {
+            // In whichever case: what follows is looked at once, not once for each spelling.
+            let mut shape = Shape::of(letter, alphabet);
+            shape.case = Spelling::Any;
+            shape.text = alphabet.written(&letter.fold);
+            return self.write_letter((shape, letter), node, general);
+        }
         let start = self.items.len();
         let written = alphabet.is_simple(alike.first().map(|(letter, _)| &letter.fold));
         let mut starts = Vec::new();
@@ -303,6 +312,19 @@ impl Writer<'_> {
             self.merge(*first, *second);
         }
         Ok(())
+    }
+
+    /// Returns one of some letters, if the same follows all of them and no item tells them apart.
+    fn only<'l>(&self, alike: &'l [(Letter, NodeId)], general: &[usize]) -> Option<(&'l Letter, NodeId)> {
+        let ((last, node), others) = alike.split_last()?;
+        let depth = self.shapes.len();
+        let is_apart = |item: &Item, other: &Letter| {
+            let shape = item.pattern.shapes.get(depth);
+            shape.is_some_and(|shape| shape.has(&other.text) != shape.has(&last.text))
+        };
+        let items = || general.iter().filter_map(|at| self.items.get(*at));
+        let is_same = |(letter, other): &(Letter, NodeId)| other == node && !items().any(|item| is_apart(item, letter));
+        (!others.is_empty() && others.iter().all(is_same)).then_some((last, *node))
     }
 
     fn write_letter(

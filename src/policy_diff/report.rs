@@ -9,6 +9,7 @@ use super::fields::{Causes, Documents, Side};
 use super::settings::{self, Configuration, SettingChange};
 use super::types::{Change, ClassCounts, Difference};
 use crate::policy::PolicySet;
+use crate::request::RequestLimits;
 
 mod asks;
 mod entry;
@@ -21,9 +22,9 @@ pub use explained::{Explained, Met, Named};
 /// All that a comparison says.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// The changes of answers, danger first.
+    /// The changes of requests, danger first.
     pub changes: Vec<Explained>,
-    /// What no answer shows.
+    /// What no request shows.
     pub settings: Vec<SettingChange>,
     /// How many routes of the new policies answer all their requests as before.
     pub unchanged_routes: usize,
@@ -44,8 +45,19 @@ impl Report {
         configurations: Option<(&Configuration, &Configuration)>,
     ) -> Self {
         let documents = (Documents::of(was), Documents::of(now));
-        let side = |policies, documents| Side { policies, documents };
-        let (old, new) = (side(was, &documents.0), side(now, &documents.1));
+        let side = |policies, documents, configuration: Option<&Configuration>| {
+            let usual = RequestLimits::default().body_bytes;
+            let body_bytes = configuration.map_or(usual, Configuration::body_bytes);
+            Side {
+                policies,
+                documents,
+                body_bytes,
+            }
+        };
+        let (old, new) = (
+            side(was, &documents.0, configurations.map(|(was, _)| was)),
+            side(now, &documents.1, configurations.map(|(_, now)| now)),
+        );
         let mut causes = Causes::new(old, new);
         let explain = |change: Change| Explained {
             because: causes.of(&change),

@@ -1,5 +1,5 @@
 //! What no decision shows: limits, times, quotas, files of TLS, logging, and the configuration of the process. Two policies are
-//! compared where their requests meet, by what they mean: a default that is written is no difference.
+//! compared where their requests meet, by what they mean: a default that is written does not count.
 
 use std::collections::BTreeSet;
 
@@ -88,6 +88,7 @@ fn written(side: Side<'_>, index: usize) -> Option<Written<'_>> {
     Some(Written {
         policy: side.policies.get(index)?,
         document: side.documents.get(index)?,
+        body_bytes: side.body_bytes,
     })
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Plan<'t, 'p> {
 /// What a path has met so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
-    /// The policies whose prefix goes on, by their places, with the count of their segments that were met and whether these
+    /// The policies whose prefix continues, by their places, with the count of their segments that were met and whether these
     /// were as they are written. All of them decide before the one that is selected.
     prefixes: Vec<(usize, usize, bool)>,
     /// The policy that is selected.
@@ -33,8 +33,10 @@ pub(super) struct State {
     nodes: Vec<(NodeId, bool)>,
     /// Routes that take all that follows, and whether they were met as they are written.
     routes: Vec<(RouteId, bool)>,
-    /// The documents whose path goes on, by their places.
+    /// The documents whose path continues, by their places.
     documents: Vec<usize>,
+    /// The segments that conditions tell from others, with their places.
+    marks: Vec<(usize, String)>,
     depth: usize,
 }
 
@@ -43,7 +45,7 @@ pub(super) struct State {
 pub(super) struct Key {
     selected: Target,
     other: Option<Other>,
-    /// The value and tree of each policy whose prefix goes on, and what was met of it.
+    /// The value and tree of each policy whose prefix continues, and what was met of it.
     prefixes: Vec<(PolicyId, NodeId, usize, bool)>,
     /// How many of them decide before the policy that would be selected in another case.
     before: usize,
@@ -51,6 +53,7 @@ pub(super) struct Key {
     routes: Vec<(RouteId, bool)>,
     /// What is left of the paths of documents.
     documents: Vec<(Vec<String>, PolicyId)>,
+    marks: Vec<(usize, String)>,
 }
 
 /// What says how rejections are written.
@@ -77,7 +80,7 @@ pub(super) enum Meets {
     Document(PolicyId),
     /// A path that is for another policy in another case.
     Ambiguous(PolicyId),
-    Routes(Target, Vec<(RouteId, bool)>),
+    Routes(Target, Vec<(RouteId, bool)>, Vec<(usize, String)>),
 }
 
 /// Takes steps from one state.
@@ -85,7 +88,7 @@ pub(super) enum Meets {
 pub(super) struct Stepper<'s, 't, 'p> {
     plan: &'s Plan<'t, 'p>,
     state: &'s State,
-    /// The prefixes that go on, by their next segments in lower case.
+    /// The prefixes that continue, by their next segments in lower case.
     prefixes: HashMap<String, Vec<usize>>,
 }
 
@@ -169,7 +172,7 @@ impl Plan<'_, '_> {
             return Meets::Document(*policy);
         }
         let Some(entry) = self.entry(state.selected) else {
-            return Meets::Routes(Target::Nothing(self.style), Vec::new());
+            return Meets::Routes(Target::Nothing(self.style), Vec::new(), Vec::new());
         };
         if self.is_ambiguous(state) {
             return Meets::Ambiguous(entry.policy);
@@ -188,7 +191,7 @@ impl Plan<'_, '_> {
                     .map(|route| (*route, *is_written || (ignores && !self.trees.is_open(*route)))),
             );
         }
-        Meets::Routes(Target::Policy(entry.policy), routes)
+        Meets::Routes(Target::Policy(entry.policy), routes, state.marks.clone())
     }
 
     /// Returns what decides of all that may follow a state.
@@ -222,6 +225,7 @@ impl Plan<'_, '_> {
             nodes: state.nodes.clone(),
             routes: state.routes.clone(),
             documents: documents.collect(),
+            marks: state.marks.clone(),
         }
     }
 
@@ -240,6 +244,10 @@ impl Plan<'_, '_> {
             node.wildcards
                 .iter()
                 .for_each(|(suffix, ..)| alphabet.add_suffix(suffix));
+            if !node.wildcards.is_empty() {
+                let constants = self.trees.constants.at(state.depth);
+                constants.for_each(|text| alphabet.add_literal(text));
+            }
         }
         for (segments, _) in state.documents.iter().filter_map(|at| self.documents.get(*at)) {
             segments
@@ -279,6 +287,7 @@ impl<'s, 't, 'p> Stepper<'s, 't, 'p> {
             in_any_case: before.in_any_case,
             routes: before.routes.clone(),
             depth: before.depth + 1,
+            marks: self.marks(text),
             ..State::default()
         };
         for place in self.prefixes.get(&folded).into_iter().flatten() {
@@ -309,6 +318,17 @@ impl<'s, 't, 'p> Stepper<'s, 't, 'p> {
         }
         plan.accept(&mut state);
         state
+    }
+
+    /// Returns the segments that conditions tell from others, with one more.
+    fn marks(&self, text: &str) -> Vec<(usize, String)> {
+        let (trees, before) = (self.plan.trees, self.state);
+        let mut marks = before.marks.clone();
+        let mut nodes = before.nodes.iter().filter_map(|(id, _)| trees.node_at(*id));
+        if trees.constants.has(before.depth, text) && nodes.any(|node| !node.wildcards.is_empty()) {
+            marks.push((before.depth, text.to_owned()));
+        }
+        marks
     }
 
     /// Returns the parts of a tree behind a segment, and whether the segment is as it is written.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::constants::Constants;
 use crate::policy::route::{PathPattern, Route, Segment};
 use crate::policy::{PathCase, Policy, PolicySet};
 
@@ -21,6 +22,8 @@ pub(super) struct Trees<'p> {
     nodes: Vec<Node>,
     known: HashMap<Draft, NodeId>,
     policy_count: usize,
+    /// Texts of segments that conditions tell from others.
+    pub constants: Constants,
 }
 
 /// A policy with its tree.
@@ -88,6 +91,7 @@ impl Growing {
 impl<'p> Trees<'p> {
     /// Adds the policies of a side, in the order of the set.
     pub(super) fn add(&mut self, policies: &'p PolicySet) -> Vec<Entry> {
+        self.constants.add(policies);
         let policies = policies.policies().iter();
         policies.map(|policy| self.entry(policy)).collect()
     }

@@ -137,7 +137,7 @@ pub struct Cell {
     pub new: Scope,
 }
 
-/// There are more classes of requests than are compared.
+/// Why policies are not compared: there are more classes of requests than are compared, or a caller could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany {
     /// Classes of what, as in `paths`.
@@ -146,9 +146,21 @@ pub struct TooMany {
     pub limit: usize,
 }
 
+impl TooMany {
+    /// No caller could be made who passes one of the routes that differ. Without one, nothing is known of what comes behind
+    /// the rule that rejects the others.
+    pub const NO_CALLER: Self = Self {
+        what: "callers who pass a route",
+        limit: 0,
+    };
+}
+
 impl fmt::Display for TooMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, limit } = self;
+        if *self == Self::NO_CALLER {
+            return f.write_str("for a route that differs, no caller could be made who passes it");
+        }
         write!(f, "the policies tell more than {limit} classes of {what} apart")
     }
 }

@@ -175,11 +175,13 @@ fn segment_case(shape: &Shape) -> Option<SegmentCase> {
 /// Returns the word for all of some patterns together, which differ in nothing but case.
 fn united(alike: &[&Pattern]) -> Option<Case> {
     let (first, rest) = alike.split_first()?;
-    let combinations = combinations(first)?;
     let mut others = rest.iter();
     if others.any(|pattern| pattern.shapes.iter().zip(&first.shapes).any(|(a, b)| a.text != b.text)) {
         return None;
     }
+    let Some(combinations) = combinations(first) else {
+        return counted(alike);
+    };
     let has = |combination: &&Vec<bool>| alike.iter().any(|pattern| spells(pattern, combination));
     let count = combinations.iter().filter(has).count();
     let is_written = |combination: &Vec<bool>| combination.iter().all(|is_written| *is_written);
@@ -191,6 +193,42 @@ fn united(alike: &[&Pattern]) -> Option<Case> {
         (0, _) => Some(Case::Any),
         (1, false) => Some(Case::Other),
         _ if count == 1 && has_written => Some(Case::AsWritten),
+        _ => None,
+    }
+}
+
+/// Does the same for patterns of any length that do not overlap: by how many combinations of their literals, each as it is
+/// written or not, there are.
+fn counted(alike: &[&Pattern]) -> Option<Case> {
+    let cases: Vec<Vec<SegmentCase>> = alike
+        .iter()
+        .map(|pattern| pattern.shapes.iter().filter_map(segment_case).collect())
+        .collect();
+    let is_apart = |a: &SegmentCase, b: &SegmentCase| {
+        matches!(
+            (a, b),
+            (SegmentCase::AsWritten, SegmentCase::Other) | (SegmentCase::Other, SegmentCase::AsWritten)
+        )
+    };
+    let mut count: u128 = 0;
+    for (at, case) in cases.iter().enumerate() {
+        if case.iter().any(|case| matches!(case, SegmentCase::Ends(_))) {
+            return None;
+        }
+        let mut others = cases.iter().skip(at + 1);
+        if others.any(|other| !case.iter().zip(other).any(|(a, b)| is_apart(a, b))) {
+            return None;
+        }
+        let free = case.iter().filter(|case| **case == SegmentCase::Any).count();
+        count += 1_u128.checked_shl(u32::try_from(free).ok()?)?;
+    }
+    let all = 1_u128.checked_shl(u32::try_from(cases.first()?.len()).ok()?)?;
+    let has_written = cases
+        .iter()
+        .any(|case| case.iter().all(|case| *case != SegmentCase::Other));
+    match (all.checked_sub(count)?, has_written) {
+        (0, _) => Some(Case::Any),
+        (1, false) => Some(Case::Other),
         _ => None,
     }
 }

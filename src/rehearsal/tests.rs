@@ -218,7 +218,7 @@ fn shipped_policies_are_read_without_any_variable_or_file() {
     for folder in [root.clone(), root.join("example")] {
         let keys = Arc::new(ThrowawayKeys::new());
         let (policies, loaded) = policy_files::read_with(std::slice::from_ref(&folder), ErrorStyle::default(), &*keys);
-        let policies = policies.unwrap_or_else(|problems| panic!("{:?}: {problems:?}", folder));
+        let policies = policies.unwrap_or_else(|problems| panic!("{folder:?}: {problems:?}"));
         assert_eq!(loaded.hash().len(), 16);
         assert!(loaded.named.is_empty());
         read += policies.policies().len();

@@ -112,7 +112,7 @@ fn changed(this: &str, that: &str, arguments: &[&str]) -> Said {
 }
 
 #[test]
-fn policies_that_mean_the_same_are_no_difference() {
+fn policies_that_mean_the_same_do_not_differ() {
     for (this, that) in [
         ("", ""),
         ("{id}", "{doc}"),
@@ -140,7 +140,7 @@ fn policies_that_mean_the_same_are_no_difference() {
 }
 
 #[test]
-fn a_file_is_no_different_from_itself_and_from_its_folder() {
+fn file_does_not_differ_from_itself_and_from_its_folder() {
     let folder = Folder::new(&[("p/a.yaml", OLD)]);
     for (one, other) in [("p", "p"), ("p/a.yaml", "p"), ("p", "p/a.yaml"), ("p/", "./p")] {
         assert_eq!(folder.diff(&[one, other]).code, Some(0), "{one} {other}");

@@ -46,6 +46,7 @@ documents! {
     commands_of_guide_to_systemd_succeed: "docs/guides/systemd.md",
     commands_of_the_readme_succeed: "README.md",
     commands_of_policy_fields_succeed: "docs/policy.md",
+    commands_of_policy_testing_succeed: "docs/policy-testing.md",
     commands_of_routing_succeed: "docs/routing.md",
     commands_of_oauth_resource_server_succeed: "docs/oauth-resource-server.md",
     commands_of_single_page_applications_succeed: "docs/single-page-applications.md",

@@ -581,7 +581,7 @@ fn check_of_a_test_file_leads_to_the_right_command() {
     let said = said(&check.output().unwrap());
     assert_eq!(said.code, Some(1), "{}", said.text);
     assert!(said.text.contains("error[not_a_policy]"), "{}", said.text);
-    assert!(said.text.contains("run it with `sidegate test`"), "{}", said.text);
+    assert!(said.text.contains("run it with `sidegate test "), "{}", said.text);
 }
 
 /// A policy with all places of tokens, conditions of all kinds, and what Sidegate itself answers.

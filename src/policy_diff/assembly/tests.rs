@@ -376,6 +376,28 @@ fn routes_that_answer_some_request_in_another_way_are_counted() {
 }
 
 #[test]
+fn regions_of_long_paths_are_few_and_found_at_once() {
+    let path: String = (0..60).map(|number| format!("/s{number}")).collect();
+    for head in ["", " + paths: { case_insensitive: true }", " + paths: { case: exact }"] {
+        let keys = Arc::new(ThrowawayKeys::new());
+        let old = side(&format!("prefix: /{head}; {path} public"), &keys);
+        let new = side(&format!("prefix: /{head}; {path} public; {path}/* public"), &keys);
+        for [old, new] in [[&old, &new], [&new, &old]] {
+            let difference = compared(old, new);
+            let shown: Vec<_> = difference
+                .changes
+                .iter()
+                .map(|change| shown(&change.region, &difference))
+                .collect();
+            assert!(
+                shown.len() < 8 && shown.iter().all(|region| region.len() < 4000),
+                "{shown:#?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn regions_are_written_as_routes_are() {
     let base = "prefix: /api; /health public; /jobs/* internal_key; /* internal_key";
     for (new, want) in [

@@ -1,16 +1,15 @@
 //! The client certificates that either side tells apart.
 
-use super::claims::{THUMBPRINT, UNNAMED};
+use std::collections::BTreeSet;
+
 use super::pair::Pair;
 use super::parts::Patch;
+use super::rules::{THUMBPRINT, UNNAMED};
 use super::space::{Aspect, Dimension, Label, Variant};
 use crate::credential::{ClientCertificate, Thumbprint};
 use crate::policy::Policy;
 use crate::policy::certificate::CertificateName;
 use crate::principal::AuthMethod;
-
-/// What a `*` of a pattern stands for.
-const SEGMENT: &str = "x";
 
 /// The most patterns whose overlaps are looked for.
 const MOST_OVERLAPS: usize = 64;
@@ -41,17 +40,14 @@ pub(super) fn dimension(pair: &Pair<'_>) -> Option<Dimension> {
         }
     }
     let singles = certificates.clone();
-    certificates.push((
-        of_uris(vec![format!("spiffe://{UNNAMED}/{UNNAMED}")]),
-        "another name".to_owned(),
-    ));
+    certificates.push((of_uris(vec![unknown(&names)]), "another name".to_owned()));
     if policies.len() == 2 && !pair.has_same_policy(|policy| &policy.certificates) {
         for (at, (one, name)) in singles.iter().enumerate() {
             let others = singles.iter().skip(at + 1);
             certificates.extend(others.map(|(other, also)| (joined(one, other), format!("{name} and {also}"))));
         }
     }
-    let stranger = of_uris(vec![format!("spiffe://{UNNAMED}/other")]);
+    let stranger = of_uris(vec![unknown(&names)]);
     let mut variants = vec![absent];
     variants.extend(
         certificates
@@ -136,13 +132,27 @@ fn uris(names: &[&CertificateName]) -> Vec<String> {
         }
         at += 1;
     }
-    let uri = |pattern: &Vec<&str>| {
-        let segments = pattern
-            .iter()
-            .map(|segment| if *segment == "*" { SEGMENT } else { segment });
-        segments.collect::<Vec<_>>().join("/")
-    };
-    found.iter().map(uri).collect()
+    let mut fresh = (0..).map(|number: u32| format!("x{number}"));
+    let literals: BTreeSet<&str> = patterns.iter().flatten().copied().collect();
+    let mut uris = Vec::new();
+    for pattern in &found {
+        let segments = pattern.iter().map(|segment| match *segment {
+            "*" => fresh.find(|text| !literals.contains(text.as_str())).unwrap_or_default(),
+            segment => segment.to_owned(),
+        });
+        uris.push(segments.collect::<Vec<_>>().join("/"));
+    }
+    uris
+}
+
+/// Returns a URI that no pattern fits: it has more segments than all of them.
+fn unknown(names: &[&CertificateName]) -> String {
+    let segments = names.iter().filter_map(|name| match name {
+        CertificateName::Uri(pattern) => Some(pattern.as_str().split('/').count()),
+        CertificateName::Dns(_) | CertificateName::CommonName(_) => None,
+    });
+    let longest = segments.max().unwrap_or_default();
+    format!("spiffe://{UNNAMED}{}", format!("/{UNNAMED}").repeat(longest))
 }
 
 /// The pattern of the URIs that two patterns have in common.

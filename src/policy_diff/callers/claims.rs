@@ -4,58 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::identity_claims;
 use super::operands::{COMPARED as COMPARED_VALUE, claim_values};
 use super::parts::{ClaimValue, Patch};
+use super::rules::{ClaimPath, NO_TENANT, OTHER_TENANT, Rules, TENANT, TEXT_TENANT, THUMBPRINT, UNNAMED};
 use super::space::{Label, Variant};
 use crate::policy::condition::{Condition, HeaderTest};
 use crate::policy::document::{BindingMode, TenantFormat};
 use crate::policy::identity::IdentitySource;
-use crate::policy::route::Route;
-use crate::policy::{Issuer, Policy};
-
-/// The tenant of the request, unless another one matters.
-pub(super) const TENANT: &str = "a0000000-0000-4000-a000-00000000000a";
-
-/// Another tenant.
-pub(super) const OTHER_TENANT: &str = "b0000000-0000-4000-a000-00000000000b";
-
-/// A tenant that is a text.
-pub(super) const TEXT_TENANT: &str = "tenant-c";
-
-/// Neither a UUID nor a text without spaces.
-pub(super) const NO_TENANT: &str = "no tenant";
-
-/// A name that no policy has.
-pub(super) const UNNAMED: &str = "nobody-names-this";
-
-/// The thumbprint of all client certificates that are tried.
-pub(super) const THUMBPRINT: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// The thumbprint of a client certificate that the connection does not have.
 const OTHER_THUMBPRINT: &str = "BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
-/// The names that lead to a claim.
-pub(super) type ClaimPath = Vec<String>;
-
-/// What one side asks of the tokens of an issuer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rules<'p> {
-    /// The policy.
-    pub(super) policy: &'p Policy,
-    /// The route.
-    pub(super) route: &'p Route,
-    /// The issuer.
-    pub(super) issuer: &'p Issuer,
-    /// The path of the request.
-    pub(super) path: &'p str,
-}
 
 /// A claim that either side reads.
 #[derive(Debug, Default)]
 pub(super) struct ReadClaim {
     /// The values, the usual one first; of those that matter more, the most important one.
     values: Vec<(u8, Option<ClaimValue>, Label)>,
-    /// Whether the upstream is told it.
+    /// Whether the upstream receives it.
     is_told: bool,
     /// What each side says about it.
     rules: [BTreeSet<String>; 2],
@@ -72,7 +38,7 @@ impl ReadClaim {
         old == new
     }
 
-    /// Returns whether the upstream is told it.
+    /// Returns whether the upstream receives it.
     pub(super) const fn is_told(&self) -> bool {
         self.is_told
     }
@@ -132,6 +98,9 @@ impl ReadClaims {
         }
         claims.grants(sides);
         claims.audiences(sides);
+        for (path, value) in identity_claims::values(sides) {
+            claims.add_plain(&path, OTHER, plain(value));
+        }
         claims
     }
 
@@ -173,7 +142,7 @@ impl ReadClaims {
         let scope_paths: BTreeSet<&ClaimPath> = known().flat_map(|rules| &rules.issuer.scopes_claim.paths).collect();
         let (is_one_role, is_one_scope) = (role_paths.len() == 1, scope_paths.len() == 1);
         for path in role_paths {
-            // The upstream is told roles of several claims apart.
+            // The upstream receives roles of several claims apart.
             let marked = |roles: Vec<&str>| plain(with_mark(roles, path, is_one_role));
             self.add(path, GRANTS, marked(required.iter().copied().collect()), Label::None);
             self.add(path, OTHER, None, Label::Roles(Vec::new()));

@@ -1,19 +1,17 @@
 //! The headers that either side reads, or lets through as the other does not.
 
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderName, HeaderValue, Method};
 
-use super::claims::{NO_TENANT, OTHER_TENANT, TENANT, TEXT_TENANT, UNNAMED};
 use super::operands::header_values;
+use super::pages::{self, Cookies};
 use super::pair::{MethodClass, Pair};
-use super::parts::{OWN_ORIGIN, Patch, Sent};
+use super::parts::{Patch, Sent};
 use super::places::places;
-use super::requests::keys;
+use super::requests::{KnownKey, keys};
+use super::rules::{NO_TENANT, OTHER_TENANT, TENANT, TEXT_TENANT, UNNAMED};
 use super::space::{Aspect, Dimension, Label, Variant};
-use crate::authn::sources::SEC_FETCH_SITE;
 use crate::policy::Policy;
 use crate::policy::condition::Condition;
-use crate::policy::cors::AllowedOrigin;
 use crate::policy::document::TenantFormat;
 use crate::policy::issuer_names::PlaceholderValues;
 use crate::policy::route::Route;
@@ -40,21 +38,25 @@ impl Headers {
         method: MethodClass,
         path: &str,
         methods: &[Method],
-        (has_token, has_cookie): (bool, bool),
+        (has_token, cookies): (bool, Cookies),
     ) -> Vec<Dimension> {
         let mut headers = Self::default();
-        headers.keys(pair);
+        let keys = headers.keys(pair);
         if has_token {
             headers.tenants(pair);
         }
         headers.conditions(pair, path);
         headers.idempotency(method);
-        headers.pages(pair, method, methods, has_cookie);
         headers.identity(pair, method);
-        let dimensions = headers.0.into_iter();
-        dimensions
-            .map(|(name, variants)| Dimension::new(Aspect::Header(name), variants))
-            .collect()
+        let pages = pages::dimension(pair, method, methods, cookies, |name| headers.taken(name));
+        let dimensions = headers.0.into_iter().map(|(name, variants)| {
+            let aspect = match keys.contains(&name) {
+                true => Aspect::Key(name),
+                false => Aspect::Header(name),
+            };
+            Dimension::new(aspect, variants)
+        });
+        dimensions.chain(pages).collect()
     }
 
     fn add(&mut self, name: &HeaderName, variants: impl IntoIterator<Item = Variant>) {
@@ -71,7 +73,14 @@ impl Headers {
         }
     }
 
-    fn keys(&mut self, pair: &Pair<'_>) {
+    /// Takes the values of a header out.
+    fn taken(&mut self, name: &HeaderName) -> Vec<Variant> {
+        let at = self.0.iter().position(|(known, _)| known == name);
+        at.map(|at| self.0.remove(at).1).unwrap_or_default()
+    }
+
+    /// Adds the internal keys, each before and after it stops working, and returns the names of their headers.
+    fn keys(&mut self, pair: &Pair<'_>) -> Vec<HeaderName> {
         let mut names: Vec<&HeaderName> = Vec::new();
         let lists = pair
             .asking(AuthMethod::InternalKey)
@@ -81,15 +90,13 @@ impl Headers {
                 names.push(name);
             }
         }
-        for name in names {
-            let known = keys(pair).into_iter().map(|(reference, key)| {
-                let patch = Patch::Header(name.clone(), vec![Sent::Key(reference)]);
-                Variant::new(patch, Label::Key(key)).credential()
-            });
+        for name in &names {
+            let known = keys(pair).into_iter().flat_map(|key| timed(name, &key));
             let unknown = Variant::new(Patch::header(name, UNKNOWN_KEY), Label::Key("unknown".to_owned()));
             let absent = Variant::new(Patch::without(name), Label::None);
             self.add(name, [absent].into_iter().chain(known).chain([unknown.credential()]));
         }
+        names.into_iter().cloned().collect()
     }
 
     fn tenants(&mut self, pair: &Pair<'_>) {
@@ -159,48 +166,6 @@ impl Headers {
         }
     }
 
-    /// Adds what browsers say of the page that a request comes from.
-    fn pages(&mut self, pair: &Pair<'_>, method: MethodClass, methods: &[Method], has_cookies: bool) {
-        let differs = !pair.has_same_policy(|policy| &policy.cors);
-        if !(has_cookies || differs || method.asks) {
-            return;
-        }
-        let mut origins: Vec<HeaderValue> = Vec::new();
-        let lists = pair.policies().filter_map(|policy| policy.cors.as_ref());
-        for entry in lists.flat_map(|cors| &cors.origins) {
-            origins.extend(match entry {
-                AllowedOrigin::Any => HeaderValue::from_str("https://any.example").ok(),
-                AllowedOrigin::Exact(origin) => Some(origin.clone()),
-                AllowedOrigin::Subdomain(end) => HeaderValue::from_str(&format!("https://a-page{end}")).ok(),
-            });
-        }
-        origins.extend(["https://other.example", "null"].map(HeaderValue::from_static));
-        origins.push(OWN_ORIGIN);
-        let mut variants = vec![Variant::new(Patch::without(&ORIGIN), Label::None)];
-        variants.extend(origins.into_iter().map(|origin| {
-            let text = match origin == OWN_ORIGIN {
-                true => "its own".to_owned(),
-                false => String::from_utf8_lossy(origin.as_bytes()).into_owned(),
-            };
-            let patch = Patch::Header(ORIGIN, vec![Sent::Value(origin)]);
-            Variant::new(patch, Label::Header("origin".to_owned(), Some(text)))
-        }));
-        self.add(&ORIGIN, variants);
-        if has_cookies {
-            let sites = ["same-origin", "none", "same-site", "cross-site", UNNAMED];
-            let absent = Variant::new(Patch::without(&SEC_FETCH_SITE), Label::None);
-            let others = sites.map(|site| with(&SEC_FETCH_SITE, site));
-            self.add(&SEC_FETCH_SITE, [absent].into_iter().chain(others));
-        }
-        if method.asks {
-            let absent = Variant::new(Patch::without(&ACCESS_CONTROL_REQUEST_METHOD), Label::None);
-            let asked = methods
-                .iter()
-                .map(|method| with(&ACCESS_CONTROL_REQUEST_METHOD, method.as_str()));
-            self.add(&ACCESS_CONTROL_REQUEST_METHOD, [absent].into_iter().chain(asked));
-        }
-    }
-
     /// Adds the headers of clients that reach the upstream on one side and not on the other.
     fn identity(&mut self, pair: &Pair<'_>, method: MethodClass) {
         let (Some(old), Some(new)) = (pair.old.met(), pair.new.met()) else {
@@ -215,7 +180,10 @@ impl Headers {
                 .chain([policy.key_header()])
                 .chain(&policy.compared);
             let passed = route.pass_through.iter().chain(&policy.sources.removed.headers);
-            for name in own.chain(passed) {
+            // Those that other policies of the service read or set are among them.
+            let owned = policy.identity.owned().iter();
+            let owned: Vec<_> = owned.filter_map(|name| HeaderName::try_from(name).ok()).collect();
+            for name in own.chain(passed).chain(&owned) {
                 let alias = HeaderName::try_from(name.as_str().replace('-', "_")).ok();
                 for name in [Some(name.clone()), alias].into_iter().flatten() {
                     if !names.contains(&name) {
@@ -235,6 +203,17 @@ impl Headers {
             }
         }
     }
+}
+
+/// Returns the variants of an internal key: before it stops working on a side, and after that.
+fn timed(name: &HeaderName, key: &KnownKey) -> Vec<Variant> {
+    let patch = || Patch::Header(name.clone(), vec![Sent::Key(key.reference.clone())]);
+    let usual = Variant::new(patch(), Label::Key(key.name.clone()));
+    let later = key.expiries.iter().map(|time| {
+        let label = Label::Key(format!("{} from {} on", key.name, crate::rejection::moment(*time)));
+        Variant::of(vec![patch(), Patch::Now(*time)], label)
+    });
+    std::iter::once(usual).chain(later).map(Variant::credential).collect()
 }
 
 /// What a policy says about a header of clients.

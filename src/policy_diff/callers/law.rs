@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use self::dice::Dice;
 use self::people::Pool;
-use super::claims::{TENANT, THUMBPRINT};
 use super::pair::{MethodClass, Pair};
 use super::parts::Known as State;
 use super::parts::{Parts, Patch, Sent};
 use super::places::places;
+use super::rules::{TENANT, THUMBPRINT};
 use super::seen::{Judge, Kind};
 use super::space::{Aspect, Classes};
 use super::tests::cell;
@@ -46,12 +46,8 @@ impl<'r> Law<'r> {
     fn class(&mut self, callers: &mut Callers<'r>, cell: &Cell, parts: &Parts, thorough: bool) -> Result<Kind, String> {
         let pair = callers.pair(cell);
         let method = MethodClass::new(&pair, &cell.method);
-        let [old, new] = pair.sides().map(|side| side_text(side, cell, method.asks));
-        let key = Key {
-            old: (cell.old.policy, callers.text(old)),
-            new: (cell.new.policy, callers.text(new)),
-            method,
-        };
+        let texts = pair.sides().map(|side| side_text(side, cell, method.asks));
+        let key = callers.key(&pair, cell, method, texts);
         let known = self.known.entry(key).or_insert_with(|| {
             let judge = Judge::new(pair, 0);
             let spaces = spaces::classes(&judge, cell, method).unwrap();
@@ -212,10 +208,11 @@ fn patches(aspect: &Aspect, parts: &Parts) -> Vec<Patch> {
             all
         }
         Aspect::Header(name) => vec![header(name)],
+        Aspect::Key(name) => vec![header(name), Patch::Now(parts.now)],
+        Aspect::Page(names) => names.iter().map(header).collect(),
         Aspect::Certificate => vec![Patch::Certificate(parts.certificate.clone())],
         Aspect::Body => vec![Patch::Body(parts.body.0, parts.body.1.clone())],
         Aspect::Client => vec![Patch::Client(parts.client)],
-        Aspect::Now => vec![Patch::Now(parts.now)],
         Aspect::Handshake => vec![Patch::Handshake(parts.handshake)],
         Aspect::Known => vec![Patch::Known(parts.known)],
     }
@@ -292,7 +289,7 @@ fn law_caller_is_answered_differently_if_and_only_if_its_class_is() {
             .and_then(|text| text.parse().ok())
             .unwrap_or(usual)
     };
-    let (pairs, requests, first) = (scale("LAW_PAIRS", 30), scale("LAW_REQUESTS", 100), scale("LAW_SEED", 0));
+    let (pairs, requests, first) = (scale("LAW_PAIRS", 8), scale("LAW_REQUESTS", 50), scale("LAW_SEED", 0));
     let started = Instant::now();
     let (mut cases, mut failed, mut unfit) = (0, 0, 0);
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();

@@ -3,6 +3,7 @@
 use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderName, Method};
 
+use super::pages::Cookies;
 use super::pair::{MethodClass, Pair};
 use super::parts::Patch;
 use super::space::{Aspect, Dimension, Label, Variant};
@@ -10,7 +11,7 @@ use crate::policy::token_sources::TokenPlaces;
 use crate::principal::AuthMethod;
 use crate::rehearsal::TokenPlace;
 
-/// What is no token.
+/// A text that is not a token.
 const NO_TOKEN: &str = "x";
 
 /// The credentials of another scheme.
@@ -167,6 +168,23 @@ fn no_token_in(place: &TokenPlace) -> Vec<Patch> {
             Patch::Handshake(true),
             Patch::header(&SEC_WEBSOCKET_PROTOCOL, &format!("{name}, {NO_TOKEN}")),
         ],
+    }
+}
+
+/// Returns what cookies have to do with the page of a request with a token.
+pub(super) const fn cookies_of_token(has_cookie: bool) -> Cookies {
+    match has_cookie {
+        true => Cookies::Token,
+        false => Cookies::Unread,
+    }
+}
+
+/// Returns what cookies have to do with the page of a request without a token.
+pub(super) fn cookies_besides_token(pair: &Pair<'_>) -> Cookies {
+    let mut policies = pair.asking(AuthMethod::Jwt);
+    match policies.any(|policy| !policy.sources.read.cookies.is_empty()) {
+        true => Cookies::Possible,
+        false => Cookies::Unread,
     }
 }
 

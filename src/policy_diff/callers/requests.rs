@@ -20,9 +20,6 @@ const OTHER_TYPE: &str = "application/x-unnamed";
 /// The type of a request of gRPC, whose clients get rejections in a form of their own.
 const GRPC: &str = "application/grpc";
 
-/// The limit of a body where no route has one.
-const USUAL_LIMIT: u64 = 10 * 1024 * 1024;
-
 /// Returns the bodies that either side tells apart.
 pub(super) fn body(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
     let routes: Vec<_> = pair.met().map(|(_, route)| route).collect();
@@ -30,7 +27,7 @@ pub(super) fn body(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
         .iter()
         .flat_map(|route| route.content_types.iter().map(String::as_str))
         .collect();
-    let limits: BTreeSet<u64> = routes.iter().filter_map(|route| route.body_bytes).collect();
+    let limits = limits(pair);
     let has_styles = !pair.has_same_policy(|policy| &policy.errors);
     let may_repeat = method.may_repeat.contains(&true);
     let value = |text: &str| HeaderValue::from_str(text).ok().into_iter().collect::<Vec<_>>();
@@ -52,7 +49,7 @@ pub(super) fn body(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
     }
     if !limits.is_empty() {
         let first = types.iter().next().map(|text| value(text)).unwrap_or_default();
-        for limit in limits.into_iter().chain([USUAL_LIMIT]) {
+        for limit in limits {
             for length in [limit, limit.saturating_add(1)] {
                 let patch = Patch::Body(Body::Sized(length), first.clone());
                 variants.push(Variant::new(patch, Label::Body(format!("{length} bytes"))));
@@ -60,6 +57,19 @@ pub(super) fn body(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
         }
     }
     (variants.len() > 1).then(|| Dimension::new(Aspect::Body, variants))
+}
+
+/// Returns the limits of bodies on both sides, if a route has its own.
+fn limits(pair: &Pair<'_>) -> BTreeSet<u64> {
+    let limits = pair.sides().into_iter().filter_map(|side| {
+        let (_, route) = side.met()?;
+        Some((route.body_bytes, side.rehearsal.body_bytes()))
+    });
+    let limits: Vec<(Option<u64>, u64)> = limits.collect();
+    if limits.iter().all(|(own, _)| own.is_none()) {
+        return BTreeSet::new();
+    }
+    limits.into_iter().map(|(own, usual)| own.unwrap_or(usual)).collect()
 }
 
 /// Returns the addresses that either side tells apart: the first one of each part that the borders of networks make.
@@ -110,26 +120,20 @@ pub(super) fn expiries(pair: &Pair<'_>) -> BTreeSet<i64> {
         .collect()
 }
 
-/// Returns the times that either side tells apart.
-pub(super) fn now(pair: &Pair<'_>, base: i64) -> Option<Dimension> {
-    let times = expiries(pair);
-    if times.is_empty() {
-        return None;
-    }
-    let usual = Variant::new(Patch::Now(base), Label::None);
-    let later = times.into_iter().map(|time| {
-        let label = Label::When(format!("from {} on", crate::rejection::moment(time)));
-        Variant::new(Patch::Now(time), label)
-    });
-    Some(Dimension::new(
-        Aspect::Now,
-        std::iter::once(usual).chain(later).collect(),
-    ))
+/// An internal key that either side tells apart from others.
+#[derive(Debug, Clone)]
+pub(super) struct KnownKey {
+    /// Where it comes from.
+    pub(super) reference: KeyReference,
+    /// Its name.
+    pub(super) name: String,
+    /// The times at which it stops working on some side.
+    pub(super) expiries: BTreeSet<i64>,
 }
 
 /// Returns the keys that either side tells apart: those of both where they differ, else one for each time at which a key
 /// stops working.
-pub(super) fn keys(pair: &Pair<'_>) -> Vec<(KeyReference, String)> {
+pub(super) fn keys(pair: &Pair<'_>) -> Vec<KnownKey> {
     let policies: Vec<_> = pair.asking(AuthMethod::InternalKey).collect();
     let lists: Vec<_> = policies
         .iter()
@@ -148,12 +152,17 @@ pub(super) fn keys(pair: &Pair<'_>) -> Vec<(KeyReference, String)> {
         }
         _ => true,
     };
-    let mut found: Vec<(KeyReference, String)> = Vec::new();
+    let mut found: Vec<KnownKey> = Vec::new();
     let mut seen: BTreeSet<Option<i64>> = BTreeSet::new();
     for key in lists.iter().flat_map(|keys| &keys.keys) {
-        let is_new = !found.iter().any(|(reference, _)| reference == key.reference());
-        if is_new && (!same || seen.insert(key.expires())) {
-            found.push((key.reference().clone(), key.name().to_owned()));
+        match found.iter_mut().find(|known| known.reference == *key.reference()) {
+            Some(known) => known.expiries.extend(key.expires()),
+            None if !same || seen.insert(key.expires()) => found.push(KnownKey {
+                reference: key.reference().clone(),
+                name: key.name().to_owned(),
+                expiries: key.expires().into_iter().collect(),
+            }),
+            None => {}
         }
     }
     found

@@ -1,4 +1,4 @@
-//! Tries one request on both sides, and says in which way the answers differ.
+//! Tries one request on both sides, and says in which way the sides differ.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
@@ -36,7 +36,7 @@ pub(super) enum Mark {
     Own(&'static str),
 }
 
-/// How the answers of both sides differ.
+/// How the responses of both sides differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Kind {
     /// They do not.
@@ -54,7 +54,7 @@ pub(super) enum Kind {
 /// What is seen of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Seen {
-    /// How the answers differ.
+    /// How the responses differ.
     pub(super) kind: Kind,
     /// What becomes of it on the old side.
     pub(super) was: Mark,
@@ -67,7 +67,7 @@ pub(super) struct Seen {
 /// What differs in what the upstream gets, or the client from Sidegate itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Detail {
-    /// The names, each with whether it is there on the old and on the new side.
+    /// The names, each with whether the old and the new side have it.
     pub(super) names: BTreeSet<(String, bool, bool)>,
     /// Whether pages may read or call what they could not.
     pub(super) pages_gained: bool,
@@ -101,6 +101,8 @@ pub(super) struct Judge<'r> {
     details: RefCell<(Vec<Detail>, HashMap<Detail, u32>)>,
     tried: Cell<usize>,
     before: usize,
+    /// Whether a caller was found who passes, on each side.
+    passed: [Cell<bool>; 2],
 }
 
 impl<'r> Judge<'r> {
@@ -113,6 +115,7 @@ impl<'r> Judge<'r> {
             details: RefCell::new((vec![Detail::default()], HashMap::from([(Detail::default(), 0)]))),
             tried: Cell::new(0),
             before,
+            passed: [Cell::new(false), Cell::new(false)],
         }
     }
 
@@ -130,6 +133,22 @@ impl<'r> Judge<'r> {
     pub(super) fn detail(&self, place: u32) -> Detail {
         let details = self.details.borrow();
         details.0.get(place as usize).cloned().unwrap_or_default()
+    }
+
+    /// Notes that a caller passes on a side.
+    pub(super) fn note_passed(&self, side: usize) {
+        if let Some(passed) = self.passed.get(side) {
+            passed.set(true);
+        }
+    }
+
+    /// Checks that a caller was found who passes each route that lets callers in.
+    pub(super) fn check_passed(&self) -> Result<(), TooMany> {
+        let mut sides = self.pair.sides().into_iter().zip(&self.passed);
+        match sides.all(|(side, passed)| side.met().is_none() || passed.get()) {
+            true => Ok(()),
+            false => Err(TooMany::NO_CALLER),
+        }
     }
 
     /// Checks that as many more requests can be tried.

@@ -26,22 +26,21 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
         true => places::methods(pair),
         false => Vec::new(),
     };
-    let others = |has_token, has_cookie| {
-        let headers = Headers::of(pair, method, &cell.path, &methods, (has_token, has_cookie));
+    let others = |has_token, cookies| {
+        let headers = Headers::of(pair, method, &cell.path, &methods, (has_token, cookies));
         let certificate = certificates::dimension(pair);
         let body = requests::body(pair, method);
-        let rest = [requests::client(pair), requests::now(pair, now)];
         let known = requests::known(pair).filter(|_| has_token);
         headers
             .into_iter()
             .chain(certificate)
             .chain(body)
-            .chain(rest.into_iter().flatten())
+            .chain(requests::client(pair))
             .chain(known)
     };
     let mut dimensions: Vec<Dimension> = places::handshake(pair, method).into_iter().collect();
     dimensions.extend(places::presented(pair, method));
-    dimensions.extend(others(false, false));
+    dimensions.extend(others(false, places::cookies_besides_token(pair)));
     let mut spaces = vec![Space {
         base: base.clone(),
         issuer: None,
@@ -54,7 +53,9 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
             (parts.token, parts.times) = (Some(token.clone()), times.clone());
             let has_cookie = places.has_cookie;
             if let Some(usual) = places.dimension.variants.first() {
-                usual.patches.iter().for_each(|patch| patch.apply(&mut parts));
+                for patch in &usual.patches {
+                    patch.apply(&mut parts);
+                }
             }
             let handshake = places::handshake(pair, method).filter(|_| has_cookie);
             let place = Some(places.dimension).filter(|dimension| dimension.variants.len() > 1);
@@ -65,7 +66,7 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
                 dimensions: handshake
                     .into_iter()
                     .chain(place)
-                    .chain(others(false, has_cookie))
+                    .chain(others(false, places::cookies_of_token(has_cookie)))
                     .collect(),
             });
         }
@@ -80,16 +81,20 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
                 parts.certificate = Some(certificates::any());
             }
             let (patches, mut dimensions) = kind.dimensions(pair, &cell.path);
-            patches.iter().for_each(|patch| patch.apply(&mut parts));
+            for patch in patches {
+                patch.apply(&mut parts);
+            }
             let has_cookie = places.has_cookie;
             if let Some(usual) = places.dimension.variants.first() {
-                usual.patches.iter().for_each(|patch| patch.apply(&mut parts));
+                for patch in &usual.patches {
+                    patch.apply(&mut parts);
+                }
             }
             if has_cookie {
                 dimensions.extend(places::handshake(pair, method));
             }
             dimensions.extend(Some(places.dimension).filter(|dimension| dimension.variants.len() > 1));
-            dimensions.extend(others(true, has_cookie));
+            dimensions.extend(others(true, places::cookies_of_token(has_cookie)));
             spaces.push(Space {
                 base: parts,
                 issuer: Some(kind.label()),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::pair::Pair;
 use super::seen::{Detail, Judge, Kind, Mark};
 use super::space::{Classes, Label};
-use crate::policy::Policy;
 use crate::policy::identity::IdentitySource;
+use crate::policy::{Issuer, Policy};
 use crate::policy_diff::caller_class::{CallerClass, TokenClass};
 use crate::policy_diff::delta::{CallerChange, Delta, Told};
 use crate::policy_diff::effects::Effect;
@@ -150,12 +150,8 @@ impl Summary<'_, '_> {
         };
         let choice = classes.choice(at);
         let [was, now] = self.judge.words(&classes.space.parts(&choice));
-        let has_several = self
-            .spaces
-            .iter()
-            .filter(|classes| classes.space.issuer.is_some())
-            .count()
-            > 1;
+        let issuers = self.judge.pair().policies().flat_map(|policy| &policy.issuers);
+        let has_several = issuers.map(Issuer::label).collect::<BTreeSet<_>>().len() > 1;
         let mut caller = CallerClass::default();
         if classes.space.base.token.is_some() {
             let issuer = classes.space.issuer.clone().filter(|_| has_several);
@@ -165,7 +161,7 @@ impl Summary<'_, '_> {
             });
         }
         for (at, dimension) in classes.space.dimensions.iter().enumerate() {
-            let is_free = free.get(at).copied().unwrap_or_default();
+            let is_free = free.get(at).copied().unwrap_or_default() && !classes.is_pruned(at);
             let chosen = choice.get(at).and_then(|chosen| dimension.variants.get(*chosen));
             if let Some(variant) = chosen.filter(|_| !is_free) {
                 write(&mut caller, &variant.label);
@@ -302,7 +298,7 @@ fn differs(pair: &Pair<'_>, details: &[Detail]) -> Vec<String> {
     names.filter(|name| !is_identity(name)).collect()
 }
 
-/// What differs, each with whether it is there on the old and on the new side for some callers.
+/// What differs, each with whether the old and the new side have it for some callers.
 fn changed(details: &[Detail]) -> BTreeMap<String, [bool; 2]> {
     let mut changed: BTreeMap<String, [bool; 2]> = BTreeMap::new();
     for (name, was, now) in details.iter().flat_map(|detail| &detail.names) {

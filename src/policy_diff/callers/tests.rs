@@ -69,14 +69,14 @@ pub(super) fn cell(old: &Rehearsal, new: &Rehearsal, host: &str, method: &Method
     }
 }
 
-fn delta(old: &str, new: &[&str], line: &str) -> Option<Rc<Delta>> {
+pub(super) fn delta(old: &str, new: &[&str], line: &str) -> Option<Rc<Delta>> {
     let [old, new] = rehearsals(&[old], new);
     let (method, path) = line.split_once(' ').unwrap();
     let cell = cell(&old, &new, "localhost", &method.parse().unwrap(), path);
     Callers::new(&old, &new).compare(&cell).unwrap()
 }
 
-fn effects(delta: Option<&Delta>) -> String {
+pub(super) fn effects(delta: Option<&Delta>) -> String {
     let effects = delta.map(|delta| {
         delta
             .effects

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::claims::{ReadClaim, ReadClaims, Rules, UNNAMED};
+use super::claims::{ReadClaim, ReadClaims};
 use super::pair::{Pair, Side};
 use super::parts::Patch;
+use super::rules::{Rules, UNNAMED};
 use super::space::{Aspect, Dimension, Label, Variant};
 use crate::authn::jwt;
 use crate::document::key_reference::{KeyForm, KeyReference};
@@ -223,7 +224,7 @@ fn linked(link: LinkHeader) -> Variant {
     Variant::new(Patch::Jose(link.name(), Some(json!("https://keys.example"))), label)
 }
 
-/// Tokens without several of the claims that the upstream is told: without any of them it may get the same as of no token.
+/// Tokens without several of the claims that the upstream receives: without any of them it may get the same as without a token.
 fn untold(told: &[&Vec<String>]) -> Vec<Variant> {
     let told = told.get(..MOST_TOLD).unwrap_or(told);
     let sets = 0..1_usize << told.len();

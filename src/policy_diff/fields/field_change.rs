@@ -66,6 +66,8 @@ pub struct Side<'s> {
     pub policies: &'s PolicySet,
     /// Their files.
     pub documents: &'s Documents,
+    /// The longest body where a route has no limit of its own, in bytes.
+    pub body_bytes: u64,
 }
 
 impl<'s> Side<'s> {

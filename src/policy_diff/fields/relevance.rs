@@ -163,7 +163,7 @@ pub(super) fn behind(outcome: &str) -> Aspects {
     found.map_or(Aspects::ALL, |(_, aspects)| *aspects)
 }
 
-/// Returns what both routes look at: what one of them does not ask for is no cause by itself.
+/// Returns what both routes look at: what one of them does not ask for is not a cause by itself.
 pub(super) fn looked_at(was: Option<&Route>, now: Option<&Route>) -> Aspects {
     let (Some(was), Some(now)) = (was, now) else {
         return Aspects::ALL;

@@ -32,7 +32,7 @@ const CHANGES: &[(&str, &str, Option<&str>)] = &[
     (
         "  - { path: /health, auth: public, content_types: [text/csv] }\n",
         "",
-        None,
+        Some("tokens"),
     ),
     (
         "  - { path: /jobs/*, auth: internal_key }\n",

@@ -13,7 +13,7 @@ const TENANTS: [&str; 2] = [
     "00000000-0000-4000-a000-000000000002",
 ];
 
-/// Returns the options that show a caller for whom a change matters: claims and headers, or that no credential is there.
+/// Returns the options that show a caller for whom a change matters: claims and headers, or the absence of a credential.
 pub(super) fn options(now: &PolicySet, change: &Change) -> Vec<String> {
     let delta = &change.delta;
     let mut all = delta

@@ -11,6 +11,8 @@ pub(super) struct Written<'s> {
     pub(super) policy: &'s Policy,
     /// Its file.
     pub(super) document: &'s Document,
+    /// The longest body where a route has no limit of its own, in bytes.
+    pub(super) body_bytes: u64,
 }
 
 /// Two policies whose requests meet.

@@ -23,7 +23,14 @@ pub struct Configuration {
     pub source: Arc<SourceFile>,
 }
 
-/// Fields that are no settings: the format, and the path of the policies, which are compared themselves.
+impl Configuration {
+    /// Returns the longest body of requests whose route has no limit of its own, in bytes.
+    pub const fn body_bytes(&self) -> u64 {
+        self.config.limits.request.body_bytes
+    }
+}
+
+/// Fields that are not settings: the format, and the path of the policies, which are compared themselves.
 const NOT_COMPARED: [&str; 2] = ["version", "policies"];
 
 /// Compares two configurations.
@@ -46,7 +53,7 @@ pub fn compare(was: &Configuration, now: &Configuration) -> Vec<FieldChange> {
     found.map(|difference| field_change(&difference, &old, &new)).collect()
 }
 
-/// Splits a block that is there on one side only into its fields, if each has a default.
+/// Splits a block that only one side has into its fields, if each has a default.
 fn parts<'n>(difference: Difference<'n>, schema: &Json) -> Vec<Difference<'n>> {
     let one = difference.now.or(difference.was);
     let is_alone = difference.now.is_none() || difference.was.is_none();

@@ -28,8 +28,11 @@ pub(super) fn compare(pair: &Pair<'_>, routes: Indices) -> Vec<FieldChange> {
         timeout(pair.was, was),
         timeout(pair.now, now),
     ));
-    let body = |route: &Route| route.body_bytes.map(size);
-    found.extend(pair.change(&place("body_bytes", ""), body(was), body(now)));
+    let body = |side: Written<'_>, route: &Route| route.body_bytes.filter(|own| *own != side.body_bytes).map(size);
+    if [was, now].map(|route| route.body_bytes) != [None, None] {
+        let (old, new) = (body(pair.was, was), body(pair.now, now));
+        found.extend(pair.change(&place("body_bytes", ""), old, new));
+    }
     let log = |route: &Route| Some(on_or_off(route.access_log).to_owned());
     found.extend(pair.change(&place("log", ""), log(was), log(now)));
     if !was.quotas.is_empty() && !now.quotas.is_empty() {
@@ -80,7 +83,7 @@ fn place(pair: &Pair<'_>, routes: Indices, own: &str, of_policy: &str) -> Place 
     }
 }
 
-/// Compares a rule field by field, or as a whole if it is there on one side only.
+/// Compares a rule field by field, or as a whole if only one side has it.
 fn rule(pair: &Pair<'_>, place: &Place, was: Option<Vec<Said>>, now: Option<Vec<Said>>) -> Vec<FieldChange> {
     let (Some(was), Some(now)) = (&was, &now) else {
         let text = |said: Option<Vec<Said>>| said.map(|said| in_one_line(&said));

@@ -6,8 +6,8 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, ORIGIN}
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value, json};
 
-use super::super::claims::{NO_TENANT, OTHER_TENANT, TENANT, TEXT_TENANT, THUMBPRINT};
 use super::super::parts::{Known, OWN_ORIGIN, Parts, Sent};
+use super::super::rules::{NO_TENANT, OTHER_TENANT, TENANT, TEXT_TENANT, THUMBPRINT};
 use super::dice::Dice;
 use super::policies::{AUDIENCES, ROLES, SCOPES};
 use crate::credential::{ClientCertificate, Thumbprint};
@@ -148,7 +148,7 @@ fn token(pool: &Pool, dice: &mut Dice) -> Token {
         );
     }
     for (name, value) in [
-        ("email", json!("a@example.com")),
+        ("email", json!(dice.pick(&["a@example.com", "50% a,b;c"]))),
         ("planTier", json!("pro")),
         ("name", json!({})),
         ("jti", json!("j")),
@@ -200,7 +200,7 @@ fn token(pool: &Pool, dice: &mut Dice) -> Token {
     }
 }
 
-/// Roles and scopes. No two claims have the same list: then the upstream would be told the same by another claim.
+/// Roles and scopes. No two claims have the same list: then the upstream would receive the same from another claim.
 fn grants(set: &mut impl FnMut(&str, Value), dice: &mut Dice) {
     let list = |mark: &str, names: &[&str], dice: &mut Dice| {
         let marked = |names: Vec<&str>| json!([names, vec![mark]].concat());
@@ -229,7 +229,7 @@ fn grants(set: &mut impl FnMut(&str, Value), dice: &mut Dice) {
 /// Claims that conditions compare.
 fn facts(set: &mut impl FnMut(&str, Value), dice: &mut Dice) {
     for (name, values) in [
-        ("dept", [json!("a"), json!("b"), json!("c"), json!(["a"])]),
+        ("dept", [json!("a"), json!("b"), json!(["a"]), json!(["a", "b"])]),
         ("level", [json!(3), json!(5), json!("3"), json!(4)]),
         ("account", [json!("v"), json!("w"), json!(1), json!(true)]),
         ("owner", [json!("d1"), json!("public"), json!("u1"), json!("x")]),
@@ -335,6 +335,7 @@ fn certificate(dice: &mut Dice) -> ClientCertificate {
         "spiffe://td/ns/core/sa/other",
         "spiffe://td/x/core/sa/job",
         "spiffe://elsewhere/a",
+        "spiffe://td/ns/x/sa/job",
     ];
     let mut certificate = ClientCertificate {
         uris: vec![dice.pick(&uris).to_owned()],
@@ -377,7 +378,7 @@ fn headers(parts: &mut Parts, dice: &mut Dice) {
         put(parts, "x-region", values);
     }
     if dice.one_in(2) {
-        put(parts, "x-account", vec![text(dice.pick(&["v", "v", "w", "1"]))]);
+        put(parts, "x-account", vec![text(dice.pick(&["v", "v", "w", "1", "d1"]))]);
     }
     for name in [
         "x-user-id",

@@ -71,7 +71,7 @@ fn fit(route: &mut Value) {
 }
 
 fn condition(dice: &mut Dice, has_parameter: bool) -> Value {
-    match dice.below(12) {
+    match dice.below(14) {
         0 => json!({ "claim": "dept", "equals": dice.pick(&["a", "b"]) }),
         1 => json!({ "claim": "dept", "in": dice.some(&["a", "b", "c"]) }),
         2 => json!({ "claim": "level", "equals": dice.pick(&[3, 5]) }),
@@ -83,6 +83,8 @@ fn condition(dice: &mut Dice, has_parameter: bool) -> Value {
         8 => json!({ "header": "x-account", "equals_claim": "account" }),
         9 => json!({ "client": { "in": [dice.pick(&["10.0.0.0/8", "10.1.0.0/16", "fd00::/8"])] } }),
         10 if has_parameter => json!({ "claim": "owner", "equals": "{id}" }),
+        11 => json!({ "claim": "owner", "equals": dice.pick(&["d1", "u1"]) }),
+        12 if has_parameter => json!({ "header": "x-account", "equals": dice.pick(&["{id}", "d1"]) }),
         _ => json!({ "claim": "staff", "equals": true }),
     }
 }
@@ -197,8 +199,10 @@ fn sources(policy: &mut Value, dice: &mut Dice) {
         json!({ "query": "access_token" }),
         json!({ "websocket_protocol": "bearer" }),
     ];
-    let mut sources = vec![json!("authorization")];
-    sources.extend(dice.some(&others));
+    let mut sources: Vec<Value> = dice.some(&others);
+    if sources.is_empty() || !dice.one_in(4) {
+        sources.insert(0, json!("authorization"));
+    }
     policy["jwt"]["sources"] = json!(sources);
 }
 
@@ -209,6 +213,12 @@ fn cors(policy: &mut Value, dice: &mut Dice) {
         2 => json!({ "origins": ["https://app.example", "https://*.example.com"], "headers": ["authorization"] }),
         _ => json!({ "origins": ["https://app.example"] }),
     };
+    match dice.below(6) {
+        0 => policy["cors"]["max_age"] = json!("1m"),
+        1 => policy["cors"]["headers"] = json!(["x-a"]),
+        2 => policy["cors"]["expose"] = json!(["x-b"]),
+        _ => {}
+    }
 }
 
 fn revocation(policy: &mut Value, dice: &mut Dice) {
@@ -229,9 +239,13 @@ fn errors(policy: &mut Value, dice: &mut Dice) {
 }
 
 fn identity(policy: &mut Value, dice: &mut Dice) {
-    policy["identity"] = match dice.below(3) {
+    policy["identity"] = match dice.below(5) {
         0 => json!({ "x-user-id": "email" }),
         1 => json!({ "x-user-id": "sub", "x-dept": "dept", "x-roles": "roles" }),
+        2 => {
+            json!({ "x-user-id": "sub", "x-dept": { "from": "dept", "separator": ";" }, "x-roles": { "from": "roles", "separator": ";" } })
+        }
+        3 => json!({ "x-user-id": { "from": "email", "encoding": "percent" }, "x-dept": "dept" }),
         _ => json!({ "x-user-id": "sub", "x-tenant-id": "@tenant", "x-client-id": "@client_id" }),
     };
 }
@@ -246,6 +260,10 @@ fn keys(policy: &mut Value, dice: &mut Dice) {
             { "name": "cron", "secret": { "env": "K2" } },
         ]),
     };
+    if dice.one_in(3) {
+        let keys = policy["internal_key"]["keys"].as_array_mut().unwrap();
+        keys.last_mut().unwrap()["expires"] = json!(dice.pick(&["2027-02-01T00:00:00Z", "2027-03-01T00:00:00Z"]));
+    }
     if dice.one_in(4) {
         policy["internal_key"]["header"] = json!("x-key");
     }
@@ -266,11 +284,11 @@ type Change = fn(&mut Value, &mut Dice);
 /// Changes, each by its name.
 pub(super) const CHANGES: [(&str, Change); 40] = [
     ("auth", |policy, dice| {
-        on_route(policy, dice, |route, dice| route["auth"] = auth(dice))
+        on_route(policy, dice, |route, dice| route["auth"] = auth(dice));
     }),
     ("roles of a route", |policy, dice| {
         on_route(policy, dice, |route, dice| {
-            route["roles"] = json!([dice.pick(&ROLES), "admin"])
+            route["roles"] = json!([dice.pick(&ROLES), "admin"]);
         });
     }),
     ("hierarchy", |policy, dice| {
@@ -289,7 +307,7 @@ pub(super) const CHANGES: [(&str, Change); 40] = [
     }),
     ("methods", |policy, dice| {
         on_route(policy, dice, |route, dice| {
-            route["methods"] = json!([dice.pick(&METHODS)])
+            route["methods"] = json!([dice.pick(&METHODS)]);
         });
     }),
     ("route removed", |policy, dice| {
@@ -310,7 +328,7 @@ pub(super) const CHANGES: [(&str, Change); 40] = [
     }),
     ("mode", |policy, _| policy["mode"] = json!("shadow")),
     ("deny", |policy, dice| {
-        on_route(policy, dice, |route, _| route["auth"] = json!("deny"))
+        on_route(policy, dice, |route, _| route["auth"] = json!("deny"));
     }),
     ("issuer", several_issuers),
     ("audience", |policy, dice| {
@@ -337,12 +355,12 @@ pub(super) const CHANGES: [(&str, Change); 40] = [
     }),
     ("types", |policy, dice| {
         on_issuer(policy, dice, |issuer, dice| {
-            issuer["types"] = json!([dice.pick(&["at+jwt", "JWT"])])
+            issuer["types"] = json!([dice.pick(&["at+jwt", "JWT"])]);
         });
     }),
     ("ignored headers", |policy, dice| {
         on_issuer(policy, dice, |issuer, dice| {
-            issuer["ignore_headers"] = json!([dice.pick(&["jku", "x5u"])])
+            issuer["ignore_headers"] = json!([dice.pick(&["jku", "x5u"])]);
         });
     }),
     ("required claims", |policy, dice| {
@@ -352,12 +370,12 @@ pub(super) const CHANGES: [(&str, Change); 40] = [
     }),
     ("secret", |policy, dice| {
         on_issuer(policy, dice, |issuer, dice| {
-            issuer["keys"]["secret"]["env"] = json!(dice.pick(&["A", "B", "C"]))
+            issuer["keys"]["secret"]["env"] = json!(dice.pick(&["A", "B", "C"]));
         });
     }),
     ("leeway", |policy, dice| {
         on_issuer(policy, dice, |issuer, dice| {
-            issuer["leeway"] = json!(dice.pick(&["30s", "45s", "60s"]))
+            issuer["leeway"] = json!(dice.pick(&["30s", "45s", "60s"]));
         });
     }),
     ("claim of roles", |policy, dice| {
@@ -371,7 +389,7 @@ pub(super) const CHANGES: [(&str, Change); 40] = [
     }),
     ("claim of scopes", |policy, dice| {
         on_issuer(policy, dice, |issuer, dice| {
-            issuer["scopes_claim"] = json!(dice.pick(&["scp", "scope"]))
+            issuer["scopes_claim"] = json!(dice.pick(&["scp", "scope"]));
         });
     }),
     ("conditions of an issuer", |policy, dice| {
@@ -385,7 +403,7 @@ pub(super) const CHANGES: [(&str, Change); 40] = [
     }),
     ("binding", |policy, dice| {
         on_issuer(policy, dice, |issuer, dice| {
-            issuer["binding"] = json!(dice.pick(&["verify", "required", "ignore"]))
+            issuer["binding"] = json!(dice.pick(&["verify", "required", "ignore"]));
         });
     }),
     ("tenant", |policy, dice| {
@@ -399,13 +417,14 @@ pub(super) const CHANGES: [(&str, Change); 40] = [
         policy["mtls"]["allow"] = dice.pick(&[
             json!([{ "uri": "spiffe://td/ns/*/sa/*" }]),
             json!([{ "uri": "spiffe://td/ns/core/sa/job" }, { "dns": "jobs.internal" }]),
+            json!([{ "uri": "spiffe://td/ns/x/sa/job" }]),
             json!([{ "cn": "scheduler" }, { "uri": "spiffe://td/ns/*/sa/job" }]),
             json!([{ "uri": "spiffe://td/*/core/sa/job" }, { "uri": "spiffe://td/ns/*/sa/job" }]),
         ]);
     }),
     ("identity", identity),
     ("credentials", |policy, dice| {
-        policy["credentials"] = json!(dice.pick(&["forward", "strip"]))
+        policy["credentials"] = json!(dice.pick(&["forward", "strip"]));
     }),
     ("content types", |policy, dice| {
         on_route(policy, dice, |route, dice| {
@@ -434,7 +453,7 @@ pub(super) const CHANGES: [(&str, Change); 40] = [
     ("errors", errors),
     ("prefix", |policy, _| policy["prefix"] = json!("/api/v2")),
     ("hosts", |policy, dice| {
-        policy["hosts"] = json!([dice.pick(&["api.example.com", "*.example.com"])])
+        policy["hosts"] = json!([dice.pick(&["api.example.com", "*.example.com"])]);
     }),
     ("upstream", |policy, dice| {
         policy["upstream"] = dice.pick(&[
