@@ -12,7 +12,7 @@ use super::path_case::PathCase;
 use super::route::{PathPattern, Route, Segment};
 
 /// The methods of RFC 9110, 9.3, and PATCH (RFC 5789). CONNECT is for proxies, and has no path.
-const STANDARD: [Method; 8] = [
+pub const STANDARD: [Method; 8] = [
     Method::DELETE,
     Method::GET,
     Method::HEAD,

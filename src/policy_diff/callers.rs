@@ -19,6 +19,7 @@ use super::types::{Cell, TooMany};
 use crate::policy::PolicySet;
 use crate::rehearsal::Rehearsal;
 
+mod asked_methods;
 mod certificates;
 mod claims;
 mod headers;

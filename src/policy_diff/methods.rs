@@ -5,18 +5,7 @@ use std::collections::BTreeSet;
 use http::Method;
 
 use crate::policy::PolicySet;
-
-/// The methods of RFC 9110, 9.3, and PATCH (RFC 5789). CONNECT is for proxies, and no route takes it.
-const STANDARD: [Method; 8] = [
-    Method::DELETE,
-    Method::GET,
-    Method::HEAD,
-    Method::OPTIONS,
-    Method::PATCH,
-    Method::POST,
-    Method::PUT,
-    Method::TRACE,
-];
+use crate::policy::router::STANDARD;
 
 /// Methods of which one stands for all that no policy names.
 const OTHERS: [&str; 4] = ["PROPFIND", "REPORT", "SEARCH", "LINK"];

@@ -3,6 +3,7 @@
 use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderName, Method};
 
+use super::asked_methods::asked;
 use super::pages::Cookies;
 use super::pair::{MethodClass, Pair};
 use super::parts::Patch;
@@ -203,26 +204,10 @@ pub(super) fn handshake(pair: &Pair<'_>, method: MethodClass) -> Option<Dimensio
     })
 }
 
-/// Returns the methods that pages may ask for: those of the standard, and others that either side names.
+/// Returns the methods that pages may ask for on either side, and one that stands for all others.
 pub(super) fn methods(pair: &Pair<'_>) -> Vec<Method> {
-    let mut methods = vec![
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::TRACE,
-    ];
-    let named = pair
-        .policies()
-        .flat_map(|policy| &policy.routes)
-        .flat_map(|route| &route.methods);
-    for method in named.cloned().chain(Method::from_bytes(b"UNNAMED").ok()) {
-        if !methods.contains(&method) {
-            methods.push(method);
-        }
-    }
+    let mut methods = asked(pair.policies());
+    let other = Method::from_bytes(b"UNNAMED").ok();
+    methods.extend(other.filter(|other| !methods.contains(other)));
     methods
 }

@@ -1,8 +1,9 @@
 //! What a request meets on one side as a text: two requests with the same text are answered alike to the same callers.
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue};
 
+use super::asked_methods::asked;
 use super::pair::{Side, asks};
 use crate::policy::cors::AllowedOrigin;
 use crate::policy_diff::types::Cell;
@@ -28,7 +29,7 @@ pub(super) fn side_text(side: &Side<'_>, cell: &Cell, asks_for_pages: bool) -> S
             AllowedOrigin::Subdomain(end) => HeaderValue::from_str(&format!("https://a-page{end}")).ok(),
         });
     let Some(origin) = origin else { return text };
-    for method in asked(side) {
+    for method in asked(side.policy.into_iter()) {
         let Ok(method) = HeaderValue::from_str(method.as_str()) else {
             continue;
         };
@@ -42,25 +43,4 @@ fn answer(side: &Side<'_>, cell: &Cell, headers: &HeaderMap) -> String {
     let mut request = Request::new(cell.method.clone(), cell.path.clone(), &cell.host, 0);
     request.headers.extend(headers.clone());
     format!("{:?}", side.rehearsal.answer(&request.facts(), Revocations::Unasked))
-}
-
-/// The methods that pages may ask for.
-fn asked(side: &Side<'_>) -> Vec<Method> {
-    let mut methods = vec![
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::TRACE,
-    ];
-    let routes = side.policy.iter().flat_map(|policy| &policy.routes);
-    for method in routes.flat_map(|route| &route.methods) {
-        if !methods.contains(method) {
-            methods.push(method.clone());
-        }
-    }
-    methods
 }
