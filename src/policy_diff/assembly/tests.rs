@@ -234,6 +234,7 @@ fn config() -> ProptestConfig {
         .and_then(|cases| cases.parse().ok());
     ProptestConfig {
         cases: cases.unwrap_or(16),
+        failure_persistence: None,
         ..ProptestConfig::default()
     }
 }
