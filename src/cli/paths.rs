@@ -50,9 +50,6 @@ pub(super) fn is_config(path: &Path) -> bool {
 
 /// Whether a text configures a process, and is not a policy.
 pub(super) fn reads_as_config(text: &str) -> bool {
-    if reads_as_tests(text) {
-        return false;
-    }
     const FIELDS: [&str; 9] = [
         "listeners",
         "admin",
@@ -64,6 +61,9 @@ pub(super) fn reads_as_config(text: &str) -> bool {
         "log",
         "threads",
     ];
+    if reads_as_tests(text) {
+        return false;
+    }
     let top_level = |field: &str| {
         text.lines()
             .any(|line| line.strip_prefix(field).is_some_and(|l| l.starts_with(':')))

@@ -100,12 +100,11 @@ impl Revoke {
             if let Some(warning) = target.warning() {
                 print_error(warning);
             }
-            match self.target.output {
-                Format::Json => print_json(&report),
-                _ => {
-                    print_line(format!("{}; by {}", report.revoked.sentence(), report.via));
-                    report.asking.iter().for_each(|asking| warn(self.kind, asking));
-                }
+            if self.target.output == Format::Json {
+                print_json(&report);
+            } else {
+                print_line(format!("{}; by {}", report.revoked.sentence(), report.via));
+                report.asking.iter().for_each(|asking| warn(self.kind, asking));
             }
             Ok(())
         })

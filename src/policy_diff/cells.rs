@@ -84,14 +84,12 @@ impl Found {
             let known = self.kinds.get(**kind);
             known.is_some_and(|(.., known)| Rc::ptr_eq(known, &delta) || *known == delta)
         };
-        let kind = match alike.iter().find(is_same) {
-            Some(kind) => *kind,
-            None => {
-                alike.push(self.kinds.len());
-                self.kinds.push((was, now, delta));
-                self.kinds.len() - 1
-            }
-        };
+        let known = alike.iter().find(is_same).copied();
+        let kind = known.unwrap_or_else(|| {
+            alike.push(self.kinds.len());
+            self.kinds.push((was, now, delta));
+            self.kinds.len() - 1
+        });
         let of_kind = self.classes.entry(kind).or_default();
         of_kind.entry(method).or_default().push(end);
     }

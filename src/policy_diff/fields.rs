@@ -111,7 +111,7 @@ impl<'s> Causes<'s> {
             false => (self.policies.now(policy), self.was),
         };
         match other {
-            None => self.whole_policy(side, policy, is_there).into_iter().collect(),
+            None => Self::whole_policy(side, policy, is_there).into_iter().collect(),
             Some(other) if is_there => self.between_places(other, policy),
             Some(other) => self.between_places(policy, other),
         }
@@ -189,13 +189,13 @@ impl<'s> Causes<'s> {
         let mut found = Vec::new();
         if let Some(new) = new {
             match self.policies.was(new) {
-                None => found.extend(self.whole_policy(self.now, new, true)),
+                None => found.extend(Self::whole_policy(self.now, new, true)),
                 Some(was) => found.extend(self.between_places(was, new)),
             }
         }
         if let Some(old) = old {
             match self.policies.now(old) {
-                None => found.extend(self.whole_policy(self.was, old, false)),
+                None => found.extend(Self::whole_policy(self.was, old, false)),
                 Some(now) if Some(now) != new => found.extend(self.between_places(old, now)),
                 Some(_) => {}
             }
@@ -212,7 +212,7 @@ impl<'s> Causes<'s> {
     }
 
     /// Returns the field that says which requests a policy takes that only one side has.
-    fn whole_policy(&self, side: Side<'s>, index: usize, is_there: bool) -> Option<Cause> {
+    fn whole_policy(side: Side<'s>, index: usize, is_there: bool) -> Option<Cause> {
         let (_, document) = side.policy(index)?;
         let named = ["hosts", "prefix", "service"].map(|name| vec![Step::Key(name.to_owned())]);
         let path = named.into_iter().find(|path| document.at(path).is_some())?;
@@ -236,13 +236,13 @@ impl<'s> Causes<'s> {
         let mut found = Vec::new();
         if let Some(to) = to {
             match self.routes_of(old, new).was(to) {
-                None => found.extend(self.whole_route(self.now, RouteIndex { policy: new, route: to }, true)),
+                None => found.extend(Self::whole_route(self.now, RouteIndex { policy: new, route: to }, true)),
                 Some(was) => found.extend(self.between_route_places((old, was), (new, to))),
             }
         }
         if let Some(from) = from {
             match self.routes_of(old, new).now(from) {
-                None => found.extend(self.whole_route(
+                None => found.extend(Self::whole_route(
                     self.was,
                     RouteIndex {
                         policy: old,
@@ -264,7 +264,7 @@ impl<'s> Causes<'s> {
         self.in_route(old, new).into_iter().filter(is_place).collect()
     }
 
-    fn whole_route(&self, side: Side<'s>, index: RouteIndex, is_there: bool) -> Option<Cause> {
+    fn whole_route(side: Side<'s>, index: RouteIndex, is_there: bool) -> Option<Cause> {
         let (_, document) = side.policy(index.policy)?;
         let path = route_path(index.route);
         let text = Some(flow(document.at(&path)?));

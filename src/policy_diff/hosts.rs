@@ -34,17 +34,16 @@ pub(super) fn classes(old: &PolicySet, new: &PolicySet) -> Vec<Hosts> {
             continue;
         };
         let policies = [old, new].map(|set| deciding(set.policies(), &example));
-        match known.get(&policies).and_then(|at| groups.get_mut(*at)) {
-            Some(group) => group.names.push(name),
-            None => {
-                known.insert(policies.clone(), groups.len());
-                groups.push(Hosts {
-                    names: vec![name],
-                    example,
-                    policies,
-                });
-            }
+        if let Some(group) = known.get(&policies).and_then(|at| groups.get_mut(*at)) {
+            group.names.push(name);
+            continue;
         }
+        known.insert(policies.clone(), groups.len());
+        groups.push(Hosts {
+            names: vec![name],
+            example,
+            policies,
+        });
     }
     groups
 }

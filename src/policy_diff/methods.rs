@@ -26,17 +26,17 @@ impl Methods {
         let named = policies
             .flat_map(|policy| &policy.routes)
             .flat_map(|route| &route.methods);
-        let names: BTreeSet<&str> = named
+        let all: BTreeSet<&str> = named
             .chain(&STANDARD)
             .map(Method::as_str)
             .filter(|name| *name != "CONNECT")
             .collect();
-        let numbered = (0..=names.len()).map(|at| format!("OTHER-{at}"));
+        let numbered = (0..=all.len()).map(|at| format!("OTHER-{at}"));
         let mut others = OTHERS.into_iter().map(str::to_owned).chain(numbered);
-        let other = others.find(|name| !names.contains(name.as_str()));
+        let other = others.find(|name| !all.contains(name.as_str()));
         Self {
             other: other.and_then(|name| name.parse().ok()).unwrap_or(Method::TRACE),
-            named: names.into_iter().filter_map(|name| name.parse().ok()).collect(),
+            named: all.into_iter().filter_map(|name| name.parse().ok()).collect(),
         }
     }
 

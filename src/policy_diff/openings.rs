@@ -64,12 +64,11 @@ fn look(sides: [&Rehearsal; 2], callers: &mut Callers<'_>, cell: &Cell) -> Resul
     if cell.new.route.is_none() || is_as_strict(sides, cell) {
         return Ok(None);
     }
-    let gained = match without_credential(sides, cell) {
-        Some(change) => vec![change],
-        None => {
-            let delta = callers.compare(cell)?;
-            delta.map(|delta| delta.gained.clone()).unwrap_or_default()
-        }
+    let gained = if let Some(change) = without_credential(sides, cell) {
+        vec![change]
+    } else {
+        let delta = callers.compare(cell)?;
+        delta.map(|delta| delta.gained.clone()).unwrap_or_default()
     };
     Ok((!gained.is_empty()).then(|| Opening {
         gained,

@@ -49,7 +49,7 @@ pub(super) struct Letters {
     /// What patterns have here.
     pub alphabet: Alphabet,
     /// The more general ones first.
-    pub letters: Vec<(Letter, NodeId)>,
+    pub all: Vec<(Letter, NodeId)>,
     places: HashMap<(Fold, String), usize>,
 }
 
@@ -57,7 +57,7 @@ impl Letters {
     /// Returns what follows a segment with this text.
     pub(super) fn behind(&self, text: &str) -> Option<NodeId> {
         let place = self.places.get(&self.alphabet.classify(text))?;
-        self.letters.get(*place).map(|(_, node)| *node)
+        self.all.get(*place).map(|(_, node)| *node)
     }
 
     /// Returns the literals at some places, each with those that are the same where case does not matter.
@@ -70,14 +70,14 @@ impl Letters {
             }
             let is_alike = |other: &usize| self.fold(*other) == self.fold(place);
             let start = (0..place).rev().take_while(is_alike).last().unwrap_or(place);
-            next = (place..self.letters.len()).take_while(is_alike).last().unwrap_or(place) + 1;
-            found.extend(self.letters.get(start..next));
+            next = (place..self.all.len()).take_while(is_alike).last().unwrap_or(place) + 1;
+            found.extend(self.all.get(start..next));
         }
         found
     }
 
     fn fold(&self, place: usize) -> Option<&Fold> {
-        self.letters.get(place).map(|(letter, _)| &letter.fold)
+        self.all.get(place).map(|(letter, _)| &letter.fold)
     }
 
     fn is_literal(&self, place: usize) -> bool {
@@ -232,12 +232,12 @@ impl Reader<'_, '_, '_> {
         for letter in alphabet.letters(&trail.heads) {
             let states = [steppers.0.step(&letter.text), steppers.1.step(&letter.text)];
             let node = self.place(states, trail.with(&letter));
-            let place = letters.letters.len();
+            let place = letters.all.len();
             letters.places.insert((letter.fold.clone(), letter.end.clone()), place);
-            letters.letters.push((letter, node));
+            letters.all.push((letter, node));
         }
         letters.alphabet = alphabet;
-        self.letters += letters.letters.len();
+        self.letters += letters.all.len();
         Next::Letters(letters)
     }
 }

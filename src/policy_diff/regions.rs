@@ -35,12 +35,7 @@ impl<'g> Describer<'g> {
                 of_end.entry(end).or_default().push(id);
             }
             let Next::Letters(letters) = &node.next else { continue };
-            for (place, (_, next)) in letters
-                .letters
-                .iter()
-                .enumerate()
-                .filter(|(_, (_, next))| *next != ALIKE)
-            {
+            for (place, (_, next)) in letters.all.iter().enumerate().filter(|(_, (_, next))| *next != ALIKE) {
                 before.entry(*next).or_default().push((id, place));
             }
         }
@@ -96,7 +91,7 @@ impl<'g> Describer<'g> {
 fn deepest(graph: &Graph, id: NodeId) -> Option<EndId> {
     let mut node = graph.node(id)?;
     while let Next::Letters(letters) = &node.next {
-        node = graph.node(letters.letters.first()?.1)?;
+        node = graph.node(letters.all.first()?.1)?;
     }
     node.end
 }
@@ -207,7 +202,7 @@ impl Writer<'_> {
     fn deep_example(&self, letters: &Letters) -> Vec<String> {
         let mut texts = self.texts.clone();
         let mut next = Some(letters);
-        while let Some((letter, id)) = next.and_then(|letters| letters.letters.first()) {
+        while let Some((letter, id)) = next.and_then(|letters| letters.all.first()) {
             texts.push(letter.text.clone());
             next = match self.graph.node(*id).map(|node| &node.next) {
                 Some(Next::Letters(letters)) => Some(letters),
@@ -237,7 +232,7 @@ impl Writer<'_> {
         let extended = self.extended(letters, &general);
         let (alphabet, all) = match &extended {
             Some((alphabet, letters)) => (alphabet, letters.as_slice()),
-            None => (&letters.alphabet, letters.letters.as_slice()),
+            None => (&letters.alphabet, letters.all.as_slice()),
         };
         let is_literal = |(letter, _): &(Letter, NodeId)| matches!(letter.fold, Fold::Is(_));
         let first = all.partition_point(|letter| !is_literal(letter));

@@ -95,13 +95,12 @@ impl Report {
         for one in self.changes.iter().filter(|one| one.kind() == kind) {
             let key = one.cause_key();
             let at = key.as_ref().and_then(|key| places.get(key));
-            match at.and_then(|at| found.get_mut(*at)) {
-                Some(entry) => entry.members.push(one),
-                None => {
-                    places.extend(key.map(|key| (key, found.len())));
-                    found.push(Entry { members: vec![one] });
-                }
+            if let Some(entry) = at.and_then(|at| found.get_mut(*at)) {
+                entry.members.push(one);
+                continue;
             }
+            places.extend(key.map(|key| (key, found.len())));
+            found.push(Entry { members: vec![one] });
         }
         found
     }

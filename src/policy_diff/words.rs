@@ -127,7 +127,7 @@ impl Names {
         for at in 1..found.len() {
             let (known, rest) = found.split_at_mut(at);
             if let Some(name) = rest.first_mut().filter(|name| known.contains(name)) {
-                *name = (at + 1..)
+                *name = (at + 1..=at + known.len() + 1)
                     .map(|number| format!("any{number}"))
                     .find(|name| !known.contains(name))
                     .unwrap_or_default();

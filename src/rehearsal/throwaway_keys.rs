@@ -19,11 +19,14 @@ use crate::policy::Issuer;
 /// The most tokens that are kept. Beyond that all are forgotten, and signed again.
 const MOST_TOKENS: usize = 65_536;
 
+/// A key; `None` if none could be made.
+type MadeKey = Option<Arc<SigningKey>>;
+
 /// Throwaway keys: the same reference always gets the same key, and no other reference gets it. As an environment, they let
 /// policies be read without any of their variables and files.
 #[derive(Default)]
 pub struct ThrowawayKeys {
-    pairs: Mutex<HashMap<(KeyReference, Material), Option<Arc<SigningKey>>>>,
+    pairs: Mutex<HashMap<(KeyReference, Material), MadeKey>>,
     tokens: Mutex<HashMap<Fingerprint, Arc<str>>>,
 }
 

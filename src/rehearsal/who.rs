@@ -1,5 +1,6 @@
 //! Who may call a route, in words.
 
+use crate::policy::certificate::CertificateName;
 use crate::policy::route::{AuthRule, Route};
 use crate::policy::{Mode, Policy};
 use crate::principal::AuthMethod;
@@ -78,7 +79,7 @@ fn credential(method: AuthMethod, policy: &Policy, route: &Route, (now, is_one):
             format!("key {}", alternatives(names.iter().map(String::as_str)))
         }
         AuthMethod::Mtls => {
-            let names = policy.certificates.iter().map(|name| name.as_str());
+            let names = policy.certificates.iter().map(CertificateName::as_str);
             format!("client certificate {}", alternatives(names))
         }
     }
@@ -110,11 +111,11 @@ fn granted(policy: &Policy, route: &Route) -> String {
         bringing.retain(|role| !roles.iter().any(|listed| listed == role));
         bringing.sort_unstable();
         bringing.dedup();
-        let mut text = format!("role {}", alternatives(roles.iter().map(String::as_str)));
-        if !bringing.is_empty() {
-            text.push_str(&format!(" (or {})", alternatives(bringing)));
-        }
-        parts.push(text);
+        let listed = alternatives(roles.iter().map(String::as_str));
+        parts.push(match bringing.is_empty() {
+            true => format!("role {listed}"),
+            false => format!("role {listed} (or {})", alternatives(bringing)),
+        });
     }
     match requirement.scopes.as_slice() {
         [] => {}

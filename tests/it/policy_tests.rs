@@ -585,7 +585,7 @@ fn check_of_a_test_file_leads_to_the_right_command() {
 }
 
 /// A policy with all places of tokens, conditions of all kinds, and what Sidegate itself answers.
-const SOURCES: &str = r#"version: 1
+const SOURCES: &str = r"version: 1
 service: s
 prefix: /s
 upstream: { url: http://127.0.0.1:1 }
@@ -603,7 +603,7 @@ routes:
   - { path: '/users/{userId}', auth: jwt, when: [{ claim: sub, equals: '{userId}' }, { client: { in: [10.0.0.0/8] } }, { claim: auth_time, within: 15m }] }
   - { path: '/items/{id}:run', methods: [POST], auth: jwt, scopes: [run] }
   - { path: /*, auth: jwt }
-"#;
+";
 
 /// What becomes of its requests.
 const SOURCES_TEST: &str = r#"version: 1

@@ -53,13 +53,14 @@ impl NamedCallers {
                 let change = &one.change;
                 let old = self.shown(plan, was.policies(), change.was);
                 let new = self.shown(plan, now.policies(), change.now);
-                let passes = |rehearsal: &Rehearsal, shown: &Credentials| passes(rehearsal, &request, shown);
-                let lets_in = |shown: &Credentials| !passes(was, shown) && passes(now, shown);
-                let keeps_out = |shown: &Credentials| passes(was, shown) && !passes(now, shown);
+                let passes =
+                    |rehearsal: &Rehearsal, credentials: &Credentials| passes(rehearsal, &request, credentials);
+                let gains = |shown: &Credentials| !passes(was, shown) && passes(now, shown);
+                let loses = |shown: &Credentials| passes(was, shown) && !passes(now, shown);
                 let (let_in, kept_out) = match (&old, &new) {
-                    (Ok(old), Ok(new)) => (lets_in(new), keeps_out(old)),
-                    (Err(_), Ok(new)) => (lets_in(new), false),
-                    (Ok(old), Err(_)) => (false, keeps_out(old)),
+                    (Ok(old), Ok(new)) => (gains(new), loses(old)),
+                    (Err(_), Ok(new)) => (gains(new), false),
+                    (Ok(old), Err(_)) => (false, loses(old)),
                     (Err(_), Err(problems)) => return Err(Fault::Problems(problems.clone())),
                 };
                 let named = one.named.get_or_insert_with(Named::default);

@@ -27,7 +27,7 @@ use crate::request::{RequestFacts, query};
 /// The steps of a decision, as they come.
 #[derive(Debug)]
 pub(super) struct Steps {
-    steps: Vec<StepReport>,
+    reports: Vec<StepReport>,
     shows_values: bool,
     made: Option<MadeToken>,
 }
@@ -41,7 +41,7 @@ impl Steps {
             detail: made.describe(),
         });
         Self {
-            steps: token.into_iter().collect(),
+            reports: token.into_iter().collect(),
             shows_values,
             made,
         }
@@ -57,7 +57,7 @@ struct StepReport {
 
 impl Observer for Steps {
     fn passed(&mut self, step: Step, how: impl FnOnce() -> String) {
-        self.steps.push(StepReport {
+        self.reports.push(StepReport {
             step: step.as_str(),
             outcome: "passed",
             detail: how(),
@@ -65,7 +65,7 @@ impl Observer for Steps {
     }
 
     fn blocked(&mut self, step: Step, how: impl FnOnce() -> String) {
-        self.steps.push(StepReport {
+        self.reports.push(StepReport {
             step: step.as_str(),
             outcome: "blocked",
             detail: how(),
@@ -73,7 +73,7 @@ impl Observer for Steps {
     }
 
     fn failed(&mut self, step: Step, rejection: &Rejection) {
-        self.steps.push(StepReport {
+        self.reports.push(StepReport {
             step: step.as_str(),
             outcome: "failed",
             detail: format!("{}: {}", rejection.reason().code(), rejection.cause()),
@@ -133,19 +133,19 @@ impl Report {
         let rejection = decision.outcome.rejection();
         let mut steps = steps;
         if rejection.is_none() && route.is_some_and(|route| !route.access_log) {
-            steps.steps.push(StepReport {
+            steps.reports.push(StepReport {
                 step: "log",
                 outcome: "passed",
                 detail: "off: no access line, unless the request fails".to_owned(),
             });
         }
         if rejection.is_none() {
-            steps.steps.extend(route.and_then(own_limits));
+            steps.reports.extend(route.and_then(own_limits));
         }
         let forwarded = decision.outcome.permit().is_some();
         let forwarding = policy.filter(|_| forwarded);
         let forwarded_query = forwarding.and_then(|policy| forwarded_query(&policy.sources.removed, facts.query));
-        steps.steps.extend(forwarded_query);
+        steps.reports.extend(forwarded_query);
         Self {
             decision: decision.outcome.label(),
             reason: rejection.map(|rejection| rejection.reason().code()),
@@ -162,7 +162,7 @@ impl Report {
             service: policy.map(|policy| policy.service.clone()),
             route: route.map(|route| route.pattern.clone()),
             place: route.map(|route| route.location.to_string()),
-            steps: steps.steps,
+            steps: steps.reports,
             made_token: steps.made,
             forwarded_path: policy
                 .filter(|_| forwarded)

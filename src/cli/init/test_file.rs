@@ -106,26 +106,14 @@ fn matrix(text: &mut String, answers: &Answers) {
         ("GET", "/health/{x}", "route_not_found"),
         ("POST", "/health", "method_not_allowed"),
     ];
-    let rows: Vec<(String, String)> = match answers.idp {
-        Idp::None => {
-            let rows = alone.iter();
-            rows.map(|(method, path, outcome)| (line(answers, method, path), (*outcome).to_owned()))
-                .collect()
-        }
-        _ => {
-            let rows = rows.iter();
-            rows.map(|(method, path, [anonymous, user])| {
-                (
-                    line(answers, method, path),
-                    format!("{:<20}{user}", format!("{anonymous},")),
-                )
-            })
-            .collect()
-        }
-    };
-    let callers = match answers.idp {
-        Idp::None => "anonymous".to_owned(),
-        _ => format!("{:<20}user", "anonymous,"),
+    let row = |method, path, outcomes| (line(answers, method, path), outcomes);
+    let columns = |first: &str, second: &str| format!("{:<20}{second}", format!("{first},"));
+    let (callers, rows): (_, Vec<_>) = if answers.idp == Idp::None {
+        let rows = alone.map(|(method, path, outcome)| row(method, path, outcome.to_owned()));
+        ("anonymous".to_owned(), rows.into())
+    } else {
+        let rows = rows.map(|(method, path, [anonymous, user])| row(method, path, columns(anonymous, user)));
+        (columns("anonymous", "user"), rows.into())
     };
     let widest = rows
         .iter()

@@ -31,14 +31,14 @@ pub(super) fn report(results: &Results<'_>) -> String {
 }
 
 fn files(text: &mut String, files: &[FileResults<'_>]) {
-    let names = files.iter().map(|file| in_one_line(file.file).chars().count());
-    let name = names.max().unwrap_or_default();
+    let lengths = files.iter().map(|file| in_one_line(file.file).chars().count());
+    let width = lengths.max().unwrap_or_default();
     let digits = |file: &FileResults<'_>| file.passed().to_string().len();
     let number = files.iter().map(digits).max().unwrap_or_default();
     for file in files {
         let (passed, all) = (file.passed(), file.cases.len());
         let shown = in_one_line(file.file);
-        let _infallible = writeln!(text, "{shown:<name$}   {passed:>number$} of {all}");
+        let _infallible = writeln!(text, "{shown:<width$}   {passed:>number$} of {all}");
     }
 }
 

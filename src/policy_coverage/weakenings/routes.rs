@@ -1,6 +1,7 @@
 //! The steps for each route.
 
 use super::drafts::Drafts;
+use crate::policy::condition::Condition;
 use crate::policy::route::{AuthRule, Authentication, Requirement, Route};
 use crate::policy::{Mode, PathCase, Policy, QuotaScope};
 use crate::policy_coverage::weakening::Kind;
@@ -144,7 +145,7 @@ fn with_rule(route: &Route, rule: AuthRule) -> Option<Route> {
         scopes,
         conditions,
     } = &route.requirement;
-    let needs_token = !roles.is_empty() || !scopes.is_empty() || conditions.iter().any(|one| one.needs_token());
+    let needs_token = !roles.is_empty() || !scopes.is_empty() || conditions.iter().any(Condition::needs_token);
     (brings_token || !needs_token).then(|| Route {
         authentication: Authentication::new(rule),
         ..route.clone()

@@ -151,8 +151,9 @@ fn pair() -> impl Strategy<Value = [Vec<(Head, Vec<Line>)>; 2]> {
         }
         let mut keeps = left_out.into_iter();
         let mut new = old.clone();
-        new.iter_mut()
-            .for_each(|(_, lines)| lines.retain(|_| keeps.next().unwrap_or(true)));
+        for (_, lines) in &mut new {
+            lines.retain(|_| keeps.next().unwrap_or(true));
+        }
         let (head, lines) = more.remove(0);
         match head.prefix == "/b" {
             true => new.push((head, lines)),
@@ -378,7 +379,7 @@ fn routes_that_answer_some_request_in_another_way_are_counted() {
 
 #[test]
 fn regions_of_long_paths_are_few_and_found_at_once() {
-    let path: String = (0..60).map(|number| format!("/s{number}")).collect();
+    let path = (0..60).fold(String::new(), |path, number| format!("{path}/s{number}"));
     for head in ["", " + paths: { case_insensitive: true }", " + paths: { case: exact }"] {
         let keys = Arc::new(ThrowawayKeys::new());
         let old = side(&format!("prefix: /{head}; {path} public"), &keys);

@@ -127,7 +127,7 @@ fn has_the_same_name(one: &Node, other: &Node) -> bool {
         (Some(one), Some(other)) => says_the_same(one, other),
         _ => false,
     };
-    NAMES.iter().any(|name| same(name))
+    NAMES.iter().any(same)
 }
 
 fn has_a_field_in_common(one: &Node, other: &Node) -> bool {

@@ -56,6 +56,7 @@ pub struct Met {
     pub who: Option<String>,
 }
 
+#[expect(clippy::ref_option, reason = "serde passes fields so")]
 fn place<S: Serializer>(location: &Option<Location>, serializer: S) -> Result<S::Ok, S::Error> {
     location.as_ref().map(ToString::to_string).serialize(serializer)
 }

@@ -12,6 +12,9 @@ use crate::request::path::{Allowance, EncodedSlash};
 /// A field that is compared by what it means.
 type Compiled = (&'static str, fn(&Policy) -> Option<String>);
 
+/// A field of remote keys that is compared by what it means.
+type CompiledOfKeys = (&'static str, fn(&RemoteKeys) -> String);
+
 /// The fields that are compared by what they mean.
 const COMPILED: [Compiled; 8] = [
     ("upstream.connect_timeout", |policy| {
@@ -98,7 +101,7 @@ fn issuers(pair: &Pair<'_>, (old, was): (usize, &Issuer), (new, now): (usize, &I
             now: ends(new, new_kind),
         }
     };
-    let compiled: [(&str, fn(&RemoteKeys) -> String); 3] = [
+    let compiled: [CompiledOfKeys; 3] = [
         ("refresh", |keys| period(keys.refresh)),
         ("max_stale", |keys| period(keys.max_stale)),
         ("allow_http", |keys| keys.allow_http.to_string()),
