@@ -1,7 +1,7 @@
 # Each target installs what it needs (Debian, root); see .ci/install. `make ci` runs the targets that
 # .ci/run lists.
 
-.PHONY: help demo demo-test test policy-test reference lint format doc check build install attack fuzz release proof kubernetes memory guard
+.PHONY: help demo demo-test test policy-test policy-bench reference lint format doc check build install attack fuzz release proof kubernetes memory guard
 .PHONY: acceptance bench pgo image compose compose-test audit ci tools
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -66,6 +66,9 @@ attack: build    ## send slow clients and idle connections beside ordinary reque
 
 memory: build    ## measure the memory of the program, with nothing to do and with idle connections
 	tests/attack/memory $(PROGRAM)
+
+policy-bench: build ## measure the tests and the comparison of large policies
+	tests/bench/policies $(PROGRAM)
 
 fuzz:            ## run every fuzz target for a minute; SECONDS_EACH=600 for longer
 	@.ci/install fuzz

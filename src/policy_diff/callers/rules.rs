@@ -16,7 +16,7 @@ pub(super) const TEXT_TENANT: &str = "tenant-c";
 pub(super) const NO_TENANT: &str = "no tenant";
 
 /// A name that no policy has.
-pub(super) const UNNAMED: &str = "nobody-names-this";
+pub(super) const UNNAMED: &str = "unnamed";
 
 /// The thumbprint of all client certificates that are tried.
 pub(super) const THUMBPRINT: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
