@@ -154,7 +154,7 @@ impl Diff {
             (Some(name), [path]) => {
                 let now = Texts::of_path(path, keys);
                 let revision = Revision::open(path, name).map_err(could_not_run)?;
-                let was = Texts::at_revision(path, &revision, keys);
+                let was = Texts::at_revision(&revision, keys);
                 (
                     was,
                     now,

@@ -1,9 +1,13 @@
 //! Files as they were at a revision, read by running `git`. Nothing is written, and no hook or filter runs.
 
-use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+mod place;
+mod tree;
+
+use place::Place;
 
 /// Variables that hooks of git set, by which a child would look at another repository than that of the path.
 const HOOK_VARIABLES: [&str; 5] = [
@@ -19,8 +23,8 @@ const HOOK_VARIABLES: [&str; 5] = [
 pub(super) struct Revision {
     /// A folder of the work tree, without symbolic links.
     folder: PathBuf,
-    /// The path of the folder in the repository, with a slash at its end; empty for the top.
-    prefix: String,
+    /// The path in the repository that it was opened for; it may lead through links.
+    path: String,
     /// The revision as the operator names it.
     name: String,
     /// The commit.
@@ -37,7 +41,7 @@ pub(super) enum Found {
 }
 
 /// A thing in a folder of a revision.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     /// Its path in the repository.
     pub(super) path: String,
@@ -64,15 +68,6 @@ impl Kind {
             _ => Self::File,
         }
     }
-
-    const fn describe(self) -> &'static str {
-        match self {
-            Self::File => "a file",
-            Self::Folder => "a folder",
-            Self::Link => "a symbolic link, and links are not followed there",
-            Self::Repository => "another repository (a submodule)",
-        }
-    }
 }
 
 impl Entry {
@@ -86,47 +81,30 @@ impl Revision {
     /// Finds a revision in the repository that a path is in.
     pub(super) fn open(path: &Path, name: &str) -> Result<Self, String> {
         let unreadable = |error: io::Error| format!("`{}` cannot be read: {error}", path.display());
-        let real = path.canonicalize().map_err(unreadable)?;
-        let folder = match real.is_dir() {
-            true => real,
-            false => real.parent().map(Path::to_owned).unwrap_or_default(),
-        };
+        path.metadata().map_err(unreadable)?;
+        let place = Place::of(path, |folder| prefix_of(folder).is_ok_and(|prefix| prefix.is_ok())).map_err(unreadable)?;
         let outside = |why: String| {
             format!(
                 "`--git` needs a path in the work tree of a git repository, and `{}` is in none: {why}",
                 path.display()
             )
         };
-        let prefix = git(&folder, ["rev-parse", "--show-prefix"])?.map_err(outside)?;
-        let prefix = text(prefix)?;
-        let prefix = prefix.strip_suffix('\n').unwrap_or(&prefix).to_owned();
-        let wanted = format!("{name}^{{commit}}");
-        let found = git(
-            &folder,
-            ["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted],
-        )?;
-        let Ok(commit) = found else {
-            return Err(format!(
-                "the repository has no revision `{name}`; in a shallow clone, fetch it first (`git fetch origin {name}`, or `fetch-depth: 0` for actions/checkout)"
-            ));
-        };
+        let mut steps = vec![prefix_of(&place.folder)?.map_err(outside)?];
+        for step in place.steps {
+            let step = step.into_string();
+            steps.push(step.map_err(|_| format!("a name in `{}` is not UTF-8", path.display()))?);
+        }
         Ok(Self {
-            folder,
-            prefix,
+            commit: commit(&place.folder, name)?,
+            folder: place.folder,
+            path: steps.join("/").trim_matches('/').to_owned(),
             name: name.to_owned(),
-            commit: text(commit)?.trim().to_owned(),
         })
     }
 
-    /// Returns the path in the repository of a path that was given to [`Revision::open`].
-    pub(super) fn path_of(&self, path: &Path) -> Result<String, String> {
-        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if real == self.folder {
-            return Ok(self.prefix.trim_end_matches('/').to_owned());
-        }
-        let name = real.file_name().and_then(OsStr::to_str);
-        let name = name.ok_or_else(|| format!("the name of `{}` is not UTF-8", path.display()))?;
-        Ok(format!("{}{name}", self.prefix))
+    /// Returns the path in the repository of the path that was given to [`Revision::open`].
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Returns the name of a path for reports, as git writes it.
@@ -134,54 +112,34 @@ impl Revision {
         format!("{}:{path}", self.name)
     }
 
-    /// Finds what a path in the repository was.
-    pub(super) fn find(&self, path: &str) -> Result<Found, String> {
-        if path.is_empty() {
-            return self.list(None).map(Found::Folder);
-        }
-        match self.list(Some(path))?.pop() {
-            Some(entry) => match entry.kind {
-                Kind::File => Ok(Found::File(entry)),
-                Kind::Folder => self.list(Some(&format!("{path}/"))).map(Found::Folder),
-                Kind::Link | Kind::Repository => Err(self.unfit(&entry)),
-            },
-            None => Err(self.absent(path)?),
-        }
-    }
-
     /// Reads a file.
     pub(super) fn read(&self, entry: &Entry, limit: u64) -> Result<Vec<u8>, String> {
-        if entry.kind != Kind::File {
-            return Err(self.unfit(entry));
-        }
+        self.blob(&self.followed(entry)?, limit)
+    }
+
+    fn blob(&self, entry: &Entry, limit: u64) -> Result<Vec<u8>, String> {
+        let shown = self.shown(&entry.path);
         if entry.bytes > limit {
-            let limit = limit / 1024 / 1024;
-            return Err(format!("`{}` is longer than {limit} MiB", self.shown(&entry.path)));
+            return Err(match limit / 1024 / 1024 {
+                0 => format!("`{shown}` is longer than {limit} bytes"),
+                limit => format!("`{shown}` is longer than {limit} MiB"),
+            });
         }
         let read = git(&self.folder, ["cat-file", "blob", &entry.object])?;
-        read.map_err(|why| format!("`{}` cannot be read: {why}", self.shown(&entry.path)))
+        read.map_err(|why| format!("`{shown}` cannot be read: {why}"))
     }
 
-    /// Says why a path is not there: it is new, or a link led to it.
-    fn absent(&self, path: &str) -> Result<String, String> {
-        let folders = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
-        for folder in folders {
-            if let Some(entry) = self
-                .list(Some(folder))?
-                .pop()
-                .filter(|entry| entry.kind != Kind::Folder)
-            {
-                return Ok(self.unfit(&entry));
-            }
+    /// Lists what is in a folder.
+    fn below(&self, folder: &[String]) -> Result<Vec<Entry>, String> {
+        match folder {
+            [] => self.list(None),
+            folder => self.list(Some(&format!("{}/", folder.join("/")))),
         }
-        Ok(format!(
-            "`{}` does not exist: at that revision, the repository had no `{path}` to compare with",
-            self.shown(path)
-        ))
     }
 
-    fn unfit(&self, entry: &Entry) -> String {
-        format!("`{}` is {}", self.shown(&entry.path), entry.kind.describe())
+    /// Finds what is at a path without links.
+    fn entry_at(&self, path: &str) -> Result<Option<Entry>, String> {
+        Ok(self.list(Some(path))?.pop())
     }
 
     /// Lists one path, or with a slash at its end what is in it; without a path, what is at the top.
@@ -194,6 +152,38 @@ impl Revision {
             .map(|record| entry(record).ok_or_else(|| "git lists a file whose name is not UTF-8".to_owned()))
             .collect()
     }
+}
+
+/// Returns the path of a folder in its repository, or what git complains of if it is in none.
+fn prefix_of(folder: &Path) -> Result<Result<String, String>, String> {
+    let found = git(folder, ["rev-parse", "--show-prefix"])?;
+    Ok(match found {
+        Ok(written) => Ok(text(written)?.trim_end_matches('\n').to_owned()),
+        Err(why) => Err(why),
+    })
+}
+
+/// Finds the commit that a revision is.
+fn commit(folder: &Path, name: &str) -> Result<String, String> {
+    if name.is_empty() || name.starts_with(['-', '^']) {
+        return Err(format!(
+            "`{name}` is no revision: write a branch, a tag or a commit, such as `main` or `HEAD~1`"
+        ));
+    }
+    let wanted = format!("{name}^{{commit}}");
+    let found = git(
+        folder,
+        ["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted],
+    )?;
+    let commit = found.ok().and_then(|found| String::from_utf8(found).ok());
+    let commit = commit.map(|commit| commit.trim().to_owned());
+    let is_hash = |commit: &String| !commit.is_empty() && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    commit.filter(is_hash).ok_or_else(|| {
+        let name = name.escape_debug();
+        format!(
+            "the repository has no revision `{name}`; in a shallow clone, fetch it first (`git fetch origin {name}`, or `fetch-depth: 0` for actions/checkout)"
+        )
+    })
 }
 
 /// Reads a record of `git ls-tree -l -z`: mode, type, object, size, and behind a tab the path.

@@ -1,6 +1,6 @@
 //! What is compared: policies, and the configurations that name them, from this machine or from a revision.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::git::{Entry, Found, Revision};
@@ -65,9 +65,9 @@ impl Texts {
     }
 
     /// Reads the same at a revision, by the path that it has now. A folder that had no policy then has none.
-    pub(super) fn at_revision(path: &Path, revision: &Revision, keys: &ThrowawayKeys) -> Result<Self, Fault> {
-        let path = revision.path_of(path)?;
-        let entry = match revision.find(&path)? {
+    pub(super) fn at_revision(revision: &Revision, keys: &ThrowawayKeys) -> Result<Self, Fault> {
+        let path = revision.path();
+        let entry = match revision.find(path)? {
             Found::Folder(entries) => return policies_of(&entries, revision),
             Found::File(entry) => entry,
         };
@@ -80,11 +80,12 @@ impl Texts {
         }
         let base = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let configuration = configuration(&written, Path::new(base), keys)?;
-        let named = inside(&configuration.config.policies).ok_or_else(|| {
-            let named = configuration.config.policies.display();
+        let policies = &configuration.config.policies;
+        let named = policies.to_str().filter(|_| policies.is_relative()).ok_or_else(|| {
+            let named = policies.display();
             format!("`{}` names policies outside of the repository: `{named}`", written.name)
         })?;
-        let found = match revision.find(&named)? {
+        let found = match revision.find(named)? {
             Found::Folder(entries) => policies_of(&entries, revision)?,
             Found::File(entry) => Self {
                 policies: vec![text_of(&entry, revision)?],
@@ -139,37 +140,4 @@ fn text_of(entry: &Entry, revision: &Revision) -> Result<Arc<SourceFile>, Fault>
     let bytes = revision.read(entry, MAX_FILE_BYTES as u64)?;
     let name = PathBuf::from(revision.shown(&entry.path));
     source(&name, &bytes).map_err(|problem| Fault::Problems(vec![problem]))
-}
-
-/// Returns a path from the top of a repository without `.` and `..`, unless it leads out.
-fn inside(path: &Path) -> Option<String> {
-    let mut names: Vec<&str> = Vec::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => names.push(name.to_str()?),
-            Component::CurDir => {}
-            Component::ParentDir => _ = names.pop()?,
-            Component::RootDir | Component::Prefix(_) => return None,
-        }
-    }
-    Some(names.join("/"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn path_in_a_repository_is_plain_and_leads_out_of_it_nowhere() {
-        for (path, want) in [
-            ("policies", Some("policies")),
-            ("deploy/./../policies/a.yaml", Some("policies/a.yaml")),
-            ("deploy/..", Some("")),
-            ("../policies", None),
-            ("deploy/../../x", None),
-            ("/etc/sidegate/policies", None),
-        ] {
-            assert_eq!(inside(Path::new(path)).as_deref(), want, "{path}");
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! `sidegate diff --git`: the same path, as it was.
 
-use std::{os::unix::fs::symlink, process::Command};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
 use super::{Folder, OLD};
 
@@ -133,31 +133,112 @@ fn configuration_is_compared_with_what_it_was() {
 
 #[test]
 fn path_that_cannot_be_compared_with_a_revision_says_why() {
-    let repository = Repository::new(&[("p/a.yaml", OLD), ("notes/readme.txt", "")]);
-    symlink("../p/a.yaml", repository.0.path().join("notes/a.yaml")).unwrap();
-    symlink("p", repository.0.path().join("linked")).unwrap();
-    repository.commit();
+    let repository = Repository::new(&[("p/a.yaml", OLD)]);
     repository.0.write("new/a.yaml", OLD);
     let outside = Folder::new(&[("a.yaml", OLD)]);
     let outside = outside.path().to_str().unwrap();
     for (revision, path, words) in [
         ("HEAD", "new", "`HEAD:new` does not exist"),
         ("HEAD", "missing", "`missing` cannot be read"),
-        ("HEAD", "notes", "`HEAD:notes/a.yaml` is a symbolic link"),
         ("elsewhere", "p", "the repository has no revision `elsewhere`"),
-        ("--help", "p", "the repository has no revision `--help`"),
+        ("--help", "p", "`--help` is no revision"),
+        ("-n1", "p", "`-n1` is no revision"),
+        ("^HEAD", "p", "`^HEAD` is no revision"),
+        ("", "p", "`` is no revision"),
+        ("HEAD..HEAD", "p", "the repository has no revision `HEAD..HEAD`"),
         ("HEAD:p", "p", "the repository has no revision `HEAD:p`"),
         ("HEAD", outside, "is in none"),
     ] {
         let said = repository.0.diff(&[&format!("--git={revision}"), path]);
         said.could_not_run(&[words]);
     }
-    // A link of today leads to what it leads to, which is compared with what that was.
-    assert_eq!(repository.0.diff(&["--git", "HEAD", "linked"]).code, Some(0));
     let said = repository.0.diff_in("", &["--git", "HEAD", "p"], |command| {
         command.env("PATH", "/nowhere");
     });
     said.could_not_run(&["`--git` runs `git`, which is not in `PATH`"]);
+}
+
+/// Makes a link, or lets it lead elsewhere.
+fn link(repository: &Repository, name: &str, target: &str) {
+    let path = repository.0.path().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let _ = fs::remove_file(&path);
+    symlink(target, path).unwrap();
+}
+
+#[test]
+fn link_leads_where_it_led_at_the_revision() {
+    let repository = Repository::new(&[
+        ("first/a.yaml", OLD),
+        ("second/a.yaml", &slower()),
+        ("first/sidegate.yaml", "version: 1\npolicies: ../current\n"),
+        ("conf/readme.txt", ""),
+    ]);
+    for (name, target) in [
+        ("current", "first"),
+        ("p/a.yaml", "../current/../first/./a.yaml"),
+        ("conf/sidegate.yaml", "../first/sidegate.yaml"),
+        ("through", "p"),
+    ] {
+        link(&repository, name, target);
+    }
+    repository.commit();
+    link(&repository, "current", "second");
+    for path in ["current", "current/a.yaml", "p", "p/a.yaml", "through", "through/a.yaml"] {
+        link(&repository, "p/a.yaml", "../second/a.yaml");
+        let said = repository.0.diff(&["--git", "HEAD", path]);
+        assert_eq!(said.code, Some(1), "{path}: {said:?}");
+        assert!(said.stdout.contains("routes[0].timeout: 30s -> 5s"), "{path}: {said:?}");
+    }
+    // What the targets were is compared, too: here, it is the same.
+    link(&repository, "current", "first");
+    link(&repository, "p/a.yaml", "../first/a.yaml");
+    for path in ["current", "p", "through/a.yaml", "first/../current"] {
+        assert_eq!(repository.0.diff(&["--git", "HEAD", path]).code, Some(0), "{path}");
+    }
+    // The path of the policies starts where the link of the configuration stands.
+    link(&repository, "current", "second");
+    let said = repository.0.diff(&["--git", "HEAD", "conf/sidegate.yaml"]);
+    assert!(said.stdout.contains("routes[0].timeout: 30s -> 5s"), "{said:?}");
+    let said = repository.0.diff(&["--git", "HEAD", "current", "--output", "json"]).json();
+    assert_eq!(said["settings"][0]["place"], "current/a.yaml:12:45");
+}
+
+#[test]
+fn link_that_led_out_of_the_repository_or_nowhere_is_not_followed() {
+    let outside = Folder::new(&[("a.yaml", OLD)]);
+    let repository = Repository::new(&[("p/a.yaml", OLD), ("q/readme.txt", "")]);
+    let absolute = outside.path().to_str().unwrap();
+    for (name, target) in [
+        ("absolute", absolute),
+        ("above", "../elsewhere"),
+        ("in/a.yaml", "../../a.yaml"),
+        ("gone", "was/never"),
+        ("circle", "./circle"),
+        ("file/a.yaml", "../p"),
+        ("below", "p/a.yaml/b"),
+    ] {
+        link(&repository, name, target);
+    }
+    repository.commit();
+    for (name, words) in [
+        ("absolute", "which is outside of the repository"),
+        ("above", "`HEAD:above` leads out of the repository"),
+        ("in", "`HEAD:in/a.yaml` leads out of the repository"),
+        ("gone", "`HEAD:gone` leads to `was`, which does not exist"),
+        ("circle", "`HEAD:circle` leads through too many symbolic links"),
+        ("file", "`HEAD:file/a.yaml` is a folder"),
+        ("below", "`HEAD:p/a.yaml` is a file, and no folder"),
+    ] {
+        let path = repository.0.path().join(name);
+        if path.is_symlink() {
+            fs::remove_file(&path).unwrap();
+        } else {
+            fs::remove_dir_all(&path).unwrap();
+        }
+        repository.0.write(&format!("{name}/a.yaml"), OLD);
+        repository.0.diff(&["--git", "HEAD", name]).could_not_run(&[words]);
+    }
 }
 
 #[test]

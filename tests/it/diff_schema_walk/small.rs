@@ -1,0 +1,119 @@
+//! Small documents around one place of a large one: each compares in no time, where the large one tells thousands of callers apart.
+
+use serde_json::Value;
+
+/// The fields that every policy has.
+const ALWAYS: [&str; 4] = ["version", "service", "upstream", "routes"];
+
+/// Lists of which a small document has the one item that matters, or else the first one.
+const ONE_OF: [&str; 4] = ["routes", "jwt/issuers", "internal_key/keys", "mtls/allow"];
+
+/// Lists that a small document has only if they matter, and then the one item that does.
+const NONE_OR_ONE_OF: [&str; 3] = ["jwt/sources", "routes/0/when", "jwt/issuers/0/when"];
+
+/// A document, and the place in it that matters.
+pub(crate) struct Small {
+    pub(crate) document: Value,
+    pub(crate) pointer: String,
+}
+
+/// Makes small documents around a place: with each route if it is in none, and first with few other blocks.
+pub(crate) fn around(document: &Value, pointer: &str, is_accepted: impl Fn(&Value) -> bool) -> Vec<Small> {
+    let steps: Vec<&str> = pointer.split('/').skip(1).collect();
+    let is_in_route = matches!(steps.as_slice(), ["routes", _, ..]);
+    let routes = document["routes"].as_array().unwrap().len();
+    let routes = if is_in_route || steps == ["routes"] { 1 } else { routes };
+    let large: Vec<_> = (0..routes)
+        .map(|route| {
+            let mut document = document.clone();
+            if routes > 1 {
+                let route = document["routes"][route].clone();
+                document["routes"] = Value::Array(vec![route]);
+            }
+            with_few_items(document, &steps)
+        })
+        .filter(|small| is_accepted(&small.document))
+        .collect();
+    let few = large.iter().map(|small| with_few_blocks(small, steps[0], &is_accepted));
+    let mut found: Vec<Small> = Vec::new();
+    for small in few.collect::<Vec<_>>().into_iter().chain(large) {
+        if !found.iter().any(|known| known.document == small.document) {
+            found.push(small);
+        }
+    }
+    found
+}
+
+/// Leaves out the items of lists that have nothing to do with a place.
+fn with_few_items(mut document: Value, steps: &[&str]) -> Small {
+    let mut steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
+    for (list, may_be_gone) in ONE_OF
+        .iter()
+        .map(|list| (list, false))
+        .chain(NONE_OR_ONE_OF.iter().map(|list| (list, true)))
+    {
+        let path: Vec<&str> = list.split('/').collect();
+        let pointer = format!("/{list}");
+        let Some(items) = document.pointer(&pointer).and_then(Value::as_array).cloned() else {
+            continue;
+        };
+        let leads_here = steps.len() >= path.len() && steps.iter().zip(&path).all(|(step, part)| step == part);
+        let kept: Vec<usize> = match steps.get(path.len()).filter(|_| leads_here) {
+            // The place is in an item.
+            Some(index) if steps.len() > path.len() + 1 => vec![index.parse().unwrap()],
+            // The place is an item, and another one stays if it goes.
+            Some(index) => {
+                let index = index.parse().unwrap();
+                std::iter::once(index)
+                    .chain((0..items.len()).find(|other| *other != index))
+                    .collect()
+            }
+            None if leads_here => (0..items.len().min(2)).collect(),
+            None if may_be_gone => Vec::new(),
+            None => vec![0],
+        };
+        if let Some(index) = steps.get_mut(path.len()).filter(|_| leads_here) {
+            *index = "0".to_owned();
+        }
+        match kept.is_empty() {
+            true => remove(&mut document, &pointer),
+            false => {
+                let kept = kept.into_iter().map(|index| items[index].clone()).collect();
+                *document.pointer_mut(&pointer).unwrap() = Value::Array(kept);
+            }
+        }
+    }
+    Small {
+        document,
+        pointer: format!("/{}", steps.join("/")),
+    }
+}
+
+fn remove(document: &mut Value, pointer: &str) {
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    document
+        .pointer_mut(parent)
+        .and_then(Value::as_object_mut)
+        .unwrap()
+        .remove(name);
+}
+
+/// Leaves out all blocks that neither the document nor one of its blocks needs.
+fn with_few_blocks(small: &Small, block: &str, is_accepted: impl Fn(&Value) -> bool) -> Small {
+    let mut document = small.document.clone();
+    let names: Vec<_> = document.as_object().unwrap().keys().cloned().collect();
+    for name in names
+        .iter()
+        .filter(|name| *name != block && !ALWAYS.contains(&name.as_str()))
+    {
+        let mut smaller = document.clone();
+        smaller.as_object_mut().unwrap().remove(name);
+        if is_accepted(&smaller) {
+            document = smaller;
+        }
+    }
+    Small {
+        document,
+        pointer: small.pointer.clone(),
+    }
+}
