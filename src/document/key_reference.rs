@@ -3,6 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Uri;
+use http::uri::PathAndQuery;
+
+use super::masks::shown_url;
 use super::secret::{EnvString, SecretPlace, SecretSource};
 use super::secret_bytes::SecretEncoding;
 
@@ -20,7 +24,7 @@ pub enum KeyForm {
 }
 
 /// Where a key comes from: `env NAME`, `file PATH`, `url URL`, `oidc ISSUER`, `sha256 HEX`. Two references are equal if
-/// documents write them alike, whatever stands there; `./key` is `key`.
+/// documents write them alike, whatever stands there; `./key` is `key`, and `https://A.example:443` is `https://a.example/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyReference {
     form: KeyForm,
@@ -57,12 +61,12 @@ impl KeyReference {
 
     /// Names the URL of a key set.
     pub fn set_url(url: &EnvString) -> Self {
-        Self::new(KeyForm::Set, format!("url {}", written(url)))
+        Self::new(KeyForm::Set, format!("url {}", plain_url(url)))
     }
 
     /// Names an issuer whose document leads to its key set, and where that document is if not below the issuer.
     pub fn oidc(issuer: Option<&EnvString>, url: Option<&EnvString>) -> Self {
-        let parts: Vec<_> = [issuer, url].into_iter().flatten().map(written).collect();
+        let parts: Vec<_> = [issuer.map(written), url.map(plain_url)].into_iter().flatten().collect();
         Self::new(KeyForm::Set, format!("oidc {}", parts.join(" ")))
     }
 
@@ -78,7 +82,7 @@ impl KeyReference {
         self.form
     }
 
-    /// Returns the reference as text, as in `env ORDERS_JWT_SECRET`.
+    /// Returns the reference as text, as in `env ORDERS_JWT_SECRET`. What is shown of it is its `Display`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -86,7 +90,7 @@ impl KeyReference {
 
 impl fmt::Display for KeyReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&shown_url(&self.text))
     }
 }
 
@@ -100,6 +104,36 @@ pub fn written(text: &EnvString) -> String {
             default: Some(default),
         } => format!("{{ env: {env}, default: {default} }}"),
     }
+}
+
+/// Returns a URL in one form: scheme and host in lower case, without the port of the scheme (RFC 3986, 6.2.3).
+fn plain_url(url: &EnvString) -> String {
+    match url {
+        EnvString::Literal(text) => plain(text),
+        EnvString::Variable { env, default } => written(&EnvString::Variable {
+            env: env.clone(),
+            default: default.as_deref().map(plain),
+        }),
+    }
+}
+
+fn plain(url: &str) -> String {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return url.to_owned();
+    };
+    let (Some(scheme), Some(host), false) = (uri.scheme_str(), uri.host(), url.contains(['@', '#'])) else {
+        return url.to_owned();
+    };
+    let usual = match scheme {
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
+    };
+    let port = uri.port_u16().filter(|port| Some(*port) != usual);
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    let host = host.to_ascii_lowercase();
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    format!("{scheme}://{host}{port}{path}")
 }
 
 /// Returns a path without what leads nowhere: `.` and a second slash. `..` stays, as it may lead through a link.
@@ -130,5 +164,28 @@ mod tests {
             assert_eq!(KeyReference::pem(path), KeyReference::pem(want), "{path}");
             assert_eq!(KeyReference::set_file(path), KeyReference::set_file(want), "{path}");
         }
+    }
+
+    #[test]
+    fn url_of_a_key_set_has_one_form_and_is_shown_without_secrets() {
+        let url = |text: &str| KeyReference::set_url(&EnvString::Literal(text.to_owned()));
+        for (one, other, want) in [
+            ("https://a.example/keys", "HTTPS://A.Example:443/keys", true),
+            ("http://a.example:80", "http://a.example/", true),
+            ("http://[::1]:80/k", "http://[::1]/k", true),
+            ("https://a.example:80/", "https://a.example/", false),
+            ("https://a.example/Keys", "https://a.example/keys", false),
+            ("https://a.example/keys?a=B", "https://a.example/keys?a=b", false),
+            ("https://a.example/keys/", "https://a.example/keys", false),
+        ] {
+            assert_eq!(url(one) == url(other), want, "{one} {other}");
+        }
+        let variable = |default: &str| EnvString::Variable {
+            env: "URL".to_owned(),
+            default: Some(default.to_owned()),
+        };
+        let [one, other] = ["https://a:443/k", "https://A/k"].map(|url| KeyReference::set_url(&variable(url)));
+        assert_eq!(one, other);
+        assert_eq!(url("https://a.example/keys?code=s3cret").to_string(), "url https://a.example/keys?code=***");
     }
 }

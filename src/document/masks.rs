@@ -271,5 +271,21 @@ pub fn without_user(url: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{scheme}{separator}{HIDDEN}@{server}"))
 }
 
+/// A URL as reports and logs may show it: without the user, the password and the values of its query.
+pub fn shown_url(url: &str) -> Cow<'_, str> {
+    let url = without_user(url);
+    let Some((before, query)) = url.split_once('?') else {
+        return url;
+    };
+    let (query, fragment) = query.split_at(query.find('#').unwrap_or(query.len()));
+    let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
+        Some((name, _)) => format!("{name}={HIDDEN}"),
+        None if parameter.is_empty() => String::new(),
+        None => HIDDEN.to_owned(),
+    });
+    let parameters: Vec<_> = parameters.collect();
+    Cow::Owned(format!("{before}?{}{fragment}", parameters.join("&")))
+}
+
 #[cfg(test)]
 mod tests;

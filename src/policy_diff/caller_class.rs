@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
+
+use crate::document::masks::shown_url;
 
 /// What sets some callers apart from others. Without any field, they are callers without a credential.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -35,8 +37,8 @@ pub struct CallerClass {
 /// What sets the tokens of some callers apart from others.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct TokenClass {
-    /// Their `iss`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Their `iss`, or the URL of their keys where `iss` is unchecked.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
     pub issuer: Option<String>,
     /// Whose key signed them, as a policy names it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +127,10 @@ impl CallerClass {
     }
 }
 
+fn shown<S: Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    url.as_deref().map(shown_url).serialize(serializer)
+}
+
 /// Whether what is said, if anything, is said of others as well.
 fn is_in<T: PartialEq>(said: Option<&T>, other: Option<&T>) -> bool {
     said.is_none() || said == other
@@ -148,7 +154,7 @@ impl TokenClass {
     fn words(&self) -> String {
         let mut text = "tokens".to_owned();
         if let Some(issuer) = &self.issuer {
-            let _infallible = write!(text, " of `{issuer}`");
+            let _infallible = write!(text, " of `{}`", shown_url(issuer));
         }
         if let Some(signer) = &self.signer {
             let _infallible = write!(text, " signed by {signer}");

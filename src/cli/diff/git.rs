@@ -89,7 +89,8 @@ impl Revision {
                 path.display()
             )
         };
-        let mut steps = vec![prefix_of(&place.folder)?.map_err(outside)?];
+        let prefix = prefix_of(&place.folder)?.map_err(outside)?;
+        let mut steps = vec![prefix.trim_end_matches('/').to_owned()];
         for step in place.steps {
             let step = step.into_string();
             steps.push(step.map_err(|_| format!("a name in `{}` is not UTF-8", path.display()))?);
@@ -97,7 +98,7 @@ impl Revision {
         Ok(Self {
             commit: commit(&place.folder, name)?,
             folder: place.folder,
-            path: steps.join("/").trim_matches('/').to_owned(),
+            path: steps.join("/").trim_start_matches('/').to_owned(),
             name: name.to_owned(),
         })
     }

@@ -1,8 +1,8 @@
 //! The report for people.
 
 use super::words::{
-    View, also, as_before, because, callers, counted, first, heading, met, outcomes, requests, rest, shortened,
-    summary, told, try_it,
+    View, also, as_before, because, callers, counted, first, heading, met, outcomes, requests, rest, summary,
+    told, try_it,
 };
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::fields::FieldChange;
@@ -175,12 +175,7 @@ fn first_lines(lines: &[String], most: usize) -> Vec<String> {
 
 fn one_setting(view: &View<'_>, setting: &SettingChange) -> Vec<String> {
     let change = &setting.change;
-    let text = |value: &Option<String>| {
-        value
-            .as_ref()
-            .map_or_else(|| "nothing".to_owned(), |text| shortened(text))
-    };
-    let line = format!("  {}: {} -> {}", change.field, text(&change.was), text(&change.now));
+    let line = format!("  {}", because(change));
     let mut lines = vec![with_place(&line, &change.location.to_string())];
     if !setting.routes.is_empty() {
         let routes: Vec<_> = setting.routes.iter().collect();

@@ -212,15 +212,13 @@ pub(super) fn outcomes(one: &Explained) -> (Option<&str>, Option<&str>) {
 
 /// Writes a field that is behind a change.
 pub(super) fn because(field: &FieldChange) -> String {
-    let text = |value: &Option<String>| {
-        value
-            .as_ref()
-            .map_or_else(|| "nothing".to_owned(), |text| shortened(text))
-    };
+    let name = &field.field;
     match (&field.was, &field.now) {
-        (None, Some(now)) => format!("{}: new, {}", field.field, shortened(now)),
-        (Some(was), None) => format!("{}: gone, was {}", field.field, shortened(was)),
-        (was, now) => format!("{}: {} -> {}", field.field, text(was), text(now)),
+        (None, None) => name.clone(),
+        (None, Some(now)) => format!("{name}: new, {}", shortened(now)),
+        (Some(was), None) => format!("{name}: gone, was {}", shortened(was)),
+        (Some(was), Some(now)) if was == now => format!("{name}: another value, not shown: {}", shortened(now)),
+        (Some(was), Some(now)) => format!("{name}: {} -> {}", shortened(was), shortened(now)),
     }
 }
 

@@ -296,3 +296,19 @@ fn a_message_shows_a_url_without_its_user() {
         assert_eq!(without_user(url), want);
     }
 }
+
+#[test]
+fn url_is_shown_without_user_and_values_of_its_query() {
+    for (url, want) in [
+        ("https://a.example/keys", "https://a.example/keys"),
+        ("https://u:p@a.example/keys", "https://***@a.example/keys"),
+        ("https://a.example/keys?code=s3cret&v=1", "https://a.example/keys?code=***&v=***"),
+        ("https://a.example/keys?s3cret", "https://a.example/keys?***"),
+        ("https://a.example/keys?", "https://a.example/keys?"),
+        ("https://a.example/?a=b?c=d#e", "https://a.example/?a=***#e"),
+        ("https://a.example/?a=b@c", "https://***@c"),
+        ("unix:/run/a.sock", "unix:/run/a.sock"),
+    ] {
+        assert_eq!(shown_url(url), want, "{url}");
+    }
+}

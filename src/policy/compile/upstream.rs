@@ -264,7 +264,7 @@ fn address(url: &str) -> Result<UpstreamAddress, Fault> {
     }
     Ok(UpstreamAddress::Network {
         scheme,
-        host: host.to_owned(),
+        host: host.parse::<IpAddr>().map_or_else(|_| host.to_ascii_lowercase(), |address| address.to_string()),
         port: authority.port_u16().unwrap_or(default_port),
     })
 }

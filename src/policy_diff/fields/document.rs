@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::document::masks::without_user;
+use crate::document::masks::{HIDDEN, is_secret_text, shown_url};
 use crate::document::problem::{Location, SourceFile};
 use crate::document::yaml::{self, Node, Value};
 
@@ -115,13 +115,14 @@ pub fn kind_text(path: &[Step]) -> String {
     path_text(&steps.collect::<Vec<_>>()).replace("[0]", "[]")
 }
 
-/// Writes a value in one line, as YAML.
+/// Writes a value in one line, as YAML, without secrets.
 pub fn flow(node: &Node) -> String {
     match &node.value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
         Value::Number(number) => number.clone(),
-        Value::Text(text) if text.contains("://") => plain_or_quoted(&without_user(text)),
+        Value::Text(text) if text.contains("://") => plain_or_quoted(&shown_url(text)),
+        Value::Text(text) if is_secret_text(text) => HIDDEN.to_owned(),
         Value::Text(text) => plain_or_quoted(text),
         Value::Sequence(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
         Value::Mapping(entries) if entries.is_empty() => "{}".to_owned(),

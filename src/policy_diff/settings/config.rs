@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde_json::Value as Json;
 
 use crate::config::ServerConfig;
@@ -10,8 +11,9 @@ use crate::document::problem::SourceFile;
 use crate::document::scalars::{HumanDuration, Size};
 use crate::document::schema::schema_of;
 use crate::document::yaml::{Node, Value};
+use crate::policy::{ErrorFormat, ErrorStyle};
 use crate::policy_diff::fields::differences::{Difference, differences};
-use crate::policy_diff::fields::document::{Document, Step, flow, kind_text};
+use crate::policy_diff::fields::document::{Document, Step, flow, kind_text, path_text};
 use crate::policy_diff::fields::{FieldChange, field_change};
 
 /// A configuration, and the file that it was read from.
@@ -46,11 +48,53 @@ pub fn compare(was: &Configuration, now: &Configuration) -> Vec<FieldChange> {
         match kind.as_str() {
             "listeners" => was.config.listeners != now.config.listeners,
             "store" => was.config.store != now.config.store,
+            "trusted_proxies" => trusted(&was.config) != trusted(&now.config),
+            kind if kind.starts_with("defaults") => false,
             kind => !NOT_COMPARED.contains(&kind) && means_something_else(difference, &schema),
         }
     };
     let found = found.filter(counts);
-    found.map(|difference| field_change(&difference, &old, &new)).collect()
+    let mut found: Vec<_> = found.map(|difference| field_change(&difference, &old, &new)).collect();
+    found.extend(default_errors((&was.config, &old), (&now.config, &new)));
+    found
+}
+
+/// Networks without those that lie in others.
+fn trusted(config: &ServerConfig) -> Vec<IpNet> {
+    IpNet::aggregate(&config.trusted_proxies)
+}
+
+const fn format_word(format: ErrorFormat) -> &'static str {
+    match format {
+        ErrorFormat::Flat => "flat",
+        ErrorFormat::Envelope => "envelope",
+        ErrorFormat::Problem => "problem",
+    }
+}
+
+/// Compares how errors are written where no policy says it, by what it means: defaults depend on each other.
+fn default_errors((was, old): (&ServerConfig, &Document), (now, new): (&ServerConfig, &Document)) -> Vec<FieldChange> {
+    type Field = (&'static str, fn(&ErrorStyle) -> Option<String>);
+    const FIELDS: [Field; 5] = [
+        ("format", |style| Some(format_word(style.format).to_owned())),
+        ("code_prefix", |style| Some(style.code_prefix.clone())),
+        ("scope_challenge", |style| Some(style.scope_challenge.to_string())),
+        ("reason_header", |style| Some(style.reason_header.to_string())),
+        ("type_base", |style| style.type_base.clone()),
+    ];
+    let changes = FIELDS.iter().filter_map(|(name, value)| {
+        let (was, now) = (value(&was.default_errors), value(&now.default_errors));
+        let path = ["defaults", "errors", name].map(|key| Step::Key(key.to_owned()));
+        let is_gone = new.at(&path).is_none() && old.at(&path).is_some();
+        (was != now).then(|| FieldChange {
+            field: path_text(&path),
+            was,
+            now,
+            location: if is_gone { old.nearest(&path) } else { new.nearest(&path) },
+            is_there: !is_gone,
+        })
+    });
+    changes.collect()
 }
 
 /// Splits a block that only one side has into its fields, if each has a default.
@@ -221,7 +265,18 @@ mod tests {
             (
                 "",
                 "defaults: { errors: { format: problem } }",
-                &["defaults - { errors: { format: problem } } new:2:11"],
+                &["defaults.errors.format flat problem new:2:31"],
+            ),
+            ("", "defaults: { errors: { format: flat, reason_header: true } }", &[]),
+            (
+                "defaults: { errors: { format: envelope, code_prefix: ERR_X } }",
+                "defaults: { errors: { format: envelope } }",
+                &["defaults.errors.code_prefix ERR_X ERR_SIDEGATE old:2:54"],
+            ),
+            (
+                "trusted_proxies: [10.0.0.0/8, 10.1.0.0/16, '::ffff:10.2.0.1']",
+                "trusted_proxies: [10.0.0.0/9, 10.128.0.0/9]",
+                &[],
             ),
             ("", "control: 'off'", &["control - \"off\" new:2:10"]),
         ] {

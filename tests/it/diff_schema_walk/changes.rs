@@ -16,6 +16,15 @@ pub(crate) struct Changed {
     pub(crate) document: Value,
 }
 
+/// A definition with a field, and what the field is changed to: a change is like others with the same key.
+pub(crate) type Key = (String, String);
+
+impl Changed {
+    pub(crate) fn key(&self) -> Key {
+        (self.field.clone(), self.to.clone())
+    }
+}
+
 /// Makes all changes of a document.
 pub(crate) fn changes(schema: &Value, document: &Value) -> Vec<Changed> {
     let mut walk = Walk {

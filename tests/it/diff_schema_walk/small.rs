@@ -18,30 +18,31 @@ pub(crate) struct Small {
 }
 
 /// Makes small documents around a place: with each route if it is in none, and first with few other blocks.
-pub(crate) fn around(document: &Value, pointer: &str, is_accepted: impl Fn(&Value) -> bool) -> Vec<Small> {
+pub(crate) fn around<'d>(
+    document: &'d Value,
+    pointer: &'d str,
+    is_accepted: &'d impl Fn(&Value) -> bool,
+) -> impl Iterator<Item = Small> {
     let steps: Vec<&str> = pointer.split('/').skip(1).collect();
-    let is_in_route = matches!(steps.as_slice(), ["routes", _, ..]);
-    let routes = document["routes"].as_array().unwrap().len();
-    let routes = if is_in_route || steps == ["routes"] { 1 } else { routes };
-    let large: Vec<_> = (0..routes)
-        .map(|route| {
-            let mut document = document.clone();
-            if routes > 1 {
-                let route = document["routes"][route].clone();
-                document["routes"] = Value::Array(vec![route]);
-            }
-            with_few_items(document, &steps)
-        })
-        .filter(|small| is_accepted(&small.document))
-        .collect();
-    let few = large.iter().map(|small| with_few_blocks(small, steps[0], &is_accepted));
-    let mut found: Vec<Small> = Vec::new();
-    for small in few.collect::<Vec<_>>().into_iter().chain(large) {
-        if !found.iter().any(|known| known.document == small.document) {
-            found.push(small);
+    let routes = document["routes"].as_array().unwrap();
+    let routes = match steps[0] == "routes" {
+        true => vec![routes.clone()],
+        false => routes.iter().map(|route| vec![route.clone()]).collect(),
+    };
+    let sizes = [true, false];
+    let all = sizes.into_iter().flat_map(move |is_small| routes.clone().into_iter().map(move |routes| (is_small, routes)));
+    all.filter_map(move |(is_small, routes)| {
+        let mut document = document.clone();
+        document["routes"] = Value::Array(routes);
+        let small = with_few_items(document, &steps);
+        if !is_accepted(&small.document) {
+            return None;
         }
-    }
-    found
+        Some(match is_small {
+            true => with_few_blocks(small, steps[0], is_accepted),
+            false => small,
+        })
+    })
 }
 
 /// Leaves out the items of lists that have nothing to do with a place.
@@ -99,21 +100,17 @@ fn remove(document: &mut Value, pointer: &str) {
 }
 
 /// Leaves out all blocks that neither the document nor one of its blocks needs.
-fn with_few_blocks(small: &Small, block: &str, is_accepted: impl Fn(&Value) -> bool) -> Small {
-    let mut document = small.document.clone();
-    let names: Vec<_> = document.as_object().unwrap().keys().cloned().collect();
-    for name in names
+fn with_few_blocks(mut small: Small, block: &str, is_accepted: impl Fn(&Value) -> bool) -> Small {
+    let names: Vec<_> = small.document.as_object().unwrap().keys().cloned().collect();
+    let others = names
         .iter()
-        .filter(|name| *name != block && !ALWAYS.contains(&name.as_str()))
-    {
-        let mut smaller = document.clone();
+        .filter(|name| *name != block && !ALWAYS.contains(&name.as_str()));
+    for name in others {
+        let mut smaller = small.document.clone();
         smaller.as_object_mut().unwrap().remove(name);
         if is_accepted(&smaller) {
-            document = smaller;
+            small.document = smaller;
         }
     }
-    Small {
-        document,
-        pointer: small.pointer.clone(),
-    }
+    small
 }
