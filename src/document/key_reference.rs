@@ -66,7 +66,10 @@ impl KeyReference {
 
     /// Names an issuer whose document leads to its key set, and where that document is if not below the issuer.
     pub fn oidc(issuer: Option<&EnvString>, url: Option<&EnvString>) -> Self {
-        let parts: Vec<_> = [issuer.map(written), url.map(plain_url)].into_iter().flatten().collect();
+        let parts: Vec<_> = [issuer.map(written), url.map(plain_url)]
+            .into_iter()
+            .flatten()
+            .collect();
         Self::new(KeyForm::Set, format!("oidc {}", parts.join(" ")))
     }
 
@@ -186,6 +189,9 @@ mod tests {
         };
         let [one, other] = ["https://a:443/k", "https://A/k"].map(|url| KeyReference::set_url(&variable(url)));
         assert_eq!(one, other);
-        assert_eq!(url("https://a.example/keys?code=s3cret").to_string(), "url https://a.example/keys?code=***");
+        assert_eq!(
+            url("https://a.example/keys?code=s3cret").to_string(),
+            "url https://a.example/keys?code=***"
+        );
     }
 }

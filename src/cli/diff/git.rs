@@ -82,7 +82,8 @@ impl Revision {
     pub(super) fn open(path: &Path, name: &str) -> Result<Self, String> {
         let unreadable = |error: io::Error| format!("`{}` cannot be read: {error}", path.display());
         path.metadata().map_err(unreadable)?;
-        let place = Place::of(path, |folder| prefix_of(folder).is_ok_and(|prefix| prefix.is_ok())).map_err(unreadable)?;
+        let place =
+            Place::of(path, |folder| prefix_of(folder).is_ok_and(|prefix| prefix.is_ok())).map_err(unreadable)?;
         let outside = |why: String| {
             format!(
                 "`--git` needs a path in the work tree of a git repository, and `{}` is in none: {why}",

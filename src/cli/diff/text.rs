@@ -1,8 +1,8 @@
 //! The report for people.
 
 use super::words::{
-    View, also, as_before, because, callers, counted, first, heading, met, outcomes, requests, rest, summary,
-    told, try_it,
+    View, also, as_before, because, callers, counted, first, heading, met, outcomes, requests, rest, summary, told,
+    try_it,
 };
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::fields::FieldChange;

@@ -302,7 +302,10 @@ fn url_is_shown_without_user_and_values_of_its_query() {
     for (url, want) in [
         ("https://a.example/keys", "https://a.example/keys"),
         ("https://u:p@a.example/keys", "https://***@a.example/keys"),
-        ("https://a.example/keys?code=s3cret&v=1", "https://a.example/keys?code=***&v=***"),
+        (
+            "https://a.example/keys?code=s3cret&v=1",
+            "https://a.example/keys?code=***&v=***",
+        ),
         ("https://a.example/keys?s3cret", "https://a.example/keys?***"),
         ("https://a.example/keys?", "https://a.example/keys?"),
         ("https://a.example/?a=b?c=d#e", "https://a.example/?a=***#e"),

@@ -264,7 +264,9 @@ fn address(url: &str) -> Result<UpstreamAddress, Fault> {
     }
     Ok(UpstreamAddress::Network {
         scheme,
-        host: host.parse::<IpAddr>().map_or_else(|_| host.to_ascii_lowercase(), |address| address.to_string()),
+        host: host
+            .parse::<IpAddr>()
+            .map_or_else(|_| host.to_ascii_lowercase(), |address| address.to_string()),
         port: authority.port_u16().unwrap_or(default_port),
     })
 }

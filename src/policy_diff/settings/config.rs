@@ -90,7 +90,11 @@ fn default_errors((was, old): (&ServerConfig, &Document), (now, new): (&ServerCo
             field: path_text(&path),
             was,
             now,
-            location: if is_gone { old.nearest(&path) } else { new.nearest(&path) },
+            location: if is_gone {
+                old.nearest(&path)
+            } else {
+                new.nearest(&path)
+            },
             is_there: !is_gone,
         })
     });

@@ -184,7 +184,14 @@ fn link_leads_where_it_led_at_the_revision() {
     }
     repository.commit();
     link(&repository, "current", "second");
-    for path in ["current", "current/a.yaml", "p", "p/a.yaml", "through", "through/a.yaml"] {
+    for path in [
+        "current",
+        "current/a.yaml",
+        "p",
+        "p/a.yaml",
+        "through",
+        "through/a.yaml",
+    ] {
         link(&repository, "p/a.yaml", "../second/a.yaml");
         let said = repository.0.diff(&["--git", "HEAD", path]);
         assert_eq!(said.code, Some(1), "{path}: {said:?}");
@@ -200,7 +207,10 @@ fn link_leads_where_it_led_at_the_revision() {
     link(&repository, "current", "second");
     let said = repository.0.diff(&["--git", "HEAD", "conf/sidegate.yaml"]);
     assert!(said.stdout.contains("routes[0].timeout: 30s -> 5s"), "{said:?}");
-    let said = repository.0.diff(&["--git", "HEAD", "current", "--output", "json"]).json();
+    let said = repository
+        .0
+        .diff(&["--git", "HEAD", "current", "--output", "json"])
+        .json();
     assert_eq!(said["settings"][0]["place"], "current/a.yaml:12:45");
 }
 

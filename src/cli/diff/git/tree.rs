@@ -48,10 +48,7 @@ impl Revision {
                 }
                 Kind::File => return Err(format!("`{}` is a file, and no folder", self.shown(&place))),
                 Kind::Repository => {
-                    return Err(format!(
-                        "`{}` is another repository (a submodule)",
-                        self.shown(&place)
-                    ));
+                    return Err(format!("`{}` is another repository (a submodule)", self.shown(&place)));
                 }
                 Kind::Link => {
                     links += 1;
