@@ -28,6 +28,7 @@ mod own_upstreams;
 mod probe;
 mod proxy_protocol;
 mod read;
+mod recognized;
 pub mod store;
 mod tls;
 
@@ -37,6 +38,7 @@ pub use document::{LogFormat, LogLevel, ReadyRule};
 pub use limits::{Limits, of_client};
 pub use probe::ProbeConfig;
 pub use read::ReadConfig;
+pub use recognized::{is_config, reads_as_config};
 pub use store::StoreConfig;
 pub use tls::{KeyPairFiles, NamedFile, TlsFiles};
 

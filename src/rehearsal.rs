@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use crate::decision::{Decision, Evaluator, Observer, decide};
 use crate::policy::PolicySet;
+use crate::request::target::shown_path;
 use crate::request::{RequestFacts, RequestLimits};
 use crate::revocation::Revocations;
 
@@ -114,6 +117,19 @@ impl Rehearsal {
     pub fn answer(&self, facts: &RequestFacts<'_>, revocations: Revocations<'_>) -> Answer {
         let decision = self.decide(facts, revocations, &mut ());
         self.answer_of(&decision, facts)
+    }
+
+    /// Returns the response of Sidegate to a request that it decided and does not forward, as the client gets it but for ids
+    /// and times.
+    pub fn reply_to(&self, decision: &Decision<'_, '_>, facts: &RequestFacts<'_>) -> Reply {
+        let reply = Reply::to(decision, self.policies(), facts, &shown_path(facts.path, facts.query));
+        match *facts.method == Method::HEAD {
+            true => Reply {
+                body: Vec::new(),
+                ..reply
+            },
+            false => reply,
+        }
     }
 
     /// Says what client and upstream see of a request that was decided.

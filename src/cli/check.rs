@@ -41,8 +41,8 @@ struct Report<'p> {
     problems: Vec<Entry<'p>>,
 }
 
-#[derive(Serialize)]
-struct Entry<'p> {
+#[derive(Debug, Serialize)]
+pub(super) struct Entry<'p> {
     severity: &'static str,
     code: &'static str,
     file: &'p str,
@@ -146,7 +146,7 @@ fn counted(number: usize, what: &str) -> String {
     }
 }
 
-fn entry(problem: &Problem) -> Entry<'_> {
+pub(super) fn entry(problem: &Problem) -> Entry<'_> {
     let (end_line, end_column) = problem.location().end();
     Entry {
         severity: problem.severity().as_str(),

@@ -6,11 +6,12 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::Exit;
-use super::annotations::annotate;
+use super::annotations::{Annotation, annotate};
 use super::output::{could_not_run, is_styled, print, print_error, print_json};
+use crate::document::characters::in_one_line;
 use crate::document::problem::Problem;
 use crate::policy_coverage::{Coverage, describe};
-use crate::policy_test::{Judge, Loader, Suite, find};
+use crate::policy_test::{Judge, Loader, Suite, find, skipped};
 
 mod coverage;
 mod github;
@@ -56,15 +57,18 @@ impl Test {
         let begun = Instant::now();
         let suites = match self.suites() {
             Ok(suites) => suites,
-            Err(problems) => return unable(&problems),
+            Err(problems) => return self.unable(&problems),
         };
-        for warning in suites.iter().flat_map(|suite| &suite.warnings) {
-            show(warning);
+        for line in skipped(&self.paths) {
+            print_error(format!("not run: {}", in_one_line(&line)));
         }
+        let warnings: Vec<_> = suites.iter().flat_map(|suite| &suite.warnings).collect();
+        warnings.iter().copied().for_each(show);
         let files: Vec<_> = suites.iter().map(|suite| self.judged(suite)).collect();
         let files: Vec<_> = files.into_iter().filter(|file| !file.cases.is_empty()).collect();
         if files.is_empty() {
             let filter = self.filter.as_deref().unwrap_or_default();
+            self.print_nothing(&[]);
             return could_not_run(format!(
                 "`--filter` fits nothing: no test, caller or request has `{filter}`"
             ));
@@ -77,7 +81,7 @@ impl Test {
             Ok(coverages) => coverages,
             Err(error) => return could_not_run(error),
         };
-        self.report(&results, coverages.as_deref());
+        self.report(&results, coverages.as_deref(), &warnings);
         let is_covered = coverages.is_none_or(|coverages| self.coverage.is_met_by(&coverages));
         match results.failed() == 0 && is_covered {
             true => Exit::Fine,
@@ -85,7 +89,7 @@ impl Test {
         }
     }
 
-    fn report(&self, results: &Results<'_>, coverages: Option<&[Coverage]>) {
+    fn report(&self, results: &Results<'_>, coverages: Option<&[Coverage]>, warnings: &[&Problem]) {
         let described = coverages.map(describe).unwrap_or_default();
         match self.output {
             Output::Text => print(&(text::report(results) + &described)),
@@ -99,6 +103,7 @@ impl Test {
             Output::Github => {
                 print(&(text::report(results) + &described));
                 let mut annotations = github::annotations(results);
+                annotations.extend(warnings.iter().copied().map(Annotation::of));
                 annotations.extend(
                     coverages
                         .map(|coverages| self.coverage.annotations(coverages))
@@ -106,6 +111,23 @@ impl Test {
                 );
                 annotate(&annotations);
             }
+        }
+    }
+
+    /// Shows problems because of which nothing runs.
+    fn unable(&self, problems: &[Problem]) -> Exit {
+        problems.iter().for_each(show);
+        self.print_nothing(problems);
+        could_not_run(format!("no test was run: {}", super::check::count(problems)))
+    }
+
+    /// Prints a report of nothing, for programs that read one in any case.
+    fn print_nothing(&self, problems: &[Problem]) {
+        match self.output {
+            Output::Text => {}
+            Output::Json => print_json(&json::Report::of_problems(problems)),
+            Output::Junit => print(&junit::of_problems(problems)),
+            Output::Github => annotate(&problems.iter().map(Annotation::of).collect::<Vec<_>>()),
         }
     }
 
@@ -145,12 +167,6 @@ impl Test {
                 .collect(),
         }
     }
-}
-
-/// Shows problems because of which nothing runs.
-fn unable(problems: &[Problem]) -> Exit {
-    problems.iter().for_each(show);
-    could_not_run(format!("no test was run: {}", super::check::count(problems)))
 }
 
 fn show(problem: &Problem) {

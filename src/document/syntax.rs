@@ -64,7 +64,7 @@ pub(super) fn explain(error: YamlError, text: &str) -> (Range<usize>, Fault) {
         YamlErrorKind::SeveralDocuments => Fault::new(
             ProblemCode::UnsupportedYaml,
             "the file has more than one document",
-            "write one policy in each file, without `---`",
+            "write one document in each file, without `---`",
         ),
         YamlErrorKind::MergeKey => Fault::new(
             ProblemCode::UnsupportedYaml,

@@ -320,7 +320,11 @@ mod tests {
     #[test]
     fn a_slip_gets_its_own_help() {
         for (text, message, help) in [
-            ("a: 1\n---\nb: 2\n", "more than one document", "one policy in each file"),
+            (
+                "a: 1\n---\nb: 2\n",
+                "more than one document",
+                "one document in each file",
+            ),
             ("a:\n\t- b\n", "tab", "indent with spaces"),
             ("a: @b\n", "cannot start with `@`", "in quotes"),
             ("a: { b: /{c}/d }\n", "`{`", "in quotes"),

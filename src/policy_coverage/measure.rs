@@ -58,7 +58,7 @@ pub fn groups(suites: &[Suite]) -> Vec<Vec<&Suite>> {
     for suite in suites {
         let is_alike = |group: &&mut Vec<&Suite>| {
             let first = group.first();
-            first.is_some_and(|first| Arc::ptr_eq(&first.rehearsal, &suite.rehearsal) || files(first) == files(suite))
+            first.is_some_and(|first| Arc::ptr_eq(&first.rehearsal, &suite.rehearsal) || are_alike(first, suite))
         };
         match groups.iter_mut().find(is_alike) {
             Some(group) => group.push(suite),
@@ -66,6 +66,12 @@ pub fn groups(suites: &[Suite]) -> Vec<Vec<&Suite>> {
         }
     }
     groups
+}
+
+/// Whether two test files are about the same policies, which answer alike.
+fn are_alike(one: &Suite, other: &Suite) -> bool {
+    let [first, second] = [one, other].map(|suite| suite.rehearsal.policies());
+    files(one) == files(other) && first.default_errors() == second.default_errors()
 }
 
 /// The files of the policies of a test file.

@@ -1,6 +1,6 @@
 //! The callers of a test file, each with what it has of the caller that it is like.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::document::{
@@ -27,9 +27,9 @@ pub struct CallerPlan {
     /// Where the token is.
     pub source: Option<Spanned<PlaceDocument>>,
     /// What is wrong with the token.
-    pub corrupt: Option<CorruptionDocument>,
+    pub corrupt: Option<Spanned<CorruptionDocument>>,
     /// The certificate that the token is bound to.
-    pub bound: Option<BoundDocument>,
+    pub bound: Option<Spanned<BoundDocument>>,
     /// Whether the token is revoked.
     pub revoked: Option<Spanned<bool>>,
     /// The name of its internal key.
@@ -49,8 +49,8 @@ pub fn plans(
     problems: &mut Problems,
 ) -> Result<Vec<CallerPlan>, Reported> {
     let mut plans = Ok(Vec::new());
-    let mut loops = BTreeMap::new();
-    for (name, document) in &callers.0 {
+    let mut line = Line::of(callers);
+    for (index, (name, _)) in callers.0.iter().enumerate() {
         let plan = match reserved.contains(&name.value.as_str()) || name.value == OTHERS {
             true => Err(problems.add(
                 &name.span,
@@ -58,7 +58,7 @@ pub fn plans(
                 format!("`{}` has a meaning of its own where outcomes are written", name.value),
                 "give the caller another name",
             )),
-            false => plan(callers, (name, document), &mut loops, problems),
+            false => line.plan(index, problems),
         };
         match (&mut plans, plan) {
             (Ok(plans), Ok(plan)) => plans.push(plan),
@@ -67,16 +67,6 @@ pub fn plans(
         }
     }
     plans
-}
-
-/// Finds a caller by its name.
-pub fn find<'c, T>(
-    callers: &'c Map<T>,
-    name: &Spanned<String>,
-    problems: &mut Problems,
-) -> Result<&'c (Spanned<String>, T), Reported> {
-    let found = callers.0.iter().find(|(known, _)| known.value == name.value);
-    found.ok_or_else(|| unknown(name, callers.0.iter().map(|(known, _)| known.value.as_str()), problems))
 }
 
 /// Reports a caller that the file does not have.
@@ -94,37 +84,95 @@ pub fn unknown<'c>(
     )
 }
 
-fn plan(
-    callers: &Map<CallerDocument>,
-    (name, document): (&Spanned<String>, &CallerDocument),
-    loops: &mut BTreeMap<usize, Reported>,
-    problems: &mut Problems,
-) -> Result<CallerPlan, Reported> {
-    let mut line = vec![(name, document)];
-    while let Some(like) = line.last().and_then(|(_, document)| document.like.as_ref()) {
-        let (next, document) = find(callers, like, problems)?;
-        if line.iter().any(|(seen, _)| seen.value == next.value) {
-            let message = format!("`{}` is like itself", next.value);
-            let help = "let one of these callers stand alone, without `like`";
-            // Several callers may lead to one loop.
-            let reported = loops.entry(like.span.start);
-            return Err(*reported.or_insert_with(|| problems.add(&like.span, ProblemCode::CallerLoop, message, help)));
-        }
-        line.push((next, document));
-    }
-    let from_afar = line.into_iter().rev();
-    let plan = from_afar.fold(CallerPlan::default(), |inherited, (_, document)| {
-        over(document.clone(), inherited)
-    });
-    Ok(CallerPlan {
-        name: name.value.clone(),
-        span: name.span.clone(),
-        ..plan
-    })
+/// Callers by their names, and those that are whole already: each is made once, however many are like it.
+struct Line<'c> {
+    callers: &'c Map<CallerDocument>,
+    places: BTreeMap<&'c str, usize>,
+    whole: BTreeMap<usize, Result<CallerPlan, Reported>>,
 }
 
-/// Lays the fields of a caller over those that it inherits.
+impl<'c> Line<'c> {
+    fn of(callers: &'c Map<CallerDocument>) -> Self {
+        let names = callers.0.iter().enumerate().rev();
+        Self {
+            callers,
+            places: names.map(|(index, (name, _))| (name.value.as_str(), index)).collect(),
+            whole: BTreeMap::new(),
+        }
+    }
+
+    /// Makes a caller whole, and all that it is like.
+    fn plan(&mut self, caller: usize, problems: &mut Problems) -> Result<CallerPlan, Reported> {
+        let (line, mut last) = self.line(caller, problems);
+        for index in line.into_iter().rev() {
+            let Some((name, document)) = self.callers.0.get(index) else {
+                continue;
+            };
+            last = last.map(|inherited| CallerPlan {
+                name: name.value.clone(),
+                span: name.span.clone(),
+                ..over(document.clone(), inherited)
+            });
+            self.whole.insert(index, last.clone());
+        }
+        last
+    }
+
+    /// Follows `like` from a caller on: those that are not whole yet, and what the last of them inherits.
+    fn line(&self, caller: usize, problems: &mut Problems) -> (Vec<usize>, Result<CallerPlan, Reported>) {
+        let (mut line, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut next = caller;
+        loop {
+            if let Some(whole) = self.whole.get(&next) {
+                return (line, whole.clone());
+            }
+            line.push(next);
+            seen.insert(next);
+            let like = self
+                .callers
+                .0
+                .get(next)
+                .and_then(|(_, document)| document.like.as_ref());
+            let Some(like) = like else {
+                return (line, Ok(CallerPlan::default()));
+            };
+            next = match self.places.get(like.value.as_str()) {
+                Some(place) => *place,
+                None => return (line, Err(unknown(like, self.places.keys().copied(), problems))),
+            };
+            if seen.contains(&next) {
+                let message = format!("`{}` is like itself", like.value);
+                let help = "let one of these callers stand alone, without `like`";
+                return (
+                    line,
+                    Err(problems.add(&like.span, ProblemCode::CallerLoop, message, help)),
+                );
+            }
+        }
+    }
+}
+
+/// Lays the fields of a caller over those that it inherits. Without a token, nothing that is about one is inherited; a token
+/// that was bound to a certificate that is taken away stays bound to it.
 fn over(document: CallerDocument, inherited: CallerPlan) -> CallerPlan {
+    let mut inherited = match document.token {
+        Merged::Removed => CallerPlan {
+            source: None,
+            corrupt: None,
+            bound: None,
+            revoked: None,
+            ..inherited
+        },
+        Merged::Inherited | Merged::Set(_) => inherited,
+    };
+    if matches!(document.certificate, Merged::Removed)
+        && let Some(bound) = inherited
+            .bound
+            .as_mut()
+            .filter(|bound| bound.value == BoundDocument::Own)
+    {
+        bound.value = BoundDocument::Other;
+    }
     let token = match (document.token, inherited.token) {
         (Merged::Set(claims), Some(below)) => Some(claims.over(below)),
         (token, below) => token.or(below),
@@ -231,10 +279,11 @@ mod tests {
             ),
             (
                 "a: { like: b }\nb: { like: c }\nc: { like: b }\n",
-                &[
-                    "`c` is like itself: let one of these callers stand alone, without `like`",
-                    "`b` is like itself: let one of these callers stand alone, without `like`",
-                ],
+                &["`b` is like itself: let one of these callers stand alone, without `like`"],
+            ),
+            (
+                "a: { like: b }\nb: { like: zz }\nc: { like: b }\n",
+                &["unknown caller `zz`: known: a, b, c"],
             ),
             (
                 "outcome: {}\n",

@@ -6,8 +6,10 @@ use http::HeaderName;
 
 use super::document::{BodyExpectation, HeaderExpectation};
 use super::outcome::Expectation;
+use super::served::Process;
 use crate::document::problem::Location;
 use crate::rehearsal::Request;
+use crate::request::{Downstream, RequestFacts};
 use crate::revocation::RevocationList;
 
 /// A request of a caller, and what is expected of it.
@@ -25,6 +27,8 @@ pub struct Case {
     pub expected: Arc<Expected>,
     /// The request with all that the caller adds.
     pub request: Request,
+    /// What decides besides policies.
+    pub process: Arc<Process>,
     /// What is so while it arrives.
     pub given: Arc<Given>,
     /// What is revoked.
@@ -76,6 +80,26 @@ pub struct ExpectedResponse {
 }
 
 impl Case {
+    /// Returns what a decision may read.
+    pub fn facts(&self) -> RequestFacts<'_> {
+        let Process {
+            trusted_proxies,
+            limits,
+            ..
+        } = &*self.process;
+        let facts = self.request.facts();
+        let is_trusted = |peer| trusted_proxies.iter().any(|network| network.contains(&peer));
+        RequestFacts {
+            downstream: Downstream {
+                trusted: facts.downstream.peer.is_some_and(is_trusted),
+                ..facts.downstream
+            },
+            trusted_proxies,
+            limits: *limits,
+            ..facts
+        }
+    }
+
     /// Returns what the case is called: the caller and the request.
     pub fn title(&self) -> String {
         format!("{}: {}", self.caller, self.line)

@@ -4,27 +4,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderValue;
 
 use super::callers::{self, CallerPlan};
 use super::case::Case;
 use super::credentials::{Credentials, Setting};
 use super::document::{DETAILS, MomentDocument, PolicyTestDocument};
-use super::read_claims::read_claims;
+use super::served::Process;
 use crate::document::decode::{FromNode, not_one_of};
 use crate::document::problem::{Location, Problem, ProblemCode, Problems, Reported, SourceFile};
 use crate::rehearsal::Rehearsal;
 use crate::rejection::Reason;
 use crate::revocation::Target;
 
+mod amount;
+mod cell;
 mod cells;
+mod checks;
 mod given;
 mod lookup;
 mod requests;
 mod revocations;
 
-use cells::{Cell, cells};
-use given::givens;
+use amount::too_many;
+use cell::Cell;
+use cells::cells;
+use checks::Checks;
+use given::{GivenOfTest, givens, revokes_nothing};
 use requests::Requests;
 use revocations::{all_tokens, list};
 
@@ -59,6 +65,10 @@ pub fn read(source: &Arc<SourceFile>) -> Result<PolicyTestDocument, Vec<Problem>
                 let help = "write `request: GET /path`, or `requests: [GET /path, POST /path]`";
                 not_one_of(&test.name.span, &["request", "requests"], found, help, &mut problems);
             }
+            if let Some(given) = test.given.as_ref().filter(|given| given.value.is_empty()) {
+                let help = "write `no_keys`, `revoked` or `store`, or leave `given` out";
+                problems.add(&given.span, ProblemCode::EmptyValue, "nothing is given", help);
+            }
         }
         Some(document)
     });
@@ -71,17 +81,18 @@ pub fn read(source: &Arc<SourceFile>) -> Result<PolicyTestDocument, Vec<Problem>
 /// The cases of a file, and what it is not rejected for.
 pub type Compiled = (Vec<Case>, Vec<Problem>);
 
-/// Resolves what a document says against policies.
+/// Resolves what a document says against policies, which a process serves.
 pub fn compile(
     document: &PolicyTestDocument,
     source: &Arc<SourceFile>,
-    rehearsal: &Rehearsal,
+    (rehearsal, process): (&Rehearsal, &Arc<Process>),
 ) -> Result<Compiled, Vec<Problem>> {
     let mut problems = Problems::of(Arc::clone(source));
     let cases = Compiler {
         document,
         source,
         rehearsal,
+        process,
         setting: Setting {
             policies: rehearsal.policies(),
             at: document.at.as_ref().map_or(DEFAULT_TIME, |at| {
@@ -102,6 +113,7 @@ struct Compiler<'c> {
     document: &'c PolicyTestDocument,
     source: &'c Arc<SourceFile>,
     rehearsal: &'c Rehearsal,
+    process: &'c Arc<Process>,
     setting: Setting<'c>,
     problems: &'c mut Problems,
 }
@@ -109,15 +121,20 @@ struct Compiler<'c> {
 /// What callers show to policies: by the caller and by the policy.
 type Shown = BTreeMap<(usize, Option<usize>), Result<Credentials, Reported>>;
 
-impl Compiler<'_> {
+impl<'c> Compiler<'c> {
     fn cases(&mut self) -> Result<Vec<Case>, Reported> {
+        if let Some(reported) = too_many(self.document, self.problems) {
+            return Err(reported);
+        }
         let plans = callers::plans(&self.document.callers, &DETAILS, self.problems)?;
-        let host = self
-            .document
-            .host
-            .as_ref()
-            .map_or(DEFAULT_HOST, |host| host.value.as_str());
-        let requests = Requests::of(self.document, (host, self.setting.at), self.rehearsal, self.problems);
+        let host = self.host()?;
+        let requests = Requests::of(
+            self.document,
+            &plans,
+            (host, self.setting.at),
+            self.rehearsal,
+            self.problems,
+        );
         let cells = cells(
             self.document,
             (self.source, self.setting.policies),
@@ -125,40 +142,75 @@ impl Compiler<'_> {
             self.problems,
         );
         let (requests, cells) = (requests?, cells?);
-        let givens = givens(self.document, &requests, self.setting.policies, self.problems)?;
-        self.unused(&plans, &cells);
-        self.unread(&plans, &cells, &requests);
-        self.tokens_for_nothing(&plans, &cells, &requests);
+        let givens = givens(
+            self.document,
+            (&plans, &cells, &requests),
+            self.setting.policies,
+            self.problems,
+        )?;
+        Checks {
+            document: self.document,
+            plans: &plans,
+            policies: self.setting.policies,
+            process: self.process,
+            problems: self.problems,
+        }
+        .all(&cells, &requests);
         let shown = self.shown(&plans, &cells, &requests);
+        let tests: Vec<_> = cells.iter().map(|cell| cell.test).collect();
+        let given = |cell: &Cell| givens.get(cell.test?)?.as_ref();
         let cases = cells.into_iter().map(|cell| {
-            let policy = requests.policy(cell.request);
+            let policy = requests.policy(&cell);
             let credentials = match shown.get(&(cell.caller, policy)) {
                 Some(Ok(credentials)) => credentials.clone(),
                 Some(Err(reported)) => return Err(*reported),
                 None => Credentials::default(),
             };
-            let plan = plans.get(cell.caller);
-            let mut request = requests.bare(cell.request);
-            request.client = requests
-                .client(cell.request)
-                .or_else(|| plan?.client.map(|client| client.0));
-            credentials.caller.apply(&mut request, self.rehearsal.keys());
-            replace(&mut request.headers, requests.headers(cell.request));
-            let given = cell.test.and_then(|test| givens.get(test)?.as_ref());
-            let mut revoked = given.map(|given| given.revoked.clone()).unwrap_or_default();
-            revoked.extend(credentials.revoked.map(|jti| all_tokens(Target::Jti(jti), None)));
-            Ok(Case {
-                test: cell.name,
-                caller: plan.map_or("", |plan| plan.name.as_str()).into(),
-                line: requests.line(cell.request),
-                location: Location::new(self.source, &cell.span),
-                expected: cell.expected,
-                request,
-                given: given.map(|given| Arc::clone(&given.state)).unwrap_or_default(),
-                revoked: Arc::new(list(&revoked)),
-            })
+            let given = given(&cell);
+            Ok(self.case(cell, credentials, given, (&plans, &requests)))
         });
-        cases.collect()
+        let cases: Vec<_> = cases.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        revokes_nothing(&givens, (&tests, &cases), self.rehearsal, self.problems);
+        Ok(cases)
+    }
+
+    /// The host of requests that name none.
+    fn host(&mut self) -> Result<&'c str, Reported> {
+        let Some(host) = &self.document.host else {
+            return Ok(DEFAULT_HOST);
+        };
+        match HeaderValue::from_str(&host.value) {
+            Ok(_) => Ok(&host.value),
+            Err(_) => {
+                let message = format!("`{}` cannot be a host", host.value);
+                let help = "write `api.example.com`";
+                Err(self.problems.add(&host.span, ProblemCode::InvalidHost, message, help))
+            }
+        }
+    }
+
+    fn case(
+        &self,
+        cell: Cell,
+        credentials: Credentials,
+        given: Option<&GivenOfTest>,
+        (plans, requests): (&[CallerPlan], &Requests),
+    ) -> Option<Case> {
+        let plan = plans.get(cell.caller)?;
+        let request = requests.whole(&cell, plan, credentials.caller, self.rehearsal.keys())?;
+        let revoked = given.map(GivenOfTest::revocations).unwrap_or_default();
+        let own = credentials.revoked.map(|jti| all_tokens(Target::Jti(jti), None));
+        Some(Case {
+            caller: plan.name.as_str().into(),
+            line: requests.line(&cell),
+            test: cell.name,
+            location: Location::new(self.source, &cell.span),
+            expected: cell.expected,
+            request,
+            process: Arc::clone(self.process),
+            given: given.map(|given| Arc::clone(&given.state)).unwrap_or_default(),
+            revoked: Arc::new(list(revoked.iter().chain(&own))),
+        })
     }
 
     /// Makes what each caller shows to the policies of its requests.
@@ -167,7 +219,7 @@ impl Compiler<'_> {
         let foreign: BTreeSet<_> = cells.iter().filter(foreign).map(|cell| cell.caller).collect();
         let mut shown = Shown::new();
         for cell in cells {
-            let key = (cell.caller, requests.policy(cell.request));
+            let key = (cell.caller, requests.policy(cell));
             let Some(plan) = plans.get(cell.caller).filter(|_| !shown.contains_key(&key)) else {
                 continue;
             };
@@ -176,86 +228,5 @@ impl Compiler<'_> {
             shown.insert(key, credentials);
         }
         shown
-    }
-
-    /// Reports callers that no test uses.
-    fn unused(&mut self, plans: &[CallerPlan], cells: &[Cell]) {
-        let used: BTreeSet<_> = cells.iter().map(|cell| cell.caller).collect();
-        let is_model = |name: &str| {
-            let likes = self
-                .document
-                .callers
-                .0
-                .iter()
-                .filter_map(|(_, caller)| caller.like.as_ref());
-            likes.into_iter().any(|like| like.value == name)
-        };
-        let unused = plans.iter().enumerate().filter(|(index, _)| !used.contains(index));
-        let unused: Vec<_> = unused.filter(|(_, plan)| !is_model(&plan.name)).collect();
-        for (_, plan) in unused {
-            let message = format!("no test uses the caller `{}`", plan.name);
-            let help = "use it in `expect`, in `caller` or in the matrix, or remove it";
-            self.problems.add(&plan.span, ProblemCode::UnusedCaller, message, help);
-        }
-    }
-
-    /// Warns of claims that none of the policies reads.
-    fn unread(&mut self, plans: &[CallerPlan], cells: &[Cell], requests: &Requests) {
-        let met: BTreeSet<_> = cells.iter().filter_map(|cell| requests.policy(cell.request)).collect();
-        let policies = met.iter().filter_map(|index| self.setting.policies.get(*index));
-        let read: BTreeSet<&str> = policies
-            .filter(|policy| !policy.issuers.is_empty())
-            .flat_map(read_claims)
-            .collect();
-        if read.is_empty() {
-            return;
-        }
-        let claims = plans
-            .iter()
-            .filter_map(|plan| plan.token.as_ref())
-            .flat_map(|token| &token.claims);
-        let unread = claims.filter(|claim| !claim.value.is_null() && !read.contains(claim.name.as_str()));
-        let unread: BTreeMap<_, _> = unread.map(|claim| (claim.name_span.start, claim)).collect();
-        for claim in unread.values() {
-            let message = format!("no policy of these tests reads the claim `{}`", claim.name);
-            let help = "leave it out, or correct its name";
-            self.problems
-                .warn(&claim.name_span, ProblemCode::UnreadClaim, message, help);
-        }
-    }
-
-    /// Reports tokens of callers that only meet policies without issuers.
-    fn tokens_for_nothing(&mut self, plans: &[CallerPlan], cells: &[Cell], requests: &Requests) {
-        for (index, plan) in plans.iter().enumerate() {
-            let Some(token) = &plan.token else { continue };
-            let met = cells.iter().filter(|cell| cell.caller == index);
-            let met = met.filter_map(|cell| self.setting.policies.get(requests.policy(cell.request)?));
-            let met: Vec<_> = met.collect();
-            let Some(first) = met
-                .first()
-                .filter(|_| met.iter().all(|policy| policy.issuers.is_empty()))
-            else {
-                continue;
-            };
-            let roles = token.get("roles").filter(|claim| !claim.value.is_null());
-            let span = roles.map_or(&token.span, |claim| &claim.name_span);
-            let what = if roles.is_some() { "roles" } else { "a token" };
-            let message = format!(
-                "`{}` has {what}, and `{}` has no `jwt` and reads no token",
-                plan.name, first.service
-            );
-            let help = "leave the token out, or add `jwt` to the policy";
-            self.problems.add(span, ProblemCode::NothingToProve, message, help);
-        }
-    }
-}
-
-/// Puts header fields in place of those with the same name. One without values is taken away.
-fn replace(headers: &mut HeaderMap, fields: &[(HeaderName, Vec<HeaderValue>)]) {
-    for (name, values) in fields {
-        headers.remove(name);
-        for value in values {
-            headers.append(name.clone(), value.clone());
-        }
     }
 }

@@ -65,19 +65,17 @@ impl<'p> Setting<'p> {
         };
         if let Some(claims) = &plan.token {
             let issuer = self.issuer(plan, claims, (policy, is_foreign), problems)?;
+            let is_read = policy.is_some_and(|policy| !policy.issuers.is_empty());
             let token = issuer
-                .map(|issuer| self.token(plan, claims, issuer, problems))
+                .map(|issuer| self.token(plan, claims, (issuer, is_read), problems))
                 .transpose()?;
             if let Some(mut token) = token.flatten() {
-                bind(&mut token.claims, plan.bound, certificate.as_ref());
+                let bound = plan.bound.as_ref().map(|bound| bound.value);
+                bind(&mut token.claims, bound, certificate.as_ref());
                 revoked = revoke(plan, &mut token.claims, policy, problems)?;
                 caller.token = Some(token);
                 caller.place = place(plan, policy, problems)?;
             }
-        } else if let Some(flag) = plan.revoked.as_ref().filter(|flag| flag.value) {
-            let message = format!("`{}` has no token that could be revoked", plan.name);
-            let help = "add a `token`, or leave `revoked` out";
-            return Err(problems.add(&flag.span, ProblemCode::NothingToProve, message, help));
         }
         caller.certificate = certificate;
         Ok(Credentials { caller, revoked })
@@ -159,7 +157,7 @@ impl<'p> Setting<'p> {
         self,
         plan: &CallerPlan,
         claims: &ClaimsDocument,
-        issuer: &Issuer,
+        (issuer, is_read): (&Issuer, bool),
         problems: &mut Problems,
     ) -> Result<Option<Token>, Reported> {
         let mut written = Map::new();
@@ -167,41 +165,66 @@ impl<'p> Setting<'p> {
             let value = self.value(claim, issuer, problems)?;
             written.insert(claim.name.clone(), value);
         }
-        if let Some(why) = missing(issuer, &written) {
+        // The pattern itself names the issuer, and its placeholders are filled from the claims.
+        let pattern = issuer.names.pattern().map(|pattern| pattern.template().text());
+        if written
+            .get("iss")
+            .and_then(Json::as_str)
+            .is_some_and(|name| Some(name) == pattern)
+        {
+            written.remove("iss");
+        }
+        if let Some(why) = missing(issuer, &written).filter(|_| is_read) {
             let help = "add the claim, or write the whole `iss`";
             return Err(problems.add(&claims.span, ProblemCode::IssuerNotChosen, why, help));
         }
         let token = Token::of(issuer, without_null(completed(issuer, written, self.at)));
-        let corruption = plan.corrupt.map(corruption);
+        let corruption = plan.corrupt.as_ref().map(|corrupt| corruption(corrupt.value));
         Ok(token.map(|token| Token { corruption, ..token }))
     }
 
     /// Reads a claim: a time may be relative to that of the requests.
     fn value(self, claim: &ClaimDocument, issuer: &Issuer, problems: &mut Problems) -> Result<Json, Reported> {
-        let Json::String(text) = &claim.value else {
-            return Ok(claim.value.clone());
-        };
-        if !TIMES.contains(&claim.name.as_str()) && !self.is_time(&claim.name, issuer) {
-            return Ok(claim.value.clone());
+        let mut value = claim.value.clone();
+        let mut paths = self.times(&claim.name, issuer);
+        if TIMES.contains(&claim.name.as_str()) {
+            paths.push(&[]);
         }
-        relative(text, self.at).ok_or_else(|| {
-            let message = format!("`{}` is a time, and `{text}` is not", claim.name);
-            let help = "write `-1s` or `+5m` from the time of the requests, `2026-03-01T12:00:00Z`, or seconds since the epoch";
-            problems.add(&claim.span, ProblemCode::InvalidTime, message, help)
-        })
+        for path in paths {
+            let Some(Json::String(text)) = inner(&mut value, path) else {
+                continue;
+            };
+            let Some(time) = relative(text, self.at) else {
+                let name = [&[claim.name.clone()], path].concat().join(".");
+                let message = format!("`{name}` is a time, and `{text}` is not");
+                let help = "write `-1s` or `+5m` from the time of the requests, `2026-03-01T12:00:00Z`, or seconds since the epoch";
+                return Err(problems.add(&claim.span, ProblemCode::InvalidTime, message, help));
+            };
+            if let Some(place) = inner(&mut value, path) {
+                *place = time;
+            }
+        }
+        Ok(value)
     }
 
-    /// Whether a condition reads a claim as a time.
-    fn is_time(self, name: &str, issuer: &Issuer) -> bool {
+    /// Returns the paths below a claim that conditions read as a time.
+    fn times<'i>(self, name: &str, issuer: &'i Issuer) -> Vec<&'i [String]>
+    where
+        'p: 'i,
+    {
         let routes = self.policies.policies().iter().flat_map(|policy| &policy.routes);
         let conditions = routes.flat_map(|route| &route.requirement.conditions);
-        conditions.chain(&issuer.when).any(|condition| match condition {
+        let paths = conditions.chain(&issuer.when).filter_map(|condition| match condition {
             Condition::Claim {
                 path,
                 test: ClaimTest::Within(_),
-            } => matches!(path.as_slice(), [only] if only == name),
-            _ => false,
-        })
+            } => path.split_first(),
+            _ => None,
+        });
+        paths
+            .filter(|(first, _)| *first == name)
+            .map(|(_, below)| below)
+            .collect()
     }
 
     fn certificate(self, document: &CertificateDocument) -> ClientCertificate {
@@ -223,9 +246,18 @@ impl<'p> Setting<'p> {
     }
 }
 
+/// The value at the end of a path within another.
+fn inner<'v>(value: &'v mut Json, path: &[String]) -> Option<&'v mut Json> {
+    path.iter().try_fold(value, |value, name| value.get_mut(name))
+}
+
 fn has_name(issuer: &Issuer, name: &str) -> bool {
     let is_unchecked = issuer.names.texts().next().is_none();
-    is_unchecked || issuer.names.has(name) || issuer.names.pattern().is_some_and(|pattern| pattern.takes(name))
+    let fits = issuer
+        .names
+        .pattern()
+        .is_some_and(|pattern| pattern.takes(name) || pattern.template().text() == name);
+    is_unchecked || issuer.names.has(name) || fits
 }
 
 fn unknown_issuer(claim: &ClaimDocument, name: &str, candidates: &[&Issuer], problems: &mut Problems) -> Reported {

@@ -45,9 +45,10 @@ document! {
         /// The callers, by names of your choice.
         #[schemars(extend("examples" = [{ "anonymous": {}, "member": { "token": { "sub": "user-7" } } }]))]
         callers: Map<CallerDocument>,
-        /// The policies: a file, or a folder of them. A relative path starts at the folder of this file, which is also
-        /// the default.
-        #[schemars(extend("examples" = ["wallet.yaml"]))]
+        /// The policies: a file, a folder of them, or a `sidegate.yaml`, by default the folder of this file. A relative path
+        /// starts there. The limits, `trusted_proxies`, `client_ca` and `errors` that decide are those of the `sidegate.yaml` which is
+        /// named here, or which is beside the policies and names their folder; otherwise the defaults.
+        #[schemars(extend("examples" = ["wallet.yaml", "sidegate.yaml"]))]
         policies: Option<Spanned<String>>,
         /// The time of all requests, so that no test depends on the day: as in `2026-03-01T12:00:00Z`, or in seconds since
         /// the epoch.
@@ -84,6 +85,6 @@ document! {
         caller: Option<CallerNames>,
         /// What is so while the requests arrive.
         #[schemars(extend("examples" = [{ "no_keys": ["https://idp.example.com"] }]))]
-        given: Option<GivenDocument>,
+        given: Option<Spanned<GivenDocument>>,
     }
 }

@@ -1,5 +1,8 @@
 //! What policies make of cases, and whether that is what is expected.
 
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value as Json;
 
 use super::case::{Case, Expected, ExpectedResponse, Given};
@@ -8,11 +11,14 @@ use super::outcome::Found;
 use super::steps::{StepLine, Steps};
 use crate::decision::{Decision, Observer, Outcome};
 use crate::policy::{Fallback, Mode, PolicySet, Scope};
-use crate::rehearsal::{Answer, Rehearsal};
+use crate::rehearsal::Rehearsal;
 use crate::rejection::Reason;
+use crate::request::RequestFacts;
+use crate::request::forwarded::X_FORWARDED_FOR;
 use crate::revocation::Revocations;
-use http::{HeaderMap, HeaderName};
-use std::time::Duration;
+
+/// What stands for the address of a client that a test does not name.
+const CLIENT: HeaderValue = HeaderValue::from_static("(client)");
 
 /// The longest value that is shown whole.
 const SHOWN: usize = 120;
@@ -77,7 +83,7 @@ impl<'j> Judge<'j> {
 
     fn judged(&mut self, case: &Case, observer: &mut impl Observer) -> Verdict {
         let rehearsal = self.rehearsal_for(&case.given);
-        let facts = case.request.facts();
+        let facts = case.facts();
         let revocations = Revocations::Known {
             list: &case.revoked,
             age: (!case.given.store_is_down).then_some(Duration::ZERO),
@@ -97,8 +103,7 @@ impl<'j> Judge<'j> {
         }
         place(expected, &decision, &mut misses);
         if misses.is_empty() && (!expected.headers.is_empty() || expected.response.is_some()) {
-            let answer = rehearsal.answer_of(&decision, &facts);
-            details(expected, &answer, &mut misses);
+            details(expected, rehearsal, (&decision, &facts), &mut misses);
         }
         Verdict {
             found,
@@ -177,15 +182,20 @@ fn place(expected: &Expected, decision: &Decision<'_, '_>, misses: &mut Vec<Miss
 }
 
 /// Compares the headers that the service gets, and the response of Sidegate.
-fn details(expected: &Expected, answer: &Answer, misses: &mut Vec<Miss>) {
-    let nothing = HeaderMap::new();
-    let headers = answer.forwarded().map_or(&nothing, |forwarded| &forwarded.headers);
-    compare_headers(&expected.headers, headers, misses);
-    let reply = match answer {
-        Answer::Rejected(rejected) => &rejected.reply,
-        Answer::Own(_, reply) => reply,
-        Answer::Forwarded(_) | Answer::Shadow(..) => return,
-    };
+fn details(
+    expected: &Expected,
+    rehearsal: &Rehearsal,
+    (decision, facts): (&Decision<'_, '_>, &RequestFacts<'_>),
+    misses: &mut Vec<Miss>,
+) {
+    if let Some(forwarded) = rehearsal.answer_of(decision, facts).forwarded() {
+        let mut headers = forwarded.headers.clone();
+        // The service gets the address of every client, also where a test names none.
+        headers.entry(&X_FORWARDED_FOR).or_insert(CLIENT);
+        compare_headers(&expected.headers, &headers, misses);
+        return;
+    }
+    let reply = rehearsal.reply_to(decision, facts);
     let Some(ExpectedResponse { status, headers, body }) = &expected.response else {
         return;
     };

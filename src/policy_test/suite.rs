@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::case::Case;
 use super::compile::{compile, read};
 use super::document::PolicyTestDocument;
+use super::served::Served;
 use crate::document::problem::{Fault, Location, Problem, ProblemCode, Problems, SourceFile};
 use crate::document::yaml::MAX_FILE_BYTES;
-use crate::policy::ErrorStyle;
 use crate::policy_files;
 use crate::read_file::read_file;
 use crate::rehearsal::{Rehearsal, ThrowawayKeys};
@@ -35,7 +35,7 @@ pub struct Suite {
 #[derive(Debug, Default)]
 pub struct Loader {
     keys: Arc<ThrowawayKeys>,
-    sets: BTreeMap<PathBuf, Result<Arc<Rehearsal>, Vec<Problem>>>,
+    sets: BTreeMap<PathBuf, Result<Served, Vec<Problem>>>,
 }
 
 /// Finds the test files that paths lead to: files, and the `*.test.yaml` of folders. Each file comes once, whatever leads to it.
@@ -92,8 +92,8 @@ impl Loader {
         let source = Arc::new(SourceFile::of_test(source.name.clone(), source.text.clone()));
         let document = read(&source)?;
         let policies = policies(path, &document);
-        let rehearsal = self.rehearsal(&policies, (&document, &source))?;
-        let (cases, warnings) = compile(&document, &source, &rehearsal)?;
+        let Served { rehearsal, process } = self.served(&policies, (&document, &source))?;
+        let (cases, warnings) = compile(&document, &source, (&rehearsal, &process))?;
         Ok(Suite {
             file: source.name.clone(),
             rehearsal,
@@ -103,11 +103,11 @@ impl Loader {
         })
     }
 
-    fn rehearsal(
+    fn served(
         &mut self,
         path: &Path,
         (document, source): (&PolicyTestDocument, &Arc<SourceFile>),
-    ) -> Result<Arc<Rehearsal>, Vec<Problem>> {
+    ) -> Result<Served, Vec<Problem>> {
         if let Some(named) = &document.policies
             && let Some(fault) = policy_files::missing_fault(path)
         {
@@ -116,11 +116,8 @@ impl Loader {
             return Err(problems.into_sorted());
         }
         let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let keys = Arc::clone(&self.keys);
-        let read = self.sets.entry(name).or_insert_with(|| {
-            let (policies, _) = policy_files::read_with(&[path.to_owned()], ErrorStyle::default(), &*keys);
-            policies.map(|policies| Arc::new(Rehearsal::new(Arc::new(policies), &keys)))
-        });
+        let keys = &self.keys;
+        let read = self.sets.entry(name).or_insert_with(|| Served::read(path, keys));
         read.clone()
     }
 }

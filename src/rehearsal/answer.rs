@@ -84,13 +84,7 @@ impl Answer {
                 None => Self::Forwarded(forwarded),
             };
         }
-        let said = Said {
-            ids: &RequestIds::shown(&HeaderMap::new(), false),
-            path: "/",
-            now: Timestamp::UNIX_EPOCH,
-        };
-        let response = own_response(decision, policies, facts, &said);
-        let reply = response.map_or_else(Reply::options, Reply::from);
+        let reply = Reply::to(decision, policies, facts, "/");
         match decision.outcome.rejection() {
             Some(rejection) => Self::Rejected(Rejected {
                 reason: rejection.reason(),
@@ -168,6 +162,17 @@ impl fmt::Display for Reached {
 }
 
 impl Reply {
+    /// Makes the response of Sidegate, which says that the request has this path. Ids and times are those of no request.
+    pub(super) fn to(decision: &Decision<'_, '_>, policies: &PolicySet, facts: &RequestFacts<'_>, path: &str) -> Self {
+        let said = Said {
+            ids: &RequestIds::shown(&HeaderMap::new(), false),
+            path,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let response = own_response(decision, policies, facts, &said);
+        response.map_or_else(Self::options, Self::from)
+    }
+
     /// The response to `OPTIONS *`.
     fn options() -> Self {
         Self {

@@ -176,16 +176,16 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
 }
 
-/// Adds an item to the only field of a name.
+/// Adds an item to the last field of a name, behind what it has. The other fields of this name stay.
 fn join(headers: &mut HeaderMap, name: HeaderName, separator: &str, item: &str) {
-    let before = headers.get(&name).and_then(|value| value.to_str().ok());
-    let joined = match before {
-        Some(before) => format!("{before}{separator}{item}"),
-        None => item.to_owned(),
+    let mut values: Vec<_> = headers.get_all(&name).iter().cloned().collect();
+    let joined = match values.pop() {
+        Some(before) => [before.as_bytes(), separator.as_bytes(), item.as_bytes()].concat(),
+        None => item.as_bytes().to_vec(),
     };
-    if let Ok(value) = HeaderValue::from_str(&joined) {
-        headers.insert(name, value);
-    }
+    values.extend(HeaderValue::from_bytes(&joined));
+    headers.remove(&name);
+    headers.extend(values.into_iter().map(|value| (name.clone(), value)));
 }
 
 impl Token {

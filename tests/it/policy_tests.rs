@@ -7,6 +7,8 @@ use tempfile::TempDir;
 
 use crate::cli_check::{Said, said};
 
+mod false_greens;
+
 /// A policy with all ways to authenticate, roles and routes of all kinds.
 const POLICY: &str = "\
 version: 1
@@ -619,7 +621,7 @@ callers:
   stale: { like: user, token: { auth_time: -20m } }
   far: { like: fresh, client: 192.0.2.1 }
   bound: { like: user, certificate: { cn: device }, bound: true }
-  stolen: { like: bound, certificate: ~, bound: true }
+  stolen: { like: bound, certificate: ~ }
   badkid: { like: user, corrupt: key_id }
   none: { like: user, corrupt: algorithm }
   twice: { like: user, corrupt: twice }

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::git::{Entry, Found, Revision};
-use crate::cli::paths::{is_config, reads_as_config};
-use crate::config::ServerConfig;
+use crate::config::{ServerConfig, is_config, reads_as_config};
 use crate::document::problem::{Problem, SourceFile};
 use crate::document::yaml::MAX_FILE_BYTES;
 use crate::policy::{ErrorStyle, PolicySet};

@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use super::results::{CaseResult, Results};
+use crate::cli::check;
+use crate::document::problem::Problem;
 use crate::policy_coverage::{Coverage, CoverageReport};
 use crate::policy_test::{Miss, StepLine};
 
@@ -15,6 +17,9 @@ pub(super) struct Report<'s> {
     cases: Vec<Entry<'s>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     coverage: Option<CoverageReport<'s>>,
+    /// Why nothing was run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<check::Entry<'s>>,
 }
 
 /// One case.
@@ -56,6 +61,19 @@ impl<'s> Report<'s> {
             milliseconds: results.elapsed.as_millis(),
             cases: cases.map(entry).collect(),
             coverage: coverages.map(CoverageReport::of),
+            problems: Vec::new(),
+        }
+    }
+
+    /// The report of a run that did not begin.
+    pub(super) fn of_problems(problems: &'s [Problem]) -> Self {
+        Self {
+            passed: 0,
+            failed: 0,
+            milliseconds: 0,
+            cases: Vec::new(),
+            coverage: None,
+            problems: problems.iter().map(check::entry).collect(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::results::{CaseResult, FileResults, Results};
+use crate::document::problem::Problem;
 
 /// Writes the report.
 pub(super) fn report(results: &Results<'_>) -> String {
@@ -17,6 +18,27 @@ pub(super) fn report(results: &Results<'_>) -> String {
         suite(&mut xml, file);
     }
     xml.push_str("</testsuites>\n");
+    xml
+}
+
+/// Writes the report of a run that did not begin: each problem is an error.
+pub(super) fn of_problems(problems: &[Problem]) -> String {
+    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let errors = problems.len();
+    let counts = format!("tests=\"{errors}\" failures=\"0\" errors=\"{errors}\"");
+    let _infallible = writeln!(xml, "<testsuites name=\"sidegate test\" {counts} time=\"0.000\">");
+    let _infallible = writeln!(xml, "  <testsuite name=\"problems\" {counts} skipped=\"0\">");
+    for problem in problems {
+        let (file, line) = (escaped(problem.location().file()), problem.location().line());
+        let code = problem.code().as_str();
+        let message = escaped(&format!("{}: {}", problem.message(), problem.fix()));
+        let _infallible = write!(
+            xml,
+            "    <testcase classname=\"{file}\" name=\"{code}\" file=\"{file}\" line=\"{line}\">\n      \
+             <error type=\"{code}\" message=\"{message}\"/>\n    </testcase>\n"
+        );
+    }
+    xml.push_str("  </testsuite>\n</testsuites>\n");
     xml
 }
 

@@ -4,34 +4,23 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use http::HeaderName;
+
+use super::cell::{Cell, RequestIndex};
 use super::lookup;
-use super::requests::RequestIndex;
 use crate::document::decode::{Spanned, twice};
 use crate::document::problem::{Location, ProblemCode, Problems, Reported, SourceFile};
 use crate::policy::PolicySet;
 use crate::policy_test::callers::{CallerPlan, OTHERS, unknown};
 use crate::policy_test::case::{Expected, ExpectedResponse, TestName};
 use crate::policy_test::document::{
-    ExpectDocument, ExpectedDocument, MatrixDocument, PolicyTestDocument, ResponseDocument, TestDocument,
+    ExpectDocument, ExpectedDocument, HeaderExpectation, MatrixDocument, PolicyTestDocument, ResponseDocument,
+    TestDocument,
 };
 use crate::policy_test::outcome::Expectation;
 
-/// One caller with one request.
-#[derive(Debug)]
-pub(super) struct Cell {
-    /// The test.
-    pub(super) name: Arc<TestName>,
-    /// The place of the test among those of the file; none of a matrix.
-    pub(super) test: Option<usize>,
-    /// The caller, by its place in the file.
-    pub(super) caller: usize,
-    /// The request.
-    pub(super) request: RequestIndex,
-    /// What is expected.
-    pub(super) expected: Arc<Expected>,
-    /// The bytes of the expected outcome.
-    pub(super) span: Range<usize>,
-}
+/// The fields of a response whose values depend on its ids and times.
+const VARYING: [&str; 3] = ["content-length", "date", "x-request-id"];
 
 /// What cells are made from.
 struct Maker<'m> {
@@ -171,6 +160,11 @@ impl Maker<'_> {
                 let mut made: Vec<(usize, Arc<Expected>, Range<usize>)> = Vec::new();
                 for name in &names.0 {
                     let caller = self.caller(name)?;
+                    if made.iter().any(|(known, ..)| *known == caller) {
+                        let message = twice(&name.value);
+                        let help = "leave one of them out";
+                        return Err(self.problems.add(&name.span, ProblemCode::DuplicateItem, message, help));
+                    }
                     made.push((caller, Arc::clone(&expected), one.outcome.span.clone()));
                 }
                 Ok(made)
@@ -274,6 +268,16 @@ impl Maker<'_> {
             })
         });
         let headers = document.headers.iter().flat_map(|headers| &headers.0);
+        let varies = |(name, wanted): &&(Spanned<HeaderName>, HeaderExpectation)| {
+            VARYING.contains(&name.value.as_str()) && matches!(wanted, HeaderExpectation::Values(_))
+        };
+        if let Some((name, _)) = headers.clone().find(varies) {
+            let message = format!("`{}` is another one in each response", name.value);
+            let help = "expect `present`";
+            return Err(self
+                .problems
+                .add(&name.span, ProblemCode::NothingToProve, message, help));
+        }
         let body = document.body.iter().flat_map(|body| &body.0);
         Ok(ExpectedResponse {
             status: status.transpose()?,

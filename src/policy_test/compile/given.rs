@@ -1,50 +1,111 @@
 //! What is so while the requests of a test arrive, checked: it has to make a difference for their policies.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::cell::Cell;
 use super::lookup;
 use super::requests::Requests;
-use crate::document::decode::not_one_of;
+use super::revocations::{all_tokens, list};
+use crate::document::decode::{Spanned, not_one_of};
 use crate::document::problem::{ProblemCode, Problems, Reported};
 use crate::policy::{Policy, PolicySet};
-use crate::policy_test::case::Given;
+use crate::policy_test::callers::CallerPlan;
+use crate::policy_test::case::{Case, Given};
 use crate::policy_test::credentials::without_revocation;
 use crate::policy_test::document::{GivenDocument, PolicyTestDocument, RevokedDocument};
 use crate::principal::TenantId;
-use crate::revocation::{Revocation, Target};
+use crate::rehearsal::Rehearsal;
+use crate::rejection::{Reason, Rejection};
+use crate::revocation::{Revocation, Revocations, Target};
 
 /// What is so while the requests of one test arrive.
 #[derive(Debug, Default)]
 pub(super) struct GivenOfTest {
     /// The state of keys and store.
     pub(super) state: Arc<Given>,
-    /// What is revoked.
-    pub(super) revoked: Vec<Revocation>,
+    /// What is revoked, and where that stands.
+    revoked: Vec<(Revocation, Range<usize>)>,
+}
+
+impl GivenOfTest {
+    /// Returns what is revoked.
+    pub(super) fn revocations(&self) -> Vec<Revocation> {
+        self.revoked.iter().map(|(revocation, _)| revocation.clone()).collect()
+    }
 }
 
 /// Checks what is given, one for each test.
 pub(super) fn givens(
     document: &PolicyTestDocument,
-    requests: &Requests,
+    (plans, cells, requests): (&[CallerPlan], &[Cell], &Requests),
     policies: &PolicySet,
     problems: &mut Problems,
 ) -> Result<Vec<Option<GivenOfTest>>, Reported> {
     let tests = document.tests.iter().flat_map(|tests| &tests.0).enumerate();
     let givens = tests.map(|(index, test)| {
         let Some(document) = &test.given else { return Ok(None) };
-        let met = requests.policies_of(index).flatten();
-        let met: Vec<_> = met.filter_map(|policy| policies.get(policy)).collect();
-        given(document, &met, problems).map(Some)
+        let given = &document.value;
+        let cells = cells.iter().filter(|cell| cell.test == Some(index));
+        let mut met = BTreeSet::new();
+        let mut reads_token = false;
+        for cell in cells {
+            met.extend(requests.policy(cell));
+            let has_token = plans.get(cell.caller).is_some_and(|plan| plan.token.is_some());
+            reads_token |= has_token && requests.reads_token(cell);
+        }
+        if let Some(name) = given
+            .no_keys
+            .as_ref()
+            .and_then(|names| names.0.first())
+            .filter(|_| !reads_token)
+        {
+            let message = "no caller of the test sends a token to a route that reads it";
+            let help = "leave `no_keys` out, or name a request with `auth: jwt` and a caller with a token";
+            return Err(problems.add(&name.span, ProblemCode::NothingToProve, message, help));
+        }
+        let met: Vec<_> = met.into_iter().filter_map(|policy| policies.get(policy)).collect();
+        self::given(given, &met, problems).map(Some)
     });
     givens.collect()
+}
+
+/// Reports revocations of tokens that no caller of the test has.
+pub(super) fn revokes_nothing(
+    givens: &[Option<GivenOfTest>],
+    (tests, cases): (&[Option<usize>], &[Case]),
+    rehearsal: &Rehearsal,
+    problems: &mut Problems,
+) {
+    for (index, given) in givens.iter().enumerate() {
+        for (revocation, span) in given.iter().flat_map(|given| &given.revoked) {
+            let list = list([revocation]);
+            let revocations = Revocations::Known {
+                list: &list,
+                age: Some(Duration::ZERO),
+            };
+            let of_test = tests.iter().zip(cases).filter(|(test, _)| **test == Some(index));
+            let is_revoked = |case: &Case| {
+                let facts = case.facts();
+                let decision = rehearsal.decide(&facts, revocations, &mut ());
+                let reason = decision.outcome.rejection().map(Rejection::reason);
+                reason == Some(Reason::TokenRevoked)
+            };
+            if !of_test.map(|(_, case)| case).any(is_revoked) {
+                let message = "no caller of the test has a token that this revokes";
+                let help = "name a caller whose token is revoked, or leave this out";
+                problems.add(span, ProblemCode::NothingToProve, message, help);
+            }
+        }
+    }
 }
 
 fn given(document: &GivenDocument, met: &[&Policy], problems: &mut Problems) -> Result<GivenOfTest, Reported> {
     let mut no_keys = Vec::new();
     for name in document.no_keys.iter().flat_map(|names| &names.0) {
-        let issuers = met.iter().flat_map(|policy| &policy.issuers);
-        let names = issuers.flat_map(|issuer| issuer.names.texts().chain([issuer.label()]));
-        no_keys.push(lookup::issuer(name, names, problems)?);
+        no_keys.push(lookup::issuer(name, names(met), problems)?);
     }
     if let Some(store) = &document.store
         && !met.iter().any(|policy| uses_store(policy))
@@ -58,7 +119,7 @@ fn given(document: &GivenDocument, met: &[&Policy], problems: &mut Problems) -> 
             return Err(without_revocation(policy, &documents.span, problems));
         }
         for document in &documents.value.0 {
-            revoked.push(revocation(document, &documents.span, problems)?);
+            revoked.push(revocation(document, &documents.span, met, problems)?);
         }
     }
     Ok(GivenOfTest {
@@ -68,6 +129,12 @@ fn given(document: &GivenDocument, met: &[&Policy], problems: &mut Problems) -> 
         }),
         revoked,
     })
+}
+
+/// The names of all issuers of some policies.
+fn names<'p>(met: &[&'p Policy]) -> impl Iterator<Item = &'p str> {
+    let issuers = met.iter().flat_map(|policy| &policy.issuers);
+    issuers.flat_map(|issuer| issuer.names.texts().chain([issuer.label()]))
 }
 
 fn uses_store(policy: &Policy) -> bool {
@@ -80,9 +147,10 @@ fn uses_store(policy: &Policy) -> bool {
 
 fn revocation(
     document: &RevokedDocument,
-    span: &std::ops::Range<usize>,
+    span: &Range<usize>,
+    met: &[&Policy],
     problems: &mut Problems,
-) -> Result<Revocation, Reported> {
+) -> Result<(Revocation, Range<usize>), Reported> {
     let target = match (&document.jti, &document.subject, &document.tenant) {
         (Some(jti), None, None) => Target::Jti(jti.value.clone()),
         (None, Some(subject), None) => Target::Subject(subject.value.clone()),
@@ -100,6 +168,19 @@ fn revocation(
             return Err(not_one_of(span, &["jti", "subject", "tenant"], found, help, problems));
         }
     };
-    let issuer = document.issuer.as_ref().map(|issuer| issuer.value.clone());
-    Ok(super::revocations::all_tokens(target, issuer))
+    let is_written = |name: &Spanned<String>| {
+        // A name that the pattern of an issuer takes is that of one of its tenants.
+        let patterns = met.iter().flat_map(|policy| &policy.issuers);
+        let mut patterns = patterns.filter_map(|issuer| issuer.names.pattern());
+        patterns.any(|pattern| pattern.takes(&name.value))
+    };
+    let issuer = match &document.issuer {
+        Some(name) if is_written(name) => Some(name.value.clone()),
+        Some(name) => Some(lookup::issuer(name, names(met), problems)?),
+        None => None,
+    };
+    let target_span = [&document.jti, &document.subject, &document.tenant];
+    let target_span = target_span.into_iter().flatten().next();
+    let span = target_span.map_or(span, |text| &text.span).clone();
+    Ok((all_tokens(target, issuer), span))
 }

@@ -1,32 +1,34 @@
 //! The requests of a test file, with the policy that each is for.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use http::{HeaderName, HeaderValue, Method};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderName, HeaderValue};
 
+use super::cell::{Cell, RequestIndex};
 use crate::document::problem::{ProblemCode, Problems, Reported};
+use crate::policy_test::callers::CallerPlan;
 use crate::policy_test::document::{
     BodyDocument, PolicyTestDocument, RequestDocument, RequestLine, RequestOptionsDocument, Scheme,
 };
 use crate::policy_test::paths::PathWords;
-use crate::rehearsal::{Rehearsal, Request};
-use crate::request::Body;
+use crate::principal::AuthMethod;
+use crate::rehearsal::{Caller, Rehearsal, Request, ThrowawayKeys};
+use crate::request::{self, Body};
 use crate::revocation::Revocations;
 
-/// A request of a file by its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum RequestIndex {
-    /// That of a row of the matrix.
-    Row(usize),
-    /// One of a test.
-    Test(usize, usize),
-}
-
-/// All requests of a file.
+/// All requests of a file. The host of a caller may lead to another policy than that of the file.
 #[derive(Debug)]
 pub(super) struct Requests {
+    /// All requests for each host that those have which name none: that of the file first.
+    of_hosts: Vec<OfHost>,
+    /// The place of each caller's host among them.
+    hosts: Vec<usize>,
+}
+
+/// All requests of a file, with a host for those that name none.
+#[derive(Debug)]
+struct OfHost {
     rows: Vec<Prepared>,
     tests: Vec<Vec<Prepared>>,
 }
@@ -37,6 +39,10 @@ struct Prepared {
     request: Request,
     line: Arc<str>,
     policy: Option<usize>,
+    /// Whether its route reads tokens.
+    reads_token: bool,
+    /// Whether it names its host.
+    has_host: bool,
     headers: Vec<(HeaderName, Vec<HeaderValue>)>,
 }
 
@@ -44,86 +50,123 @@ impl Requests {
     /// Builds them, with placeholders filled.
     pub(super) fn of(
         document: &PolicyTestDocument,
+        plans: &[CallerPlan],
         (host, at): (&str, i64),
         rehearsal: &Rehearsal,
         problems: &mut Problems,
     ) -> Result<Self, Reported> {
-        let builder = Builder {
-            words: PathWords::of(rehearsal.policies()),
-            host,
-            at,
-            rehearsal,
+        let mut names = vec![host.to_owned()];
+        let mut hosts = Vec::new();
+        for plan in plans {
+            let own = plan.headers.0.iter().find(|(name, _)| name.value == HOST);
+            let own = own.and_then(|(_, values)| values.first()?.to_str().ok());
+            let known = own.map_or(Some(0), |own| names.iter().position(|name| name == own));
+            hosts.push(known.unwrap_or(names.len()));
+            if known.is_none() {
+                names.extend(own.map(str::to_owned));
+            }
+        }
+        let words = PathWords::of(rehearsal.policies());
+        let of_host = |host: &String| {
+            let builder = Builder {
+                words: &words,
+                host,
+                at,
+                rehearsal,
+            };
+            builder.all(document, problems)
         };
-        let rows = document.matrix.iter().flat_map(|matrix| &matrix.rows);
-        let rows = rows.map(|row| builder.prepared(&row.line, None, problems));
-        let rows = rows.collect::<Result<_, _>>();
-        let tests = document.tests.iter().flat_map(|tests| &tests.0);
-        let tests = tests.map(|test| {
-            let several = test.requests.iter().flat_map(|requests| &requests.0);
-            let each = test.request.iter().chain(several);
-            each.map(|RequestDocument { line, options, .. }| builder.prepared(line, Some(options), problems))
-                .collect::<Result<Vec<_>, _>>()
-        });
-        let tests = tests.collect::<Result<_, _>>();
-        Ok(Self {
-            rows: rows?,
-            tests: tests?,
-        })
+        let of_hosts = names.iter().map(of_host).collect::<Result<_, _>>()?;
+        Ok(Self { of_hosts, hosts })
     }
 
-    fn get(&self, index: RequestIndex) -> Option<&Prepared> {
+    fn get(&self, caller: usize, index: RequestIndex) -> Option<&Prepared> {
+        let of_host = self.of_hosts.get(*self.hosts.get(caller)?)?;
         match index {
-            RequestIndex::Row(row) => self.rows.get(row),
-            RequestIndex::Test(test, request) => self.tests.get(test)?.get(request),
+            RequestIndex::Row(row) => of_host.rows.get(row),
+            RequestIndex::Test(test, request) => of_host.tests.get(test)?.get(request),
         }
     }
 
-    /// Returns the policy that a request is for.
-    pub(super) fn policy(&self, index: RequestIndex) -> Option<usize> {
-        self.get(index)?.policy
+    /// Returns the policy that a request of a caller is for.
+    pub(super) fn policy(&self, cell: &Cell) -> Option<usize> {
+        self.get(cell.caller, cell.request)?.policy
     }
 
-    /// Returns the policies that the requests of a test are for; `None` for a request without one.
-    pub(super) fn policies_of(&self, test: usize) -> impl Iterator<Item = Option<usize>> {
-        self.tests
-            .get(test)
-            .into_iter()
-            .flatten()
-            .map(|prepared| prepared.policy)
-    }
-
-    /// Returns a request without its caller.
-    pub(super) fn bare(&self, index: RequestIndex) -> Request {
-        let nothing = || Request::new(Method::GET, "/", "", 0);
-        self.get(index)
-            .map_or_else(nothing, |prepared| prepared.request.clone())
-    }
-
-    /// Returns the address that a request comes from.
-    pub(super) fn client(&self, index: RequestIndex) -> Option<IpAddr> {
-        self.get(index)?.request.client
-    }
-
-    /// Returns the header fields of a request that stand in place of those of its caller.
-    pub(super) fn headers(&self, index: RequestIndex) -> &[(HeaderName, Vec<HeaderValue>)] {
-        self.get(index).map_or(&[], |prepared| &prepared.headers)
+    /// Tells whether the route of a request reads tokens.
+    pub(super) fn reads_token(&self, cell: &Cell) -> bool {
+        self.get(cell.caller, cell.request)
+            .is_some_and(|prepared| prepared.reads_token)
     }
 
     /// Returns the method and the path as they are sent.
-    pub(super) fn line(&self, index: RequestIndex) -> Arc<str> {
-        self.get(index)
+    pub(super) fn line(&self, cell: &Cell) -> Arc<str> {
+        self.get(cell.caller, cell.request)
             .map_or_else(|| "".into(), |prepared| Arc::clone(&prepared.line))
+    }
+
+    /// Returns a request with all that its caller adds.
+    pub(super) fn whole(
+        &self,
+        cell: &Cell,
+        plan: &CallerPlan,
+        caller: Caller,
+        keys: &ThrowawayKeys,
+    ) -> Option<Request> {
+        let prepared = self.get(cell.caller, cell.request)?;
+        let mut request = prepared.request.clone();
+        request.client = request.client.or_else(|| plan.client.map(|client| client.0));
+        let (joined, others): (Vec<_>, Vec<_>) = prepared.headers.iter().partition(|(name, values)| {
+            // A token in such a field stands beside what else the field has.
+            [COOKIE, SEC_WEBSOCKET_PROTOCOL].contains(name) && !values.is_empty()
+        });
+        let mut caller = caller;
+        caller.headers.retain(|(name, _)| {
+            let is_replaced = joined.iter().any(|(joined, _)| joined == name);
+            !is_replaced && (*name != HOST || !prepared.has_host)
+        });
+        for (name, values) in joined {
+            caller
+                .headers
+                .extend(values.iter().map(|value| (name.clone(), value.clone())));
+        }
+        caller.apply(&mut request, keys);
+        for (name, values) in others {
+            request.headers.remove(name);
+            let fields = values.iter().map(|value| (name.clone(), value.clone()));
+            request.headers.extend(fields);
+        }
+        request.body = request::body(&request.headers).unwrap_or(Body::None);
+        Some(request)
     }
 }
 
 struct Builder<'b> {
-    words: PathWords,
+    words: &'b PathWords,
     host: &'b str,
     at: i64,
     rehearsal: &'b Rehearsal,
 }
 
 impl Builder<'_> {
+    fn all(&self, document: &PolicyTestDocument, problems: &mut Problems) -> Result<OfHost, Reported> {
+        let rows = document.matrix.iter().flat_map(|matrix| &matrix.rows);
+        let rows = rows.map(|row| self.prepared(&row.line, None, problems));
+        let rows = rows.collect::<Result<_, _>>();
+        let tests = document.tests.iter().flat_map(|tests| &tests.0);
+        let tests = tests.map(|test| {
+            let several = test.requests.iter().flat_map(|requests| &requests.0);
+            let each = test.request.iter().chain(several);
+            each.map(|RequestDocument { line, options, .. }| self.prepared(line, Some(options), problems))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        let tests = tests.collect::<Result<_, _>>();
+        Ok(OfHost {
+            rows: rows?,
+            tests: tests?,
+        })
+    }
+
     fn prepared(
         &self,
         line: &RequestLine,
@@ -137,6 +180,7 @@ impl Builder<'_> {
             return Err(problems.add(&host.span, ProblemCode::InvalidHost, message, "write `api.example.com`"));
         }
         let shown = format!("{} {target}", line.method);
+        let mut has_host = host.is_some();
         let host = host.map_or(self.host, |host| &host.value);
         let mut request = Request::new(line.method.clone(), target, host, self.at);
         let mut headers = Vec::new();
@@ -149,14 +193,15 @@ impl Builder<'_> {
                 .collect();
         }
         for (name, values) in headers.iter().filter(|(name, _)| *name == HOST) {
+            has_host = true;
             request.headers.remove(name);
             request.headers.extend(values.iter().map(|value| (HOST, value.clone())));
         }
         let facts = request.facts();
         let decision = self.rehearsal.decide(&facts, Revocations::Unasked, &mut ());
-        let policy = decision.matched.scope().policy;
+        let (scope, route) = (decision.matched.scope(), decision.matched.route());
+        let reads_token = route.is_some_and(|route| route.authentication.methods().contains(&AuthMethod::Jwt));
         if let Some((media_type, bytes)) = body(options) {
-            request.body = if bytes == 0 { Body::None } else { Body::Sized(bytes) };
             request.headers.insert(CONTENT_LENGTH, bytes.into());
             if let Some(media_type) = media_type {
                 request.headers.insert(CONTENT_TYPE, media_type);
@@ -165,7 +210,9 @@ impl Builder<'_> {
         Ok(Prepared {
             request,
             line: shown.into(),
-            policy,
+            policy: scope.policy,
+            reads_token,
+            has_host,
             headers,
         })
     }

@@ -17,7 +17,7 @@ pub(super) fn all_tokens(target: Target, issuer: Option<String>) -> Revocation {
 }
 
 /// Makes a list of revocations.
-pub(super) fn list(revoked: &[Revocation]) -> RevocationList {
+pub(super) fn list<'r>(revoked: impl IntoIterator<Item = &'r Revocation>) -> RevocationList {
     let mut list = RevocationList::default();
     for revocation in revoked {
         list.add(revocation);

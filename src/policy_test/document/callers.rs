@@ -24,8 +24,8 @@ document! {
         #[schemars(extend("examples" = ["member"]))]
         like: Option<Spanned<String>>,
         /// The claims of a token. Sidegate adds `iss`, `aud`, `iat`, `exp` and the type as the policy wants them, and signs it
-        /// with a throwaway key; `iss` is needed where a policy has several issuers. `exp`, `nbf` and `iat` may be a distance
-        /// from the time of the requests, as in `-1s` and `+5m`. `null` takes a claim away.
+        /// with a throwaway key; `iss` is needed where a policy has several issuers. `exp`, `nbf`, `iat` and claims that a
+        /// condition with `within` reads may be a distance from the time of the requests, as in `-1s` and `+5m`. `null` takes a claim away.
         #[schemars(extend("examples" = [{ "sub": "user-7", "roles": ["user"] }, { "exp": "-1s" }]))]
         #[schemars(with = "Option<Merged<ClaimsDocument>>")]
         token: Merged<ClaimsDocument>,
@@ -36,11 +36,11 @@ document! {
         #[schemars(with = "Option<Merged<Spanned<PlaceDocument>>>")]
         source: Merged<Spanned<PlaceDocument>>,
         /// What is wrong with the token besides its claims.
-        #[schemars(with = "Option<Merged<CorruptionDocument>>")]
-        corrupt: Merged<CorruptionDocument>,
+        #[schemars(with = "Option<Merged<Spanned<CorruptionDocument>>>")]
+        corrupt: Merged<Spanned<CorruptionDocument>>,
         /// Which client certificate the token is bound to (RFC 8705): `true` for that of the caller, `other` for another one.
-        #[schemars(with = "Option<Merged<BoundDocument>>")]
-        bound: Merged<BoundDocument>,
+        #[schemars(with = "Option<Merged<Spanned<BoundDocument>>>")]
+        bound: Merged<Spanned<BoundDocument>>,
         /// Whether the token is revoked, by its `jti`. An error for policies without `revocation`.
         #[schemars(with = "Option<Merged<Spanned<bool>>>")]
         revoked: Merged<Spanned<bool>>,

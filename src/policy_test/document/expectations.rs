@@ -66,6 +66,7 @@ document! {
     }
 
     /// A response of Sidegate.
+    #[schemars(extend("minProperties" = 1))]
     pub struct ResponseDocument [whole] {
         /// The status of the response.
         #[schemars(extend("examples" = [401]))]
@@ -130,6 +131,15 @@ impl FromNode for ExpectedDocument {
             let help = "leave `response` out, or expect a rejection";
             return Err(problems.add(&response.span, ProblemCode::NothingToProve, message, help));
         }
+        let nothing = |response: &&Spanned<ResponseDocument>| {
+            let ResponseDocument { status, headers, body } = &response.value;
+            status.is_none() && headers.is_none() && body.as_ref().is_none_or(|body| body.0.is_empty())
+        };
+        if let Some(response) = details.response.as_ref().filter(nothing) {
+            let help = "write `status`, `headers` or `body`, or leave `response` out";
+            let message = "nothing is expected of the response";
+            return Err(problems.add(&response.span, ProblemCode::EmptyValue, message, help));
+        }
         Ok(Self {
             outcome: details.outcome,
             route: details.route,
@@ -179,6 +189,10 @@ impl FromNode for ExpectedHeaders {
         let Value::Mapping(entries) = &node.value else {
             return expected(node, "a mapping of headers", "write `{ x-user-id: user-7 }`", problems);
         };
+        if entries.is_empty() {
+            let help = "write `{ x-user-id: user-7 }`, or leave `headers` out";
+            return Err(problems.add(&node.span, ProblemCode::EmptyValue, "no header is named", help));
+        }
         let mut headers: Vec<(Spanned<HeaderName>, _)> = Vec::new();
         for (key, value) in entries {
             let name = header_name(key, problems)?;
@@ -258,6 +272,7 @@ impl JsonSchema for ExpectedHeaders {
         let value = json_schema!({ "type": ["string", "number", "boolean"] });
         json_schema!({
             "type": "object",
+            "minProperties": 1,
             "propertyNames": { "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" },
             "additionalProperties": { "anyOf": [value, { "type": "array", "items": value }, { "const": null }] },
         })

@@ -5,6 +5,7 @@ use crate::document::decode::{Spanned, document, string_enum};
 
 document! {
     /// What is so while the requests of a test arrive. An error where the policies have nothing that depends on it.
+    #[schemars(extend("minProperties" = 1))]
     pub struct GivenDocument [whole] {
         /// Issuers without keys: those that could not be fetched, or of a key file that has none.
         #[schemars(extend("examples" = [["https://idp.example.com"]]))]
@@ -31,6 +32,13 @@ document! {
         /// Only tokens of this issuer.
         #[schemars(extend("examples" = ["https://idp.example.com"]))]
         issuer: Option<Spanned<String>>,
+    }
+}
+
+impl GivenDocument {
+    /// Returns whether it says nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.no_keys.is_none() && self.revoked.is_none() && self.store.is_none()
     }
 }
 

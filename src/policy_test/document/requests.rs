@@ -131,7 +131,14 @@ impl RequestLine {
             _ if target.contains(char::is_whitespace) => Some("write a space in a path as `%20`"),
             _ => None,
         };
+        let path = target.split('?').next().unwrap_or(target);
         match fault {
+            None if path.contains('*') && path != "*" => {
+                let message = format!("`{path}` is a pattern, and a request has a path");
+                let example = path.replace('*', "x");
+                let help = format!("write a path: `{example}`, or `{{x}}` for a segment that no route names");
+                Err(problems.add(span, ProblemCode::InvalidRequest, message, help))
+            }
             Some(help) => {
                 let message = format!("`{target}` cannot be the target of a request");
                 Err(problems.add(span, ProblemCode::InvalidRequest, message, help))
@@ -227,17 +234,20 @@ impl FromNode for BodyDocument {
 impl FromNode for ClientAddress {
     fn from_node(node: &Node, problems: &mut Problems) -> Result<Self, Reported> {
         let text = String::from_node(node, problems)?;
-        text.parse().map(Self).map_err(|_| {
-            let message = format!("`{text}` is not an IP address");
-            let help = "write one address, such as `203.0.113.9` or `2001:db8::9`";
-            problems.add(&node.span, ProblemCode::InvalidAddress, message, help)
-        })
+        // An IPv4 address that is written as IPv6 is the same client, as on a connection.
+        text.parse()
+            .map(|address: IpAddr| Self(address.to_canonical()))
+            .map_err(|_| {
+                let message = format!("`{text}` is not an IP address");
+                let help = "write one address, such as `203.0.113.9` or `2001:db8::9`";
+                problems.add(&node.span, ProblemCode::InvalidAddress, message, help)
+            })
     }
 }
 
 /// The pattern of a path, perhaps with a query, or of `*`.
 fn target_pattern() -> String {
-    format!(r"(/[^\s{INVISIBLE}]*|\*)$")
+    format!(r"(/[^\s*?{INVISIBLE}]*(\?[^\s{INVISIBLE}]*)?|\*)$")
 }
 
 /// The pattern of a method and a path.

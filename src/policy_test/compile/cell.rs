@@ -1,0 +1,32 @@
+//! A cell of a test file, by the places of what it is made of.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::policy_test::case::{Expected, TestName};
+
+/// A request of a file by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum RequestIndex {
+    /// That of a row of the matrix.
+    Row(usize),
+    /// One of a test.
+    Test(usize, usize),
+}
+
+/// One caller with one request.
+#[derive(Debug)]
+pub(super) struct Cell {
+    /// The test.
+    pub(super) name: Arc<TestName>,
+    /// The place of the test among those of the file; none of a matrix.
+    pub(super) test: Option<usize>,
+    /// The caller, by its place in the file.
+    pub(super) caller: usize,
+    /// The request.
+    pub(super) request: RequestIndex,
+    /// What is expected.
+    pub(super) expected: Arc<Expected>,
+    /// The bytes of the expected outcome.
+    pub(super) span: Range<usize>,
+}
