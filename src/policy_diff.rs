@@ -32,10 +32,10 @@ use crate::rehearsal::Rehearsal;
 
 use callers::Callers;
 
-pub use types::{Case, Cell, Change, ClassCounts, Difference, Example, PathRegion, Region, SegmentCase, TooMany};
+pub use types::{Case, Cell, Change, ClassCounts, Difference, Example, Incomplete, PathRegion, Region, SegmentCase};
 
 /// Finds all requests that two sets of policies answer differently. Both are rehearsed with the same keys.
-pub fn compare(old: &Rehearsal, new: &Rehearsal) -> Result<Difference, TooMany> {
+pub fn compare(old: &Rehearsal, new: &Rehearsal) -> Result<Difference, Incomplete> {
     let mut callers = Callers::new(old, new);
     let mut difference = assembly::difference([old, new], &mut |cell| callers.compare(cell))?;
     difference.classes.callers = callers.classes();

@@ -11,10 +11,10 @@ use super::format::{Format, one_of};
 use super::output::{could_not_run, is_styled, print, print_error, print_json};
 use crate::document::problem::Problem;
 use crate::policy::{ErrorStyle, PolicySet};
-use crate::policy_diff;
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::report::Report;
 use crate::policy_diff::settings::Configuration;
+use crate::policy_diff::{self, Incomplete};
 use crate::rehearsal::{Rehearsal, ThrowawayKeys};
 
 mod git;
@@ -114,7 +114,10 @@ impl Diff {
         );
         let difference = match policy_diff::compare(&was, &now) {
             Ok(difference) => difference,
-            Err(too_many) => return could_not_run(format!("{too_many}; compare fewer policies at a time")),
+            Err(too_many @ Incomplete::TooMany { .. }) => {
+                return could_not_run(format!("{too_many}; compare fewer policies at a time"));
+            }
+            Err(incomplete) => return could_not_run(incomplete.to_string()),
         };
         let configurations = sides.was.configuration.as_ref().zip(sides.now.configuration.as_ref());
         let mut report = Report::new((was.policies(), now.policies()), difference, configurations);

@@ -10,7 +10,7 @@ use crate::document::problem::Location;
 use crate::policy_diff::caller_class::CallerClass;
 use crate::policy_diff::delta::CallerChange;
 use crate::policy_diff::openings::{Opening, opening};
-use crate::policy_diff::{Example, TooMany};
+use crate::policy_diff::{Example, Incomplete};
 use crate::policy_test::Suite;
 
 /// What the tests of some policies cover.
@@ -81,7 +81,7 @@ fn files(suite: &Suite) -> Vec<String> {
 }
 
 /// Measures what test files about the same policies cover. Tests that fail cover nothing.
-pub fn measure(suites: &[&Suite]) -> Result<Coverage, TooMany> {
+pub fn measure(suites: &[&Suite]) -> Result<Coverage, Incomplete> {
     let Some(first) = suites.first() else {
         return Ok(Coverage {
             policies: Vec::new(),

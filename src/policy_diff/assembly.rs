@@ -16,7 +16,7 @@ use super::regions::Describer;
 use super::shapes::Pattern;
 use super::states::Plan;
 use super::trees::{Entry, Trees};
-use super::types::{Cell, Change, ClassCounts, Difference, Example, PathRegion, Region, TooMany};
+use super::types::{Cell, Change, ClassCounts, Difference, Example, Incomplete, PathRegion, Region};
 use super::words::Names;
 use crate::policy::PolicySet;
 use crate::policy::resource::WELL_KNOWN;
@@ -26,8 +26,8 @@ use crate::request::path::{Allowance, NormalizedPath, encoded};
 /// Finds all changes. `compare` says what changes for the callers of a class of requests.
 pub(super) fn difference(
     [old, new]: [&Rehearsal; 2],
-    compare: &mut impl FnMut(&Cell) -> Result<Option<Rc<Delta>>, TooMany>,
-) -> Result<Difference, TooMany> {
+    compare: &mut impl FnMut(&Cell) -> Result<Option<Rc<Delta>>, Incomplete>,
+) -> Result<Difference, Incomplete> {
     let sets = [old.policies(), new.policies()];
     let mut trees = Trees::default();
     let entries = sets.map(|set| trees.add(set));
@@ -141,7 +141,7 @@ impl Found {
         hosts: &Hosts,
         methods: &Methods,
         describer: &mut Describer<'_>,
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), Incomplete> {
         self.changed.extend(place(group.now).1);
         let items = describer.describe(&group.ends)?;
         for layer in layers(&items) {

@@ -15,7 +15,7 @@ use http::Method;
 
 use super::constants::Constants;
 use super::delta::Delta;
-use super::types::{Cell, TooMany};
+use super::types::{Cell, Incomplete};
 use crate::policy::PolicySet;
 use crate::rehearsal::Rehearsal;
 
@@ -29,12 +29,15 @@ mod pages;
 mod pair;
 mod parts;
 mod places;
+mod prune;
 mod requests;
 mod rules;
 mod seen;
 mod side_texts;
+mod solve;
 mod space;
 mod spaces;
+mod starts;
 mod summary;
 mod tokens;
 
@@ -89,7 +92,7 @@ impl<'r> Callers<'r> {
     }
 
     /// Returns what changes for the callers of a request; `None` if all of them are answered alike.
-    pub fn compare(&mut self, cell: &Cell) -> Result<Option<Rc<Delta>>, TooMany> {
+    pub fn compare(&mut self, cell: &Cell) -> Result<Option<Rc<Delta>>, Incomplete> {
         let pair = self.pair(cell);
         let method = MethodClass::new(&pair, &cell.method);
         let texts = pair.sides().map(|side| side_text(side, cell, method.asks));
@@ -103,7 +106,6 @@ impl<'r> Callers<'r> {
         }
         let judge = Judge::new(pair, self.tried);
         let classes = spaces::classes(&judge, cell, method)?;
-        judge.check_passed()?;
         let delta = summary::delta(&judge, &classes).map(Rc::new);
         self.tried += judge.tried();
         self.classes += classes.iter().map(|classes| classes.seen.len()).sum::<usize>();
@@ -154,5 +156,7 @@ impl<'r> Callers<'r> {
 mod aspects;
 #[cfg(test)]
 mod law;
+#[cfg(test)]
+mod reach_tests;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::delta::Delta;
 use super::methods::Methods;
 use super::paths::{EndId, Graph};
-use super::types::{Cell, TooMany};
+use super::types::{Cell, Incomplete};
 use crate::policy::{RouteIndex, Scope};
 use crate::rehearsal::{Rehearsal, Request};
 use crate::revocation::Revocations;
@@ -34,8 +34,8 @@ pub(super) fn groups(
     [old, new]: [&Rehearsal; 2],
     host: &str,
     (graph, methods): (&Graph, &Methods),
-    compare: &mut impl FnMut(&Cell) -> Result<Option<Rc<Delta>>, TooMany>,
-) -> Result<Vec<Group>, TooMany> {
+    compare: &mut impl FnMut(&Cell) -> Result<Option<Rc<Delta>>, Incomplete>,
+) -> Result<Vec<Group>, Incomplete> {
     let mut found = Found::default();
     for (end, path) in graph.ends.iter().enumerate() {
         for (place, method) in methods.all().enumerate() {

@@ -13,7 +13,7 @@ use super::hosts;
 use super::methods::Methods;
 use super::paths::Graph;
 use super::trees::Trees;
-use super::types::{Cell, Example, TooMany};
+use super::types::{Cell, Example, Incomplete};
 use crate::policy::Mode;
 use crate::principal::AuthMethod;
 use crate::rehearsal::{Rehearsal, Request};
@@ -29,7 +29,7 @@ pub struct Opening {
 }
 
 /// Finds callers who get in by the new policies, and do not by the old ones: those of the first requests where there are any.
-pub fn opening(old: &Rehearsal, new: &Rehearsal) -> Result<Option<Opening>, TooMany> {
+pub fn opening(old: &Rehearsal, new: &Rehearsal) -> Result<Option<Opening>, Incomplete> {
     let sets = [old.policies(), new.policies()];
     let mut trees = Trees::default();
     let entries = sets.map(|set| trees.add(set));
@@ -42,7 +42,7 @@ pub fn opening(old: &Rehearsal, new: &Rehearsal) -> Result<Option<Opening>, TooM
         let plans = plans(sets, (&trees, &entries), hosts);
         let graph = Graph::read(&plans, count)?;
         count += graph.len();
-        let mut look = |cell: &Cell| -> Result<Option<Rc<Delta>>, TooMany> {
+        let mut look = |cell: &Cell| -> Result<Option<Rc<Delta>>, Incomplete> {
             if found.is_none() {
                 found = look([old, new], &mut callers, cell)?;
             }
@@ -60,7 +60,7 @@ pub fn opening(old: &Rehearsal, new: &Rehearsal) -> Result<Option<Opening>, TooM
 }
 
 /// Compares what becomes of the callers of a request. Without a route, none gets in.
-fn look(sides: [&Rehearsal; 2], callers: &mut Callers<'_>, cell: &Cell) -> Result<Option<Opening>, TooMany> {
+fn look(sides: [&Rehearsal; 2], callers: &mut Callers<'_>, cell: &Cell) -> Result<Option<Opening>, Incomplete> {
     if cell.new.route.is_none() || is_as_strict(sides, cell) {
         return Ok(None);
     }
@@ -124,7 +124,7 @@ fn is_as_strict([old, new]: [&Rehearsal; 2], cell: &Cell) -> bool {
 }
 
 /// Returns the same opening with a more common method, if callers get in by one.
-fn common(opening: Opening, sides: [&Rehearsal; 2], callers: &mut Callers<'_>) -> Result<Opening, TooMany> {
+fn common(opening: Opening, sides: [&Rehearsal; 2], callers: &mut Callers<'_>) -> Result<Opening, Incomplete> {
     for method in [Method::GET, Method::POST] {
         let Example { host, path, .. } = &opening.request;
         let request = Request::new(method.clone(), path.clone(), host, cells::NOW);

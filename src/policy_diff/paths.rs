@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::letters::{Alphabet, Fold, Letter};
 use super::states::{Key, Meets, Plan, State, Stepper};
-use super::types::TooMany;
+use super::types::Incomplete;
 use crate::request::path::encoded;
 
 /// How many classes of paths are looked at, at most.
@@ -110,7 +110,7 @@ impl Graph {
     }
 
     /// Reads all classes of paths of two sides. `known` is how many there are for other hosts.
-    pub(super) fn read(plans: &[Plan<'_, '_>; 2], known: usize) -> Result<Self, TooMany> {
+    pub(super) fn read(plans: &[Plan<'_, '_>; 2], known: usize) -> Result<Self, Incomplete> {
         let mut reader = Reader {
             plans,
             graph: Self {
@@ -131,7 +131,7 @@ impl Graph {
         while let Some((id, states, trail)) = reader.open.pop() {
             let next = reader.next(&states, &trail);
             if reader.letters.max(known + reader.graph.nodes.len()) > LIMIT {
-                return Err(TooMany {
+                return Err(Incomplete::TooMany {
                     what: "paths",
                     limit: LIMIT,
                 });

@@ -9,7 +9,7 @@ use super::layers::Item;
 use super::letters::{Alphabet, Fold, Letter};
 use super::paths::{ALIKE, EndId, Graph, LIMIT, Letters, Next, NodeId};
 use super::shapes::{Pattern, Shape, Spelling};
-use super::types::TooMany;
+use super::types::Incomplete;
 
 /// What is to be known of a graph to describe sets of its paths.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl<'g> Describer<'g> {
     }
 
     /// Describes a set of classes.
-    pub(super) fn describe(&mut self, ends: &[EndId]) -> Result<Vec<Item>, TooMany> {
+    pub(super) fn describe(&mut self, ends: &[EndId]) -> Result<Vec<Item>, Incomplete> {
         let mut writer = Writer {
             graph: self.graph,
             deepest: &self.deepest,
@@ -121,8 +121,8 @@ enum Fault {
 impl Writer<'_> {
     /// Adds items until they say the right thing of all paths from a node on. `active` are the items that may fit such a
     /// path.
-    fn write(&mut self, id: NodeId, mut active: Vec<usize>) -> Result<(), TooMany> {
-        self.left = self.left.checked_sub(1).ok_or(TooMany {
+    fn write(&mut self, id: NodeId, mut active: Vec<usize>) -> Result<(), Incomplete> {
+        self.left = self.left.checked_sub(1).ok_or(Incomplete::TooMany {
             what: "paths",
             limit: LIMIT,
         })?;
@@ -224,7 +224,7 @@ impl Writer<'_> {
     }
 
     /// Continues with each letter of whose paths the items may not say the right thing.
-    fn write_letters(&mut self, id: NodeId, letters: &Letters, active: &[usize]) -> Result<(), TooMany> {
+    fn write_letters(&mut self, id: NodeId, letters: &Letters, active: &[usize]) -> Result<(), Incomplete> {
         let depth = self.shapes.len();
         let goes_on = |item: &Item| item.pattern.is_prefix || item.pattern.shapes.len() > depth;
         let goes_on = |at: &&usize| self.items.get(**at).is_some_and(goes_on);
@@ -283,7 +283,7 @@ impl Writer<'_> {
         alike: &[(Letter, NodeId)],
         alphabet: &Alphabet,
         general: &[usize],
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), Incomplete> {
         if let Some((letter, node)) = self.only(alike, general) {
             // In whichever case: what follows is looked at once, not once for each spelling.
             let mut shape = Shape::of(letter, alphabet);
@@ -327,7 +327,7 @@ impl Writer<'_> {
         (shape, letter): (Shape, &Letter),
         node: NodeId,
         candidates: &[usize],
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), Incomplete> {
         let depth = self.shapes.len();
         let fits = |item: &Item| {
             item.pattern

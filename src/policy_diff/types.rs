@@ -137,35 +137,43 @@ pub struct Cell {
     pub new: Scope,
 }
 
-/// Why policies are not compared: there are more classes of requests than are compared, or a caller could not be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooMany {
-    /// Classes of what, as in `paths`.
-    pub what: &'static str,
-    /// How many are compared at most.
-    pub limit: usize,
+/// Why two sets of policies cannot be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incomplete {
+    /// There are more classes of requests than are compared.
+    TooMany {
+        /// Classes of what, as in `paths`.
+        what: &'static str,
+        /// How many are compared at most.
+        limit: usize,
+    },
+    /// No caller could be made who passes on a side, so that what would be asked of such a caller was not compared.
+    NoCaller {
+        /// The method and the path.
+        request: String,
+        /// The side.
+        side: &'static str,
+        /// Where the route is, as file, line and column.
+        route: String,
+    },
 }
 
-impl TooMany {
-    /// No caller could be made who passes one of the routes that differ. Without one, nothing is known of what comes behind
-    /// the rule that rejects the others.
-    pub const NO_CALLER: Self = Self {
-        what: "callers who pass a route",
-        limit: 0,
-    };
-}
-
-impl fmt::Display for TooMany {
+impl fmt::Display for Incomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, limit } = self;
-        if *self == Self::NO_CALLER {
-            return f.write_str("for a route that differs, no caller could be made who passes it");
+        match self {
+            Self::TooMany { what, limit } => {
+                write!(f, "the policies tell more than {limit} classes of {what} apart")
+            }
+            Self::NoCaller { request, side, route } => write!(
+                f,
+                "no caller who passes `{request}` in the {side} policies ({route}) could be made, so the policies cannot be \
+                 compared: check that the rules of the route do not contradict each other"
+            ),
         }
-        write!(f, "the policies tell more than {limit} classes of {what} apart")
     }
 }
 
-impl std::error::Error for TooMany {}
+impl std::error::Error for Incomplete {}
 
 impl Serialize for Case {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

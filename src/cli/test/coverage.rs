@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::annotations::{Annotation, Kind};
 use crate::policy_coverage::{self, Coverage};
-use crate::policy_diff::TooMany;
+use crate::policy_diff::Incomplete;
 use crate::policy_test::Suite;
 
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ enum Part {
 
 impl CoverageArgs {
     /// Measures what is asked for; `None` if nothing is.
-    pub(super) fn measure(&self, suites: &[Suite]) -> Option<Result<Vec<Coverage>, TooMany>> {
+    pub(super) fn measure(&self, suites: &[Suite]) -> Option<Result<Vec<Coverage>, Incomplete>> {
         let is_wanted = self.coverage || !self.require.is_empty();
         let groups = is_wanted.then(|| policy_coverage::groups(suites))?;
         Some(groups.iter().map(|group| policy_coverage::measure(group)).collect())

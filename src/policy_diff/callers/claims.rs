@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 use super::identity_claims;
 use super::operands::{COMPARED as COMPARED_VALUE, claim_values};
 use super::parts::{ClaimValue, Patch};
+use super::prune::Prints;
 use super::rules::{ClaimPath, NO_TENANT, OTHER_TENANT, Rules, TENANT, TEXT_TENANT, THUMBPRINT, UNNAMED};
+use super::solve::Solution;
 use super::space::{Label, Variant};
 use crate::policy::condition::{Condition, HeaderTest};
 use crate::policy::document::{BindingMode, TenantFormat};
@@ -25,6 +27,22 @@ pub(super) struct ReadClaim {
     is_told: bool,
     /// What each side says about it.
     rules: [BTreeSet<String>; 2],
+    /// What it names.
+    kind: ClaimKind,
+    /// Whether nothing but conditions reads it.
+    is_compared_only: bool,
+}
+
+/// What a claim names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum ClaimKind {
+    /// Roles.
+    Roles,
+    /// Scopes.
+    Scopes,
+    /// Anything else.
+    #[default]
+    Other,
 }
 
 /// All claims that either side reads.
@@ -36,6 +54,11 @@ impl ReadClaim {
     pub(super) fn is_alike(&self) -> bool {
         let [old, new] = &self.rules;
         old == new
+    }
+
+    /// Returns whether nothing but conditions reads it.
+    pub(super) const fn is_compared_only(&self) -> bool {
+        self.is_compared_only
     }
 
     /// Returns whether the upstream receives it.
@@ -65,15 +88,17 @@ impl ReadClaim {
 }
 
 /// Ranks of values: the usual one of a claim is the one of the lowest rank.
-const COMPARED: u8 = 0;
-const TENANTS: u8 = 1;
-const GRANTS: u8 = 2;
-const AUDIENCE: u8 = 3;
-const ANY: u8 = 4;
+const SOLVED: u8 = 0;
+const COMPARED: u8 = 1;
+const TENANTS: u8 = 2;
+const GRANTS: u8 = 3;
+const AUDIENCE: u8 = 4;
+const ANY: u8 = 5;
 const OTHER: u8 = 9;
 /// A fault of a token like many others, which matters only by what is looked at before it.
 const MINOR: u8 = 10;
 
+#[expect(clippy::unnecessary_wraps, reason = "a claim may be absent")]
 fn plain(value: impl Into<Value>) -> Option<ClaimValue> {
     Some(ClaimValue::Plain(value.into()))
 }
@@ -101,12 +126,64 @@ impl ReadClaims {
         for (path, value) in identity_claims::values(sides) {
             claims.add_plain(&path, OTHER, plain(value));
         }
+        let is_condition = |rule: &String| rule.starts_with("issuer ") || rule.starts_with("route ");
+        for claim in claims.0.values_mut() {
+            claim.is_compared_only = claim.rules.iter().flatten().all(is_condition);
+        }
         claims
     }
 
     /// Iterates over them.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ClaimPath, &ReadClaim)> {
         self.0.iter()
+    }
+
+    /// Adds values that meet all rules: the first ones become the usual ones.
+    pub(super) fn solve(&mut self, solutions: &[Solution]) {
+        for (at, solution) in solutions.iter().enumerate() {
+            for (path, value) in &solution.claims {
+                let label = self.label(path, value);
+                let rank = if at == 0 { SOLVED } else { OTHER };
+                let claim = self.0.entry(path.clone()).or_default();
+                let known = claim.values.iter_mut().find(|known| known.1.as_ref() == Some(value));
+                match known {
+                    Some((known, ..)) => *known = rank.min(*known),
+                    None => claim.values.push((rank, Some(value.clone()), label)),
+                }
+            }
+        }
+    }
+
+    /// What to write of a value of a claim.
+    fn label(&self, path: &[String], value: &ClaimValue) -> Label {
+        let kind = self.0.get(path).map(|claim| claim.kind).unwrap_or_default();
+        let items = match value {
+            ClaimValue::Plain(Value::Array(items)) => {
+                items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        match (kind, value) {
+            (ClaimKind::Roles, ClaimValue::Plain(Value::Array(_))) => Label::Roles(items),
+            (ClaimKind::Scopes, ClaimValue::Plain(Value::Array(_))) => Label::Scopes(items),
+            (_, ClaimValue::Plain(value)) => Label::Claim(path.join("."), value.clone()),
+            (_, ClaimValue::FromNow(from_now)) => Label::Claim(path.join("."), json!(format!("{from_now}s from now"))),
+        }
+    }
+
+    /// Leaves out values of which all conditions say the same as of another one.
+    pub(super) fn prune(&mut self, prints: &Prints<'_>) {
+        for (path, claim) in &mut self.0 {
+            if !claim.is_compared_only {
+                continue;
+            }
+            let mut known = BTreeSet::new();
+            claim.values.sort_by_key(|(rank, ..)| *rank);
+            claim.values.retain(|(_, value, _)| match value {
+                Some(ClaimValue::Plain(value)) => known.insert(prints.of(path, value)),
+                _ => true,
+            });
+        }
     }
 
     /// Takes a claim out, because it is set otherwise.
@@ -131,7 +208,7 @@ impl ReadClaims {
     /// Adds the roles and scopes that either side asks for.
     fn grants(&mut self, sides: [Option<Rules<'_>>; 2]) {
         let known = || sides.into_iter().flatten();
-        let roles: BTreeSet<&str> = known().flat_map(|rules| wanted_roles(&rules)).collect();
+        let roles = distinct_roles(sides);
         let required: BTreeSet<&str> = known()
             .flat_map(|rules| rules.route.requirement.roles.iter().map(String::as_str))
             .collect();
@@ -141,6 +218,12 @@ impl ReadClaims {
         let role_paths: BTreeSet<&ClaimPath> = known().flat_map(|rules| &rules.issuer.roles_claim.paths).collect();
         let scope_paths: BTreeSet<&ClaimPath> = known().flat_map(|rules| &rules.issuer.scopes_claim.paths).collect();
         let (is_one_role, is_one_scope) = (role_paths.len() == 1, scope_paths.len() == 1);
+        for path in &role_paths {
+            self.0.entry((*path).clone()).or_default().kind = ClaimKind::Roles;
+        }
+        for path in &scope_paths {
+            self.0.entry((*path).clone()).or_default().kind = ClaimKind::Scopes;
+        }
         for path in role_paths {
             // The upstream receives roles of several claims apart.
             let marked = |roles: Vec<&str>| plain(with_mark(roles, path, is_one_role));
@@ -193,8 +276,19 @@ impl ReadClaims {
     }
 }
 
-/// The roles that a route asks for, and those that bring one of them.
-fn wanted_roles<'p>(rules: &Rules<'p>) -> impl Iterator<Item = &'p str> + use<'p> {
+/// The roles that either side asks for, or that bring one of them: one of those that mean the same on both sides, and the
+/// others.
+fn distinct_roles(sides: [Option<Rules<'_>>; 2]) -> Vec<&str> {
+    let wanted = sides.map(|rules| -> BTreeSet<&str> { rules.iter().flat_map(wanted_roles).collect() });
+    let [old, new] = &wanted;
+    let mut known = BTreeSet::new();
+    let all = old.union(new).copied();
+    all.filter(|role| known.insert((old.contains(role), new.contains(role))))
+        .collect()
+}
+
+/// Returns the roles that a route asks for, and those that bring one of them.
+pub(super) fn wanted_roles<'p>(rules: &Rules<'p>) -> impl Iterator<Item = &'p str> + use<'p> {
     let (policy, wanted) = (rules.policy, &rules.route.requirement.roles);
     let bringing = wanted.iter().flat_map(|wanted| policy.roles.bringing(wanted));
     wanted.iter().map(String::as_str).chain(bringing)

@@ -13,7 +13,7 @@ use super::space::{Aspect, Dimension, Label, Variant};
 use crate::policy::Policy;
 use crate::policy::condition::Condition;
 use crate::policy::document::TenantFormat;
-use crate::policy::issuer_names::PlaceholderValues;
+use crate::policy::issuer_names::{IssuerPattern, PlaceholderValues};
 use crate::policy::route::Route;
 use crate::principal::AuthMethod;
 use crate::rehearsal::TokenPlace;
@@ -110,11 +110,11 @@ impl Headers {
                 let placeholders = issuer
                     .names
                     .pattern()
-                    .map(|pattern| pattern.values())
+                    .map(IssuerPattern::values)
                     .unwrap_or_default();
                 let listed = placeholders
                     .iter()
-                    .filter(|(name, _)| rule.claims.iter().any(|path| path == &[name.clone()]));
+                    .filter(|(name, _)| rule.claims.iter().any(|path| path == std::slice::from_ref(name)));
                 for (_, values_of) in listed {
                     if let PlaceholderValues::OneOf(texts) = values_of {
                         values.extend(texts.texts().iter().cloned());
@@ -144,8 +144,8 @@ impl Headers {
                     .first()
                     .and_then(|value| HeaderValue::from_str(value).ok())
                     .map(|value| {
-                        let patch = Patch::Header(name.clone(), vec![Sent::Value(value.clone()), Sent::Value(value)]);
-                        Variant::new(patch, Label::Header(name.to_string(), Some("twice".to_owned())))
+                        let both = Patch::Header(name.clone(), vec![Sent::Value(value.clone()), Sent::Value(value)]);
+                        Variant::new(both, Label::Header(name.to_string(), Some("twice".to_owned())))
                     });
                 let mut variants: Vec<_> = values.iter().map(|value| with(name, value)).collect();
                 if let Some(usual) = variants.first_mut() {

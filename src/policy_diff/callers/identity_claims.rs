@@ -39,8 +39,8 @@ fn of_header(header: &IdentityHeader, rules: Rules<'_>, sides: [Rules<'_>; 2]) -
             values.into_iter().map(|value| (path.clone(), value)).collect()
         }
         IdentitySource::Roles => {
-            let roles = sides.iter().flat_map(|side| &side.route.requirement.roles);
-            let value = names(roles.map(String::as_str).collect());
+            let required = sides.iter().flat_map(|side| &side.route.requirement.roles);
+            let value = names(required.map(String::as_str).collect());
             let paths = rules.issuer.roles_claim.paths.iter();
             paths.map(|path| (path.clone(), value.clone())).collect()
         }

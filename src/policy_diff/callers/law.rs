@@ -33,6 +33,7 @@ struct Known<'r> {
     judge: Judge<'r>,
     spaces: Vec<Classes>,
     places: HashMap<(usize, usize, String), Option<Option<usize>>>,
+    path: String,
 }
 
 /// All classes that were looked up.
@@ -55,6 +56,7 @@ impl<'r> Law<'r> {
                 judge,
                 spaces,
                 places: HashMap::new(),
+                path: cell.path.clone(),
             }
         });
         known.find(parts, method, thorough)
@@ -73,8 +75,8 @@ impl Known<'_> {
             parts.token = None;
         }
         let claims = parts.request_claims();
-        let issued = Issued::all(pair);
-        let issued = claims.and_then(|claims| issued.into_iter().find(|kind| kind.has(pair, &claims)));
+        let issued = Issued::all(pair, &self.path);
+        let issued = claims.and_then(|claims| issued.into_iter().find(|kind| kind.has(pair, &claims, &self.path)));
         let reads_cookie = |policy: &crate::policy::Policy| !policy.sources.read.cookies.is_empty();
         let has_cookie = parts.places.iter().any(|place| matches!(place, TokenPlace::Cookie(_)))
             && pair.asking(AuthMethod::Jwt).any(reads_cookie);

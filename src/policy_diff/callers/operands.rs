@@ -45,8 +45,8 @@ fn all_scalars(operands: &[Operand], path: &str) -> Vec<Value> {
     operands.iter().flat_map(|operand| scalars(operand, path)).collect()
 }
 
-/// The values that an operand equals, and a number for a text of digits.
-fn scalars(operand: &Operand, path: &str) -> Vec<Value> {
+/// Returns the values that an operand equals, and a number for a text of digits.
+pub(super) fn scalars(operand: &Operand, path: &str) -> Vec<Value> {
     let mut values = match operand {
         Operand::Number(number) => vec![Value::Number(number.clone())],
         Operand::Boolean(value) => vec![Value::Bool(*value), Value::Bool(!*value)],
@@ -68,8 +68,8 @@ fn lists(operands: &[Operand], path: &str) -> Vec<ClaimValue> {
     values
 }
 
-/// The texts that an operand equals.
-fn texts(operand: &Operand, path: &str) -> Vec<String> {
+/// Returns the texts that an operand equals.
+pub(super) fn texts(operand: &Operand, path: &str) -> Vec<String> {
     match operand {
         Operand::Text(parts) => {
             let parts = parts.iter().map(|part| match part {

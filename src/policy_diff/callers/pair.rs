@@ -189,6 +189,7 @@ fn rules(issuer: &Issuer) -> impl PartialEq + '_ {
 }
 
 /// What of the method matters to the routes of a pair.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct MethodClass {
     /// It writes a body that routes look at.

@@ -135,6 +135,15 @@ impl Patch {
         Self::Header(name.clone(), value.into_iter().collect())
     }
 
+    /// Returns the text that it sets a header to.
+    pub(super) fn header_text(&self) -> Option<String> {
+        let Self::Header(_, values) = self else { return None };
+        values.first().and_then(|sent| match sent {
+            Sent::Value(value) => value.to_str().ok().map(str::to_owned),
+            Sent::Key(_) => None,
+        })
+    }
+
     /// Takes a header away.
     pub(super) fn without(name: &HeaderName) -> Self {
         Self::Header(name.clone(), Vec::new())

@@ -11,6 +11,7 @@ use super::parts::{Known, Patch};
 use super::space::{Aspect, Dimension, Label, Variant};
 use crate::document::key_reference::KeyReference;
 use crate::policy::condition::Condition;
+use crate::policy::internal_key::InternalKey;
 use crate::principal::AuthMethod;
 use crate::request::Body;
 
@@ -31,11 +32,11 @@ pub(super) fn body(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
     let has_styles = !pair.has_same_policy(|policy| &policy.errors);
     let may_repeat = method.may_repeat.contains(&true);
     let value = |text: &str| HeaderValue::from_str(text).ok().into_iter().collect::<Vec<_>>();
-    let typed = |body, text: &str| Variant::new(Patch::Body(body, value(text)), Label::Body(text.to_owned()));
+    let of_type = |body, text: &str| Variant::new(Patch::Body(body, value(text)), Label::Body(text.to_owned()));
     let mut variants = vec![Variant::new(Patch::Body(Body::None, Vec::new()), Label::None)];
     if method.writes {
-        variants.extend(types.iter().map(|text| typed(Body::Sized(1), text)));
-        variants.push(typed(Body::Sized(1), OTHER_TYPE));
+        variants.extend(types.iter().map(|text| of_type(Body::Sized(1), text)));
+        variants.push(of_type(Body::Sized(1), OTHER_TYPE));
         let untyped = Patch::Body(Body::Sized(1), Vec::new());
         variants.push(Variant::new(untyped, Label::Body("no type".to_owned())));
     }
@@ -45,7 +46,7 @@ pub(super) fn body(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
         } else {
             Body::None
         };
-        variants.push(typed(body, GRPC));
+        variants.push(of_type(body, GRPC));
     }
     if !limits.is_empty() {
         let first = types.iter().next().map(|text| value(text)).unwrap_or_default();
@@ -116,7 +117,7 @@ pub(super) fn expiries(pair: &Pair<'_>) -> BTreeSet<i64> {
         .asking(AuthMethod::InternalKey)
         .filter_map(|policy| policy.internal_keys.as_ref());
     keys.flat_map(|keys| &keys.keys)
-        .filter_map(|key| key.expires())
+        .filter_map(InternalKey::expires)
         .collect()
 }
 

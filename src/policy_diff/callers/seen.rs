@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 use super::pair::Pair;
 use super::parts::Parts;
 use crate::decision::{Observer, Outcome, Step};
-use crate::policy_diff::types::TooMany;
+use crate::policy_diff::types::Incomplete;
 use crate::principal::AuthMethod;
 use crate::rehearsal::{Answer, Forwarded};
 use crate::rejection::{Reason, Rejection};
@@ -101,8 +101,9 @@ pub(super) struct Judge<'r> {
     details: RefCell<(Vec<Detail>, HashMap<Detail, u32>)>,
     tried: Cell<usize>,
     before: usize,
-    /// Whether a caller was found who passes, on each side.
+    /// For each side, whether a caller passed, and whether one was rejected by the rules of the route.
     passed: [Cell<bool>; 2],
+    rejected: [Cell<bool>; 2],
 }
 
 impl<'r> Judge<'r> {
@@ -115,7 +116,8 @@ impl<'r> Judge<'r> {
             details: RefCell::new((vec![Detail::default()], HashMap::from([(Detail::default(), 0)]))),
             tried: Cell::new(0),
             before,
-            passed: [Cell::new(false), Cell::new(false)],
+            passed: Default::default(),
+            rejected: Default::default(),
         }
     }
 
@@ -135,31 +137,32 @@ impl<'r> Judge<'r> {
         details.0.get(place as usize).cloned().unwrap_or_default()
     }
 
-    /// Notes that a caller passes on a side.
-    pub(super) fn note_passed(&self, side: usize) {
-        if let Some(passed) = self.passed.get(side) {
-            passed.set(true);
-        }
+    /// Returns whether the rules of the route of a side rejected all callers who were tried, so that nothing is known of what
+    /// lies behind.
+    pub(super) fn is_left_open(&self, side: usize) -> bool {
+        let of_side = |flags: &[Cell<bool>; 2]| flags.get(side).is_some_and(Cell::get);
+        of_side(&self.rejected) && !of_side(&self.passed)
     }
 
-    /// Checks that a caller was found who passes each route that lets callers in.
-    pub(super) fn check_passed(&self) -> Result<(), TooMany> {
-        let mut sides = self.pair.sides().into_iter().zip(&self.passed);
-        match sides.all(|(side, passed)| side.met().is_none() || passed.get()) {
-            true => Ok(()),
-            false => Err(TooMany::NO_CALLER),
+    fn note_marks(&self, marks: [Mark; 2]) {
+        for ((mark, passed), rejected) in marks.into_iter().zip(&self.passed).zip(&self.rejected) {
+            match mark {
+                Mark::Passes => passed.set(true),
+                Mark::Shadow(step) | Mark::Rejected(step) if step > Step::Route as u8 => rejected.set(true),
+                _ => {}
+            }
         }
     }
 
     /// Checks that as many more requests can be tried.
-    pub(super) fn check(&self, more: usize) -> Result<(), TooMany> {
+    pub(super) fn check(&self, more: usize) -> Result<(), Incomplete> {
         let tried = self.tried.get().saturating_add(more);
         match tried {
-            tried if tried > MOST => Err(TooMany {
+            tried if tried > MOST => Err(Incomplete::TooMany {
                 what: "callers of one route",
                 limit: MOST,
             }),
-            tried if self.before.saturating_add(tried) > MOST_IN_ALL => Err(TooMany {
+            tried if self.before.saturating_add(tried) > MOST_IN_ALL => Err(Incomplete::TooMany {
                 what: "callers",
                 limit: MOST_IN_ALL,
             }),
@@ -168,7 +171,7 @@ impl<'r> Judge<'r> {
     }
 
     /// Tries a request.
-    pub(super) fn see(&self, parts: &Parts) -> Result<Seen, TooMany> {
+    pub(super) fn see(&self, parts: &Parts) -> Result<Seen, Incomplete> {
         self.check(1)?;
         self.tried.set(self.tried.get() + 1);
         let request = parts.request(self.pair.old.rehearsal.keys());
@@ -181,6 +184,7 @@ impl<'r> Judge<'r> {
             });
             let marks = [(&was.outcome, old_step), (&now.outcome, new_step)].map(|(outcome, step)| mark(outcome, step));
             let [old_mark, new_mark] = marks;
+            self.note_marks(marks);
             let seen = |kind, detail| Seen {
                 kind,
                 was: old_mark,
@@ -211,7 +215,8 @@ impl<'r> Judge<'r> {
                 }
                 _ => {}
             }
-            let [old, new] = [&self.pair.old, &self.pair.new].map(|side| side.rehearsal.answer(&facts, known));
+            let [old, new] = [(&self.pair.old, &was), (&self.pair.new, &now)]
+                .map(|(side, decision)| side.rehearsal.answer_of(decision, &facts));
             if old == new {
                 return seen(Kind::Same, 0);
             }

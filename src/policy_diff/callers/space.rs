@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::parts::{Parts, Patch};
 use super::seen::{Judge, Kind, Mark, Seen};
-use crate::policy_diff::types::TooMany;
+use super::solve::Solution;
+use crate::policy_diff::types::Incomplete;
 
 /// An aspect by which callers differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +150,41 @@ pub(super) struct Space {
     pub(super) has_cookie: bool,
     /// The aspects.
     pub(super) dimensions: Vec<Dimension>,
+    /// Who meets all rules, as far as there is such a caller, and others who differ from it in what the sides tell apart.
+    pub(super) starts: Vec<Start>,
 }
+
+/// A caller that a search for callers begins with.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Start {
+    /// What it has in place of the usual forms of single aspects.
+    pub(super) patches: Vec<Patch>,
+    /// What else its token has.
+    pub(super) token: Vec<Patch>,
+}
+
+impl Start {
+    /// Makes a caller of values that meet all rules. Some claims are not aspects of their own, and have usual values.
+    pub(super) fn of(solution: &Solution, base: &[Patch], is_in_token: impl Fn(&Vec<String>) -> bool) -> Self {
+        let mut start = Self::default();
+        for (path, value) in &solution.claims {
+            let patch = Patch::Claim(path.clone(), Some(value.clone()));
+            match is_in_token(path) {
+                true if base.contains(&patch) => {}
+                true => start.token.push(patch),
+                false => start.patches.push(patch),
+            }
+        }
+        for (name, value) in &solution.headers {
+            let name = HeaderName::try_from(name.as_str()).ok();
+            start.patches.extend(name.map(|name| Patch::header(&name, value)));
+        }
+        start
+    }
+}
+
+/// The most pairs of changes that are tried where no single one leads further.
+const MOST_PAIRS: usize = 20_000;
 
 /// For each dimension, the place of a variant.
 pub(super) type Choice = Vec<usize>;
@@ -191,7 +226,7 @@ struct Contexts {
 struct Tried(HashMap<Choice, Seen>);
 
 impl Tried {
-    fn see(&mut self, space: &Space, choice: Choice, judge: &Judge<'_>) -> Result<Seen, TooMany> {
+    fn see(&mut self, space: &Space, choice: Choice, judge: &Judge<'_>) -> Result<Seen, Incomplete> {
         if let Some(seen) = self.0.get(&choice) {
             return Ok(*seen);
         }
@@ -250,7 +285,7 @@ impl Space {
     }
 
     /// Tells the variants apart, and tries all combinations of those that differ.
-    pub(super) fn classes(self, judge: &Judge<'_>) -> Result<Classes, TooMany> {
+    pub(super) fn classes(self, judge: &Judge<'_>) -> Result<Classes, Incomplete> {
         let mut tried = Tried::default();
         let mut contexts = self.bases(&mut tried, judge)?;
         contexts.pairs = self.pairs(&contexts, &mut tried, judge)?;
@@ -293,7 +328,7 @@ impl Space {
         contexts: &Contexts,
         tried: &mut Tried,
         judge: &Judge<'_>,
-    ) -> Result<Vec<(usize, usize, usize)>, TooMany> {
+    ) -> Result<Vec<(usize, usize, usize)>, Incomplete> {
         let mut pairs = Vec::new();
         for (at, dimension) in self.dimensions.iter().enumerate() {
             let is_claim = matches!(dimension.aspect, Aspect::Claim(_));
@@ -328,7 +363,7 @@ impl Space {
         contexts: &Contexts,
         tried: &mut Tried,
         judge: &Judge<'_>,
-    ) -> Result<Vec<Seen>, TooMany> {
+    ) -> Result<Vec<Seen>, Incomplete> {
         let mut seen = Vec::new();
         for context in 0..contexts.len() {
             let Some(mut choice) = contexts.choice(context, at) else {
@@ -343,7 +378,7 @@ impl Space {
     }
 
     /// Finds choices by which a caller gets as far as possible on each side, with and without each of its credentials.
-    fn bases(&self, tried: &mut Tried, judge: &Judge<'_>) -> Result<Contexts, TooMany> {
+    fn bases(&self, tried: &mut Tried, judge: &Judge<'_>) -> Result<Contexts, Incomplete> {
         let mut best: Vec<Choice> = Vec::new();
         for side in [0, 1] {
             let found = self.climb(side, tried, judge)?;
@@ -357,6 +392,10 @@ impl Space {
                 best.push(choice);
             }
         }
+        let others: Vec<Choice> = best
+            .iter()
+            .flat_map(|choice| self.starts.iter().map(|start| self.started(choice, start)))
+            .collect();
         let all: Vec<Choice> = best.iter().map(|choice| self.with_all_credentials(choice)).collect();
         let mut bases = best.clone();
         let mut add = |choice: Choice| {
@@ -368,6 +407,7 @@ impl Space {
         best.iter()
             .chain(&all)
             .flat_map(|choice| self.with_and_without(choice))
+            .chain(others)
             .for_each(add);
         let first = best.len();
         Ok(Contexts {
@@ -378,8 +418,8 @@ impl Space {
     }
 
     /// Replaces one variant after the other as long as the caller gets further on a side.
-    fn climb(&self, side: usize, tried: &mut Tried, judge: &Judge<'_>) -> Result<Choice, TooMany> {
-        let mut far = |choice: &Choice| -> Result<u8, TooMany> {
+    fn climb(&self, side: usize, tried: &mut Tried, judge: &Judge<'_>) -> Result<Choice, Incomplete> {
+        let mut far = |choice: &Choice| -> Result<u8, Incomplete> {
             let seen = tried.see(self, choice.clone(), judge)?;
             Ok(match if side == 0 { seen.was } else { seen.now } {
                 Mark::Passes => u8::MAX,
@@ -387,32 +427,80 @@ impl Space {
                 Mark::Shadow(step) | Mark::Rejected(step) => step,
             })
         };
-        let mut best: Choice = vec![0; self.dimensions.len()];
-        let mut reached = far(&best)?;
-        let mut rounds = 0;
-        while reached < u8::MAX && rounds < 3 {
+        let usual: Choice = vec![0; self.dimensions.len()];
+        let mut reached = far(&usual)?;
+        let mut best = usual.clone();
+        for start in &self.starts {
+            let choice = self.started(&usual, start);
+            let found = far(&choice)?;
+            if found > reached {
+                (best, reached) = (choice, found);
+            }
+        }
+        let mut is_stuck = false;
+        while reached < u8::MAX && !is_stuck {
             let before = reached;
-            for (at, dimension) in self.dimensions.iter().enumerate() {
-                for variant in 0..dimension.variants.len() {
-                    let mut choice = best.clone();
-                    if let Some(place) = choice.get_mut(at) {
-                        *place = variant;
-                    }
-                    let found = far(&choice)?;
-                    if found > reached {
-                        (best, reached) = (choice, found);
-                    }
+            for choice in self.neighbours(&best) {
+                let choice = changed(&best, choice);
+                let found = far(&choice)?;
+                if found > reached {
+                    (best, reached) = (choice, found);
                 }
             }
-            rounds += 1;
-            if reached == before {
-                break;
+            is_stuck = reached == before;
+            if is_stuck && let Some(choice) = self.two_changes(&best, reached, &mut far)? {
+                (reached, best) = (far(&choice)?, choice);
+                is_stuck = false;
             }
         }
-        if reached == u8::MAX {
-            judge.note_passed(side);
-        }
         Ok(best)
+    }
+
+    /// Finds two changes by which a caller gets further together.
+    fn two_changes(
+        &self,
+        best: &Choice,
+        reached: u8,
+        far: &mut impl FnMut(&Choice) -> Result<u8, Incomplete>,
+    ) -> Result<Option<Choice>, Incomplete> {
+        let all = self.neighbours(best);
+        let pairs = all.iter().enumerate().flat_map(|(at, one)| {
+            let others = all.iter().skip(at + 1).filter(|other| other.0 != one.0);
+            others.map(|other| (*one, *other))
+        });
+        for (one, other) in pairs.take(MOST_PAIRS) {
+            let choice = changed(&changed(best, one), other);
+            if far(&choice)? > reached {
+                return Ok(Some(choice));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All other variants of a choice: the dimension and the variant.
+    fn neighbours(&self, choice: &Choice) -> Vec<(usize, usize)> {
+        let pairs = choice.iter().enumerate();
+        let others = pairs.flat_map(|(at, chosen)| {
+            let all = (0..self.variants(at)).filter(move |variant| variant != chosen);
+            all.map(move |variant| (at, variant))
+        });
+        others.collect()
+    }
+
+    /// Returns a choice with what a start has.
+    fn started(&self, choice: &Choice, start: &Start) -> Choice {
+        let pairs = self.dimensions.iter().zip(choice);
+        let chosen = pairs.map(|(dimension, chosen)| {
+            let is_of = |variant: &Variant| match dimension.aspect {
+                Aspect::Token => !start.token.is_empty() && variant.patches == start.token,
+                Aspect::Claim(_) | Aspect::Header(_) => {
+                    !variant.patches.is_empty() && variant.patches.iter().all(|patch| start.patches.contains(patch))
+                }
+                _ => false,
+            };
+            dimension.variants.iter().position(is_of).unwrap_or(*chosen)
+        });
+        chosen.collect()
     }
 
     /// Returns a choice without all the claims that are aspects.
@@ -453,6 +541,14 @@ impl Space {
     }
 }
 
+fn changed(choice: &Choice, (at, variant): (usize, usize)) -> Choice {
+    let mut choice = choice.clone();
+    if let Some(place) = choice.get_mut(at) {
+        *place = variant;
+    }
+    choice
+}
+
 impl Classes {
     /// Whether variants of a dimension are left out, since with them all requests are answered alike.
     pub(super) fn is_pruned(&self, at: usize) -> bool {
@@ -460,7 +556,7 @@ impl Classes {
         prints.iter().any(|(_, place)| place.is_none())
     }
 
-    fn try_all(&mut self, tried: &mut Tried, judge: &Judge<'_>) -> Result<(), TooMany> {
+    fn try_all(&mut self, tried: &mut Tried, judge: &Judge<'_>) -> Result<(), Incomplete> {
         let size = self.kept.iter().map(Vec::len).fold(1_usize, usize::saturating_mul);
         judge.check(size)?;
         for at in 0..size {

@@ -3,18 +3,27 @@
 use super::pair::{MethodClass, Pair};
 use super::parts::Parts;
 use super::seen::Judge;
-use super::space::{Classes, Dimension, Space};
-use super::tokens::{FOREIGN, Kind, foreign};
-use super::{certificates, headers::Headers, places, requests};
-use crate::policy_diff::types::{Cell, TooMany};
+use super::solve::Asked;
+use super::space::{Classes, Dimension, Space, Start};
+use super::tokens::{Aspects, FOREIGN, Kind, foreign};
+use super::{certificates, headers::Headers, places, requests, starts};
+use crate::policy_diff::types::{Cell, Incomplete};
 
 /// The time of requests, unless keys stop working before it.
 const NOW: i64 = 1_800_000_000;
 
 /// Tries all callers of a request.
-pub(super) fn classes(judge: &Judge<'_>, cell: &Cell, method: MethodClass) -> Result<Vec<Classes>, TooMany> {
-    let spaces = all(judge.pair(), cell, method);
-    spaces.into_iter().map(|space| space.classes(judge)).collect()
+pub(super) fn classes(judge: &Judge<'_>, cell: &Cell, method: MethodClass) -> Result<Vec<Classes>, Incomplete> {
+    let pair = judge.pair();
+    let path = starts::path_of_tenant(pair, cell);
+    let cell = &Cell { path, ..cell.clone() };
+    let spaces = all(pair, cell, method);
+    let spaces: Vec<Classes> = spaces
+        .into_iter()
+        .map(|space| space.classes(judge))
+        .collect::<Result<_, _>>()?;
+    starts::check(judge, cell)?;
+    Ok(spaces)
 }
 
 /// Returns the callers without a token of an issuer, and those with one of each issuer.
@@ -41,11 +50,19 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
     let mut dimensions: Vec<Dimension> = places::handshake(pair, method).into_iter().collect();
     dimensions.extend(places::presented(pair, method));
     dimensions.extend(others(false, places::cookies_besides_token(pair)));
+    let routes = pair.sides().map(|side| side.met().map(|(_, route)| route));
+    let solutions = Asked::of_headers(routes, &cell.path).solutions();
+    let of_headers = || -> Vec<Start> {
+        let starts = solutions.iter().map(|solution| Start::of(solution, &[], |_| false));
+        starts.collect()
+    };
+    starts::add_headers(&mut dimensions, &solutions);
     let mut spaces = vec![Space {
         base: base.clone(),
         issuer: None,
         has_cookie: false,
         dimensions,
+        starts: of_headers(),
     }];
     if let Some((token, times)) = foreign(pair) {
         for places in places::of_token(pair, method) {
@@ -59,19 +76,19 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
             }
             let handshake = places::handshake(pair, method).filter(|_| has_cookie);
             let place = Some(places.dimension).filter(|dimension| dimension.variants.len() > 1);
+            let others = others(false, places::cookies_of_token(has_cookie));
+            let mut dimensions: Vec<Dimension> = handshake.into_iter().chain(place).chain(others).collect();
+            starts::add_headers(&mut dimensions, &solutions);
             spaces.push(Space {
                 base: parts,
                 issuer: Some(FOREIGN.to_owned()),
                 has_cookie,
-                dimensions: handshake
-                    .into_iter()
-                    .chain(place)
-                    .chain(others(false, places::cookies_of_token(has_cookie)))
-                    .collect(),
+                dimensions,
+                starts: of_headers(),
             });
         }
     }
-    for kind in Kind::all(pair) {
+    for kind in Kind::all(pair, &cell.path) {
         for places in places::of_token(pair, method) {
             let mut parts = base.clone();
             parts.token = kind.token();
@@ -80,7 +97,12 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
                 // Where both sides say the same of bound tokens, one with its certificate is as good as one that is not bound.
                 parts.certificate = Some(certificates::any());
             }
-            let (patches, mut dimensions) = kind.dimensions(pair, &cell.path);
+            let Aspects {
+                base: patches,
+                mut dimensions,
+                starts,
+                solutions,
+            } = kind.dimensions(pair, &cell.path);
             for patch in patches {
                 patch.apply(&mut parts);
             }
@@ -95,11 +117,13 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
             }
             dimensions.extend(Some(places.dimension).filter(|dimension| dimension.variants.len() > 1));
             dimensions.extend(others(true, places::cookies_of_token(has_cookie)));
+            starts::add_headers(&mut dimensions, &solutions);
             spaces.push(Space {
                 base: parts,
                 issuer: Some(kind.label()),
                 has_cookie,
                 dimensions,
+                starts,
             });
         }
     }

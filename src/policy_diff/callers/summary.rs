@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::pair::Pair;
 use super::seen::{Detail, Judge, Kind, Mark};
 use super::space::{Classes, Label};
+use super::tokens::FOREIGN;
+use crate::policy::Policy;
 use crate::policy::identity::IdentitySource;
-use crate::policy::{Issuer, Policy};
 use crate::policy_diff::caller_class::{CallerClass, TokenClass};
 use crate::policy_diff::delta::{CallerChange, Delta, Told};
 use crate::policy_diff::effects::Effect;
@@ -130,14 +131,23 @@ impl Summary<'_, '_> {
             .iter()
             .find(|(_, change)| change.caller == CallerClass::default())
             .cloned();
-        match all.filter(|_| kind == Kind::Gained) {
+        if let Some((_, all)) = all.filter(|_| kind == Kind::Gained) {
             // What callers without a credential may do, the others may, too.
-            Some((_, all)) => (vec![all], left_out + found.len() - 1),
-            None => {
-                let (list, more) = general(found.into_iter().map(|(_, change)| change).collect());
-                (list, left_out + more)
-            }
+            return (vec![all], left_out + found.len() - 1);
         }
+        let found: Vec<_> = found.into_iter().map(|(_, change)| change).collect();
+        let (list, more) = general(&found);
+        (list, left_out + more)
+    }
+
+    /// Whether tokens of several issuers are told apart.
+    fn has_issuers(&self) -> bool {
+        let issuers = self.spaces.iter().filter_map(|classes| classes.space.issuer.as_deref());
+        issuers
+            .filter(|issuer| *issuer != FOREIGN)
+            .collect::<BTreeSet<_>>()
+            .len()
+            > 1
     }
 
     fn change(&self, (space, at): Place, free: &[bool]) -> CallerChange {
@@ -150,11 +160,9 @@ impl Summary<'_, '_> {
         };
         let choice = classes.choice(at);
         let [was, now] = self.judge.words(&classes.space.parts(&choice));
-        let issuers = self.judge.pair().policies().flat_map(|policy| &policy.issuers);
-        let has_several = issuers.map(Issuer::label).collect::<BTreeSet<_>>().len() > 1;
         let mut caller = CallerClass::default();
         if classes.space.base.token.is_some() {
-            let issuer = classes.space.issuer.clone().filter(|_| has_several);
+            let issuer = classes.space.issuer.clone().filter(|_| self.has_issuers());
             caller.token = Some(TokenClass {
                 issuer,
                 ..TokenClass::default()
@@ -172,7 +180,7 @@ impl Summary<'_, '_> {
 }
 
 /// Leaves out changes of callers that another one is about as well, with less said of them. Returns how many.
-fn general(all: Vec<CallerChange>) -> (Vec<CallerChange>, usize) {
+fn general(all: &[CallerChange]) -> (Vec<CallerChange>, usize) {
     let is_about = |one: &CallerChange, other: &CallerChange| {
         one.caller != other.caller
             && (&one.was, &one.now) == (&other.was, &other.now)

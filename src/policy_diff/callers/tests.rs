@@ -40,15 +40,6 @@ pub(super) fn try_rehearsals(old: &[&str], new: &[&str]) -> Option<[Rehearsal; 2
             .map(|(at, text)| Arc::new(SourceFile::new(format!("{at}.yaml"), *text)))
             .collect();
         let set = PolicySet::parse(&files, &*keys, ErrorStyle::default());
-        if let (Err(problems), true) = (&set, std::env::var_os("LAW_PROBLEMS").is_some()) {
-            println!(
-                "{:?}",
-                problems
-                    .iter()
-                    .map(|problem| format!("{problem:?}").chars().take(300).collect::<String>())
-                    .collect::<Vec<_>>()
-            );
-        }
         Some(Rehearsal::new(Arc::new(set.ok()?), &keys))
     };
     Some([read(old)?, read(new)?])
@@ -226,7 +217,6 @@ routes: [{ path: /*, methods: [GET], auth: public }]
         ),
     ] {
         let found = delta(old, &[&new], line);
-        println!("{name} {line} {}", serde_json::to_string(&found.as_deref()).unwrap());
         assert_eq!(effects(found.as_deref()), want, "{name} {line}\n{found:#?}");
     }
     for (line, want) in [

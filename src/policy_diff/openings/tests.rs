@@ -67,7 +67,7 @@ const CHANGES: &[(&str, &str, Option<&str>)] = &[
     ),
     ("issuer: a, audience", "issuer: [a, b], audience", Some("tokens of `b`")),
     ("env: K", "env: L", Some("the key `job`")),
-    ("prefix: /api", "prefix: /v2", Some("callers without a credential")),
+    ("prefix: /api", "prefix: /v2", Some("tokens with role admin")),
 ];
 
 fn rehearsal(text: &str, keys: &Arc<ThrowawayKeys>) -> Rehearsal {

@@ -97,7 +97,7 @@ pub(super) fn add_caller(parts: &mut Parts, pool: &Pool, dice: &mut Dice) {
             Known::Tenant,
             Known::Stale(Duration::from_secs(31)),
             Known::Stale(Duration::from_secs(45)),
-            Known::Stale(Duration::from_secs(600)),
+            Known::Stale(Duration::from_mins(10)),
             Known::Never,
         ]);
     }
