@@ -107,11 +107,7 @@ impl Headers {
                 values.push(TENANT.to_uppercase());
             }
             for issuer in &policy.issuers {
-                let placeholders = issuer
-                    .names
-                    .pattern()
-                    .map(IssuerPattern::values)
-                    .unwrap_or_default();
+                let placeholders = issuer.names.pattern().map(IssuerPattern::values).unwrap_or_default();
                 let listed = placeholders
                     .iter()
                     .filter(|(name, _)| rule.claims.iter().any(|path| path == std::slice::from_ref(name)));

@@ -278,7 +278,10 @@ impl Asked {
     fn of_side(&self, group: &BTreeSet<Spot>, side: usize) -> Option<ClaimValue> {
         let asks = self.asks(group);
         match asks.iter().any(|ask| ask.is_list()) {
-            true => asks.iter().find(|ask| ask.is_list()).map(|ask| list(&ask.of_side(side))),
+            true => asks
+                .iter()
+                .find(|ask| ask.is_list())
+                .map(|ask| list(&ask.of_side(side))),
             false => Self::common(&asks, &[side]).into_iter().next().map(ClaimValue::Plain),
         }
     }
