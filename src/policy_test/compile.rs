@@ -23,6 +23,7 @@ mod cells;
 mod checks;
 mod given;
 mod lookup;
+mod proofs;
 mod requests;
 mod revocations;
 
@@ -31,6 +32,7 @@ use cell::Cell;
 use cells::cells;
 use checks::Checks;
 use given::{GivenOfTest, givens, revokes_nothing};
+use proofs::{never_there, replaced_credentials};
 use requests::Requests;
 use revocations::{all_tokens, list};
 
@@ -157,20 +159,19 @@ impl<'c> Compiler<'c> {
         }
         .all(&cells, &requests);
         let shown = self.shown(&plans, &cells, &requests);
-        let tests: Vec<_> = cells.iter().map(|cell| cell.test).collect();
         let given = |cell: &Cell| givens.get(cell.test?)?.as_ref();
-        let cases = cells.into_iter().map(|cell| {
-            let policy = requests.policy(&cell);
-            let credentials = match shown.get(&(cell.caller, policy)) {
+        let cases = cells.iter().map(|cell| {
+            let credentials = match shown.get(&(cell.caller, requests.policy(cell))) {
                 Some(Ok(credentials)) => credentials.clone(),
                 Some(Err(reported)) => return Err(*reported),
                 None => Credentials::default(),
             };
-            let given = given(&cell);
-            Ok(self.case(cell, credentials, given, (&plans, &requests)))
+            replaced_credentials(&credentials.caller, requests.headers(cell), self.problems)?;
+            Ok(self.case(cell, credentials, given(cell), (&plans, &requests)))
         });
         let cases: Vec<_> = cases.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-        revokes_nothing(&givens, (&tests, &cases), self.rehearsal, self.problems);
+        revokes_nothing(&givens, (&cells, &cases), self.rehearsal, self.problems);
+        never_there((&cells, &cases), self.setting.policies, self.problems);
         Ok(cases)
     }
 
@@ -191,21 +192,21 @@ impl<'c> Compiler<'c> {
 
     fn case(
         &self,
-        cell: Cell,
+        cell: &Cell,
         credentials: Credentials,
         given: Option<&GivenOfTest>,
         (plans, requests): (&[CallerPlan], &Requests),
     ) -> Option<Case> {
         let plan = plans.get(cell.caller)?;
-        let request = requests.whole(&cell, plan, credentials.caller, self.rehearsal.keys())?;
+        let request = requests.whole(cell, plan, credentials.caller, self.rehearsal.keys())?;
         let revoked = given.map(GivenOfTest::revocations).unwrap_or_default();
         let own = credentials.revoked.map(|jti| all_tokens(Target::Jti(jti), None));
         Some(Case {
             caller: plan.name.as_str().into(),
-            line: requests.line(&cell),
-            test: cell.name,
+            line: requests.line(cell),
+            test: Arc::clone(&cell.name),
             location: Location::new(self.source, &cell.span),
-            expected: cell.expected,
+            expected: Arc::clone(&cell.expected),
             request,
             process: Arc::clone(self.process),
             given: given.map(|given| Arc::clone(&given.state)).unwrap_or_default(),

@@ -179,6 +179,16 @@ impl<'p> Setting<'p> {
             return Err(problems.add(&claims.span, ProblemCode::IssuerNotChosen, why, help));
         }
         let token = Token::of(issuer, without_null(completed(issuer, written, self.at)));
+        let named = token.as_ref().is_some_and(Token::names_key);
+        let by_id = |corrupt: &&Spanned<_>| corrupt.value == CorruptionDocument::KeyId;
+        if let Some(corrupt) = plan.corrupt.as_ref().filter(by_id).filter(|_| is_read && !named) {
+            let message = format!(
+                "the keys of `{}` have no ids, so the id in a token makes no difference",
+                issuer.label()
+            );
+            let help = "write `corrupt: signature`";
+            return Err(problems.add(&corrupt.span, ProblemCode::NothingToProve, message, help));
+        }
         let corruption = plan.corrupt.as_ref().map(|corrupt| corruption(corrupt.value));
         Ok(token.map(|token| Token { corruption, ..token }))
     }

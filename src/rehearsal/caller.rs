@@ -202,6 +202,11 @@ impl Token {
         })
     }
 
+    /// Returns whether the keys of the issuer have ids, so that a token may name one.
+    pub fn names_key(&self) -> bool {
+        key_id(&self.signer, self.algorithm.material()).is_some()
+    }
+
     /// Returns the type in the header: `JWT`, unless the issuer writes another one.
     pub fn header_type(&self) -> &str {
         self.header.get("typ").and_then(Value::as_str).unwrap_or(USUAL_TYPE)

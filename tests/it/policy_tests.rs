@@ -280,7 +280,7 @@ fn what_makes_no_difference_for_the_policy_is_a_problem() {
         (
             "tests:\n  - { name: t, given: { store: down }, request: GET /api/x, expect: { \"*\": deny } }\n",
             "b.test.yaml:6:32",
-            &["error[nothing_to_prove]", "no policy of these requests uses the store"],
+            &["error[nothing_to_prove]", "no request of the test needs the store"],
         ),
         (
             "tests:\n  - { name: t, given: { no_keys: [iss-b] }, request: GET /api/x, expect: { \"*\": deny } }\n",

@@ -14,6 +14,14 @@ pub(super) enum RequestIndex {
     Test(usize, usize),
 }
 
+/// Returns the cells of a test, by its place among those of the file, and the place of the first of them. Cells are in the order of
+/// tests, behind those of the matrix.
+pub(super) fn of_test(cells: &[Cell], test: usize) -> (usize, &[Cell]) {
+    let start = cells.partition_point(|cell| cell.test < Some(test));
+    let end = cells.partition_point(|cell| cell.test <= Some(test));
+    (start, cells.get(start..end).unwrap_or_default())
+}
+
 /// One caller with one request.
 #[derive(Debug)]
 pub(super) struct Cell {

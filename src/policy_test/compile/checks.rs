@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cell::Cell;
 use super::requests::Requests;
 use crate::document::problem::{ProblemCode, Problems};
-use crate::policy::{Policy, PolicySet};
+use crate::policy::{BindingMode, Policy, PolicySet};
 use crate::policy_test::callers::CallerPlan;
 use crate::policy_test::document::{BoundDocument, PolicyTestDocument};
 use crate::policy_test::read_claims::read_claims;
@@ -37,6 +37,8 @@ impl<'c> Checks<'c> {
         self.without_client_ca(&met);
         self.unread(&met);
         self.tokens_for_nothing(&met);
+        self.keys_for_nothing(&met);
+        self.certificates_for_nothing(&met);
     }
 
     /// Reports callers that no test uses.
@@ -153,6 +155,50 @@ impl<'c> Checks<'c> {
             );
             let help = "leave the token out, or add `jwt` to the policy";
             self.problems.add(span, ProblemCode::NothingToProve, message, help);
+        }
+    }
+
+    /// Reports keys of callers that only meet policies without internal keys.
+    fn keys_for_nothing(&mut self, met: &Met) {
+        for (plan, met) in self.plans.iter().zip(met) {
+            let Some(key) = &plan.key else { continue };
+            let met = self.policies(met.as_ref());
+            if let Some(first) = met
+                .first()
+                .filter(|_| met.iter().all(|policy| policy.internal_keys.is_none()))
+            {
+                let message = format!(
+                    "`{}` has a key, and `{}` has no `internal_key`",
+                    plan.name, first.service
+                );
+                let help = "leave the key out, or add `internal_key` to the policy";
+                self.problems.add(&key.span, ProblemCode::NothingToProve, message, help);
+            }
+        }
+    }
+
+    /// Reports certificates of callers that only meet policies which look at none.
+    fn certificates_for_nothing(&mut self, met: &Met) {
+        let is_looked_at = |policy: &Policy| {
+            let required = policy
+                .issuers
+                .iter()
+                .any(|issuer| issuer.binding == BindingMode::Required);
+            required || !policy.certificates.is_empty()
+        };
+        let unbound = |plan: &CallerPlan| plan.bound.as_ref().is_none_or(|bound| bound.value == BoundDocument::No);
+        for (plan, met) in self.plans.iter().zip(met) {
+            let met = self.policies(met.as_ref());
+            let is_spare = plan.certificate.is_some() && unbound(plan) && !met.iter().copied().any(is_looked_at);
+            if let Some(first) = met.first().filter(|_| is_spare) {
+                let message = format!(
+                    "`{}` has a certificate, and `{}` has no `mtls`",
+                    plan.name, first.service
+                );
+                let help = "leave the certificate out, add `mtls` to the policy, or bind a token to it";
+                self.problems
+                    .add(&plan.span, ProblemCode::NothingToProve, message, help);
+            }
         }
     }
 }

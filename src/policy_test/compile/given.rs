@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cell::Cell;
+use super::cell::{Cell, of_test};
 use super::lookup;
 use super::requests::Requests;
 use super::revocations::{all_tokens, list};
@@ -16,7 +16,7 @@ use crate::policy_test::callers::CallerPlan;
 use crate::policy_test::case::{Case, Given};
 use crate::policy_test::credentials::without_revocation;
 use crate::policy_test::document::{GivenDocument, PolicyTestDocument, RevokedDocument};
-use crate::principal::TenantId;
+use crate::principal::{AuthMethod, TenantId};
 use crate::rehearsal::Rehearsal;
 use crate::rejection::{Reason, Rejection};
 use crate::revocation::{Revocation, Revocations, Target};
@@ -48,13 +48,20 @@ pub(super) fn givens(
     let givens = tests.map(|(index, test)| {
         let Some(document) = &test.given else { return Ok(None) };
         let given = &document.value;
-        let cells = cells.iter().filter(|cell| cell.test == Some(index));
         let mut met = BTreeSet::new();
-        let mut reads_token = false;
-        for cell in cells {
-            met.extend(requests.policy(cell));
+        let (mut reads_token, mut asks_store) = (false, false);
+        for cell in of_test(cells, index).1 {
+            let scope = requests.scope(cell);
+            met.extend(scope.policy);
             let has_token = plans.get(cell.caller).is_some_and(|plan| plan.token.is_some());
-            reads_token |= has_token && requests.reads_token(cell);
+            let matched = policies.matched(scope);
+            let Some((policy, route)) = matched.policy().zip(matched.route()) else {
+                continue;
+            };
+            let is_read = has_token && route.authentication.methods().contains(&AuthMethod::Jwt);
+            reads_token |= is_read;
+            asks_store |= !route.quotas.is_empty() || route.idempotency.is_some();
+            asks_store |= is_read && policy.revocation.is_some();
         }
         if let Some(name) = given
             .no_keys
@@ -66,6 +73,11 @@ pub(super) fn givens(
             let help = "leave `no_keys` out, or name a request with `auth: jwt` and a caller with a token";
             return Err(problems.add(&name.span, ProblemCode::NothingToProve, message, help));
         }
+        if let Some(store) = given.store.as_ref().filter(|_| !asks_store) {
+            let message = "no request of the test needs the store: its routes have no `quotas` and no `idempotency`, \
+                           and no token is looked for among the revoked";
+            return Err(problems.add(&store.span, ProblemCode::NothingToProve, message, "leave `store` out"));
+        }
         let met: Vec<_> = met.into_iter().filter_map(|policy| policies.get(policy)).collect();
         self::given(given, &met, problems).map(Some)
     });
@@ -75,25 +87,26 @@ pub(super) fn givens(
 /// Reports revocations of tokens that no caller of the test has.
 pub(super) fn revokes_nothing(
     givens: &[Option<GivenOfTest>],
-    (tests, cases): (&[Option<usize>], &[Case]),
+    (cells, cases): (&[Cell], &[Case]),
     rehearsal: &Rehearsal,
     problems: &mut Problems,
 ) {
     for (index, given) in givens.iter().enumerate() {
+        let (first, cells) = of_test(cells, index);
         for (revocation, span) in given.iter().flat_map(|given| &given.revoked) {
             let list = list([revocation]);
             let revocations = Revocations::Known {
                 list: &list,
                 age: Some(Duration::ZERO),
             };
-            let of_test = tests.iter().zip(cases).filter(|(test, _)| **test == Some(index));
+            let mut of_test = cases.iter().skip(first).take(cells.len());
             let is_revoked = |case: &Case| {
                 let facts = case.facts();
                 let decision = rehearsal.decide(&facts, revocations, &mut ());
                 let reason = decision.outcome.rejection().map(Rejection::reason);
                 reason == Some(Reason::TokenRevoked)
             };
-            if !of_test.map(|(_, case)| case).any(is_revoked) {
+            if !of_test.any(is_revoked) {
                 let message = "no caller of the test has a token that this revokes";
                 let help = "name a caller whose token is revoked, or leave this out";
                 problems.add(span, ProblemCode::NothingToProve, message, help);
@@ -106,12 +119,6 @@ fn given(document: &GivenDocument, met: &[&Policy], problems: &mut Problems) -> 
     let mut no_keys = Vec::new();
     for name in document.no_keys.iter().flat_map(|names| &names.0) {
         no_keys.push(lookup::issuer(name, names(met), problems)?);
-    }
-    if let Some(store) = &document.store
-        && !met.iter().any(|policy| uses_store(policy))
-    {
-        let message = "no policy of these requests uses the store: none has `revocation`, `quotas` or `idempotency`";
-        return Err(problems.add(&store.span, ProblemCode::NothingToProve, message, "leave `store` out"));
     }
     let mut revoked = Vec::new();
     if let Some(documents) = &document.revoked {
@@ -135,14 +142,6 @@ fn given(document: &GivenDocument, met: &[&Policy], problems: &mut Problems) -> 
 fn names<'p>(met: &[&'p Policy]) -> impl Iterator<Item = &'p str> {
     let issuers = met.iter().flat_map(|policy| &policy.issuers);
     issuers.flat_map(|issuer| issuer.names.texts().chain([issuer.label()]))
-}
-
-fn uses_store(policy: &Policy) -> bool {
-    let asks = policy
-        .routes
-        .iter()
-        .any(|route| !route.quotas.is_empty() || route.idempotency.is_some());
-    asks || policy.revocation.is_some()
 }
 
 fn revocation(

@@ -6,13 +6,14 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, SEC_WEBSOCKET_PRO
 use http::{HeaderName, HeaderValue};
 
 use super::cell::{Cell, RequestIndex};
+use crate::document::decode::Spanned;
 use crate::document::problem::{ProblemCode, Problems, Reported};
+use crate::policy::Scope;
 use crate::policy_test::callers::CallerPlan;
 use crate::policy_test::document::{
     BodyDocument, PolicyTestDocument, RequestDocument, RequestLine, RequestOptionsDocument, Scheme,
 };
 use crate::policy_test::paths::PathWords;
-use crate::principal::AuthMethod;
 use crate::rehearsal::{Caller, Rehearsal, Request, ThrowawayKeys};
 use crate::request::{self, Body};
 use crate::revocation::Revocations;
@@ -38,12 +39,10 @@ struct OfHost {
 struct Prepared {
     request: Request,
     line: Arc<str>,
-    policy: Option<usize>,
-    /// Whether its route reads tokens.
-    reads_token: bool,
+    scope: Scope,
     /// Whether it names its host.
     has_host: bool,
-    headers: Vec<(HeaderName, Vec<HeaderValue>)>,
+    headers: Vec<(Spanned<HeaderName>, Vec<HeaderValue>)>,
 }
 
 impl Requests {
@@ -90,13 +89,19 @@ impl Requests {
 
     /// Returns the policy that a request of a caller is for.
     pub(super) fn policy(&self, cell: &Cell) -> Option<usize> {
-        self.get(cell.caller, cell.request)?.policy
+        self.scope(cell).policy
     }
 
-    /// Tells whether the route of a request reads tokens.
-    pub(super) fn reads_token(&self, cell: &Cell) -> bool {
+    /// Returns the policy and the route that a request of a caller is for.
+    pub(super) fn scope(&self, cell: &Cell) -> Scope {
         self.get(cell.caller, cell.request)
-            .is_some_and(|prepared| prepared.reads_token)
+            .map_or_else(Scope::default, |prepared| prepared.scope)
+    }
+
+    /// Returns the header fields of a request that stand in place of those of its caller.
+    pub(super) fn headers(&self, cell: &Cell) -> &[(Spanned<HeaderName>, Vec<HeaderValue>)] {
+        self.get(cell.caller, cell.request)
+            .map_or(&[], |prepared| &prepared.headers)
     }
 
     /// Returns the method and the path as they are sent.
@@ -118,22 +123,22 @@ impl Requests {
         request.client = request.client.or_else(|| plan.client.map(|client| client.0));
         let (joined, others): (Vec<_>, Vec<_>) = prepared.headers.iter().partition(|(name, values)| {
             // A token in such a field stands beside what else the field has.
-            [COOKIE, SEC_WEBSOCKET_PROTOCOL].contains(name) && !values.is_empty()
+            [COOKIE, SEC_WEBSOCKET_PROTOCOL].contains(&name.value) && !values.is_empty()
         });
         let mut caller = caller;
         caller.headers.retain(|(name, _)| {
-            let is_replaced = joined.iter().any(|(joined, _)| joined == name);
+            let is_replaced = joined.iter().any(|(joined, _)| joined.value == *name);
             !is_replaced && (*name != HOST || !prepared.has_host)
         });
         for (name, values) in joined {
             caller
                 .headers
-                .extend(values.iter().map(|value| (name.clone(), value.clone())));
+                .extend(values.iter().map(|value| (name.value.clone(), value.clone())));
         }
         caller.apply(&mut request, keys);
         for (name, values) in others {
-            request.headers.remove(name);
-            let fields = values.iter().map(|value| (name.clone(), value.clone()));
+            request.headers.remove(&name.value);
+            let fields = values.iter().map(|value| (name.value.clone(), value.clone()));
             request.headers.extend(fields);
         }
         request.body = request::body(&request.headers).unwrap_or(Body::None);
@@ -187,20 +192,16 @@ impl Builder<'_> {
         if let Some(options) = options {
             request.client = options.client.map(|client| client.0);
             request.tls = options.scheme == Some(Scheme::Https);
-            let fields = options.headers.iter().flat_map(|headers| &headers.0);
-            headers = fields
-                .map(|(name, values)| (name.value.clone(), values.clone()))
-                .collect();
+            headers.extend(options.headers.iter().flat_map(|headers| headers.0.clone()));
         }
-        for (name, values) in headers.iter().filter(|(name, _)| *name == HOST) {
+        for (_, values) in headers.iter().filter(|(name, _)| name.value == HOST) {
             has_host = true;
-            request.headers.remove(name);
+            request.headers.remove(HOST);
             request.headers.extend(values.iter().map(|value| (HOST, value.clone())));
         }
         let facts = request.facts();
         let decision = self.rehearsal.decide(&facts, Revocations::Unasked, &mut ());
-        let (scope, route) = (decision.matched.scope(), decision.matched.route());
-        let reads_token = route.is_some_and(|route| route.authentication.methods().contains(&AuthMethod::Jwt));
+        let scope = decision.matched.scope();
         if let Some((media_type, bytes)) = body(options) {
             request.headers.insert(CONTENT_LENGTH, bytes.into());
             if let Some(media_type) = media_type {
@@ -210,8 +211,7 @@ impl Builder<'_> {
         Ok(Prepared {
             request,
             line: shown.into(),
-            policy: scope.policy,
-            reads_token,
+            scope,
             has_host,
             headers,
         })

@@ -134,6 +134,38 @@ fn what_could_not_matter_is_a_problem() {
             of_nobody("{ outcome: deny, response: { headers: { content-length: 1 } } }"),
             "expect `present`",
         ),
+        (
+            with("{ like: member, corrupt: key_id }"),
+            "the keys of `iss-a` have no ids",
+        ),
+        (
+            test(
+                "{ GET: /api/x, headers: { authorization: Basic eDp5 } }",
+                "{ nobody: deny, member: deny }",
+            ),
+            "`authorization` stands in place of the token",
+        ),
+        (
+            format!(
+                "  job: {{ key: job }}\n{}",
+                test("{ GET: /api/jobs/x, headers: { x-internal-api-key: k } }", deny)
+            ),
+            "`x-internal-api-key` stands in place of the key",
+        ),
+        (
+            test(
+                "GET /api/x",
+                "{ nobody: deny, member: { outcome: allow, headers: { x-usr-id: null } } }",
+            ),
+            "the service could not get `x-usr-id`",
+        ),
+        (
+            test(
+                "GET /api/x",
+                "{ nobody: deny, member: { outcome: allow, headers: { x_user_id: null } } }",
+            ),
+            "the service could not get `x_user_id`",
+        ),
         (test("GET /api/admin/*", deny), "write a path: `/api/admin/x`"),
         (
             "tests:\n  - { name: t, request: GET /api/x, caller: [nobody, nobody], expect: deny }\n".to_owned(),
@@ -151,6 +183,57 @@ fn what_could_not_matter_is_a_problem() {
         )
     ));
     assert_passes(&said, 4);
+}
+
+#[test]
+fn what_the_policies_do_not_look_at_is_a_problem() {
+    let other = "version: 1\nservice: o\nprefix: /o\nupstream: { url: http://127.0.0.1:1 }\nrevocation: {}\n\
+                 jwt: { issuers: [{ issuer: a, audience: [b], algorithms: [HS256], keys: { secret: { env: S } } }] }\n\
+                 quotas: [{ name: q, per: subject, limit: 3, window: 1m }]\n\
+                 routes: [{ path: /health, auth: public, quotas: off }, { path: /*, auth: jwt }]\n";
+    for (callers, given, request, words) in [
+        (
+            "  odd: { key: job }\n",
+            "",
+            "GET /o/x",
+            "`odd` has a key, and `o` has no `internal_key`",
+        ),
+        (
+            "  odd: { key: unknown }\n",
+            "",
+            "GET /o/x",
+            "`odd` has a key, and `o` has no `internal_key`",
+        ),
+        (
+            "  odd: { certificate: { cn: x } }\n",
+            "",
+            "GET /o/x",
+            "`odd` has a certificate, and `o` has no `mtls`",
+        ),
+        (
+            "",
+            "given: { store: down }, ",
+            "GET /o/health",
+            "no request of the test needs the store",
+        ),
+        (
+            "",
+            "given: { no_keys: [a] }, ",
+            "GET /o/health",
+            "no caller of the test sends a token",
+        ),
+        (
+            "",
+            "given: { revoked: [{ subject: user-7 }] }, ",
+            "GET /o/health",
+            "no caller of the test has a token that this revokes",
+        ),
+    ] {
+        let rest =
+            format!("{callers}tests:\n  - {{ name: t, {given}request: {request}, expect: {{ \"*\": deny }} }}\n");
+        let lab = Lab::new(POLICY).file("o.yaml", other).tests(&rest);
+        assert_cannot_run(&lab.run(&["."]), "b.test.yaml:", &["error[nothing_to_prove]", words]);
+    }
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! What a test says of header fields that could prove nothing.
+
+use std::collections::BTreeSet;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
+
+use super::cell::Cell;
+use crate::document::decode::Spanned;
+use crate::document::problem::{ProblemCode, Problems, Reported};
+use crate::policy::{Policy, PolicySet};
+use crate::policy_test::case::Case;
+use crate::policy_test::document::HeaderExpectation;
+use crate::rehearsal::{Caller, TokenPlace};
+
+/// What the names begin with that Sidegate sets besides those of policies.
+const SET: [&str; 4] = ["x-forwarded-", "forwarded", "x-request-id", "trace"];
+
+/// Reports a field of a request that would stand in place of the token or the key of its caller, which nobody would look at.
+pub(super) fn replaced_credentials(
+    caller: &Caller,
+    headers: &[(Spanned<HeaderName>, Vec<HeaderValue>)],
+    problems: &mut Problems,
+) -> Result<(), Reported> {
+    let token = caller.token.as_ref().and(match &caller.place {
+        TokenPlace::Authorization => Some(&AUTHORIZATION),
+        TokenPlace::Header(name) => Some(name),
+        TokenPlace::Cookie(_) | TokenPlace::Query(_) | TokenPlace::WebSocketProtocol(_) => None,
+    });
+    let key = caller.key.as_ref().map(|(name, _)| name);
+    for (what, name) in [("token", token), ("key", key)] {
+        let replaces =
+            |(field, values): &&(Spanned<HeaderName>, _)| Some(&field.value) == name && !Vec::is_empty(values);
+        if let Some((field, _)) = headers.iter().find(replaces) {
+            let message = format!(
+                "`{}` stands in place of the {what} of a caller of this request",
+                field.value
+            );
+            let help = format!("send it with a caller who has no {what}, or write `null` to send neither");
+            return Err(problems.add(&field.span, ProblemCode::NothingToProve, message, help));
+        }
+    }
+    Ok(())
+}
+
+/// Reports headers that the service must not get, and that nobody sends or sets.
+pub(super) fn never_there((cells, cases): (&[Cell], &[Case]), policies: &PolicySet, problems: &mut Problems) {
+    let mut seen = BTreeSet::new();
+    for (cell, case) in cells.iter().zip(cases) {
+        for (name, _) in case
+            .expected
+            .headers
+            .iter()
+            .filter(|(_, wanted)| *wanted == HeaderExpectation::Absent)
+        {
+            let is_sent =
+                case.request.headers.contains_key(name) || SET.iter().any(|start| name.as_str().starts_with(start));
+            let is_owned = |policy: &Policy| {
+                policy.key_header() == name || policy.identity.owned().iter().any(|owned| owned == name.as_str())
+            };
+            let is_set = *name == AUTHORIZATION || policies.policies().iter().any(is_owned);
+            if !is_sent && !is_set && seen.insert((cell.span.start, name.as_str())) {
+                let message = format!(
+                    "the service could not get `{name}`: `{}` does not send it, and Sidegate never sets it",
+                    case.caller
+                );
+                let help = "correct the name, or send it in the request";
+                problems.add(&cell.span, ProblemCode::NothingToProve, message, help);
+            }
+        }
+    }
+}
