@@ -1,6 +1,6 @@
 //! `sidegate diff`: the requests that two sets of policies answer differently.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -228,9 +228,5 @@ fn explain_option(sides: &Sides) -> String {
         Some(_) => "--config",
         None => "--policies",
     };
-    format!("{name} {}", words::shell(&shown(&sides.path)))
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
+    format!("{name} {}", words::shell_path(&sides.path.display().to_string()))
 }

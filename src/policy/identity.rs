@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::{HeaderName, HeaderValue};
 
+use super::document::HeaderEncoding;
 use crate::principal::{AuthMethod, IdentityFields, OmittedHeaders, Principal, RenderedIdentity, written};
 use crate::request::names::{FoldedName, fold};
 
@@ -44,6 +45,26 @@ pub struct IdentityHeader {
     pub source: IdentitySource,
     /// How its value is written.
     pub format: ValueFormat,
+}
+
+impl IdentityHeader {
+    /// Describes where the value comes from, and how it is written where that is not as usual, as in
+    /// `claim groups, separated by |`.
+    pub fn described(&self) -> String {
+        let mut text = match &self.source {
+            IdentitySource::Claim(_) => format!("claim {}", self.source.written()),
+            source => source.written(),
+        };
+        if self.format.encoding == HeaderEncoding::Percent {
+            text.push_str(", percent-encoded");
+        }
+        match self.format.separator {
+            ',' => {}
+            ' ' => text.push_str(", separated by a space"),
+            separator => text.extend([", separated by ", separator.encode_utf8(&mut [0; 4])]),
+        }
+        text
+    }
 }
 
 /// The identity headers of a policy.

@@ -227,6 +227,11 @@ impl Difference {
 }
 
 impl Region {
+    /// Returns whether some of the paths are as they are written.
+    pub fn is_plain(&self) -> bool {
+        self.paths.iter().any(|path| path.case == Case::AsWritten)
+    }
+
     /// Returns whether a path in its one reading, decoded, is one of the region.
     pub fn has_path(&self, path: &str) -> bool {
         let is_in = |regions: &[PathRegion]| regions.iter().any(|region| region.has(path));

@@ -3,8 +3,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 
 use serde_json::Value;
@@ -20,7 +25,7 @@ use sidegate::{
     rehearsal::{Rehearsal, ThrowawayKeys},
 };
 
-use crate::schema::format::Format;
+use crate::schema::format::{Format, ROOT, as_json};
 
 mod changes;
 mod small;
@@ -29,8 +34,20 @@ use changes::{Changed, Key, changes};
 use small::around;
 
 /// Fields whose changes mean nothing, by the definition and the field, with the reason.
-const MEAN_NOTHING: [(&str, &str); 2] = [
+const MEAN_NOTHING: [(&str, &str); 5] = [
     ("Sidegate policy/version", "there is one version"),
+    (
+        "Sidegate policy/jwt",
+        "it can be left out where no route asks for a token",
+    ),
+    (
+        "Sidegate policy/mtls",
+        "it can be left out where no route asks for a certificate",
+    ),
+    (
+        "Oidc options/issuer",
+        "it is the name of the issuer, which changes with it",
+    ),
     ("sidegate.yaml/version", "there is one version"),
 ];
 
@@ -40,51 +57,111 @@ const NOT_COMPARED: [(&str, &str); 2] = [
     ("Store options/redis", "its fields are compared"),
 ];
 
+/// How many threads make changes.
+const WALKERS: usize = 2;
+
+/// Changes that may end as a comparison that cannot be made: `diff` says that, and exits with 2.
+const MAY_BE_REFUSED: [(&str, &str); 1] = [("Issuer/binding", "= \"required\"")];
+
 /// Lists whose order says nothing. That of other lists is a change.
-const IN_ANY_ORDER: [&str; 6] = [
-    "Sidegate policy/hosts",
-    "Sidegate policy/routes",
+const IN_ANY_ORDER: [&str; 24] = [
+    "Claim condition/has_any",
+    "Claim condition/in",
+    "Client condition/in",
+    "Condition/has_any",
+    "Condition/in",
+    "Cors/origins",
+    "Idempotency/methods",
+    "Internal key/keys",
+    "Issuer/algorithms",
+    "Issuer/audience",
+    "Issuer/ignore_headers",
+    "Issuer/issuer",
+    "Issuer/issuer_values",
+    "Issuer/required_claims",
+    "Issuer/types",
+    "Issuer/when",
+    "Jwt/issuers",
     "Route/methods",
     "Route/content_types",
+    "Route/when",
+    "Sidegate policy/hosts",
+    "Sidegate policy/routes",
     "sidegate.yaml/listeners",
     "sidegate.yaml/trusted_proxies",
 ];
 
 #[test]
 fn each_change_of_a_policy_that_means_something_else_is_said() {
+    let format = Format::policy();
+    let documents: Vec<_> = policies().into_iter().chain(format.complete()).collect();
+    let places: Vec<_> = documents
+        .iter()
+        .flat_map(|document| {
+            places(&format.schema, document)
+                .into_iter()
+                .map(move |place| (document, place))
+        })
+        .collect();
+    let (next, walk) = (AtomicUsize::new(0), Mutex::new(Walk::default()));
     let keys = Arc::new(ThrowawayKeys::new());
+    thread::scope(|scope| {
+        for _ in 0..WALKERS {
+            scope.spawn(|| {
+                while let Some((document, (pointer, wanted))) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    change_at(&format.schema, (document, pointer), wanted, &keys, &walk);
+                }
+            });
+        }
+    });
+    walk.into_inner().unwrap().end(&format, &[]);
+}
+
+/// Changes what is at a place of a policy, in small documents, until all that is wanted was said.
+fn change_at(
+    schema: &Value,
+    (document, pointer): (&Value, &str),
+    wanted: &BTreeSet<Key>,
+    keys: &Arc<ThrowawayKeys>,
+    walk: &Mutex<Walk>,
+) {
+    let wants = |key: &Key| walk.lock().unwrap().wants(key);
     let read = |document: &Value| {
-        let source = Arc::new(SourceFile::new("policy.yaml", format!("{document:#}")));
-        PolicySet::parse(&[source], &*keys, ErrorStyle::default()).ok()
+        let source = Arc::new(SourceFile::new("policy.yaml", document.to_string()));
+        PolicySet::parse(&[source], &**keys, ErrorStyle::default()).ok()
     };
     let is_accepted = |document: &Value| read(document).is_some();
-    let format = Format::policy();
-    let mut walk = Walk::default();
-    for document in format.complete() {
-        for (pointer, wanted) in places(&format.schema, &document) {
-            let mut small = around(&document, &pointer, &is_accepted);
-            while wanted.iter().any(|key| walk.wants(key))
-                && let Some(small) = small.next()
+    let mut small = around(document, pointer, &is_accepted);
+    while wanted.iter().any(wants)
+        && let Some(small) = small.next()
+    {
+        let old = read(&small.document).unwrap();
+        for change in changes(schema, &small.document, Some(&small.pointer)) {
+            if wants(&change.key())
+                && let Some(new) = read(&change.document).filter(|new| *new != old)
             {
-                let old = read(&small.document).unwrap();
-                let here = |change: &Changed| change.pointer == small.pointer;
-                for change in changes(&format.schema, &small.document).into_iter().filter(here) {
-                    if walk.wants(&change.key())
-                        && let Some(new) = read(&change.document).filter(|new| *new != old)
-                    {
-                        walk.note(&change, says_something(&old, &new, &keys));
-                    }
-                }
+                let is_said = says_something(&old, &new, keys);
+                walk.lock().unwrap().note(&change, is_said);
             }
         }
     }
-    walk.end(&format, &[]);
+}
+
+/// Policies in which fields matter that do not where all fields stand together.
+fn policies() -> Vec<Value> {
+    let folder = Path::new(ROOT).join("tests/it/diff_schema_walk/policies");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    files.iter().map(|file| as_json(file)).collect()
 }
 
 /// All places of changes in a document, each with the fields that change there and what to.
 fn places(schema: &Value, document: &Value) -> BTreeMap<String, BTreeSet<Key>> {
     let mut found: BTreeMap<String, BTreeSet<Key>> = BTreeMap::new();
-    for change in changes(schema, document) {
+    for change in changes(schema, document, None) {
         let key = change.key();
         found.entry(change.pointer).or_default().insert(key);
     }
@@ -114,7 +191,7 @@ fn each_change_of_a_configuration_that_means_something_else_is_said() {
     let mut walk = Walk::default();
     for document in format.complete() {
         let old = read(&document).unwrap();
-        for change in changes(&format.schema, &document) {
+        for change in changes(&format.schema, &document, None) {
             if !walk.wants(&change.key()) {
                 continue;
             }
@@ -139,7 +216,9 @@ struct Walk {
 
 impl Walk {
     fn wants(&self, key: &Key) -> bool {
-        !self.said.contains(key)
+        let is_order = key.1 == "reversed" && IN_ANY_ORDER.contains(&key.0.as_str());
+        let means_nothing = MEAN_NOTHING.iter().any(|(field, _)| *field == key.0);
+        !is_order && !means_nothing && !self.said.contains(key)
     }
 
     fn note(&mut self, change: &Changed, is_said: bool) {
@@ -149,8 +228,7 @@ impl Walk {
             self.said.insert(key);
             return;
         }
-        let is_order = change.to == "reversed" && IN_ANY_ORDER.contains(&change.field.as_str());
-        if !is_order && self.wants(&key) {
+        if self.wants(&key) {
             let line = format!("{} {}: {}", change.field, change.pointer, change.to);
             self.unsaid.insert(key, line);
         }
@@ -160,7 +238,9 @@ impl Walk {
     #[track_caller]
     fn end(self, format: &Format, not_compared: &[(&str, &str)]) {
         let is_compared = |line: &&String| !not_compared.iter().any(|(field, _)| line.starts_with(field));
-        let unsaid: Vec<_> = self.unsaid.values().filter(is_compared).collect();
+        let may_be_refused = |(field, to): &Key| MAY_BE_REFUSED.contains(&(field.as_str(), to.as_str()));
+        let unsaid = self.unsaid.iter().filter(|(key, _)| !may_be_refused(key));
+        let unsaid: Vec<_> = unsaid.map(|(_, line)| line).filter(is_compared).collect();
         let said: BTreeSet<&str> = self.said.iter().map(|(field, _)| field.as_str()).collect();
         let excepted = MEAN_NOTHING.iter().chain(not_compared);
         let excepted: BTreeSet<&str> = excepted.map(|(field, _)| *field).collect();
@@ -178,7 +258,7 @@ impl Walk {
     }
 }
 
-/// All fields of a schema, by their definition and name.
+/// All fields of a schema, by their definition and name, but for those whose value has fields of its own.
 fn fields(schema: &Value) -> BTreeSet<String> {
     let definitions = schema["$defs"]
         .as_object()
@@ -189,7 +269,8 @@ fn fields(schema: &Value) -> BTreeSet<String> {
     for definition in definitions.chain([schema]) {
         let title = definition["title"].as_str().unwrap();
         let properties = definition["properties"].as_object().into_iter().flatten();
-        found.extend(properties.map(|(name, _)| format!("{title}/{name}")));
+        let plain = properties.filter(|(_, property)| property.get("$ref").is_none());
+        found.extend(plain.map(|(name, _)| format!("{title}/{name}")));
     }
     found
 }

@@ -40,6 +40,7 @@ mod cors;
 mod cut_responses;
 mod demo;
 mod diff_cases;
+mod diff_schema_walk;
 mod doctor;
 mod document_links;
 mod documented_commands;

@@ -1,8 +1,8 @@
 //! The report for people.
 
 use super::words::{
-    View, also, as_before, because, callers, counted, first, heading, met, outcomes, requests, rest, summary, told,
-    try_it,
+    View, also, as_before, because, callers, counted, first, heading, met, outcomes, rejected, requests, rest, summary,
+    told, try_it,
 };
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::fields::FieldChange;
@@ -149,11 +149,7 @@ fn effects(view: &View<'_>, entry: &Entry<'_>) -> Vec<String> {
     lines.extend(rows("rejects", &callers(&entry.lost(), false, most)));
     lines.extend(rows("forwards", &told(entry, most)));
     if entry.effects().first() == Some(&Effect::RejectedDifferently) {
-        let changes = entry.rejected();
-        let changes = changes
-            .iter()
-            .map(|change| format!("{}: {} -> {}", change.caller.words(), change.was, change.now));
-        lines.extend(rows("answers", &first_lines(&changes.collect::<Vec<_>>(), most)));
+        lines.extend(rows("answers", &first_lines(&rejected(&entry.rejected()), most)));
     }
     let (let_in, kept_out) = entry.named();
     for (name, callers) in [("in", let_in), ("out", kept_out)] {

@@ -7,7 +7,7 @@ use crate::policy_diff::delta::{CallerChange, Told};
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::fields::FieldChange;
 use crate::policy_diff::report::{Entry, Explained, Met, Report};
-use crate::policy_diff::types::{Case, PathRegion, Region};
+use crate::policy_diff::types::{Case, PathRegion, Region, SegmentCase};
 
 /// How many requests, callers and fields a report shows of one change without `--all`.
 pub(super) const SHOWN: usize = 3;
@@ -165,12 +165,31 @@ pub(super) fn hosts(region: &Region, all: &[String], most: usize) -> Option<Stri
 /// Writes a pattern of paths with its case.
 pub(super) fn path(region: &PathRegion) -> String {
     let pattern = &region.pattern;
-    match region.case {
+    match &region.case {
         Case::AsWritten => pattern.clone(),
         Case::Other => format!("{pattern} in another case"),
         Case::Any => format!("{pattern} in any case"),
-        Case::Segments(_) => format!("{pattern} partly in another case"),
+        Case::Segments(cases) => format!("{pattern} with {}", segments(pattern, cases)),
     }
+}
+
+/// Says of the segments of a pattern in which case they are, unless they are as they are written.
+fn segments(pattern: &str, cases: &[SegmentCase]) -> String {
+    let (mut other, mut any, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    let parts = pattern.split('/').skip(1);
+    for (part, case) in parts.zip(cases) {
+        let has_letters = !part.starts_with('{') || !part.ends_with('}');
+        match case {
+            SegmentCase::AsWritten => {}
+            SegmentCase::Other => other.push(format!("`{part}`")),
+            SegmentCase::Any if has_letters => any.push(format!("`{part}`")),
+            SegmentCase::Any => {}
+            SegmentCase::Ends(end) => ends.push(format!("`{end}` as written at the end of `{part}` in any case")),
+        }
+    }
+    let list = |parts: &[String], case: &str| (!parts.is_empty()).then(|| format!("{} in {case}", parts.join(" and ")));
+    let all = [list(&other, "another case"), list(&any, "any case")];
+    all.into_iter().flatten().chain(ends).collect::<Vec<_>>().join(", ")
 }
 
 /// Writes requests: methods, paths and hosts.
@@ -274,9 +293,40 @@ pub(super) fn told(entry: &Entry<'_>, most: usize) -> Vec<String> {
     add("no more", &texts(&gone));
     add("now also", &new);
     add("another value in", &texts(&other));
-    let differs: Vec<_> = entry.differs().iter().map(|name| (*name).to_owned()).collect();
-    add("another", &differs);
+    let (mut changes, mut others) = (Vec::new(), Vec::new());
+    for name in entry.differs() {
+        match entry.first().and_then(|one| place_change(one, name)) {
+            Some(change) => changes.push(change),
+            None => others.push(name.to_owned()),
+        }
+    }
+    add("another", &others);
+    lines.extend(changes);
     lines
+}
+
+/// Says from where to where requests go, where the service or its address is another.
+fn place_change(one: &Explained, name: &str) -> Option<String> {
+    let value = |met: &Met| match name {
+        "service" => met.service.clone(),
+        "upstream" => met.upstream.clone(),
+        _ => None,
+    };
+    let (was, now) = (value(&one.was)?, value(&one.now)?);
+    (was != now).then(|| format!("to another {name}: {was} -> {now}"))
+}
+
+/// Says how callers are rejected in another way.
+pub(super) fn rejected(changes: &[&CallerChange]) -> Vec<String> {
+    let line = |change: &&CallerChange| {
+        let CallerChange { caller, was, now } = change;
+        let caller = caller.words();
+        match was == now {
+            true => format!("{caller}: {was} with other headers or another body"),
+            false => format!("{caller}: {was} -> {now}"),
+        }
+    };
+    changes.iter().map(line).collect()
 }
 
 /// Writes the command that explains an example of a change.
@@ -322,6 +372,14 @@ pub(super) fn also(entry: &Entry<'_>) -> Option<String> {
     });
     let others: Vec<_> = others.collect();
     (!others.is_empty()).then(|| others.join(", "))
+}
+
+/// Writes a path for a shell: one that starts with `-` is no option.
+pub(super) fn shell_path(path: &str) -> String {
+    match path.starts_with('-') {
+        true => shell(&format!("./{path}")),
+        false => shell(path),
+    }
 }
 
 /// Writes a word for a shell.
@@ -379,6 +437,41 @@ mod tests {
             ("/$x", "'/$x'"),
         ] {
             assert_eq!(shell(word), want);
+        }
+    }
+
+    #[test]
+    fn path_that_looks_like_an_option_is_a_path() {
+        for (path, want) in [
+            ("policies", "policies"),
+            ("-n.yaml", "./-n.yaml"),
+            ("--config", "./--config"),
+            ("-a b's", r"'./-a b'\''s'"),
+            ("a -b", "'a -b'"),
+        ] {
+            assert_eq!(shell_path(path), want);
+        }
+    }
+
+    #[test]
+    fn case_of_a_path_is_said_of_its_segments() {
+        use SegmentCase as S;
+        for (pattern, case, want) in [
+            ("/a/b", Case::AsWritten, "/a/b"),
+            ("/a/b", Case::Other, "/a/b in another case"),
+            (
+                "/api/docs/{id}",
+                Case::Segments(vec![S::AsWritten, S::Other, S::Any]),
+                "/api/docs/{id} with `docs` in another case",
+            ),
+            (
+                "/api/docs/{id}:run/*",
+                Case::Segments(vec![S::Other, S::Any, S::Any]),
+                "/api/docs/{id}:run/* with `api` in another case, `docs` and `{id}:run` in any case",
+            ),
+        ] {
+            let pattern = pattern.to_owned();
+            assert_eq!(path(&PathRegion { pattern, case }), want);
         }
     }
 

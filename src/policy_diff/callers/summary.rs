@@ -7,7 +7,6 @@ use super::seen::{Detail, Judge, Kind, Mark};
 use super::space::{Classes, Label};
 use super::tokens::FOREIGN;
 use crate::policy::Policy;
-use crate::policy::identity::IdentitySource;
 use crate::policy_diff::caller_class::{CallerClass, TokenClass};
 use crate::policy_diff::delta::{CallerChange, Delta, Told};
 use crate::policy_diff::effects::Effect;
@@ -292,11 +291,8 @@ fn told(pair: &Pair<'_>, details: &[Detail]) -> Vec<Told> {
 }
 
 fn source(policy: &Policy, header: &str) -> Option<String> {
-    let found = policy.identity.headers().iter().find(|known| known.name == header)?;
-    Some(match &found.source {
-        IdentitySource::Claim(_) => format!("claim {}", found.source.written()),
-        source => source.written(),
-    })
+    let mut headers = policy.identity.headers().iter();
+    Some(headers.find(|known| known.name == header)?.described())
 }
 
 /// What else the upstream gets differently.

@@ -3,12 +3,12 @@
 use super::explained::Explained;
 use crate::policy_diff::delta::{CallerChange, Told};
 use crate::policy_diff::effects::Effect;
-use crate::policy_diff::types::{Case, PathRegion, Region};
+use crate::policy_diff::types::Region;
 
 /// Changes of one kind that have the same causes.
 #[derive(Debug)]
 pub struct Entry<'r> {
-    /// The changes, at least one.
+    /// The changes, at least one; those of paths as they are written come first.
     pub members: Vec<&'r Explained>,
 }
 
@@ -24,8 +24,7 @@ fn add<T: PartialEq>(found: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
 impl<'r> Entry<'r> {
     /// Returns one of the changes: that of paths as they are written, if there is one.
     pub fn first(&self) -> Option<&'r Explained> {
-        let plain = self.members.iter().find(|one| is_plain(&one.change.region.paths));
-        plain.or_else(|| self.members.first()).copied()
+        self.members.first().copied()
     }
 
     /// Returns what the changes mean, danger first.
@@ -110,20 +109,16 @@ impl<'r> Entry<'r> {
                 other.hosts == region.hosts
                     && same_methods(other, &region)
                     && other.except == region.except
-                    && is_plain(&other.paths) == is_plain(&region.paths)
+                    && other.is_plain() == region.is_plain()
             };
             match merged.iter_mut().find(same) {
                 Some(other) => add(&mut other.paths, region.paths),
                 None => merged.push(region),
             }
         }
-        merged.sort_by_key(|region| !is_plain(&region.paths));
+        merged.sort_by_key(|region| !region.is_plain());
         merged
     }
-}
-
-fn is_plain(paths: &[PathRegion]) -> bool {
-    paths.iter().any(|path| path.case == Case::AsWritten)
 }
 
 fn same_methods(one: &Region, other: &Region) -> bool {

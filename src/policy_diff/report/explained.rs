@@ -5,8 +5,9 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use super::asks::asks;
+use crate::document::masks::shown_url;
 use crate::document::problem::Location;
-use crate::policy::{PolicySet, Scope};
+use crate::policy::{PolicySet, Scope, Upstream};
 use crate::policy_diff::delta::{CallerChange, Delta, Told};
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::fields::FieldChange;
@@ -51,12 +52,23 @@ pub struct Met {
     pub place: Option<Location>,
     /// What it asks of callers, as in `jwt; one of editor, admin`.
     pub asks: Option<String>,
+    /// Where the service is.
+    #[serde(skip)]
+    pub upstream: Option<String>,
     /// Who may call it, in words.
     #[serde(skip)]
     pub who: Option<String>,
 }
 
 #[expect(clippy::ref_option, reason = "serde passes fields so")]
+/// Writes the address of a service, or the variable that it comes from.
+fn upstream(upstream: &Upstream) -> String {
+    match &upstream.variable.0 {
+        Some(variable) => shown_url(variable).into_owned(),
+        None => upstream.address.to_string(),
+    }
+}
+
 fn place<S: Serializer>(location: &Option<Location>, serializer: S) -> Result<S::Ok, S::Error> {
     location.as_ref().map(ToString::to_string).serialize(serializer)
 }
@@ -70,6 +82,7 @@ impl Met {
             route: route.map(|(_, route)| route.pattern.clone()),
             place: route.map(|(_, route)| route.location.0.clone()),
             asks: route.map(|(policy, route)| asks(policy, route)),
+            upstream: policy.map(|policy| upstream(&policy.upstream)),
             who: route.map(|(policy, route)| who(policy, route)),
         }
     }

@@ -25,11 +25,12 @@ impl Changed {
     }
 }
 
-/// Makes all changes of a document.
-pub(crate) fn changes(schema: &Value, document: &Value) -> Vec<Changed> {
+/// Makes all changes of a document, or those of one place in it.
+pub(crate) fn changes<'s>(schema: &'s Value, document: &'s Value, only: Option<&'s str>) -> Vec<Changed> {
     let mut walk = Walk {
         root: schema,
         document,
+        only,
         found: Vec::new(),
     };
     walk.value(&[schema], document, "", "");
@@ -41,6 +42,7 @@ pub(crate) fn changes(schema: &Value, document: &Value) -> Vec<Changed> {
 struct Walk<'s> {
     root: &'s Value,
     document: &'s Value,
+    only: Option<&'s str>,
     found: Vec<Changed>,
 }
 
@@ -48,7 +50,7 @@ impl<'s> Walk<'s> {
     /// Changes a value that has one of some schemas, and all in it.
     fn value(&mut self, schemas: &[&'s Value], value: &Value, pointer: &str, field: &str) {
         let forms = self.forms(schemas);
-        if !field.is_empty() {
+        if !field.is_empty() && self.is_wanted(pointer) {
             for (to, other) in others(&forms, value) {
                 self.add(field, pointer, to, Some(other));
             }
@@ -85,6 +87,9 @@ impl<'s> Walk<'s> {
             let title = form["title"].as_str().unwrap_or_default();
             let absent = form["properties"].as_object().into_iter().flatten();
             for (name, schema) in absent.filter(|(name, _)| !fields.contains_key(*name)) {
+                if !self.is_wanted(&format!("{pointer}/{name}")) {
+                    continue;
+                }
                 for value in examples(&self.forms(&[schema])) {
                     let mut document = self.document.clone();
                     document.pointer_mut(pointer).unwrap()[name] = value;
@@ -99,7 +104,14 @@ impl<'s> Walk<'s> {
         }
     }
 
+    fn is_wanted(&self, pointer: &str) -> bool {
+        self.only.is_none_or(|only| only == pointer)
+    }
+
     fn add(&mut self, field: &str, pointer: &str, to: String, value: Option<Value>) {
+        if !self.is_wanted(pointer) {
+            return;
+        }
         let mut document = self.document.clone();
         match value {
             Some(value) => *document.pointer_mut(pointer).unwrap() = value,
@@ -207,17 +219,17 @@ fn others(forms: &[&Value], value: &Value) -> Vec<(String, Value)> {
         examples(forms)
             .into_iter()
             .filter(|other| other != value)
-            .map(some("example")),
+            .map(some("another")),
     );
     match value {
         Value::Bool(on) => found.push(named(json!(!on))),
         Value::Number(number) => {
             let number = number.as_u64().unwrap_or_default();
-            found.extend([number + 1, number.saturating_sub(1), number * 2].map(|other| some("number")(json!(other))));
+            found.extend([number + 1, number.saturating_sub(1), number * 2].map(|other| some("another")(json!(other))));
         }
-        Value::String(text) => found.extend(texts(text).into_iter().map(|text| some("text")(json!(text)))),
+        Value::String(text) => found.extend(texts(text).into_iter().map(|text| some("another")(json!(text)))),
         Value::Array(items) => {
-            let added = items.last().into_iter().flat_map(|last| others(&[], last)).take(3);
+            let added = items.last().into_iter().flat_map(|last| others(&[], last));
             found.extend(added.map(|(_, item)| {
                 let items: Vec<_> = items.iter().cloned().chain([item]).collect();
                 some("item added")(Value::Array(items))
@@ -239,6 +251,10 @@ fn texts(text: &str) -> Vec<String> {
         Some('9') => Some('8'),
         _ => Some('q'),
     };
+    let before = match last {
+        Some('1'..='9') => last.and_then(|digit| char::from_u32(digit as u32 - 1)),
+        _ => None,
+    };
     let behind_scheme = text
         .split_once("://")
         .map(|(scheme, rest)| format!("{scheme}://x{rest}"));
@@ -254,6 +270,7 @@ fn texts(text: &str) -> Vec<String> {
         text.replacen('9', "8", 1),
     ];
     texts.extend(behind_scheme);
+    texts.extend(before.map(|before| format!("{shorter}{before}")));
     texts.retain(|other| other != text);
     texts
 }

@@ -30,7 +30,9 @@ pub(crate) fn around<'d>(
         false => routes.iter().map(|route| vec![route.clone()]).collect(),
     };
     let sizes = [true, false];
-    let all = sizes.into_iter().flat_map(move |is_small| routes.clone().into_iter().map(move |routes| (is_small, routes)));
+    let all = sizes
+        .into_iter()
+        .flat_map(move |is_small| routes.clone().into_iter().map(move |routes| (is_small, routes)));
     all.filter_map(move |(is_small, routes)| {
         let mut document = document.clone();
         document["routes"] = Value::Array(routes);
@@ -60,8 +62,8 @@ fn with_few_items(mut document: Value, steps: &[&str]) -> Small {
         };
         let leads_here = steps.len() >= path.len() && steps.iter().zip(&path).all(|(step, part)| step == part);
         let kept: Vec<usize> = match steps.get(path.len()).filter(|_| leads_here) {
-            // The place is in an item.
-            Some(index) if steps.len() > path.len() + 1 => vec![index.parse().unwrap()],
+            // The place is in an item. One place for tokens is not all.
+            Some(index) if steps.len() > path.len() + 1 && !may_be_gone => vec![index.parse().unwrap()],
             // The place is an item, and another one stays if it goes.
             Some(index) => {
                 let index = index.parse().unwrap();
@@ -102,15 +104,28 @@ fn remove(document: &mut Value, pointer: &str) {
 /// Leaves out all blocks that neither the document nor one of its blocks needs.
 fn with_few_blocks(mut small: Small, block: &str, is_accepted: impl Fn(&Value) -> bool) -> Small {
     let names: Vec<_> = small.document.as_object().unwrap().keys().cloned().collect();
-    let others = names
-        .iter()
-        .filter(|name| *name != block && !ALWAYS.contains(&name.as_str()));
+    let is_other = |name: &&String| *name != block && !ALWAYS.contains(&name.as_str());
+    let mut others: Vec<&String> = names.iter().filter(is_other).collect();
+    for kept in [None, Some("jwt")] {
+        let (kept, gone): (Vec<_>, Vec<_>) = others.iter().partition(|name| kept == Some(name.as_str()));
+        if let Some(smaller) = without(&small.document, &gone, &is_accepted) {
+            small.document = smaller;
+            others = kept;
+        }
+    }
     for name in others {
-        let mut smaller = small.document.clone();
-        smaller.as_object_mut().unwrap().remove(name);
-        if is_accepted(&smaller) {
+        if let Some(smaller) = without(&small.document, &[name], &is_accepted) {
             small.document = smaller;
         }
     }
     small
+}
+
+/// Leaves out some blocks, if a document is accepted without them.
+fn without(document: &Value, blocks: &[&String], is_accepted: impl Fn(&Value) -> bool) -> Option<Value> {
+    let mut smaller = document.clone();
+    for block in blocks {
+        smaller.as_object_mut().unwrap().remove(*block);
+    }
+    is_accepted(&smaller).then_some(smaller)
 }
