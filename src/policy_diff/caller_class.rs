@@ -6,7 +6,12 @@ use std::fmt::Write as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::rehearsal::who::{alternatives, joined};
+
 use crate::document::masks::shown_url;
+
+/// The name of issuers that neither side knows.
+pub const FOREIGN: &str = "another issuer";
 
 /// What sets some callers apart from others. Without any field, they are callers without a credential.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -43,10 +48,10 @@ pub struct TokenClass {
     /// Whose key signed them, as a policy names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
-    /// Their roles.
+    /// They have one of these roles, or no roles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
-    /// Their scopes.
+    /// They have all of these scopes, or no scopes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
     /// Where they are, unless it is `Authorization`.
@@ -153,21 +158,25 @@ impl TokenClass {
 
     fn words(&self) -> String {
         let mut text = "tokens".to_owned();
-        if let Some(issuer) = &self.issuer {
-            let _infallible = write!(text, " of `{}`", shown_url(issuer));
-        }
+        let _infallible = match self.issuer.as_deref() {
+            None => Ok(()),
+            Some(FOREIGN) => write!(text, " of {FOREIGN}"),
+            Some(issuer) => write!(text, " of `{}`", shown_url(issuer)),
+        };
         if let Some(signer) = &self.signer {
             let _infallible = write!(text, " signed by {signer}");
         }
-        for (kind, names) in [("role", &self.roles), ("scope", &self.scopes)] {
-            if let Some(names) = names {
-                let s = if names.len() == 1 { "" } else { "s" };
-                let _infallible = match names.is_empty() {
-                    true => write!(text, " without {kind}s"),
-                    false => write!(text, " with {kind}{s} {}", names.join(", ")),
-                };
-            }
-        }
+        let _infallible = match self.roles.as_deref() {
+            None => Ok(()),
+            Some([]) => write!(text, " without roles"),
+            Some(names) => write!(text, " with role {}", alternatives(names.iter().map(String::as_str))),
+        };
+        let _infallible = match self.scopes.as_deref() {
+            None => Ok(()),
+            Some([]) => write!(text, " without scopes"),
+            Some([name]) => write!(text, " with scope {name}"),
+            Some(names) => write!(text, " with scopes {}", joined(names.iter().map(String::as_str), "and")),
+        };
         if let Some(place) = &self.place {
             let _infallible = write!(text, " in {place}");
         }

@@ -129,7 +129,7 @@ fn granted(policy: &Policy, route: &Route) -> String {
 }
 
 /// Lists names any of which will do.
-fn alternatives<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+pub fn alternatives<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let names: Vec<_> = names.into_iter().collect();
     match names.len().checked_sub(MOST_NAMES) {
         None | Some(0) => joined(names, "or"),
@@ -141,7 +141,7 @@ fn alternatives<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 }
 
 /// Lists names with a word before the last.
-fn joined<'n>(names: impl IntoIterator<Item = &'n str>, word: &str) -> String {
+pub fn joined<'n>(names: impl IntoIterator<Item = &'n str>, word: &str) -> String {
     let names: Vec<_> = names.into_iter().collect();
     match names.split_last() {
         None => String::new(),

@@ -79,11 +79,7 @@ impl ReadClaim {
         let mut variants = values
             .into_iter()
             .map(|(_, value, label)| Variant::new(Patch::Claim(path.to_vec(), value.clone()), label.clone()));
-        let usual = variants.next().map(|usual| Variant {
-            label: Label::None,
-            ..usual
-        });
-        (usual.unwrap_or_default(), variants.collect())
+        (variants.next().unwrap_or_default(), variants.collect())
     }
 }
 
@@ -164,7 +160,7 @@ impl ReadClaims {
             _ => Vec::new(),
         };
         match (kind, value) {
-            (ClaimKind::Roles, ClaimValue::Plain(Value::Array(_))) => Label::Roles(items),
+            (ClaimKind::Roles, ClaimValue::Plain(Value::Array(_))) if items.len() < 2 => Label::Roles(items),
             (ClaimKind::Scopes, ClaimValue::Plain(Value::Array(_))) => Label::Scopes(items),
             (_, ClaimValue::Plain(value)) => Label::Claim(path.join("."), value.clone()),
             (_, ClaimValue::FromNow(from_now)) => Label::Claim(path.join("."), json!(format!("{from_now}s from now"))),
@@ -205,6 +201,14 @@ impl ReadClaims {
         self.add(path, rank, value, label);
     }
 
+    /// Adds a value without anything that either side names. Another claim may still have it, unless this is the only one.
+    fn add_lack(&mut self, path: &[String], value: Option<ClaimValue>, label: Label, is_only: bool) {
+        match is_only {
+            true => self.add(path, OTHER, value, label),
+            false => self.add_plain(path, OTHER, value),
+        }
+    }
+
     /// Adds the roles and scopes that either side asks for.
     fn grants(&mut self, sides: [Option<Rules<'_>>; 2]) {
         let known = || sides.into_iter().flatten();
@@ -227,24 +231,35 @@ impl ReadClaims {
         for path in role_paths {
             // The upstream receives roles of several claims apart.
             let marked = |roles: Vec<&str>| plain(with_mark(roles, path, is_one_role));
-            self.add(path, GRANTS, marked(required.iter().copied().collect()), Label::None);
-            self.add(path, OTHER, None, Label::Roles(Vec::new()));
-            for role in roles.iter().copied().chain([UNNAMED]) {
-                self.add(path, OTHER, marked(vec![role]), Label::Roles(vec![role.to_owned()]));
+            let usual = marked(required.iter().copied().collect());
+            match roles.values().next_back() {
+                None => self.add(path, GRANTS, usual, Label::None),
+                Some(alike) if roles.len() == 1 || roles.contains_key(&[true; 2]) => {
+                    self.add(path, GRANTS, usual, Label::Roles(owned(alike)));
+                }
+                Some(_) => self.add_plain(path, GRANTS, usual),
             }
+            self.add_lack(path, None, Label::Roles(Vec::new()), is_one_role);
+            for alike in roles.values() {
+                let first = alike.iter().copied().take(1).collect();
+                self.add(path, OTHER, marked(first), Label::Roles(owned(alike)));
+            }
+            let unnamed = Label::Roles(owned(&[UNNAMED]));
+            self.add_lack(path, marked(vec![UNNAMED]), unnamed, is_one_role);
             self.add_plain(path, OTHER, plain(7));
         }
         for path in scope_paths {
             let marked = |scopes: Vec<&str>| plain(with_mark(scopes, path, is_one_scope));
             let all: BTreeSet<&str> = scopes.iter().flatten().copied().collect();
-            self.add(path, GRANTS, marked(all.into_iter().collect()), Label::None);
-            self.add(path, OTHER, None, Label::Scopes(Vec::new()));
-            for set in &scopes {
-                let label = Label::Scopes(set.iter().map(|scope| (*scope).to_owned()).collect());
-                self.add(path, OTHER, marked(set.iter().copied().collect()), label);
+            let all: Vec<&str> = all.into_iter().collect();
+            self.add(path, GRANTS, marked(all.clone()), Label::Scopes(owned(&all)));
+            self.add_lack(path, None, Label::Scopes(Vec::new()), is_one_scope);
+            for set in scopes.iter().filter(|set| !set.is_empty()) {
+                let set: Vec<&str> = set.iter().copied().collect();
+                self.add(path, OTHER, marked(set.clone()), Label::Scopes(owned(&set)));
             }
-            let unnamed = Label::Scopes(vec![UNNAMED.to_owned()]);
-            self.add(path, OTHER, marked(vec![UNNAMED]), unnamed);
+            let unnamed = Label::Scopes(owned(&[UNNAMED]));
+            self.add_lack(path, marked(vec![UNNAMED]), unnamed, is_one_scope);
             self.add_plain(path, OTHER, plain(7));
         }
     }
@@ -276,15 +291,22 @@ impl ReadClaims {
     }
 }
 
-/// The roles that either side asks for, or that bring one of them: one of those that mean the same on both sides, and the
-/// others.
-fn distinct_roles(sides: [Option<Rules<'_>>; 2]) -> Vec<&str> {
+/// The roles that either side asks for, or that bring one of them, by whether they are enough on each side.
+fn distinct_roles(sides: [Option<Rules<'_>>; 2]) -> BTreeMap<[bool; 2], Vec<&str>> {
     let wanted = sides.map(|rules| -> BTreeSet<&str> { rules.iter().flat_map(wanted_roles).collect() });
     let [old, new] = &wanted;
-    let mut known = BTreeSet::new();
-    let all = old.union(new).copied();
-    all.filter(|role| known.insert((old.contains(role), new.contains(role))))
-        .collect()
+    let mut alike: BTreeMap<[bool; 2], Vec<&str>> = BTreeMap::new();
+    for role in old.union(new).copied() {
+        alike
+            .entry([old.contains(role), new.contains(role)])
+            .or_default()
+            .push(role);
+    }
+    alike
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// Returns the roles that a route asks for, and those that bring one of them.

@@ -6,6 +6,7 @@ use http::HeaderName;
 use serde_json::Value;
 
 use super::parts::{Parts, Patch};
+use super::rules::UNNAMED;
 use super::seen::{Judge, Kind, Mark, Seen};
 use super::solve::Solution;
 use crate::policy_diff::types::Incomplete;
@@ -49,9 +50,9 @@ pub(super) enum Label {
     /// Nothing: it is what callers usually have.
     #[default]
     None,
-    /// The roles of the token.
+    /// The token has one of these roles; none if there are none.
     Roles(Vec<String>),
-    /// The scopes of the token.
+    /// The token has all of these scopes; none if there are none.
     Scopes(Vec<String>),
     /// Whose tenant the token names.
     Tenant(&'static str),
@@ -75,6 +76,44 @@ pub(super) enum Label {
     Address(String),
     /// Anything else.
     When(String),
+    /// All of these.
+    Several(Vec<Label>),
+}
+
+impl Label {
+    /// Makes it the label of a class that has another variant as well.
+    fn merge(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (Self::Several(all), other) => all.iter_mut().for_each(|one| one.merge(other)),
+            (one, other) if one.is_absence() || !one.is_of_the_kind_of(other) => {}
+            (one, other) if other.is_absence() => *one = Self::None,
+            (Self::Roles(all), Self::Roles(names)) => {
+                all.extend(names.iter().cloned());
+                all.sort_unstable();
+                all.dedup();
+            }
+            (Self::Scopes(all), Self::Scopes(names)) if names.len() < all.len() => all.clone_from(names),
+            _ => {}
+        }
+    }
+
+    /// Whether both say something about the same part of a token.
+    fn is_of_the_kind_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Roles(_), Self::Roles(_)) | (Self::Scopes(_), Self::Scopes(_)) => true,
+            (Self::Claim(path, _), Self::Claim(other, _)) => path == other,
+            _ => false,
+        }
+    }
+
+    /// Returns whether it says that the token lacks what either side names.
+    pub(super) fn is_absence(&self) -> bool {
+        match self {
+            Self::Roles(names) | Self::Scopes(names) => names.iter().all(|name| name == UNNAMED),
+            Self::Claim(_, value) => value.is_null() || value == UNNAMED,
+            _ => false,
+        }
+    }
 }
 
 /// One of the forms that an aspect has.
@@ -285,20 +324,23 @@ impl Space {
     }
 
     /// Tells the variants apart, and tries all combinations of those that differ.
-    pub(super) fn classes(self, judge: &Judge<'_>) -> Result<Classes, Incomplete> {
+    pub(super) fn classes(mut self, judge: &Judge<'_>) -> Result<Classes, Incomplete> {
         let mut tried = Tried::default();
         let mut contexts = self.bases(&mut tried, judge)?;
         contexts.pairs = self.pairs(&contexts, &mut tried, judge)?;
         let (mut kept, mut prints) = (Vec::new(), Vec::new());
         for at in 0..self.dimensions.len() {
             let mut found: Vec<(Print, Option<usize>)> = Vec::new();
+            let mut firsts: Vec<usize> = Vec::new();
             let mut places = Vec::new();
             for variant in 0..self.variants(at) {
                 let seen = self.seen(at, variant, &contexts, &mut tried, judge)?;
                 let print: Print = seen.iter().map(|seen| judge.print(seen)).collect();
-                if found.iter().any(|(known, _)| *known == print) {
+                if let Some(class) = found.iter().position(|(known, _)| *known == print) {
+                    self.merge(at, firsts.get(class).copied(), variant);
                     continue;
                 }
+                firsts.push(variant);
                 let is_decisive = seen.iter().all(|seen| seen.kind == Kind::Same);
                 found.push((print, (!is_decisive).then_some(places.len())));
                 places.extend((!is_decisive).then_some(variant));
@@ -315,6 +357,18 @@ impl Space {
         };
         classes.try_all(&mut tried, judge)?;
         Ok(classes)
+    }
+
+    /// Notes that a variant is of the class of another one.
+    fn merge(&mut self, at: usize, first: Option<usize>, variant: usize) {
+        let variants = self.dimensions.get_mut(at).map(|dimension| &mut dimension.variants);
+        let Some((variants, first)) = variants.zip(first) else {
+            return;
+        };
+        let label = variants.get(variant).map(|variant| variant.label.clone());
+        if let Some((first, label)) = variants.get_mut(first).zip(label) {
+            first.label.merge(&label);
+        }
     }
 
     fn variants(&self, at: usize) -> usize {

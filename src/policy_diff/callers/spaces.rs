@@ -5,8 +5,9 @@ use super::parts::Parts;
 use super::seen::Judge;
 use super::solve::Asked;
 use super::space::{Classes, Dimension, Space, Start};
-use super::tokens::{Aspects, FOREIGN, Kind, foreign};
+use super::tokens::{Aspects, Kind, foreign};
 use super::{certificates, headers::Headers, places, requests, starts};
+use crate::policy_diff::caller_class::FOREIGN;
 use crate::policy_diff::types::{Cell, Incomplete};
 
 /// The time of requests, unless keys stop working before it.

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::pair::Pair;
 use super::seen::{Detail, Judge, Kind, Mark};
 use super::space::{Classes, Label};
-use super::tokens::FOREIGN;
 use crate::policy::Policy;
-use crate::policy_diff::caller_class::{CallerClass, TokenClass};
+use crate::policy_diff::caller_class::{CallerClass, FOREIGN, TokenClass};
 use crate::policy_diff::delta::{CallerChange, Delta, Told};
 use crate::policy_diff::effects::Effect;
 
@@ -161,7 +160,8 @@ impl Summary<'_, '_> {
         let [was, now] = self.judge.words(&classes.space.parts(&choice));
         let mut caller = CallerClass::default();
         if classes.space.base.token.is_some() {
-            let issuer = classes.space.issuer.clone().filter(|_| self.has_issuers());
+            let is_told = |issuer: &String| issuer == FOREIGN || self.has_issuers();
+            let issuer = classes.space.issuer.clone().filter(is_told);
             caller.token = Some(TokenClass {
                 issuer,
                 ..TokenClass::default()
@@ -248,6 +248,7 @@ fn write(caller: &mut CallerClass, label: &Label) {
     let token = |caller: &mut CallerClass| -> TokenClass { caller.token.take().unwrap_or_default() };
     match label.clone() {
         Label::None => {}
+        Label::Several(all) => all.iter().for_each(|label| write(caller, label)),
         Label::Key(name) => caller.key = Some(name),
         Label::Certificate(name) => caller.certificate = Some(name),
         Label::Header(name, value) => {

@@ -30,7 +30,7 @@ const MOST_TOLD: usize = 6;
 const MOST_APART: usize = 5;
 
 /// The value of a placeholder that may have any.
-const ANY_VALUE: &str = "nobody-lists-this";
+const ANY_VALUE: &str = "unlisted";
 
 /// Tokens with one `iss`, and the issuer that it picks on each side that looks at tokens.
 #[derive(Debug)]
@@ -110,13 +110,10 @@ impl<'r> Kind<'r> {
         let is_apart = |claim: &ReadClaim| differs(claim) && !(has_many && claim.is_compared_only());
         let members = self.members();
         let has_places = has_signers || !members.is_empty() || claims.iter().any(|(_, claim)| is_apart(claim));
-        let mut faults = vec![Variant {
-            label: self.usual_label(rules),
-            ..Variant::default()
-        }];
+        let mut faults = vec![Variant::default()];
         let most = if has_places { usize::MAX } else { 1 };
         faults.extend(self.forgeries().into_iter().take(most));
-        let (mut base, mut dimensions, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut base, mut dimensions, mut told, mut labels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (path, claim) in claims.iter() {
             let (usual, others) = claim.variants(path, has_places);
             if is_apart(claim) {
@@ -124,12 +121,20 @@ impl<'r> Kind<'r> {
                 dimensions.push(Dimension::new(Aspect::Claim(path.clone()), variants));
             } else {
                 base.extend(usual.patches);
+                labels.extend(Some(usual.label).filter(|label| !label.is_absence()));
                 faults.extend(others);
                 told.extend(claim.is_told().then_some(path));
             }
         }
         if !pair.is_same(|_, route| (&route.authentication, route.mode)) {
             faults.extend(untold(&told));
+        }
+        let asks_the_same = pair.is_same(|_, route| {
+            let takes_tokens = route.authentication.methods().contains(&AuthMethod::Jwt);
+            (&route.requirement, takes_tokens)
+        });
+        if let Some(usual) = faults.first_mut().filter(|_| !asks_the_same) {
+            usual.label = Label::Several(labels);
         }
         let is_in_token = |path: &Vec<String>| claims.iter().any(|(known, claim)| known == path && !is_apart(claim));
         let starts: Vec<Start> = solutions
@@ -149,15 +154,6 @@ impl<'r> Kind<'r> {
             dimensions: all,
             starts,
             solutions,
-        }
-    }
-
-    /// What to write of a token that only one side reads: a role by which it passes.
-    fn usual_label(&self, rules: [Option<Rules<'_>>; 2]) -> Label {
-        let mut required = rules.iter().flatten().flat_map(|rules| &rules.route.requirement.roles);
-        match required.next().filter(|_| !self.is_on_both_sides()) {
-            Some(role) => Label::Roles(vec![role.clone()]),
-            None => Label::None,
         }
     }
 
@@ -467,9 +463,6 @@ fn instances(pattern: &IssuerPattern, listed: &BTreeSet<String>) -> Vec<Claims> 
     }
     found
 }
-
-/// The name of issuers that neither side knows.
-pub(super) const FOREIGN: &str = "another issuer";
 
 /// Claims that are times, in seconds from the request on.
 type Times = Vec<(Vec<String>, f64)>;
