@@ -49,7 +49,7 @@ pub fn plans(
     problems: &mut Problems,
 ) -> Result<Vec<CallerPlan>, Reported> {
     let mut plans = Ok(Vec::new());
-    let mut line = Line::of(callers);
+    let mut made = Made::of(callers);
     for (index, (name, _)) in callers.0.iter().enumerate() {
         let plan = match reserved.contains(&name.value.as_str()) || name.value == OTHERS {
             true => Err(problems.add(
@@ -58,7 +58,7 @@ pub fn plans(
                 format!("`{}` has a meaning of its own where outcomes are written", name.value),
                 "give the caller another name",
             )),
-            false => line.plan(index, problems),
+            false => made.plan(index, problems),
         };
         match (&mut plans, plan) {
             (Ok(plans), Ok(plan)) => plans.push(plan),
@@ -85,13 +85,13 @@ pub fn unknown<'c>(
 }
 
 /// Callers by their names, and those that are whole already: each is made once, however many are like it.
-struct Line<'c> {
+struct Made<'c> {
     callers: &'c Map<CallerDocument>,
     places: BTreeMap<&'c str, usize>,
     whole: BTreeMap<usize, Result<CallerPlan, Reported>>,
 }
 
-impl<'c> Line<'c> {
+impl<'c> Made<'c> {
     fn of(callers: &'c Map<CallerDocument>) -> Self {
         let names = callers.0.iter().enumerate().rev();
         Self {
@@ -103,8 +103,8 @@ impl<'c> Line<'c> {
 
     /// Makes a caller whole, and all that it is like.
     fn plan(&mut self, caller: usize, problems: &mut Problems) -> Result<CallerPlan, Reported> {
-        let (line, mut last) = self.line(caller, problems);
-        for index in line.into_iter().rev() {
+        let (chain, mut last) = self.chain(caller, problems);
+        for index in chain.into_iter().rev() {
             let Some((name, document)) = self.callers.0.get(index) else {
                 continue;
             };
@@ -119,34 +119,28 @@ impl<'c> Line<'c> {
     }
 
     /// Follows `like` from a caller on: those that are not whole yet, and what the last of them inherits.
-    fn line(&self, caller: usize, problems: &mut Problems) -> (Vec<usize>, Result<CallerPlan, Reported>) {
-        let (mut line, mut seen) = (Vec::new(), BTreeSet::new());
+    fn chain(&self, caller: usize, problems: &mut Problems) -> (Vec<usize>, Result<CallerPlan, Reported>) {
+        let (mut chain, mut seen) = (Vec::new(), BTreeSet::new());
         let mut next = caller;
         loop {
             if let Some(whole) = self.whole.get(&next) {
-                return (line, whole.clone());
+                return (chain, whole.clone());
             }
-            line.push(next);
+            chain.push(next);
             seen.insert(next);
-            let like = self
-                .callers
-                .0
-                .get(next)
-                .and_then(|(_, document)| document.like.as_ref());
-            let Some(like) = like else {
-                return (line, Ok(CallerPlan::default()));
+            let document = self.callers.0.get(next);
+            let Some(like) = document.and_then(|(_, document)| document.like.as_ref()) else {
+                return (chain, Ok(CallerPlan::default()));
             };
             next = match self.places.get(like.value.as_str()) {
                 Some(place) => *place,
-                None => return (line, Err(unknown(like, self.places.keys().copied(), problems))),
+                None => return (chain, Err(unknown(like, self.places.keys().copied(), problems))),
             };
             if seen.contains(&next) {
                 let message = format!("`{}` is like itself", like.value);
                 let help = "let one of these callers stand alone, without `like`";
-                return (
-                    line,
-                    Err(problems.add(&like.span, ProblemCode::CallerLoop, message, help)),
-                );
+                let reported = problems.add(&like.span, ProblemCode::CallerLoop, message, help);
+                return (chain, Err(reported));
             }
         }
     }
@@ -254,11 +248,9 @@ mod tests {
             assert_eq!(claims(plan), want, "{}", plan.name);
             assert_eq!(plan.key.as_ref().map(|key| key.value.as_str()), key, "{}", plan.name);
             let field = |(name, values): &(Spanned<http::HeaderName>, Vec<http::HeaderValue>)| {
-                let values: String = values
-                    .iter()
-                    .map(|value| format!("={}", value.to_str().unwrap()))
-                    .collect();
-                format!("{}{values}", name.value)
+                let values = values.iter().map(|value| value.to_str().unwrap());
+                let parts: Vec<_> = [name.value.as_str()].into_iter().chain(values).collect();
+                parts.join("=")
             };
             let found: Vec<_> = plan.headers.0.iter().map(field).collect();
             assert_eq!(found.join(" "), headers, "{}", plan.name);

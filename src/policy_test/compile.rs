@@ -180,14 +180,12 @@ impl<'c> Compiler<'c> {
         let Some(host) = &self.document.host else {
             return Ok(DEFAULT_HOST);
         };
-        match HeaderValue::from_str(&host.value) {
-            Ok(_) => Ok(&host.value),
-            Err(_) => {
-                let message = format!("`{}` cannot be a host", host.value);
-                let help = "write `api.example.com`";
-                Err(self.problems.add(&host.span, ProblemCode::InvalidHost, message, help))
-            }
+        if HeaderValue::from_str(&host.value).is_err() {
+            let message = format!("`{}` cannot be a host", host.value);
+            let help = "write `api.example.com`";
+            return Err(self.problems.add(&host.span, ProblemCode::InvalidHost, message, help));
         }
+        Ok(&host.value)
     }
 
     fn case(

@@ -137,19 +137,18 @@ impl<'p> Setting<'p> {
                     None => Err(unknown_issuer(claim, name, &candidates, problems)),
                 }
             }
-            Some(_) => Ok(first),
             None if own.len() > 1 => {
                 let service = policy.map(|policy| policy.service.as_str()).unwrap_or_default();
                 let message = format!(
                     "the token of `{}` names no issuer, and `{service}` has several",
                     plan.name
                 );
-                let names: Vec<_> = candidates.iter().flat_map(|issuer| issuer.names.texts()).collect();
-                let example = names.first().copied().unwrap_or("…");
-                let help = format!("write `iss: {example}` among the claims; known: {}", names.join(", "));
+                let known: Vec<_> = candidates.iter().flat_map(|issuer| issuer.names.texts()).collect();
+                let example = known.first().copied().unwrap_or("…");
+                let help = format!("write `iss: {example}` among the claims; known: {}", known.join(", "));
                 Err(problems.add(&claims.span, ProblemCode::IssuerNotChosen, message, help))
             }
-            None => Ok(first),
+            Some(_) | None => Ok(first),
         }
     }
 
@@ -205,7 +204,7 @@ impl<'p> Setting<'p> {
                 continue;
             };
             let Some(time) = relative(text, self.at) else {
-                let name = [&[claim.name.clone()], path].concat().join(".");
+                let name = [std::slice::from_ref(&claim.name), path].concat().join(".");
                 let message = format!("`{name}` is a time, and `{text}` is not");
                 let help = "write `-1s` or `+5m` from the time of the requests, `2026-03-01T12:00:00Z`, or seconds since the epoch";
                 return Err(problems.add(&claim.span, ProblemCode::InvalidTime, message, help));

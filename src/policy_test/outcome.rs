@@ -87,14 +87,12 @@ impl Expectation {
             },
             [number, code] if is_number(number) => {
                 let (status, reason) = (status(number)?, reason(code)?);
-                match reason.status() == status {
-                    true => Ok(Self::Rejected(Some(status), Some(reason))),
-                    false => {
-                        let right = format!("{} {code}", reason.status());
-                        let message = format!("`{code}` is never a {status}");
-                        Err(Fault::new(ProblemCode::UnknownOutcome, message, did_you_mean(&right)))
-                    }
+                if reason.status() == status {
+                    return Ok(Self::Rejected(Some(status), Some(reason)));
                 }
+                let right = format!("{} {code}", reason.status());
+                let message = format!("`{code}` is never a {status}");
+                Err(Fault::new(ProblemCode::UnknownOutcome, message, did_you_mean(&right)))
             }
             _ => Err(unknown(text, HELP.to_owned())),
         }

@@ -151,7 +151,7 @@ impl TokenPlace {
         match self {
             Self::Authorization => append(headers, AUTHORIZATION, &format!("Bearer {token}")),
             Self::Header(name) => append(headers, name.clone(), token),
-            Self::Cookie(name) => join(headers, COOKIE, "; ", &format!("{name}={token}")),
+            Self::Cookie(name) => join(headers, &COOKIE, "; ", &format!("{name}={token}")),
             Self::Query(name) => {
                 let separator = if request.target.contains('?') { '&' } else { '?' };
                 let _infallible = write!(request.target, "{separator}{name}={token}");
@@ -165,7 +165,7 @@ impl TokenPlace {
                 ] {
                     headers.insert(name, HeaderValue::from_static(value));
                 }
-                join(headers, SEC_WEBSOCKET_PROTOCOL, ", ", &format!("{marker}, {token}"));
+                join(headers, &SEC_WEBSOCKET_PROTOCOL, ", ", &format!("{marker}, {token}"));
             }
         }
     }
@@ -177,14 +177,14 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// Adds an item to the last field of a name, behind what it has. The other fields of this name stay.
-fn join(headers: &mut HeaderMap, name: HeaderName, separator: &str, item: &str) {
-    let mut values: Vec<_> = headers.get_all(&name).iter().cloned().collect();
+fn join(headers: &mut HeaderMap, name: &HeaderName, separator: &str, item: &str) {
+    let mut values: Vec<_> = headers.get_all(name).iter().cloned().collect();
     let joined = match values.pop() {
         Some(before) => [before.as_bytes(), separator.as_bytes(), item.as_bytes()].concat(),
         None => item.as_bytes().to_vec(),
     };
     values.extend(HeaderValue::from_bytes(&joined));
-    headers.remove(&name);
+    headers.remove(name);
     headers.extend(values.into_iter().map(|value| (name.clone(), value)));
 }
 

@@ -46,13 +46,13 @@ fn files(text: &mut String, files: &[FileResults<'_>]) {
 fn failures(text: &mut String, file: &FileResults<'_>) {
     let mut last = None;
     for result in file.cases.iter().filter(|case| !case.verdict.passed()) {
-        let test = &result.case.test;
-        if !last.is_some_and(|last| Arc::ptr_eq(last, test)) {
+        let named = &result.case.test;
+        if !last.is_some_and(|last| Arc::ptr_eq(last, named)) {
             if last.is_some() {
                 text.push('\n');
             }
-            let _infallible = writeln!(text, "FAILED  {:<NAME_WIDTH$}  {}", test.name, test.location);
-            last = Some(test);
+            let _infallible = writeln!(text, "FAILED  {:<NAME_WIDTH$}  {}", named.name, named.location);
+            last = Some(named);
         }
         failure(text, result);
     }

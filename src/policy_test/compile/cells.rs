@@ -22,6 +22,9 @@ use crate::policy_test::outcome::Expectation;
 /// The fields of a response whose values depend on its ids and times.
 const VARYING: [&str; 3] = ["content-length", "date", "x-request-id"];
 
+/// A caller of a test by its place in the file, what is expected of it, and the bytes that say it.
+type Wanted = (usize, Arc<Expected>, Range<usize>);
+
 /// What cells are made from.
 struct Maker<'m> {
     source: &'m Arc<SourceFile>,
@@ -153,11 +156,11 @@ impl Maker<'_> {
     }
 
     /// What a test expects of each caller.
-    fn expected(&mut self, test: &TestDocument) -> Result<Vec<(usize, Arc<Expected>, Range<usize>)>, Reported> {
+    fn expected(&mut self, test: &TestDocument) -> Result<Vec<Wanted>, Reported> {
         match (&test.expect, &test.caller) {
             (ExpectDocument::OfCaller(one), Some(names)) => {
                 let expected = Arc::new(self.details(one)?);
-                let mut made: Vec<(usize, Arc<Expected>, Range<usize>)> = Vec::new();
+                let mut made: Vec<Wanted> = Vec::new();
                 for name in &names.0 {
                     let caller = self.caller(name)?;
                     if made.iter().any(|(known, ..)| *known == caller) {
@@ -187,10 +190,7 @@ impl Maker<'_> {
         }
     }
 
-    fn of_each(
-        &mut self,
-        each: &[(Spanned<String>, ExpectedDocument)],
-    ) -> Result<Vec<(usize, Arc<Expected>, Range<usize>)>, Reported> {
+    fn of_each(&mut self, each: &[(Spanned<String>, ExpectedDocument)]) -> Result<Vec<Wanted>, Reported> {
         let mut made = Vec::new();
         let mut failed = None;
         let mut others = None;

@@ -53,13 +53,13 @@ pub(super) fn never_there((cells, cases): (&[Cell], &[Case]), policies: &PolicyS
             .iter()
             .filter(|(_, wanted)| *wanted == HeaderExpectation::Absent)
         {
-            let is_sent =
+            let comes =
                 case.request.headers.contains_key(name) || SET.iter().any(|start| name.as_str().starts_with(start));
-            let is_owned = |policy: &Policy| {
+            let is_set_by = |policy: &Policy| {
                 policy.key_header() == name || policy.identity.owned().iter().any(|owned| owned == name.as_str())
             };
-            let is_set = *name == AUTHORIZATION || policies.policies().iter().any(is_owned);
-            if !is_sent && !is_set && seen.insert((cell.span.start, name.as_str())) {
+            let stays = *name == AUTHORIZATION || policies.policies().iter().any(is_set_by);
+            if !comes && !stays && seen.insert((cell.span.start, name.as_str())) {
                 let message = format!(
                     "the service could not get `{name}`: `{}` does not send it, and Sidegate never sets it",
                     case.caller

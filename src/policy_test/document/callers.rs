@@ -162,17 +162,17 @@ impl FromNode for PlaceDocument {
             return Ok(kind.map_or(Self::Authorization, Self::Kind));
         }
         let place = PlaceNameDocument::from_node(node, problems)?;
-        let names = [
+        let places = [
             (SourceKind::Header, place.header),
             (SourceKind::Cookie, place.cookie),
             (SourceKind::Query, place.query),
             (SourceKind::WebSocketProtocol, place.websocket_protocol),
         ];
-        let named = names
+        let written = places
             .into_iter()
             .filter_map(|(kind, name)| Some(Self::Named(kind, name?)));
-        let mut named: Vec<_> = named.collect();
-        match (named.pop(), named.len()) {
+        let mut written: Vec<_> = written.collect();
+        match (written.pop(), written.len()) {
             (Some(place), 0) => Ok(place),
             (last, others) => {
                 let fields = ["header", "cookie", "query", "websocket_protocol"];

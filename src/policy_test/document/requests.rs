@@ -99,13 +99,11 @@ pub struct ClientAddress(pub IpAddr);
 impl RequestLine {
     /// Reads `METHOD /path`.
     pub fn parse(text: &str, span: &Range<usize>, problems: &mut Problems) -> Result<Self, Reported> {
-        match text.split_once(' ') {
-            Some((method, target)) => Self::of(method, (target.trim_start_matches(' '), span), problems),
-            None => {
-                let message = format!("`{text}` is not a method and a path");
-                Err(problems.add(span, ProblemCode::InvalidRequest, message, HELP))
-            }
-        }
+        let Some((method, target)) = text.split_once(' ') else {
+            let message = format!("`{text}` is not a method and a path");
+            return Err(problems.add(span, ProblemCode::InvalidRequest, message, HELP));
+        };
+        Self::of(method, (target.trim_start_matches(' '), span), problems)
     }
 
     fn of(word: &str, (target, span): (&str, &Range<usize>), problems: &mut Problems) -> Result<Self, Reported> {
