@@ -9,7 +9,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PROGRAM := target/release/sidegate
 DEMO_BUILD := --profile demo --no-default-features
 DEMO_PROGRAM := target/demo/sidegate
-MAX_BYTES := 18874368
+MAX_BYTES := 23068672
 ACCEPTANCE := ../shared/acceptance/run
 # Public test vectors, where there are any: more cases for the tests, more inputs for the fuzz targets.
 ifneq ($(wildcard ../shared/vectors/.),)
@@ -58,7 +58,7 @@ build: tools     ## build target/release/sidegate
 
 release: build   ## build target/release/sidegate, and check its size
 	@size=$$(stat -c %s $(PROGRAM)); [ "$$size" -le $(MAX_BYTES) ] || \
-		{ echo "the program has $$size bytes, which is more than 18 MiB" >&2; exit 1; }
+		{ echo "the program has $$size bytes, which is more than 22 MiB" >&2; exit 1; }
 
 attack: build    ## send slow clients and idle connections beside ordinary requests, on loopback
 	tests/attack/run
