@@ -1,5 +1,7 @@
 //! What the tests of some policies cover.
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::routes::{RouteCoverage, tally};
@@ -71,7 +73,13 @@ pub fn groups(suites: &[Suite]) -> Vec<Vec<&Suite>> {
 /// Whether two test files are about the same policies, which answer alike.
 fn are_alike(one: &Suite, other: &Suite) -> bool {
     let [first, second] = [one, other].map(|suite| suite.rehearsal.policies());
-    files(one) == files(other) && first.default_errors() == second.default_errors()
+    places(one) == places(other) && first.default_errors() == second.default_errors()
+}
+
+/// Where the policies of a test file are, whatever they were named by.
+fn places(suite: &Suite) -> Vec<PathBuf> {
+    let place = |file: String| fs::canonicalize(&file).unwrap_or_else(|_| file.into());
+    files(suite).into_iter().map(place).collect()
 }
 
 /// The files of the policies of a test file.

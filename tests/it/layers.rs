@@ -295,3 +295,16 @@ fn no_file_uses_pingora_proxy() {
         );
     }
 }
+
+#[test]
+fn each_file_of_these_tests_is_a_module() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let main = fs::read_to_string(folder.join("main.rs")).unwrap();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if path.extension().is_some_and(|extension| extension == "rs") && name != "main" {
+            assert!(main.contains(&format!("\nmod {name};\n")), "{name}.rs never runs");
+        }
+    }
+}

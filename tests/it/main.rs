@@ -85,6 +85,7 @@ mod mtls;
 mod observability;
 mod oidc;
 mod pem_files;
+mod policy_coverage;
 mod policy_tests;
 mod provider_issuers;
 mod provider_tokens;

@@ -59,7 +59,12 @@ fn folder(policy: &str, tests: &str) -> TempDir {
 /// Runs the program without any variable.
 fn sidegate(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
-    command.env_clear().current_dir(folder).args(arguments).output().unwrap()
+    command
+        .env_clear()
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 fn text(output: &Output) -> String {
@@ -79,7 +84,13 @@ fn coverage(folder: &Path) -> Value {
 /// What is not noticed: the subject and what it then does.
 fn unnoticed(coverage: &Value) -> Vec<String> {
     let list = coverage["weakenings"]["unnoticed"].as_array().unwrap();
-    let line = |one: &Value| format!("{} {}", one["subject"].as_str().unwrap(), one["change"].as_str().unwrap());
+    let line = |one: &Value| {
+        format!(
+            "{} {}",
+            one["subject"].as_str().unwrap(),
+            one["change"].as_str().unwrap()
+        )
+    };
     list.iter().map(line).collect()
 }
 
@@ -100,7 +111,10 @@ fn few_tests_reach_all_routes_and_notice_few_weakenings() {
         assert!(text(&output).contains(line), "{line}\n{}", text(&output));
     }
     let coverage = coverage(folder.path());
-    assert_eq!((&coverage["weakenings"]["total"], &coverage["weakenings"]["noticed"]), (&16.into(), &4.into()));
+    assert_eq!(
+        (&coverage["weakenings"]["total"], &coverage["weakenings"]["noticed"]),
+        (&16.into(), &4.into())
+    );
     assert_eq!(
         unnoticed(&coverage),
         [
@@ -120,8 +134,15 @@ fn few_tests_reach_all_routes_and_notice_few_weakenings() {
     );
     let first = &coverage["weakenings"]["unnoticed"][0];
     assert_eq!(first["kind"], "public");
-    assert_eq!(first["place"], "./wallet.yaml:19:13");
-    assert_eq!((&first["caller"], &first["was"], &first["now"]), (&serde_json::json!({}), &"401 credential_missing".into(), &"allow".into()));
+    assert_eq!(first["place"], "wallet.yaml:19:13");
+    assert_eq!(
+        (&first["caller"], &first["was"], &first["now"]),
+        (
+            &serde_json::json!({}),
+            &"401 credential_missing".into(),
+            &"allow".into()
+        )
+    );
     assert_eq!(coverage["routes"]["total"], 3);
     assert_eq!(coverage["routes"]["missing"][0]["never"], "refused");
 }
@@ -181,7 +202,9 @@ fn what_is_required_and_missing_is_exit_1() {
     }
     let arguments = ["test", "--require", "weakenings", "--output", "github", "."];
     let output = text(&sidegate(folder.path(), &arguments));
-    let errors = output.lines().filter(|line| line.starts_with("::error file=wallet.yaml,line="));
+    let errors = output
+        .lines()
+        .filter(|line| line.starts_with("::error file=wallet.yaml,line="));
     assert_eq!(errors.count(), 10, "{output}");
     assert!(output.contains("::warning file=wallet.yaml,line=19,col=13"), "{output}");
 }
@@ -193,7 +216,12 @@ fn test_files_about_the_same_policies_count_together() {
     fs::write(path, format!("{CALLERS}{ALL}").replace("policies: wallet.yaml\n", "")).unwrap();
     let output = sidegate(folder.path(), &["test", "--require", "routes,weakenings", "."]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert_eq!(text(&output).matches("16 of 16 noticed").count(), 1, "{}", text(&output));
+    assert_eq!(
+        text(&output).matches("16 of 16 noticed").count(),
+        1,
+        "{}",
+        text(&output)
+    );
 }
 
 #[test]
