@@ -93,7 +93,7 @@ impl Test {
         let described = coverages.map(describe).unwrap_or_default();
         match self.output {
             Output::Text => print(&(text::report(results) + &described)),
-            Output::Json => print_json(&json::Report::of(results, coverages)),
+            Output::Json => print_json(&json::Report::of(results, coverages, warnings)),
             Output::Junit => {
                 print(&junit::report(results));
                 if !described.is_empty() {

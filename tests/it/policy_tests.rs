@@ -2,12 +2,14 @@
 
 use std::{fmt::Write as _, fs, process::Command};
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cli_check::{Said, said};
 
 mod false_greens;
+mod places;
+mod reports;
+mod spare_fields;
 
 /// A policy with all ways to authenticate, roles and routes of all kinds.
 const POLICY: &str = "\
@@ -105,6 +107,11 @@ fn assert_fails(said: &Said, words: &[&str]) {
     for word in words {
         assert!(said.stdout.contains(word), "{word} in {}", said.text);
     }
+}
+
+/// A test with some request and what is expected.
+fn test(request: &str, expect: &str) -> String {
+    format!("tests:\n  - {{ name: t, request: {request}, expect: {expect} }}\n")
 }
 
 #[test]
@@ -265,44 +272,6 @@ fn requests_are_read_as_the_proxy_reads_them() {
 }
 
 #[test]
-fn what_makes_no_difference_for_the_policy_is_a_problem() {
-    for (rest, place, words) in [
-        (
-            "tests:\n  - { name: t, given: { revoked: [{ subject: user-7 }] }, request: GET /api/x, expect: { member: deny, nobody: deny } }\n",
-            "b.test.yaml:6:34",
-            &["error[nothing_to_prove]", "no `revocation`"][..],
-        ),
-        (
-            "  gone: { like: member, revoked: true }\ntests:\n  - { name: t, request: GET /api/x, expect: { \"*\": deny } }\n",
-            "b.test.yaml:5:34",
-            &["error[nothing_to_prove]", "no `revocation`"],
-        ),
-        (
-            "tests:\n  - { name: t, given: { store: down }, request: GET /api/x, expect: { \"*\": deny } }\n",
-            "b.test.yaml:6:32",
-            &["error[nothing_to_prove]", "no request of the test needs the store"],
-        ),
-        (
-            "tests:\n  - { name: t, given: { no_keys: [iss-b] }, request: GET /api/x, expect: { \"*\": deny } }\n",
-            "b.test.yaml:6:35",
-            &["error[not_in_policies]", "did you mean `iss-a`?"],
-        ),
-    ] {
-        assert_cannot_run(&run(rest), place, words);
-    }
-    let public =
-        "version: 1\nservice: p\nupstream: { url: 'http://127.0.0.1:1' }\nroutes: [{ path: /*, auth: public }]\n";
-    let said = Lab::new(public)
-        .tests("tests:\n  - { name: t, request: GET /x, expect: { \"*\": allow } }\n")
-        .run(&["."]);
-    assert_cannot_run(
-        &said,
-        "b.test.yaml:4:35",
-        &["error[nothing_to_prove]", "`member` has roles"],
-    );
-}
-
-#[test]
 fn given_revocations_keys_and_store_change_what_becomes_of_requests() {
     let policy = format!("{POLICY}revocation: {{}}\ntenant: {{ claims: [tenant], header: x-tenant }}\n");
     let said = Lab::new(&policy)
@@ -320,95 +289,6 @@ fn given_revocations_keys_and_store_change_what_becomes_of_requests() {
         )
         .run(&["."]);
     assert_passes(&said, 16);
-}
-
-#[test]
-fn nothing_to_run_is_exit_2() {
-    let lab = Lab::new(POLICY)
-        .file("b.test.yaml", "version: 1\ncallers: { nobody: {} }\n")
-        .file("empty/x.yaml", "");
-    assert_cannot_run(
-        &lab.run(&["b.test.yaml"]),
-        "b.test.yaml:1:1",
-        &["error[no_tests]", "the file has no test"],
-    );
-    assert_cannot_run(
-        &lab.run(&["empty"]),
-        "empty",
-        &["error[no_tests]", "`empty` has no `*.test.yaml`"],
-    );
-    assert_cannot_run(&lab.run(&["missing"]), "missing", &["error[file_unreadable]"]);
-    let lab = Lab::new(POLICY)
-        .tests("tests:\n  - { name: t, request: GET /api/x, expect: { nobody: deny, member: allow } }\n");
-    let said = lab.run(&[".", "--filter", "no such name"]);
-    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{}", said.text);
-    assert!(said.text.contains("`--filter` fits nothing"), "{}", said.text);
-    assert_passes(&lab.run(&[".", "--filter", "member: GET"]), 1);
-}
-
-#[test]
-fn caller_without_a_test_and_test_without_a_caller_are_problems() {
-    for (rest, place, words) in [
-        (
-            "  spare: {}\ntests:\n  - { name: t, request: GET /api/x, expect: { nobody: deny, member: allow } }\n",
-            "b.test.yaml:5:3",
-            &["error[unused_caller]", "no test uses the caller `spare`"][..],
-        ),
-        (
-            "tests:\n  - { name: t, request: GET /api/x, expect: { nobdy: deny, member: allow } }\n",
-            "b.test.yaml:6:47",
-            &["error[unknown_caller]", "did you mean `nobody`?"],
-        ),
-        (
-            "tests:\n  - { name: t, request: GET /api/x, expect: allow }\n",
-            "b.test.yaml:6:45",
-            &["error[missing_field]", "no caller is named"],
-        ),
-        (
-            "tests:\n  - { name: t, request: GET /api/x, expect: { \"*\": deny } }\n  - { name: t, request: GET /api/y, expect: { \"*\": deny } }\n",
-            "b.test.yaml:7:13",
-            &["error[duplicate_item]", "`t` is written twice"],
-        ),
-        (
-            "  job: { key: jobb }\ntests:\n  - { name: t, request: GET /api/x, expect: { \"*\": deny } }\n",
-            "b.test.yaml:5:15",
-            &["error[not_in_policies]", "did you mean `job`?"],
-        ),
-        (
-            "  bad: { like: member, spoilt: signature }\ntests:\n  - { name: t, request: GET /api/x, expect: { \"*\": deny } }\n",
-            "b.test.yaml:5:24",
-            &["error[unknown_field]", "did you mean `corrupt`?"],
-        ),
-        (
-            "  web: { like: member, source: cookie }\ntests:\n  - { name: t, request: GET /api/x, expect: { \"*\": deny } }\n",
-            "b.test.yaml:5:32",
-            &["error[not_in_policies]", "`b` reads no token from a cookie"],
-        ),
-        (
-            "tests:\n  - { name: t, request: GTE /api/x, expect: { \"*\": deny } }\n",
-            "b.test.yaml:6:25",
-            &["error[unknown_method]", "did you mean `GET`?"],
-        ),
-        (
-            "tests:\n  - name: t\n    request: GET /api/x\n    caller: [nobody, member]\n    expect: { outcome: deny, route: '/api/*/' }\n",
-            "b.test.yaml:9:37",
-            &["error[not_in_policies]", "did you mean `/api/*`?"],
-        ),
-    ] {
-        assert_cannot_run(&run(rest), place, words);
-    }
-}
-
-#[test]
-fn claim_that_no_policy_reads_is_a_warning_on_standard_error() {
-    let said = run(
-        "  odd: { like: member, token: { rolse: [admin] } }\ntests:\n  - { name: t, request: GET /api/x, expect: { nobody: deny, \"*\": allow } }\n",
-    );
-    assert_passes(&said, 3);
-    assert!(!said.stdout.contains("rolse"), "{}", said.stdout);
-    for part in ["warning[unread_claim]", "b.test.yaml:5:33", "the claim `rolse`"] {
-        assert!(said.text.contains(part), "{part} in {}", said.text);
-    }
 }
 
 #[test]
@@ -449,82 +329,6 @@ fn certificates_and_keys_are_those_of_the_policy() {
         )
         .run(&["."]);
     assert_passes(&said, 10);
-}
-
-#[test]
-fn junit_has_the_case_its_place_and_the_steps() {
-    let said = Lab::new(POLICY)
-        .tests("tests:\n  - { name: 'a <b> & \"c\"', request: GET /api/docs/1, expect: { nobody: allow, member: allow } }\n")
-        .run(&[".", "--output", "junit"]);
-    assert_eq!(said.code, Some(1), "{}", said.text);
-    for part in [
-        "<testsuites name=\"sidegate test\" tests=\"2\" failures=\"1\" errors=\"0\" time=\"",
-        "<testcase classname=\"./b.test.yaml\" name=\"a &lt;b&gt; &amp; &quot;c&quot; / nobody: GET /api/docs/1\" file=\"./b.test.yaml\" line=\"6\">",
-        "<failure type=\"outcome\" message=\"wanted allow, got 401 credential_missing\">",
-        "  route        ok  /api/docs/{id} (./b.yaml:19:13)\n",
-        "  credentials  no  credential_missing: ",
-        "in the policy: auth: jwt, roles: [viewer]</failure>",
-        "name=\"a &lt;b&gt; &amp; &quot;c&quot; / member: GET /api/docs/1\" file=\"./b.test.yaml\" line=\"6\"/>",
-    ] {
-        assert!(said.stdout.contains(part), "{part} in {}", said.stdout);
-    }
-    assert_eq!(said.stdout.matches("<testcase").count(), 2);
-}
-
-#[test]
-fn json_has_every_case_with_its_place() {
-    let said = Lab::new(POLICY)
-        .tests("tests:\n  - { name: t, request: 'GET /api/docs/{id}', expect: { nobody: allow, member: allow } }\n")
-        .run(&[".", "--output", "json"]);
-    let report: Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!((&report["passed"], &report["failed"]), (&1.into(), &1.into()));
-    let [first, second] = report["cases"].as_array().unwrap().as_slice() else {
-        panic!("{report}")
-    };
-    for (key, value) in [
-        ("file", Value::from("./b.test.yaml")),
-        ("line", 6.into()),
-        ("column", 65.into()),
-        ("test", "t".into()),
-        ("caller", "nobody".into()),
-        ("request", "GET /api/docs/id".into()),
-        ("wanted", "allow".into()),
-        ("got", "401 credential_missing".into()),
-        ("passed", false.into()),
-    ] {
-        assert_eq!(first[key], value, "{key} in {first}");
-    }
-    assert_eq!(first["steps"][0]["step"], "route");
-    assert_eq!((&second["passed"], &second["got"]), (&true.into(), &"allow".into()));
-}
-
-#[test]
-fn github_shows_nine_failures_and_counts_the_rest() {
-    let mut tests = String::from("tests:\n");
-    for number in 0..30 {
-        let _infallible = writeln!(
-            tests,
-            "  - {{ name: '100%, {number}: x', request: GET /api/x, expect: {{ nobody: allow }} }}"
-        );
-    }
-    tests.push_str("  - { name: t, request: GET /api/x, expect: { member: allow } }\n");
-    let said = Lab::new(POLICY).tests(&tests).run(&[".", "--output", "github"]);
-    assert_eq!(said.code, Some(1), "{}", said.text);
-    let annotations: Vec<_> = said
-        .stdout
-        .lines()
-        .filter(|line| line.starts_with("::error "))
-        .collect();
-    assert_eq!(annotations.len(), 10, "{annotations:?}");
-    assert!(annotations[9].contains("21 more"), "{}", annotations[9]);
-    let first = annotations[0];
-    assert!(first.starts_with("::error file=b.test.yaml,line=6,col="), "{first}");
-    assert!(
-        first.contains("title=FAILED 100%25%2C 0%3A x::nobody: GET /api/x: wanted allow, got 401"),
-        "{first}"
-    );
-    assert!(first.contains("%0A"), "{first}");
-    assert_eq!(said.stdout.matches("FAILED  100%, ").count(), 30);
 }
 
 #[test]
@@ -584,96 +388,4 @@ fn check_of_a_test_file_leads_to_the_right_command() {
     assert_eq!(said.code, Some(1), "{}", said.text);
     assert!(said.text.contains("error[not_a_policy]"), "{}", said.text);
     assert!(said.text.contains("run it with `sidegate test "), "{}", said.text);
-}
-
-/// A policy with all places of tokens, conditions of all kinds, and what Sidegate itself answers.
-const SOURCES: &str = r"version: 1
-service: s
-prefix: /s
-upstream: { url: http://127.0.0.1:1 }
-credentials: strip
-cors: { origins: [https://app.example.com], headers: [authorization], credentials: true }
-resource: { url: 'https://s.example.com/s', authorization_servers: [https://idp.example.com] }
-jwt:
-  issuers:
-    - { issuer: https://idp.example.com, audience: ['https://s.example.com/s'], algorithms: [ES256], types: [at+jwt], keys: { jwks: { url: https://idp.example.com/jwks } }, binding: verify }
-  sources: [authorization, { cookie: __Host-session }, { query: access_token }, { websocket_protocol: bearer }]
-content_types: [application/json]
-quotas:
-  - { name: q, per: subject, limit: 3, window: 1m, when_unavailable: deny }
-routes:
-  - { path: '/users/{userId}', auth: jwt, when: [{ claim: sub, equals: '{userId}' }, { client: { in: [10.0.0.0/8] } }, { claim: auth_time, within: 15m }] }
-  - { path: '/items/{id}:run', methods: [POST], auth: jwt, scopes: [run] }
-  - { path: /*, auth: jwt }
-";
-
-/// What becomes of its requests.
-const SOURCES_TEST: &str = r#"version: 1
-host: s.example.com
-callers:
-  anonymous: {}
-  user: { token: { sub: u1, scope: run other } , client: 10.1.2.3 }
-  web: { like: user, source: cookie, headers: { sec-fetch-site: same-origin } }
-  bare: { like: user, source: cookie }
-  link: { like: user, source: query }
-  socket: { like: user, source: websocket_protocol }
-  fresh: { like: user, token: { auth_time: -5m } }
-  stale: { like: user, token: { auth_time: -20m } }
-  far: { like: fresh, client: 192.0.2.1 }
-  bound: { like: user, certificate: { cn: device }, bound: true }
-  stolen: { like: bound, certificate: ~ }
-  badkid: { like: user, corrupt: key_id }
-  none: { like: user, corrupt: algorithm }
-  twice: { like: user, corrupt: twice }
-  junk: { like: user, corrupt: malformed }
-  wrongaud: { like: user, token: { aud: other } }
-  early: { like: user, token: { nbf: +1h } }
-  noexp: { like: user, token: { exp: ~ } }
-tests:
-  - name: sources
-    request: GET /s/x
-    expect: { anonymous: deny, user: allow, web: allow, link: allow, socket: allow, bound: allow, stolen: token_binding_mismatch, badkid: token_key_unknown, none: token_algorithm_not_allowed, twice: request_malformed, junk: token_malformed, wrongaud: token_audience_mismatch, early: token_not_yet_valid, noexp: token_claim_missing, bare: token_source_not_allowed, "*": allow }
-  - name: cookie from elsewhere
-    request: { POST: /s/x, headers: { origin: https://evil.example, sec-fetch-site: cross-site } }
-    expect: { web: token_source_not_allowed, link: token_source_not_allowed, user: allow }
-  - name: own page
-    request: { POST: /s/x, headers: { origin: https://s.example.com, sec-fetch-site: ~ }, scheme: https }
-    expect: { web: allow }
-  - name: own user
-    request: GET /s/users/u1
-    expect: { fresh: allow, stale: condition_failed, far: condition_failed, user: 403 }
-  - name: other user
-    request: 'GET /s/users/{id}'
-    expect: { fresh: condition_failed }
-  - name: verbs
-    requests: ['POST /s/items/{items}:run']
-    expect: { user: allow }
-  - name: media
-    requests: [{ POST: /s/x, body: text/plain }]
-    expect: { user: 415 }
-  - name: nothing
-    requests: [{ POST: /s/x, body: none }, POST /s/x, { POST: /s/x, body: application/json }]
-    expect: { user: allow }
-  - name: large
-    requests: [{ POST: /s/x, body: { type: application/json, bytes: 20MiB } }]
-    expect: { user: body_too_large }
-  - name: preflight
-    request: { OPTIONS: /s/x, headers: { origin: https://app.example.com, access-control-request-method: GET } }
-    caller: anonymous
-    expect: { outcome: preflight, response: { status: 204, headers: { access-control-allow-origin: https://app.example.com } } }
-  - name: metadata
-    request: GET /.well-known/oauth-protected-resource/s
-    caller: anonymous
-    expect: { outcome: metadata, response: { status: 200, body: { resource: https://s.example.com/s, authorization_servers.0: https://idp.example.com } } }
-  - name: store
-    given: { store: down }
-    request: GET /s/x
-    caller: user
-    expect: { outcome: 503 store_unavailable, response: { status: 503, headers: { x-sidegate-reason: store_unavailable } } }
-"#;
-
-#[test]
-fn places_of_tokens_conditions_bodies_and_own_responses_are_decided_as_by_the_proxy() {
-    let lab = Lab::new(SOURCES).file("b.test.yaml", SOURCES_TEST);
-    assert_passes(&lab.run(&["."]), 36);
 }

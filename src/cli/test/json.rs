@@ -17,7 +17,7 @@ pub(super) struct Report<'s> {
     cases: Vec<Entry<'s>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     coverage: Option<CoverageReport<'s>>,
-    /// Why nothing was run.
+    /// Why nothing was run, or what may be wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<check::Entry<'s>>,
 }
@@ -53,7 +53,7 @@ struct Difference<'s> {
 
 impl<'s> Report<'s> {
     /// Collects the results.
-    pub(super) fn of(results: &'s Results<'_>, coverages: Option<&'s [Coverage]>) -> Self {
+    pub(super) fn of(results: &'s Results<'_>, coverages: Option<&'s [Coverage]>, warnings: &[&'s Problem]) -> Self {
         let cases = results.files.iter().flat_map(|file| &file.cases);
         Self {
             passed: results.passed(),
@@ -61,7 +61,7 @@ impl<'s> Report<'s> {
             milliseconds: results.elapsed.as_millis(),
             cases: cases.map(entry).collect(),
             coverage: coverages.map(CoverageReport::of),
-            problems: Vec::new(),
+            problems: warnings.iter().copied().map(check::entry).collect(),
         }
     }
 
