@@ -2,7 +2,7 @@
 //! if the changed document means something else, `diff` says something. This asks the library, for there are hundreds of changes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     path::Path,
     sync::{
@@ -103,13 +103,12 @@ fn each_change_of_a_policy_that_means_something_else_is_said() {
                 .map(move |place| (document, place))
         })
         .collect();
-    let (next, walk) = (AtomicUsize::new(0), Mutex::new(Walk::default()));
-    let keys = Arc::new(ThrowawayKeys::new());
+    let (next, walk, reader) = (AtomicUsize::new(0), Mutex::new(Walk::default()), Reader::default());
     thread::scope(|scope| {
         for _ in 0..WALKERS {
             scope.spawn(|| {
                 while let Some((document, (pointer, wanted))) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    change_at(&format.schema, (document, pointer), wanted, &keys, &walk);
+                    change_at(&format.schema, (document, pointer), wanted, &reader, &walk);
                 }
             });
         }
@@ -117,30 +116,58 @@ fn each_change_of_a_policy_that_means_something_else_is_said() {
     walk.into_inner().unwrap().end(&format, &[]);
 }
 
+/// Reads policies, those that several places have in common once.
+struct Reader {
+    keys: Arc<ThrowawayKeys>,
+    known: Mutex<HashMap<String, Option<PolicySet>>>,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            keys: Arc::new(ThrowawayKeys::new()),
+            known: Mutex::default(),
+        }
+    }
+}
+
+impl Reader {
+    fn read(&self, document: &Value) -> Option<PolicySet> {
+        let source = Arc::new(SourceFile::new("policy.yaml", document.to_string()));
+        PolicySet::parse(&[source], &*self.keys, ErrorStyle::default()).ok()
+    }
+
+    fn read_once(&self, document: &Value) -> Option<PolicySet> {
+        let text = document.to_string();
+        if let Some(known) = self.known.lock().unwrap().get(&text) {
+            return known.clone();
+        }
+        let read = self.read(document);
+        self.known.lock().unwrap().insert(text, read.clone());
+        read
+    }
+}
+
 /// Changes what is at a place of a policy, in small documents, until all that is wanted was said.
 fn change_at(
     schema: &Value,
     (document, pointer): (&Value, &str),
     wanted: &BTreeSet<Key>,
-    keys: &Arc<ThrowawayKeys>,
+    reader: &Reader,
     walk: &Mutex<Walk>,
 ) {
     let wants = |key: &Key| walk.lock().unwrap().wants(key);
-    let read = |document: &Value| {
-        let source = Arc::new(SourceFile::new("policy.yaml", document.to_string()));
-        PolicySet::parse(&[source], &**keys, ErrorStyle::default()).ok()
-    };
-    let is_accepted = |document: &Value| read(document).is_some();
+    let is_accepted = |document: &Value| reader.read_once(document).is_some();
     let mut small = around(document, pointer, &is_accepted);
     while wanted.iter().any(wants)
         && let Some(small) = small.next()
     {
-        let old = read(&small.document).unwrap();
+        let old = reader.read_once(&small.document).unwrap();
         for change in changes(schema, &small.document, Some(&small.pointer)) {
             if wants(&change.key())
-                && let Some(new) = read(&change.document).filter(|new| *new != old)
+                && let Some(new) = reader.read(&change.document).filter(|new| *new != old)
             {
-                let is_said = says_something(&old, &new, keys);
+                let is_said = says_something(&old, &new, &reader.keys);
                 walk.lock().unwrap().note(&change, is_said);
             }
         }

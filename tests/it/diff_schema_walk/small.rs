@@ -12,6 +12,7 @@ const ONE_OF: [&str; 4] = ["routes", "jwt/issuers", "internal_key/keys", "mtls/a
 const NONE_OR_ONE_OF: [&str; 3] = ["jwt/sources", "routes/0/when", "jwt/issuers/0/when"];
 
 /// A document, and the place in it that matters.
+#[derive(Clone)]
 pub(crate) struct Small {
     pub(crate) document: Value,
     pub(crate) pointer: String,
@@ -40,10 +41,11 @@ pub(crate) fn around<'d>(
         if !is_accepted(&small.document) {
             return None;
         }
-        Some(match is_small {
-            true => with_few_blocks(small, steps[0], is_accepted),
-            false => small,
-        })
+        let few = with_few_blocks(small.clone(), steps[0], is_accepted);
+        match is_small {
+            true => Some(few),
+            false => Some(small).filter(|small| small.document != few.document),
+        }
     })
 }
 
