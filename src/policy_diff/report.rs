@@ -15,6 +15,7 @@ mod asks;
 mod entry;
 mod example;
 mod explained;
+mod told;
 
 pub use entry::Entry;
 pub use explained::{Explained, Met, Named};
@@ -59,13 +60,16 @@ impl Report {
             side(now, &documents.1, configurations.map(|(_, now)| now)),
         );
         let mut causes = Causes::new(old, new);
-        let explain = |change: Change| Explained {
-            because: causes.of(&change),
-            was: Met::of(was, change.was),
-            now: Met::of(now, change.now),
-            named: None,
-            options: example::options(now, &change),
-            change,
+        let explain = |mut change: Change| {
+            told::complete(&mut change.delta, (was, change.was), (now, change.now));
+            Explained {
+                because: causes.of(&change),
+                was: Met::of(was, change.was),
+                now: Met::of(now, change.now),
+                named: None,
+                options: example::options(now, &change),
+                change,
+            }
         };
         let mut settings: Vec<_> = configurations
             .into_iter()
@@ -101,6 +105,9 @@ impl Report {
             }
             places.extend(key.map(|key| (key, found.len())));
             found.push(Entry { members: vec![one] });
+        }
+        for entry in &mut found {
+            entry.members.sort_by_key(|one| !one.change.region.is_plain());
         }
         found
     }
