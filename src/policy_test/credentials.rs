@@ -273,7 +273,7 @@ fn unknown_issuer(claim: &ClaimDocument, name: &str, candidates: &[&Issuer], pro
     let message = format!("no policy of these requests has the issuer `{name}`");
     let known = unique(candidates.iter().flat_map(|issuer| issuer.names.texts()));
     let known = suggest(name, known);
-    let help = format!("{known} If the token is to be of another issuer, expect `token_issuer_mismatch`");
+    let help = format!("if the token is to be of another issuer, expect `token_issuer_mismatch`; {known}");
     problems.add(&claim.span, ProblemCode::NotInPolicies, message, help)
 }
 
