@@ -169,7 +169,7 @@ fn prefix_of(folder: &Path) -> Result<Result<String, String>, String> {
 fn commit(folder: &Path, name: &str) -> Result<String, String> {
     if name.is_empty() || name.starts_with(['-', '^']) {
         return Err(format!(
-            "`{name}` is no revision: write a branch, a tag or a commit, such as `main` or `HEAD~1`"
+            "`{name}` is not a revision: write a branch, a tag or a commit, such as `main` or `HEAD~1`"
         ));
     }
     let wanted = format!("{name}^{{commit}}");

@@ -374,7 +374,7 @@ pub(super) fn also(entry: &Entry<'_>) -> Option<String> {
     (!others.is_empty()).then(|| others.join(", "))
 }
 
-/// Writes a path for a shell: one that starts with `-` is no option.
+/// Writes a path for a shell: one that starts with `-` must not be read as an option.
 pub(super) fn shell_path(path: &str) -> String {
     match path.starts_with('-') {
         true => shell(&format!("./{path}")),

@@ -293,7 +293,7 @@ impl ReadClaims {
 
 /// The roles that either side asks for, or that bring one of them, by whether they are enough on each side.
 fn distinct_roles(sides: [Option<Rules<'_>>; 2]) -> BTreeMap<[bool; 2], Vec<&str>> {
-    let wanted = sides.map(|rules| -> BTreeSet<&str> { rules.iter().flat_map(wanted_roles).collect() });
+    let wanted = sides.map(|rules| -> BTreeSet<&str> { rules.iter().flat_map(Rules::wanted_roles).collect() });
     let [old, new] = &wanted;
     let mut alike: BTreeMap<[bool; 2], Vec<&str>> = BTreeMap::new();
     for role in old.union(new).copied() {
@@ -307,13 +307,6 @@ fn distinct_roles(sides: [Option<Rules<'_>>; 2]) -> BTreeMap<[bool; 2], Vec<&str
 
 fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
-}
-
-/// Returns the roles that a route asks for, and those that bring one of them.
-pub(super) fn wanted_roles<'p>(rules: &Rules<'p>) -> impl Iterator<Item = &'p str> + use<'p> {
-    let (policy, wanted) = (rules.policy, &rules.route.requirement.roles);
-    let bringing = wanted.iter().flat_map(|wanted| policy.roles.bringing(wanted));
-    wanted.iter().map(String::as_str).chain(bringing)
 }
 
 /// Adds a name of its own to the names in a claim, unless it is the only one with names.
@@ -417,7 +410,7 @@ impl Reader<'_, '_> {
             self.value(&path, MINOR, plain(Value::Null));
         }
         self.binding(issuer.binding);
-        let covering: BTreeSet<&str> = wanted_roles(&self.rules).collect();
+        let covering: BTreeSet<&str> = self.rules.wanted_roles().collect();
         let requirement = &self.rules.route.requirement;
         let required: BTreeSet<_> = requirement.roles.iter().collect();
         for path in &issuer.roles_claim.paths {

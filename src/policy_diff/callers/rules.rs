@@ -36,3 +36,12 @@ pub(super) struct Rules<'p> {
     /// The path of the request.
     pub(super) path: &'p str,
 }
+
+impl<'p> Rules<'p> {
+    /// Returns the roles that the route asks for, and those that bring one of them.
+    pub(super) fn wanted_roles(&self) -> impl Iterator<Item = &'p str> + use<'p> {
+        let (policy, wanted) = (self.policy, &self.route.requirement.roles);
+        let bringing = wanted.iter().flat_map(|wanted| policy.roles.bringing(wanted));
+        wanted.iter().map(String::as_str).chain(bringing)
+    }
+}

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::claims::wanted_roles;
 use super::operands::{COMPARED, scalars, texts};
 use super::parts::ClaimValue;
 use super::rules::{ClaimPath, OTHER_TENANT, Rules, TENANT, TEXT_TENANT};
@@ -59,7 +58,7 @@ struct Ask {
     within: Option<f64>,
     /// The form of a tenant.
     tenant: Option<TenantFormat>,
-    /// It has to be there.
+    /// The token must have it.
     is_needed: bool,
 }
 
@@ -113,7 +112,7 @@ impl Asked {
         if let Some(path) = self.listing(&issuer.roles_claim.paths)
             && !requirement.roles.is_empty()
         {
-            let all = wanted_roles(rules).map(str::to_owned).collect();
+            let all = rules.wanted_roles().map(str::to_owned).collect();
             self.claim(&path).any(side, "roles", requirement.roles.clone(), all);
         }
         if let Some(path) = issuer.scopes_claim.paths.first() {

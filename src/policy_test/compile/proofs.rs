@@ -16,7 +16,7 @@ use crate::rehearsal::{Caller, TokenPlace};
 /// What the names begin with that Sidegate sets besides those of policies.
 const SET: [&str; 4] = ["x-forwarded-", "forwarded", "x-request-id", "trace"];
 
-/// Reports a field of a request that would stand in place of the token or the key of its caller, which nobody would look at.
+/// Reports a field of a request that replaces the token or the key of its caller: that credential would never be read.
 pub(super) fn replaced_credentials(
     caller: &Caller,
     headers: &[(Spanned<HeaderName>, Vec<HeaderValue>)],
@@ -43,7 +43,7 @@ pub(super) fn replaced_credentials(
     Ok(())
 }
 
-/// Reports headers that the service must not get, and that nobody sends or sets.
+/// Reports headers that the service must not get, and that neither the request nor Sidegate sets.
 pub(super) fn never_there((cells, cases): (&[Cell], &[Case]), policies: &PolicySet, problems: &mut Problems) {
     let mut seen = BTreeSet::new();
     for (cell, case) in cells.iter().zip(cases) {

@@ -62,7 +62,7 @@ fn value(node: &Node, problems: &mut Problems) -> Result<HeaderValue, Reported> 
             problems,
         );
     };
-    // As HTTP reads a field (RFC 9110, 5.5): white space around a value is no part of it.
+    // As HTTP reads a field (RFC 9110, 5.5): white space around a value does not belong to it.
     HeaderValue::from_bytes(text.trim_matches([' ', '\t']).as_bytes()).map_err(|_| {
         let message = "the value of a header has no control characters";
         problems.add(
