@@ -1,7 +1,7 @@
 //! The policies of test files, and how a process serves them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -58,8 +58,8 @@ impl Served {
             trusted_proxies: found.trusted_proxies,
             limits: found.limits.request,
         };
-        let policies = if config == path { &named } else { path };
-        Self::of(policies, found.default_errors, process, keys)
+        let policies = if config == path { plain(named) } else { path.to_owned() };
+        Self::of(&policies, found.default_errors, process, keys)
     }
 
     fn of(
@@ -85,6 +85,21 @@ fn config_of(path: &Path) -> Option<PathBuf> {
         true => Some(path.to_owned()),
         false => Some(path.with_file_name(CONFIG_NAME)).filter(|config| config.is_file()),
     }
+}
+
+/// Returns the path without `..`, as annotations of a pull request need it, unless that leads elsewhere.
+pub(super) fn plain(path: PathBuf) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
+                _ = plain.pop()
+            }
+            other => plain.push(other),
+        }
+    }
+    let is_same = fs::canonicalize(&plain).is_ok_and(|place| fs::canonicalize(&path).is_ok_and(|other| other == place));
+    if is_same { plain } else { path }
 }
 
 /// Whether a path is that of some policies, or of one in their folder.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::case::Case;
 use super::compile::{compile, read};
 use super::document::PolicyTestDocument;
-use super::served::Served;
+use super::served::{Served, plain};
 use crate::document::problem::{Fault, Location, Problem, ProblemCode, Problems, SourceFile};
 use crate::document::yaml::MAX_FILE_BYTES;
 use crate::policy_files;
@@ -130,7 +130,7 @@ fn policies(file: &Path, document: &PolicyTestDocument) -> PathBuf {
         || folder.to_owned(),
         |named| match folder == Path::new(".") {
             true => PathBuf::from(&named.value),
-            false => folder.join(&named.value),
+            false => plain(folder.join(&named.value)),
         },
     )
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{Lab, POLICY, assert_passes, test};
+use super::{CALLERS, Lab, POLICY, assert_fails, assert_passes, test};
 
 #[test]
 fn claim_that_no_policy_reads_is_a_warning_on_standard_error() {
@@ -22,6 +22,20 @@ fn claim_that_no_policy_reads_is_a_warning_on_standard_error() {
         (&problem["severity"], &problem["code"]),
         (&"warning".into(), &"unread_claim".into())
     );
+}
+
+#[test]
+fn place_in_a_policy_is_without_steps_up() {
+    let config = "version: 1\npolicies: policies\n";
+    for policies in ["../sidegate.yaml", "../policies/b.yaml", "../policies/../policies"] {
+        let rest = test("GET /api/x", "{ nobody: allow, member: allow }");
+        let lab = Lab::new(POLICY)
+            .file("sidegate.yaml", config)
+            .file("policies/b.yaml", POLICY);
+        let lab = lab.file("tests/b.test.yaml", &format!("{CALLERS}policies: {policies}\n{rest}"));
+        let said = lab.run(&["tests"]);
+        assert_fails(&said, &["/api/* (policies/b.yaml:20:13)"]);
+    }
 }
 
 #[test]
