@@ -22,6 +22,7 @@ mod github;
 mod input;
 pub(super) mod markdown;
 mod named_callers;
+mod requests;
 mod text;
 mod words;
 

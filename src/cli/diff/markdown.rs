@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::words::{
-    View, as_before, because, callers, first, heading, met, outcomes, requests, rest, shortened, summary, told,
-};
+use super::requests::{as_before, requests};
+use super::words::{View, because, callers, first, heading, met, outcomes, rest, shortened, summary, told};
 use crate::policy_diff::report::Entry;
 use crate::policy_diff::settings::SettingChange;
 

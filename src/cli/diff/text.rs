@@ -1,8 +1,8 @@
 //! The report for people.
 
+use super::requests::{as_before, requests};
 use super::words::{
-    View, also, as_before, because, callers, counted, first, heading, met, outcomes, rejected, requests, rest, summary,
-    told, try_it,
+    View, also, because, callers, counted, first, heading, met, outcomes, rejected, rest, summary, told, try_it,
 };
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::fields::FieldChange;

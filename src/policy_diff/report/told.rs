@@ -43,9 +43,9 @@ fn changed(was: Met<'_>, now: Met<'_>) -> Vec<Told> {
         let (old, new) = (find(was, &header), find(now, &header));
         let is_same = old.map(IdentityHeader::described) == new.map(IdentityHeader::described);
         let shown = |met: Met<'_>, header: Option<&IdentityHeader>| {
-            let (_, route) = met?;
+            let met = met?;
             header
-                .filter(|header| may_be_set(header, route))
+                .filter(|header| may_be_set(header, met))
                 .map(IdentityHeader::described)
         };
         let (was, now) = (shown(was, old), shown(now, new));
@@ -60,14 +60,13 @@ fn find<'p>(met: Met<'p>, name: &str) -> Option<&'p IdentityHeader> {
 }
 
 /// Whether a route lets callers pass for whom a header has a value.
-fn may_be_set(header: &IdentityHeader, route: &Route) -> bool {
+fn may_be_set(header: &IdentityHeader, (policy, route): (&Policy, &Route)) -> bool {
     let methods = route.authentication.methods();
     let has = |method| methods.contains(&method);
     match header.source {
         IdentitySource::AuthMethod => !route.is_denied(),
         IdentitySource::ClientId => has(AuthMethod::InternalKey) || has(AuthMethod::Mtls),
-        IdentitySource::Claim(_) | IdentitySource::Roles | IdentitySource::Scopes | IdentitySource::Tenant => {
-            has(AuthMethod::Jwt)
-        }
+        IdentitySource::Tenant => policy.tenant.is_some() && has(AuthMethod::Jwt),
+        IdentitySource::Claim(_) | IdentitySource::Roles | IdentitySource::Scopes => has(AuthMethod::Jwt),
     }
 }
