@@ -22,6 +22,7 @@ use crate::rehearsal::Rehearsal;
 mod asked_methods;
 mod certificates;
 mod claims;
+mod classes;
 mod headers;
 mod identity_claims;
 mod operands;
@@ -32,6 +33,7 @@ mod places;
 mod prune;
 mod requests;
 mod rules;
+mod search;
 mod seen;
 mod side_texts;
 mod solve;
@@ -66,6 +68,16 @@ pub struct Callers<'r> {
     known: HashMap<Key, Option<Rc<Delta>>>,
     tried: usize,
     classes: usize,
+    #[cfg(test)]
+    looked: HashMap<Key, Looked<'r>>,
+}
+
+/// What was found of the callers of a pair of routes.
+#[cfg(test)]
+#[derive(Debug)]
+struct Looked<'r> {
+    judge: Judge<'r>,
+    spaces: Vec<classes::Classes>,
 }
 
 impl<'r> Callers<'r> {
@@ -83,6 +95,8 @@ impl<'r> Callers<'r> {
             known: HashMap::new(),
             tried: 0,
             classes: 0,
+            #[cfg(test)]
+            looked: HashMap::new(),
         }
     }
 
@@ -109,6 +123,8 @@ impl<'r> Callers<'r> {
         let delta = summary::delta(&judge, &classes).map(Rc::new);
         self.tried += judge.tried();
         self.classes += classes.iter().map(|classes| classes.seen.len()).sum::<usize>();
+        #[cfg(test)]
+        self.looked.insert(key.clone(), Looked { judge, spaces: classes });
         self.known.insert(key, delta.clone());
         Ok(delta)
     }

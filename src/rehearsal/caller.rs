@@ -146,7 +146,7 @@ fn replace(headers: &mut HeaderMap, fields: &[(HeaderName, HeaderValue)]) {
 
 impl TokenPlace {
     /// Puts a token there.
-    fn put(&self, token: &str, request: &mut Request) {
+    pub(crate) fn put(&self, token: &str, request: &mut Request) {
         let headers = &mut request.headers;
         match self {
             Self::Authorization => append(headers, AUTHORIZATION, &format!("Bearer {token}")),
@@ -213,7 +213,7 @@ impl Token {
     }
 
     /// Returns the token as it is sent. Each is signed once.
-    fn signed(&self, keys: &ThrowawayKeys) -> Option<Arc<str>> {
+    pub(crate) fn signed(&self, keys: &ThrowawayKeys) -> Option<Arc<str>> {
         if self.corruption == Some(Corruption::Malformed) {
             return Some(NO_TOKEN.into());
         }

@@ -1,25 +1,26 @@
 //! The law: a request is answered differently if and only if the class of its caller is.
 
-use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write as _;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use serde_json::Value;
 
 use self::dice::Dice;
 use self::people::Pool;
+use super::classes::Classes;
 use super::pair::{MethodClass, Pair};
-use super::parts::Known as State;
-use super::parts::{Parts, Patch, Sent};
-use super::places::places;
-use super::rules::{TENANT, THUMBPRINT};
+use super::parts::{Parts, Patch};
 use super::seen::{Judge, Kind};
-use super::space::{Aspect, Classes};
+use super::space::Aspect;
 use super::tests::cell;
 use super::tokens::{Kind as Issued, foreign};
-use super::{Callers, Key, side_text, spaces};
+use super::{Callers, Key, Looked, side_text};
 use crate::policy_diff::caller_class::FOREIGN;
+use crate::policy_diff::compare;
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::types::Cell;
 use crate::principal::AuthMethod;
@@ -28,153 +29,107 @@ use crate::rehearsal::{Rehearsal, TokenPlace};
 mod dice;
 mod people;
 mod policies;
+mod usual;
 
-/// The classes of callers of one pair of routes, with what was found of their variants.
-struct Known<'r> {
-    judge: Judge<'r>,
-    spaces: Vec<Classes>,
-    places: HashMap<(usize, usize, String), Option<Option<usize>>>,
-    path: String,
-}
-
-/// All classes that were looked up.
+/// The classes of callers that were looked up: for each space, aspect and what a caller has of it.
 #[derive(Default)]
-struct Law<'r> {
-    known: HashMap<Key, Known<'r>>,
+struct Law {
+    places: HashMap<(Key, usize, usize), HashMap<String, Result<Class, String>>>,
 }
 
-impl<'r> Law<'r> {
+/// The place of a class among those of an aspect; `None` for one with which all requests are answered alike.
+type Class = Option<usize>;
+
+impl Law {
     /// Finds what is said of the class of a caller.
-    fn class(&mut self, callers: &mut Callers<'r>, cell: &Cell, parts: &Parts, thorough: bool) -> Result<Kind, String> {
+    fn class(&mut self, callers: &mut Callers<'_>, cell: &Cell, parts: &Parts, thorough: bool) -> Result<Said, String> {
         let pair = callers.pair(cell);
         let method = MethodClass::new(&pair, &cell.method);
         let texts = pair.sides().map(|side| side_text(side, cell, method.asks));
         let key = callers.key(&pair, cell, method, texts);
-        let known = self.known.entry(key).or_insert_with(|| {
-            let judge = Judge::new(pair, 0);
-            let spaces = spaces::classes(&judge, cell, method).unwrap();
-            Known {
-                judge,
-                spaces,
-                places: HashMap::new(),
-                path: cell.path.clone(),
-            }
-        });
-        known.find(parts, method, thorough)
-    }
-}
-
-impl Known<'_> {
-    fn find(&mut self, parts: &Parts, method: MethodClass, thorough: bool) -> Result<Kind, String> {
-        let pair = self.judge.pair();
-        let mut parts = usual_tenant(pair, parts);
-        let read = places(pair, method);
-        parts
-            .places
-            .retain(|place| *place == TokenPlace::Authorization || read.contains(place));
-        if parts.places.is_empty() {
-            parts.token = None;
+        let Looked { judge, spaces } = callers.looked.get(&key).unwrap();
+        let mut parts = usual::read(&pair, usual::tenant(&pair, parts), method);
+        let (place, classes) = space(&pair, spaces, &parts, &cell.path);
+        let dimensions = &classes.space.dimensions;
+        let has = |aspect: &Aspect| dimensions.iter().any(|dimension| dimension.aspect == *aspect);
+        if !has(&Aspect::Claim(vec!["cnf".to_owned()])) && classes.space.issuer.is_some() {
+            usual::binding(&mut parts, &classes.space.base);
         }
-        let claims = parts.request_claims();
-        let issued = Issued::all(pair, &self.path);
-        let issued = claims.and_then(|claims| issued.into_iter().find(|kind| kind.has(pair, &claims, &self.path)));
-        let reads_cookie = |policy: &crate::policy::Policy| !policy.sources.read.cookies.is_empty();
-        let has_cookie = parts.places.iter().any(|place| matches!(place, TokenPlace::Cookie(_)))
-            && pair.asking(AuthMethod::Jwt).any(reads_cookie);
-        let is_foreign = parts.token.is_some() && foreign(pair).is_some();
-        let label = issued
-            .map(|kind| kind.label())
-            .or_else(|| is_foreign.then(|| FOREIGN.to_owned()));
-        let is_space = |classes: &&Classes| {
-            classes.space.issuer == label && classes.space.has_cookie == (has_cookie && label.is_some())
+        usual::revocation(&mut parts, &pair);
+        let signed = match has(&Aspect::Signer) {
+            true => usual::signer(&parts, &classes.space.base),
+            false => parts.clone(),
         };
-        let place = self.spaces.iter().position(|classes| is_space(&classes)).unwrap();
-        let classes = &self.spaces[place];
-        if !classes
-            .space
-            .dimensions
-            .iter()
-            .any(|dimension| dimension.aspect == Aspect::Certificate)
-            && label.is_some()
-        {
-            usual_binding(&mut parts, &classes.space.base);
-        }
-        usual_revocation(&mut parts, pair);
         let mut places = Vec::new();
-        for (at, dimension) in classes.space.dimensions.iter().enumerate() {
-            let patches = patches(&dimension.aspect, &parts);
-            let found = self
-                .places
-                .entry((place, at, format!("{patches:?}")))
-                .or_insert_with(|| classes.place(at, &patches, thorough, &self.judge));
-            let found = found.ok_or_else(|| format!("no class for {:?}: {patches:?}", dimension.aspect))?;
+        for (at, dimension) in dimensions.iter().enumerate() {
+            let parts = if dimension.aspect == Aspect::Token {
+                &signed
+            } else {
+                &parts
+            };
+            let patches = patches(&dimension.aspect, parts);
+            let known = self.places.entry((key.clone(), place, at)).or_default();
+            let found = known
+                .entry(format!("{patches:?}"))
+                .or_insert_with(|| classes.place(at, &patches, thorough, judge));
+            let found = found.clone()?;
             places.push(found);
         }
-        let Some(places) = places.into_iter().collect::<Option<Vec<_>>>() else {
-            return Ok(Kind::Same);
-        };
-        let at = classes.at(&places);
-        if std::env::var_os("LAW_LABELS").is_some() {
-            let choice = classes.choice(at);
-            let pairs = classes.space.dimensions.iter().zip(&choice);
-            println!(
-                "  space {:?} {}",
-                classes.space.issuer,
-                pairs
-                    .map(|(dimension, at)| format!("{:?}={:?}", dimension.aspect, dimension.variants[*at].label))
-                    .collect::<Vec<_>>()
-                    .join(" | ")
-            );
-        }
-        Ok(classes.seen[at].kind)
+        let places: Option<Vec<usize>> = places.into_iter().collect();
+        let at = places.map(|places| classes.at(&places));
+        Ok(Said {
+            kind: at.map_or(Kind::Same, |at| classes.seen[at].kind),
+            place: at.map(|at| (key, place, at)),
+        })
     }
 }
 
-/// Gives a token an id, unless that makes it another token, and says whether it is revoked at all.
-fn usual_revocation(parts: &mut Parts, pair: &Pair<'_>) {
-    let is_read = |issuer: &crate::policy::Issuer| issuer.required_claims.iter().any(|claim| claim == "jti");
-    let reads = pair
-        .asking(AuthMethod::Jwt)
-        .flat_map(|policy| &policy.issuers)
-        .any(is_read);
-    let Some(token) = &mut parts.token else { return };
-    let is_text = |name: &str| token.claims.get(name).is_some_and(Value::is_string);
-    parts.known = match parts.known {
-        State::Jti if is_text("jti") => State::All,
-        State::Subject if is_text("sub") => State::All,
-        State::Jti | State::Subject => State::Nothing,
-        other => other,
+/// What is said of the class of a caller.
+#[derive(Debug, Clone)]
+struct Said {
+    kind: Kind,
+    /// The space and the place of the combination in it; none where a class of one aspect says it.
+    place: Option<(Key, usize, usize)>,
+}
+
+/// Says what stands for a class.
+fn labels(callers: &Callers<'_>, said: &Said) -> String {
+    let Some((key, space, at)) = &said.place else {
+        return format!("{:?} whatever else", said.kind);
     };
-    if !reads && !token.claims.contains_key("jti") {
-        token.claims.insert("jti".into(), "id".into());
-    }
+    let classes = &callers.looked[key].spaces[*space];
+    let choice = classes.choice(*at);
+    let pairs = classes.space.dimensions.iter().zip(choice);
+    let labels = pairs.map(|(dimension, at)| format!("{:?}: {:?}", dimension.aspect, dimension.variants[at].label));
+    let labels: Vec<_> = labels.collect();
+    format!(
+        "{:?} {:?}: {}",
+        classes.seen[*at],
+        classes.space.issuer,
+        labels.join("; ")
+    )
 }
 
-/// Binds a token as the usual one is bound, if its client has the certificate, and to another one otherwise.
-fn usual_binding(parts: &mut Parts, base: &Parts) {
-    let Some(token) = &mut parts.token else { return };
-    let bound = token
-        .claims
-        .get("cnf")
-        .and_then(|cnf| cnf.get("x5t#S256"))
-        .and_then(Value::as_str);
-    let Some(bound) = bound else { return };
-    let has_it = parts
-        .certificate
-        .as_ref()
-        .is_some_and(|certificate| certificate.unproven(parts.now).is_none());
-    if bound != THUMBPRINT {
-        return;
-    }
-    let usual = base.token.as_ref().and_then(|token| token.claims.get("cnf"));
-    match (has_it, usual) {
-        (true, Some(usual)) => drop(token.claims.insert("cnf".into(), usual.clone())),
-        (true, None) => drop(token.claims.remove("cnf")),
-        (false, _) => {
-            let other = serde_json::json!({ "x5t#S256": "CAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" });
-            token.claims.insert("cnf".into(), other);
-        }
-    }
+/// Finds the space that a caller is in.
+fn space<'s>(pair: &Pair<'_>, spaces: &'s [Classes], parts: &Parts, path: &str) -> (usize, &'s Classes) {
+    let claims = parts.request_claims();
+    let issued = Issued::all(pair, path);
+    let issued = claims.and_then(|claims| issued.into_iter().find(|kind| kind.has(pair, &claims, path)));
+    let reads_cookie = |policy: &crate::policy::Policy| !policy.sources.read.cookies.is_empty();
+    let has_cookie = parts.places.iter().any(|place| matches!(place, TokenPlace::Cookie(_)))
+        && pair.asking(AuthMethod::Jwt).any(reads_cookie);
+    let is_foreign = parts.token.is_some() && foreign(pair).is_some();
+    let label = issued
+        .map(|kind| kind.label())
+        .or_else(|| is_foreign.then(|| FOREIGN.to_owned()));
+    let is_space = |classes: &&Classes| {
+        classes.space.issuer == label && classes.space.has_cookie == (has_cookie && label.is_some())
+    };
+    spaces
+        .iter()
+        .enumerate()
+        .find(|(_, classes)| is_space(classes))
+        .unwrap()
 }
 
 /// Takes an aspect of a caller out.
@@ -221,49 +176,6 @@ fn patches(aspect: &Aspect, parts: &Parts) -> Vec<Patch> {
     }
 }
 
-/// Renames tenants, so that the one that the token names first is the usual one. Which name a tenant has does not matter.
-fn usual_tenant(pair: &Pair<'_>, parts: &Parts) -> Parts {
-    let mut parts = parts.clone();
-    let paths: Vec<_> = pair
-        .asking(AuthMethod::Jwt)
-        .filter_map(|policy| policy.tenant.as_ref())
-        .flat_map(|rule| &rule.claims)
-        .collect();
-    let named = paths.iter().find_map(|path| match parts.claim(path)? {
-        super::parts::ClaimValue::Plain(Value::String(text)) => Some(text),
-        super::parts::ClaimValue::Plain(Value::Array(items)) => items.first()?.as_str().map(str::to_owned),
-        _ => None,
-    });
-    let Some(first) = named.filter(|name| name != TENANT && name.len() == TENANT.len()) else {
-        return parts;
-    };
-    if let Some(token) = &mut parts.token {
-        token.claims.values_mut().for_each(|value| swap(value, &first));
-    }
-    for (_, values) in &mut parts.headers {
-        for value in values {
-            if let Sent::Value(text) = value {
-                if *text == first.as_str() {
-                    *text = TENANT.parse().unwrap();
-                } else if text == TENANT {
-                    *text = first.parse().unwrap();
-                }
-            }
-        }
-    }
-    parts
-}
-
-fn swap(value: &mut Value, first: &str) {
-    match value {
-        Value::String(text) if text == first => TENANT.clone_into(text),
-        Value::String(text) if text == TENANT => first.clone_into(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| swap(item, first)),
-        Value::Object(members) => members.values_mut().for_each(|value| swap(value, first)),
-        _ => {}
-    }
-}
-
 fn pool(sides: &[Rehearsal; 2]) -> Pool {
     let policies = || sides.iter().flat_map(|side| side.policies().policies());
     let signers = policies()
@@ -284,98 +196,149 @@ fn try_rehearsals(old: &Value, new: &Value) -> Option<[Rehearsal; 2]> {
     super::tests::try_rehearsals(&[&texts[0]], &[&texts[1]])
 }
 
-#[test]
-fn law_caller_is_answered_differently_if_and_only_if_its_class_is() {
-    let scale = |name: &str, usual: usize| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(usual)
-    };
-    let (pairs, requests, first) = (scale("LAW_PAIRS", 8), scale("LAW_REQUESTS", 50), scale("LAW_SEED", 0));
-    let started = Instant::now();
-    let (mut cases, mut failed, mut unfit) = (0, 0, 0);
-    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-    let mut changes: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut slow = Vec::new();
-    for seed in first..first + pairs {
-        let began = Instant::now();
-        let mut dice = Dice::new(seed as u64);
-        let (old, new, names, sides) = loop {
-            let old = policies::policy(&mut dice);
-            let mut new = old.clone();
-            let mut names = Vec::new();
-            for _ in 0..=dice.below(3) {
-                let (name, change) = dice.pick(&policies::CHANGES);
-                change(&mut new, &mut dice);
-                names.push(name);
-            }
-            match try_rehearsals(&old, &new) {
-                Some(sides) => break (old, new, names, sides),
-                None => unfit += 1,
-            }
-        };
-        for name in &names {
-            *changes.entry(name).or_default() += 1;
-        }
-        let pool = pool(&sides);
-        let [before, after] = &sides;
-        let mut callers = Callers::new(before, after);
-        let mut law = Law::default();
-        for _ in 0..requests {
-            let mut parts = people::request(&mut dice);
-            people::add_caller(&mut parts, &pool, &mut dice);
-            let cell = cell(before, after, &parts.host, &parts.method, &parts.path);
-            let delta = callers.compare(&cell).unwrap();
-            let real = Judge::new(callers.pair(&cell), 0).see(&parts).unwrap();
-            let said = match &delta {
-                None => None,
-                Some(_) => Some(law.class(&mut callers, &cell, &parts, cases % 10 == 0)),
-            };
-            cases += 1;
-            *kinds.entry(format!("{:?}", real.kind)).or_default() += 1;
-            let fits = match &said {
-                None => real.kind == Kind::Same,
-                Some(Ok(kind)) => *kind == real.kind && has_effect(&delta, real.kind),
-                Some(Err(_)) => false,
-            };
-            if !fits {
-                failed += 1;
-                if failed <= 12 {
-                    println!(
-                        "seed {seed} {names:?}\nold {old}\nnew {new}\n{:?} {} {} {parts:?}\nreal {real:?} words {:?}\nsaid {said:?}\n",
-                        parts.method,
-                        parts.host,
-                        parts.path,
-                        Judge::new(callers.pair(&cell), 0).words(&parts),
-                    );
-                }
-            }
-        }
-        let looked_up: usize = law.known.values().map(|known| known.judge.tried()).sum();
-        slow.push((
-            began.elapsed(),
-            seed,
-            names,
-            callers.classes(),
-            callers.tried,
-            looked_up,
-        ));
-    }
-    slow.sort_by_key(|(elapsed, ..)| std::cmp::Reverse(*elapsed));
-    println!("slowest {:?}", &slow[..slow.len().min(8)]);
-    println!(
-        "{cases} cases, {failed} failed, {unfit} policies did not check out, {:?}",
-        started.elapsed()
-    );
-    println!("{kinds:?}\n{changes:?}");
-    assert_eq!(failed, 0);
+/// What came of many cases.
+#[derive(Debug, Default)]
+struct Report {
+    cases: usize,
+    /// How often each kind of difference was met.
+    kinds: BTreeMap<String, usize>,
+    /// How often each change was made.
+    changes: BTreeMap<&'static str, usize>,
+    /// Cases that broke the law.
+    failures: Vec<String>,
+    /// How long pairs took, the number of tries, and their seeds.
+    times: Vec<(Duration, usize, u64)>,
 }
 
-fn has_effect(delta: &Option<Rc<super::Delta>>, kind: Kind) -> bool {
+impl Report {
+    fn add(&mut self, other: Self) {
+        self.cases += other.cases;
+        for (kind, count) in other.kinds {
+            *self.kinds.entry(kind).or_default() += count;
+        }
+        for (change, count) in other.changes {
+            *self.changes.entry(change).or_default() += count;
+        }
+        self.failures.extend(other.failures);
+        self.times.extend(other.times);
+    }
+}
+
+/// Holds one pair of policies against the law.
+fn try_pair(seed: u64, requests: usize) -> Report {
+    let began = Instant::now();
+    let mut dice = Dice::new(seed);
+    let Changed { old, new, names, sides } = changed(&mut dice);
+    let mut report = Report::default();
+    for name in &names {
+        *report.changes.entry(name).or_default() += 1;
+    }
+    let pool = pool(&sides);
+    let [before, after] = &sides;
+    let mut callers = Callers::new(before, after);
+    let mut law = Law::default();
+    for case in 0..requests {
+        let mut parts = people::request(&mut dice);
+        people::add_caller(&mut parts, &pool, &mut dice);
+        let cell = cell(before, after, &parts.host, &parts.method, &parts.path);
+        let delta = callers.compare(&cell).unwrap();
+        let judge = Judge::new(callers.pair(&cell), 0);
+        let real = judge.see(&parts).unwrap();
+        let said = delta
+            .as_ref()
+            .map(|_| law.class(&mut callers, &cell, &parts, case % 10 == 0));
+        report.cases += 1;
+        *report.kinds.entry(format!("{:?}", real.kind)).or_default() += 1;
+        let fits = match &said {
+            None => real.kind == Kind::Same,
+            Some(Ok(said)) => said.kind == real.kind && has_effect(delta.as_deref(), real.kind),
+            Some(Err(_)) => false,
+        };
+        if !fits {
+            let words = judge.words(&parts);
+            let said = said.map(|said| said.map(|said| labels(&callers, &said)));
+            report.failures.push(format!(
+                "seed {seed} {names:?}\nold {old}\nnew {new}\n{parts:?}\nreal {real:?} {words:?}\nsaid {said:?}\n"
+            ));
+        }
+    }
+    report.times.push((began.elapsed(), callers.tried, seed));
+    report
+}
+
+/// A policy before and after some changes.
+struct Changed {
+    old: Value,
+    new: Value,
+    names: Vec<&'static str>,
+    sides: [Rehearsal; 2],
+}
+
+/// Makes a policy, and changes it until it checks out.
+fn changed(dice: &mut Dice) -> Changed {
+    loop {
+        let old = policies::policy(dice);
+        let mut new = old.clone();
+        let mut names = Vec::new();
+        for _ in 0..=dice.below(3) {
+            let (name, change) = dice.pick(&policies::CHANGES);
+            change(&mut new, dice);
+            names.push(name);
+        }
+        if let Some(sides) = try_rehearsals(&old, &new) {
+            return Changed { old, new, names, sides };
+        }
+    }
+}
+
+fn scale(name: &str, usual: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// Calls a function for some seeds, on all processors.
+fn on_all_processors<T: Send>(seeds: Range<u64>, call: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let (next, end) = (AtomicU64::new(seeds.start), seeds.end);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let work = || {
+            let seeds = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+            let seeds = seeds.take_while(|seed| *seed < end);
+            seeds.map(&call).collect::<Vec<T>>()
+        };
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        all.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn law_caller_is_answered_differently_if_and_only_if_its_class_is() {
+    let (pairs, first) = (scale("LAW_PAIRS", 8), scale("LAW_SEED", 0));
+    let requests = usize::try_from(scale("LAW_REQUESTS", 50)).unwrap();
+    let mut report = Report::default();
+    for one in on_all_processors(first..first + pairs, |seed| try_pair(seed, requests)) {
+        report.add(one);
+    }
+    if std::env::var_os("LAW_REPORT").is_some() {
+        report.times.sort_unstable();
+        report.times.reverse();
+        report.times.truncate(12);
+        writeln!(std::io::stdout(), "{report:#?}").unwrap();
+    }
+    let shown = report.failures.get(..4).unwrap_or(&report.failures);
+    assert!(
+        report.failures.is_empty(),
+        "{} of {} cases failed\n{}",
+        report.failures.len(),
+        report.cases,
+        shown.join("\n")
+    );
+}
+
+fn has_effect(delta: Option<&super::Delta>, kind: Kind) -> bool {
     let has = |effects: &[Effect]| {
-        let found = delta.iter().flat_map(|delta| &delta.effects);
-        found.into_iter().any(|effect| effects.contains(effect))
+        let mut found = delta.into_iter().flat_map(|delta| &delta.effects);
+        found.any(|effect| effects.contains(effect))
     };
     match kind {
         Kind::Same => true,
@@ -383,5 +346,47 @@ fn has_effect(delta: &Option<Rc<super::Delta>>, kind: Kind) -> bool {
         Kind::Lost => has(&[Effect::Closed]),
         Kind::Forwarded => has(&[Effect::ForwardedDifferently, Effect::Opened, Effect::Closed]),
         Kind::Rejected => has(&[Effect::RejectedDifferently]),
+    }
+}
+
+/// The effects of changes as they are from the other side.
+fn mirrored(effects: &[Effect]) -> BTreeSet<&'static str> {
+    let mirror = |effect: &Effect| match effect {
+        Effect::OpenedToPublic | Effect::Opened => "closed",
+        Effect::Closed => "opened",
+        other => other.as_str(),
+    };
+    effects.iter().map(mirror).collect()
+}
+
+fn general(effects: &[Effect]) -> BTreeSet<&'static str> {
+    let of = |effect: &Effect| match effect {
+        Effect::OpenedToPublic | Effect::Opened => "opened",
+        other => other.as_str(),
+    };
+    effects.iter().map(of).collect()
+}
+
+#[test]
+fn policies_do_not_differ_from_themselves_and_what_one_direction_opens_the_other_closes() {
+    for seed in 1000..1000 + scale("LAW_PAIRS", 8) {
+        let mut dice = Dice::new(seed);
+        let Changed { old, new, names, .. } = changed(&mut dice);
+        for one in [&old, &new] {
+            let [was, now] = try_rehearsals(one, one).unwrap();
+            assert!(compare(&was, &now).unwrap().changes.is_empty(), "{seed} {one}");
+        }
+        let [was, now] = try_rehearsals(&old, &new).unwrap();
+        let (there, back) = (compare(&was, &now).unwrap(), compare(&now, &was).unwrap());
+        for _ in 0..200 {
+            let Parts { host, method, path, .. } = people::request(&mut dice);
+            let found = [&there, &back].map(|difference| difference.change(&host, &method, &path));
+            let [there, back] = found.map(|change| change.map_or(&[][..], |change| change.effects.as_slice()));
+            assert_eq!(
+                general(there),
+                mirrored(back),
+                "seed {seed} {names:?}\nold {old}\nnew {new}\n{method} {host} {path}"
+            );
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A request in the parts by which callers differ, and what changes one of the parts.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_KEY};
@@ -52,6 +53,13 @@ pub(super) enum Known {
     Never,
 }
 
+impl Known {
+    /// Returns whether it depends on the claims of a token.
+    pub(super) const fn is_about_claims(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Stale(_) | Self::Never)
+    }
+}
+
 /// What a value of a header is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Sent {
@@ -74,6 +82,8 @@ pub(super) struct Parts {
     pub(super) query: String,
     /// The token, with plain claims only.
     pub(super) token: Option<Token>,
+    /// The token as it is sent, if it was signed before.
+    pub(super) text: Option<Arc<str>>,
     /// The claims of the token that are times.
     pub(super) times: Vec<(Vec<String>, f64)>,
     /// Where the token is.
@@ -202,6 +212,7 @@ impl Parts {
             path: path.to_owned(),
             query: String::new(),
             token: None,
+            text: None,
             times: Vec::new(),
             places: vec![TokenPlace::Authorization],
             headers: Vec::new(),
@@ -283,17 +294,17 @@ impl Parts {
                 request.headers.insert(name, HeaderValue::from_static(value));
             }
         }
-        if let Some(token) = self.timed_token() {
+        if let Some(text) = self.text.clone().or_else(|| self.signed(keys)) {
             for place in &self.places {
-                let caller = Caller {
-                    token: Some(token.clone()),
-                    place: place.clone(),
-                    ..Caller::default()
-                };
-                caller.apply(&mut request, keys);
+                place.put(&text, &mut request);
             }
         }
         request
+    }
+
+    /// Signs the token.
+    pub(super) fn signed(&self, keys: &ThrowawayKeys) -> Option<Arc<str>> {
+        self.timed_token()?.signed(keys)
     }
 
     /// Returns the claims of the token, with their times.

@@ -123,6 +123,10 @@ pub(super) fn of_token(pair: &Pair<'_>, method: MethodClass) -> Vec<Places> {
             }
         }
     }
+    let mut policies = pair.asking(AuthMethod::Jwt);
+    if !policies.any(|policy| policy.sources.authorization) {
+        usual_first(&mut plain);
+    }
     let headers = headers(&places);
     let of = |has_cookie, variants: Vec<Variant>| {
         let dimension = Dimension::new(Aspect::Place(headers.clone()), variants);
@@ -131,6 +135,15 @@ pub(super) fn of_token(pair: &Pair<'_>, method: MethodClass) -> Vec<Places> {
     let cookies = Some(cookies).filter(|cookies| !cookies.is_empty());
     let cookies = cookies.map(|cookies| of(true, cookies));
     [of(false, plain)].into_iter().chain(cookies).collect()
+}
+
+/// Makes a place that a side looks at the usual one.
+fn usual_first(variants: &mut [Variant]) {
+    if let [authorization, usual, ..] = variants {
+        std::mem::swap(authorization, usual);
+        authorization.label = Label::None;
+        usual.label = Label::Place(named(&TokenPlace::Authorization));
+    }
 }
 
 /// Returns what callers may have in these places who have no token of an issuer of either side.
@@ -149,7 +162,9 @@ pub(super) fn presented(pair: &Pair<'_>, method: MethodClass) -> Option<Dimensio
     }
     for (at, place) in places.iter().enumerate() {
         variants.push(malformed(no_token_in(place)));
+        let bare = Patch::header(&AUTHORIZATION, "Bearer");
         variants.push(malformed([vec![other_scheme()], no_token_in(place)].concat()));
+        variants.push(malformed([vec![bare], no_token_in(place)].concat()));
         for other in places.iter().skip(at + 1) {
             if std::mem::discriminant(place) != std::mem::discriminant(other) {
                 variants.push(malformed([no_token_in(place), no_token_in(other)].concat()));
@@ -159,7 +174,7 @@ pub(super) fn presented(pair: &Pair<'_>, method: MethodClass) -> Option<Dimensio
     (variants.len() > 1).then(|| Dimension::new(Aspect::Presented(headers(&places)), variants))
 }
 
-fn no_token_in(place: &TokenPlace) -> Vec<Patch> {
+pub(super) fn no_token_in(place: &TokenPlace) -> Vec<Patch> {
     match place {
         TokenPlace::Authorization => vec![Patch::header(&AUTHORIZATION, "Bearer x")],
         TokenPlace::Header(name) => vec![Patch::header(name, NO_TOKEN)],

@@ -48,6 +48,10 @@ pub(super) fn body(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
         };
         variants.push(of_type(body, GRPC));
     }
+    if method.opens && has_handshakes(pair) {
+        let sized = Patch::Body(Body::Sized(1), Vec::new());
+        variants.push(Variant::new(sized, Label::Body("1 byte".to_owned())));
+    }
     if !limits.is_empty() {
         let first = types.iter().next().map(|text| value(text)).unwrap_or_default();
         for limit in limits {
@@ -58,6 +62,12 @@ pub(super) fn body(pair: &Pair<'_>, method: MethodClass) -> Option<Dimension> {
         }
     }
     (variants.len() > 1).then(|| Dimension::new(Aspect::Body, variants))
+}
+
+/// Returns whether a side looks for tokens in handshakes, which have no body.
+fn has_handshakes(pair: &Pair<'_>) -> bool {
+    let mut policies = pair.asking(AuthMethod::Jwt);
+    policies.any(|policy| !policy.sources.read.protocols.is_empty())
 }
 
 /// Returns the limits of bodies on both sides, if a route has its own.

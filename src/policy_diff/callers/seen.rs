@@ -62,7 +62,13 @@ pub(super) struct Seen {
     pub(super) now: Mark,
     /// What differs, by its place in [`Judge::details`]; 0 for nothing.
     pub(super) detail: u32,
+    /// Why it is rejected on each side, if that is for its tenant: what is wrong with the claims and with the header of a
+    /// request matters together.
+    pub(super) reasons: [Option<Reason>; 2],
 }
+
+/// What of something seen makes a class.
+pub(super) type Print = (Kind, Mark, Mark, bool, [Option<Reason>; 2]);
 
 /// What differs in what the upstream gets, or the client from Sidegate itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -185,7 +191,12 @@ impl<'r> Judge<'r> {
             let marks = [(&was.outcome, old_step), (&now.outcome, new_step)].map(|(outcome, step)| mark(outcome, step));
             let [old_mark, new_mark] = marks;
             self.note_marks(marks);
+            let reasons = [(&was.outcome, old_step), (&now.outcome, new_step)].map(|(outcome, step)| {
+                let rejection = outcome.rejection().filter(|_| step == Step::Tenant as u8);
+                rejection.map(Rejection::reason)
+            });
             let seen = |kind, detail| Seen {
+                reasons,
                 kind,
                 was: old_mark,
                 now: new_mark,
@@ -226,12 +237,12 @@ impl<'r> Judge<'r> {
     }
 
     /// Returns what of something seen makes a class: not what exactly the upstream gets, but whether it is something else.
-    pub(super) fn print(&self, seen: &Seen) -> (Kind, Mark, Mark, bool) {
+    pub(super) fn print(&self, seen: &Seen) -> Print {
         let details = self.details.borrow();
         let detail = details.0.get(seen.detail as usize);
         let is_particular =
             detail.is_some_and(|detail| detail.another_tenant || detail.pages_gained || detail.pages_lost);
-        (seen.kind, seen.was, seen.now, is_particular)
+        (seen.kind, seen.was, seen.now, is_particular, seen.reasons)
     }
 
     fn note(&self, detail: Detail) -> u32 {

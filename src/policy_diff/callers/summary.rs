@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::classes::Classes;
 use super::pair::Pair;
 use super::seen::{Detail, Judge, Kind, Mark};
-use super::space::{Classes, Label};
+use super::space::Label;
 use crate::policy::Policy;
 use crate::policy_diff::caller_class::{CallerClass, FOREIGN, TokenClass};
 use crate::policy_diff::delta::{CallerChange, Delta, Told};
