@@ -132,6 +132,7 @@ impl CallerClass {
     }
 }
 
+#[expect(clippy::ref_option, reason = "serde passes fields so")]
 fn shown<S: Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
     url.as_deref().map(shown_url).serialize(serializer)
 }

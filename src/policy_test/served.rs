@@ -93,7 +93,7 @@ pub(super) fn plain(path: PathBuf) -> PathBuf {
     for component in path.components() {
         match component {
             Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
-                _ = plain.pop()
+                _ = plain.pop();
             }
             other => plain.push(other),
         }

@@ -174,10 +174,12 @@ pub(super) fn callers(changes: &[&CallerChange], past: bool, most: usize) -> Vec
     for change in changes {
         let outcome = if past { change.was.as_str() } else { change.now.as_str() };
         let words = CallerClass::words(&change.caller);
-        match groups.iter_mut().find(|(other, _)| *other == outcome) {
-            Some((_, callers)) if !callers.contains(&words) => callers.push(words),
-            Some(_) => {}
-            None => groups.push((outcome, vec![words])),
+        let Some((_, callers)) = groups.iter_mut().find(|(other, _)| *other == outcome) else {
+            groups.push((outcome, vec![words]));
+            continue;
+        };
+        if !callers.contains(&words) {
+            callers.push(words);
         }
     }
     let verb = if past { "were" } else { "now" };

@@ -60,7 +60,6 @@ pub struct Met {
     pub who: Option<String>,
 }
 
-#[expect(clippy::ref_option, reason = "serde passes fields so")]
 /// Writes the address of a service, or the variable that it comes from.
 fn upstream(upstream: &Upstream) -> String {
     match &upstream.variable.0 {
@@ -69,6 +68,7 @@ fn upstream(upstream: &Upstream) -> String {
     }
 }
 
+#[expect(clippy::ref_option, reason = "serde passes fields so")]
 fn place<S: Serializer>(location: &Option<Location>, serializer: S) -> Result<S::Ok, S::Error> {
     location.as_ref().map(ToString::to_string).serialize(serializer)
 }

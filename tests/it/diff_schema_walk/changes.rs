@@ -113,15 +113,14 @@ impl<'s> Walk<'s> {
             return;
         }
         let mut document = self.document.clone();
-        match value {
-            Some(value) => *document.pointer_mut(pointer).unwrap() = value,
-            None => {
-                let (parent, name) = pointer.rsplit_once('/').unwrap();
-                match document.pointer_mut(parent).unwrap() {
-                    Value::Object(fields) => _ = fields.remove(&name.replace("~1", "/").replace("~0", "~")),
-                    Value::Array(items) => _ = items.remove(name.parse().unwrap()),
-                    _ => unreachable!("only mappings and lists have values"),
-                }
+        if let Some(value) = value {
+            *document.pointer_mut(pointer).unwrap() = value;
+        } else {
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            match document.pointer_mut(parent).unwrap() {
+                Value::Object(fields) => _ = fields.remove(&name.replace("~1", "/").replace("~0", "~")),
+                Value::Array(items) => _ = items.remove(name.parse().unwrap()),
+                _ => unreachable!("only mappings and lists have values"),
             }
         }
         self.found.push(Changed {

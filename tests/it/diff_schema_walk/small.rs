@@ -78,14 +78,13 @@ fn with_few_items(mut document: Value, steps: &[&str]) -> Small {
             None => vec![0],
         };
         if let Some(index) = steps.get_mut(path.len()).filter(|_| leads_here) {
-            *index = "0".to_owned();
+            "0".clone_into(index);
         }
-        match kept.is_empty() {
-            true => remove(&mut document, &pointer),
-            false => {
-                let kept = kept.into_iter().map(|index| items[index].clone()).collect();
-                *document.pointer_mut(&pointer).unwrap() = Value::Array(kept);
-            }
+        if kept.is_empty() {
+            remove(&mut document, &pointer);
+        } else {
+            let kept = kept.into_iter().map(|index| items[index].clone()).collect();
+            *document.pointer_mut(&pointer).unwrap() = Value::Array(kept);
         }
     }
     Small {
