@@ -64,10 +64,9 @@ fn segments(pattern: &str, cases: &[SegmentCase]) -> String {
     for (part, case) in parts.zip(cases) {
         let has_letters = !part.starts_with('{') || !part.ends_with('}');
         match case {
-            SegmentCase::AsWritten => {}
             SegmentCase::Other => other.push(format!("`{part}`")),
             SegmentCase::Any if has_letters => any.push(format!("`{part}`")),
-            SegmentCase::Any => {}
+            SegmentCase::AsWritten | SegmentCase::Any => {}
             SegmentCase::Ends(end) => ends.push(format!("`{end}` as written at the end of `{part}` in any case")),
         }
     }
