@@ -60,9 +60,6 @@ const NOT_COMPARED: [(&str, &str); 2] = [
 /// How many threads make changes.
 const WALKERS: usize = 2;
 
-/// Changes that may end as a comparison that cannot be made: `diff` says that, and exits with 2.
-const MAY_BE_REFUSED: [(&str, &str); 1] = [("Issuer/binding", "= \"required\"")];
-
 /// Lists whose order says nothing. That of other lists is a change.
 const IN_ANY_ORDER: [&str; 24] = [
     "Claim condition/has_any",
@@ -265,9 +262,7 @@ impl Walk {
     #[track_caller]
     fn end(self, format: &Format, not_compared: &[(&str, &str)]) {
         let is_compared = |line: &&String| !not_compared.iter().any(|(field, _)| line.starts_with(field));
-        let may_be_refused = |(field, to): &Key| MAY_BE_REFUSED.contains(&(field.as_str(), to.as_str()));
-        let unsaid = self.unsaid.iter().filter(|(key, _)| !may_be_refused(key));
-        let unsaid: Vec<_> = unsaid.map(|(_, line)| line).filter(is_compared).collect();
+        let unsaid: Vec<_> = self.unsaid.values().filter(is_compared).collect();
         let said: BTreeSet<&str> = self.said.iter().map(|(field, _)| field.as_str()).collect();
         let excepted = MEAN_NOTHING.iter().chain(not_compared);
         let excepted: BTreeSet<&str> = excepted.map(|(field, _)| *field).collect();
