@@ -29,6 +29,7 @@ fn body(limit: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn changes_of_aspects_that_matter_together_are_found_in_both_directions() {
     let cookie = "sources: [{ cookie: __Host-s }], ";
     let query = "sources: [{ query: token }], ";

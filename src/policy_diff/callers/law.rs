@@ -34,8 +34,11 @@ mod usual;
 /// The classes of callers that were looked up: for each space, aspect and what a caller has of it.
 #[derive(Default)]
 struct Law {
-    places: HashMap<(Key, usize, usize), HashMap<String, Result<Class, String>>>,
+    places: HashMap<(Key, usize, usize), Known>,
 }
+
+/// What is known of the forms of an aspect: the class of each, or that there is none.
+type Known = HashMap<String, Result<Class, String>>;
 
 /// The place of a class among those of an aspect; `None` for one with which all requests are answered alike.
 type Class = Option<usize>;
