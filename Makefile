@@ -1,7 +1,7 @@
 # Each target installs what it needs (Debian, root); see .ci/install. `make ci` runs the targets that
 # .ci/run lists.
 
-.PHONY: help demo demo-test test policy-test policy-bench reference lint format doc check build install attack fuzz release proof kubernetes memory guard
+.PHONY: help demo demo-test test law policy-test policy-bench reference lint format doc check build install attack fuzz release proof kubernetes memory guard
 .PHONY: acceptance bench pgo image compose compose-test audit ci tools
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -10,6 +10,9 @@ PROGRAM := target/release/sidegate
 DEMO_BUILD := --profile demo --no-default-features
 DEMO_PROGRAM := target/demo/sidegate
 MAX_BYTES := 23068672
+# How many pairs of policies, and requests for each, the law of callers tries.
+LAW_PAIRS ?= 42
+LAW_REQUESTS ?= 200
 ACCEPTANCE := ../shared/acceptance/run
 # Public test vectors, where there are any: more cases for the tests, more inputs for the fuzz targets.
 ifneq ($(wildcard ../shared/vectors/.),)
@@ -33,6 +36,9 @@ install:         ## install what the tests need
 test: install    ## run all tests; installs what they need and says what for
 	@echo "Building Sidegate and its tests, then running them: about fifteen minutes the first time."
 	cargo test --locked
+
+law: install     ## hold the classes of callers that `sidegate diff` compares against thousands of random callers
+	LAW_PAIRS=$(LAW_PAIRS) LAW_REQUESTS=$(LAW_REQUESTS) cargo test --locked --lib -- law_caller
 
 policy-test:     ## run the tests of the policies in policies/; a weaker policy that they do not notice is an error
 	cargo run --quiet --locked -- test --require routes,weakenings policies policies/example
