@@ -25,6 +25,7 @@ mod claims;
 mod classes;
 mod headers;
 mod identity_claims;
+mod issuers;
 mod operands;
 mod pages;
 mod pair;

@@ -1,12 +1,13 @@
 //! The spaces of callers of a pair: those without a token of an issuer, and those with one of each issuer.
 
 use super::classes::Classes;
+use super::issuers::foreign;
 use super::pair::{MethodClass, Pair};
 use super::parts::Parts;
 use super::seen::Judge;
 use super::solve::Asked;
 use super::space::{Dimension, Space, Start};
-use super::tokens::{Aspects, Kind, foreign};
+use super::tokens::{Aspects, Kind};
 use super::{certificates, headers::Headers, places, requests, starts};
 use crate::policy_diff::caller_class::FOREIGN;
 use crate::policy_diff::types::{Cell, Incomplete};
