@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::routes::{RouteCoverage, tally};
-use super::run::{notice, run, weaker};
+use super::run::{Ran, in_time, notice, run, weaker};
 use super::weakening::{Kind, Weakening};
 use super::weakenings;
 use crate::document::problem::Location;
@@ -100,13 +100,15 @@ pub fn measure(suites: &[&Suite]) -> Result<Coverage, Incomplete> {
         });
     };
     let (policies, ran) = (&*first.rehearsal, run(suites));
+    let begin = ran.iter().map(Ran::time).min().unwrap_or_default();
+    let valid = in_time(policies, begin);
     let (mut count, mut unnoticed) = (0, Vec::new());
     for step in weakenings::of(policies.policies()) {
         let weaker = weaker(policies, &step);
         let notice = notice(&ran, &step, &weaker);
         if notice.is_noticed && notice.lets_in {
             count += 1;
-        } else if let Some(opening) = opening(policies, &weaker)? {
+        } else if let Some(opening) = opening(&valid, &in_time(&weaker, begin))? {
             count += 1;
             unnoticed.extend(step.unnoticed(opening).filter(|_| !notice.is_noticed));
         }

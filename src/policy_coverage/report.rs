@@ -127,7 +127,7 @@ fn is_reached(route: &RouteCoverage) -> bool {
     route.missing != Some(Missing::Reached)
 }
 
-/// `3 of 3 reached; never refused: /x`.
+/// `3 of 3 reached; never rejected: /x`.
 fn routes(routes: &[RouteCoverage]) -> String {
     let reached = routes.iter().filter(|route| is_reached(route)).count();
     let mut text = format!("{reached} of {} reached", routes.len());

@@ -28,7 +28,7 @@ impl Missing {
         match self {
             Self::Reached => "never reached",
             Self::LetThrough => "never let through",
-            Self::Refused => "never refused",
+            Self::Refused => "never rejected",
         }
     }
 }

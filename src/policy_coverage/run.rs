@@ -28,6 +28,13 @@ pub(super) struct Notice {
     pub(super) lets_in: bool,
 }
 
+impl Ran<'_> {
+    /// When the request arrives, in seconds since the epoch.
+    pub(super) const fn time(&self) -> i64 {
+        self.case.request.now
+    }
+}
+
 /// Runs all cases by the policies as they are.
 pub(super) fn run<'s>(suites: &[&'s Suite]) -> Vec<Ran<'s>> {
     let of_suite = |suite: &&'s Suite| {
@@ -50,6 +57,23 @@ pub(super) fn run<'s>(suites: &[&'s Suite]) -> Vec<Ran<'s>> {
 pub(super) fn weaker(policies: &Rehearsal, step: &Weakening) -> Rehearsal {
     let weaker = step.apply(policies.policies());
     Rehearsal::new(Arc::new(weaker), policies.keys())
+}
+
+/// Prepares the policies without the internal keys that have expired at a time: no test of that time gets in with one.
+pub(super) fn in_time(policies: &Rehearsal, now: i64) -> Rehearsal {
+    let all = policies.policies();
+    let valid = all
+        .policies()
+        .iter()
+        .enumerate()
+        .fold(all.clone(), |set, (index, policy)| {
+            let mut policy = policy.clone();
+            if let Some(known) = &mut policy.internal_keys {
+                known.keys.retain(|key| !key.has_expired(now));
+            }
+            set.with_policy(index, policy)
+        });
+    Rehearsal::new(Arc::new(valid), policies.keys())
 }
 
 /// Runs the cases that may notice a step, until one notices it and one is let in by it.

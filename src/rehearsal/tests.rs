@@ -105,6 +105,32 @@ fn token_is_accepted_from_its_own_reference_only_wherever_keys_are() {
 }
 
 #[test]
+fn each_listed_algorithm_has_a_key_and_no_other_is_taken() {
+    let set = "{ jwks: { file: missing.json } }";
+    for cheap in Algorithm::ALL {
+        for added in Algorithm::ALL {
+            let listed = format!("{}, {}", cheap.name(), added.name());
+            let (both, one) = match cheap == added {
+                true => (rehearsal(&policy(cheap.name(), set)), None),
+                false => (
+                    rehearsal(&policy(&listed, set)),
+                    Some(rehearsal(&policy(cheap.name(), set))),
+                ),
+            };
+            let caller = with_token(Token {
+                algorithm: added,
+                ..token(&both)
+            });
+            assert_eq!(word(&answer(&both, "/s/x", &caller)), "forwarded", "{listed}");
+            if let Some(one) = one {
+                let found = word(&answer(&one, "/s/x", &caller));
+                assert_eq!(found, "token_algorithm_not_allowed", "{listed}");
+            }
+        }
+    }
+}
+
+#[test]
 fn corruption_of_a_token_is_rejected_for_its_own_reason() {
     for (algorithms, keys) in KEYS {
         let rehearsal = rehearsal(&policy(algorithms, keys));

@@ -100,7 +100,7 @@ fn few_tests_reach_all_routes_and_notice_few_weakenings() {
     let output = sidegate(folder.path(), &["test", "--coverage", "wallet.test.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     for line in [
-        "routes      3 of 3 reached; never refused: /wallet/v1/jobs/scheduled/*\n",
+        "routes      3 of 3 reached; never rejected: /wallet/v1/jobs/scheduled/*\n",
         "weakenings  4 of 16 noticed. No test fails if\n",
         "  /wallet/v1/jobs/scheduled/*  is open to anybody                     wallet.yaml:19:13\n",
         "lets in callers without a credential: GET /wallet/v1/jobs/scheduled\n",
@@ -249,7 +249,7 @@ fn route_of_each_kind_has_to_show_what_it_does() {
   - { name: read, request: GET /wallet/v1/v2/x, expect: { member: allow } }
 ";
     let folder = folder(&policy, tests);
-    let want = "routes      5 of 7 reached; never reached: POST /wallet/v1/v2/*, /wallet/v1/*; never refused: GET /wallet/v1/v2/*\n";
+    let want = "routes      5 of 7 reached; never reached: POST /wallet/v1/v2/*, /wallet/v1/*; never rejected: GET /wallet/v1/v2/*\n";
     let output = text(&sidegate(folder.path(), &["test", "--coverage", "."]));
     assert!(output.contains(want), "{output}");
 }
@@ -261,4 +261,31 @@ fn tests_of_the_shipped_policies_notice_each_weakening() {
     let output = sidegate(root, &arguments);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert!(!text(&output).contains("warning"), "{}", text(&output));
+}
+
+#[test]
+fn caller_who_would_get_in_has_no_key_that_has_expired_by_then() {
+    let first = "    - { name: scheduler, secret: { env: WALLET_JOBS_KEY } }\n";
+    let expired = "    - { name: scheduler, secret: { env: WALLET_JOBS_KEY }, expires: 2026-02-01T00:00:00Z }\n";
+    let second = "    - { name: scheduler-2, secret: { env: WALLET_JOBS_KEY_2 } }\n";
+    let tests = FEW.replace("{ scheduler: allow }", "{ scheduler: internal_key_invalid }");
+    let of_keys = |coverage: &Value| -> Vec<Value> {
+        let list = coverage["weakenings"]["unnoticed"].as_array().unwrap().iter();
+        list.filter(|one| one["subject"] == "/wallet/v1/*" && one["change"].as_str().unwrap().contains("key"))
+            .map(|one| one["caller"]["key"].clone())
+            .collect()
+    };
+    for (keys, at, want) in [
+        (format!("{expired}{second}"), "2026-03-01", &["scheduler-2"][..]),
+        (format!("{second}{expired}"), "2026-03-01", &["scheduler-2"]),
+        (expired.to_owned(), "2026-03-01", &[]),
+        (expired.to_owned(), "2026-01-01", &["scheduler"]),
+    ] {
+        let tests = match at {
+            "2026-03-01" => tests.as_str(),
+            _ => FEW,
+        };
+        let folder = folder(&WALLET.replace(first, &keys), &format!("at: {at}T00:00:00Z\n{tests}"));
+        assert_eq!(of_keys(&coverage(folder.path())), want, "{keys} {at}");
+    }
 }

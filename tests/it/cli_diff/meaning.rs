@@ -190,3 +190,39 @@ fn place_that_requests_go_to_and_the_case_of_their_paths_are_said() {
     let first = text.lines().find(|line| line.contains("lets in")).unwrap();
     assert!(first.contains("(were 403 role_missing)"), "{text}");
 }
+
+#[test]
+fn algorithm_that_an_issuer_takes_as_well_lets_tokens_in() {
+    let keys = "keys: { oidc: 'https://i.example' }";
+    let issuer = "issuer: iss-a, audience: [aud], algorithms: [HS256], keys: { secret: { env: S_SECRET } }";
+    let listing = |algorithms: &str| {
+        let other = format!("issuer: 'https://i.example', audience: [aud], algorithms: [{algorithms}], {keys}");
+        OLD.replace(issuer, &other)
+    };
+    let all = ["ES256", "ES384", "EdDSA", "RS256", "PS512"];
+    for (first, added) in all
+        .iter()
+        .flat_map(|first| all.map(|added| (*first, added)))
+        .filter(|(one, other)| one != other)
+    {
+        let both = format!("{first}, {added}");
+        let folder = Folder::new(&[("one.yaml", &listing(first)), ("both.yaml", &listing(&both))]);
+        for (arguments, kind, passing) in [
+            (["one.yaml", "both.yaml"], "opened", "now"),
+            (["both.yaml", "one.yaml"], "closed", "was"),
+        ] {
+            let json = folder
+                .diff(&[&arguments[..], &["--all", "--output", "json"]].concat())
+                .json();
+            let changes = json["changes"].as_array().unwrap();
+            assert!(
+                !changes.is_empty() && changes.iter().all(|change| change["kind"] == kind),
+                "{both}: {json:#}"
+            );
+            assert!(
+                json.to_string().contains(&format!("\"{passing}\":\"allow\"")),
+                "{both}: {json:#}"
+            );
+        }
+    }
+}
