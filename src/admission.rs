@@ -36,6 +36,7 @@ pub mod rate_limit;
 pub mod rate_limit_fields;
 pub mod record;
 pub mod rejection_response;
+pub mod response_names;
 pub mod snapshot;
 pub mod trace_context;
 

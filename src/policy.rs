@@ -410,6 +410,15 @@ impl RoleHierarchy {
         Self(direct.iter().map(|(role, _)| close(role)).collect())
     }
 
+    /// Returns the roles that it names, each perhaps several times.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = self
+            .0
+            .iter()
+            .flat_map(|(role, brought)| std::iter::once(role).chain(brought));
+        names.map(String::as_str)
+    }
+
     /// Returns all roles that a role brings along.
     pub fn brought(&self, role: &str) -> &[String] {
         self.0.get(role).map_or(&[], Vec::as_slice)

@@ -16,6 +16,7 @@ use crate::policy::{ErrorStyle, PolicySet};
 use crate::read_file::read_file;
 
 pub mod loaded_files;
+pub mod unread;
 
 use loaded_files::{FileState, LoadedFiles};
 

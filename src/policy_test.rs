@@ -10,6 +10,7 @@ pub mod case;
 pub mod compile;
 pub mod credentials;
 pub mod document;
+mod hints;
 mod judge;
 pub mod outcome;
 mod paths;
@@ -22,6 +23,7 @@ mod thumbprint;
 
 pub use asks::asks;
 pub use case::Case;
+pub use hints::hint;
 pub use judge::{Judge, Miss, Verdict};
 pub use outcome::{Expectation, Found};
 pub use read_claims::read_claims;

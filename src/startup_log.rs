@@ -55,7 +55,7 @@ fn guarding(policy: &Policy, proxy: &KeyProxy) {
             issuer = %issuer.names,
             audience = audiences.as_deref().unwrap_or("unchecked"),
             algorithms = ?issuer.algorithms,
-            keys = issuer.remote().map(RemoteKeys::url),
+            keys = issuer.remote().map(RemoteKeys::shown_url).as_deref(),
             proxy = issuer.remote().and_then(|remote| proxy.shown_for(remote.url())),
             binding = ?issuer.binding,
             "trusting"

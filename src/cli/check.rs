@@ -56,13 +56,14 @@ pub(super) struct Entry<'p> {
 
 impl Check {
     pub(super) fn execute(self) -> Exit {
+        paths::warn_of_unread(&self.paths);
         let (problems, policies) = self.problems();
         let accepted = !problems.iter().any(|problem| problem.is_error() || self.deny_warnings);
         self.report(&problems, accepted.then_some(policies));
         match accepted {
             true => Exit::Fine,
-            // None of the paths exists.
-            false if self.paths.iter().all(|path| path.metadata().is_err()) => Exit::CouldNotRun,
+            // One of the paths cannot be read.
+            false if self.paths.iter().any(|path| path.metadata().is_err()) => Exit::CouldNotRun,
             false => Exit::No,
         }
     }

@@ -9,6 +9,7 @@ use super::Exit;
 use super::annotations::annotate;
 use super::format::{Format, one_of};
 use super::output::{could_not_run, is_styled, print, print_error, print_json};
+use super::paths::warn_of_unread;
 use crate::document::problem::Problem;
 use crate::policy::{ErrorStyle, PolicySet};
 use crate::policy_diff::effects::Effect;
@@ -150,6 +151,7 @@ impl Diff {
 
     /// Reads both sides. Says what is wrong with the paths.
     fn sides(&self, keys: &ThrowawayKeys) -> Result<Sides, Exit> {
+        warn_of_unread(&self.paths);
         let (was, now, names, path) = match (&self.git, self.paths.as_slice()) {
             (None, [was, now]) => {
                 let names = (was.display().to_string(), now.display().to_string());

@@ -21,10 +21,11 @@ use crate::credential::ClientCertificate;
 use crate::decision::{Evaluator, decide};
 use crate::document::environment::Environment;
 use crate::document::pem::PemFile;
+use crate::document::problem::{Problem, ProblemCode};
 use crate::document::tls_material::certificates;
 use crate::jwks::KeySources;
 use crate::jwks::proxy::KeyProxy;
-use crate::policy_files::ProcessEnvironment;
+use crate::policy_files::{LoadError, ProcessEnvironment};
 use crate::rehearsal::{Rehearsal, Request, ThrowawayKeys};
 use crate::request::{self, Body, Downstream, RequestFacts};
 use crate::revocation::Revocations;
@@ -126,7 +127,16 @@ impl Explain {
     fn with_keys(&self, request: &Request) -> Exit {
         let (config, policies) = match self.options().load_with_policies(|_| Vec::new()) {
             Ok((config, loaded)) => (config, Arc::new(loaded.policies)),
-            Err(error) => return refuse_to_start(error),
+            Err(error) => {
+                let is_secret = needs_secrets(&error);
+                let exit = refuse_to_start(error);
+                if is_secret {
+                    print_error(
+                        "set it, or use `--without-secrets` or `--claims`, which read no variable and no file of a secret",
+                    );
+                }
+                return exit;
+            }
         };
         let evaluator = Evaluator::new(policies);
         if has_token(&evaluator, request) {
@@ -251,6 +261,17 @@ impl Explain {
     fn certificate(&self) -> Result<Option<ClientCertificate>, String> {
         self.client_cert.as_deref().map(read_certificate).transpose()
     }
+}
+
+/// Whether policies lack a variable or a file that they name, so that they can only be read without.
+fn needs_secrets(error: &LoadError) -> bool {
+    let is_missing = |problem: &Problem| {
+        matches!(
+            problem.code(),
+            ProblemCode::VariableNotSet | ProblemCode::NamedFileUnreadable
+        )
+    };
+    matches!(error, LoadError::Wrong(problems) if problems.iter().any(is_missing))
 }
 
 /// Whether the request has a token in a place that any of the policies reads.

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::output::print_error;
 use crate::config::{ReadConfig, ServerConfig, is_config};
+use crate::document::characters::in_one_line;
 use crate::document::problem::Problem;
+use crate::policy_files::unread::folders_with_policies;
 
 /// What paths lead to.
 #[derive(Debug, Default)]
@@ -33,4 +36,14 @@ pub(super) fn read(paths: &[PathBuf], read: impl Fn(&Path) -> ReadConfig) -> Nam
         named.configs.extend(read.config);
     }
     named
+}
+
+/// Says on standard error which policies within named folders are not read.
+pub(super) fn warn_of_unread(paths: &[PathBuf]) {
+    for folder in folders_with_policies(paths) {
+        let folder = in_one_line(&folder.display().to_string()).into_owned();
+        print_error(format!(
+            "not read: `{folder}` has policies, and folders within a folder are not read: name it itself"
+        ));
+    }
 }

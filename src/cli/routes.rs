@@ -59,6 +59,7 @@ impl Routes {
             let (_, loaded) = options.load_without_secrets(&keys)?;
             return Ok((loaded.policies, loaded.loaded_files.hash()));
         }
+        paths::warn_of_unread(&self.paths);
         let read = |path: &Path| ServerConfig::read_with(path, &keys);
         let Named {
             policies, mut problems, ..

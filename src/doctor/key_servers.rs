@@ -11,7 +11,7 @@ const FAR_APART: i64 = 120;
 pub struct KeyServer {
     /// The issuer.
     pub issuer: String,
-    /// What is asked for.
+    /// What is asked for, without the values of its query.
     pub url: String,
     /// The proxy that it is asked through, without user and password.
     pub proxy: Option<String>,

@@ -197,13 +197,13 @@ pub(super) fn key_servers(policies: &PolicySet, ask: Option<KeyProxy>) -> Vec<Ke
         .flat_map(|policy| policy.issuers.iter().map(move |issuer| (&policy.service, issuer)));
     for (service, issuer) in issuers {
         let Some(remote) = issuer.remote() else { continue };
-        let (issuer, url) = (issuer.label(), remote.url());
+        let (issuer, url) = (issuer.label(), remote.shown_url());
         let mut known = statuses.iter().flatten();
         let status =
             known.find(|status| status.issuer == issuer && status.url == url && status.services.contains(service));
         let server = KeyServer {
-            issuer: issuer.to_owned(),
-            url: url.to_owned(),
+            issuer: issuer.into_owned(),
+            url: url.into_owned(),
             proxy: status.and_then(|status| status.proxy.clone()),
             answer: status.and_then(|status| match &status.last {
                 Some(Err(error)) => Some(Err(error.to_string())),

@@ -37,7 +37,7 @@ impl std::error::Error for FetchError {}
 pub struct IssuerStatus {
     /// The issuer as in metrics and logs.
     pub issuer: String,
-    /// The URL that the policies name for its keys.
+    /// The URL that the policies name for its keys, without the values of its query.
     pub url: String,
     /// The proxy that this URL is fetched through, or the key set that it leads to, without user and password.
     pub proxy: Option<String>,
@@ -126,7 +126,7 @@ impl Subscriber {
     /// An issuer of a service's policy that waits for keys.
     pub fn of(service: &str, issuer: &Issuer, ring: &Arc<KeyRing>) -> Self {
         Self {
-            label: issuer.label().to_owned(),
+            label: issuer.label().into_owned(),
             service: service.to_owned(),
             algorithms: issuer.algorithms.clone(),
             ring: Arc::downgrade(ring),
@@ -169,7 +169,7 @@ impl Subscriber {
         let expiry = |at: Timestamp| (at, at.saturating_add(remote.max_stale).unwrap_or(Timestamp::MAX));
         IssuerStatus {
             issuer: self.label.clone(),
-            url: remote.url().to_owned(),
+            url: remote.shown_url().into_owned(),
             proxy,
             services: BTreeSet::from([self.service.clone()]),
             keys: ring.map_or(0, |ring| ring.load().as_ref().map_or(0, |set| set.count())),

@@ -1,5 +1,6 @@
 //! One issuer of tokens: what its tokens have, and the keys that verify them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -79,13 +80,13 @@ impl Issuer {
         self.ignored_headers.contains(&parameter)
     }
 
-    /// Returns the issuer's name in metrics and logs: the first of several names, or the pattern. It never comes from a
-    /// token.
-    pub fn label(&self) -> &str {
+    /// Returns the issuer's name in metrics and logs: the first of several names, or the pattern; where the issuer is not
+    /// checked, the URL of its keys without what may be a secret. It never comes from a token.
+    pub fn label(&self) -> Cow<'_, str> {
         match (self.names.texts().next(), &self.keys) {
-            (Some(name), _) => name,
-            (None, IssuerKeys::Remote(remote)) => remote.url(),
-            (None, IssuerKeys::Local(_)) => "unchecked",
+            (Some(name), _) => name.into(),
+            (None, IssuerKeys::Remote(remote)) => remote.shown_url(),
+            (None, IssuerKeys::Local(_)) => "unchecked".into(),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Key sets that are fetched: from where, with what, and how often. Never fetches anything.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
 
-use crate::document::masks::without_user;
+use crate::document::masks::shown_url;
 use crate::document::problem::{Fault, ProblemCode};
 use crate::document::tls_material::CaBundle;
 
@@ -54,6 +55,11 @@ impl RemoteKeys {
             KeySource::Set { url } | KeySource::Discovery { url, .. } => url,
         }
     }
+
+    /// The same URL as logs and reports may show it: the values of its query may be keys.
+    pub fn shown_url(&self) -> Cow<'_, str> {
+        shown_url(self.url())
+    }
 }
 
 /// The URL of an issuer's document: one slash at the end of the issuer is not part of it.
@@ -76,7 +82,7 @@ impl RemoteKeys {
 /// Keys come over TLS, or from this machine, or where the policy says aloud that they may not.
 pub fn check_url(url: &str, allow_http: bool) -> Result<Uri, Fault> {
     let invalid = |message: String| Fault::new(ProblemCode::InvalidUrl, message, "write `https://host/path`");
-    let unreadable = || invalid(format!("`{}` is not a URL", without_user(url).escape_debug()));
+    let unreadable = || invalid(format!("`{}` is not a URL", shown_url(url).escape_debug()));
     let uri: Uri = url.parse().map_err(|_| unreadable())?;
     let authority = uri.authority().ok_or_else(unreadable)?;
     if authority.as_str().contains('@') {
@@ -96,7 +102,7 @@ pub fn check_url(url: &str, allow_http: bool) -> Result<Uri, Fault> {
             "keys over plain http can be replaced on the way",
             "write `https://`, or add `allow_http: true` if the network is trusted",
         )),
-        _ => Err(invalid(format!("`{}` is neither https nor http", without_user(url)))),
+        _ => Err(invalid(format!("`{}` is neither https nor http", shown_url(url)))),
     }
 }
 

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::routes::{RouteCoverage, tally};
-use super::run::{Ran, in_time, notice, run, weaker};
+use super::run::{Ran, has_expired, in_time, notice, run, weaker};
 use super::weakening::{Kind, Weakening};
 use super::weakenings;
 use crate::document::problem::Location;
+use crate::policy::PolicySet;
 use crate::policy_diff::caller_class::CallerClass;
 use crate::policy_diff::delta::CallerChange;
 use crate::policy_diff::openings::{Opening, opening};
@@ -108,7 +109,9 @@ pub fn measure(suites: &[&Suite]) -> Result<Coverage, Incomplete> {
         let notice = notice(&ran, &step, &weaker);
         if notice.is_noticed && notice.lets_in {
             count += 1;
-        } else if let Some(opening) = opening(&valid, &in_time(&weaker, begin))? {
+        } else if let Some(opening) = opening(&valid, &in_time(&weaker, begin))?
+            && !step.takes_nobody(&opening, policies.policies(), begin)
+        {
             count += 1;
             unnoticed.extend(step.unnoticed(opening).filter(|_| !notice.is_noticed));
         }
@@ -123,6 +126,13 @@ pub fn measure(suites: &[&Suite]) -> Result<Coverage, Incomplete> {
 }
 
 impl Weakening {
+    /// Whether the step takes internal keys, and no test of a time gets in by one since all have expired by then.
+    fn takes_nobody(&self, opening: &Opening, policies: &PolicySet, now: i64) -> bool {
+        let by_key = |change: &CallerChange| change.caller.key.is_some();
+        let policy = policies.get(self.policy).filter(|_| self.kind == Kind::Any);
+        opening.gained.iter().all(by_key) && policy.is_some_and(|policy| has_expired(policy, now))
+    }
+
     fn unnoticed(self, opening: Opening) -> Option<Unnoticed> {
         let mut gained = opening.gained;
         gained.sort_by_cached_key(|change| example_rank(self.kind, &change.caller));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::weakening::{Kind, Weakening};
-use crate::policy::Scope;
+use crate::policy::{Policy, Scope};
 use crate::policy_test::{Case, Found, Judge, Suite};
 use crate::rehearsal::Rehearsal;
 
@@ -59,7 +59,8 @@ pub(super) fn weaker(policies: &Rehearsal, step: &Weakening) -> Rehearsal {
     Rehearsal::new(Arc::new(weaker), policies.keys())
 }
 
-/// Prepares the policies without the internal keys that have expired at a time: no test of that time gets in with one.
+/// Prepares the policies without the internal keys that have expired at a time: no test of that time gets in with one. A policy
+/// keeps them if it has no other.
 pub(super) fn in_time(policies: &Rehearsal, now: i64) -> Rehearsal {
     let all = policies.policies();
     let valid = all
@@ -68,12 +69,19 @@ pub(super) fn in_time(policies: &Rehearsal, now: i64) -> Rehearsal {
         .enumerate()
         .fold(all.clone(), |set, (index, policy)| {
             let mut policy = policy.clone();
-            if let Some(known) = &mut policy.internal_keys {
+            let is_useless = has_expired(&policy, now);
+            if let Some(known) = policy.internal_keys.as_mut().filter(|_| !is_useless) {
                 known.keys.retain(|key| !key.has_expired(now));
             }
             set.with_policy(index, policy)
         });
     Rehearsal::new(Arc::new(valid), policies.keys())
+}
+
+/// Whether all internal keys of a policy have expired at a time.
+pub(super) fn has_expired(policy: &Policy, now: i64) -> bool {
+    let mut keys = policy.internal_keys.iter().flat_map(|known| &known.keys);
+    keys.all(|key| key.has_expired(now))
 }
 
 /// Runs the cases that may notice a step, until one notices it and one is let in by it.

@@ -13,6 +13,7 @@ use super::document::{DETAILS, MomentDocument, PolicyTestDocument};
 use super::served::Process;
 use crate::document::decode::{FromNode, not_one_of};
 use crate::document::problem::{Location, Problem, ProblemCode, Problems, Reported, SourceFile};
+use crate::document::yaml::{Node, Value};
 use crate::rehearsal::Rehearsal;
 use crate::rejection::Reason;
 use crate::revocation::Target;
@@ -26,6 +27,7 @@ mod lookup;
 mod proofs;
 mod requests;
 mod revocations;
+mod unnamed_roles;
 
 use amount::too_many;
 use cell::Cell;
@@ -46,6 +48,13 @@ const DEFAULT_HOST: &str = "localhost";
 pub fn read(source: &Arc<SourceFile>) -> Result<PolicyTestDocument, Vec<Problem>> {
     let mut problems = Problems::of(Arc::clone(source));
     let document = crate::document::read(&mut problems).and_then(|node| {
+        if is_policy(&node) {
+            let message = "the file is a policy, and not a test of one";
+            let help =
+                "name its test file, `*.test.yaml`, or write one that says `policies:` and the name of this file";
+            problems.add(&(0..0), ProblemCode::NoTests, message, help);
+            return None;
+        }
         let document = PolicyTestDocument::from_node(&node, &mut problems).ok()?;
         if document.version.value != 1 {
             let message = format!("version {} of the format is unknown here", document.version.value);
@@ -78,6 +87,15 @@ pub fn read(source: &Arc<SourceFile>) -> Result<PolicyTestDocument, Vec<Problem>
         Some(document) if !problems.has_errors() => Ok(document),
         _ => Err(problems.into_sorted()),
     }
+}
+
+/// Whether a document has fields that only policies need, and none that only tests have.
+fn is_policy(node: &Node) -> bool {
+    let Value::Mapping(entries) = &node.value else {
+        return false;
+    };
+    let has = |names: &[&str]| entries.iter().any(|((key, _), _)| names.contains(&key.as_str()));
+    has(&["routes", "service", "upstream"]) && !has(&["callers", "matrix", "tests"])
 }
 
 /// The cases of a file, and what it is not rejected for.

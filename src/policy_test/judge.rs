@@ -1,5 +1,6 @@
 //! What policies make of cases, and whether that is what is expected.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -135,7 +136,7 @@ fn issuers(policies: &PolicySet, names: &[String]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (policy, issuers) in policies.policies().iter().map(|policy| &policy.issuers).enumerate() {
         for (index, issuer) in issuers.iter().enumerate() {
-            let is_meant = |name: &String| issuer.label() == name || issuer.names.texts().any(|text| text == name);
+            let is_meant = |name: &String| issuer.label() == *name || issuer.names.texts().any(|text| text == name);
             if names.iter().any(is_meant) {
                 found.push((policy, index));
             }
@@ -230,10 +231,10 @@ fn details(
 }
 
 fn compare_headers(expected: &[(HeaderName, HeaderExpectation)], headers: &HeaderMap, misses: &mut Vec<Miss>) {
-    for (name, wanted) in expected {
+    for (name, expectation) in expected {
         let found = headers.get_all(name).iter();
         let found: Vec<_> = found.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-        let (fits, wanted) = match wanted {
+        let (fits, wanted) = match expectation {
             HeaderExpectation::Absent => (found.is_empty(), format!("no {name}")),
             HeaderExpectation::Present => (!found.is_empty(), format!("{name}")),
             HeaderExpectation::Values(values) => (*values == found, format!("{name}: {}", values.join(", "))),
@@ -243,8 +244,22 @@ fn compare_headers(expected: &[(HeaderName, HeaderExpectation)], headers: &Heade
                 true => format!("no {name}"),
                 false => shortened(format!("{name}: {}", found.join(", "))),
             };
+            let got = match expectation {
+                HeaderExpectation::Values(values) if in_one_line(values, &found) => {
+                    format!("{got} in one header line (a list means several: write one text)")
+                }
+                _ => got,
+            };
             misses.push(Miss { wanted, got });
         }
+    }
+}
+
+/// Whether several values that a test lists are found in one, with commas between them.
+fn in_one_line(wanted: &[String], found: &[Cow<'_, str>]) -> bool {
+    match found {
+        [one] if wanted.len() > 1 => one.split(',').map(str::trim).eq(wanted.iter().map(String::as_str)),
+        _ => false,
     }
 }
 

@@ -21,6 +21,18 @@ const WORDS: [(&str, Expectation); 5] = [
     ("metadata", Expectation::Metadata),
 ];
 
+/// Words that others use for some of these.
+const OTHER_WORDS: [(&str, &str); 8] = [
+    ("accepted", "allow"),
+    ("denied", "deny"),
+    ("forbidden", "deny"),
+    ("passed", "allow"),
+    ("permitted", "allow"),
+    ("refused", "deny"),
+    ("rejected", "deny"),
+    ("unauthorized", "deny"),
+];
+
 /// The word before the reason of a request that shadow mode lets through.
 const SHADOW: &str = "shadow";
 
@@ -216,7 +228,9 @@ fn reason(code: &str) -> Result<Reason, Fault> {
         None => {
             let decided = Reason::ALL.iter().filter(|reason| is_decided(**reason));
             let known = decided.map(|reason| reason.code()).chain(WORDS.map(|(word, _)| word));
-            let help = closest(code, known).map_or_else(|| HELP.to_owned(), did_you_mean);
+            let other = OTHER_WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(code));
+            let meant = other.map(|(_, word)| *word).or_else(|| closest(code, known));
+            let help = meant.map_or_else(|| HELP.to_owned(), did_you_mean);
             Err(unknown(code, help))
         }
     }
@@ -355,6 +369,9 @@ mod tests {
                 "did you mean `role_missing`?",
             ),
             ("alow", "unknown outcome `alow`", "did you mean `allow`?"),
+            ("allowed", "unknown outcome `allowed`", "did you mean `allow`?"),
+            ("denied", "unknown outcome `denied`", "did you mean `deny`?"),
+            ("Rejected", "unknown outcome `Rejected`", "did you mean `deny`?"),
             (
                 "200",
                 "unknown outcome `200`",

@@ -4,9 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::policy_files;
-
-/// How deep folders below a named one are looked through.
-const DEPTH: usize = 3;
+use crate::policy_files::unread::{entries, files_below};
 
 /// Says which files and folders below the named folders look like tests and are not run, a line each: those whose name begins
 /// with a dot or is written in capital letters, and those of folders within.
@@ -18,7 +16,7 @@ pub fn skipped(paths: &[PathBuf]) -> Vec<String> {
         for entry in entries(path).into_iter().filter(|entry| !is_named(entry)) {
             let shown = entry.display();
             if entry.is_dir() {
-                let tests = below(&entry, DEPTH);
+                let tests = files_below(&entry, &looks_like_a_test);
                 let is_run = |file: &PathBuf| is_named(file) || file.parent().is_some_and(is_named);
                 lines.extend(
                     tests
@@ -36,32 +34,13 @@ pub fn skipped(paths: &[PathBuf]) -> Vec<String> {
     lines
 }
 
-/// The entries of a folder, by their names.
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut entries: Vec<_> = entries.map(|entry| entry.path()).collect();
-    entries.sort();
-    entries
-}
-
-/// The files below a folder that look like tests. Hidden folders are not looked through.
-fn below(folder: &Path, depth: usize) -> Vec<PathBuf> {
-    let name = folder
-        .file_name()
-        .map(|name| name.to_string_lossy())
-        .unwrap_or_default();
-    if depth == 0 || name.starts_with('.') || fs::symlink_metadata(folder).is_ok_and(|found| found.is_symlink()) {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    for entry in entries(folder) {
-        match entry.is_dir() {
-            true => found.extend(below(&entry, depth - 1)),
-            false if looks_like_a_test(&entry) => found.push(entry),
-            false => {}
-        }
-    }
-    found
+/// Returns the folders within a folder that have test files.
+pub(super) fn folders_with_tests(folder: &Path) -> Vec<PathBuf> {
+    let within = entries(folder).into_iter().filter(|entry| entry.is_dir());
+    let tests = within.flat_map(|entry| files_below(&entry, &policy_files::is_test));
+    let mut folders: Vec<_> = tests.filter_map(|file| file.parent().map(Path::to_owned)).collect();
+    folders.dedup();
+    folders
 }
 
 fn looks_like_a_test(path: &Path) -> bool {

@@ -10,11 +10,15 @@ use super::case::Case;
 use super::compile::{compile, read};
 use super::document::PolicyTestDocument;
 use super::served::{Served, plain};
+use super::skipped::folders_with_tests;
 use crate::document::problem::{Fault, Location, Problem, ProblemCode, Problems, SourceFile};
 use crate::document::yaml::MAX_FILE_BYTES;
 use crate::policy_files;
 use crate::read_file::read_file;
 use crate::rehearsal::{Rehearsal, ThrowawayKeys};
+
+/// How many folders with tests are named.
+const MOST_FOLDERS: usize = 4;
 
 /// A test file, ready to be judged.
 #[derive(Debug)]
@@ -45,7 +49,17 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<Problem>> {
         match list(path) {
             Ok(found) if found.is_empty() => {
                 let message = format!("`{}` has no `*.test.yaml`", path.display());
-                let help = "name a test file, or a folder that has one";
+                let within: Vec<_> = folders_with_tests(path)
+                    .iter()
+                    .map(|folder| format!("`{}`", folder.display()))
+                    .collect();
+                let help = match within.is_empty() {
+                    true => "name a test file, or a folder that has one".to_owned(),
+                    false => format!(
+                        "name {}: folders within a folder are not read",
+                        within.get(..MOST_FOLDERS).unwrap_or(&within).join(" and ")
+                    ),
+                };
                 let fault = Fault::new(ProblemCode::NoTests, message, help);
                 problems.push(Problem::new(Location::of_file(path), &fault));
             }

@@ -342,7 +342,17 @@ fn a_folder_is_checked_whole_and_a_missing_one_cannot_be() {
         said_whole.text
     );
     assert_eq!(said(&setup.run(&["check", "policies/one.yaml"])).code, Some(0));
-    assert_eq!(said(&setup.run(&["check", "not-there"])).code, Some(2));
+    for paths in [
+        &["not-there"][..],
+        &["policies/one.yaml", "not-there"],
+        &["not-there", "policies"],
+    ] {
+        assert_eq!(
+            said(&setup.run(&[&["check"], paths].concat())).code,
+            Some(2),
+            "{paths:?}"
+        );
+    }
     assert_eq!(said(&setup.run(&["check"])).code, Some(2));
 }
 

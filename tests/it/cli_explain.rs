@@ -592,3 +592,20 @@ fn explain_and_the_running_proxy_judge_odd_targets_alike() {
     let cause = "the target has bytes that must be percent-encoded: only ASCII can stand in it";
     assert_eq!(said["cause"], cause);
 }
+
+#[test]
+fn secret_that_is_missing_here_can_be_left_out() {
+    let policy = POLICY.replace("$wallet", "version: 1\nservice: wallet\nupstream: { url: 'http://127.0.0.1:1' }\njwt: { issuers: [{ issuer: i, audience: [a], algorithms: [HS256], keys: { secret: { env: IT_NOT_SET } } }] }\ninternal_key: { keys: [{ name: job, secret: { file: missing } }] }");
+    let setup = Setup::new().policy("wallet", &policy);
+    let arguments = ["explain", "GET", "/w/open/x", "--policies", "policies"];
+    let refused = said(&setup.run(&arguments));
+    assert_eq!(refused.code, Some(2), "{}", refused.text);
+    assert!(
+        refused.text.contains("use `--without-secrets` or `--claims`"),
+        "{}",
+        refused.text
+    );
+    let without = said(&setup.run(&[&arguments[..], &["--without-secrets"]].concat()));
+    assert_eq!(without.code, Some(0), "{}", without.text);
+    assert!(!without.text.contains("--claims"), "{}", without.text);
+}

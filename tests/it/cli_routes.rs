@@ -281,3 +281,40 @@ fn markdown_links_and_hides_nothing_of_a_policy() {
         );
     }
 }
+
+#[test]
+fn policies_in_folders_within_are_named_and_not_read() {
+    let setup = Setup::new()
+        .file("p/open.yaml", OPEN)
+        .file("p/within/hub.yaml", HUB)
+        .file("p/within/notes.yaml", "a: 1\n")
+        .file("p/others/values.yaml", "routes: []\n")
+        .file("p/.hidden/hub.yaml", HUB)
+        .file("q/open.yaml", OPEN);
+    for command in [
+        &["check", "p", "--without-secrets"][..],
+        &["routes", "p"],
+        &["diff", "p", "q"],
+    ] {
+        let output = setup.run(command);
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {}", said(&output).text);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            stderr.matches("not read: `p/within`").count(),
+            1,
+            "{command:?}: {stderr}"
+        );
+        assert_eq!(stderr.matches("not read:").count(), 1, "{command:?}: {stderr}");
+    }
+    for command in [
+        &["check", "p", "p/within", "--without-secrets"][..],
+        &["routes", "p/within"],
+        &["routes", "q"],
+    ] {
+        let output = setup.run(command);
+        assert!(
+            !String::from_utf8_lossy(&output.stderr).contains("not read:"),
+            "{command:?}"
+        );
+    }
+}

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::harness::{
     Latch, Reply, Request, Setup, Upstream, eventually, free_port,
+    gateway::text as output_text,
     issuer::{Key, KeyServer, claims, key_set, token_of_text},
     upstream::Recorded,
 };
@@ -394,4 +395,28 @@ fn redirects_are_not_followed() {
         gateway.refused(&get(&key), 503, "keys_unavailable");
     }
     assert_eq!(elsewhere.fetches(), 0);
+}
+
+#[test]
+fn values_in_the_query_of_a_key_set_are_fetched_with_and_shown_nowhere() {
+    let key = Key::new("ES256", "one");
+    let server = KeyServer::publishing(&[&key]);
+    let url = format!("{}?api_key=s3cr3t-0123456789", server.url);
+    let gateway = trusting(&url).start();
+    gateway.allowed(&get(&key));
+    let shown = format!("{}?api_key=***", server.url);
+    server.now_answers(|| Reply::status(503, ""));
+    let doctor = trusting(&url).run(&["doctor", "--config", "sidegate.yaml", "--output", "json"]);
+    for (what, text) in [
+        ("log", gateway.log_text()),
+        ("readiness", gateway.admin("/readyz").text()),
+        ("metrics", gateway.admin("/metrics").text()),
+        ("doctor", output_text(&doctor)),
+    ] {
+        assert!(text.contains(&shown), "{what}: {text}");
+        assert!(!text.contains("s3cr3t"), "{what}: {text}");
+    }
+    let down = trusting(&format!("http://127.0.0.1:{}/keys?s3cr3t", free_port())).start_unready();
+    down.refused(&get(&key), 503, "keys_unavailable");
+    assert!(!down.log_text().contains("s3cr3t"), "{}", down.log_text());
 }

@@ -299,7 +299,7 @@ fn details_are_compared_with_what_service_and_client_get() {
              expect:\n      outcome: allow\n      route: '/api/docs/{{id}}'\n      service: b\n      \
              headers: {{ x-user-id: {user}, x_user_id: null, x-user-roles: viewer, authorization: present, x-client-id: null }}\n  \
              - name: rejected\n    request: GET /api/x\n    caller: nobody\n    \
-             expect: {{ outcome: deny, response: {{ status: 401, headers: {{ www-authenticate: present, x-sidegate-reason: credential_missing }}, body: {{ code: {code}, statusCode: 401, none: null }} }} }}\n"
+             expect: {{ outcome: deny, response: {{ status: 401, headers: {{ www-authenticate: present, x-sidegate-reason: credential_missing }}, body: {{ code: {code}, statusCode: 401 }} }} }}\n"
         )
     };
     assert_passes(&run(&test("user-7", "ERR_B_UNAUTHORIZED")), 2);
@@ -388,4 +388,99 @@ fn check_of_a_test_file_leads_to_the_right_command() {
     assert_eq!(said.code, Some(1), "{}", said.text);
     assert!(said.text.contains("error[not_a_policy]"), "{}", said.text);
     assert!(said.text.contains("run it with `sidegate test "), "{}", said.text);
+}
+
+#[test]
+fn policy_in_place_of_a_test_file_is_one_problem() {
+    let said = Lab::new(POLICY).run(&["b.yaml"]);
+    assert_cannot_run(
+        &said,
+        "b.yaml",
+        &["error[no_tests]", "is a policy", "*.test.yaml", "1 problem"],
+    );
+}
+
+#[test]
+fn folder_with_tests_in_folders_within_names_them() {
+    let said = Lab::new(POLICY)
+        .file("nest/a/b.yaml", POLICY)
+        .file("nest/a/b.test.yaml", "version: 1\n")
+        .run(&["."]);
+    assert_cannot_run(&said, ".", &["error[no_tests]", "name `./nest/a`"]);
+}
+
+#[test]
+fn role_that_no_policy_names_is_a_warning() {
+    let warning = "names the role";
+    let file = |role: &str, want: &str| {
+        let callers = CALLERS.replace("roles: [viewer]", &format!("roles: [{role}]"));
+        let rest = test("GET /api/docs/1", &format!("{{ nobody: deny, member: {want} }}"));
+        Lab::new(POLICY)
+            .file("b.test.yaml", &format!("{callers}{rest}"))
+            .run(&["."])
+    };
+    for (role, want, words) in [
+        ("viewr", "deny", &[warning, "`viewr`", "did you mean `viewer`?"][..]),
+        (
+            "viewer, edtor",
+            "allow",
+            &[warning, "`edtor`", "did you mean `editor`?"],
+        ),
+        (
+            "viewer, accounting",
+            "allow",
+            &[warning, "`accounting`", "correct it, or leave it out"],
+        ),
+        ("accounting", "deny", &[]),
+        ("accounting", "403 role_missing", &[]),
+        ("viewer", "allow", &[]),
+        ("admin", "allow", &[]),
+    ] {
+        let said = file(role, want);
+        assert_passes(&said, 2);
+        assert_eq!(said.text.contains(warning), !words.is_empty(), "{role}: {}", said.text);
+        for word in words {
+            assert!(said.text.contains(word), "{role}: {word} in {}", said.text);
+        }
+    }
+    let policy = POLICY.replace(", roles: [admin]", "").replace(", roles: [viewer]", "");
+    let policy = policy.replace("roles: { admin: [editor], editor: [viewer] }\n", "");
+    let said = Lab::new(&policy)
+        .tests(&test("GET /api/docs/1", "{ nobody: deny, member: allow }"))
+        .run(&["."]);
+    assert_passes(&said, 2);
+    assert!(!said.text.contains(warning), "{}", said.text);
+}
+
+#[test]
+fn request_that_no_route_takes_fails_with_what_was_likely_meant() {
+    assert_fails(
+        &run(&test("GET /api/doc/1", "{ nobody: deny, member: allow }")),
+        &["did you mean a path of the route `/api/docs/{id}`?"],
+    );
+    let hosts = POLICY.replace(
+        "prefix: /api\n",
+        "prefix: /api\nhosts: [api.example.com, '*.example.org']\n",
+    );
+    let said = Lab::new(&hosts)
+        .tests(&test("GET /api/docs/1", "{ nobody: deny, member: allow }"))
+        .run(&["."]);
+    let hint = "the host is `localhost`, and the policies are for `*.example.org`, `api.example.com`: set `host`";
+    assert_fails(&said, &[hint]);
+}
+
+#[test]
+fn list_of_values_that_come_in_one_line_is_told() {
+    let policy = POLICY.replace(
+        "roles: { admin",
+        "identity: { x-user-roles: { from: roles, separator: ',' } }\nroles: { admin",
+    );
+    let callers = CALLERS.replace("roles: [viewer]", "roles: [viewer, editor]");
+    let expect = "{ outcome: allow, headers: { x-user-roles: [viewer, editor] } }";
+    let rest =
+        format!("tests:\n  - {{ name: t, request: GET /api/docs/1, expect: {{ nobody: deny, member: {expect} }} }}\n");
+    let said = Lab::new(&policy)
+        .file("b.test.yaml", &format!("{callers}{rest}"))
+        .run(&["."]);
+    assert_fails(&said, &["in one header line (a list means several: write one text)"]);
 }

@@ -274,3 +274,24 @@ fn messages_need_no_percent_encoding_in_headers() {
         assert!(reason.message().chars().all(fine), "{}", reason.code());
     }
 }
+
+#[test]
+fn name_of_each_field_is_known() {
+    let style = ErrorStyle::new(ErrorFormat::Flat, "ERR_X".into());
+    for grpc in [None, Some("application/grpc")] {
+        for reason in Reason::ALL {
+            let response = response(ErrorFormat::Flat, *reason, &[AuthMethod::Jwt], grpc);
+            for (name, _) in response.headers {
+                assert!(super::super::response_names::is_field(&name), "{name}");
+            }
+        }
+    }
+    let rejection = Rejection::from(Reason::QuotaExceeded).retry_after(std::time::Duration::from_secs(1));
+    let context = ErrorContext {
+        had_token_in_query: true,
+        ..context(&style)
+    };
+    for (name, _) in render(&rejection, &context).headers {
+        assert!(super::super::response_names::is_field(&name), "{name}");
+    }
+}

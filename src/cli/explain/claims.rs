@@ -130,7 +130,7 @@ pub(super) fn add_token(
     let token = Token::of(signer, completed.clone()).ok_or("the issuer lists no algorithm")?;
     let place = place(&policy.sources, &request.method);
     let made = MadeToken {
-        issuer: signer.label().to_owned(),
+        issuer: signer.label().into_owned(),
         algorithm: token.algorithm.name(),
         kind: token.header_type().to_owned(),
         filled: completed

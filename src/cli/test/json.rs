@@ -43,6 +43,9 @@ struct Entry<'s> {
     /// What the route asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     asks: Option<&'s str>,
+    /// What was likely meant, where no route takes the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'s str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,6 +87,7 @@ fn entry<'s>(result: &'s CaseResult<'_>) -> Entry<'s> {
         verdict,
         steps,
         asks,
+        hint,
     } = result;
     let difference = |miss: &'s Miss| Difference {
         wanted: &miss.wanted,
@@ -102,5 +106,6 @@ fn entry<'s>(result: &'s CaseResult<'_>) -> Entry<'s> {
         misses: verdict.misses.iter().map(difference).collect(),
         steps,
         asks: asks.as_deref(),
+        hint: hint.as_deref(),
     }
 }

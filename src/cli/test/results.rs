@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::policy_test::{Case, Judge, StepLine, Suite, Verdict, asks};
+use crate::policy_test::{Case, Judge, StepLine, Suite, Verdict, asks, hint};
 
 /// The results of all files.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(super) struct CaseResult<'s> {
     pub(super) steps: Vec<StepLine>,
     /// What the route asks, where it is not as expected and a route was met.
     pub(super) asks: Option<String>,
+    /// What was likely meant, where no route takes the request.
+    pub(super) hint: Option<String>,
 }
 
 impl Results<'_> {
@@ -65,14 +67,16 @@ impl<'s> CaseResult<'s> {
                 verdict,
                 steps: Vec::new(),
                 asks: None,
+                hint: None,
             };
         }
         let (verdict, steps) = judge.explained(case);
-        let matched = suite.rehearsal.policies().matched(verdict.scope);
+        let policies = suite.rehearsal.policies();
         Self {
             case,
             steps,
-            asks: matched.route().map(asks),
+            asks: policies.matched(verdict.scope).route().map(asks),
+            hint: hint(case, &verdict, policies),
             verdict,
         }
     }
@@ -86,13 +90,13 @@ impl<'s> CaseResult<'s> {
         misses.join("; ")
     }
 
-    /// Returns the steps and what the route asks, a line each.
+    /// Returns the steps, what the route asks and what was likely meant, a line each.
     pub(super) fn evidence(&self) -> Vec<String> {
         let steps = self.steps.iter().map(|line| {
             let mark = if line.passed { "ok" } else { "no" };
             format!("  {:<12} {mark}  {}", line.step, line.detail)
         });
         let asks = self.asks.iter().map(|asks| format!("in the policy: {asks}"));
-        steps.chain(asks).collect()
+        steps.chain(asks).chain(self.hint.clone()).collect()
     }
 }

@@ -436,8 +436,8 @@ problem_codes! {
         "The test says something that makes no difference for these policies or for this outcome, so it would prove nothing."
         "Remove it, or name policies for which it makes a difference."
     UnreadClaim "unread_claim"
-        "No policy of the tests reads the claim."
-        "Correct the name of the claim, or remove it."
+        "No policy of the tests reads the claim, or names the role."
+        "Correct the name, or remove it."
 }
 
 #[cfg(test)]

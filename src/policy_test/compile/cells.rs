@@ -8,6 +8,7 @@ use http::HeaderName;
 
 use super::cell::{Cell, RequestIndex};
 use super::lookup;
+use super::proofs::never_in_response;
 use crate::document::decode::{Spanned, twice};
 use crate::document::problem::{Location, ProblemCode, Problems, Reported, SourceFile};
 use crate::policy::PolicySet;
@@ -240,7 +241,7 @@ impl Maker<'_> {
         let response = document
             .response
             .as_ref()
-            .map(|response| self.response(&response.value));
+            .map(|response| self.response(&response.value, document.outcome.value));
         Ok(Expected {
             route: route.transpose()?,
             service: service.transpose()?,
@@ -252,7 +253,8 @@ impl Maker<'_> {
         })
     }
 
-    fn response(&mut self, document: &ResponseDocument) -> Result<ExpectedResponse, Reported> {
+    fn response(&mut self, document: &ResponseDocument, outcome: Expectation) -> Result<ExpectedResponse, Reported> {
+        never_in_response(document, outcome, self.policies, self.problems)?;
         let status = document.status.as_ref().map(|status| {
             let known = u16::try_from(status.value)
                 .ok()

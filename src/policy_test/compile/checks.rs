@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cell::Cell;
 use super::requests::Requests;
+use super::unnamed_roles::roles;
 use crate::document::problem::{ProblemCode, Problems};
 use crate::policy::{BindingMode, Policy, PolicySet};
 use crate::policy_test::callers::CallerPlan;
 use crate::policy_test::document::{BoundDocument, PolicyTestDocument};
+use crate::policy_test::outcome::Found;
 use crate::policy_test::read_claims::read_claims;
 use crate::policy_test::served::Process;
+use crate::rejection::Reason;
 
 /// The callers of a file, and the policies that they meet.
 pub(super) struct Checks<'c> {
@@ -36,6 +39,7 @@ impl<'c> Checks<'c> {
         self.without_token(&met);
         self.without_client_ca(&met);
         self.unread(&met);
+        self.unnamed_roles(&met, cells);
         self.tokens_for_nothing(&met);
         self.keys_for_nothing(&met);
         self.certificates_for_nothing(&met);
@@ -132,6 +136,34 @@ impl<'c> Checks<'c> {
             let help = "leave it out, or correct its name";
             self.problems
                 .warn(&claim.name_span, ProblemCode::UnreadClaim, message, help);
+        }
+    }
+
+    /// Warns of roles that none of the policies names which the callers with this role meet.
+    fn unnamed_roles(&mut self, met: &Met, cells: &[Cell]) {
+        let missing = Found::Rejected {
+            reason: Reason::RoleMissing,
+            by_route: true,
+        };
+        let mut odd = BTreeMap::new();
+        for (caller, (plan, met)) in self.plans.iter().zip(met).enumerate() {
+            let Some(token) = plan.token.as_ref().filter(|_| met.is_some()) else {
+                continue;
+            };
+            let mut own = cells.iter().filter(|cell| cell.caller == caller);
+            let may_miss = own.any(|cell| cell.expected.outcome.is_met_by(missing));
+            for role in roles(token, (&self.policies(met.as_ref()), may_miss)) {
+                let known = odd
+                    .entry((role.span.start, role.name))
+                    .or_insert((role.span, role.help.clone()));
+                known.1 = known.1.take().and(role.help);
+            }
+        }
+        for ((_, role), (span, help)) in odd {
+            if let Some(help) = help {
+                let message = format!("no policy that its callers meet names the role `{role}`");
+                self.problems.warn(&span, ProblemCode::UnreadClaim, message, help);
+            }
         }
     }
 

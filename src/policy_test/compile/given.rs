@@ -1,5 +1,6 @@
 //! What is so while the requests of a test arrive, checked: it has to make a difference for their policies.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -139,9 +140,9 @@ fn given(document: &GivenDocument, met: &[&Policy], problems: &mut Problems) -> 
 }
 
 /// The names of all issuers of some policies.
-fn names<'p>(met: &[&'p Policy]) -> impl Iterator<Item = &'p str> {
+fn names<'p>(met: &[&'p Policy]) -> impl Iterator<Item = Cow<'p, str>> {
     let issuers = met.iter().flat_map(|policy| &policy.issuers);
-    issuers.flat_map(|issuer| issuer.names.texts().chain([issuer.label()]))
+    issuers.flat_map(|issuer| issuer.names.texts().map(Cow::Borrowed).chain([issuer.label()]))
 }
 
 fn revocation(

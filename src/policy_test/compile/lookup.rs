@@ -1,6 +1,9 @@
 //! Names of policies that test files use: routes and services.
 
+use std::borrow::Cow;
+
 use crate::document::decode::Spanned;
+use crate::document::masks::shown_url;
 use crate::document::problem::{ProblemCode, Problems, Reported};
 use crate::document::suggestion::suggest;
 use crate::policy::PolicySet;
@@ -25,10 +28,16 @@ pub(super) fn service(
 /// Finds an issuer by one of its names, in the policies of some requests.
 pub(super) fn issuer<'p>(
     name: &Spanned<String>,
-    issuers: impl Iterator<Item = &'p str>,
+    issuers: impl Iterator<Item = Cow<'p, str>>,
     problems: &mut Problems,
 ) -> Result<String, Reported> {
-    known(("issuer", name), issuers, problems)
+    let issuers: Vec<_> = issuers.collect();
+    // The URL of keys is a name, too, as it is shown.
+    let shown = shown_url(&name.value);
+    match issuers.contains(&shown) {
+        true => Ok(shown.into_owned()),
+        false => known(("issuer", name), issuers.iter().map(|issuer| &**issuer), problems),
+    }
 }
 
 fn known<'k>(

@@ -1,4 +1,4 @@
-//! What a test says of header fields that could prove nothing.
+//! What a test says of header fields and responses that could prove nothing.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,13 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 
 use super::cell::Cell;
+use crate::admission::response_names::{is_field, is_in_metadata, is_in_rejections};
 use crate::document::decode::Spanned;
 use crate::document::problem::{ProblemCode, Problems, Reported};
 use crate::policy::{Policy, PolicySet};
 use crate::policy_test::case::Case;
-use crate::policy_test::document::HeaderExpectation;
+use crate::policy_test::document::{BodyExpectation, HeaderExpectation, ResponseDocument};
+use crate::policy_test::outcome::Expectation;
 use crate::rehearsal::{Caller, TokenPlace};
 
 /// What the names begin with that Sidegate sets besides those of policies.
@@ -69,4 +71,41 @@ pub(super) fn never_there((cells, cases): (&[Cell], &[Case]), policies: &PolicyS
             }
         }
     }
+}
+
+/// Reports what a response must not have, and no response to a request with this outcome could have.
+pub(super) fn never_in_response(
+    document: &ResponseDocument,
+    outcome: Expectation,
+    policies: &PolicySet,
+    problems: &mut Problems,
+) -> Result<(), Reported> {
+    let headers = document.headers.iter().flat_map(|headers| &headers.0);
+    let headers = headers
+        .filter(|(name, wanted)| *wanted == HeaderExpectation::Absent && !is_field(&name.value))
+        .map(|(name, _)| {
+            (
+                &name.span,
+                format!("a response of Sidegate never has the header `{}`", name.value),
+            )
+        });
+    let could_have = |path: &str| match outcome {
+        Expectation::Preflight => false,
+        Expectation::Metadata => is_in_metadata(path),
+        _ => is_in_rejections(policies, path),
+    };
+    let body = document.body.iter().flat_map(|body| &body.0);
+    let body = body
+        .filter(|(path, wanted)| *wanted == BodyExpectation::Absent && !could_have(&path.value))
+        .map(|(path, _)| {
+            (
+                &path.span,
+                format!("the body of such a response never has `{}`", path.value),
+            )
+        });
+    let help = "correct the name, or leave it out: without it the test says the same";
+    let reported = headers
+        .chain(body)
+        .map(|(span, message)| problems.add(span, ProblemCode::NothingToProve, message, help));
+    reported.last().map_or(Ok(()), Err)
 }

@@ -20,7 +20,7 @@ fn key_set(url: &str) -> String {
 }
 
 #[test]
-fn other_spelling_of_the_same_is_no_difference() {
+fn other_spelling_of_the_same_does_not_differ() {
     let upstream = "http://127.0.0.1:22000";
     let audience = "audience: [aud]";
     for (line, was, now) in [
@@ -102,7 +102,7 @@ fn secret_in_a_url_is_in_no_report() {
 }
 
 #[test]
-fn defaults_of_a_configuration_that_are_written_are_no_setting() {
+fn defaults_of_a_configuration_that_are_written_do_not_differ() {
     let config = |lines: &str| format!("version: 1\npolicies: p.yaml\n{lines}");
     for (was, now, want) in [
         (
@@ -142,7 +142,7 @@ fn defaults_of_a_configuration_that_are_written_are_no_setting() {
 }
 
 #[test]
-fn identity_header_is_told_with_its_source_and_how_it_is_written() {
+fn report_has_identity_headers_with_their_source_and_encoding() {
     let said = both(
         "mtls:",
         "identity: { x-a: groups, x-b: sub, x-c: roles, x-d: sub }\nmtls:",

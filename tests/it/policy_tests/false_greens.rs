@@ -155,3 +155,44 @@ fn claim_within_a_mapping_is_a_time_where_a_condition_reads_one() {
     let said = Lab::new(&policy).tests(&format!("{callers}{rest}")).run(&["."]);
     assert_eq!(said.code, Some(0), "{}", said.text);
 }
+
+#[test]
+fn value_that_no_response_could_have_proves_nothing_by_its_absence() {
+    let file = |outcome: &str, response: &str| {
+        let expect = format!("{{ outcome: {outcome}, response: {response} }}");
+        format!(
+            "tests:\n  - {{ name: t, request: GET /api/x, caller: [nobody], expect: {expect} }}\n  - {{ name: u, request: GET /api/x, expect: {{ member: allow }} }}\n"
+        )
+    };
+    let envelope = POLICY.replace(
+        "version: 1\n",
+        "version: 1\nerrors: { format: envelope, code_prefix: ERR_B }\n",
+    );
+    for (policy, outcome, response) in [
+        (POLICY, "deny", "{ body: { cod: null } }"),
+        (POLICY, "401", "{ body: { code: present, error.code: null } }"),
+        (POLICY, "deny", "{ body: { code.x: null } }"),
+        (&envelope, "deny", "{ body: { error.code: present, code: null } }"),
+        (&envelope, "deny", "{ body: { error.details.reson: null } }"),
+        (POLICY, "deny", "{ headers: { x-sidegate-reson: null } }"),
+        (
+            POLICY,
+            "deny",
+            "{ status: 401, headers: { www-authenticate: present, x-user-id: null } }",
+        ),
+        (POLICY, "preflight", "{ body: { code: null } }"),
+        (POLICY, "metadata", "{ body: { resorce: null } }"),
+    ] {
+        let said = Lab::new(policy).tests(&file(outcome, response)).run(&["."]);
+        assert_cannot_run(&said, "b.test.yaml:", &["error[nothing_to_prove]", "never has"]);
+    }
+    for (policy, response) in [
+        (
+            POLICY,
+            "{ headers: { retry-after: null, allow: null, access-control-allow-origin: null } }",
+        ),
+        (&envelope, "{ body: { data: null, error.details.reason: present } }"),
+    ] {
+        assert_passes(&Lab::new(policy).tests(&file("deny", response)).run(&["."]), 2);
+    }
+}
