@@ -35,10 +35,12 @@ pub fn is_field(name: &HeaderName) -> bool {
     FIELDS.contains(name) || cors::is_response_field(name)
 }
 
-/// Returns whether rejections by some policies have a value in their body at the end of these names, with dots between them.
-pub fn is_in_rejections(policies: &PolicySet, path: &str) -> bool {
+/// Returns whether rejections by some policies have a value in their body at the end of these names, with dots between them; also
+/// those of requests that are for none of the policies, if asked for.
+pub fn is_in_rejections(policies: &PolicySet, path: &str, without_policy: bool) -> bool {
     let own = policies.policies().iter().map(|policy| &policy.errors);
-    own.chain([policies.default_errors()]).any(|style| {
+    let other = without_policy.then(|| policies.default_errors());
+    own.chain(other).any(|style| {
         let body = rejection(policies, style);
         path.split('.').try_fold(&body, |value, name| value.get(name)).is_some()
     })

@@ -22,13 +22,12 @@ const WORDS: [(&str, Expectation); 5] = [
 ];
 
 /// Words that others use for some of these.
-const OTHER_WORDS: [(&str, &str); 8] = [
+const OTHER_WORDS: [(&str, &str); 7] = [
     ("accepted", "allow"),
     ("denied", "deny"),
     ("forbidden", "deny"),
     ("passed", "allow"),
     ("permitted", "allow"),
-    ("refused", "deny"),
     ("rejected", "deny"),
     ("unauthorized", "deny"),
 ];
@@ -135,6 +134,18 @@ impl Expectation {
     /// Tells whether the service gets such a request.
     pub const fn is_forwarded(self) -> bool {
         matches!(self, Self::Allow | Self::Shadow(_))
+    }
+
+    /// Tells whether only a policy rejects a request so: by 401 or 403.
+    pub fn is_of_policy(self) -> bool {
+        match self {
+            Self::Deny => true,
+            Self::Rejected(status, reason) => {
+                let status = status.or_else(|| reason.map(Reason::status));
+                matches!(status, Some(401 | 403))
+            }
+            _ => false,
+        }
     }
 
     /// Tells whether exactly this reason is expected.

@@ -1,5 +1,7 @@
 //! `sidegate routes`: what guards what, as a table.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::cli_check::{Said, said};
@@ -284,13 +286,20 @@ fn markdown_links_and_hides_nothing_of_a_policy() {
 
 #[test]
 fn policies_in_folders_within_are_named_and_not_read() {
-    let setup = Setup::new()
-        .file("p/open.yaml", OPEN)
-        .file("p/within/hub.yaml", HUB)
-        .file("p/within/notes.yaml", "a: 1\n")
-        .file("p/others/values.yaml", "routes: []\n")
-        .file("p/.hidden/hub.yaml", HUB)
-        .file("q/open.yaml", OPEN);
+    let mut setup = Setup::new();
+    for folder in ["p/within", "p/others", "p/.hidden", "q"] {
+        fs::create_dir_all(setup.folder.path().join(folder)).unwrap();
+    }
+    for (name, text) in [
+        ("p/open.yaml", OPEN),
+        ("p/within/hub.yaml", HUB),
+        ("p/within/notes.yaml", "a: 1\n"),
+        ("p/others/values.yaml", "routes: []\n"),
+        ("p/.hidden/hub.yaml", HUB),
+        ("q/open.yaml", OPEN),
+    ] {
+        setup = setup.file(name, text);
+    }
     for command in [
         &["check", "p", "--without-secrets"][..],
         &["routes", "p"],

@@ -455,7 +455,7 @@ fn role_that_no_policy_names_is_a_warning() {
 #[test]
 fn request_that_no_route_takes_fails_with_what_was_likely_meant() {
     assert_fails(
-        &run(&test("GET /api/doc/1", "{ nobody: deny, member: allow }")),
+        &run(&test("GET /aip/docs/1", "{ nobody: deny, member: allow }")),
         &["did you mean a path of the route `/api/docs/{id}`?"],
     );
     let hosts = POLICY.replace(
@@ -470,7 +470,7 @@ fn request_that_no_route_takes_fails_with_what_was_likely_meant() {
 }
 
 #[test]
-fn list_of_values_that_come_in_one_line_is_told() {
+fn list_of_values_that_come_in_one_line_is_explained() {
     let policy = POLICY.replace(
         "roles: { admin",
         "identity: { x-user-roles: { from: roles, separator: ',' } }\nroles: { admin",

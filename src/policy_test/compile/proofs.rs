@@ -92,7 +92,7 @@ pub(super) fn never_in_response(
     let could_have = |path: &str| match outcome {
         Expectation::Preflight => false,
         Expectation::Metadata => is_in_metadata(path),
-        _ => is_in_rejections(policies, path),
+        _ => is_in_rejections(policies, path, !outcome.is_of_policy()),
     };
     let body = document.body.iter().flat_map(|body| &body.0);
     let body = body

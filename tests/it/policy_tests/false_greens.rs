@@ -184,6 +184,7 @@ fn value_that_no_response_could_have_proves_nothing_by_its_absence() {
         (POLICY, "metadata", "{ body: { resorce: null } }"),
     ] {
         let said = Lab::new(policy).tests(&file(outcome, response)).run(&["."]);
+        assert_eq!(said.code, Some(2), "{outcome} {response}: {}", said.text);
         assert_cannot_run(&said, "b.test.yaml:", &["error[nothing_to_prove]", "never has"]);
     }
     for (policy, response) in [
