@@ -43,7 +43,7 @@ pub(super) fn warn_of_unread(paths: &[PathBuf]) {
     for folder in folders_with_policies(paths) {
         let folder = in_one_line(&folder.display().to_string()).into_owned();
         print_error(format!(
-            "not read: `{folder}` has policies, and folders within a folder are not read: name it itself"
+            "not read: the policies in `{folder}`, since folders within a folder are left out; name it by itself"
         ));
     }
 }

@@ -309,7 +309,7 @@ fn policies_in_folders_within_are_named_and_not_read() {
         assert_eq!(output.status.code(), Some(0), "{command:?}: {}", said(&output).text);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(
-            stderr.matches("not read: `p/within`").count(),
+            stderr.matches("not read: the policies in `p/within`").count(),
             1,
             "{command:?}: {stderr}"
         );

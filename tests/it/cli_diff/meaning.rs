@@ -199,12 +199,14 @@ fn algorithm_that_an_issuer_takes_as_well_lets_tokens_in() {
         let other = format!("issuer: 'https://i.example', audience: [aud], algorithms: [{algorithms}], {keys}");
         OLD.replace(issuer, &other)
     };
-    let all = ["ES256", "ES384", "EdDSA", "RS256", "PS512"];
-    for (first, added) in all
-        .iter()
-        .flat_map(|first| all.map(|added| (*first, added)))
-        .filter(|(one, other)| one != other)
-    {
+    for (first, added) in [
+        ("ES256", "RS256"),
+        ("ES384", "PS512"),
+        ("EdDSA", "RS384"),
+        ("RS256", "ES256"),
+        ("RS256", "PS256"),
+        ("ES256", "EdDSA"),
+    ] {
         let both = format!("{first}, {added}");
         let folder = Folder::new(&[("one.yaml", &listing(first)), ("both.yaml", &listing(&both))]);
         for (arguments, kind, passing) in [
