@@ -26,6 +26,7 @@ mod classes;
 mod headers;
 mod identity_claims;
 mod issuers;
+mod linked;
 mod operands;
 mod pages;
 mod pair;
@@ -171,6 +172,8 @@ impl<'r> Callers<'r> {
 
 #[cfg(test)]
 mod aspects;
+#[cfg(test)]
+mod joint_tests;
 #[cfg(test)]
 mod law;
 #[cfg(test)]

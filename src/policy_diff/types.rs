@@ -156,6 +156,13 @@ pub enum Incomplete {
         /// Where the route is, as file, line and column.
         route: String,
     },
+    /// Rules differ that read the same values, and no caller was found for whom that matters.
+    Undecided {
+        /// The method and the path.
+        request: String,
+        /// The claim or header.
+        of: String,
+    },
 }
 
 impl fmt::Display for Incomplete {
@@ -168,6 +175,11 @@ impl fmt::Display for Incomplete {
                 f,
                 "no caller who passes `{request}` in the {side} policies ({route}) could be made, so the policies cannot be \
                  compared: check that the rules of the route do not contradict each other"
+            ),
+            Self::Undecided { request, of } => write!(
+                f,
+                "the rules of `{request}` on `{of}` differ, and no caller was found for whom that matters, so the policies \
+                 cannot be compared exactly"
             ),
         }
     }

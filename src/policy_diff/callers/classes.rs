@@ -4,7 +4,7 @@
 #[cfg(test)]
 use super::parts::Patch;
 use super::search::{Contexts, Tried};
-use super::seen::{Judge, Kind, Print, Seen};
+use super::seen::{Judge, Kind, Mark, Print, Seen};
 use super::space::{Choice, Space};
 use crate::policy_diff::types::Incomplete;
 
@@ -23,6 +23,8 @@ pub(super) struct Classes {
         expect(dead_code, reason = "the law of the tests asks for the class of a caller")
     )]
     contexts: Contexts,
+    /// Whether a caller passed on a side.
+    has_passed: bool,
     prints: Vec<Vec<(Prints, Option<usize>)>>,
 }
 
@@ -61,8 +63,10 @@ impl Space {
             seen: Vec::new(),
             contexts,
             prints,
+            has_passed: false,
         };
         classes.try_all(&mut tried, judge)?;
+        classes.has_passed = tried.has_passed();
         Ok(classes)
     }
 
@@ -126,6 +130,14 @@ impl Classes {
         pairs
             .map(|(kept, place)| kept.get(place).copied().unwrap_or_default())
             .collect()
+    }
+
+    /// Returns what several rules read in which the sides differ, if no caller passes on one side only.
+    pub(super) fn doubt(&self) -> Option<&str> {
+        let is_open = |mark: Mark| matches!(mark, Mark::Passes | Mark::Own(_));
+        let is_shown = self.seen.iter().any(|seen| is_open(seen.was) != is_open(seen.now));
+        let first = self.space.doubtful.first().filter(|_| self.has_passed && !is_shown);
+        first.map(String::as_str)
     }
 
     /// Returns whether all callers are answered alike.

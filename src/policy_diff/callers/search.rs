@@ -43,6 +43,12 @@ impl Tried {
         Ok(seen)
     }
 
+    /// Returns whether a caller passed on a side.
+    pub(super) fn has_passed(&self) -> bool {
+        let mut all = self.seen.values();
+        all.any(|seen| [seen.was, seen.now].contains(&Mark::Passes))
+    }
+
     /// Makes the request of a choice. Each token is signed once.
     fn parts(&mut self, space: &Space, choice: &[usize], judge: &Judge<'_>) -> Parts {
         if space.base.token.is_none() {

@@ -198,6 +198,8 @@ pub(super) struct Space {
     pub(super) dimensions: Vec<Dimension>,
     /// Who meets all rules, as far as there is such a caller, and others who differ from it in what the sides tell apart.
     pub(super) starts: Vec<Start>,
+    /// What several rules read that the sides differ in.
+    pub(super) doubtful: Vec<String>,
 }
 
 /// A caller that a search for callers begins with.

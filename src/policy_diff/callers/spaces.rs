@@ -26,6 +26,12 @@ pub(super) fn classes(judge: &Judge<'_>, cell: &Cell, method: MethodClass) -> Re
         .map(|space| space.classes(judge))
         .collect::<Result<_, _>>()?;
     starts::check(judge, cell)?;
+    if let Some(of) = spaces.iter().find_map(Classes::doubt) {
+        return Err(Incomplete::Undecided {
+            request: format!("{} {}", cell.method, cell.path),
+            of: of.to_owned(),
+        });
+    }
     Ok(spaces)
 }
 
@@ -66,6 +72,7 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
         has_cookie: false,
         dimensions,
         starts: of_headers(),
+        doubtful: Vec::new(),
     }];
     if let Some((token, times)) = foreign(pair) {
         for places in places::of_token(pair, method) {
@@ -88,6 +95,7 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
                 has_cookie,
                 dimensions,
                 starts: of_headers(),
+                doubtful: Vec::new(),
             });
         }
     }
@@ -105,6 +113,7 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
                 mut dimensions,
                 starts,
                 solutions,
+                doubtful,
             } = kind.dimensions(pair, &cell.path);
             for patch in patches {
                 patch.apply(&mut parts);
@@ -127,6 +136,7 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
                 has_cookie,
                 dimensions,
                 starts,
+                doubtful,
             });
         }
     }

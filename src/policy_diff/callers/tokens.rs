@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::claims::{ReadClaim, ReadClaims};
 use super::issuers::{class, names, pick};
+use super::linked::Group;
 use super::pair::{Pair, Side};
 use super::parts::Patch;
 use super::prune::Prints;
@@ -45,6 +46,8 @@ pub(super) struct Aspects {
     pub(super) starts: Vec<Start>,
     /// The values by which they do.
     pub(super) solutions: Vec<Solution>,
+    /// What several rules read that the sides differ in.
+    pub(super) doubtful: Vec<String>,
 }
 
 impl<'r> Kind<'r> {
@@ -147,6 +150,7 @@ impl<'r> Kind<'r> {
             dimensions: all,
             starts,
             solutions,
+            doubtful: self.doubtful(rules),
         }
     }
 
@@ -166,6 +170,13 @@ impl<'r> Kind<'r> {
                 path,
             })
         })
+    }
+
+    /// What several rules read that the sides differ in.
+    fn doubtful(&self, rules: [Option<Rules<'_>>; 2]) -> Vec<String> {
+        let groups = Group::all(rules).into_iter();
+        let doubtful = groups.filter(|group| self.is_on_both_sides() && group.is_doubtful());
+        doubtful.map(|group| group.name()).collect()
     }
 
     /// Each signer by each algorithm, where the sides differ.
