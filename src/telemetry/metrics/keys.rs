@@ -48,7 +48,7 @@ impl KeyMetrics {
         let gauge = |name: &str, help: &str| register(registry, GaugeVec::new(Opts::new(name, help), &["issuer"])?);
         let refreshes = Opts::new(
             "sidegate_jwks_refreshes_total",
-            "Fetches of key sets: `success`, `not_modified` or `failure`. An issuer that is not checked has the URL of its key set as label.",
+            "Fetches of key sets: `success`, `not_modified` or `failure`. An issuer that is not checked has the URL of its key set as label, without the values of its query.",
         );
         Ok(Self {
             refreshes: register(registry, IntCounterVec::new(refreshes, &["issuer", "result"])?)?,
