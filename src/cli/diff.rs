@@ -125,8 +125,11 @@ impl Diff {
         let mut report = Report::new((was.policies(), now.policies()), difference, configurations);
         if let Some(path) = &self.callers {
             let named = NamedCallers::read(path).and_then(|callers| callers.name(&mut report, (&was, &now)));
-            if report_fault("--callers", &path.display().to_string(), named).is_none() {
+            let Some(unnamed) = report_fault("--callers", &path.display().to_string(), named) else {
                 return Exit::CouldNotRun;
+            };
+            for why in unnamed {
+                print_error(format!("sidegate: --callers: {why}; the caller is not named there"));
             }
         }
         let view = View {

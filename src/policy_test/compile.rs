@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::callers::{self, CallerPlan};
 use super::case::Case;
-use super::credentials::{Credentials, Setting};
+use super::credentials::{Credentials, Purpose, Setting};
 use super::document::{DETAILS, MomentDocument, PolicyTestDocument};
 use super::served::Process;
 use crate::document::decode::{FromNode, not_one_of};
@@ -16,7 +16,6 @@ use crate::document::problem::{Location, Problem, ProblemCode, Problems, Reporte
 use crate::document::yaml::{Node, Value};
 use crate::rehearsal::Rehearsal;
 use crate::rejection::Reason;
-use crate::revocation::Target;
 
 mod amount;
 mod cell;
@@ -26,7 +25,7 @@ mod given;
 mod lookup;
 mod proofs;
 mod requests;
-mod revocations;
+pub mod revocations;
 mod unnamed_roles;
 
 use amount::too_many;
@@ -36,7 +35,7 @@ use checks::Checks;
 use given::{GivenOfTest, givens, revokes_nothing};
 use proofs::{never_there, replaced_credentials};
 use requests::Requests;
-use revocations::{all_tokens, list};
+use revocations::list;
 
 /// The time of requests where a file says none: 2026-03-01T12:00:00Z.
 const DEFAULT_TIME: i64 = 1_772_366_400;
@@ -98,6 +97,14 @@ fn is_policy(node: &Node) -> bool {
     has(&["routes", "service", "upstream"]) && !has(&["callers", "matrix", "tests"])
 }
 
+/// Returns the time of all requests of a file.
+pub fn time(document: &PolicyTestDocument) -> i64 {
+    document.at.as_ref().map_or(DEFAULT_TIME, |at| {
+        let MomentDocument(at) = at.value;
+        at
+    })
+}
+
 /// The cases of a file, and what it is not rejected for.
 pub type Compiled = (Vec<Case>, Vec<Problem>);
 
@@ -115,10 +122,7 @@ pub fn compile(
         process,
         setting: Setting {
             policies: rehearsal.policies(),
-            at: document.at.as_ref().map_or(DEFAULT_TIME, |at| {
-                let MomentDocument(at) = at.value;
-                at
-            }),
+            at: time(document),
         },
         problems: &mut problems,
     }
@@ -214,9 +218,9 @@ impl<'c> Compiler<'c> {
         (plans, requests): (&[CallerPlan], &Requests),
     ) -> Option<Case> {
         let plan = plans.get(cell.caller)?;
-        let request = requests.whole(cell, plan, credentials.caller, self.rehearsal.keys())?;
         let revoked = given.map(GivenOfTest::revocations).unwrap_or_default();
-        let own = credentials.revoked.map(|jti| all_tokens(Target::Jti(jti), None));
+        let own = credentials.revocation();
+        let request = requests.whole(cell, plan, credentials.caller, self.rehearsal.keys())?;
         Some(Case {
             caller: plan.name.as_str().into(),
             line: requests.line(cell),
@@ -240,8 +244,11 @@ impl<'c> Compiler<'c> {
             let Some(plan) = plans.get(cell.caller).filter(|_| !shown.contains_key(&key)) else {
                 continue;
             };
-            let is_foreign = foreign.contains(&cell.caller);
-            let credentials = self.setting.credentials(plan, (key.1, is_foreign), self.problems);
+            let purpose = match foreign.contains(&cell.caller) {
+                true => Purpose::TestedAsForeign,
+                false => Purpose::Tested,
+            };
+            let credentials = self.setting.credentials(plan, (key.1, purpose), self.problems);
             shown.insert(key, credentials);
         }
         shown

@@ -22,11 +22,25 @@ use crate::rehearsal::{Caller, Corruption, PresentedKey, Token, TokenPlace};
 /// The word for a key that no policy has.
 const UNKNOWN: &str = "unknown";
 
+/// The name of a place that a policy does not read, where a caller names only its kind.
+const UNREAD: &str = "token";
+
 /// How long a certificate is valid if a test does not say it, in seconds.
 const CERTIFICATE_LIFETIME: i64 = 3600;
 
 /// The claims that are times in every token.
 const TIMES: [&str; 4] = ["exp", "nbf", "iat", "auth_time"];
+
+/// Why a caller is shown to a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A test expects something of it: what could prove nothing there is a problem.
+    Tested,
+    /// A test expects its token to be of another issuer.
+    TestedAsForeign,
+    /// To see what the policy answers, whether or not the caller is made for this policy.
+    Asked,
+}
 
 /// What a caller adds to a request for one policy.
 #[derive(Debug, Clone, Default)]
@@ -47,12 +61,11 @@ pub struct Setting<'p> {
 }
 
 impl<'p> Setting<'p> {
-    /// Makes what a caller shows to a policy, by its place in the set. `is_foreign` says that a test expects the token to be
-    /// of another issuer.
+    /// Makes what a caller shows to a policy, by its place in the set.
     pub fn credentials(
         self,
         plan: &CallerPlan,
-        (policy, is_foreign): (Option<usize>, bool),
+        (policy, purpose): (Option<usize>, Purpose),
         problems: &mut Problems,
     ) -> Result<Credentials, Reported> {
         let policy = policy.and_then(|index| self.policies.get(index));
@@ -64,17 +77,17 @@ impl<'p> Setting<'p> {
             ..Caller::default()
         };
         if let Some(claims) = &plan.token {
-            let issuer = self.issuer(plan, claims, (policy, is_foreign), problems)?;
+            let issuer = self.issuer(plan, claims, (policy, purpose), problems)?;
             let is_read = policy.is_some_and(|policy| !policy.issuers.is_empty());
             let token = issuer
-                .map(|issuer| self.token(plan, claims, (issuer, is_read), problems))
+                .map(|issuer| self.token(plan, claims, (issuer, is_read), purpose, problems))
                 .transpose()?;
             if let Some(mut token) = token.flatten() {
                 let bound = plan.bound.as_ref().map(|bound| bound.value);
                 bind(&mut token.claims, bound, certificate.as_ref());
-                revoked = revoke(plan, &mut token.claims, policy, problems)?;
+                revoked = revoke(plan, &mut token.claims, (policy, purpose), problems)?;
                 caller.token = Some(token);
-                caller.place = place(plan, policy, problems)?;
+                caller.place = place(plan, (policy, purpose), problems)?;
             }
         }
         caller.certificate = certificate;
@@ -113,7 +126,7 @@ impl<'p> Setting<'p> {
         self,
         plan: &CallerPlan,
         claims: &ClaimsDocument,
-        (policy, is_foreign): (Option<&'p Policy>, bool),
+        (policy, purpose): (Option<&'p Policy>, Purpose),
         problems: &mut Problems,
     ) -> Result<Option<&'p Issuer>, Reported> {
         let own = policy.map_or(&[][..], |policy| &policy.issuers);
@@ -133,7 +146,7 @@ impl<'p> Setting<'p> {
                 let found = candidates.iter().copied().find(|issuer| has_name(issuer, name));
                 match found {
                     Some(issuer) => Ok(Some(issuer)),
-                    None if is_foreign || own.is_empty() => Ok(first),
+                    None if purpose != Purpose::Tested || own.is_empty() => Ok(first),
                     None => Err(unknown_issuer(claim, name, &candidates, problems)),
                 }
             }
@@ -157,6 +170,7 @@ impl<'p> Setting<'p> {
         plan: &CallerPlan,
         claims: &ClaimsDocument,
         (issuer, is_read): (&Issuer, bool),
+        purpose: Purpose,
         problems: &mut Problems,
     ) -> Result<Option<Token>, Reported> {
         let mut written = Map::new();
@@ -180,7 +194,8 @@ impl<'p> Setting<'p> {
         let token = Token::of(issuer, without_null(completed(issuer, written, self.at)));
         let named = token.as_ref().is_some_and(Token::names_key);
         let by_id = |corrupt: &&Spanned<_>| corrupt.value == CorruptionDocument::KeyId;
-        if let Some(corrupt) = plan.corrupt.as_ref().filter(by_id).filter(|_| is_read && !named) {
+        let proves_nothing = is_read && !named && purpose != Purpose::Asked;
+        if let Some(corrupt) = plan.corrupt.as_ref().filter(by_id).filter(|_| proves_nothing) {
             let message = format!(
                 "the keys of `{}` have no ids, so the id in a token makes no difference",
                 issuer.label()
@@ -316,13 +331,13 @@ fn bind(claims: &mut Map<String, Json>, bound: Option<BoundDocument>, certificat
 fn revoke(
     plan: &CallerPlan,
     claims: &mut Map<String, Json>,
-    policy: Option<&Policy>,
+    (policy, purpose): (Option<&Policy>, Purpose),
     problems: &mut Problems,
 ) -> Result<Option<String>, Reported> {
     let Some(flag) = plan.revoked.as_ref().filter(|flag| flag.value) else {
         return Ok(None);
     };
-    if let Some(policy) = policy.filter(|policy| policy.revocation.is_none()) {
+    if let Some(policy) = policy.filter(|policy| policy.revocation.is_none() && purpose != Purpose::Asked) {
         return Err(without_revocation(policy, &flag.span, problems));
     }
     let jti = claims.get("jti").and_then(Json::as_str);
@@ -342,7 +357,11 @@ pub fn without_revocation(policy: &Policy, span: &std::ops::Range<usize>, proble
 }
 
 /// Finds the place of the token that a policy reads.
-fn place(plan: &CallerPlan, policy: Option<&Policy>, problems: &mut Problems) -> Result<TokenPlace, Reported> {
+fn place(
+    plan: &CallerPlan,
+    (policy, purpose): (Option<&Policy>, Purpose),
+    problems: &mut Problems,
+) -> Result<TokenPlace, Reported> {
     let Some(policy) = policy.filter(|policy| !policy.issuers.is_empty()) else {
         return Ok(TokenPlace::Authorization);
     };
@@ -363,7 +382,10 @@ fn place(plan: &CallerPlan, policy: Option<&Policy>, problems: &mut Problems) ->
     let (service, noun, word) = (&policy.service, wanted.noun(), wanted.as_str());
     match (of_kind.as_slice(), name) {
         ([only], None) => Ok(token_place(wanted, only)),
-        (several, Some(name)) if several.contains(&name) => Ok(token_place(wanted, name)),
+        (several, Some(name)) if several.contains(&name) || purpose == Purpose::Asked => Ok(token_place(wanted, name)),
+        (several, None) if purpose == Purpose::Asked => {
+            Ok(token_place(wanted, several.first().copied().unwrap_or(UNREAD)))
+        }
         ([], _) => {
             let message = format!("`{service}` reads no token from a {noun}");
             let help = "name a place of `jwt.sources`, or leave `source` out";

@@ -10,6 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod callers;
 mod meaning;
 mod reports;
 mod revisions;
