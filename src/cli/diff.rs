@@ -23,6 +23,7 @@ mod github;
 mod input;
 pub(super) mod markdown;
 mod named_callers;
+mod parts;
 mod requests;
 mod text;
 mod words;
@@ -132,9 +133,14 @@ impl Diff {
                 print_error(format!("sidegate: --callers: {why}; the caller is not named there"));
             }
         }
+        let notes = sides.notes();
+        for note in &notes {
+            print_error(format!("sidegate: {note}"));
+        }
         let view = View {
             report: &report,
             all: self.all,
+            notes,
             policies: explain_option(&sides),
         };
         match self.output {
@@ -195,6 +201,22 @@ impl Diff {
 }
 
 impl Sides {
+    /// Says what is not compared, and why.
+    fn notes(&self) -> Vec<String> {
+        let absent = self.was.is_absent.then(|| {
+            let (was, now) = &self.names;
+            format!("`{was}` does not exist: all that `{now}` has is new")
+        });
+        let alone = match (&self.was.configuration, &self.now.configuration) {
+            (Some(_), None) => Some("OLD"),
+            (None, Some(_)) => Some("NEW"),
+            (Some(_), Some(_)) | (None, None) => None,
+        };
+        let alone = alone
+            .map(|side| format!("only {side} has a `sidegate.yaml`, so the settings of the process are not compared"));
+        absent.into_iter().chain(alone).collect()
+    }
+
     /// Compiles both sides. Says what is wrong with them.
     fn compile(&self, keys: &ThrowawayKeys) -> Option<(PolicySet, PolicySet)> {
         let (was, now) = (self.was.default_errors(), self.now.default_errors());

@@ -8,6 +8,7 @@ use http::Method;
 
 use super::cells::{self, Group, Place, place};
 use super::delta::Delta;
+use super::fields::counterparts;
 use super::hosts::{self, Hosts};
 use super::layers::{Layer, layers};
 use super::methods::Methods;
@@ -37,6 +38,7 @@ pub(super) fn difference(
         names: Names::of(old.policies(), new.policies()),
         changes: Vec::new(),
         alike: HashMap::new(),
+        counterparts: counterparts_of(old.policies(), new.policies()),
         changed: BTreeSet::new(),
     };
     let mut count = 0;
@@ -125,13 +127,33 @@ fn document_paths(sets: [&PolicySet; 2], hosts: &Hosts, side: usize) -> Vec<Vec<
     segments.collect()
 }
 
+/// A route by its policy and its place there.
+type RoutePlace = (usize, usize);
+
+/// Finds what each route of the old policies is in the new ones.
+fn counterparts_of(old: &PolicySet, new: &PolicySet) -> HashMap<RoutePlace, RoutePlace> {
+    let pairs = counterparts::policies(old, new);
+    let mut found = HashMap::new();
+    for (was, policy) in old.policies().iter().enumerate() {
+        let Some((now, other)) = pairs.now(was).and_then(|now| Some((now, new.get(now)?))) else {
+            continue;
+        };
+        let routes = counterparts::routes(policy, other);
+        let each = (0..policy.routes.len()).filter_map(|route| Some(((was, route), (now, routes.now(route)?))));
+        found.extend(each);
+    }
+    found
+}
+
 struct Found {
     names: Names,
     changes: Vec<Change>,
     /// The changes from one place to another.
     alike: HashMap<[Place; 2], Vec<usize>>,
-    /// The routes of the new policies that do not answer all requests as before.
-    changed: BTreeSet<(usize, usize)>,
+    /// What the routes of the old policies are in the new ones.
+    counterparts: HashMap<RoutePlace, RoutePlace>,
+    /// The routes of the new policies that do not answer as before: their requests, or those of the route that each was.
+    changed: BTreeSet<RoutePlace>,
 }
 
 impl Found {
@@ -142,7 +164,8 @@ impl Found {
         methods: &Methods,
         describer: &mut Describer<'_>,
     ) -> Result<(), Incomplete> {
-        self.changed.extend(place(group.now).1);
+        let was = place(group.was).1.and_then(|route| self.counterparts.get(&route));
+        self.changed.extend(place(group.now).1.iter().chain(was));
         let items = describer.describe(&group.ends)?;
         for layer in layers(&items) {
             let region = self.region(&layer, group, hosts, methods);
@@ -177,8 +200,10 @@ impl Found {
             return;
         }
         let examples = layer.paths.iter().map(|item| format!("/{}", item.example.join("/")));
-        let mut fitting = examples.clone().filter(|path| region.has_path(path));
-        let path = fitting.next().or_else(|| examples.clone().next()).unwrap_or_default();
+        let fitting = || examples.clone().filter(|path| region.has_path(path));
+        let path = fitting().find(|path| region.has_as_written(path));
+        let path = path.or_else(|| fitting().next()).or_else(|| examples.clone().next());
+        let path = path.unwrap_or_default();
         alike.push(self.changes.len());
         self.changes.push(Change {
             effects: group.delta.effects.clone(),

@@ -27,7 +27,7 @@ pub struct Report {
     pub changes: Vec<Explained>,
     /// What no request shows.
     pub settings: Vec<SettingChange>,
-    /// How many routes of the new policies answer all their requests as before.
+    /// How many routes of the new policies answer as before: their requests, and those of the route that each was.
     pub unchanged_routes: usize,
     /// How many routes the new policies have.
     pub routes: usize,

@@ -16,7 +16,7 @@ use crate::policy::route::{PathPattern, Segment};
 pub struct Difference {
     /// The changes, danger first. A request belongs to one of them at most.
     pub changes: Vec<Change>,
-    /// How many routes of the new policies answer all their requests as before.
+    /// How many routes of the new policies answer as before: their requests, and those of the route that each was.
     pub unchanged_routes: usize,
     /// How many routes the new policies have.
     pub routes: usize,
@@ -242,6 +242,12 @@ impl Region {
     /// Returns whether some of the paths are as they are written.
     pub fn is_plain(&self) -> bool {
         self.paths.iter().any(|path| path.case == Case::AsWritten)
+    }
+
+    /// Returns whether a path fits one of the patterns as it is written.
+    pub(super) fn has_as_written(&self, path: &str) -> bool {
+        let mut plain = self.paths.iter().filter(|region| region.case == Case::AsWritten);
+        plain.any(|region| region.has(path))
     }
 
     /// Returns whether a path in its one reading, decoded, is one of the region.

@@ -218,10 +218,7 @@ fn setting_is_said_with_its_place_and_counts_for_any_alone() {
             );
         }
         let text = changed(this, that, &[]).stdout;
-        assert!(
-            text.starts_with("no request is answered differently; 1 setting\n"),
-            "{text}"
-        );
+        assert!(text.starts_with("the policies decide alike; 1 setting\n"), "{text}");
         assert!(
             text.contains("SETTINGS\n") && text.contains(&format!("  {field}: {was} -> {now}")),
             "{text}"
@@ -273,7 +270,14 @@ fn configurations_are_compared_with_the_policies_that_they_name() {
     assert_eq!(json["settings"][0]["place"], "new/sidegate.yaml:3:18");
     // One side alone has no configuration to compare with.
     let said = folder.diff(&["old", "new/sidegate.yaml"]);
-    said.could_not_run(&["OLD", "`old` has no policy"]);
+    said.could_not_run(&["OLD: `old` has no policy: name `old/sidegate.yaml`"]);
+    for (paths, side) in [
+        (["old/policies", "new/sidegate.yaml"], "NEW"),
+        (["old/sidegate.yaml", "new/policies"], "OLD"),
+    ] {
+        let words = format!("only {side} has a `sidegate.yaml`, so the settings of the process are not compared\n");
+        assert!(folder.diff(&paths).stderr.contains(&words), "{paths:?}");
+    }
     let said = folder.diff(&["old/policies", "new/sidegate.yaml", "--output", "json"]);
     let fields = said.json()["settings"].as_array().unwrap().len();
     assert_eq!(fields, 1);
@@ -298,8 +302,7 @@ internal_key:";
     let said = folder.diff(&["old.yaml", "new.yaml"]);
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(
-        said.stdout
-            .starts_with("no request is answered differently; 1 setting\n"),
+        said.stdout.starts_with("the policies decide alike; 1 setting\n"),
         "{said:?}"
     );
     // The values of variables make no difference either.

@@ -1,6 +1,7 @@
 //! The report as annotations of the lines of the new files.
 
-use super::words::{because, callers, first, heading, told};
+use super::parts::{forwards, parts};
+use super::words::{because, callers, counted, first, heading};
 use crate::cli::annotations::{Annotation, Kind};
 use crate::document::problem::Location;
 use crate::policy_diff::effects::Effect;
@@ -36,18 +37,42 @@ const fn kind_of(effect: Effect) -> Kind {
 
 fn of_entry(kind: Effect, entry: &Entry<'_>) -> Option<Annotation> {
     let location = entry.members.iter().find_map(|one| location(one))?;
+    let mut lines = vec![routes(entry)];
+    lines.extend(entry.first().iter().flat_map(|one| one.because.iter().map(because)));
+    let parts = parts(entry);
+    match parts.as_slice() {
+        [part] => lines.extend(effects(part)),
+        parts => {
+            for part in parts.iter().take(MOST) {
+                lines.push(format!("{}:", routes(part)));
+                lines.extend(effects(part));
+            }
+            let more = parts.len().saturating_sub(MOST);
+            lines.extend((more > 0).then(|| format!("and {} of requests", counted(more, "more group"))));
+        }
+    }
+    Some(Annotation::at(
+        location,
+        kind_of(kind),
+        heading(kind).to_lowercase(),
+        lines.join("\n"),
+    ))
+}
+
+/// Writes the routes of an entry.
+fn routes(entry: &Entry<'_>) -> String {
     let mut routes: Vec<&str> = Vec::new();
     for one in &entry.members {
         let route = one.now.route.as_deref().or(one.was.route.as_deref());
-        routes.extend(
-            route
-                .filter(|route| !routes.contains(route))
-                .into_iter()
-                .collect::<Vec<_>>(),
-        );
+        let new: Vec<_> = route.filter(|route| !routes.contains(route)).into_iter().collect();
+        routes.extend(new);
     }
-    let mut lines = vec![first(&routes, MOST, "  ")];
-    lines.extend(entry.first().iter().flat_map(|one| one.because.iter().map(because)));
+    first(&routes, MOST, "  ")
+}
+
+/// Says what an entry does to callers, and what the upstream gets.
+fn effects(entry: &Entry<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
     if entry.another_tenant() {
         lines.push("another tenant".to_owned());
     }
@@ -62,13 +87,8 @@ fn of_entry(kind: Effect, entry: &Entry<'_>) -> Option<Annotation> {
             .iter()
             .map(|text| line("rejects", text)),
     );
-    lines.extend(told(entry, MOST).iter().map(|text| line("forwards", text)));
-    Some(Annotation::at(
-        location,
-        kind_of(kind),
-        heading(kind).to_lowercase(),
-        lines.join("\n"),
-    ))
+    lines.extend(forwards(entry, MOST).iter().map(|text| line("forwards", text)));
+    lines
 }
 
 /// Returns the place of a change in the new files: that of a field behind it, or that of the route.

@@ -33,6 +33,8 @@ impl From<String> for Fault {
 pub(super) struct Texts {
     policies: Vec<Arc<SourceFile>>,
     problems: Vec<Problem>,
+    /// Whether the revision has no such path.
+    pub(super) is_absent: bool,
     /// The configuration, if the path leads to one.
     pub(super) configuration: Option<Configuration>,
 }
@@ -42,10 +44,15 @@ impl Texts {
     pub(super) fn of_path(path: &Path, keys: &ThrowawayKeys) -> Result<Self, Fault> {
         if !is_config(path) {
             let (policies, problems) = policy_files::texts_of(&[path.to_owned()]);
+            let configuration = path.join(CONFIG_NAME);
+            if policies.is_empty() && configuration.is_file() {
+                let (path, configuration) = (path.display(), configuration.display());
+                return Err(format!("`{path}` has no policy: name `{configuration}`").into());
+            }
             return Ok(Self {
                 policies,
                 problems,
-                configuration: None,
+                ..Self::default()
             });
         }
         let read = read_file(path, MAX_FILE_BYTES as u64).map_err(|error| unreadable(path, &error));
@@ -60,12 +67,19 @@ impl Texts {
             policies,
             problems,
             configuration: Some(configuration),
+            ..Self::default()
         })
     }
 
-    /// Reads the same at a revision, by the path that it has now. A folder that had no policy then has none.
+    /// Reads the same at a revision, by the path that it has now. What was not there then has no policy.
     pub(super) fn at_revision(revision: &Revision, keys: &ThrowawayKeys) -> Result<Self, Fault> {
         let path = revision.path();
+        if revision.lacks(path)? {
+            return Ok(Self {
+                is_absent: true,
+                ..Self::default()
+            });
+        }
         let entry = match revision.find(path)? {
             Found::Folder(entries) => return policies_of(&entries, revision),
             Found::File(entry) => entry,

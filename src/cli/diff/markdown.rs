@@ -2,8 +2,12 @@
 
 use std::fmt::Write as _;
 
+use super::parts::{by_name, cut, forwards, of_members, parts};
 use super::requests::{as_before, requests};
-use super::words::{View, because, callers, first, heading, met, outcomes, rest, shortened, summary, told};
+use super::words::{
+    View, because, callers, counted, first, heading, met, outcomes, rejected, rest, shortened, summary,
+};
+use crate::policy_diff::effects::Effect;
 use crate::policy_diff::report::Entry;
 use crate::policy_diff::settings::SettingChange;
 
@@ -18,6 +22,9 @@ pub(super) fn written(view: &View<'_>) -> String {
     let report = view.report;
     let mut page = Page::default();
     page.add(&format!("### Sidegate: {}\n", plain(&summary(report))));
+    for note in &view.notes {
+        page.add(&format!("\n{}\n", plain(note)));
+    }
     for kind in view.kinds() {
         let entries = report.entries(kind);
         if entries.is_empty() {
@@ -28,7 +35,7 @@ pub(super) fn written(view: &View<'_>) -> String {
             sentence(heading(kind)),
             entries.len()
         );
-        page.table(&head, entries.iter().map(|entry| change_row(view, entry)));
+        page.table(&head, entries.iter().map(|entry| change_rows(view, entry)));
     }
     if !report.settings.is_empty() {
         let head = format!(
@@ -88,6 +95,20 @@ impl Page {
     }
 }
 
+/// Writes an entry, with a row for each of its parts.
+fn change_rows(view: &View<'_>, entry: &Entry<'_>) -> String {
+    let parts = parts(entry);
+    let mut rows: String = parts
+        .iter()
+        .take(view.most())
+        .map(|part| change_row(view, part))
+        .collect();
+    if let Some(more) = parts.len().checked_sub(view.most()).filter(|more| *more > 0) {
+        let _ = writeln!(rows, "| and {} of requests | | | | |", counted(more, "more group"));
+    }
+    rows
+}
+
 fn change_row(view: &View<'_>, entry: &Entry<'_>) -> String {
     let Some(one) = entry.first() else {
         return String::new();
@@ -100,13 +121,18 @@ fn change_row(view: &View<'_>, entry: &Entry<'_>) -> String {
             true => String::new(),
             false => format!(" but {} as before", first(&except, most, ", ")),
         };
-        format!("{}{but}", code(&requests(view, region)))
+        let lines = requests(view, region);
+        let lines: Vec<_> = lines.iter().map(|line| code(line)).collect();
+        format!("{}{but}", lines.join("<br>"))
     });
     let mut lines: Vec<_> = shown.collect();
     if regions.len() > most {
         lines.push(format!("and {} more", regions.len() - most));
     }
-    let (was, now) = outcomes(one);
+    let cell = |texts: Vec<String>| {
+        let lines: Vec<_> = texts.iter().map(|text| plain(&shortened(text))).collect();
+        lines.join("<br>")
+    };
     let mut fields: Vec<_> = one
         .because
         .iter()
@@ -118,8 +144,8 @@ fn change_row(view: &View<'_>, entry: &Entry<'_>) -> String {
     }
     let cells = [
         lines.join("<br>"),
-        plain(&shortened(&met(&one.was, was))),
-        plain(&shortened(&met(&one.now, now))),
+        cell(of_members(entry, most, |one| met(&one.was, outcomes(one).0))),
+        cell(of_members(entry, most, |one| met(&one.now, outcomes(one).1))),
         about_callers(entry, most).join("<br>"),
         fields.join("<br>"),
     ];
@@ -142,13 +168,11 @@ fn about_callers(entry: &Entry<'_>, most: usize) -> Vec<String> {
             .iter()
             .map(|text| line("rejects", text)),
     );
-    about.extend(told(entry, most).iter().map(|text| line("forwards", text)));
-    let (let_in, kept_out) = entry.named();
-    for (name, callers) in [("in", let_in), ("out", kept_out)] {
-        if !callers.is_empty() {
-            about.push(format!("{name}: {}", plain(&callers.join(", "))));
-        }
+    about.extend(forwards(entry, most).iter().map(|text| line("forwards", text)));
+    if entry.effects().first() == Some(&Effect::RejectedDifferently) {
+        about.extend(cut(rejected(&entry.rejected()), most).iter().map(|text| plain(text)));
     }
+    about.extend(by_name(entry).iter().map(|text| plain(text)));
     about
 }
 

@@ -68,10 +68,17 @@ impl NamedCallers {
                     (Ok(old), Ok(new)) => (old, new),
                     (Ok(one), Err(_)) | (Err(_), Ok(one)) => (one.clone(), one),
                     (Err(_), Err(problems)) => {
-                        if problems.iter().any(|problem| problem.code() != ProblemCode::IssuerNotChosen) {
+                        if problems
+                            .iter()
+                            .any(|problem| problem.code() != ProblemCode::IssuerNotChosen)
+                        {
                             return Err(Fault::Problems(problems));
                         }
-                        unnamed.extend(problems.iter().map(|problem| format!("`{}`: {}", plan.name, problem.message())));
+                        unnamed.extend(
+                            problems
+                                .iter()
+                                .map(|problem| format!("`{}`: {}", plan.name, problem.message())),
+                        );
                         continue;
                     }
                 };
@@ -110,9 +117,7 @@ impl NamedCallers {
         };
         let content = route(now, change.now).or_else(|| route(was, change.was));
         let content = content.and_then(|content| HeaderValue::from_str(&content).ok());
-        request
-            .headers
-            .extend(content.map(|content| (CONTENT_TYPE, content)));
+        request.headers.extend(content.map(|content| (CONTENT_TYPE, content)));
         request
     }
 }

@@ -75,15 +75,30 @@ fn segments(pattern: &str, cases: &[SegmentCase]) -> String {
     all.into_iter().flatten().chain(ends).collect::<Vec<_>>().join(", ")
 }
 
-/// Writes requests: methods, paths and hosts.
-pub(super) fn requests(view: &View<'_>, region: &Region) -> String {
-    let mut paths: Vec<_> = region.paths.iter().map(path).collect();
-    paths.dedup();
-    let text = format!("{}  {}", methods(region), first(&paths, view.most(), "  "));
-    match hosts(region, &view.report.hosts, view.most()) {
-        Some(hosts) => format!("{text}  on {hosts}"),
-        None => text,
+/// Writes requests: methods, paths and hosts. Patterns whose case is said have a line each.
+pub(super) fn requests(view: &View<'_>, region: &Region) -> Vec<String> {
+    let is_plain = |region: &&PathRegion| region.case == Case::AsWritten;
+    let (plain, cases): (Vec<_>, Vec<_>) = region.paths.iter().partition(is_plain);
+    let mut plain: Vec<_> = plain.into_iter().map(path).collect();
+    plain.dedup();
+    let most = view.most();
+    let mut paths: Vec<_> = (!plain.is_empty())
+        .then(|| first(&plain, most, "  "))
+        .into_iter()
+        .collect();
+    for text in cases.into_iter().map(path) {
+        if !paths.contains(&text) {
+            paths.push(text);
+        }
     }
+    let more = paths.len().saturating_sub(most);
+    paths.truncate(most);
+    let hosts = hosts(region, &view.report.hosts, most);
+    let on = hosts.map(|hosts| format!("  on {hosts}")).unwrap_or_default();
+    let methods = methods(region);
+    let mut lines: Vec<_> = paths.iter().map(|path| format!("{methods}  {path}{on}")).collect();
+    lines.extend((more > 0).then(|| format!("and {more} more (--all)")));
+    lines
 }
 
 /// Returns the paths within a region that are answered as before.

@@ -1,8 +1,9 @@
 //! The report for people.
 
-use super::requests::{as_before, requests};
+use super::parts::{by_name, cut, forwards, of_members, parts};
+use super::requests::{as_before, methods, requests};
 use super::words::{
-    View, also, because, callers, counted, first, heading, met, outcomes, rejected, rest, summary, told, try_it,
+    View, also, because, callers, counted, first, heading, met, outcomes, rejected, rest, summary, try_it,
 };
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::fields::FieldChange;
@@ -60,24 +61,29 @@ fn rows(name: &str, texts: &[String]) -> Vec<String> {
 
 /// Writes an entry: by its requests, or by its cause if that is the cause of several changes.
 fn one_entry(view: &View<'_>, entry: &Entry<'_>) -> Vec<String> {
-    let requests = entry.requests();
-    match (entry.first(), requests.as_slice()) {
-        (Some(one), [region]) => single(view, entry, (one, region)),
-        (Some(one), regions) => group(view, entry, (one, regions)),
-        (None, _) => Vec::new(),
+    let (requests, parts) = (entry.requests(), parts(entry));
+    match (entry.first(), requests.as_slice(), parts.as_slice()) {
+        (Some(one), [region], [_]) => single(view, entry, (one, region)),
+        (Some(one), ..) => group(view, one, &parts),
+        (None, ..) => Vec::new(),
     }
 }
 
 fn single(view: &View<'_>, entry: &Entry<'_>, (one, region): (&Explained, &Region)) -> Vec<String> {
     let place = one.now.place.as_ref().or(one.was.place.as_ref());
-    let title = format!("  {}", requests(view, region));
-    let mut lines = vec![match place {
-        Some(place) => with_place(&title, &place.to_string()),
-        None => title,
-    }];
-    let (was, now) = outcomes(one);
-    lines.push(row("was", &met(&one.was, was)));
-    lines.push(row("now", &met(&one.now, now)));
+    let mut lines: Vec<_> = requests(view, region).iter().map(|text| format!("  {text}")).collect();
+    if let (Some(first), Some(place)) = (lines.first_mut(), place) {
+        *first = with_place(first, &place.to_string());
+    }
+    let most = view.most();
+    lines.extend(rows(
+        "was",
+        &of_members(entry, most, |one| met(&one.was, outcomes(one).0)),
+    ));
+    lines.extend(rows(
+        "now",
+        &of_members(entry, most, |one| met(&one.now, outcomes(one).1)),
+    ));
     lines.extend(causes(view, &one.because));
     lines.extend(effects(view, entry));
     let except = as_before(view.report, region);
@@ -92,7 +98,7 @@ fn single(view: &View<'_>, entry: &Entry<'_>, (one, region): (&Explained, &Regio
     lines
 }
 
-fn group(view: &View<'_>, entry: &Entry<'_>, (one, regions): (&Explained, &[Region])) -> Vec<String> {
+fn group(view: &View<'_>, one: &Explained, parts: &[Entry<'_>]) -> Vec<String> {
     let mut lines = Vec::new();
     for (at, field) in one.because.iter().take(view.most()).enumerate() {
         let name = if at == 0 { "because" } else { "" };
@@ -102,16 +108,34 @@ fn group(view: &View<'_>, entry: &Entry<'_>, (one, regions): (&Explained, &[Regi
     if let Some(more) = more(one.because.len(), view) {
         lines.push(format!("           {more} fields (--all)"));
     }
-    lines.extend(effects(view, entry));
-    let mut texts: Vec<_> = regions
-        .iter()
-        .take(view.most())
-        .map(|region| requests(view, region))
-        .collect();
-    texts.extend(more(regions.len(), view).map(|more| format!("{more} (--all)")));
-    lines.extend(rows("for", &texts));
+    for part in parts.iter().take(view.most()) {
+        lines.extend(effects(view, part));
+        let regions = joined(part.requests());
+        let texts = regions.iter().flat_map(|region| requests(view, region));
+        lines.extend(rows("for", &cut(texts.collect(), view.most())));
+    }
+    let left = parts.len().saturating_sub(view.most());
+    if left > 0 {
+        let more = counted(left, "more group");
+        lines.push(row("", &format!("and {more} of requests (--all)")));
+    }
     lines.push(row("try", &try_it(view, one)));
     lines
+}
+
+/// Joins the regions of the same methods and hosts: paths that are left out are not shown with them.
+fn joined(regions: Vec<Region>) -> Vec<Region> {
+    let mut joined: Vec<Region> = Vec::new();
+    for region in regions {
+        let same = |other: &&mut Region| {
+            other.hosts == region.hosts && methods(other) == methods(&region) && other.is_plain() == region.is_plain()
+        };
+        match joined.iter_mut().find(same) {
+            Some(other) => other.paths.extend(region.paths),
+            None => joined.push(region),
+        }
+    }
+    joined
 }
 
 /// Says how many things of a list are not shown.
@@ -147,26 +171,13 @@ fn effects(view: &View<'_>, entry: &Entry<'_>) -> Vec<String> {
     }
     lines.extend(rows("lets in", &callers(&entry.gained(), true, most)));
     lines.extend(rows("rejects", &callers(&entry.lost(), false, most)));
-    lines.extend(rows("forwards", &told(entry, most)));
+    lines.extend(rows("forwards", &forwards(entry, most)));
     if entry.effects().first() == Some(&Effect::RejectedDifferently) {
-        lines.extend(rows("answers", &first_lines(&rejected(&entry.rejected()), most)));
+        lines.extend(rows("answers", &cut(rejected(&entry.rejected()), most)));
     }
-    let (let_in, kept_out) = entry.named();
-    for (name, callers) in [("in", let_in), ("out", kept_out)] {
-        if !callers.is_empty() {
-            lines.push(row(name, &callers.join(", ")));
-        }
-    }
+    lines.extend(rows("callers", &by_name(entry)));
     lines.extend(also(entry).map(|also| row("also", &also)));
     lines
-}
-
-fn first_lines(lines: &[String], most: usize) -> Vec<String> {
-    let mut shown: Vec<_> = lines.iter().take(most).cloned().collect();
-    if lines.len() > most {
-        shown.push(format!("and {} more (--all)", lines.len() - most));
-    }
-    shown
 }
 
 fn one_setting(view: &View<'_>, setting: &SettingChange) -> Vec<String> {

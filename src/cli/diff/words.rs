@@ -18,6 +18,8 @@ pub(super) struct View<'r> {
     pub(super) report: &'r Report,
     /// Whether everything is shown.
     pub(super) all: bool,
+    /// What is not compared.
+    pub(super) notes: Vec<String>,
     /// The option by which `explain` decides by the new policies.
     pub(super) policies: String,
 }
@@ -49,22 +51,32 @@ pub(super) const fn heading(kind: Effect) -> &'static str {
 
 /// Sums up a report in one line.
 pub(super) fn summary(report: &Report) -> String {
-    let count = |kind| report.entries(kind).len();
-    let (public, opened) = (count(Effect::OpenedToPublic), count(Effect::Opened));
+    let effects: Vec<_> = Effect::ALL
+        .into_iter()
+        .flat_map(|kind| report.entries(kind))
+        .map(|entry| entry.effects())
+        .collect();
+    let count = |any: &[Effect]| {
+        let is_one = |effects: &&Vec<Effect>| any.iter().any(|effect| effects.contains(effect));
+        effects.iter().filter(is_one).count()
+    };
+    let (public, opened) = (
+        count(&[Effect::OpenedToPublic]),
+        count(&[Effect::OpenedToPublic, Effect::Opened]),
+    );
+    let (closed, forwarded) = (count(&[Effect::Closed]), count(&[Effect::ForwardedDifferently]));
+    let rejected = report.entries(Effect::RejectedDifferently).len();
     let mut parts = Vec::new();
-    if public + opened > 0 {
+    if opened > 0 {
         parts.push(match public {
             0 => counted(opened, "opening"),
-            public => format!("{}, {public} to the public", counted(public + opened, "opening")),
+            public => format!("{}, {public} to the public", counted(opened, "opening")),
         });
     }
-    if count(Effect::Closed) > 0 {
-        parts.push(counted(count(Effect::Closed), "closing"));
+    if closed > 0 {
+        parts.push(counted(closed, "closing"));
     }
-    let others = [
-        (count(Effect::ForwardedDifferently), "forwarded differently"),
-        (count(Effect::RejectedDifferently), "rejected differently"),
-    ];
+    let others = [(forwarded, "forwarded differently"), (rejected, "rejected differently")];
     parts.extend(
         others
             .iter()
@@ -72,7 +84,11 @@ pub(super) fn summary(report: &Report) -> String {
             .map(|(count, what)| format!("{count} {what}")),
     );
     if report.changes.is_empty() {
-        parts.push("no request is answered differently".to_owned());
+        let alike = match report.settings.is_empty() {
+            true => "no request is answered differently",
+            false => "the policies decide alike",
+        };
+        parts.push(alike.to_owned());
     }
     if !report.settings.is_empty() {
         parts.push(counted(report.settings.len(), "setting"));

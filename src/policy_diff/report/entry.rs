@@ -1,5 +1,7 @@
 //! Changes that have the same causes, as one entry of a report.
 
+use std::collections::BTreeMap;
+
 use super::explained::Explained;
 use crate::policy_diff::delta::{CallerChange, Told};
 use crate::policy_diff::effects::Effect;
@@ -25,6 +27,21 @@ impl<'r> Entry<'r> {
     /// Returns one of the changes: that of paths as they are written, if there is one.
     pub fn first(&self) -> Option<&'r Explained> {
         self.members.first().copied()
+    }
+
+    /// Splits it by what a key says of each of the changes, in the order of the changes.
+    pub fn parts<K: Ord>(&self, key: impl Fn(&Self) -> K) -> Vec<Self> {
+        let mut parts: Vec<Self> = Vec::new();
+        let mut places: BTreeMap<K, usize> = BTreeMap::new();
+        for one in &self.members {
+            let alone = one.alone();
+            let place = *places.entry(key(&alone)).or_insert(parts.len());
+            match parts.get_mut(place) {
+                Some(part) => part.members.push(one),
+                None => parts.push(alone),
+            }
+        }
+        parts
     }
 
     /// Returns what the changes mean, danger first.

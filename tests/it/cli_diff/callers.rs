@@ -151,11 +151,21 @@ fn file_that_init_writes_names_callers() {
     assert_eq!(said.code, Some(0), "{said:?}");
     let policy = std::fs::read_to_string(folder.path().join("policies/o.yaml")).unwrap();
     folder.write("new/o.yaml", &policy.replace("prefix: /o", "prefix: /p"));
-    let said = folder.diff(&["policies", "new", "--callers", "policies/o.test.yaml", "--output", "json"]);
+    let said = folder.diff(&[
+        "policies",
+        "new",
+        "--callers",
+        "policies/o.test.yaml",
+        "--output",
+        "json",
+    ]);
     assert_eq!(said.code, Some(1), "{said:?}");
     let [let_in, kept_out] = named(&said);
     assert!(!let_in.is_empty() && !kept_out.is_empty(), "{said:?}");
-    assert!(!let_in.iter().chain(&kept_out).any(|name| name == "foreign"), "{said:?}");
+    assert!(
+        !let_in.iter().chain(&kept_out).any(|name| name == "foreign"),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -175,18 +185,29 @@ tests:
         ("old/s.yaml", POLICY),
         ("old/t.yaml", &two),
         ("old/a.test.yaml", tests),
-        ("new/s.yaml", &POLICY.replace("path: /*, auth: jwt", "path: /*, auth: deny")),
-        ("new/t.yaml", &two.replace("path: /*, auth: jwt", "path: /*, auth: deny")),
+        (
+            "new/s.yaml",
+            &POLICY.replace("path: /*, auth: jwt", "path: /*, auth: deny"),
+        ),
+        (
+            "new/t.yaml",
+            &two.replace("path: /*, auth: jwt", "path: /*, auth: deny"),
+        ),
     ]);
     taken_by_test(&folder, "old/a.test.yaml");
     let said = folder.diff(&["old", "new", "--callers", "old/a.test.yaml", "--output", "json"]);
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(
-        said.stderr.contains("the token of `member` names no issuer, and `t` has several"),
+        said.stderr
+            .contains("the token of `member` names no issuer, and `t` has several"),
         "{said:?}"
     );
     let json = said.json();
     for change in json["changes"].as_array().unwrap() {
-        assert_eq!(change["callers"].is_null(), change["was"]["service"] == "t", "{change:#}");
+        assert_eq!(
+            change["callers"].is_null(),
+            change["was"]["service"] == "t",
+            "{change:#}"
+        );
     }
 }

@@ -320,11 +320,113 @@ tests:
     assert_eq!(callers("closed"), json!({ "let_in": [], "kept_out": ["scheduler"] }));
     let text = folder.diff(&arguments).stdout;
     assert!(
-        text.contains("      in        support\n") && text.contains("      out       scheduler\n"),
+        text.contains("      callers   let in: support\n") && text.contains("      callers   kept out: scheduler\n"),
         "{text}"
     );
     folder.write("a.test.yaml", &TESTS.replace("key: job", "key: jobb"));
     folder
         .diff(&arguments)
         .could_not_run(&["a.test.yaml:7:", "did you mean `job`"]);
+}
+
+/// The policy with two routes that ask for different things.
+fn with_two() -> String {
+    OLD.replace(
+        "  - { path: /*, auth: jwt }",
+        "  - { path: /x, auth: jwt, roles: [clerk] }\n  - { path: /y, auth: jwt }\n  - { path: /*, auth: public }",
+    )
+}
+
+#[test]
+fn changes_of_one_cause_are_said_of_the_routes_that_they_are_true_of() {
+    let two = with_two();
+    let folder = Folder::new(&[
+        ("old.yaml", &two),
+        (
+            "shadow.yaml",
+            &two.replace("service: s\n", "service: s\nmode: shadow\n"),
+        ),
+        (
+            "styled.yaml",
+            &two.replace("service: s\n", "service: s\nerrors: { format: problem }\n"),
+        ),
+    ]);
+    let text = folder.diff(&["old.yaml", "shadow.yaml", "--all"]).stdout;
+    assert!(!text.contains("      was  "), "{text}");
+    for (file, wanted) in [
+        (
+            "shadow.yaml",
+            ["/api/x: token with role clerk<br>", "/api/y: token<br>"],
+        ),
+        (
+            "styled.yaml",
+            ["/api/x: token with role clerk<br>", "/api/y: token<br>"],
+        ),
+    ] {
+        let page = folder.diff(&["old.yaml", file, "--all", "--output", "markdown"]).stdout;
+        for wanted in wanted {
+            assert!(page.contains(wanted), "{file}: {wanted} in\n{page}");
+        }
+    }
+}
+
+#[test]
+fn what_a_cause_does_to_each_route_is_said_of_that_route() {
+    let folder = Folder::new(&[
+        (
+            "old.yaml",
+            &OLD.replace(
+                "  - { path: /*, auth: jwt }",
+                "  - { path: /*, auth: jwt }\n  - { path: '/{id}', auth: public }",
+            ),
+        ),
+        ("new.yaml", OLD),
+    ]);
+    // Where the new route takes requests that others took, their headers are said of each.
+    let text = folder.diff(&["new.yaml", "old.yaml"]).stdout;
+    let lines: Vec<_> = text.lines().collect();
+    for wanted in [
+        "      forwards  /api/admin: no more ",
+        "                /api/jobs: no more x-client-id; another value in x-auth-method",
+        "      for       all but TRACE  /api/admin  /api/jobs  /api/{id}",
+        "                all but TRACE  /api/jobs with `jobs` in another case",
+    ] {
+        assert!(lines.iter().any(|line| line.starts_with(wanted)), "{wanted}: {text}");
+    }
+    let page = folder.diff(&["new.yaml", "old.yaml", "--output", "markdown"]).stdout;
+    assert!(
+        page.contains("`` all but TRACE  /api/admin with `admin` in another case ``<br>``"),
+        "{page}"
+    );
+}
+
+#[test]
+fn summary_counts_a_change_by_each_of_its_effects() {
+    for (this, that, wanted) in [
+        (
+            "/health, auth: public",
+            "/health, auth: jwt",
+            "1 closing; 1 forwarded differently\n",
+        ),
+        (
+            "/admin/*, auth: jwt, roles: [admin]",
+            "/admin/*, auth: public",
+            "1 opening, 1 to the public; 1 forwarded differently\n",
+        ),
+        ("S_SECRET", "S_OTHER", "1 opening; 1 closing\n"),
+        ("/jobs/*, auth: internal_key", "/jobs/*, auth: deny", "1 closing\n"),
+    ] {
+        let said = changed(this, that, &[]);
+        assert!(said.stdout.starts_with(wanted), "{that}: {said:?}");
+    }
+}
+
+#[test]
+fn route_that_loses_requests_does_not_answer_as_before() {
+    let folding = OLD.replace("service: s\n", "service: s\npaths: { case_insensitive: true }\n");
+    let folder = Folder::new(&[("old.yaml", &folding), ("new.yaml", OLD)]);
+    for paths in [["old.yaml", "new.yaml"], ["new.yaml", "old.yaml"]] {
+        let said = folder.diff(&paths);
+        assert!(said.stdout.contains("\n0 of 5 routes answer as before"), "{said:?}");
+    }
 }

@@ -134,11 +134,9 @@ fn configuration_is_compared_with_what_it_was() {
 #[test]
 fn path_that_cannot_be_compared_with_a_revision_says_why() {
     let repository = Repository::new(&[("p/a.yaml", OLD)]);
-    repository.0.write("new/a.yaml", OLD);
     let outside = Folder::new(&[("a.yaml", OLD)]);
     let outside = outside.path().to_str().unwrap();
     for (revision, path, words) in [
-        ("HEAD", "new", "`HEAD:new` does not exist"),
         ("HEAD", "missing", "`missing` cannot be read"),
         ("elsewhere", "p", "the repository has no revision `elsewhere`"),
         ("--help", "p", "`--help` is not a revision"),
@@ -257,4 +255,45 @@ fn folder_that_had_no_policy_is_compared_as_one_without() {
     repository.0.write("p/a.yaml", OLD);
     let said = repository.0.diff(&["--git", "HEAD", "p"]);
     assert_ne!(said.code, Some(2), "{said:?}");
+}
+
+#[test]
+fn path_that_the_revision_does_not_have_is_new() {
+    let repository = Repository::new(&[("p/a.yaml", OLD), ("readme.txt", "")]);
+    repository.git(&["mv", "p/a.yaml", "p/b.yaml"]);
+    repository.0.write("new/a.yaml", OLD);
+    repository
+        .0
+        .write("conf/sidegate.yaml", "version: 1\npolicies: ../new\n");
+    for (path, file) in [
+        ("new", "new/a.yaml"),
+        ("new/a.yaml", "new/a.yaml"),
+        ("p/b.yaml", "p/b.yaml"),
+        ("conf/sidegate.yaml", "conf/../new/a.yaml"),
+    ] {
+        let said = repository.0.diff(&["--git", "HEAD", path]);
+        assert_eq!(said.code, Some(1), "{path}: {said:?}");
+        let words = format!("sidegate: `HEAD:{path}` does not exist: all that `{path}` has is new\n");
+        assert!(said.stderr.contains(&words), "{path}: {said:?}");
+        assert!(
+            said.stdout.contains("/api/health ") && said.stdout.contains(&format!(" {file}:12:13\n")),
+            "{path}: {said:?}"
+        );
+        let page = repository
+            .0
+            .diff(&["--git", "HEAD", path, "--output", "markdown"])
+            .stdout;
+        assert!(page.contains(&format!("\\`HEAD:{path}\\` does not exist")), "{page}");
+        repository
+            .0
+            .diff(&["--git", "elsewhere", path])
+            .could_not_run(&["the repository has no revision `elsewhere`"]);
+    }
+    repository
+        .0
+        .diff(&["--git", "HEAD", "missing"])
+        .could_not_run(&["`missing` cannot be read"]);
+    repository.git(&["add", "-A"]);
+    let said = repository.0.diff(&["--git", "HEAD", "p"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
 }

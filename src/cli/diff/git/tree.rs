@@ -20,6 +20,19 @@ impl Revision {
         }
     }
 
+    /// Whether the tree has nothing at a path, before any link is followed.
+    pub(in crate::cli::diff) fn lacks(&self, path: &str) -> Result<bool, String> {
+        let mut folder = Vec::new();
+        for step in steps(path) {
+            match self.entry_at(&joined(&folder, &step))? {
+                None => return Ok(true),
+                Some(entry) if entry.kind == Kind::Folder => folder.push(step),
+                Some(_) => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
     /// Follows the link that an entry of a folder is; a file stays what it is.
     pub(in crate::cli::diff) fn followed(&self, entry: &Entry) -> Result<Entry, String> {
         if entry.kind == Kind::File {
