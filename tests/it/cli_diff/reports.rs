@@ -242,7 +242,7 @@ fn markdown_of_many_changes_ends_in_time_and_says_what_is_left_out() {
     assert!(said.stdout.contains(&left), "{left}");
     assert!(
         said.stdout
-            .starts_with("### Sidegate: 600 openings, 600 to the public\n"),
+            .starts_with("### Sidegate: 600 openings, 600 to the public; 600 forwarded differently\n"),
         "{:.200}",
         said.stdout
     );
@@ -356,11 +356,11 @@ fn changes_of_one_cause_are_said_of_the_routes_that_they_are_true_of() {
     for (file, wanted) in [
         (
             "shadow.yaml",
-            ["/api/x: token with role clerk<br>", "/api/y: token<br>"],
+            ["/api/x: token with role clerk<br>", "/api/y: token |"],
         ),
         (
             "styled.yaml",
-            ["/api/x: token with role clerk<br>", "/api/y: token<br>"],
+            ["/api/x: token with role clerk<br>", "/api/y: token |"],
         ),
     ] {
         let page = folder.diff(&["old.yaml", file, "--all", "--output", "markdown"]).stdout;
@@ -414,7 +414,7 @@ fn summary_counts_a_change_by_each_of_its_effects() {
             "1 opening, 1 to the public; 1 forwarded differently\n",
         ),
         ("S_SECRET", "S_OTHER", "1 opening; 1 closing\n"),
-        ("/jobs/*, auth: internal_key", "/jobs/*, auth: deny", "1 closing\n"),
+        ("/jobs/*, auth: internal_key", "/jobs/*, auth: deny", "1 closing; 2 rejected differently\n"),
     ] {
         let said = changed(this, that, &[]);
         assert!(said.stdout.starts_with(wanted), "{that}: {said:?}");
