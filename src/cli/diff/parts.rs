@@ -1,9 +1,12 @@
 //! The parts of an entry: what is said of several changes is true of each of them.
 
-use super::requests::path;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::requests::{methods, path};
 use super::words::{callers, first, rejected, told};
 use crate::policy_diff::effects::Effect;
 use crate::policy_diff::report::{Entry, Explained};
+use crate::policy_diff::types::Region;
 
 /// Splits an entry into parts: the same callers are let in and rejected by each change of a part.
 pub(super) fn parts<'r>(entry: &Entry<'r>) -> Vec<Entry<'r>> {
@@ -22,27 +25,48 @@ pub(super) fn parts<'r>(entry: &Entry<'r>) -> Vec<Entry<'r>> {
     entry.parts(key)
 }
 
-/// Writes what is said of each member of an entry: once if it is the same of all, otherwise with the routes that it is of.
+/// Writes what is said of each member of an entry: once if it is the same of all, otherwise with the requests that it is of.
 pub(super) fn of_members(entry: &Entry<'_>, most: usize, said: impl Fn(&Explained) -> String) -> Vec<String> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    let is_other = |same: fn(&Region, &Region) -> bool| {
+        let mut pairs = entry.members.iter().zip(entry.members.iter().skip(1));
+        pairs.any(|(one, next)| !same(&one.change.region, &next.change.region))
+    };
+    let differ = (
+        is_other(|one, next| one.methods == next.methods && one.other_methods == next.other_methods),
+        is_other(|one, next| one.hosts == next.hosts),
+    );
+    let (mut places, mut seen) = (BTreeMap::new(), BTreeSet::new());
     for one in &entry.members {
         let text = said(one);
-        let paths: Vec<_> = one.change.region.paths.iter().map(path).collect();
-        match groups.iter_mut().find(|(other, _)| *other == text) {
-            Some((_, known)) => {
-                let new: Vec<_> = paths.into_iter().filter(|path| !known.contains(path)).collect();
-                known.extend(new);
-            }
-            None => groups.push((text, paths)),
+        let place = *places.entry(text.clone()).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push((text, Vec::new()));
         }
+        let Some((_, known)) = groups.get_mut(place) else {
+            continue;
+        };
+        let new = labels(&one.change.region, differ).into_iter();
+        known.extend(new.filter(|label| seen.insert((place, label.clone()))));
     }
     if let [(text, _)] = groups.as_slice() {
         return vec![text.clone()];
     }
     let lines = groups
         .iter()
-        .map(|(text, paths)| format!("{}: {text}", first(paths, most, ", ")));
+        .map(|(text, requests)| format!("{}: {text}", first(requests, most, ", ")));
     cut(lines.collect(), most)
+}
+
+/// Writes the paths of a region, with the methods and the hosts where those of an entry differ.
+fn labels(region: &Region, (has_methods, has_hosts): (bool, bool)) -> Vec<String> {
+    let label = |path: String| match (has_methods, has_hosts) {
+        (false, false) => path,
+        (true, false) => format!("{} {path}", methods(region)),
+        (false, true) => format!("{path} on {}", region.hosts.join(", ")),
+        (true, true) => format!("{} {path} on {}", methods(region), region.hosts.join(", ")),
+    };
+    region.paths.iter().map(path).map(label).collect()
 }
 
 /// Says what the upstream gets differently: of each change, where it is not the same of all.

@@ -354,14 +354,8 @@ fn changes_of_one_cause_are_said_of_the_routes_that_they_are_true_of() {
     let text = folder.diff(&["old.yaml", "shadow.yaml", "--all"]).stdout;
     assert!(!text.contains("      was  "), "{text}");
     for (file, wanted) in [
-        (
-            "shadow.yaml",
-            ["/api/x: token with role clerk<br>", "/api/y: token |"],
-        ),
-        (
-            "styled.yaml",
-            ["/api/x: token with role clerk<br>", "/api/y: token |"],
-        ),
+        ("shadow.yaml", ["/api/x: token with role clerk<br>", "/api/y: token |"]),
+        ("styled.yaml", ["/api/x: token with role clerk<br>", "/api/y: token |"]),
     ] {
         let page = folder.diff(&["old.yaml", file, "--all", "--output", "markdown"]).stdout;
         for wanted in wanted {
@@ -414,7 +408,11 @@ fn summary_counts_a_change_by_each_of_its_effects() {
             "1 opening, 1 to the public; 1 forwarded differently\n",
         ),
         ("S_SECRET", "S_OTHER", "1 opening; 1 closing\n"),
-        ("/jobs/*, auth: internal_key", "/jobs/*, auth: deny", "1 closing; 2 rejected differently\n"),
+        (
+            "/jobs/*, auth: internal_key",
+            "/jobs/*, auth: deny",
+            "1 closing; 2 rejected differently\n",
+        ),
     ] {
         let said = changed(this, that, &[]);
         assert!(said.stdout.starts_with(wanted), "{that}: {said:?}");
