@@ -23,10 +23,14 @@ mod regions;
 pub mod report;
 pub mod settings;
 mod shapes;
+pub mod shown;
 mod states;
 mod trees;
 pub mod types;
 mod words;
+
+use std::collections::HashSet;
+use std::rc::Rc;
 
 use crate::rehearsal::Rehearsal;
 
@@ -34,10 +38,18 @@ use callers::Callers;
 
 pub use types::{Case, Cell, Change, ClassCounts, Difference, Example, Incomplete, PathRegion, Region, SegmentCase};
 
+/// For how many changes a caller is shown.
+const MOST_SHOWN: usize = 256;
+
 /// Finds all requests that two sets of policies answer differently. Both are rehearsed with the same keys.
 pub fn compare(old: &Rehearsal, new: &Rehearsal) -> Result<Difference, Incomplete> {
     let mut callers = Callers::new(old, new);
     let mut difference = assembly::difference([old, new], &mut |cell| callers.compare(cell))?;
     difference.classes.callers = callers.classes();
+    let mut known = HashSet::new();
+    for change in &mut difference.changes {
+        let is_new = known.len() < MOST_SHOWN && known.insert((Rc::as_ptr(&change.delta), change.was, change.now));
+        change.shown = is_new.then(|| callers.shown(change)).flatten();
+    }
     Ok(difference)
 }

@@ -25,7 +25,7 @@ pub struct PolicySet {
 }
 
 /// A route by its place in a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RouteIndex {
     /// The policy.
     pub policy: usize,
@@ -34,7 +34,7 @@ pub struct RouteIndex {
 }
 
 /// What a request is for, by the places in a set, as far as it was found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Scope {
     /// The policy.
     pub policy: Option<usize>,

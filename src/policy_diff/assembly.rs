@@ -216,6 +216,7 @@ impl Found {
             was: group.was,
             now: group.now,
             delta: Rc::clone(&group.delta),
+            shown: None,
         });
     }
 }

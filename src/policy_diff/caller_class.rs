@@ -51,6 +51,9 @@ pub struct TokenClass {
     /// They have one of these roles, or no roles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
+    /// They have none of these roles, which a side asks for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
     /// They have all of these scopes, or no scopes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
@@ -169,14 +172,28 @@ impl TokenClass {
         }
         let _infallible = match self.roles.as_deref() {
             None => Ok(()),
-            Some([]) => write!(text, " without roles"),
+            Some([]) if self.lacks.is_empty() => write!(text, " without roles"),
+            Some([]) => write!(
+                text,
+                " without role {}",
+                alternatives(self.lacks.iter().map(String::as_str))
+            ),
             Some(names) => write!(text, " with role {}", alternatives(names.iter().map(String::as_str))),
+        };
+        let with = if self.roles.as_ref().is_some_and(|roles| !roles.is_empty()) {
+            "and"
+        } else {
+            "with"
         };
         let _infallible = match self.scopes.as_deref() {
             None => Ok(()),
             Some([]) => write!(text, " without scopes"),
-            Some([name]) => write!(text, " with scope {name}"),
-            Some(names) => write!(text, " with scopes {}", joined(names.iter().map(String::as_str), "and")),
+            Some([name]) => write!(text, " {with} scope {name}"),
+            Some(names) => write!(
+                text,
+                " {with} scopes {}",
+                joined(names.iter().map(String::as_str), "and")
+            ),
         };
         if let Some(place) = &self.place {
             let _infallible = write!(text, " in {place}");

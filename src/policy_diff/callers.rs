@@ -35,6 +35,7 @@ mod places;
 mod prune;
 mod requests;
 mod rules;
+mod samples;
 mod search;
 mod seen;
 mod side_texts;
@@ -46,6 +47,7 @@ mod summary;
 mod tokens;
 
 use pair::{MethodClass, Pair, Side};
+use samples::Sample;
 use seen::Judge;
 use side_texts::side_text;
 
@@ -68,6 +70,8 @@ pub struct Callers<'r> {
     constants: Constants,
     equal: HashMap<(Option<usize>, Option<usize>), bool>,
     known: HashMap<Key, Option<Rc<Delta>>>,
+    /// Callers for whom each delta of those matters.
+    samples: HashMap<*const Delta, Vec<Sample>>,
     tried: usize,
     classes: usize,
     #[cfg(test)]
@@ -95,6 +99,7 @@ impl<'r> Callers<'r> {
             constants,
             equal: HashMap::new(),
             known: HashMap::new(),
+            samples: HashMap::new(),
             tried: 0,
             classes: 0,
             #[cfg(test)]
@@ -122,7 +127,11 @@ impl<'r> Callers<'r> {
         }
         let judge = Judge::new(pair, self.tried);
         let classes = spaces::classes(&judge, cell, method)?;
-        let delta = summary::delta(&judge, &classes).map(Rc::new);
+        let delta = summary::delta(&judge, &classes).map(|(delta, samples)| {
+            let delta = Rc::new(delta);
+            self.samples.insert(Rc::as_ptr(&delta), samples);
+            delta
+        });
         self.tried += judge.tried();
         self.classes += classes.iter().map(|classes| classes.seen.len()).sum::<usize>();
         #[cfg(test)]

@@ -13,7 +13,6 @@ use crate::request::RequestLimits;
 
 mod asks;
 mod entry;
-mod example;
 mod explained;
 mod told;
 
@@ -67,7 +66,6 @@ impl Report {
                 was: Met::of(was, change.was),
                 now: Met::of(now, change.now),
                 named: None,
-                options: example::options(now, &change),
                 change,
             }
         };

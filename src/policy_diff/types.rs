@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::delta::Delta;
 use super::effects::Effect;
+use super::shown::Shown;
 use crate::policy::Scope;
 use crate::policy::route::{PathPattern, Segment};
 
@@ -57,6 +58,8 @@ pub struct Change {
     pub delta: Rc<Delta>,
     /// One of the requests.
     pub example: Example,
+    /// A caller of it for whom the change matters, if there is one that `explain` can show.
+    pub shown: Option<Shown>,
 }
 
 /// Hosts, methods and paths of requests: all combinations of them.

@@ -64,7 +64,7 @@ fn one_entry(view: &View<'_>, entry: &Entry<'_>) -> Vec<String> {
     let (requests, parts) = (entry.requests(), parts(entry));
     match (entry.first(), requests.as_slice(), parts.as_slice()) {
         (Some(one), [region], [_]) => single(view, entry, (one, region)),
-        (Some(one), ..) => group(view, one, &parts),
+        (Some(one), ..) => group(view, entry, (one, &parts)),
         (None, ..) => Vec::new(),
     }
 }
@@ -94,11 +94,11 @@ fn single(view: &View<'_>, entry: &Entry<'_>, (one, region): (&Explained, &Regio
         };
         lines.push(row("but", &format!("{paths} as before")));
     }
-    lines.push(row("try", &try_it(view, one)));
+    lines.extend(try_it(view, entry).map(|command| row("try", &command)));
     lines
 }
 
-fn group(view: &View<'_>, one: &Explained, parts: &[Entry<'_>]) -> Vec<String> {
+fn group(view: &View<'_>, entry: &Entry<'_>, (one, parts): (&Explained, &[Entry<'_>])) -> Vec<String> {
     let mut lines = Vec::new();
     for (at, field) in one.because.iter().take(view.most()).enumerate() {
         let name = if at == 0 { "because" } else { "" };
@@ -119,7 +119,7 @@ fn group(view: &View<'_>, one: &Explained, parts: &[Entry<'_>]) -> Vec<String> {
         let more = counted(left, "more group");
         lines.push(row("", &format!("and {more} of requests (--all)")));
     }
-    lines.push(row("try", &try_it(view, one)));
+    lines.extend(try_it(view, entry).map(|command| row("try", &command)));
     lines
 }
 

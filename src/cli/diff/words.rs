@@ -265,26 +265,25 @@ pub(super) fn rejected(changes: &[&CallerChange]) -> Vec<String> {
     changes.iter().map(line).collect()
 }
 
-/// Writes the command that explains an example of a change.
-pub(super) fn try_it(view: &View<'_>, one: &Explained) -> String {
-    let example = &one.change.example;
-    let region = &one.change.region;
-    let host = match region.hosts.iter().any(|host| host == "*") {
+/// Writes the command that explains an example of an entry, if it can show a caller for whom the entry matters.
+pub(super) fn try_it(view: &View<'_>, entry: &Entry<'_>) -> Option<String> {
+    let members = entry.members.iter().map(|one| &one.change);
+    let shown = members.filter(|change| change.shown.is_some());
+    let change = shown.min_by_key(|change| change.example.method != Method::GET)?;
+    let example = &change.example;
+    let host = match change.region.hosts.iter().any(|host| host == "*") {
         true => String::new(),
         false => format!(" -H {}", shell(&format!("host: {}", example.host))),
     };
-    let method = match region.methods.contains(&Method::GET) {
-        true => &Method::GET,
-        false => &example.method,
-    };
-    let options: Vec<_> = one.options.iter().map(|option| shell(option)).collect();
-    format!(
+    let options = change.shown.as_ref()?.options();
+    let options: Vec<_> = options.iter().map(|option| shell(option)).collect();
+    Some(format!(
         "sidegate explain {} {}{host} {} {}",
-        shell(method.as_str()),
+        shell(example.method.as_str()),
         shell(&example.path),
         options.join(" "),
         view.policies
-    )
+    ))
 }
 
 /// Returns the words for the effects of an entry besides the one of its heading.

@@ -144,9 +144,6 @@ impl Headers {
                         Variant::new(both, Label::Header(name.to_string(), Some("twice".to_owned())))
                     });
                 let mut variants: Vec<_> = values.iter().map(|value| with(name, value)).collect();
-                if let Some(usual) = variants.first_mut() {
-                    usual.label = Label::None;
-                }
                 variants.push(without(name));
                 variants.push(with(name, "another value"));
                 self.add(name, variants.into_iter().chain(twice));

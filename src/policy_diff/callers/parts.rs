@@ -244,6 +244,15 @@ impl Parts {
         found.map(|(_, values)| values.clone()).unwrap_or_default()
     }
 
+    /// Returns the value of a header, unless it has none, several, or one that is not a text.
+    pub(super) fn header_text(&self, name: &HeaderName) -> Option<&str> {
+        let (_, values) = self.headers.iter().find(|(known, _)| known == name)?;
+        match values.as_slice() {
+            [Sent::Value(value)] => value.to_str().ok(),
+            _ => None,
+        }
+    }
+
     fn set_claim(&mut self, path: &[String], value: Option<&ClaimValue>) {
         let Some(token) = &mut self.token else { return };
         self.times.retain(|(known, _)| known != path);
@@ -313,8 +322,8 @@ impl Parts {
         self.timed_token().map(|token| token.claims)
     }
 
-    /// The token with the times of the request.
-    fn timed_token(&self) -> Option<Token> {
+    /// Returns the token with the times of the request.
+    pub(super) fn timed_token(&self) -> Option<Token> {
         let mut token = self.token.clone()?;
         for (path, from_now) in &self.times {
             #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^53")]

@@ -269,7 +269,8 @@ impl<'r> Judge<'r> {
     }
 }
 
-fn words(outcome: &Outcome) -> String {
+/// Says what becomes of a request.
+pub(super) fn words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Allow(_) => "allow".to_owned(),
         Outcome::ShadowDeny(_, rejection) => format!("shadow {}", rejection.reason().code()),

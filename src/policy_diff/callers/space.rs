@@ -95,20 +95,23 @@ impl Label {
         }
     }
 
-    /// Whether both say something about the same part of a token.
+    /// Whether both say something about the same part of a request.
     fn is_of_the_kind_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Roles(_), Self::Roles(_)) | (Self::Scopes(_), Self::Scopes(_)) => true,
-            (Self::Claim(path, _), Self::Claim(other, _)) => path == other,
+            (Self::Claim(name, _), Self::Claim(other, _)) | (Self::Header(name, _), Self::Header(other, _)) => {
+                name == other
+            }
             _ => false,
         }
     }
 
-    /// Returns whether it says that the token lacks what either side names.
+    /// Returns whether it says that the request lacks what either side names.
     pub(super) fn is_absence(&self) -> bool {
         match self {
             Self::Roles(names) | Self::Scopes(names) => names.iter().all(|name| name == UNNAMED),
             Self::Claim(_, value) => value.is_null() || value == UNNAMED,
+            Self::Header(_, value) => value.is_none(),
             _ => false,
         }
     }

@@ -52,7 +52,11 @@ fn add_header(dimension: &mut Dimension, name: &HeaderName, value: &str, is_usua
         let text = first.patches.first().and_then(Patch::header_text);
         first.label = Label::Header(name.to_string(), text);
     }
-    dimension.variants.insert(0, Variant::of(patches, Label::None));
+    let label = match value {
+        TENANT => Label::None,
+        value => Label::Header(name.to_string(), Some(value.to_owned())),
+    };
+    dimension.variants.insert(0, Variant::of(patches, label));
 }
 
 /// Returns the path of a request with a tenant in the segments that conditions compare, if the request meets the same with

@@ -2,14 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::classes::Classes;
 use super::pair::Pair;
+use super::parts::Parts;
+use super::samples::{MOST as MOST_SAMPLES, Sample};
 use super::seen::{Detail, Judge, Kind, Mark};
-use super::space::Label;
+use super::space::{Aspect, Label};
 use crate::policy::Policy;
+use crate::policy::tenant::TenantRule;
 use crate::policy_diff::caller_class::{CallerClass, FOREIGN, TokenClass};
 use crate::policy_diff::delta::{CallerChange, Delta, Told};
 use crate::policy_diff::effects::Effect;
+use crate::principal::claim_at;
 
 /// The most changes of callers of one kind that are listed.
 const MOST_LISTED: usize = 24;
@@ -17,21 +23,21 @@ const MOST_LISTED: usize = 24;
 /// A combination by its space and its place there.
 type Place = (usize, usize);
 
-/// Sums up all callers; `None` if all of them are answered alike.
-pub(super) fn delta(judge: &Judge<'_>, spaces: &[Classes]) -> Option<Delta> {
+/// Sums up all callers, with some of them; `None` if all of them are answered alike.
+pub(super) fn delta(judge: &Judge<'_>, spaces: &[Classes]) -> Option<(Delta, Vec<Sample>)> {
     if spaces.iter().all(Classes::is_same) {
         return None;
     }
     let summary = Summary { judge, spaces };
     let details = summary.details();
-    let (mut lists, mut left_out) = (BTreeMap::new(), 0);
+    let (mut lists, mut samples, mut left_out) = (BTreeMap::new(), Vec::new(), 0);
     for kind in [Kind::Gained, Kind::Lost, Kind::Forwarded, Kind::Rejected] {
-        let (list, more) = summary.list(kind);
+        let (list, more) = summary.list(kind, &mut samples);
         lists.insert(kind, list);
         left_out += more;
     }
     let mut list = |kind| lists.remove(&kind).unwrap_or_default();
-    Some(Delta {
+    let delta = Delta {
         effects: summary.effects(),
         gained: list(Kind::Gained),
         lost: list(Kind::Lost),
@@ -42,7 +48,8 @@ pub(super) fn delta(judge: &Judge<'_>, spaces: &[Classes]) -> Option<Delta> {
         another_tenant: details.iter().any(|detail| detail.another_tenant),
         callers: spaces.iter().map(|classes| classes.seen.len()).sum(),
         left_out,
-    })
+    };
+    Some((delta, samples))
 }
 
 struct Summary<'s, 'r> {
@@ -100,7 +107,7 @@ impl Summary<'_, '_> {
     }
 
     /// The changes of one kind, each for as many callers as possible, and how many are left out.
-    fn list(&self, kind: Kind) -> (Vec<CallerChange>, usize) {
+    fn list(&self, kind: Kind, samples: &mut Vec<Sample>) -> (Vec<CallerChange>, usize) {
         let mut found: Vec<(usize, CallerChange)> = Vec::new();
         let mut left_out = 0;
         for (space, classes) in self.spaces.iter().enumerate() {
@@ -120,7 +127,14 @@ impl Summary<'_, '_> {
                         *covered = true;
                     }
                 }
-                let change = self.change((space, at), &free);
+                let parts = classes.space.parts(&classes.choice(at));
+                let change = self.change((space, at), &free, &parts);
+                if samples.len() < MOST_SAMPLES {
+                    samples.push(Sample {
+                        parts,
+                        words: [change.was.clone(), change.now.clone()],
+                    });
+                }
                 if !found.iter().any(|(_, known)| known.caller == change.caller) {
                     found.push((free.iter().filter(|free| !**free).count(), change));
                 }
@@ -149,7 +163,21 @@ impl Summary<'_, '_> {
             > 1
     }
 
-    fn change(&self, (space, at): Place, free: &[bool]) -> CallerChange {
+    fn tenant_rules(&self) -> impl Iterator<Item = &TenantRule> {
+        self.judge.pair().policies().filter_map(|policy| policy.tenant.as_ref())
+    }
+
+    /// Whether all claims and headers for tenants have the same tenant.
+    fn is_of_one_tenant(&self, parts: &Parts) -> bool {
+        let Some(token) = &parts.token else { return false };
+        let claims = self.tenant_rules().flat_map(|rule| &rule.claims);
+        let claims = claims.map(|path| claim_at(&token.claims, path).and_then(Value::as_str));
+        let headers = self.tenant_rules().map(|rule| parts.header_text(&rule.header));
+        let all: BTreeSet<Option<&str>> = claims.chain(headers).collect();
+        all.len() == 1 && !all.contains(&None)
+    }
+
+    fn change(&self, (space, at): Place, free: &[bool], parts: &Parts) -> CallerChange {
         let Some(classes) = self.spaces.get(space) else {
             return CallerChange {
                 caller: CallerClass::default(),
@@ -158,7 +186,8 @@ impl Summary<'_, '_> {
             };
         };
         let choice = classes.choice(at);
-        let [was, now] = self.judge.words(&classes.space.parts(&choice));
+        let [was, now] = self.judge.words(parts);
+        let passes = [&was, &now].iter().any(|words| *words == "allow");
         let mut caller = CallerClass::default();
         if classes.space.base.token.is_some() {
             let is_told = |issuer: &String| issuer == FOREIGN || self.has_issuers();
@@ -169,10 +198,35 @@ impl Summary<'_, '_> {
             });
         }
         for (at, dimension) in classes.space.dimensions.iter().enumerate() {
-            let is_free = free.get(at).copied().unwrap_or_default() && !classes.is_pruned(at);
+            let is_free = free.get(at).copied().unwrap_or_default();
             let chosen = choice.get(at).and_then(|chosen| dimension.variants.get(*chosen));
             if let Some(variant) = chosen.filter(|_| !is_free) {
+                // A token with something unusual that passes has all else that it needs.
+                let is_fault = matches!(variant.label, Label::Fault(_));
+                let has_all = passes && !is_fault && dimension.aspect == Aspect::Token;
+                let usual = dimension.variants.first().filter(|_| has_all);
+                usual.into_iter().for_each(|usual| write(&mut caller, &usual.label));
                 write(&mut caller, &variant.label);
+            }
+        }
+        if let Some(token) = caller
+            .token
+            .as_mut()
+            .filter(|token| token.roles.as_ref().is_some_and(Vec::is_empty))
+        {
+            let enough = self.judge.pair().met().flat_map(|(policy, route)| {
+                let listed = route.requirement.roles.iter();
+                listed.flat_map(|role| policy.roles.bringing(role).into_iter().chain([role.as_str()]))
+            });
+            let asked: BTreeSet<&str> = enough.collect();
+            token.lacks = asked.into_iter().map(str::to_owned).collect();
+        }
+        if self.is_of_one_tenant(parts) {
+            // Which one does not matter.
+            let headers = self.tenant_rules().map(|rule| rule.header.as_str());
+            headers.for_each(|name| _ = caller.headers.remove(name));
+            if let Some(token) = &mut caller.token {
+                token.tenant = None;
             }
         }
         CallerChange { caller, was, now }
@@ -210,7 +264,8 @@ fn forwarded(detail: &Detail) -> Vec<Effect> {
 /// Finds the dimensions that do not matter to a combination: all classes of theirs change alike.
 fn widen(classes: &Classes, at: usize, is_kind: &impl Fn(usize) -> bool) -> Vec<bool> {
     let mut free = vec![false; classes.kept.len()];
-    for dimension in (0..classes.kept.len()).rev() {
+    // Of a dimension with variants that change nothing, the others are named.
+    for dimension in (0..classes.kept.len()).rev().filter(|at| !classes.is_pruned(*at)) {
         if let Some(free) = free.get_mut(dimension) {
             *free = true;
         }

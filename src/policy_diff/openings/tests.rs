@@ -70,7 +70,11 @@ const CHANGES: &[(&str, &str, Option<&str>)] = &[
     ),
     ("auth: internal_key", "auth: { all: [internal_key, jwt] }", None),
     ("roles: [editor]", "roles: [admin]", None),
-    ("jwt, roles: [editor]", "jwt", Some("tokens without roles")),
+    (
+        "jwt, roles: [editor]",
+        "jwt",
+        Some("tokens without role admin or editor"),
+    ),
     (
         "  - { path: /docs/*, methods: [GET], auth: jwt, roles: [editor] }\n",
         "",

@@ -26,8 +26,6 @@ pub struct Explained {
     pub now: Met,
     /// The fields behind it.
     pub because: Vec<FieldChange>,
-    /// The options that show `sidegate explain` a caller for whom the change matters.
-    pub options: Vec<String>,
     /// What becomes of callers by their names, if there are any.
     pub named: Option<Named>,
 }

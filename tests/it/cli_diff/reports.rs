@@ -191,8 +191,9 @@ fn json_has_the_regions_the_callers_and_the_causes() {
 }
 
 #[test]
-fn command_of_a_change_works_without_secrets() {
-    for (this, that, ..) in CHANGES {
+fn command_of_a_change_works_without_secrets_and_shows_the_change() {
+    let mut shown = 0;
+    for (this, that, heading, _) in CHANGES {
         let folder = Folder::new(&[("old/a.yaml", OLD), ("new/a.yaml", &OLD.replace(this, that))]);
         let said = folder.diff(&["old", "new", "--all"]);
         let commands: Vec<_> = said
@@ -200,18 +201,29 @@ fn command_of_a_change_works_without_secrets() {
             .lines()
             .filter_map(|line| line.trim_start().strip_prefix("try "))
             .collect();
-        assert!(!commands.is_empty(), "{said:?}");
         for command in commands {
             let command = command.trim().replacen("sidegate", env!("CARGO_BIN_EXE_sidegate"), 1);
-            let ended = Command::new("sh")
-                .args(["-c", &command])
-                .current_dir(folder.path())
-                .env_clear()
-                .output()
-                .unwrap();
-            assert!(ended.status.code().is_some_and(|code| code < 2), "{command}: {ended:?}");
+            let run = |policies: &str| {
+                let command = command.replace("--policies new", &format!("--policies {policies}"));
+                let ended = Command::new("sh")
+                    .args(["-c", &command])
+                    .current_dir(folder.path())
+                    .env_clear()
+                    .output()
+                    .unwrap();
+                assert!(ended.status.code().is_some_and(|code| code < 2), "{command}: {ended:?}");
+                String::from_utf8(ended.stdout)
+                    .unwrap()
+                    .replace(&format!("{policies}/"), "")
+            };
+            // `explain` signs as each side wants it, and shows no upstream.
+            let is_seen = heading != "FORWARDED DIFFERENTLY" && !this.contains("env: ");
+            assert!(!is_seen || run("old") != run("new"), "{this} -> {that}: {command}");
+            shown += 1;
         }
     }
+    // No key can be shown to `explain`.
+    assert!(shown + 1 >= CHANGES.len(), "{shown}");
 }
 
 /// A policy with many routes, all of which ask for a token, or none of which does.
