@@ -15,7 +15,8 @@ use http::Method;
 
 use super::constants::Constants;
 use super::delta::Delta;
-use super::types::{Cell, Incomplete};
+use super::shown::Shown;
+use super::types::{Cell, Change, Incomplete};
 use crate::policy::PolicySet;
 use crate::rehearsal::Rehearsal;
 
@@ -138,6 +139,12 @@ impl<'r> Callers<'r> {
         self.looked.insert(key.clone(), Looked { judge, spaces: classes });
         self.known.insert(key, delta.clone());
         Ok(delta)
+    }
+
+    /// Returns a caller of the example of a change for whom the change matters, if `explain` can show one.
+    pub fn shown(&self, change: &Change) -> Option<Shown> {
+        let samples = self.samples.get(&Rc::as_ptr(&change.delta))?;
+        samples::shown(samples, [self.old, self.new], change)
     }
 
     fn pair(&self, cell: &Cell) -> Pair<'r> {

@@ -68,7 +68,7 @@ fn look(sides: [&Rehearsal; 2], callers: &mut Callers<'_>, cell: &Cell) -> Resul
         vec![change]
     } else {
         let delta = match callers.compare(cell) {
-            // Nobody was found here who gets in; others may at another place.
+            // No caller was found here who gets in; others may at another place.
             Err(Incomplete::Undecided { .. }) => None,
             delta => delta?,
         };

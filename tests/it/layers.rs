@@ -40,7 +40,13 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
                 "trace_context",
             ],
             // What a request is forwarded or rejected with.
-            &["rejection_response", "own_response", "header_edits", "forwarding"],
+            &[
+                "rejection_response",
+                "response_names",
+                "own_response",
+                "header_edits",
+                "forwarding",
+            ],
             &["record"],
             // Store checks.
             &["idempotency", "rate_limit"],

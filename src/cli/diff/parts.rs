@@ -73,7 +73,7 @@ fn labels(region: &Region, (has_methods, has_hosts): (bool, bool)) -> Vec<String
 pub(super) fn forwards(entry: &Entry<'_>, most: usize) -> Vec<String> {
     match entry.parts(|one| told(one, usize::MAX)).as_slice() {
         [] | [_] => told(entry, most),
-        _ => of_members(entry, most, |one| match told(&one.alone(), most) {
+        _ => of_members(entry, most, |one| match told(&Entry::alone(one), most) {
             told if told.is_empty() => "as before".to_owned(),
             told => told.join("; "),
         }),

@@ -1,17 +1,14 @@
 //! Callers of the classes for whom a change matters, made small enough to show: what is left out changes nothing for them.
 
-use std::rc::Rc;
-
 use serde_json::{Map, Value};
 
-use super::Callers;
 use super::parts::{Parts, Sent};
 use super::seen::words;
 use crate::policy::{Issuer, Policy};
 use crate::policy_diff::shown::Shown;
 use crate::policy_diff::types::Change;
 use crate::rehearsal::claims::{completed, missing};
-use crate::rehearsal::{Caller, Request, Token};
+use crate::rehearsal::{Caller, Rehearsal, Request, Token};
 use crate::revocation::Revocations;
 
 /// The most callers of one change that are tried.
@@ -26,16 +23,22 @@ pub(super) struct Sample {
     pub(super) words: [String; 2],
 }
 
-impl Callers<'_> {
-    /// Returns a caller of the example of a change for whom the change matters, if `explain` can show one.
-    pub fn shown(&self, change: &Change) -> Option<Shown> {
-        let samples = self.samples.get(&Rc::as_ptr(&change.delta))?;
-        samples.iter().find_map(|sample| self.smallest(change, sample))
-    }
+/// Finds a caller whom `explain` can show among those for whom a change matters.
+pub(super) fn shown(samples: &[Sample], sides: [&Rehearsal; 2], change: &Change) -> Option<Shown> {
+    let example = Example { sides, change };
+    samples.iter().find_map(|sample| example.smallest(sample))
+}
 
-    fn smallest(&self, change: &Change, sample: &Sample) -> Option<Shown> {
+/// The example of a change, on both sides.
+struct Example<'c> {
+    sides: [&'c Rehearsal; 2],
+    change: &'c Change,
+}
+
+impl Example<'_> {
+    fn smallest(&self, sample: &Sample) -> Option<Shown> {
         let now = sample.parts.now;
-        let fits = |shown: &Shown| self.is_seen(change, (shown, now), &sample.words);
+        let fits = |shown: &Shown| self.is_seen((shown, now), &sample.words);
         let mut shown = whole(&sample.parts);
         if !fits(&shown) {
             return None;
@@ -74,13 +77,14 @@ impl Callers<'_> {
     }
 
     /// Whether a request is answered as these words say on both sides, and not alike.
-    fn is_seen(&self, change: &Change, (shown, now): (&Shown, i64), wanted: &[String; 2]) -> bool {
-        let example = &change.example;
+    fn is_seen(&self, (shown, now): (&Shown, i64), wanted: &[String; 2]) -> bool {
+        let [_, new] = self.sides;
+        let example = &self.change.example;
         let mut request = Request::new(example.method.clone(), &example.path, &example.host, now);
         request.headers.extend(shown.headers.iter().cloned());
         request.client = shown.client;
         if let Some(claims) = &shown.claims {
-            let policy = self.new.policies().matched(change.now).policy();
+            let policy = new.policies().matched(self.change.now).policy();
             let Some(token) = policy.and_then(|policy| token(policy, claims, now)) else {
                 return false;
             };
@@ -88,10 +92,10 @@ impl Callers<'_> {
                 token: Some(token),
                 ..Caller::default()
             };
-            caller.apply(&mut request, self.new.keys());
+            caller.apply(&mut request, new.keys());
         }
         let facts = request.facts();
-        let [was, is] = [self.old, self.new].map(|side| {
+        let [was, is] = self.sides.map(|side| {
             let decision = side.decide(&facts, Revocations::Unasked, &mut ());
             (words(&decision.outcome), side.answer_of(&decision, &facts))
         });

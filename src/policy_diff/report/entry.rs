@@ -24,6 +24,11 @@ fn add<T: PartialEq>(found: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
 }
 
 impl<'r> Entry<'r> {
+    /// Makes an entry of one change.
+    pub fn alone(one: &'r Explained) -> Self {
+        Self { members: vec![one] }
+    }
+
     /// Returns one of the changes: that of paths as they are written, if there is one.
     pub fn first(&self) -> Option<&'r Explained> {
         self.members.first().copied()
@@ -34,7 +39,7 @@ impl<'r> Entry<'r> {
         let mut parts: Vec<Self> = Vec::new();
         let mut places: BTreeMap<K, usize> = BTreeMap::new();
         for one in &self.members {
-            let alone = one.alone();
+            let alone = Entry::alone(one);
             let place = *places.entry(key(&alone)).or_insert(parts.len());
             match parts.get_mut(place) {
                 Some(part) => part.members.push(one),

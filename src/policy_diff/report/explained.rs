@@ -5,7 +5,6 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use super::asks::asks;
-use super::entry::Entry;
 use crate::document::masks::shown_url;
 use crate::document::problem::Location;
 use crate::policy::{PolicySet, Scope, Upstream};
@@ -105,11 +104,6 @@ impl Explained {
         });
         let fields: Vec<_> = fields.collect();
         (!fields.is_empty()).then(|| fields.join("\n"))
-    }
-
-    /// Returns an entry of this change alone.
-    pub fn alone(&self) -> Entry<'_> {
-        Entry { members: vec![self] }
     }
 
     /// Returns what changes for callers.
