@@ -24,6 +24,8 @@ pub(super) struct ReadClaim {
     is_told: bool,
     /// What each side says about it.
     rules: [BTreeSet<String>; 2],
+    /// Values that matter together with those of other claims or headers.
+    joint: Vec<ClaimValue>,
     /// What it names.
     kind: ClaimKind,
     /// Whether nothing but conditions reads it.
@@ -131,13 +133,19 @@ impl ReadClaims {
         self.0.iter()
     }
 
-    /// Adds values that meet all rules: the first ones become the usual ones.
-    pub(super) fn solve(&mut self, solutions: &[Solution]) {
+    /// Adds values that meet all rules: the first ones become the usual ones, unless they are known. Those that matter only
+    /// together with others are kept whatever conditions say of them alone.
+    pub(super) fn solve(&mut self, solutions: &[Solution], are_joint: bool) {
         for (at, solution) in solutions.iter().enumerate() {
             for (path, value) in &solution.claims {
                 let label = self.label(path, value);
                 let rank = if at == 0 { SOLVED } else { OTHER };
                 let claim = self.0.entry(path.clone()).or_default();
+                claim.joint.extend(are_joint.then(|| value.clone()));
+                let rank = match claim.values.iter().any(|(known, ..)| *known == SOLVED) {
+                    true => OTHER,
+                    false => rank,
+                };
                 let known = claim.values.iter_mut().find(|known| known.1.as_ref() == Some(value));
                 match known {
                     Some((known, ..)) => *known = rank.min(*known),
@@ -173,7 +181,10 @@ impl ReadClaims {
             let mut known = BTreeSet::new();
             claim.values.sort_by_key(|(rank, ..)| *rank);
             claim.values.retain(|(_, value, _)| match value {
-                Some(ClaimValue::Plain(value)) => known.insert(prints.of(path, value)),
+                Some(ClaimValue::Plain(plain)) => {
+                    let is_joint = value.as_ref().is_some_and(|value| claim.joint.contains(value));
+                    known.insert(prints.of(path, plain)) || is_joint
+                }
                 _ => true,
             });
         }

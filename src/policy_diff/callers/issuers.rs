@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::linked::Group;
 use super::operands::texts;
 use super::pair::{Pair, Side};
 use super::prune::Prints;
 use super::rules::{Rules, TENANT};
+use super::solve::Spot;
 use crate::authn::jwt;
 use crate::policy::Issuer;
 use crate::policy::condition::{ClaimTest, Condition};
@@ -59,7 +61,11 @@ pub(super) fn class(pair: &Pair<'_>, claims: &Claims, path: &str) -> Option<Stri
         let named = paths.filter(|(_, path)| is_fixed(path));
         named.map(|(rule, path)| matches!(rule.in_claim(claims, path), ClaimedTenants::Named(_)))
     });
-    Some(format!("{issuers} {conditions:?} {:?}", tenants.collect::<Vec<_>>()))
+    let groups = Group::all(rules).into_iter();
+    let is_named = |spot: &Spot| matches!(spot, Spot::Claim(path) if is_fixed(path));
+    let named = groups.filter(|group| group.spots.iter().any(is_named));
+    let linked: Vec<_> = named.map(|group| group.outcomes(claims, path)).collect();
+    Some(format!("{issuers} {conditions:?} {:?} {linked:?}", tenants.collect::<Vec<_>>()))
 }
 
 /// Claims that pick issuers.

@@ -63,3 +63,83 @@ fn rules_of_one_claim_that_are_written_in_another_way_are_the_same() {
         assert_eq!(effects(&old, &new, "/api/x"), Ok(Vec::new()), "{old}\n{new}");
     }
 }
+
+#[test]
+fn value_that_several_rules_read_opens_and_closes_a_route() {
+    const LISTS: &str = "tenant: { claims: [c], format: text, lists: true }";
+    let two = |lists: bool| format!("tenant: {{ claims: [d, c], format: text, lists: {lists} }}");
+    let of = |rules: &str, route: &str| policy(ISSUER, rules, &format!("path: /x, auth: jwt, {route}"));
+    let when = |conditions: &str| of("", &format!("when: [{conditions}]"));
+    for (strict, loose) in [
+        (
+            of("", "roles: [admin], when: [{ claim: roles, has: x }]"),
+            of("", "roles: [admin], when: [{ claim: roles, has_any: [x, y] }]"),
+        ),
+        (
+            when("{ claim: amr, has: pwd }, { claim: amr, has: otp }"),
+            when("{ claim: amr, has_any: [pwd, kba] }, { claim: amr, has: otp }"),
+        ),
+        (
+            when("{ claim: aud, has: z }"),
+            when("{ claim: aud, has_any: [z, w] }"),
+        ),
+        (
+            when("{ claim: g, has_any: [f, e] }, { claim: g, has_any: [f, a] }"),
+            when("{ claim: g, has_any: [f, e] }, { claim: g, has_any: [f, a, b] }"),
+        ),
+        (
+            of("", "roles: [admin], when: [{ claim: roles, has_any: [admin, mfa] }]"),
+            of("roles: { boss: [admin] }", "roles: [admin], when: [{ claim: roles, has_any: [admin, mfa] }]"),
+        ),
+        (
+            when("{ claim: r, in: [eu, us] }, { header: x-r, equals_claim: r }, { header: x-r, in: [us] }"),
+            when("{ claim: r, in: [eu, us] }, { header: x-r, equals_claim: r }, { header: x-r, in: [us, eu] }"),
+        ),
+        (
+            when("{ header: x-r, equals_claim: r }, { header: x-r, in: [us] }"),
+            when("{ header: x-r, equals_claim: r }, { header: x-r, in: [eu, us] }"),
+        ),
+        (
+            when("{ header: x-r, equals_claim: r }, { header: x-r, equals: eu }"),
+            when("{ header: x-r, equals_claim: r }"),
+        ),
+        (
+            when("{ header: x-r, equals_claim: r }, { header: x-r, equals: p }"),
+            when("{ header: x-r, equals_claim: r }, { header: x-r, in: [p, 7] }"),
+        ),
+        (
+            of("", "roles: [a], when: [{ claim: roles, has_any: [f, a] }]"),
+            of("", "roles: [a]"),
+        ),
+        (
+            of("", "roles: [a], scopes: [a], when: [{ claim: roles, has_any: [f, a] }]"),
+            of("", "roles: [a], scopes: [a]"),
+        ),
+        (
+            of(LISTS, "when: [{ claim: c, has: b }]"),
+            of(LISTS, "when: [{ claim: c, has_any: [b, f] }]"),
+        ),
+        (
+            of(LISTS, "when: [{ claim: c, has: b }, { claim: e, equals: e }]"),
+            of(LISTS, "when: [{ claim: e, equals: e }]"),
+        ),
+        (
+            of(&two(false), "when: [{ claim: d, equals: acme }]"),
+            of(&two(true), "when: [{ claim: d, equals: acme }]"),
+        ),
+        (
+            when("{ claim: c, in: [y] }, { header: x-h, equals_claim: c }"),
+            when("{ claim: c, in: [true, x, y] }, { header: x-h, equals_claim: c }"),
+        ),
+        (
+            when("{ claim: c, in: [y] }, { header: x-h, equals_claim: c }"),
+            when("{ claim: c, in: [7.5, x, y] }, { header: x-h, equals_claim: c }"),
+        ),
+    ] {
+        for (old, new, effect) in [(&strict, &loose, "opened"), (&loose, &strict, "closed")] {
+            let found = effects(old, new, "/api/x");
+            let has = found.as_ref().is_ok_and(|effects| effects.contains(&effect));
+            assert!(has, "{effect} {found:?}\n{old}\n{new}");
+        }
+    }
+}

@@ -3,37 +3,68 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::operands::{scalars, texts};
-use super::rules::Rules;
+use super::operands::{COMPARED, scalars, texts};
+use super::rules::{OTHER_TENANT, Rules, TENANT, TEXT_TENANT};
 use super::solve::Spot;
 use crate::policy::condition::{ClaimTest, Condition, HeaderTest, Operand};
 
+mod outcome;
+mod values;
+
+pub(super) use values::solutions;
+
+use outcome::Test;
+
 /// Claims and headers whose values are compared with each other, and the rules of both sides on them.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(super) struct Group<'p> {
     /// The claims and headers.
     pub(super) spots: BTreeSet<Spot>,
-    /// The rules of each side: alike ones are written alike.
-    rules: [BTreeSet<String>; 2],
+    /// The rules of each side.
+    rules: [Vec<Rule<'p>>; 2],
 }
 
-impl Group {
+/// A rule on claims and headers.
+#[derive(Debug)]
+struct Rule<'p> {
+    /// What it reads.
+    spots: BTreeSet<Spot>,
+    /// The rule in writing: alike ones are written alike.
+    text: String,
+    /// What it holds them against.
+    test: Test<'p>,
+    /// The values that it names.
+    values: Vec<Value>,
+}
+
+impl<'p> Group<'p> {
     /// Returns the groups of all claims and headers that either side reads.
-    pub(super) fn all(sides: [Option<Rules<'_>>; 2]) -> Vec<Self> {
+    pub(super) fn all(sides: [Option<Rules<'p>>; 2]) -> Vec<Self> {
         let mut groups = Vec::new();
         for (side, rules) in sides.into_iter().enumerate() {
-            for (spots, rule) in rules.iter().flat_map(of_side) {
-                add(&mut groups, spots, side, rule);
+            for rule in rules.iter().flat_map(of_side) {
+                add(&mut groups, side, rule);
             }
         }
         groups
     }
 
+    /// The rules of each side in writing.
+    fn texts(&self) -> [BTreeSet<&str>; 2] {
+        let [old, new] = &self.rules;
+        [old, new].map(|rules| rules.iter().map(|rule| rule.text.as_str()).collect())
+    }
+
+    /// Returns whether a side asks something here in more than one way.
+    fn is_entangled(&self) -> bool {
+        self.spots.len() > 1 || self.texts().iter().any(|texts| texts.len() > 1)
+    }
+
     /// Returns whether the sides differ in what they ask here, and one of them in more than one way.
     pub(super) fn is_doubtful(&self) -> bool {
-        let [old, new] = &self.rules;
+        let [old, new] = self.texts();
         old != new && old.len().max(new.len()) > 1
     }
 
@@ -48,12 +79,12 @@ impl Group {
 }
 
 /// Adds a rule, which joins the groups of its claims and headers.
-fn add(groups: &mut Vec<Group>, spots: BTreeSet<Spot>, side: usize, rule: String) {
+fn add<'p>(groups: &mut Vec<Group<'p>>, side: usize, rule: Rule<'p>) {
     let known = std::mem::take(groups).into_iter();
-    let (joined, apart): (Vec<_>, Vec<_>) = known.partition(|known| !known.spots.is_disjoint(&spots));
+    let (joined, apart): (Vec<_>, Vec<_>) = known.partition(|known| !known.spots.is_disjoint(&rule.spots));
     *groups = apart;
     let mut group = Group {
-        spots,
+        spots: rule.spots.clone(),
         ..Group::default()
     };
     for known in joined {
@@ -62,93 +93,111 @@ fn add(groups: &mut Vec<Group>, spots: BTreeSet<Spot>, side: usize, rule: String
             all.extend(more);
         }
     }
-    group.rules.get_mut(side).into_iter().for_each(|rules| {
-        rules.insert(rule.clone());
-    });
+    if let Some(rules) = group.rules.get_mut(side) {
+        rules.push(rule);
+    }
     groups.push(group);
 }
 
-/// The rules of a side, each with the claims and headers that it reads.
-fn of_side(rules: &Rules<'_>) -> Vec<(BTreeSet<Spot>, String)> {
+/// The rules of a side.
+fn of_side<'p>(rules: &Rules<'p>) -> Vec<Rule<'p>> {
     let (issuer, requirement) = (rules.issuer, &rules.route.requirement);
-    let claim = |path: &Vec<String>| BTreeSet::from([Spot::Claim(path.clone())]);
+    let of_claim = |path: &Vec<String>, text: String, test: Test<'p>, names: Vec<&str>| Rule {
+        spots: BTreeSet::from([Spot::Claim(path.clone())]),
+        text,
+        test,
+        values: names.into_iter().map(Value::from).collect(),
+    };
     let conditions = issuer.when.iter().chain(&requirement.conditions);
     let mut all: Vec<_> = conditions
         .filter_map(|condition| of_condition(condition, rules.path, issuer.leeway))
         .collect();
     if let Some(audiences) = &issuer.audiences {
-        let audiences: BTreeSet<_> = audiences.iter().collect();
-        all.push((
-            claim(&vec![issuer.audience_claim.clone()]),
-            format!("audience {audiences:?}"),
-        ));
+        let names: BTreeSet<&str> = audiences.iter().map(String::as_str).collect();
+        let path = vec![issuer.audience_claim.clone()];
+        let text = format!("audience {names:?}");
+        all.push(of_claim(&path, text, Test::Audience(issuer), names.into_iter().collect()));
     }
     let wanted: BTreeSet<&str> = rules.wanted_roles().collect();
     for path in issuer.roles_claim.paths.iter().filter(|_| !wanted.is_empty()) {
-        all.push((claim(path), format!("roles {wanted:?} {:?}", issuer.roles_claim)));
+        let text = format!("roles {wanted:?} {:?}", issuer.roles_claim);
+        let test = Test::Roles(&issuer.roles_claim, wanted.clone());
+        all.push(of_claim(path, text, test, wanted.iter().copied().collect()));
     }
     for path in &issuer.scopes_claim.paths {
-        let scopes = requirement.scopes.iter();
-        all.extend(scopes.map(|scope| (claim(path), format!("scope {scope} {:?}", issuer.scopes_claim))));
+        for scope in &requirement.scopes {
+            let text = format!("scope {scope} {:?}", issuer.scopes_claim);
+            let test = Test::Roles(&issuer.scopes_claim, BTreeSet::from([scope.as_str()]));
+            all.push(of_claim(path, text, test, vec![scope]));
+        }
     }
     if let Some(rule) = &rules.policy.tenant {
         let claims = rule.claims.iter().cloned().map(Spot::Claim);
         let names: BTreeSet<_> = rule.claims.iter().collect();
-        let text = format!(
-            "tenant {names:?} {:?} {} {}",
-            rule.format, rule.lists, rule.header_required
-        );
-        all.push((claims.chain([Spot::Header(rule.header.to_string())]).collect(), text));
+        all.push(Rule {
+            spots: claims.chain([Spot::Header(rule.header.to_string())]).collect(),
+            text: format!("tenant {names:?} {:?} {} {}", rule.format, rule.lists, rule.header_required),
+            test: Test::Tenant(rule),
+            values: vec![json!(TENANT), json!(OTHER_TENANT), json!(TEXT_TENANT)],
+        });
     }
     all
 }
 
-fn of_condition(condition: &Condition, path: &str, leeway: i64) -> Option<(BTreeSet<Spot>, String)> {
-    let one_of = |operands: &[Operand]| {
-        let values: BTreeSet<String> = operands.iter().flat_map(|operand| value(operand, path)).collect();
-        format!("{values:?}")
-    };
-    match condition {
+fn of_condition<'p>(condition: &'p Condition, path: &str, leeway: i64) -> Option<Rule<'p>> {
+    let (spots, name, operands) = match condition {
         Condition::Claim { path: claim, test } => {
-            let rule = match test {
-                ClaimTest::Equals(operand) => format!("is {}", one_of(std::slice::from_ref(operand))),
-                ClaimTest::In(operands) => format!("is {}", one_of(operands)),
-                ClaimTest::Has(operand) => format!("has {}", one_of(std::slice::from_ref(operand))),
-                ClaimTest::HasAny(several) => format!("has {}", one_of(several.written())),
-                ClaimTest::Within(longest) => format!("within {longest:?} {leeway}"),
+            let (verb, operands) = match test {
+                ClaimTest::Equals(operand) => ("is", std::slice::from_ref(operand)),
+                ClaimTest::In(operands) => ("is", operands.as_slice()),
+                ClaimTest::Has(operand) => ("has", std::slice::from_ref(operand)),
+                ClaimTest::HasAny(several) => ("has", several.written()),
+                ClaimTest::Within(_) => ("within", &[][..]),
             };
-            Some((
-                BTreeSet::from([Spot::Claim(claim.clone())]),
-                format!("{claim:?} {rule}"),
-            ))
+            let within = match test {
+                ClaimTest::Within(longest) => format!("{longest:?} {leeway}"),
+                _ => String::new(),
+            };
+            (vec![Spot::Claim(claim.clone())], format!("{claim:?} {verb} {within}"), operands)
         }
         Condition::Header { name, test } => {
             let header = Spot::Header(name.to_string());
-            Some(match test {
-                HeaderTest::Equals(operand) => {
-                    let rule = format!("{name} is {}", one_of(std::slice::from_ref(operand)));
-                    (BTreeSet::from([header]), rule)
-                }
-                HeaderTest::In(operands) => (BTreeSet::from([header]), format!("{name} is {}", one_of(operands))),
+            match test {
+                HeaderTest::Equals(operand) => (vec![header], format!("{name} is"), std::slice::from_ref(operand)),
+                HeaderTest::In(operands) => (vec![header], format!("{name} is"), operands.as_slice()),
                 HeaderTest::EqualsClaim(claim) => {
-                    let spots = BTreeSet::from([header, Spot::Claim(claim.clone())]);
-                    (spots, format!("{name} equals {claim:?}"))
+                    let text = format!("{name} equals {claim:?}");
+                    (vec![header, Spot::Claim(claim.clone())], text, &[][..])
                 }
-            })
+            }
         }
-        Condition::Client { .. } => None,
+        Condition::Client { .. } => return None,
+    };
+    let mut values: Vec<Value> = operands.iter().flat_map(|operand| value(operand, path)).collect();
+    let texts: BTreeSet<String> = values.iter().map(in_writing).collect();
+    if spots.len() > 1 {
+        values.push(json!(COMPARED));
+    }
+    Some(Rule {
+        spots: spots.into_iter().collect(),
+        text: format!("{name} {texts:?}"),
+        test: Test::Condition(condition, leeway),
+        values,
+    })
+}
+
+/// The value that an operand equals.
+fn value(operand: &Operand, path: &str) -> Option<Value> {
+    match operand {
+        Operand::Text(_) => texts(operand, path).into_iter().next().map(Value::from),
+        Operand::Number(_) | Operand::Boolean(_) => scalars(operand, path).into_iter().next(),
     }
 }
 
-/// The value that an operand equals, in writing: an integer is the same as its digits in a text.
-fn value(operand: &Operand, path: &str) -> Vec<String> {
-    match operand {
-        Operand::Boolean(value) => vec![format!("{value:?}")],
-        Operand::Number(_) => scalars(operand, path)
-            .first()
-            .map(Value::to_string)
-            .into_iter()
-            .collect(),
-        Operand::Text(_) => texts(operand, path).into_iter().map(|text| text.to_string()).collect(),
+/// An integer is the same value as its digits in a text.
+fn in_writing(value: &Value) -> String {
+    match value {
+        Value::Bool(_) => format!("{value:?}"),
+        value => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::claims::{ReadClaim, ReadClaims};
 use super::issuers::{class, names, pick};
-use super::linked::Group;
+use super::linked::{self, Group};
 use super::pair::{Pair, Side};
 use super::parts::Patch;
 use super::prune::Prints;
@@ -90,8 +90,12 @@ impl<'r> Kind<'r> {
     pub(super) fn dimensions(&self, pair: &Pair<'r>, path: &str) -> Aspects {
         let rules = self.rules(pair, path);
         let mut claims = ReadClaims::of(rules);
-        let solutions = Asked::of_tokens(rules, &self.claims).solutions();
-        claims.solve(&solutions);
+        let others = Asked::of_tokens(rules, &self.claims).solutions();
+        let first = others.first().cloned().unwrap_or_default();
+        let mut solutions = linked::solutions(rules, &self.claims, &first);
+        claims.solve(&solutions, true);
+        claims.solve(&others, false);
+        solutions.extend(others);
         claims.prune(&Prints::new(rules, path));
         for name in self.claims.keys() {
             claims.remove(std::slice::from_ref(name));
@@ -137,9 +141,11 @@ impl<'r> Kind<'r> {
             .iter()
             .map(|solution| Start::of(solution, &base, is_in_token))
             .collect();
-        for start in starts.iter().filter(|start| start.token.len() > 1) {
-            let label = Label::Fault("with several other claims".to_owned());
-            faults.push(Variant::of(start.token.clone(), label));
+        for start in starts.iter().filter(|start| !start.token.is_empty()) {
+            if !faults.iter().any(|known| known.patches == start.token) {
+                let label = Label::Fault("with several other claims".to_owned());
+                faults.push(Variant::of(start.token.clone(), label));
+            }
         }
         let mut all = vec![Dimension::new(Aspect::Token, faults)];
         all.extend(Some(Dimension::new(Aspect::Signer, signers)).filter(|_| has_signers));
