@@ -122,6 +122,10 @@ impl<'r> Callers<'r> {
         if cell.method == Method::CONNECT || (old == new && self.has_equal_policies(&pair)) {
             return Ok(None);
         }
+        if let Some(limit) = self.constants.exceeded() {
+            let what = "values of one segment of paths";
+            return Err(Incomplete::TooMany { what, limit });
+        }
         let key = self.key(&pair, cell, method, texts);
         if let Some(delta) = self.known.get(&key) {
             return Ok(delta.clone());

@@ -3,31 +3,35 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use http::HeaderName;
+
 use crate::policy::condition::{ClaimTest, Condition, HeaderTest, Operand, Parameter, Part};
+use crate::policy::issuer_names::{IssuerNames, PlaceholderValues};
 use crate::policy::route::Route;
 use crate::policy::{Policy, PolicySet};
 
 /// The most texts at one place of paths.
-const MOST: usize = 64;
+const MOST: usize = 512;
 
-/// What a condition compares: a claim, or a header.
+/// What is compared with values: a claim, or a header.
 type Subject = (Vec<String>, Option<String>);
-
-/// A segment with what stands before and behind it in an operand.
-type Around = (String, Parameter, String);
 
 /// Texts of segments by their places, from 0 on.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Constants {
     subjects: HashMap<Subject, Compared>,
+    /// Claims and headers that have to be equal.
+    linked: Vec<BTreeSet<Subject>>,
     texts: BTreeMap<usize, BTreeSet<String>>,
+    has_more: bool,
 }
 
 /// What one claim or header is compared with.
 #[derive(Debug, Clone, Default)]
 struct Compared {
     fixed: BTreeSet<String>,
-    segments: Vec<Around>,
+    /// The texts with parameters.
+    filled: Vec<Vec<Part>>,
 }
 
 impl Constants {
@@ -35,21 +39,83 @@ impl Constants {
     pub(super) fn add(&mut self, policies: &PolicySet) {
         for policy in policies.policies() {
             conditions(policy).for_each(|condition| self.add_condition(condition));
+            for issuer in &policy.issuers {
+                self.add_names(&issuer.names);
+            }
+            if let Some(rule) = &policy.tenant {
+                let claims = rule.claims.iter().map(|path| (path.clone(), None));
+                self.link(claims.chain([of_header(&rule.header)]).collect());
+            }
         }
-        for compared in self.subjects.values() {
-            for (before, parameter, behind) in &compared.segments {
-                let values = compared.fixed.iter();
-                let values =
-                    values.filter_map(|text| text.strip_prefix(before.as_str())?.strip_suffix(behind.as_str()));
-                let known = self.texts.entry(parameter.segment).or_default();
-                for value in values {
-                    let text = format!("{value}{}", parameter.suffix);
-                    if !value.is_empty() && is_plain(value) && known.len() < MOST {
-                        known.insert(text);
+        let linked = std::mem::take(&mut self.linked);
+        let alone: Vec<Subject> = self.subjects.keys().cloned().collect();
+        for subject in alone {
+            let group = linked.iter().find(|group| group.contains(&subject));
+            let known = |subject: &Subject| {
+                self.subjects
+                    .get(subject)
+                    .into_iter()
+                    .flat_map(|known| known.fixed.clone())
+            };
+            let fixed: BTreeSet<String> = match group {
+                Some(group) => group.iter().flat_map(known).collect(),
+                None => known(&subject).collect(),
+            };
+            let filled = self.subjects.get(&subject).map(|known| known.filled.clone());
+            for (parts, text) in filled
+                .iter()
+                .flatten()
+                .flat_map(|parts| fixed.iter().map(move |text| (parts, text)))
+            {
+                self.add_texts(parts, text);
+            }
+        }
+        self.linked = linked;
+    }
+
+    /// Adds the segments with which a text with parameters is a fixed one.
+    fn add_texts(&mut self, parts: &[Part], text: &str) {
+        for (parameter, value) in fillings(parts, text).unwrap_or_default() {
+            let known = self.texts.entry(parameter.segment).or_default();
+            match known.len() < MOST {
+                true => {
+                    known.insert(format!("{value}{}", parameter.suffix));
+                }
+                false => self.has_more = true,
+            }
+        }
+    }
+
+    /// Returns how many texts there are at most at one place, if policies have more.
+    pub(super) fn exceeded(&self) -> Option<usize> {
+        self.has_more.then_some(MOST)
+    }
+
+    /// Adds the names of an issuer, and the values of their placeholders.
+    fn add_names(&mut self, names: &IssuerNames) {
+        let mut add = |claim: &str, texts: &[String]| {
+            let compared = self.subjects.entry((vec![claim.to_owned()], None)).or_default();
+            compared.fixed.extend(texts.iter().cloned());
+        };
+        match names {
+            IssuerNames::Unchecked => {}
+            IssuerNames::Exact(texts) => add("iss", texts.texts()),
+            IssuerNames::Pattern(pattern) => {
+                for (name, values) in pattern.values() {
+                    if let PlaceholderValues::OneOf(texts) = values {
+                        add(name, texts.texts());
                     }
                 }
             }
         }
+    }
+
+    fn link(&mut self, mut group: BTreeSet<Subject>) {
+        let known = std::mem::take(&mut self.linked).into_iter();
+        let (joined, apart): (Vec<_>, Vec<_>) = known.partition(|known| !known.is_disjoint(&group));
+        self.linked = apart;
+        group.extend(joined.into_iter().flatten());
+        self.linked.push(group);
     }
 
     fn add_condition(&mut self, condition: &Condition) {
@@ -67,19 +133,24 @@ impl Constants {
                 let operands = match test {
                     HeaderTest::Equals(operand) => std::slice::from_ref(operand),
                     HeaderTest::In(operands) => operands,
-                    HeaderTest::EqualsClaim(_) => return,
+                    HeaderTest::EqualsClaim(path) => {
+                        self.link(BTreeSet::from([of_header(name), (path.clone(), None)]));
+                        return;
+                    }
                 };
-                ((Vec::new(), Some(name.to_string())), operands)
+                (of_header(name), operands)
             }
             Condition::Client { .. } => return,
         };
         let compared = self.subjects.entry(subject).or_default();
         for operand in operands {
             compared.fixed.extend(fixed(operand));
-            let around = around(operand);
-            compared
-                .segments
-                .extend(around.filter(|around| !compared.segments.contains(around)));
+            if let Operand::Text(parts) = operand
+                && parts.iter().any(|part| matches!(part, Part::Parameter(_)))
+                && !compared.filled.contains(parts)
+            {
+                compared.filled.push(parts.clone());
+            }
         }
     }
 
@@ -157,26 +228,39 @@ fn fixed(operand: &Operand) -> Option<String> {
     }
 }
 
-/// Returns the only parameter of an operand, with the text before and behind it.
-fn around(operand: &Operand) -> Option<Around> {
-    let Operand::Text(parts) = operand else { return None };
-    let mut found: Option<Around> = None;
-    let mut before = String::new();
-    for part in parts {
-        match (part, &mut found) {
-            (Part::Literal(text), None) => before.push_str(text),
-            (Part::Literal(text), Some((.., behind))) => behind.push_str(text),
-            (Part::Parameter(parameter), None) => found = Some((before.clone(), parameter.clone(), String::new())),
-            (Part::Parameter(_), Some(_)) => return None,
+fn of_header(name: &HeaderName) -> Subject {
+    (Vec::new(), Some(name.to_string()))
+}
+
+/// Returns the values of parameters with which parts are a text, of all ways in which they can be; `None` if there is none.
+fn fillings<'p>(parts: &'p [Part], text: &'p str) -> Option<Vec<(&'p Parameter, &'p str)>> {
+    let Some((first, rest)) = parts.split_first() else {
+        return text.is_empty().then(Vec::new);
+    };
+    match first {
+        Part::Literal(literal) => fillings(rest, text.strip_prefix(literal.as_str())?),
+        Part::Parameter(parameter) => {
+            let ends = text.char_indices().map(|(at, next)| at + next.len_utf8());
+            let mut found = None;
+            for end in ends {
+                let (value, behind) = text.split_at_checked(end)?;
+                if is_plain(value)
+                    && let Some(others) = fillings(rest, behind)
+                {
+                    let all = found.get_or_insert_with(Vec::new);
+                    all.push((parameter, value));
+                    all.extend(others);
+                }
+            }
+            found
         }
     }
-    found
 }
 
 /// Whether a text is a segment that is written the same way in paths.
 fn is_plain(text: &str) -> bool {
-    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || byte == b'.';
-    !text.bytes().all(|byte| byte == b'.') && text.bytes().all(is_unreserved)
+    let is_as_written = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~.:@!$&'()+,=".contains(&byte);
+    !text.is_empty() && !text.bytes().all(|byte| byte == b'.') && text.bytes().all(is_as_written)
 }
 
 #[cfg(test)]
@@ -224,6 +308,20 @@ mod tests {
                 "{ claim: sub, equals: \"{id}\" }",
                 "/api/u/x:run",
                 "/api/u/a:run",
+            ),
+            (
+                "/u/{id}",
+                "{ claim: sub, equals: a@x.com }",
+                "{ claim: sub, equals: \"{id}\" }",
+                "/api/u/x",
+                "/api/u/a@x.com",
+            ),
+            (
+                "/u/{id}/{of}",
+                "{ claim: sub, equals: a/b }",
+                "{ claim: sub, equals: \"{id}/{of}\" }",
+                "/api/u/x/b",
+                "/api/u/a/b",
             ),
         ] {
             let keys = Arc::new(ThrowawayKeys::new());

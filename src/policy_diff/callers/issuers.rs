@@ -12,11 +12,15 @@ use super::rules::{Rules, TENANT};
 use super::solve::Spot;
 use crate::authn::jwt;
 use crate::policy::Issuer;
-use crate::policy::condition::{ClaimTest, Condition};
+use crate::policy::condition::{ClaimTest, Condition, HeaderTest};
 use crate::policy::issuer_names::{IssuerNames, IssuerPattern, PlaceholderValues, has_form, is_value};
 use crate::policy::tenant::ClaimedTenants;
+use crate::policy_diff::types::Incomplete;
 use crate::principal::{AuthMethod, Claims};
 use crate::rehearsal::Token;
+
+/// The most names of one issuer.
+const MOST: usize = 4096;
 
 /// The value of a placeholder that may have any.
 const ANY_VALUE: &str = "unlisted";
@@ -65,7 +69,10 @@ pub(super) fn class(pair: &Pair<'_>, claims: &Claims, path: &str) -> Option<Stri
     let is_named = |spot: &Spot| matches!(spot, Spot::Claim(path) if is_fixed(path));
     let named = groups.filter(|group| group.spots.iter().any(is_named));
     let linked: Vec<_> = named.map(|group| group.outcomes(claims, path)).collect();
-    Some(format!("{issuers} {conditions:?} {:?} {linked:?}", tenants.collect::<Vec<_>>()))
+    Some(format!(
+        "{issuers} {conditions:?} {:?} {linked:?}",
+        tenants.collect::<Vec<_>>()
+    ))
 }
 
 /// Claims that pick issuers.
@@ -75,6 +82,23 @@ fn is_placeholder(pair: &Pair<'_>, name: &str) -> bool {
     let issuers = pair.asking(AuthMethod::Jwt).flat_map(|policy| &policy.issuers);
     let mut patterns = issuers.filter_map(|issuer| issuer.names.pattern());
     patterns.any(|pattern| pattern.template().claims().contains(&name))
+}
+
+/// Whether values of other claims and of headers may have to be those of placeholders.
+fn is_linked(pair: &Pair<'_>) -> bool {
+    let names_placeholder = |path: &Vec<String>| path.first().is_some_and(|name| is_placeholder(pair, name));
+    let in_tenant = pair.policies().filter_map(|policy| policy.tenant.as_ref());
+    let in_headers = pair.met().flat_map(|(_, route)| &route.requirement.conditions);
+    in_tenant.flat_map(|rule| &rule.claims).any(names_placeholder)
+        || in_headers
+            .filter_map(|condition| match condition {
+                Condition::Header {
+                    test: HeaderTest::EqualsClaim(path),
+                    ..
+                } => Some(path),
+                _ => None,
+            })
+            .any(names_placeholder)
 }
 
 /// Returns whether tokens of two issuers are the same ones.
@@ -101,7 +125,7 @@ fn told(issuer: &Issuer) -> String {
 }
 
 /// The claims that pick the issuers of both sides.
-pub(super) fn names(pair: &Pair<'_>, path: &str) -> Vec<Claims> {
+pub(super) fn names(pair: &Pair<'_>, path: &str) -> Result<Vec<Claims>, Incomplete> {
     let issuers: Vec<&Issuer> = pair
         .asking(AuthMethod::Jwt)
         .flat_map(|policy| &policy.issuers)
@@ -116,10 +140,10 @@ pub(super) fn names(pair: &Pair<'_>, path: &str) -> Vec<Claims> {
         match &issuer.names {
             IssuerNames::Unchecked => names.push(Map::new()),
             IssuerNames::Exact(texts) => names.extend(texts.texts().iter().map(|text| claims(text, &[]))),
-            IssuerNames::Pattern(pattern) => names.extend(instances(pattern, &listed)),
+            IssuerNames::Pattern(pattern) => names.extend(instances(pattern, &listed)?),
         }
     }
-    names
+    Ok(names)
 }
 
 /// The values of placeholders: those that patterns list, those that conditions on claims compare, a tenant, and another
@@ -141,15 +165,25 @@ fn listed(pair: &Pair<'_>, patterns: &[&IssuerPattern], issuers: &[&Issuer], pat
         .flat_map(|(_, route)| &route.requirement.conditions)
         .chain(of_issuers);
     for condition in conditions {
-        let Condition::Claim { path: claim, test } = condition else {
-            continue;
+        let (name, operands) = match condition {
+            Condition::Claim { path: claim, test } => {
+                let operands = match test {
+                    ClaimTest::Equals(operand) => std::slice::from_ref(operand),
+                    ClaimTest::In(operands) => operands,
+                    ClaimTest::Has(operand) => std::slice::from_ref(operand),
+                    ClaimTest::HasAny(several) => several.written(),
+                    ClaimTest::Within(_) => continue,
+                };
+                (claim.first().map_or("", String::as_str), operands)
+            }
+            // A header may have to equal a claim that picks the issuer.
+            Condition::Header { test, .. } => match test {
+                HeaderTest::Equals(operand) => ("", std::slice::from_ref(operand)),
+                HeaderTest::In(operands) => ("", operands.as_slice()),
+                HeaderTest::EqualsClaim(_) => continue,
+            },
+            Condition::Client { .. } => continue,
         };
-        let operands = match test {
-            ClaimTest::Equals(operand) => std::slice::from_ref(operand),
-            ClaimTest::In(operands) => operands,
-            ClaimTest::Has(_) | ClaimTest::HasAny(_) | ClaimTest::Within(_) => continue,
-        };
-        let [name] = claim.as_slice() else { continue };
         for text in operands.iter().flat_map(|operand| texts(operand, path)) {
             if name == "iss" {
                 for pattern in patterns
@@ -160,7 +194,7 @@ fn listed(pair: &Pair<'_>, patterns: &[&IssuerPattern], issuers: &[&Issuer], pat
                     let filled = pairs.filter(|(segment, _)| segment.starts_with('{'));
                     listed.extend(filled.map(|(_, value)| value.to_owned()));
                 }
-            } else if is_placeholder(pair, name) && is_value(&text) {
+            } else if is_value(&text) && (is_linked(pair) || is_placeholder(pair, name)) {
                 listed.insert(text);
             }
         }
@@ -174,32 +208,34 @@ fn claims(iss: &str, others: &[(&str, &str)]) -> Claims {
     all.map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
 }
 
-/// Names of the form of a pattern: each of some values, with the first ones of the other placeholders.
-fn instances(pattern: &IssuerPattern, listed: &BTreeSet<String>) -> Vec<Claims> {
-    let usual = |name: &str| {
-        let values = pattern.values().iter().find(|(known, _)| known == name);
-        match values {
-            Some((_, PlaceholderValues::OneOf(values))) => values.texts().first().map_or(ANY_VALUE, String::as_str),
-            _ => ANY_VALUE,
+/// Names of the form of a pattern: all combinations of the values of its placeholders.
+fn instances(pattern: &IssuerPattern, listed: &BTreeSet<String>) -> Result<Vec<Claims>, Incomplete> {
+    let mut found: Vec<Vec<(&str, &str)>> = vec![Vec::new()];
+    for name in pattern.template().claims() {
+        let values: Vec<&str> = listed.iter().map(String::as_str).collect();
+        if found.len().saturating_mul(values.len()) > MOST {
+            let what = "names of one issuer";
+            return Err(Incomplete::TooMany { what, limit: MOST });
         }
-    };
-    let names = pattern.template().claims();
-    let mut found = Vec::new();
-    for varied in &names {
-        for value in listed {
-            let chosen: Vec<(&str, &str)> = names
-                .iter()
-                .map(|name| (*name, if name == varied { value.as_str() } else { usual(name) }))
-                .collect();
-            let iss = chosen
-                .iter()
-                .fold(pattern.template().text().to_owned(), |text, (name, value)| {
-                    text.replace(&format!("{{{name}}}"), value)
-                });
-            found.push(claims(&iss, &chosen));
-        }
+        found = found
+            .iter()
+            .flat_map(|known| {
+                values.iter().map(|value| {
+                    let mut more = known.clone();
+                    more.push((name, *value));
+                    more
+                })
+            })
+            .collect();
     }
-    found
+    let named = found.iter().map(|chosen| {
+        let template = pattern.template().text().to_owned();
+        let iss = chosen.iter().fold(template, |text, (name, value)| {
+            text.replace(&format!("{{{name}}}"), value)
+        });
+        claims(&iss, chosen)
+    });
+    Ok(named.collect())
 }
 
 /// Claims that are times, in seconds from the request on.

@@ -79,17 +79,17 @@ fn value_that_several_rules_read_opens_and_closes_a_route() {
             when("{ claim: amr, has: pwd }, { claim: amr, has: otp }"),
             when("{ claim: amr, has_any: [pwd, kba] }, { claim: amr, has: otp }"),
         ),
-        (
-            when("{ claim: aud, has: z }"),
-            when("{ claim: aud, has_any: [z, w] }"),
-        ),
+        (when("{ claim: aud, has: z }"), when("{ claim: aud, has_any: [z, w] }")),
         (
             when("{ claim: g, has_any: [f, e] }, { claim: g, has_any: [f, a] }"),
             when("{ claim: g, has_any: [f, e] }, { claim: g, has_any: [f, a, b] }"),
         ),
         (
             of("", "roles: [admin], when: [{ claim: roles, has_any: [admin, mfa] }]"),
-            of("roles: { boss: [admin] }", "roles: [admin], when: [{ claim: roles, has_any: [admin, mfa] }]"),
+            of(
+                "roles: { boss: [admin] }",
+                "roles: [admin], when: [{ claim: roles, has_any: [admin, mfa] }]",
+            ),
         ),
         (
             when("{ claim: r, in: [eu, us] }, { header: x-r, equals_claim: r }, { header: x-r, in: [us] }"),
@@ -141,5 +141,83 @@ fn value_that_several_rules_read_opens_and_closes_a_route() {
             let has = found.as_ref().is_ok_and(|effects| effects.contains(&effect));
             assert!(has, "{effect} {found:?}\n{old}\n{new}");
         }
+    }
+}
+
+#[test]
+fn claim_that_picks_the_issuer_and_is_compared_with_others_opens_a_route() {
+    const NAMES: &str = "issuer: [p, q], audience: [aud]";
+    const LISTED: &str = "issuer: \"https://l.example/{tid}\", issuer_values: { tid: [p, q] }, audience: [aud]";
+    const ANY: &str = "issuer: \"https://l.example/{tid}\", issuer_values: { tid: any }, audience: [aud]";
+    const TENANT: &str = "tenant: { claims: [tid, org], format: text }";
+    let two = |depts: &str| {
+        format!(
+            "issuer: \"https://l.example/{{a}}/{{b}}\", issuer_values: {{ a: [p, q], b: [r, s] }}, audience: [aud], when: \
+             [{{ claim: a, equals: q }}, {{ claim: b, equals: s }}, {{ claim: dept, in: [{depts}] }}]"
+        )
+    };
+    let route = |when: &str| format!("path: /x, auth: jwt, when: [{when}]");
+    let cases = [
+        (
+            NAMES,
+            "",
+            "{ header: x-i, equals_claim: iss }, { header: x-i, in: [LIST] }",
+        ),
+        (
+            LISTED,
+            "",
+            "{ header: x-i, equals_claim: tid }, { header: x-i, in: [LIST] }",
+        ),
+        (
+            ANY,
+            "",
+            "{ header: x-i, equals_claim: tid }, { header: x-i, in: [LIST] }",
+        ),
+        (LISTED, TENANT, "{ claim: org, in: [LIST] }"),
+        (ANY, TENANT, "{ claim: org, in: [LIST] }"),
+    ];
+    let mut pairs: Vec<[String; 2]> = cases
+        .into_iter()
+        .map(|(issuer, rules, when)| {
+            ["p", "p, q"].map(|list| policy(issuer, rules, &route(&when.replace("LIST", list))))
+        })
+        .collect();
+    pairs.push(["d1", "d1, d2"].map(|depts| policy(&two(depts), "", "path: /x, auth: jwt")));
+    for [strict, loose] in &pairs {
+        for (old, new, effect) in [(strict, loose, "opened"), (loose, strict, "closed")] {
+            let found = effects(old, new, "/api/x");
+            let has = found.as_ref().is_ok_and(|effects| effects.contains(&effect));
+            assert!(has, "{effect} {found:?}\n{old}\n{new}");
+        }
+    }
+}
+
+#[test]
+fn path_whose_callers_none_can_be_does_not_stop_a_comparison() {
+    const NAMES: &str = "issuer: [p, q], audience: [aud]";
+    const LISTED: &str = "issuer: \"https://l.example/{tid}\", issuer_values: { tid: [p, q] }, audience: [aud]";
+    for (issuer, when) in [
+        (ISSUER, "{ claim: r, equals: \"{r}\" }, { claim: r, in: [p, q] }"),
+        (LISTED, "{ claim: tid, equals: \"{r}\" }"),
+        (NAMES, "{ claim: iss, equals: \"{r}\" }"),
+    ] {
+        let of = |roles: &str| {
+            policy(
+                issuer,
+                "",
+                &format!("path: \"/{{r}}/x\", auth: jwt, roles: [{roles}], when: [{when}]"),
+            )
+        };
+        let [old, new] = ["a", "a, b"].map(of);
+        assert_eq!(
+            effects(&old, &new, "/api/z/x"),
+            Ok(vec!["rejected_differently"]),
+            "{when}"
+        );
+        let found = effects(&old, &new, "/api/q/x");
+        assert!(
+            found.as_ref().is_ok_and(|effects| effects.contains(&"opened")),
+            "{when} {found:?}"
+        );
     }
 }

@@ -117,7 +117,7 @@ fn labels(callers: &Callers<'_>, said: &Said) -> String {
 /// Finds the space that a caller is in.
 fn space<'s>(pair: &Pair<'_>, spaces: &'s [Classes], parts: &Parts, path: &str) -> (usize, &'s Classes) {
     let claims = parts.request_claims();
-    let issued = Issued::all(pair, path);
+    let issued = Issued::all(pair, path).unwrap();
     let issued = claims.and_then(|claims| issued.into_iter().find(|kind| kind.has(pair, &claims, path)));
     let reads_cookie = |policy: &crate::policy::Policy| !policy.sources.read.cookies.is_empty();
     let has_cookie = parts.places.iter().any(|place| matches!(place, TokenPlace::Cookie(_)))

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::operands::{COMPARED, scalars, texts};
 use super::rules::{OTHER_TENANT, Rules, TENANT, TEXT_TENANT};
 use super::solve::Spot;
-use crate::policy::condition::{ClaimTest, Condition, HeaderTest, Operand};
+use crate::policy::condition::{ClaimTest, Condition, HeaderTest, Operand, Part};
+use crate::principal::Claims;
 
 mod outcome;
 mod values;
@@ -16,6 +17,9 @@ mod values;
 pub(super) use values::solutions;
 
 use outcome::Test;
+
+/// A part of a text: a segment of the path and what stands behind it there, or a text without one.
+type Filled = (Option<usize>, String);
 
 /// Claims and headers whose values are compared with each other, and the rules of both sides on them.
 #[derive(Debug, Default)]
@@ -37,6 +41,10 @@ struct Rule<'p> {
     test: Test<'p>,
     /// The values that it names.
     values: Vec<Value>,
+    /// For each of these values that is of segments of the path: the segments, with what stands around them.
+    filled: BTreeSet<Vec<Filled>>,
+    /// Whether another claim is usually the one that meets it.
+    is_spare: bool,
 }
 
 impl<'p> Group<'p> {
@@ -59,13 +67,27 @@ impl<'p> Group<'p> {
 
     /// Returns whether a side asks something here in more than one way.
     fn is_entangled(&self) -> bool {
-        self.spots.len() > 1 || self.texts().iter().any(|texts| texts.len() > 1)
+        let is_usual = self.rules.iter().flatten().any(|rule| !rule.is_spare);
+        is_usual && (self.spots.len() > 1 || self.texts().iter().any(|texts| texts.len() > 1))
     }
 
-    /// Returns whether the sides differ in what they ask here, and one of them in more than one way.
-    pub(super) fn is_doubtful(&self) -> bool {
+    /// Returns whether the sides differ in what they ask here, and one of them in more than one way. Where the path or the
+    /// issuer leaves one value only, it may be one of which both sides say the same.
+    pub(super) fn is_doubtful(&self, fixed: &Claims, path: &str) -> bool {
         let [old, new] = self.texts();
-        old != new && old.len().max(new.len()) > 1
+        let leaves_one = self.compares_one_text() || self.is_fixed(fixed);
+        let differs = || self.outcomes(fixed, path).iter().any(|[old, new]| old != new);
+        old != new && old.len().max(new.len()) > 1 && (!leaves_one || differs())
+    }
+
+    /// Returns whether the rules compare with one segment of the path, or with one text of several: the paths with which it is
+    /// a value that a rule names are classes of their own, and all others are alike.
+    pub(super) fn compares_one_text(&self) -> bool {
+        let rules = self.rules.iter().flatten();
+        let texts: BTreeSet<&Vec<Filled>> = rules.flat_map(|rule| &rule.filled).collect();
+        let parts = texts.iter().flat_map(|text| text.iter());
+        let segments: BTreeSet<usize> = parts.filter_map(|(segment, _)| *segment).collect();
+        texts.len() == 1 || segments.len() == 1
     }
 
     /// Names the claim or header.
@@ -107,6 +129,8 @@ fn of_side<'p>(rules: &Rules<'p>) -> Vec<Rule<'p>> {
         text,
         test,
         values: names.into_iter().map(Value::from).collect(),
+        filled: BTreeSet::new(),
+        is_spare: false,
     };
     let conditions = issuer.when.iter().chain(&requirement.conditions);
     let mut all: Vec<_> = conditions
@@ -116,19 +140,31 @@ fn of_side<'p>(rules: &Rules<'p>) -> Vec<Rule<'p>> {
         let names: BTreeSet<&str> = audiences.iter().map(String::as_str).collect();
         let path = vec![issuer.audience_claim.clone()];
         let text = format!("audience {names:?}");
-        all.push(of_claim(&path, text, Test::Audience(issuer), names.into_iter().collect()));
+        all.push(of_claim(
+            &path,
+            text,
+            Test::Audience(issuer),
+            names.into_iter().collect(),
+        ));
     }
     let wanted: BTreeSet<&str> = rules.wanted_roles().collect();
-    for path in issuer.roles_claim.paths.iter().filter(|_| !wanted.is_empty()) {
+    let roles = issuer.roles_claim.paths.iter().filter(|_| !wanted.is_empty());
+    for (at, path) in roles.enumerate() {
         let text = format!("roles {wanted:?} {:?}", issuer.roles_claim);
         let test = Test::Roles(&issuer.roles_claim, wanted.clone());
-        all.push(of_claim(path, text, test, wanted.iter().copied().collect()));
+        all.push(Rule {
+            is_spare: at > 0,
+            ..of_claim(path, text, test, wanted.iter().copied().collect())
+        });
     }
-    for path in &issuer.scopes_claim.paths {
+    for (at, path) in issuer.scopes_claim.paths.iter().enumerate() {
         for scope in &requirement.scopes {
             let text = format!("scope {scope} {:?}", issuer.scopes_claim);
             let test = Test::Roles(&issuer.scopes_claim, BTreeSet::from([scope.as_str()]));
-            all.push(of_claim(path, text, test, vec![scope]));
+            all.push(Rule {
+                is_spare: at > 0,
+                ..of_claim(path, text, test, vec![scope])
+            });
         }
     }
     if let Some(rule) = &rules.policy.tenant {
@@ -136,9 +172,14 @@ fn of_side<'p>(rules: &Rules<'p>) -> Vec<Rule<'p>> {
         let names: BTreeSet<_> = rule.claims.iter().collect();
         all.push(Rule {
             spots: claims.chain([Spot::Header(rule.header.to_string())]).collect(),
-            text: format!("tenant {names:?} {:?} {} {}", rule.format, rule.lists, rule.header_required),
+            text: format!(
+                "tenant {names:?} {:?} {} {}",
+                rule.format, rule.lists, rule.header_required
+            ),
             test: Test::Tenant(rule),
             values: vec![json!(TENANT), json!(OTHER_TENANT), json!(TEXT_TENANT)],
+            filled: BTreeSet::new(),
+            is_spare: false,
         });
     }
     all
@@ -158,7 +199,11 @@ fn of_condition<'p>(condition: &'p Condition, path: &str, leeway: i64) -> Option
                 ClaimTest::Within(longest) => format!("{longest:?} {leeway}"),
                 _ => String::new(),
             };
-            (vec![Spot::Claim(claim.clone())], format!("{claim:?} {verb} {within}"), operands)
+            (
+                vec![Spot::Claim(claim.clone())],
+                format!("{claim:?} {verb} {within}"),
+                operands,
+            )
         }
         Condition::Header { name, test } => {
             let header = Spot::Header(name.to_string());
@@ -183,7 +228,24 @@ fn of_condition<'p>(condition: &'p Condition, path: &str, leeway: i64) -> Option
         text: format!("{name} {texts:?}"),
         test: Test::Condition(condition, leeway),
         values,
+        filled: operands.iter().filter_map(filled).collect(),
+        is_spare: false,
     })
+}
+
+/// The parts of a value that is of segments of the path.
+fn filled(operand: &Operand) -> Option<Vec<Filled>> {
+    let Operand::Text(parts) = operand else {
+        return None;
+    };
+    let filled: Vec<Filled> = parts
+        .iter()
+        .map(|part| match part {
+            Part::Parameter(parameter) => (Some(parameter.segment), parameter.suffix.clone()),
+            Part::Literal(text) => (None, text.clone()),
+        })
+        .collect();
+    filled.iter().any(|(segment, _)| segment.is_some()).then_some(filled)
 }
 
 /// The value that an operand equals.

@@ -20,7 +20,7 @@ pub(super) fn classes(judge: &Judge<'_>, cell: &Cell, method: MethodClass) -> Re
     let pair = judge.pair();
     let path = starts::path_of_tenant(pair, cell);
     let cell = &Cell { path, ..cell.clone() };
-    let spaces = all(pair, cell, method);
+    let spaces = all(pair, cell, method)?;
     let spaces: Vec<Classes> = spaces
         .into_iter()
         .map(|space| space.classes(judge))
@@ -36,7 +36,7 @@ pub(super) fn classes(judge: &Judge<'_>, cell: &Cell, method: MethodClass) -> Re
 }
 
 /// Returns the callers without a token of an issuer, and those with one of each issuer.
-fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
+fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Result<Vec<Space>, Incomplete> {
     let first = requests::expiries(pair).first().copied();
     let now = first.map_or(NOW, |first| NOW.min(first.saturating_sub(1)));
     let base = Parts::new(cell.method.clone(), &cell.host, &cell.path, now);
@@ -99,7 +99,7 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
             });
         }
     }
-    for kind in Kind::all(pair, &cell.path) {
+    for kind in Kind::all(pair, &cell.path)? {
         for places in places::of_token(pair, method) {
             let mut parts = base.clone();
             parts.token = kind.token();
@@ -140,5 +140,5 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Vec<Space> {
             });
         }
     }
-    spaces
+    Ok(spaces)
 }

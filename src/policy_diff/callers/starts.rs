@@ -8,9 +8,12 @@ use super::rules::TENANT;
 use super::seen::Judge;
 use super::solve::Solution;
 use super::space::{Aspect, Dimension, Label, Variant};
+use super::tokens::Kind;
 use crate::policy::condition::{ClaimTest, Condition, HeaderTest, Operand, Parameter, Part};
 use crate::policy::document::TenantFormat;
+use crate::policy::route::Route;
 use crate::policy_diff::types::{Cell, Incomplete};
+use crate::principal::AuthMethod;
 use crate::rehearsal::Request;
 use crate::revocation::Revocations;
 
@@ -120,11 +123,12 @@ fn parameter(operand: &Operand) -> Option<&Parameter> {
     }
 }
 
-/// Checks that a caller passed on each side: without one, nothing is known of what lies behind the rule that rejects all.
+/// Checks that a caller passed on each side: without one, nothing is known of what lies behind the rule that rejects all. Where
+/// no token could have what the path asks for, there is no such caller.
 pub(super) fn check(judge: &Judge<'_>, cell: &Cell) -> Result<(), Incomplete> {
     for (at, side) in judge.pair().sides().into_iter().enumerate() {
         let Some((_, route)) = side.met() else { continue };
-        if judge.is_left_open(at) {
+        if judge.is_left_open(at) && !is_shut(judge.pair(), route, cell, at)? {
             return Err(Incomplete::NoCaller {
                 request: format!("{} {}", cell.method, cell.path),
                 side: if at == 0 { "old" } else { "new" },
@@ -133,4 +137,10 @@ pub(super) fn check(judge: &Judge<'_>, cell: &Cell) -> Result<(), Incomplete> {
         }
     }
     Ok(())
+}
+
+fn is_shut(pair: &Pair<'_>, route: &Route, cell: &Cell, side: usize) -> Result<bool, Incomplete> {
+    let kinds = Kind::all(pair, &cell.path)?;
+    let takes_tokens_only = route.authentication.methods() == [AuthMethod::Jwt];
+    Ok(takes_tokens_only && kinds.iter().all(|kind| kind.is_shut(pair, &cell.path, side)))
 }

@@ -17,6 +17,7 @@ use crate::document::key_reference::{KeyForm, KeyReference};
 use crate::keys::{Algorithm, Material};
 use crate::policy::Issuer;
 use crate::policy::document::LinkHeader;
+use crate::policy_diff::types::Incomplete;
 use crate::principal::{AuthMethod, Claims};
 use crate::rehearsal::{Corruption, Token};
 
@@ -52,14 +53,14 @@ pub(super) struct Aspects {
 
 impl<'r> Kind<'r> {
     /// Finds the kinds of tokens that either side knows, for a path.
-    pub(super) fn all(pair: &Pair<'r>, path: &str) -> Vec<Self> {
+    pub(super) fn all(pair: &Pair<'r>, path: &str) -> Result<Vec<Self>, Incomplete> {
         let mut known = BTreeSet::new();
-        let kinds = names(pair, path).into_iter().filter_map(|claims| {
+        let kinds = names(pair, path)?.into_iter().filter_map(|claims| {
             let class = class(pair, &claims, path)?;
             let issuers = pair.sides().map(|side| pick(side, &claims).map(|(_, issuer)| issuer));
             known.insert(class).then_some(Self { claims, issuers })
         });
-        kinds.collect()
+        Ok(kinds.collect())
     }
 
     /// Returns the name of the issuer.
@@ -178,10 +179,28 @@ impl<'r> Kind<'r> {
         })
     }
 
+    /// Returns whether no token of this kind meets the rules of a side, for what is in the path.
+    pub(super) fn is_shut(&self, pair: &Pair<'r>, path: &str, side: usize) -> bool {
+        if self.issuers.get(side).is_some_and(Option::is_none) {
+            return true;
+        }
+        let is_shut = |group: &Group<'_>| {
+            let outcomes = group.outcomes(&self.claims, path);
+            group.compares_one_text() && !outcomes.iter().any(|holds| holds.get(side) == Some(&true))
+        };
+        Group::all(self.rules(pair, path)).iter().any(is_shut)
+    }
+
     /// What several rules read that the sides differ in.
     fn doubtful(&self, rules: [Option<Rules<'_>>; 2]) -> Vec<String> {
-        let groups = Group::all(rules).into_iter();
-        let doubtful = groups.filter(|group| self.is_on_both_sides() && group.is_doubtful());
+        let groups = Group::all(rules).into_iter().filter(|_| self.is_on_both_sides());
+        let path = rules
+            .iter()
+            .flatten()
+            .map(|rules| rules.path)
+            .next()
+            .unwrap_or_default();
+        let doubtful = groups.filter(|group| group.is_doubtful(&self.claims, path));
         doubtful.map(|group| group.name()).collect()
     }
 

@@ -85,7 +85,10 @@ impl Test<'_> {
             }
             Self::Audience(issuer) => {
                 let wanted = issuer.audiences.iter().flatten();
-                let found = tried.claims.get(&issuer.audience_claim).map(|value| names(value, false));
+                let found = tried
+                    .claims
+                    .get(&issuer.audience_claim)
+                    .map(|value| names(value, false));
                 let found = found.flatten().unwrap_or_default();
                 wanted.into_iter().any(|audience| found.contains(&audience.as_str()))
             }

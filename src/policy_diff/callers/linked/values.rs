@@ -17,11 +17,7 @@ const MOST: usize = 6;
 
 /// Returns what several callers have in place of usual values: first one who meets the rules of both sides, then for each
 /// side one who meets its rules, and those for whom the rules of one claim or header hold on one side only.
-pub(in super::super) fn solutions(
-    sides: [Option<Rules<'_>>; 2],
-    fixed: &Claims,
-    first: &Solution,
-) -> Vec<Solution> {
+pub(in super::super) fn solutions(sides: [Option<Rules<'_>>; 2], fixed: &Claims, first: &Solution) -> Vec<Solution> {
     let Some(path) = sides.iter().flatten().map(|rules| rules.path).next() else {
         return Vec::new();
     };
@@ -83,6 +79,11 @@ impl Group<'_> {
         self.outcome(&tried(solution, fixed, path))
     }
 
+    /// Returns whether a claim that picks the issuer is among them.
+    pub(super) fn is_fixed(&self, fixed: &Claims) -> bool {
+        self.spots.iter().any(|spot| fixed_at(spot, fixed).is_some())
+    }
+
     /// Returns on which sides the rules hold together for some values.
     pub(in super::super) fn outcomes(&self, fixed: &Claims, path: &str) -> BTreeSet<[bool; 2]> {
         self.found(fixed, path).keys().map(|shape| shape.outcome).collect()
@@ -113,7 +114,11 @@ impl Group<'_> {
             .iter()
             .map(|value| (form(value), self.assign(value, &|_| None, fixed)))
             .collect();
-        let texts: BTreeSet<String> = named.iter().filter(|value| !value.is_boolean()).map(in_writing).collect();
+        let texts: BTreeSet<String> = named
+            .iter()
+            .filter(|value| !value.is_boolean())
+            .map(in_writing)
+            .collect();
         let texts: Vec<String> = texts.into_iter().collect();
         let is_linked = self.spots.len() > 1;
         for list in lists(&texts).iter().filter(|_| !listing.is_empty()) {
