@@ -132,12 +132,16 @@ impl Classes {
             .collect()
     }
 
-    /// Returns what several rules read in which the sides differ, if no caller passes on one side only.
+    /// Returns what several rules read in which the sides differ, if a caller passes.
     pub(super) fn doubt(&self) -> Option<&str> {
-        let is_open = |mark: Mark| matches!(mark, Mark::Passes | Mark::Own(_));
-        let is_shown = self.seen.iter().any(|seen| is_open(seen.was) != is_open(seen.now));
-        let first = self.space.doubtful.first().filter(|_| self.has_passed && !is_shown);
+        let first = self.space.doubtful.first().filter(|_| self.has_passed);
         first.map(String::as_str)
+    }
+
+    /// Returns whether a caller passes on one side only.
+    pub(super) fn shows_who_passes_on_one_side(&self) -> bool {
+        let is_open = |mark: Mark| matches!(mark, Mark::Passes | Mark::Own(_));
+        self.seen.iter().any(|seen| is_open(seen.was) != is_open(seen.now))
     }
 
     /// Returns whether all callers are answered alike.

@@ -26,7 +26,12 @@ pub(super) fn classes(judge: &Judge<'_>, cell: &Cell, method: MethodClass) -> Re
         .map(|space| space.classes(judge))
         .collect::<Result<_, _>>()?;
     starts::check(judge, cell)?;
-    if let Some(of) = spaces.iter().find_map(Classes::doubt) {
+    let is_shown = |of: &&Classes| {
+        let mut same = spaces.iter().filter(|space| space.space.issuer == of.space.issuer);
+        same.any(Classes::shows_who_passes_on_one_side)
+    };
+    let mut unshown = spaces.iter().filter(|space| !is_shown(space));
+    if let Some(of) = unshown.find_map(Classes::doubt) {
         return Err(Incomplete::Undecided {
             request: format!("{} {}", cell.method, cell.path),
             of: of.to_owned(),
