@@ -174,7 +174,9 @@ fn of_side<'p>(rules: &Rules<'p>) -> Vec<Rule<'p>> {
             spots: claims.chain([Spot::Header(rule.header.to_string())]).collect(),
             text: format!(
                 "tenant {names:?} {:?} {} {}",
-                rule.format, rule.lists, rule.header_required
+                rule.format,
+                rule.lists,
+                rule.header_required || rule.lists
             ),
             test: Test::Tenant(rule),
             values: vec![json!(TENANT), json!(OTHER_TENANT), json!(TEXT_TENANT)],
