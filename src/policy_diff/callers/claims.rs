@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::identity_claims;
 use super::parts::{ClaimValue, Patch};
 use super::prune::Prints;
 use super::rules::{ClaimPath, Rules, UNNAMED};
@@ -13,7 +12,6 @@ use super::space::{Label, Variant};
 
 mod reader;
 
-use reader::Reader;
 
 /// A claim that either side reads.
 #[derive(Debug, Default)]
@@ -103,31 +101,6 @@ fn name(name: &str) -> ClaimPath {
 }
 
 impl ReadClaims {
-    /// Collects the claims that either side reads in the tokens of an issuer.
-    pub(super) fn of(sides: [Option<Rules<'_>>; 2]) -> Self {
-        let mut claims = Self::default();
-        for (side, rules) in sides.into_iter().enumerate() {
-            if let Some(rules) = rules {
-                let mut reader = Reader {
-                    claims: &mut claims,
-                    rules,
-                    side,
-                };
-                reader.read();
-            }
-        }
-        claims.grants(sides);
-        claims.audiences(sides);
-        for (path, value) in identity_claims::values(sides) {
-            claims.add_plain(&path, OTHER, plain(value));
-        }
-        let is_condition = |rule: &String| rule.starts_with("issuer ") || rule.starts_with("route ");
-        for claim in claims.0.values_mut() {
-            claim.is_compared_only = claim.rules.iter().flatten().all(is_condition);
-        }
-        claims
-    }
-
     /// Iterates over them.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ClaimPath, &ReadClaim)> {
         self.0.iter()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::super::identity_claims;
 use super::super::operands::{COMPARED as COMPARED_VALUE, claim_values};
 use super::super::parts::ClaimValue;
 use super::super::rules::{ClaimPath, NO_TENANT, OTHER_TENANT, Rules, TENANT, TEXT_TENANT, THUMBPRINT};
@@ -15,11 +16,39 @@ use crate::policy::identity::IdentitySource;
 
 /// The thumbprint of a client certificate that the connection does not have.
 const OTHER_THUMBPRINT: &str = "BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+impl ReadClaims {
+    /// Collects the claims that either side reads in the tokens of an issuer.
+    pub(in super::super) fn of(sides: [Option<Rules<'_>>; 2]) -> Self {
+        let mut claims = Self::default();
+        for (side, rules) in sides.into_iter().enumerate() {
+            if let Some(rules) = rules {
+                let mut reader = Reader {
+                    claims: &mut claims,
+                    rules,
+                    side,
+                };
+                reader.read();
+            }
+        }
+        claims.grants(sides);
+        claims.audiences(sides);
+        for (path, value) in identity_claims::values(sides) {
+            claims.add_plain(&path, OTHER, plain(value));
+        }
+        let is_condition = |rule: &String| rule.starts_with("issuer ") || rule.starts_with("route ");
+        for claim in claims.0.values_mut() {
+            claim.is_compared_only = claim.rules.iter().flatten().all(is_condition);
+        }
+        claims
+    }
+}
+
 /// Reads what one side says about claims.
-pub(super) struct Reader<'c, 'p> {
-    pub(super) claims: &'c mut ReadClaims,
-    pub(super) rules: Rules<'p>,
-    pub(super) side: usize,
+struct Reader<'c, 'p> {
+    claims: &'c mut ReadClaims,
+    rules: Rules<'p>,
+    side: usize,
 }
 
 impl Reader<'_, '_> {
@@ -34,7 +63,7 @@ impl Reader<'_, '_> {
         self.claims.add_plain(path, rank, value);
     }
 
-    pub(super) fn read(&mut self) {
+    fn read(&mut self) {
         self.lifetime();
         self.subject();
         self.issuer();

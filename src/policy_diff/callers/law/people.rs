@@ -6,18 +6,17 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, ORIGIN}
 use http::{HeaderName, HeaderValue, Method};
 
 use super::super::parts::{Known, OWN_ORIGIN, Parts, Sent};
-use super::super::rules::{NO_TENANT, OTHER_TENANT, TENANT, TEXT_TENANT, THUMBPRINT};
+use super::super::rules::{TENANT, THUMBPRINT};
 use super::dice::Dice;
 use crate::credential::{ClientCertificate, Thumbprint};
-use crate::document::key_reference::KeyReference;
 use crate::rehearsal::TokenPlace;
 use crate::request::{Body, IDEMPOTENCY_KEY};
 
 mod tokens;
 
-use tokens::{times, token};
+pub(super) use tokens::Pool;
+use tokens::{tenant, times, token};
 
-const THIRD_TENANT: &str = "c0000000-0000-4000-a000-00000000000d";
 const PATHS: [&str; 18] = [
     "/api",
     "/api/",
@@ -39,12 +38,6 @@ const PATHS: [&str; 18] = [
     "/api/v2/health",
 ];
 const HOSTS: [&str; 3] = ["localhost", "api.example.com", "example.com"];
-
-/// What policies name that is not in their text.
-pub(super) struct Pool {
-    pub(super) signers: Vec<KeyReference>,
-    pub(super) keys: Vec<KeyReference>,
-}
 
 /// Makes a request without a caller.
 pub(super) fn request(dice: &mut Dice) -> Parts {
@@ -101,13 +94,6 @@ pub(super) fn add_caller(parts: &mut Parts, pool: &Pool, dice: &mut Dice) {
             Known::Stale(Duration::from_mins(10)),
             Known::Never,
         ]);
-    }
-}
-
-fn tenant(dice: &mut Dice) -> &'static str {
-    match dice.one_in(4) {
-        true => dice.pick(&[OTHER_TENANT, THIRD_TENANT, NO_TENANT, TEXT_TENANT, "acme", ""]),
-        false => TENANT,
     }
 }
 

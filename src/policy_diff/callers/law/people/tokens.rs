@@ -2,12 +2,28 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::super::rules::THUMBPRINT;
+use super::super::super::rules::{NO_TENANT, OTHER_TENANT, TENANT, TEXT_TENANT, THUMBPRINT};
 use super::super::dice::Dice;
 use super::super::policies::{AUDIENCES, ROLES, SCOPES};
-use super::{Pool, tenant};
+use crate::document::key_reference::KeyReference;
 use crate::keys::Algorithm;
 use crate::rehearsal::{Corruption, Token};
+
+const THIRD_TENANT: &str = "c0000000-0000-4000-a000-00000000000d";
+
+/// What policies name that is not in their text.
+pub(in super::super) struct Pool {
+    pub(in super::super) signers: Vec<KeyReference>,
+    pub(in super::super) keys: Vec<KeyReference>,
+}
+
+/// Picks a tenant.
+pub(super) fn tenant(dice: &mut Dice) -> &'static str {
+    match dice.one_in(4) {
+        true => dice.pick(&[OTHER_TENANT, THIRD_TENANT, NO_TENANT, TEXT_TENANT, "acme", ""]),
+        false => TENANT,
+    }
+}
 
 pub(super) fn token(pool: &Pool, dice: &mut Dice) -> Token {
     let mut claims = Map::new();
