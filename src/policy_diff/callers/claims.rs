@@ -12,7 +12,6 @@ use super::space::{Label, Variant};
 
 mod reader;
 
-
 /// A claim that either side reads.
 #[derive(Debug, Default)]
 pub(super) struct ReadClaim {

@@ -168,9 +168,8 @@ fn listed(pair: &Pair<'_>, patterns: &[&IssuerPattern], issuers: &[&Issuer], pat
         let (name, operands) = match condition {
             Condition::Claim { path: claim, test } => {
                 let operands = match test {
-                    ClaimTest::Equals(operand) => std::slice::from_ref(operand),
+                    ClaimTest::Equals(operand) | ClaimTest::Has(operand) => std::slice::from_ref(operand),
                     ClaimTest::In(operands) => operands,
-                    ClaimTest::Has(operand) => std::slice::from_ref(operand),
                     ClaimTest::HasAny(several) => several.written(),
                     ClaimTest::Within(_) => continue,
                 };

@@ -25,7 +25,7 @@ fn effects(old: &str, new: &str, path: &str) -> Result<Vec<&'static str>, Incomp
 }
 
 #[test]
-fn rules_of_one_claim_that_differ_for_nobody_are_not_called_unchanged() {
+fn rules_of_one_claim_that_differ_for_no_caller_are_not_called_unchanged() {
     for (one, other) in [
         (
             "when: [{ claim: g, has: a }, { claim: g, has_any: [a, b] }]",

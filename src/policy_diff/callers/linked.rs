@@ -16,7 +16,7 @@ mod values;
 
 pub(super) use values::solutions;
 
-use outcome::Test;
+use outcome::{Test, Tried};
 
 /// A part of a text: a segment of the path and what stands behind it there, or a text without one.
 type Filled = (Option<usize>, String);
@@ -48,6 +48,18 @@ struct Rule<'p> {
 }
 
 impl<'p> Group<'p> {
+    /// Returns whether the rules of each side hold.
+    fn outcome(&self, tried: &Tried) -> [bool; 2] {
+        let [old, new] = &self.rules;
+        [old, new].map(|rules| rules.iter().all(|rule| rule.test.holds(tried)))
+    }
+
+    /// Returns what each rule says.
+    fn print(&self, tried: &Tried) -> Vec<bool> {
+        let rules = self.rules.iter().flatten();
+        rules.map(|rule| rule.test.holds(tried)).collect()
+    }
+
     /// Returns the groups of all claims and headers that either side reads.
     pub(super) fn all(sides: [Option<Rules<'p>>; 2]) -> Vec<Self> {
         let mut groups = Vec::new();
@@ -148,22 +160,22 @@ fn of_side<'p>(rules: &Rules<'p>) -> Vec<Rule<'p>> {
         ));
     }
     let wanted: BTreeSet<&str> = rules.wanted_roles().collect();
-    let roles = issuer.roles_claim.paths.iter().filter(|_| !wanted.is_empty());
-    for (at, path) in roles.enumerate() {
+    let paths = issuer.roles_claim.paths.iter().filter(|_| !wanted.is_empty());
+    for (at, path) in paths.enumerate() {
         let text = format!("roles {wanted:?} {:?}", issuer.roles_claim);
-        let test = Test::Roles(&issuer.roles_claim, wanted.clone());
+        let one_of = Test::Roles(&issuer.roles_claim, wanted.clone());
         all.push(Rule {
             is_spare: at > 0,
-            ..of_claim(path, text, test, wanted.iter().copied().collect())
+            ..of_claim(path, text, one_of, wanted.iter().copied().collect())
         });
     }
     for (at, path) in issuer.scopes_claim.paths.iter().enumerate() {
         for scope in &requirement.scopes {
             let text = format!("scope {scope} {:?}", issuer.scopes_claim);
-            let test = Test::Roles(&issuer.scopes_claim, BTreeSet::from([scope.as_str()]));
+            let has = Test::Roles(&issuer.scopes_claim, BTreeSet::from([scope.as_str()]));
             all.push(Rule {
                 is_spare: at > 0,
-                ..of_claim(path, text, test, vec![scope])
+                ..of_claim(path, text, has, vec![scope])
             });
         }
     }
@@ -220,7 +232,7 @@ fn of_condition<'p>(condition: &'p Condition, path: &str, leeway: i64) -> Option
         }
         Condition::Client { .. } => return None,
     };
-    let mut values: Vec<Value> = operands.iter().flat_map(|operand| value(operand, path)).collect();
+    let mut values: Vec<Value> = operands.iter().filter_map(|operand| value(operand, path)).collect();
     let texts: BTreeSet<String> = values.iter().map(in_writing).collect();
     if spots.len() > 1 {
         values.push(json!(COMPARED));

@@ -165,6 +165,14 @@ pub(super) struct Dimension {
 }
 
 impl Dimension {
+    /// Gives a request the usual form.
+    pub(super) fn apply_usual(&self, parts: &mut Parts) {
+        let patches = self.variants.first().map(|usual| &usual.patches);
+        for patch in patches.into_iter().flatten() {
+            patch.apply(parts);
+        }
+    }
+
     /// Makes a dimension.
     pub(super) const fn new(aspect: Aspect, variants: Vec<Variant>) -> Self {
         Self { aspect, variants }

@@ -84,11 +84,7 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Result<Vec<Space>, 
             let mut parts = base.clone();
             (parts.token, parts.times) = (Some(token.clone()), times.clone());
             let has_cookie = places.has_cookie;
-            if let Some(usual) = places.dimension.variants.first() {
-                for patch in &usual.patches {
-                    patch.apply(&mut parts);
-                }
-            }
+            places.dimension.apply_usual(&mut parts);
             let handshake = places::handshake(pair, method).filter(|_| has_cookie);
             let place = Some(places.dimension).filter(|dimension| dimension.variants.len() > 1);
             let others = others(false, places::cookies_of_token(has_cookie));
@@ -124,11 +120,7 @@ fn all(pair: &Pair<'_>, cell: &Cell, method: MethodClass) -> Result<Vec<Space>, 
                 patch.apply(&mut parts);
             }
             let has_cookie = places.has_cookie;
-            if let Some(usual) = places.dimension.variants.first() {
-                for patch in &usual.patches {
-                    patch.apply(&mut parts);
-                }
-            }
+            places.dimension.apply_usual(&mut parts);
             if has_cookie {
                 dimensions.extend(places::handshake(pair, method));
             }

@@ -205,7 +205,9 @@ impl Summary<'_, '_> {
                 let is_fault = matches!(variant.label, Label::Fault(_));
                 let has_all = passes && !is_fault && dimension.aspect == Aspect::Token;
                 let usual = dimension.variants.first().filter(|_| has_all);
-                usual.into_iter().for_each(|usual| write(&mut caller, &usual.label));
+                if let Some(usual) = usual {
+                    write(&mut caller, &usual.label);
+                }
                 write(&mut caller, &variant.label);
             }
         }

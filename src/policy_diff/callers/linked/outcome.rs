@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
-use super::Group;
 use crate::policy::Issuer;
 use crate::policy::condition::{Condition, Subject};
 use crate::policy::issuer::GrantClaims;
@@ -42,20 +41,6 @@ impl Tried {
     }
 }
 
-impl Group<'_> {
-    /// Returns whether the rules of each side hold.
-    pub(super) fn outcome(&self, tried: &Tried) -> [bool; 2] {
-        let [old, new] = &self.rules;
-        [old, new].map(|rules| rules.iter().all(|rule| rule.test.holds(tried)))
-    }
-
-    /// Returns what each rule says.
-    pub(super) fn print(&self, tried: &Tried) -> Vec<bool> {
-        let rules = self.rules.iter().flatten();
-        rules.map(|rule| rule.test.holds(tried)).collect()
-    }
-}
-
 impl Test<'_> {
     /// Returns whether it may hold for a list.
     pub(super) const fn takes_lists(&self) -> bool {
@@ -70,7 +55,7 @@ impl Test<'_> {
         }
     }
 
-    fn holds(&self, tried: &Tried) -> bool {
+    pub(super) fn holds(&self, tried: &Tried) -> bool {
         let facts = tried.request.facts();
         match self {
             Self::Condition(condition, leeway) => {

@@ -31,7 +31,9 @@ pub(in super::super) fn solutions(sides: [Option<Rules<'_>>; 2], fixed: &Claims,
             if !meets(group.outcome_of(base, fixed, path)) {
                 let fitting = found.iter().filter(|(shape, _)| meets(shape.outcome));
                 let best = fitting.max_by_key(|(shape, _)| shape.outcome == [true, true]);
-                best.into_iter().for_each(|(_, values)| base.set(values));
+                if let Some((_, values)) = best {
+                    base.set(values);
+                }
             }
         }
     }
