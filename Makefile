@@ -13,6 +13,7 @@ MAX_BYTES := 23068672
 # How many pairs of policies, and requests for each, the law of callers tries.
 LAW_PAIRS ?= 42
 LAW_REQUESTS ?= 200
+LAW_MORE ?= 2200
 ACCEPTANCE := ../shared/acceptance/run
 # Public test vectors, where there are any: more cases for the tests, more inputs for the fuzz targets.
 ifneq ($(wildcard ../shared/vectors/.),)
@@ -37,8 +38,8 @@ test: install    ## run all tests; installs what they need and says what for
 	@echo "Building Sidegate and its tests, then running them: about fifteen minutes the first time."
 	cargo test --locked
 
-law: install     ## hold the classes of callers that `sidegate diff` compares against thousands of random callers
-	LAW_PAIRS=$(LAW_PAIRS) LAW_REQUESTS=$(LAW_REQUESTS) cargo test --locked --lib -- law_caller
+law: install     ## hold the classes of callers that `sidegate diff` compares against 100,000 random callers
+	LAW_PAIRS=$(LAW_PAIRS) LAW_REQUESTS=$(LAW_REQUESTS) LAW_MORE=$(LAW_MORE) cargo test --locked --lib -- law_caller
 
 policy-test:     ## run the tests of the policies in policies/; a weaker policy that they do not notice is an error
 	cargo run --quiet --locked -- test --require routes,weakenings policies policies/example
