@@ -2,6 +2,7 @@
 //! one on loopback. It tells a status, and cannot be made to ask for anything else.
 
 use std::io::ErrorKind;
+use std::net::TcpListener;
 
 use crate::harness::{Answer, Gateway, Reply, Request, Setup, Upstream, eventually, send};
 
@@ -57,8 +58,14 @@ fn probe_returns_only_the_status_of_the_response() {
 
 #[test]
 fn service_on_either_address_of_localhost_is_asked() {
-    for address in ["127.0.0.1:0", "[::1]:0"] {
-        let service = Upstream::at(address.parse().unwrap(), |_| Reply::ok("fine"));
+    for (address, other) in [("127.0.0.1:0", "[::1]"), ("[::1]:0", "127.0.0.1")] {
+        let mut services = std::iter::repeat_with(|| Upstream::at(address.parse().unwrap(), |_| Reply::ok("fine")));
+        // Another service may have the same port on the other address.
+        let is_alone = |service: &Upstream| {
+            let port = service.url.rsplit(':').next().unwrap();
+            TcpListener::bind(format!("{other}:{port}")).is_ok()
+        };
+        let service = services.find(is_alone).unwrap();
         let port = service.url.rsplit(':').next().unwrap();
         let probe = format!("upstream: 'http://localhost:{port}', path: /health");
         let gateway = Setup::in_front_of(service.clone()).probe(&probe);
