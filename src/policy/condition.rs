@@ -106,6 +106,24 @@ pub struct Parameter {
 }
 
 impl Condition {
+    /// Returns the values that the condition compares with; none where it compares with a claim, a time or networks.
+    pub fn operands(&self) -> &[Operand] {
+        match self {
+            Self::Claim { test, .. } => match test {
+                ClaimTest::Equals(operand) | ClaimTest::Has(operand) => std::slice::from_ref(operand),
+                ClaimTest::In(operands) => operands,
+                ClaimTest::HasAny(several) => several.written(),
+                ClaimTest::Within(_) => &[],
+            },
+            Self::Header { test, .. } => match test {
+                HeaderTest::Equals(operand) => std::slice::from_ref(operand),
+                HeaderTest::In(operands) => operands,
+                HeaderTest::EqualsClaim(_) => &[],
+            },
+            Self::Client { .. } => &[],
+        }
+    }
+
     /// Returns whether the condition is about a claim of a token.
     pub const fn needs_token(&self) -> bool {
         matches!(

@@ -190,21 +190,7 @@ fn conditions(policy: &Policy) -> impl Iterator<Item = &Condition> {
 }
 
 fn compares(condition: &Condition, place: usize) -> bool {
-    let operands: &[Operand] = match condition {
-        Condition::Claim { test, .. } => match test {
-            ClaimTest::Equals(operand) | ClaimTest::Has(operand) => std::slice::from_ref(operand),
-            ClaimTest::In(operands) => operands,
-            ClaimTest::HasAny(texts) => texts.written(),
-            ClaimTest::Within(_) => &[],
-        },
-        Condition::Header { test, .. } => match test {
-            HeaderTest::Equals(operand) => std::slice::from_ref(operand),
-            HeaderTest::In(operands) => operands,
-            HeaderTest::EqualsClaim(_) => &[],
-        },
-        Condition::Client { .. } => &[],
-    };
-    let parts = operands.iter().filter_map(|operand| match operand {
+    let parts = condition.operands().iter().filter_map(|operand| match operand {
         Operand::Text(parts) => Some(parts),
         Operand::Number(_) | Operand::Boolean(_) => None,
     });

@@ -1,28 +1,7 @@
 //! Several rules that read the same value: who passes on one side only is found, or the comparison says that it is not exact.
 
-use http::Method;
-
-use super::Callers;
-use super::tests::{cell, rehearsals};
+use super::reach_tests::{ISSUER, effects, policy};
 use crate::policy_diff::types::Incomplete;
-
-const ISSUER: &str = "issuer: iss-a, audience: [aud]";
-
-/// A policy of an issuer, other rules, and one route.
-fn policy(issuer: &str, rules: &str, route: &str) -> String {
-    format!(
-        "version: 1\nservice: svc\nprefix: /api\nupstream: {{ url: \"http://127.0.0.1:3000\" }}\njwt: {{ issuers: [ {{ \
-         {issuer}, algorithms: [HS256], keys: {{ secret: {{ env: SEC }} }} }} ] }}\n{rules}\nroutes: [ {{ {route} }} ]\n"
-    )
-}
-
-fn effects(old: &str, new: &str, path: &str) -> Result<Vec<&'static str>, Incomplete> {
-    let [old, new] = rehearsals(&[old], &[new]);
-    let cell = cell(&old, &new, "localhost", &Method::GET, path);
-    let delta = Callers::new(&old, &new).compare(&cell)?;
-    let effects = delta.iter().flat_map(|delta| &delta.effects);
-    Ok(effects.map(|effect| effect.as_str()).collect())
-}
 
 #[test]
 fn rules_of_one_claim_that_differ_for_no_caller_are_not_called_unchanged() {

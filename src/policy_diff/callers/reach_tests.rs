@@ -6,17 +6,19 @@ use super::Callers;
 use super::tests::{cell, rehearsals};
 use crate::policy_diff::types::Incomplete;
 
-const ISSUER: &str = "issuer: iss-a, audience: [aud]";
+/// An issuer with one name.
+pub(super) const ISSUER: &str = "issuer: iss-a, audience: [aud]";
 
 /// A policy of an issuer, other rules, and one route.
-fn policy(issuer: &str, rules: &str, route: &str) -> String {
+pub(super) fn policy(issuer: &str, rules: &str, route: &str) -> String {
     format!(
         "version: 1\nservice: svc\nprefix: /api\nupstream: {{ url: \"http://127.0.0.1:3000\" }}\njwt: {{ issuers: [ {{ \
          {issuer}, algorithms: [HS256], keys: {{ secret: {{ env: SEC }} }} }} ] }}\n{rules}\nroutes: [ {{ {route} }} ]\n"
     )
 }
 
-fn effects(old: &str, new: &str, path: &str) -> Result<Vec<&'static str>, Incomplete> {
+/// Returns the effects of a change on the callers of a path.
+pub(super) fn effects(old: &str, new: &str, path: &str) -> Result<Vec<&'static str>, Incomplete> {
     let [old, new] = rehearsals(&[old], &[new]);
     let cell = cell(&old, &new, "localhost", &Method::GET, path);
     let delta = Callers::new(&old, &new).compare(&cell)?;

@@ -9,7 +9,7 @@ use super::seen::Judge;
 use super::solve::Solution;
 use super::space::{Aspect, Dimension, Label, Variant};
 use super::tokens::Kind;
-use crate::policy::condition::{ClaimTest, Condition, HeaderTest, Operand, Parameter, Part};
+use crate::policy::condition::{Condition, Operand, Parameter, Part};
 use crate::policy::document::TenantFormat;
 use crate::policy::route::Route;
 use crate::policy_diff::types::{Cell, Incomplete};
@@ -74,7 +74,7 @@ pub(super) fn path_of_tenant(pair: &Pair<'_>, cell: &Cell) -> String {
         if !has_uuid {
             continue;
         }
-        let operands = route.requirement.conditions.iter().flat_map(operands);
+        let operands = route.requirement.conditions.iter().flat_map(Condition::operands);
         for parameter in operands.filter_map(parameter) {
             let mut segments: Vec<String> = path.split('/').map(str::to_owned).collect();
             if let Some(segment) = segments.get_mut(parameter.segment + 1) {
@@ -93,23 +93,6 @@ fn meets_the_same(side: &Side<'_>, cell: &Cell, path: &str) -> bool {
     let request = Request::new(cell.method.clone(), path, &cell.host, 0);
     let decision = side.rehearsal.decide(&request.facts(), Revocations::Unasked, &mut ());
     decision.matched.scope() == side.scope
-}
-
-fn operands(condition: &Condition) -> &[Operand] {
-    match condition {
-        Condition::Claim { test, .. } => match test {
-            ClaimTest::Equals(operand) | ClaimTest::Has(operand) => std::slice::from_ref(operand),
-            ClaimTest::In(operands) => operands,
-            ClaimTest::HasAny(texts) => texts.written(),
-            ClaimTest::Within(_) => &[],
-        },
-        Condition::Header { test, .. } => match test {
-            HeaderTest::Equals(operand) => std::slice::from_ref(operand),
-            HeaderTest::In(operands) => operands,
-            HeaderTest::EqualsClaim(_) => &[],
-        },
-        Condition::Client { .. } => &[],
-    }
 }
 
 /// The parameter that an operand is, without anything else.
