@@ -37,6 +37,9 @@ class Case:
     paced: bool = True
     service_tls: bool = False
     idempotent: bool = False
+    threads: int = 1
+    connections: int = 32
+    streams: int = 8
 
     @property
     def is_http2(self):
@@ -93,13 +96,13 @@ CASES = [
     Case("policies-1000", "1,000 policies of 1 route", BASE, routes=1000, policies=1000),
     Case("access-log", "with an access log to a pipe (not pingora)", BASE, access_log=True),
     _body("16k", "download"),
-    _body("10m", "download", paced=False),
+    _body("10m", "download", connections=8, paced=False),
     _body("16k", "upload"),
-    _body("10m", "upload", paced=False),
-    Case("h2", "HTTP/2 over TLS, 4 connections of 8 streams", transport="h2", paced=False),
-    Case("h2c", "HTTP/2 in clear text, 4 connections of 8 streams", transport="h2c", paced=False),
+    _body("10m", "upload", connections=8, paced=False),
+    Case("h2", "HTTP/2 over TLS, 4 connections of 8 streams", transport="h2", connections=4, paced=False),
+    Case("h2c", "HTTP/2 in clear text, 4 connections of 8 streams", transport="h2c", connections=4, paced=False),
     Case("grpc", "a gRPC-like POST with trailers, HTTP/2 on both sides",
-         transport="grpc", method="POST", upload=7, paced=False),
+         transport="grpc", method="POST", upload=7, connections=4, paced=False),
     _token("HS256", BASE, "https", "one HS256 token, upstream with TLS 1.3 on kept connections", service_tls=True),
     _token("HS256", BASE, "idempotency", "one HS256 token, a POST with a new `Idempotency-Key` each, store in memory",
            method="POST", upload=64, idempotent=True),

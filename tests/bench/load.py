@@ -9,10 +9,8 @@ import uuid
 
 from processes import Failed
 
-CONNECTIONS = 32
 # What is large is counted to its end: what was cut off would have cost, and not count.
-BULK_CONNECTIONS, BULK_EACH_SECOND = 8, 40
-H2_CONNECTIONS, H2_STREAMS = 4, 8
+BULK_EACH_SECOND = 40
 
 # The longest that one measurement may take.
 PATIENCE = 180
@@ -47,7 +45,7 @@ def saturate(lab, case, process, seconds):
     token = lab.token(case.algorithm)
     if case.is_bulk:
         count = f"{BULK_EACH_SECOND * seconds}x"
-        return _timed(_client(lab, case, process, count, 0, [token], BULK_CONNECTIONS))
+        return _timed(_client(lab, case, process, count, 0, [token]))
     if case.transport == "mtls":
         return _timed(_client(lab, case, process, seconds, 0, [token]))
     if case.is_http2:
@@ -64,7 +62,7 @@ def pace(lab, case, process, seconds, rate):
     """Sends at a fixed rate. How long answers took, measured from when they were due."""
     token = lab.token(case.algorithm)
     # Each connection begins with a request of its own.
-    count = seconds * rate + 2 * CONNECTIONS if case.idempotent else 1
+    count = seconds * rate + 2 * case.connections if case.idempotent else 1
     return _client(lab, case, process, seconds, rate, [token] * count)
 
 
@@ -84,7 +82,7 @@ def _wrk(lab, case, process, seconds):
     path = lab.folder / "load.lua"
     path.write_text(script)
     url = f"http://127.0.0.1:{process.port}"
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s", "-s", path, url]
+    command = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--timeout", "30s", "-s", path, url]
     told = json.loads(_run(command).splitlines()[-1])
     unexpected = told["status"] if case.status < 400 else told["requests"] - told["status"]
     if unexpected or told["broken"] or not told["requests"]:
@@ -94,7 +92,7 @@ def _wrk(lab, case, process, seconds):
 
 def _h2load(lab, case, process, seconds):
     scheme = "https" if case.transport == "h2" else "http"
-    command = ["h2load", "-t1", f"-c{H2_CONNECTIONS}", f"-m{H2_STREAMS}", "-D", str(seconds)]
+    command = ["h2load", "-t1", f"-c{case.connections}", f"-m{case.streams}", "-D", str(seconds)]
     for name, value in case.headers(lab.token(case.algorithm)).items():
         command += ["-H", f"{name}: {value}"]
     if case.upload:
@@ -109,10 +107,10 @@ def _h2load(lab, case, process, seconds):
     return int(answers[1]), float(seconds)
 
 
-def _client(lab, case, process, end, rate, tokens, connections=CONNECTIONS):
+def _client(lab, case, process, end, rate, tokens):
     path = lab.folder / "requests.json"
     path.write_text(json.dumps([request(case, token) for token in tokens]))
-    command = [lab.programs["client"], f"127.0.0.1:{process.port}", connections, end, rate, case.status, path]
+    command = [lab.programs["client"], f"127.0.0.1:{process.port}", case.connections, end, rate, case.status, path]
     if case.transport == "mtls":
         keys = lab.material.folder
         command += [keys / "ca.crt", keys / "client.crt", keys / "client.key"]

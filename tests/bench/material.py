@@ -1,11 +1,13 @@
 """Keys, certificates, tokens and files, all made for one run."""
 
 import base64
+import hmac
 import json
 import pathlib
 import secrets
 import subprocess
 import time
+import uuid
 
 ISSUER = "https://login.bench.example"
 AUDIENCE = "orders"
@@ -29,7 +31,6 @@ class Material:
         self._tokens = tokens
         folder.mkdir()
         self.secret = secrets.token_hex(32)
-        (folder / "HS256.key").write_text(self.secret)
         openssl(folder, "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", "RS256.key")
         openssl(folder, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "ES256.key")
         for name in ("RS256", "ES256"):
@@ -73,10 +74,18 @@ class Material:
 
     def tokens(self, algorithm, count=1, **changes):
         """Signed tokens, alike but for their `jti`."""
+        if algorithm == "HS256":
+            return [self._with_secret(self.claims(**changes, jti=str(uuid.uuid4()))) for _ in range(count)]
         claims = json.dumps(self.claims(**changes))
         key = self.folder / f"{algorithm}.key"
         command = [self._tokens, algorithm, key, str(count), claims]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+    def _with_secret(self, claims):
+        """A token whose making needs no other program."""
+        header = {"typ": "JWT", "alg": "HS256", "kid": "bench"}
+        signed = ".".join(_base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+        return f"{signed}.{_base64url(hmac.digest(self.secret.encode(), signed.encode(), 'sha256'))}"
 
     def jwks(self, algorithm):
         """The key that verifies, as a set."""

@@ -9,7 +9,7 @@ from sidegate import drain
 
 COMMON = """
 daemon off;
-worker_processes 1;
+worker_processes {workers};
 pid {folder}/pid;
 error_log stderr error;
 events {{ worker_connections 4096; }}
@@ -63,7 +63,7 @@ ANSWER = """
 """
 
 PROXY = """
-    upstream service {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000000; }}
+    upstream service {{ server 127.0.0.1:{upstream}; keepalive 512; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{port} {listen};
         {tls}
@@ -120,9 +120,9 @@ def start(lab, case, folder, port):
         forward = forward.replace("http://", "https://") + HTTPS.format(ca=lab.material.folder / "ca.crt")
     http = PROXY.format(port=port, upstream=lab.upstream.port_for(case), listen=listen, tls=tls, forward=forward)
     if not case.access_log:
-        return _run(folder, port, http)
+        return _run(folder, port, http, case.threads)
     with drain(lab) as pipe:
-        return _run(folder, port, http, log="/dev/stdout", output=pipe)
+        return _run(folder, port, http, case.threads, log="/dev/stdout", output=pipe)
 
 
 def version(_):
@@ -130,8 +130,8 @@ def version(_):
     return re.search(r"nginx/\S+", text)[0].replace("/", " ")
 
 
-def _run(folder, port, http, log="off", output=None):
+def _run(folder, port, http, workers=1, log="off", output=None):
     # The worker is another user, who has to reach what is here.
-    (folder / "nginx.conf").write_text("user root;" + COMMON.format(folder=folder, http=http, log=log))
+    (folder / "nginx.conf").write_text("user root;" + COMMON.format(folder=folder, http=http, workers=workers, log=log))
     command = ["nginx", "-e", "stderr", "-p", folder, "-c", folder / "nginx.conf"]
     return Process(command, folder, port, output=output)

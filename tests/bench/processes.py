@@ -84,6 +84,11 @@ class Process:
             total += sum(_nanoseconds(pid, task) for task in _tasks(pid))
         return Cpu(total / 1e9, user, system)
 
+    def switches(self):
+        """How often a thread has given its processor away so far, because it waited or had to."""
+        lines = [line for pid in self.pids() for task in _tasks(pid) for line in _status(pid, task)]
+        return sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
+
     def resident(self):
         """Bytes of memory, those that its processes share counted for each."""
         lines = [line for pid in self.pids() for line in _read(f"/proc/{pid}/status").splitlines()]
@@ -124,6 +129,13 @@ def _nanoseconds(pid, task):
     except OSError:
         # The thread has ended in between.
         return 0
+
+
+def _status(pid, task):
+    try:
+        return _read(f"/proc/{pid}/task/{task}/status").splitlines()
+    except OSError:
+        return []
 
 
 def _read(path):

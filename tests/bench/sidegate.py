@@ -55,7 +55,7 @@ def _config(lab, case, port, admin):
         listener["tls"]["client_ca"] = str(lab.material.folder / "ca.crt")
     return {
         "version": 1,
-        "threads": 1,
+        "threads": case.threads,
         "listeners": [listener],
         "admin": {"address": f"127.0.0.1:{admin}"},
         "control": "off",

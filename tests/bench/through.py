@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 
+import http2
 import sidegate
 from cases import CASES
 from load import request
@@ -13,10 +14,6 @@ from processes import Failed, free_port
 
 # What is warm after so many requests stays warm: pools, token cache, buffers.
 WARM_UP, COUNTED = 200, 2000
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
-END_STREAM, END_HEADERS, ACK = 1, 4, 1
 
 
 def cases():
@@ -78,21 +75,20 @@ class Http2:
     """A client over HTTP/2 in clear text, one stream at a time."""
 
     def __init__(self, lab, case, port):
-        pseudo = {":method": case.method, ":scheme": "http", ":path": case.path, ":authority": "localhost"}
-        fields = {**pseudo, **case.headers(lab.token(case.algorithm))}
         self.case, self.stream = case, -1
-        self.block = b"".join(_field(name.encode(), value.encode()) for name, value in fields.items())
+        self.block = http2.literal(http2.fields(case, lab.token(case.algorithm)))
         self.connection = socket.create_connection(("127.0.0.1", port), timeout=30)
         # A request does not wait until what came before is acknowledged.
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.connection.sendall(PREFACE + _frame(SETTINGS, 0, 0))
+        self.connection.sendall(http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0))
         self.buffered = self.connection.makefile("rb")
 
     def send(self, count):
         for _ in range(count):
             self.stream += 2
-            head = _frame(HEADERS, END_HEADERS, self.stream, self.block)
-            self.connection.sendall(head + _frame(DATA, END_STREAM, self.stream, b"0" * self.case.upload))
+            head = http2.frame(http2.HEADERS, http2.END_HEADERS, self.stream, self.block)
+            body = http2.frame(http2.DATA, http2.END_STREAM, self.stream, b"0" * self.case.upload)
+            self.connection.sendall(head + body)
             while not self._ends():
                 pass
 
@@ -101,22 +97,12 @@ class Http2:
         head = self.buffered.read(9)
         if len(head) < 9:
             raise Failed(f"{self.case.name}: the connection ended")
-        length, kind, flags, stream = int.from_bytes(head[:3], "big"), head[3], head[4], int.from_bytes(head[5:], "big")
+        length, kind, flags, stream = http2.head_of(head)
         payload = self.buffered.read(length)
-        if kind in (SETTINGS, PING) and not flags & ACK:
-            self.connection.sendall(_frame(kind, ACK, 0, payload if kind == PING else b""))
-        if kind == DATA and length:
-            self.connection.sendall(_frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", length)))
-        if kind not in (DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE):
+        if kind in (http2.SETTINGS, http2.PING) and not flags & http2.ACK:
+            self.connection.sendall(http2.frame(kind, http2.ACK, 0, payload if kind == http2.PING else b""))
+        if kind == http2.DATA and length:
+            self.connection.sendall(http2.frame(http2.WINDOW_UPDATE, 0, 0, struct.pack(">I", length)))
+        if kind not in (http2.DATA, http2.HEADERS, http2.SETTINGS, http2.PING, http2.WINDOW_UPDATE):
             raise Failed(f"{self.case.name}: a frame of type {kind}: {payload!r}")
-        return stream == self.stream and kind in (DATA, HEADERS) and bool(flags & END_STREAM)
-
-
-def _frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-def _field(name, value):
-    """A field without indexing (RFC 7541, 6.2.2)."""
-    assert len(name) < 127 and len(value) < 127
-    return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+        return stream == self.stream and kind in (http2.DATA, http2.HEADERS) and bool(flags & http2.END_STREAM)

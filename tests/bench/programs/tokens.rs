@@ -1,10 +1,10 @@
-//! Prints signed tokens, one a line, alike but for their `jti`.
+//! Prints signed tokens, one a line, alike but for their `jti`. Those with a secret need no program.
 //!
 //! ```text
 //! tokens ALGORITHM KEY COUNT CLAIMS
 //! ```
 //!
-//! KEY is a PEM file, or for HS256 a file with the secret. CLAIMS is a JSON object.
+//! KEY is a PEM file, CLAIMS is a JSON object.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,7 +25,6 @@ fn main() {
     };
     let key = std::fs::read(key).unwrap();
     let (algorithm, key) = match algorithm.as_str() {
-        "HS256" => (Algorithm::HS256, EncodingKey::from_secret(key.trim_ascii())),
         "RS256" => (Algorithm::RS256, EncodingKey::from_rsa_pem(&key).unwrap()),
         "ES256" => (Algorithm::ES256, EncodingKey::from_ec_pem(&key).unwrap()),
         other => panic!("{other} is not known here"),
