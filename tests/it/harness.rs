@@ -15,6 +15,7 @@ pub(crate) mod namespace;
 pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod setup;
+pub(crate) mod threads;
 pub(crate) mod toxic;
 pub(crate) mod upstream;
 
@@ -33,6 +34,7 @@ pub(crate) use client::{Wire, send};
 pub(crate) use gateway::{Gateway, Shared};
 pub(crate) use message::{Answer, Request, values};
 pub(crate) use setup::Setup;
+pub(crate) use threads::also_on_4_threads;
 pub(crate) use upstream::{Reply, Upstream};
 
 /// The tenant of everyone who is not someone else.

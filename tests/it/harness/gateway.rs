@@ -1,6 +1,7 @@
 //! A running Sidegate, and what became of a request to it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -15,7 +16,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Answer, PATIENCE, Request, Upstream, Wire, send, upstream::Recorded};
+use super::{Answer, PATIENCE, Request, Upstream, Wire, send, threads, upstream::Recorded};
 
 /// A running Sidegate, and the service behind it. Dropping it sends SIGTERM.
 pub(crate) struct Gateway {
@@ -254,16 +255,17 @@ impl Drop for Gateway {
     }
 }
 
-/// One value for all tests that run at the same time; dropped when the last of them ends.
-pub(crate) struct Shared<T>(Mutex<Weak<T>>);
+/// One value for all tests that run at the same time with as many serving threads; dropped when the last of them ends.
+pub(crate) struct Shared<T>(Mutex<BTreeMap<usize, Weak<T>>>);
 
 impl<T> Shared<T> {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(Weak::new()))
+        Self(Mutex::new(BTreeMap::new()))
     }
 
     pub(crate) fn get(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut shared = self.0.lock();
+        let mut all = self.0.lock();
+        let shared = all.entry(threads::serving()).or_default();
         shared.upgrade().unwrap_or_else(|| {
             let value = Arc::new(make());
             *shared = Arc::downgrade(&value);

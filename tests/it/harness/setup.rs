@@ -9,7 +9,9 @@ use std::{
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use super::{Gateway, JOBS_KEY, SECRET, Upstream, certificates, eventually, free_port, gateway::output, redis::Redis};
+use super::{
+    Gateway, JOBS_KEY, SECRET, Upstream, certificates, eventually, free_port, gateway::output, redis::Redis, threads,
+};
 
 /// How most policies here begin; `$wallet` in a file. A policy adds its prefix and its routes.
 pub(crate) const WALLET: &str = "
@@ -72,7 +74,10 @@ impl Setup {
             descriptors: None,
             unread: false,
             standard_output: None,
-            config: String::new(),
+            config: match threads::serving() {
+                1 => String::new(),
+                more => format!("threads: {more}\n"),
+            },
             admin: String::new(),
             listeners: vec![format!("  - address: 127.0.0.1:{port}\n")],
             port,
