@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::harness::{
-    Gateway, Latch, Request, Setup, Upstream, Wire,
+    Gateway, Latch, Request, Setup, Upstream, Wire, also_on_4_threads,
     client::SocketOptions,
     eventually,
     frames::{DATA, END_HEADERS, Frames, HEADERS, NO_FLAGS, block, field, frame, nth},
@@ -42,6 +42,15 @@ fn from(gateway: &Gateway, address: &str) -> Wire {
     };
     Wire::of(options.connect(gateway.port))
 }
+
+also_on_4_threads![
+    an_address_with_three_quarters_of_the_connections_gets_a_503_and_another_is_served,
+    a_number_that_is_written_is_the_one_that_counts,
+    trusted_proxies_and_unix_sockets_may_have_all_connections,
+    an_address_with_its_share_of_the_requests_gets_a_503_and_another_is_served,
+    a_caller_with_its_share_of_the_requests_gets_a_503_from_whatever_address,
+    calls_over_http2_that_send_a_byte_now_and_then_leave_a_quarter_to_others,
+];
 
 #[test]
 fn an_address_with_three_quarters_of_the_connections_gets_a_503_and_another_is_served() {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::harness::{
-    Gateway, Latch, PATIENCE, Reply, Request, Setup, Upstream, Wire,
+    Gateway, Latch, PATIENCE, Reply, Request, Setup, Upstream, Wire, also_on_4_threads,
     certificates::client,
     eventually,
     frames::{END_STREAM, Frames, head, nth},
@@ -59,6 +59,14 @@ fn refused(gateway: &Gateway, port: u16) -> Option<f64> {
     let listener = format!("127.0.0.1:{port}");
     gateway.metric("sidegate_connections_refused_total", &[("listener", &listener)])
 }
+
+also_on_4_threads![
+    one_too_many_is_a_503_until_another_one_ends,
+    over_http2_it_is_a_goaway_that_says_nothing_was_processed,
+    flood_of_rejected_connections_ends_and_the_next_ordinary_one_is_served,
+    a_listener_can_have_its_own_number_and_counts_before_the_handshake,
+    as_many_requests_are_with_the_service_as_may_be,
+];
 
 #[test]
 fn one_too_many_is_a_503_until_another_one_ends() {

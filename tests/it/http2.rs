@@ -4,7 +4,7 @@ use std::{sync::Arc, thread};
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Request, Setup, Shared, http2::Http2, issuer::token};
+use crate::harness::{Gateway, Request, Setup, Shared, also_on_4_threads, http2::Http2, issuer::token};
 
 const POLICY: &str = "
 $wallet
@@ -23,6 +23,8 @@ fn gateway() -> Arc<Gateway> {
         Setup::new().config(limits).policy("wallet", POLICY).start()
     })
 }
+
+also_on_4_threads![many_streams_of_one_connection_are_kept_apart];
 
 #[test]
 fn split_cookies_are_one_cookie() {

@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 
 use crate::harness::{
-    Answer, Gateway, Latch, OTHER_TENANT, Reply, Request, Setup, Upstream, Wire,
+    Answer, Gateway, Latch, OTHER_TENANT, Reply, Request, Setup, Upstream, Wire, also_on_4_threads,
     certificates::{authority, dns, leaf, server},
     eventually,
     frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, block, field, frame, reset},
@@ -70,6 +70,19 @@ pub(crate) fn again(request: &Request) -> Request {
 pub(crate) fn is_replayed(answer: &Answer) -> bool {
     answer.header("idempotency-replayed") == Some("true")
 }
+
+also_on_4_threads![
+    a_repeat_gets_the_same_answer_and_the_service_hears_nothing,
+    http2_requests_are_idempotent_too,
+    key_is_bound_to_caller_and_request,
+    others_wait_their_turn,
+    a_thousand_at_once_are_one,
+    response_is_stored_for_a_client_that_went,
+    the_process_ends_no_sooner_than_the_request_of_a_client_that_went,
+    request_that_was_broken_off_is_not_stored,
+    response_that_was_broken_off_is_not_stored,
+    memory_that_one_tenant_fills_has_room_for_others_and_shows_before,
+];
 
 #[test]
 fn a_repeat_gets_the_same_answer_and_the_service_hears_nothing() {

@@ -5,7 +5,7 @@ use std::{net::TcpListener, thread};
 use serde_json::json;
 
 use crate::harness::{
-    Latch, Reply, Request, Setup, Upstream, eventually, free_port,
+    Latch, Reply, Request, Setup, Upstream, also_on_4_threads, eventually, free_port,
     gateway::text as output_text,
     issuer::{Key, KeyServer, claims, key_set, token_of_text},
     upstream::Recorded,
@@ -40,6 +40,14 @@ fn unless_known(request: &Recorded, set: &str) -> Reply {
 fn get(key: &Key) -> Request {
     Request::get("/w/wallets").bearer(&key.sign(claims(json!({}))))
 }
+
+also_on_4_threads![
+    published_keys_are_fetched_once_and_serve_every_request,
+    the_very_first_requests_wait_for_the_first_key_set_together,
+    a_key_server_that_recovers_is_asked_again,
+    unknown_key_ids_do_not_let_a_caller_drive_fetches,
+    a_new_key_is_fetched_once_for_all_who_wait_for_it,
+];
 
 #[test]
 fn published_keys_are_fetched_once_and_serve_every_request() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::harness::{Answer, Gateway, Request, Setup, Shared, Wire, eventually, issuer::token};
+use crate::harness::{Answer, Gateway, Request, Setup, Shared, Wire, also_on_4_threads, eventually, issuer::token};
 
 const POLICY: &str = "
 $wallet
@@ -25,6 +25,12 @@ fn assert_next_is_fine(gateway: &Gateway, wire: &mut Wire) {
     let seen = gateway.reached(&next, &wire.exchange(&next));
     assert_eq!((seen.method.as_str(), seen.target.as_str()), ("GET", "/w/open/next"));
 }
+
+also_on_4_threads![
+    a_rejection_with_an_unread_body_leaves_the_connection_usable,
+    hundreds_of_rejections_share_one_connection,
+    too_large_a_body_is_rejected_before_or_while_it_passes,
+];
 
 #[test]
 fn a_rejection_with_an_unread_body_leaves_the_connection_usable() {

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     harness::{
-        Gateway, PATIENCE, Reply, Request, Setup, Upstream, Wire,
+        Gateway, PATIENCE, Reply, Request, Setup, Upstream, Wire, also_on_4_threads,
         certificates::{pki, server},
         eventually,
         frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, NO_FLAGS, block, field, frame, reset},
@@ -97,6 +97,12 @@ fn over_http2(request: &Request, flags: u8) -> Vec<u8> {
     let head = frame(HEADERS, END_HEADERS, 1, &fields);
     [head, frame(DATA, flags, 1, &request.body)].concat()
 }
+
+also_on_4_threads![
+    response_of_every_service_is_stored_for_a_client_that_went,
+    response_that_the_client_leaves_halfway_is_stored,
+    body_that_the_client_breaks_off_is_an_aborted_body_at_the_service,
+];
 
 #[test]
 fn response_of_every_service_is_stored_for_a_client_that_went() {

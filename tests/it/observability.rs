@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Gateway, JOBS_KEY, OTHER_TENANT, Request, SECRET, Setup, Shared, TENANT, eventually,
+    Gateway, JOBS_KEY, OTHER_TENANT, Request, SECRET, Setup, Shared, TENANT, also_on_4_threads, eventually,
     issuer::{now, token},
 };
 
@@ -31,6 +31,12 @@ fn gateway() -> Arc<Gateway> {
 fn good() -> Request {
     Request::get("/w/wallets/7").bearer(&token(json!({}))).tenant()
 }
+
+also_on_4_threads![
+    requests_are_counted_by_pattern_method_and_status,
+    nothing_is_in_flight_when_nothing_is,
+    each_request_is_one_line_with_the_fields_that_are_promised,
+];
 
 #[test]
 fn admin_port_serves_probes_and_nothing_else() {

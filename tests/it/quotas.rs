@@ -5,7 +5,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::harness::{
-    Answer, Gateway, OTHER_TENANT, Request, Setup, TENANT, eventually,
+    Answer, Gateway, OTHER_TENANT, Request, Setup, TENANT, also_on_4_threads, eventually,
     http2::Http2,
     issuer::{now, token},
 };
@@ -53,6 +53,15 @@ fn assert_used_up(gateway: &Gateway, request: &Request) -> Answer {
     );
     answer
 }
+
+also_on_4_threads![
+    request_over_the_quota_gets_retry_after,
+    what_is_verified_tells_callers_apart,
+    addresses_are_those_of_connections,
+    several_quotas_are_asked_in_their_order,
+    many_at_once_are_counted_one_by_one,
+    client_that_waits_gets_in,
+];
 
 #[test]
 fn the_service_is_timed_without_the_store() {

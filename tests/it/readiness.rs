@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::harness::{
-    Gateway, Reply, Request, Setup, eventually, free_port,
+    Gateway, Reply, Request, Setup, also_on_4_threads, eventually, free_port,
     issuer::{Key, KeyServer, claims, key_set},
     redis::Redis,
 };
@@ -63,6 +63,11 @@ fn waits_for(gateway: &Gateway) -> Vec<String> {
     let waiting = lines.iter().filter_map(|line| line.strip_prefix("waiting for "));
     waiting.map(str::to_owned).collect()
 }
+
+also_on_4_threads![
+    keys_that_are_lost_later_and_issuers_that_a_reload_adds_leave_it_ready,
+    reload_that_mends_an_address_makes_it_ready,
+];
 
 #[test]
 fn not_ready_until_each_key_set_was_fetched_once() {

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Latch, Reply, Request, Setup, Upstream, eventually, values};
+use crate::harness::{Gateway, Latch, Reply, Request, Setup, Upstream, also_on_4_threads, eventually, values};
 
 /// A service below `/w` with one public route. `$routes` names it; tests change it.
 const POLICY: &str = "
@@ -85,6 +85,13 @@ fn hash(gateway: &Gateway) -> String {
 fn change(gateway: &Gateway, name: &str, route: &str) {
     fs::write(gateway.path(name), policy(&gateway.upstream.url, route)).unwrap();
 }
+
+also_on_4_threads![
+    files_come_and_go,
+    what_does_not_check_out_leaves_the_last_good_one,
+    sighup_looks_at_once,
+    a_request_keeps_the_policy_that_it_began_with,
+];
 
 #[test]
 fn a_file_is_written_in_place() {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     harness::{
-        Gateway, JOBS_KEY, Reply, Request, SECRET, Setup, Upstream,
+        Gateway, JOBS_KEY, Reply, Request, SECRET, Setup, Upstream, also_on_4_threads,
         certificates::{pki, server},
         eventually,
         issuer::{Key, KeyServer, claims, hmac, key_set},
@@ -46,6 +46,13 @@ fn follows(gateway: &Gateway, tokens: [&str; 2], change: impl FnOnce()) {
     promptly("the new key", || status(gateway, tokens[1]) == 200);
     assert_eq!(status(gateway, tokens[0]), 401);
 }
+
+also_on_4_threads![
+    secrets_follow_their_files,
+    internal_keys_follow_their_files,
+    authorities_of_a_service_follow_their_file,
+    keys_behind_a_url_are_kept,
+];
 
 #[test]
 fn secrets_follow_their_files() {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     harness::{
-        Gateway, Latch, Reply, Request, Setup, TENANT, Upstream, eventually,
+        Gateway, Latch, Reply, Request, Setup, TENANT, Upstream, also_on_4_threads, eventually,
         issuer::token,
         redis::{Cluster, Redis},
         toxic::{Fault, Toxic},
@@ -84,6 +84,16 @@ fn assert_no_store(gateway: &Gateway, request: &Request) {
     gateway.refused(&again(request), 503, "store_unavailable");
     assert!(began.elapsed() < AT_ONCE, "it took {:?}", began.elapsed());
 }
+
+also_on_4_threads![
+    a_thousand_duplicates_over_two_replicas_are_one_request,
+    what_one_replica_answered_another_knows,
+    a_quota_is_one_for_all_replicas,
+    without_a_redis_the_policy_says_what_becomes_of_requests,
+    no_request_waits_for_a_redis_that_does_not_answer,
+    key_in_flight_is_executed_once_though_redis_restarts_empty,
+    response_that_a_redis_missed_is_stored_when_it_is_back,
+];
 
 #[test]
 fn a_thousand_duplicates_over_two_replicas_are_one_request() {

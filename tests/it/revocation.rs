@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Gateway, JOBS_KEY, OTHER_TENANT, Request, SECRET, Setup, TENANT, eventually,
+    Gateway, JOBS_KEY, OTHER_TENANT, Request, SECRET, Setup, TENANT, also_on_4_threads, eventually,
     gateway::text,
     issuer::{now, token},
     redis::Redis,
@@ -54,6 +54,14 @@ fn revoked(gateway: &Gateway, request: &Request) {
     let challenge = answer.header("www-authenticate").unwrap();
     assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
 }
+
+also_on_4_threads![
+    a_token_by_its_jti,
+    a_subject_up_to_a_moment,
+    an_issuer_narrows_it,
+    what_is_over_is_forgotten,
+    two_of_one_target_are_the_stricter_of_both,
+];
 
 #[test]
 fn a_token_by_its_jti() {

@@ -4,7 +4,9 @@ use std::{process::Output, time::Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, PATIENCE, Request, Setup, eventually, gateway::text, issuer::token, redis::Redis};
+use crate::harness::{
+    Gateway, PATIENCE, Request, Setup, also_on_4_threads, eventually, gateway::text, issuer::token, redis::Redis,
+};
 
 const POLICY: &str = "
 $wallet
@@ -34,6 +36,11 @@ fn said(output: &Output) -> Value {
 fn revoke(gateway: &Gateway, jti: &str, arguments: &[&str]) -> Value {
     said(&gateway.sidegate(&[&["revoke", "jti", jti, "--output", "json"], arguments].concat()))
 }
+
+also_on_4_threads![
+    token_revoked_on_one_replica_is_rejected_by_all,
+    a_process_whose_redis_is_gone_says_so,
+];
 
 #[test]
 fn token_revoked_on_one_replica_is_rejected_by_all() {

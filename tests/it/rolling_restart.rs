@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::harness::{Gateway, Request, Setup, Wire, eventually};
+use crate::harness::{Gateway, Request, Setup, Wire, also_on_4_threads, eventually};
 
 const POLICY: &str = "
 $wallet
@@ -80,6 +80,8 @@ impl Load {
         });
     }
 }
+
+also_on_4_threads![no_request_is_cut];
 
 #[test]
 fn no_request_is_cut() {

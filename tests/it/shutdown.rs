@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::harness::{
-    Gateway, Latch, Reply, Request, Setup, Upstream,
+    Gateway, Latch, Reply, Request, Setup, Upstream, also_on_4_threads,
     certificates::client,
     eventually,
     frames::{ACK, DATA, END_STREAM, Frames, GOAWAY, HEADERS, PING, frame, head},
@@ -44,6 +44,17 @@ fn in_hand(gateway: &Gateway, request: &Request) {
         !gateway.upstream.seen(&request.case).is_empty()
     });
 }
+
+also_on_4_threads![
+    a_request_in_hand_ends_and_then_the_process_does,
+    a_request_whose_head_is_on_its_way_is_taken,
+    so_does_one_over_http2,
+    http2_clients_get_a_goaway_and_lose_nothing,
+    idle_connections_do_not_keep_it,
+    a_request_that_never_ends_is_cut_when_the_grace_is_over,
+    until_the_delay_is_over_it_serves_as_ever,
+    a_second_life_on_the_same_port_starts_at_once,
+];
 
 #[test]
 fn a_request_in_hand_ends_and_then_the_process_does() {

@@ -12,7 +12,7 @@ use rcgen::date_time_ymd;
 use rustls::{ClientConfig, SupportedProtocolVersion, version};
 
 use crate::harness::{
-    Answer, Gateway, Request, Setup, Wire,
+    Answer, Gateway, Request, Setup, Wire, also_on_4_threads,
     certificates::{
         Authority, Identity, SCHEDULER, authority, authority_until, client, client_of, dns, leaf, revocations, uri,
     },
@@ -157,6 +157,13 @@ impl Changing {
 fn jobs() -> Request {
     Request::get("/w/jobs")
 }
+
+also_on_4_threads![
+    a_new_certificate_is_for_new_handshakes_and_old_connections_live_on,
+    a_connection_keeps_its_identity_only_as_long_as_its_certificate_is_good,
+    resumed_session_lets_no_client_in_that_is_no_longer_good,
+    a_client_of_a_new_ca_gets_in_without_a_restart,
+];
 
 #[test]
 fn a_new_certificate_is_for_new_handshakes_and_old_connections_live_on() {

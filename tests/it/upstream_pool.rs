@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::harness::{
-    Gateway, PATIENCE, Request, Setup, Shared, Upstream, eventually,
+    Gateway, PATIENCE, Request, Setup, Shared, Upstream, also_on_4_threads, eventually,
     frames::{DATA, Frames, NO_FLAGS, frame, head, reset},
     message::read_until,
     setup::WALLET,
@@ -56,6 +56,13 @@ fn beginnings() -> Vec<Vec<u8>> {
         [upload("transfer-encoding: chunked"), b"3\r\nabc\r\nzz\r\n".to_vec()].concat(),
     ]
 }
+
+also_on_4_threads![
+    when_the_client_goes_in_the_middle_of_an_upload,
+    when_the_upload_stalls_or_is_too_large,
+    when_the_stream_of_an_upload_is_reset,
+    connection_of_a_response_that_came_before_the_body_is_not_used_again,
+];
 
 #[test]
 fn when_the_client_goes_in_the_middle_of_an_upload() {

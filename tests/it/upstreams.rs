@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use crate::harness::{
-    Gateway, Latch, Reply, Request, Setup, Upstream,
+    Gateway, Latch, Reply, Request, Setup, Upstream, also_on_4_threads,
     certificates::{authority, pki, server},
     http2::{H2Upstream, Http2},
     issuer::token,
@@ -32,6 +32,8 @@ fn in_front_of(upstream: Upstream) -> Gateway {
 fn echo(request: &Recorded) -> Reply {
     Reply::ok(&request.body)
 }
+
+also_on_4_threads![connections_to_the_service_are_used_again];
 
 #[test]
 fn https_with_the_authority_that_the_policy_names() {
