@@ -37,6 +37,8 @@ class Case:
     paced: bool = True
     service_tls: bool = False
     idempotent: bool = False
+    # The service listens on a unix socket.
+    unix: bool = False
     threads: int = 1
     connections: int = 32
     streams: int = 8
@@ -106,4 +108,8 @@ CASES = [
     _token("HS256", BASE, "https", "one HS256 token, upstream with TLS 1.3 on kept connections", service_tls=True),
     _token("HS256", BASE, "idempotency", "one HS256 token, a POST with a new `Idempotency-Key` each, store in memory",
            method="POST", upload=64, idempotent=True),
+    Case("public-unix", "no credential, the service on a unix socket", unix=True),
+    _token("HS256", BASE, "hs256-unix", "one HS256 token, the service on a unix socket", unix=True),
+    Case("public-threads-2", "no credential, 2 threads", threads=2),
+    _token("HS256", BASE, "hs256-threads-2", "one HS256 token, 2 threads", threads=2),
 ]  # fmt: skip

@@ -33,7 +33,8 @@ def start(lab, case, folder, port, verifies):
     }
     (folder / "envoy.json").write_text(json.dumps(config))
     # One run beside another needs no shared memory of its own.
-    command = [program(), "-c", folder / "envoy.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
+    options = ["--disable-hot-restart", "-l", "warning"]
+    command = [program(), "-c", folder / "envoy.json", "--concurrency", case.threads, *options]
     return Process(command, folder, port)
 
 
@@ -82,7 +83,8 @@ def _tls(keys, transport):
 
 def _cluster(lab, case):
     grpc = case.transport == "grpc"
-    endpoint = {"endpoint": {"address": _address(lab.upstream.grpc_port if grpc else lab.upstream.port)}}
+    service = {"pipe": {"path": str(lab.upstream.socket)}} if case.unix else _address(lab.upstream.port_for(case))
+    endpoint = {"endpoint": {"address": service}}
     cluster = {
         "name": "service",
         "type": "STATIC",

@@ -8,7 +8,7 @@ from processes import Process
 
 CONFIG = """
 global
-    nbthread 1
+    nbthread {threads}
     maxconn 4096
 defaults
     mode http
@@ -22,7 +22,7 @@ frontend clients
 {rules}
     default_backend service
 backend service
-    server service 127.0.0.1:{upstream} {server}
+    server service {upstream} {server}
 """
 
 # Each as the documentation of `jwt_verify` shows it, with what Sidegate checks besides.
@@ -52,10 +52,11 @@ def start(lab, case, folder, port, verifies):
     }.get(case.transport, "")
     grpc = case.transport == "grpc"
     config = CONFIG.format(
+        threads=case.threads,
         port=port,
         bind=bind,
         rules=_rules(lab, case.algorithm) if verifies else "",
-        upstream=lab.upstream.grpc_port if grpc else lab.upstream.port,
+        upstream=lab.upstream.address_for(case, "unix@"),
         server="proto h2" if grpc else "",
     )
     (folder / "haproxy.cfg").write_text(config)

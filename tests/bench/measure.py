@@ -90,13 +90,18 @@ class Subject:
         case = self.case if self.decides else dataclasses.replace(self.case, status=200)
         if self.case.distinct or not self.rounds:
             load.saturate(self.lab, case, self.process, WARM_UP)
-        spent = self.process.cpu()
+        spent, switched = self.process.cpu(), self.process.switches()
         if tokens:
             requests, took = load.once(self.lab, case, self.process, tokens)
         else:
             requests, took = load.saturate(self.lab, case, self.process, options.seconds)
-        cpu = cpu_between(spent, self.process.cpu())
-        measured = {"requests": requests, "seconds": took, "cpu_us": [each / requests * 1e6 for each in cpu]}
+        cpu, switches = cpu_between(spent, self.process.cpu()), self.process.switches() - switched
+        measured = {
+            "requests": requests,
+            "seconds": took,
+            "cpu_us": [each / requests * 1e6 for each in cpu],
+            "switches": switches / requests,
+        }
         if case.paced and not case.distinct:
             measured["latency"] = load.pace(self.lab, case, self.process, options.seconds, options.rate)
         self.rounds.append(measured)

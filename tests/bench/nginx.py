@@ -35,6 +35,7 @@ SERVICE = """
     upstream itself {{ server 127.0.0.1:{port}; keepalive 64; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        listen unix:{socket} backlog=4096;
         listen 127.0.0.1:{tls} ssl;
         ssl_certificate {keys}/server.crt;
         ssl_certificate_key {keys}/server.key;
@@ -63,7 +64,7 @@ ANSWER = """
 """
 
 PROXY = """
-    upstream service {{ server 127.0.0.1:{upstream}; keepalive 512; keepalive_requests 1000000000; }}
+    upstream service {{ server {upstream}; keepalive 512; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{port} {listen};
         {tls}
@@ -94,9 +95,10 @@ class Upstream:
     def __init__(self, lab):
         self.port, self.tls_port, self.grpc_port = free_port(), free_port(), free_port()
         folder = lab.folder_for("upstream")
+        self.socket = folder / "service.sock"
         files = "".join(f"        location = /{name} {{ alias {lab.material.folder / name}; }}\n" for name in SIZES)
         answers = {"ok": ANSWER.format(path="/"), "message": ANSWER.format(path="/grpc")}
-        ports = {"port": self.port, "tls": self.tls_port, "grpc": self.grpc_port}
+        ports = {"port": self.port, "tls": self.tls_port, "grpc": self.grpc_port, "socket": self.socket}
         http = SERVICE.format(**ports, keys=lab.material.folder, files=files, **answers)
         self.process = _run(folder, self.port, http)
 
@@ -105,6 +107,10 @@ class Upstream:
         if case.service_tls:
             return self.tls_port
         return self.grpc_port if case.transport == "grpc" else self.port
+
+    def address_for(self, case, unix="unix:"):
+        """The same as text, with what a proxy writes before the path of a unix socket."""
+        return f"{unix}{self.socket}" if case.unix else f"127.0.0.1:{self.port_for(case)}"
 
 
 def start(lab, case, folder, port):
@@ -118,7 +124,7 @@ def start(lab, case, folder, port):
     forward = "grpc_pass grpc://service;" if case.transport == "grpc" else HTTP
     if case.service_tls:
         forward = forward.replace("http://", "https://") + HTTPS.format(ca=lab.material.folder / "ca.crt")
-    http = PROXY.format(port=port, upstream=lab.upstream.port_for(case), listen=listen, tls=tls, forward=forward)
+    http = PROXY.format(port=port, upstream=lab.upstream.address_for(case), listen=listen, tls=tls, forward=forward)
     if not case.access_log:
         return _run(folder, port, http, case.threads)
     with drain(lab) as pipe:

@@ -6,8 +6,8 @@ from processes import Process
 
 
 def start(lab, case, folder, port):
-    upstream = lab.upstream.port_for(case)
-    command = [lab.programs["passthrough"], f"127.0.0.1:{port}", f"127.0.0.1:{upstream}"]
+    upstream = lab.upstream.address_for(case)
+    command = [lab.programs["passthrough"], f"127.0.0.1:{port}", upstream, case.threads]
     if case.transport in ("h2c", "grpc"):
         command.append(case.transport)
     if case.transport in ("h2", "mtls"):

@@ -42,7 +42,7 @@ def draw(results, summarize, caption):
 
 
 def _ratios(summary):
-    return [(name, each["pingora"]) for name, each in summary.items() if "pingora" in each]
+    return [(name, each["to_pingora"]) for name, each in summary.items() if "to_pingora" in each]
 
 
 def _bar(y, proxy, value, scale):

@@ -31,6 +31,15 @@ def facts(lab, options):
     }
 
 
+def of_case(case, proxies):
+    """A case as it is written: what was asked of whom, the medians, every round."""
+    shape = {name: getattr(case, name) for name in ("transport", "connections", "threads", "unix")}
+    if case.is_http2:
+        shape["streams"] = case.streams
+    found = {"name": case.name, "what": case.what, **shape, "proxies": proxies}
+    return {**found, "medians": summarize(found)}
+
+
 def summarize(case):
     """The medians of a case, by proxy."""
     measured = {name: each for name, each in case["proxies"].items() if not each["failure"] and each["rounds"]}
@@ -44,17 +53,18 @@ def _medians(subject, measured):
         return statistics.median(value(each) for each in rounds)
 
     summary = {
-        "cpu": [median(lambda each, at=at: each["cpu_us"][at]) for at in range(3)],
+        "cpu_us": [median(lambda each, at=at: each["cpu_us"][at]) for at in range(3)],
+        "switches": median(lambda each: each["switches"]),
         "rate": median(lambda each: each["requests"] / each["seconds"]),
-        "idle": subject["memory_idle"],
-        "after": subject["memory_after"],
+        "memory_idle": subject["memory_idle"],
+        "memory_after": subject["memory_after"],
     }
     for anchor in ANCHORS:
         if anchor in measured:
-            summary[anchor] = _ratio(rounds, measured[anchor]["rounds"])
+            summary[f"to_{anchor}"] = _ratio(rounds, measured[anchor]["rounds"])
     if all("latency" in each for each in rounds):
         for name in ("p50", "p99"):
-            summary[name] = median(lambda each, name=name: each["latency"][f"{name}_us"])
+            summary[f"{name}_us"] = median(lambda each, name=name: each["latency"][f"{name}_us"])
     return summary
 
 
@@ -78,19 +88,20 @@ def head(results):
 
 def rows(results, case):
     """Lines of the table."""
+    ratios = [f"to_{anchor}" for anchor in _anchors(results)]
     for name, each in summarize(case).items():
-        total, user, system = each["cpu"]
+        total, user, system = each["cpu_us"]
         cells = [
             case["name"],
             name,
             _number(total),
             _number(user),
             _number(system),
-            *(f"{each[anchor]:.2f}" if anchor in each else "" for anchor in _anchors(results)),
+            *(f"{each[ratio]:.2f}" if ratio in each else "" for ratio in ratios),
             f"{each['rate']:.0f}",
-            *(f"{each[name] / 1e3:.2f}" if name in each else "" for name in ("p50", "p99")),
-            f"{each['idle'] / 2**20:.1f}",
-            f"{each['after'] / 2**20:.1f}",
+            *(f"{each[name] / 1e3:.2f}" if name in each else "" for name in ("p50_us", "p99_us")),
+            f"{each['memory_idle'] / 2**20:.1f}",
+            f"{each['memory_after'] / 2**20:.1f}",
         ]
         yield f"| {' | '.join(cells)} |"
 
@@ -114,7 +125,8 @@ def short(results):
 
 def _best(summary, kind):
     """Where a proxy was measured with and without a cache, the better one."""
-    ratios = [each["pingora"] for name, each in summary.items() if name.split(" ")[0] == kind and "pingora" in each]
+    found = [each for name, each in summary.items() if name.split(" ")[0] == kind]
+    ratios = [each["to_pingora"] for each in found if "to_pingora" in each]
     return f"{min(ratios):.2f}" if ratios else ""
 
 

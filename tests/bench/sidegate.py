@@ -93,7 +93,8 @@ def _upstream(lab, case):
         return {"url": f"https://localhost:{lab.upstream.tls_port}", "ca_file": ca}
     if case.transport == "grpc":
         return {"url": f"h2c://127.0.0.1:{lab.upstream.grpc_port}"}
-    return {"url": f"http://127.0.0.1:{lab.upstream.port}"}
+    address = lab.upstream.address_for(case)
+    return {"url": address if case.unix else f"http://{address}"}
 
 
 def _issuer(lab, algorithm):

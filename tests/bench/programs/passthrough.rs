@@ -1,12 +1,13 @@
-//! A bare pass-through of pingora, which Sidegate is compared to: one thread without work stealing,
+//! A bare pass-through of pingora, which Sidegate is compared to: threads without work stealing,
 //! connections kept alive on both sides, no compression, and the allocator of the program.
 //!
 //! ```text
-//! passthrough LISTEN UPSTREAM [h2c] [grpc] [https] [tls CERTIFICATE KEY [CLIENT_CA]]
+//! passthrough LISTEN UPSTREAM THREADS [h2c] [grpc] [https] [tls CERTIFICATE KEY [CLIENT_CA]]
 //! ```
 //!
-//! `h2c` takes HTTP/2 in clear text, `grpc` speaks it to the service as well. `https` connects to the service
-//! with TLS, as `localhost`, and trusts the CAs in the file that `SSL_CERT_FILE` names.
+//! UPSTREAM is an address, or `unix:` and a path. `h2c` takes HTTP/2 in clear text, `grpc` speaks it to the
+//! service as well. `https` connects to the service with TLS, as `localhost`, and trusts the CAs in the file
+//! that `SSL_CERT_FILE` names.
 
 #![expect(clippy::unwrap_used, reason = "it cannot do without any of its arguments")]
 
@@ -45,6 +46,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let listen = arguments.next().unwrap();
     let upstream = arguments.next().unwrap();
+    let threads = arguments.next().unwrap().parse().unwrap();
     let flags: Vec<_> = arguments.collect();
     let flag = |name: &str| flags.iter().any(|flag| flag == name);
 
@@ -53,13 +55,16 @@ fn main() {
     } else {
         (false, "")
     };
-    let mut peer = HttpPeer::new(upstream, https, name.to_owned());
+    let mut peer = match upstream.strip_prefix("unix:") {
+        Some(path) => HttpPeer::new_uds(path, https, name.to_owned()).unwrap(),
+        None => HttpPeer::new(upstream, https, name.to_owned()),
+    };
     if flag("grpc") {
         peer.options.set_http_version(2, 2);
         peer.options.max_h2_streams = 100;
     }
     let conf = ServerConf {
-        threads: 1,
+        threads,
         work_stealing: false,
         ..ServerConf::default()
     };
