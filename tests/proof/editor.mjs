@@ -1,4 +1,4 @@
-// Policies and sidegate.yaml in an editor, with the schemas that the program prints: editor.mjs BINARY POLICIES
+// Policies, their tests and sidegate.yaml in an editor, with the schemas that the program prints: editor.mjs BINARY POLICIES
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -11,7 +11,7 @@ import { LanguageServer } from "./language-server.mjs";
 
 const [binary, policies] = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), "sidegate-editor-"));
-for (const format of ["policy", "config"]) {
+for (const format of ["policy", "test", "config"]) {
   writeFileSync(join(folder, `${format}.json`), execFileSync(binary, ["schema", format]));
 }
 const server = await LanguageServer.start(folder);
