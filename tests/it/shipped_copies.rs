@@ -12,7 +12,9 @@ const HUB_UPSTREAM: &str = r#"{ env: HUB_UPSTREAM, default: "http://127.0.0.1:30
 const WALLET_UPSTREAM: &str = r#"{ env: WALLET_UPSTREAM, default: "http://127.0.0.1:3002" }"#;
 const KEYS: &str = r#"{ env: AUTH_JWKS_URL, default: "http://127.0.0.1:3000/auth/v1/.well-known/jwks.json" }"#;
 
-const COPIES: [Copy; 5] = [
+const ORDERS_UPSTREAM: &str = r#"{ env: ORDERS_UPSTREAM, default: "http://127.0.0.1:3000" }"#;
+
+const COPIES: [Copy; 6] = [
     (
         "compose/policies/auth.yaml",
         "auth.yaml",
@@ -44,6 +46,14 @@ const COPIES: [Copy; 5] = [
         &[
             (HUB_UPSTREAM, "http://127.0.0.1:3001"),
             (KEYS, "https://auth.example.com/auth/v1/.well-known/jwks.json"),
+        ],
+    ),
+    (
+        "kubernetes/unix-socket/policies/orders.yaml",
+        "example/orders.yaml",
+        &[
+            (ORDERS_UPSTREAM, "unix:/run/orders/http.sock"),
+            ("{ env: ORDERS_JWT_SECRET }", "{ file: ../secrets/orders-jwt-secret }"),
         ],
     ),
     (

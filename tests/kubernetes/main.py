@@ -10,6 +10,7 @@ import yaml
 import bystanders
 import live
 import rules
+import unix_socket
 import variants
 
 # Resources of operators, whose schemas are not part of Kubernetes. `rules.py` looks at them.
@@ -44,6 +45,21 @@ FAULTS = [
     (("automountServiceAccountToken",), True),
 ]
 
+# The same of a pod whose service listens on a unix socket.
+SOCKET_FAULTS = [
+    (("securityContext", "fsGroup"), None),
+    (("securityContext", "fsGroup"), 30000),
+    ((*SERVICE, "securityContext", "runAsGroup"), 10001),
+    ((*SERVICE, "securityContext", "runAsUser"), 65532),
+    ((*SERVICE, "ports"), [{"containerPort": 8000}]),
+    ((*SERVICE, "volumeMounts", 0, "readOnly"), True),
+    ((*SERVICE, "volumeMounts", 0, "mountPath"), "/run/other"),
+    ((*SIDEGATE, "volumeMounts", -1, "readOnly"), False),
+    ((*SIDEGATE, "volumeMounts", -1, "mountPath"), "/run/other"),
+    (("volumes", -1, "emptyDir"), {}),
+    (("volumes", -1, "emptyDir"), {"medium": "Memory"}),
+]
+
 
 def put(target, path, value):
     for step in path[:-1]:
@@ -60,12 +76,16 @@ def validate(documents, versions):
                 assert document["kind"] in OTHERS, f"{document['kind']} is not in Kubernetes {version}"
 
 
-def find_faults(documents):
-    """What is wrong is found, and a field that no version knows too."""
-    for path, value in FAULTS:
+def find_faults_of_pod(documents, faults):
+    for path, value in faults:
         wrong = copy.deepcopy(documents)
         put(rules.pods(wrong)[0]["spec"], path, value)
         assert list(rules.all_of(wrong, True)), f"not found: {path} {value}"
+
+
+def find_faults(documents):
+    """What is wrong is found, and a field that no version knows too."""
+    find_faults_of_pod(documents, FAULTS)
     for kind, path, value in [
         ("Service", ("spec", "ports", 0, "targetPort"), 3002),
         ("NetworkPolicy", ("spec", "ingress", 0, "ports", 0, "port"), 3002),
@@ -98,7 +118,12 @@ def main(program, work):
             bystanders.check("sidecar", work / "variants" / name)
         if name == "wallet-plain":
             bystanders.check("sidecar-plain", work / "variants" / name)
-        live.run(program, documents, work / "live" / name)
+        if name == "unix-socket":
+            find_faults_of_pod(documents, SOCKET_FAULTS)
+        if not unix_socket.is_on_socket(documents):
+            live.run(program, documents, work / "live" / name)
+        elif is_native:
+            unix_socket.run(program, documents, work / "live" / name)
         checked += len(documents)
         print(f"{name}: {len(documents)} resources, Kubernetes {', '.join(versions)}", flush=True)
     print(f"{len(variants.VARIANTS)} variants, {checked} resources, no problems")

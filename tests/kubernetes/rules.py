@@ -38,6 +38,12 @@ def configuration(documents, pod):
     return yaml.safe_load(config_map(documents, pod, "sidegate")["sidegate.yaml"])
 
 
+def socket_of(documents, pod):
+    """The path of the unix socket that the service listens on, if it does."""
+    scheme, _, path = configuration(documents, pod)["admin"]["probe"]["upstream"].partition(":")
+    return path if scheme == "unix" else None
+
+
 def restricted(documents):
     """The Pod Security Standard `restricted`, and a read-only root file system."""
     for pod in pods(documents):
@@ -101,6 +107,42 @@ def ports(documents):
             wanted = [([{"protocol": "TCP", "port": DATA}], False), ([{"protocol": "TCP", "port": ADMIN}], True)]
             if policy["spec"]["policyTypes"] != ["Ingress"] or rules != wanted:
                 yield f"the NetworkPolicy lets in {rules}"
+
+
+def unix_socket(documents):
+    """Only Sidegate and the service, which are two users of one group, reach the folder of the socket."""
+    for pod in pods(documents):
+        path = socket_of(documents, pod)
+        if not path:
+            continue
+        for policy in config_map(documents, pod, "sidegate-policies").values():
+            url = yaml.safe_load(policy)["upstream"]["url"]
+            if url != f"unix:{path}":
+                yield f"the probe asks another service than {url}"
+        folder = path.rpartition("/")[0]
+        mounts = [
+            (each["name"], mount["name"], mount.get("readOnly", False))
+            for each in containers(pod)
+            for mount in each.get("volumeMounts", [])
+            if mount["mountPath"] == folder
+        ]
+        service = pod["spec"]["containers"][0]
+        volume = mounts[0][1] if mounts else None
+        if sorted(mounts) != sorted([("sidegate", volume, True), (service["name"], volume, False)]):
+            yield f"{folder} is mounted as {mounts}"
+            continue
+        seen = [each["name"] for each in containers(pod) for mount in each["volumeMounts"] if mount["name"] == volume]
+        if len(seen) != 2:
+            yield f"{seen} see the socket"
+        kind = next(each for each in pod["spec"]["volumes"] if each["name"] == volume).get("emptyDir", {})
+        if kind.get("medium") != "Memory" or "sizeLimit" not in kind:
+            yield f"the volume of the socket is {kind}"
+        contexts = [each["securityContext"] for each in (service, sidegate(pod))]
+        if contexts[0]["runAsUser"] == contexts[1]["runAsUser"]:
+            yield "the service and Sidegate are one user"
+        group = pod["spec"]["securityContext"].get("fsGroup")
+        if not group or contexts[0].get("runAsGroup") != group:
+            yield f"the socket belongs to the group {contexts[0].get('runAsGroup')}, and the volume to {group}"
 
 
 def probes(documents):
@@ -196,7 +238,7 @@ def certificate(documents):
 
 
 def all_of(documents, is_native):
-    for rule in (restricted, namespace, ports, probes, monitor, certificate):
+    for rule in (restricted, namespace, ports, unix_socket, probes, monitor, certificate):
         yield from rule(documents)
     yield from sidecar(documents, is_native)
     yield from drain(documents, is_native)

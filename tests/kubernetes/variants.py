@@ -22,6 +22,8 @@ VARIANTS = [
     ("hub-plain", "integration-hub", [PLAIN, DELAY], [OLDEST, NATIVE, NEWEST]),
     ("hub-csi", "integration-hub", [("../certificate,", "../certificate-csi,")], [NATIVE, NEWEST]),
     ("hub-spire", "integration-hub", [("[../certificate, ../sidecar,", "[../sidecar, ../spire,")], [NATIVE, NEWEST]),
+    ("unix-socket", "unix-socket", [], [NATIVE, NEWEST]),
+    ("unix-socket-plain", "unix-socket", [PLAIN, DELAY], [OLDEST, NATIVE, NEWEST]),
     # Two of them in a namespace, told apart by a prefix.
     ("wallet-prefix", "wallet", [("namespace: wallet\n", "namespace: wallet\nnamePrefix: a-\n")], [NATIVE, NEWEST]),
 ]
