@@ -14,7 +14,7 @@ const KEYS: &str = r#"{ env: AUTH_JWKS_URL, default: "http://127.0.0.1:3000/auth
 
 const ORDERS_UPSTREAM: &str = r#"{ env: ORDERS_UPSTREAM, default: "http://127.0.0.1:3000" }"#;
 
-const COPIES: [Copy; 6] = [
+const COPIES: [Copy; 7] = [
     (
         "compose/policies/auth.yaml",
         "auth.yaml",
@@ -38,6 +38,14 @@ const COPIES: [Copy; 6] = [
             (WALLET_UPSTREAM, r#""http://wallet:3000""#),
             ("{ env: WALLET_JWT_SECRET }", "{ file: /run/secrets/wallet_jwt_secret }"),
             ("{ env: WALLET_JOBS_KEY }", "{ file: /run/secrets/wallet_jobs_key }"),
+        ],
+    ),
+    (
+        "compose/unix-socket/policies/orders.yaml",
+        "example/orders.yaml",
+        &[
+            (ORDERS_UPSTREAM, "unix:/run/orders/http.sock"),
+            ("{ env: ORDERS_JWT_SECRET }", "{ file: /run/secrets/orders_jwt_secret }"),
         ],
     ),
     (
