@@ -44,6 +44,7 @@ documents! {
     commands_of_guide_to_fronts_succeed: "docs/guides/behind-a-front.md",
     commands_of_guide_to_kubernetes_succeed: "docs/guides/kubernetes.md",
     commands_of_guide_to_systemd_succeed: "docs/guides/systemd.md",
+    commands_of_guide_to_unix_sockets_succeed: "docs/guides/unix-socket.md",
     commands_of_the_readme_succeed: "README.md",
     commands_of_policy_fields_succeed: "docs/policy.md",
     commands_of_policy_testing_succeed: "docs/policy-testing.md",
