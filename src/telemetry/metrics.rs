@@ -5,6 +5,7 @@ use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, 
 use crate::authn::token_cache::CacheResult;
 
 mod certificates;
+mod connections;
 mod gauge_value;
 mod handshakes;
 mod keys;
@@ -19,6 +20,7 @@ mod store;
 mod store_features;
 
 pub use certificates::CertificateEnds;
+pub use connections::ClientLimit;
 pub use handshakes::HandshakeFailure;
 pub use keys::{KeyMetrics, KeyRefresh, KeysInForce};
 pub use proxy_headers::ProxyHeaderFailure;
@@ -29,7 +31,8 @@ pub use store_features::StoreFeatureMetrics;
 
 use super::log_writer::LostLines;
 use certificates::CertificateMetrics;
-use gauge_value::{number, seconds};
+use connections::ConnectionMetrics;
+use gauge_value::seconds;
 use registry::{Registry, register};
 use request_vectors::RequestVectors;
 
@@ -42,13 +45,7 @@ pub struct Metrics {
     registry: prometheus::Registry,
     requests: RequestVectors,
     in_flight: IntGauge,
-    connections: IntGauge,
-    connections_refused: IntCounterVec,
-    tls_handshake_failures: IntCounterVec,
-    proxy_header_failures: IntCounterVec,
-    client_limit_refused: [IntCounter; ClientLimit::ALL.len()],
-    requests_limit: Gauge,
-    connections_limit: GaugeVec,
+    connections: ConnectionMetrics,
     token_cache: [IntCounter; CacheResult::ALL.len()],
     jwks: KeyMetrics,
     policy_reloads: IntCounterVec,
@@ -86,27 +83,7 @@ impl Metrics {
         let metrics = Self {
             requests: RequestVectors::new(registry)?,
             in_flight: integer("sidegate_requests_in_flight", "Requests without a complete response.")?,
-            connections: integer(
-                "sidegate_connections",
-                "Open client connections, from before the TLS handshake on.",
-            )?,
-            requests_limit: single(
-                "sidegate_requests_limit",
-                "The most requests that may be with upstreams at a time, by `limits.requests` and file descriptors.",
-            )?,
-            connections_limit: gauge(
-                "sidegate_connections_limit",
-                "The most client connections that a listener accepts at a time, by its limits and file descriptors.",
-                &["listener"],
-            )?,
-            connections_refused: counter(
-                "sidegate_connections_refused_total",
-                "Connections that a listener rejected because it had as many as it may have.",
-                &["listener"],
-            )?,
-            tls_handshake_failures: handshakes::failures(registry)?,
-            proxy_header_failures: proxy_headers::failures(registry)?,
-            client_limit_refused: client_limit_refused(registry)?,
+            connections: ConnectionMetrics::new(registry)?,
             token_cache: token_cache(registry)?,
             jwks: KeyMetrics::new(registry)?,
             policy_reloads: counter(
@@ -161,56 +138,6 @@ impl Metrics {
         &self.in_flight
     }
 
-    /// The number of open client connections.
-    pub fn connections(&self) -> &IntGauge {
-        &self.connections
-    }
-
-    /// Counts the connections that a listener rejected.
-    pub fn connections_refused(&self, listener: &str) -> IntCounter {
-        self.connections_refused.with_label_values(&[listener])
-    }
-
-    /// Counts the TLS handshakes of a listener that failed, by their reasons, all of them from the start.
-    pub fn tls_handshake_failures(&self, listener: &str) -> [IntCounter; HandshakeFailure::ALL.len()] {
-        let of = |reason: HandshakeFailure| {
-            self.tls_handshake_failures
-                .with_label_values(&[listener, reason.as_str()])
-        };
-        HandshakeFailure::ALL.map(of)
-    }
-
-    /// Counts the connections of a listener that it closed without a valid PROXY header, by their reasons, all of them
-    /// from the start.
-    pub fn proxy_header_failures(&self, listener: &str) -> [IntCounter; ProxyHeaderFailure::ALL.len()] {
-        let of = |reason: ProxyHeaderFailure| {
-            self.proxy_header_failures
-                .with_label_values(&[listener, reason.as_str()])
-        };
-        ProxyHeaderFailure::ALL.map(of)
-    }
-
-    /// Counts the connections and requests that were rejected because their client had its share.
-    pub fn client_limit_refused(&self, limit: ClientLimit) -> IntCounter {
-        let [connection, address, caller] = &self.client_limit_refused;
-        let counter = match limit {
-            ClientLimit::Connection => connection,
-            ClientLimit::Address => address,
-            ClientLimit::Caller => caller,
-        };
-        counter.clone()
-    }
-
-    /// Notes how many requests may be with services at a time.
-    pub fn requests_limit(&self, most: usize) {
-        self.requests_limit.set(number(most));
-    }
-
-    /// Notes how many connections a listener takes at a time.
-    pub fn connections_limit(&self, listener: &str, most: usize) {
-        self.connections_limit.with_label_values(&[listener]).set(number(most));
-    }
-
     /// Counts a token that was looked for among those that are known.
     pub fn token_lookup(&self, lookup: CacheResult) {
         let [hit, miss] = &self.token_cache;
@@ -218,6 +145,42 @@ impl Metrics {
             CacheResult::Hit => hit.inc(),
             CacheResult::Miss => miss.inc(),
         }
+    }
+
+    /// The number of open client connections.
+    pub fn connections(&self) -> &IntGauge {
+        self.connections.open()
+    }
+
+    /// Counts the connections that a listener rejected.
+    pub fn connections_refused(&self, listener: &str) -> IntCounter {
+        self.connections.refused(listener)
+    }
+
+    /// Counts the TLS handshakes of a listener that failed, by their reasons, all of them from the start.
+    pub fn tls_handshake_failures(&self, listener: &str) -> [IntCounter; HandshakeFailure::ALL.len()] {
+        self.connections.tls_handshake_failures(listener)
+    }
+
+    /// Counts the connections of a listener that it closed without a valid PROXY header, by their reasons, all of them
+    /// from the start.
+    pub fn proxy_header_failures(&self, listener: &str) -> [IntCounter; ProxyHeaderFailure::ALL.len()] {
+        self.connections.proxy_header_failures(listener)
+    }
+
+    /// Counts the connections and requests that were rejected because their client had its share.
+    pub fn client_limit_refused(&self, limit: ClientLimit) -> IntCounter {
+        self.connections.client_limit_refused(limit)
+    }
+
+    /// Notes how many requests may be with services at a time.
+    pub fn requests_limit(&self, most: usize) {
+        self.connections.requests_limit(most);
+    }
+
+    /// Notes how many connections a listener takes at a time.
+    pub fn connections_limit(&self, listener: &str, most: usize) {
+        self.connections.limit(listener, most);
     }
 
     /// What is counted of keys that are fetched.
@@ -269,21 +232,6 @@ impl Metrics {
     }
 }
 
-/// What is limited for each client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ClientLimit {
-    /// The connections of an address.
-    Connection,
-    /// The requests of an address.
-    Address,
-    /// The requests of a caller.
-    Caller,
-}
-
-impl ClientLimit {
-    const ALL: [&'static str; 3] = ["connection", "address", "caller"];
-}
-
 /// What does not change while the process runs, and what other parts of the process count.
 fn register_constants(registry: &Registry) -> Result<(), prometheus::Error> {
     let lost = match super::process_log::log() {
@@ -298,15 +246,6 @@ fn register_constants(registry: &Registry) -> Result<(), prometheus::Error> {
     #[cfg(target_os = "linux")]
     registry.register(process::Process::new()?)?;
     Ok(())
-}
-
-/// One counter for each limit, present from the start.
-fn client_limit_refused(registry: &Registry) -> Result<[IntCounter; ClientLimit::ALL.len()], prometheus::Error> {
-    let help = "Connections (`connection`) and requests (by `address`, by `caller`) that Sidegate rejected because one client had \
-                as many as it may have.";
-    let options = Opts::new("sidegate_client_limit_refused_total", help);
-    let refused = register(registry, IntCounterVec::new(options, &["kind"])?)?;
-    Ok(ClientLimit::ALL.map(|kind| refused.with_label_values(&[kind])))
 }
 
 /// One counter for each result.
