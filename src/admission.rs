@@ -61,7 +61,7 @@ pub struct AdmissionController {
     pub client_requests: ClientRequests,
     /// Networks whose `X-Forwarded-*` headers count.
     pub trusted_proxies: Vec<IpNet>,
-    /// The metrics.
+    /// The metrics of the process. What a request counts is in its [`Snapshot`].
     pub metrics: Metrics,
     /// Whether each request is a log line.
     pub access_log: bool,
@@ -98,7 +98,7 @@ pub struct Forward {
 impl AdmissionController {
     /// Begins the record of a request whose head is read.
     pub fn begin(&self, snapshot: Arc<Snapshot>) -> RequestRecord {
-        RequestRecord::begin(snapshot, self.metrics.in_flight(), self.access_log)
+        RequestRecord::begin(snapshot, self.access_log)
     }
 
     /// Returns whether a peer is a trusted proxy.
@@ -147,7 +147,7 @@ impl AdmissionController {
         record.decided(&decision, started);
         record.find_page(|cors| cors.origin_allowed_in(facts.headers));
         if let Some(lookup) = decision.lookup {
-            self.metrics.token_lookup(lookup);
+            snapshot.metrics.token_lookup(lookup);
         }
         decision
     }

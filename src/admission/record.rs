@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use http::header::{CACHE_CONTROL, REFERRER_POLICY};
 use http::{HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
-use prometheus::IntGauge;
 
 use super::client_limit::CountedRequest;
 use super::concurrency_limit::ConcurrencyPermit;
@@ -94,7 +93,8 @@ pub struct RequestRecord {
     rejection: Option<Rejection>,
     /// The failure after the decision.
     failure: Option<Rejection>,
-    in_flight: InFlightGuard,
+    /// Held until the request ends.
+    slot: Option<(ConcurrencyPermit, CountedRequest)>,
     access_log: bool,
     is_decision_counted: bool,
     is_finished: bool,
@@ -115,27 +115,10 @@ pub struct ResponseSummary {
     pub bytes_out: u64,
 }
 
-/// Counts a request as in flight and holds its slot.
-#[derive(Debug)]
-struct InFlightGuard {
-    slot: Option<(ConcurrencyPermit, CountedRequest)>,
-    gauge: IntGauge,
-}
-
-impl Drop for InFlightGuard {
-    fn drop(&mut self) {
-        self.gauge.dec();
-    }
-}
-
 impl RequestRecord {
-    /// Begins the record of a request whose head is read.
-    pub(super) fn begin(snapshot: Arc<Snapshot>, gauge: &IntGauge, access_log: bool) -> Self {
-        gauge.inc();
-        let in_flight = InFlightGuard {
-            slot: None,
-            gauge: gauge.clone(),
-        };
+    /// Begins the record of a request whose head is read. The request is in flight until the record is dropped.
+    pub(super) fn begin(snapshot: Arc<Snapshot>, access_log: bool) -> Self {
+        snapshot.metrics.in_flight().inc();
         let now = Instant::now();
         Self {
             snapshot,
@@ -161,7 +144,7 @@ impl RequestRecord {
             decision_duration: Duration::ZERO,
             rejection: None,
             failure: None,
-            in_flight,
+            slot: None,
             access_log,
             is_decision_counted: false,
             is_finished: false,
@@ -236,7 +219,7 @@ impl RequestRecord {
 
     /// Holds a slot until the request ends.
     pub(super) fn hold(&mut self, slot: (ConcurrencyPermit, CountedRequest)) {
-        self.in_flight.slot = Some(slot);
+        self.slot = Some(slot);
     }
 
     /// Counts the decision, once, when it is final: nothing that happens later changes it.
@@ -368,5 +351,6 @@ impl RequestRecord {
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         self.finish();
+        self.snapshot.metrics.in_flight().dec();
     }
 }

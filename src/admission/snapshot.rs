@@ -1,4 +1,5 @@
-//! The policies in force, and the counters of their requests.
+//! The policies in force, and the counters of their requests. Each serving thread has a snapshot of its own, so that
+//! its requests count in its own metrics; all snapshots of the same policies share one evaluator.
 
 use std::sync::Arc;
 
@@ -6,23 +7,23 @@ use crate::decision::{Decision, Evaluator, Observer, decide};
 use crate::policy::PolicySet;
 use crate::request::RequestFacts;
 use crate::revocation::Revocations;
-use crate::telemetry::metrics::{Metrics, PolicyMetrics};
+use crate::telemetry::metrics::{PolicyMetrics, ThreadMetrics};
 
-/// The policies in force. A request holds one snapshot from its beginning to its end, so the index of a policy
+/// The policies in force, for the requests of one thread. A request holds one snapshot from its beginning to its end, so the index of a policy
 /// stays valid.
 #[derive(Debug)]
 pub struct Snapshot {
-    evaluator: Evaluator,
-    /// The counters of the requests.
+    evaluator: Arc<Evaluator>,
+    /// The counters of the requests of this thread, also of those in flight and of the tokens that were looked for.
     pub metrics: PolicyMetrics,
 }
 
 impl Snapshot {
-    /// Prepares policies to decide requests and count them.
-    pub fn new(policies: Arc<PolicySet>, metrics: &Metrics) -> Self {
+    /// Prepares to count the requests of a thread that the evaluator decides.
+    pub fn new(evaluator: Arc<Evaluator>, thread: &ThreadMetrics) -> Self {
         Self {
-            metrics: PolicyMetrics::new(metrics, Arc::clone(&policies)),
-            evaluator: Evaluator::new(policies),
+            metrics: PolicyMetrics::new(thread, Arc::clone(evaluator.policies())),
+            evaluator,
         }
     }
 
@@ -32,7 +33,7 @@ impl Snapshot {
     }
 
     /// Returns the evaluator: the policies, their keys and the verified tokens.
-    pub const fn evaluator(&self) -> &Evaluator {
+    pub fn evaluator(&self) -> &Evaluator {
         &self.evaluator
     }
 

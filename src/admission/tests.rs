@@ -5,7 +5,7 @@ use crate::admission::client_limit::ClientCounts;
 use crate::admission::idempotency::replay;
 use crate::digest::{Fingerprint, Hasher};
 use crate::idempotency::Record;
-use crate::testing::{TENANT, TestRequest, claims, parse, request};
+use crate::testing::{TENANT, TestRequest, claims, evaluator, request};
 
 const POLICY: &str = "
 version: 1
@@ -31,7 +31,8 @@ struct Setup {
 impl Setup {
     fn new(slots: usize) -> Self {
         let metrics = Metrics::new().unwrap();
-        let snapshot = Arc::new(Snapshot::new(Arc::new(parse(&[POLICY]).unwrap()), &metrics));
+        let evaluator = Arc::new(evaluator(&[POLICY]));
+        let snapshot = Arc::new(Snapshot::new(evaluator, metrics.of_thread(0)));
         let clients = Arc::<ClientCounts>::default();
         let controller = AdmissionController {
             store: Store::memory(&metrics),
@@ -208,19 +209,36 @@ async fn request_that_is_dropped_is_counted_once_and_leaves_nothing_in_flight() 
     let setup = Setup::new(1);
     for finishes in [false, true] {
         let (_, mut record) = setup.admit(&request("GET /open")).await;
-        assert_eq!(setup.controller.metrics.in_flight().get(), 1);
+        assert_eq!(setup.controller.metrics.in_flight(), 1);
         if finishes {
             record.response.status = 200;
             record.finish();
         }
         drop(record);
-        assert_eq!(setup.controller.metrics.in_flight().get(), 0);
+        assert_eq!(setup.controller.metrics.in_flight(), 0);
     }
     for status in ["none", "200"] {
         setup.has(&format!(
             "sidegate_requests_total{{method=\"GET\",route=\"/open\",service=\"s\",status=\"{status}\"}} 1"
         ));
     }
+}
+
+#[tokio::test]
+async fn request_is_counted_by_the_thread_of_its_snapshot() {
+    let mut setup = Setup::new(8);
+    let metrics = Metrics::for_threads(2).unwrap();
+    let evaluator = Arc::new(evaluator(&[POLICY]));
+    let of_thread = |thread| Arc::new(Snapshot::new(Arc::clone(&evaluator), metrics.of_thread(thread)));
+    let snapshots = [0, 1].map(of_thread);
+    setup.snapshot = Arc::clone(&snapshots[1]);
+    setup.controller.metrics = metrics;
+    let (_, record) = setup.admit(&caller("GET /mine")).await;
+    let in_flight = || snapshots.each_ref().map(|snapshot| snapshot.metrics.in_flight().get());
+    assert_eq!(in_flight(), [0, 1]);
+    setup.has("sidegate_token_cache_total{result=\"miss\"} 1");
+    drop(record);
+    assert_eq!(in_flight(), [0, 0]);
 }
 
 #[tokio::test]

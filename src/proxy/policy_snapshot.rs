@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 
 use super::upstream::Upstream;
 use crate::admission::snapshot::Snapshot;
+use crate::decision::Evaluator;
 use crate::jwks::KeySources;
 use crate::jwks::proxy::KeyProxy;
 use crate::policy::{Policy, PolicySet};
@@ -50,7 +51,7 @@ impl PolicySnapshot {
         })
         .await;
         Ok(Self {
-            admission: Arc::new(Snapshot::new(policies, metrics)),
+            admission: Arc::new(Snapshot::new(Arc::new(Evaluator::new(policies)), metrics.of_thread(0))),
             upstreams,
         })
     }

@@ -2,8 +2,6 @@
 
 use prometheus::{Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
 
-use crate::authn::token_cache::CacheResult;
-
 mod certificates;
 mod connections;
 mod gauge_value;
@@ -18,6 +16,8 @@ mod request_vectors;
 mod requests;
 mod store;
 mod store_features;
+mod sum;
+mod threads;
 
 pub use certificates::CertificateEnds;
 pub use connections::ClientLimit;
@@ -28,6 +28,7 @@ pub use registry::MetricFamily;
 pub use requests::PolicyMetrics;
 pub use store::{MemoryUsage, StoreMetrics};
 pub use store_features::StoreFeatureMetrics;
+pub use threads::ThreadMetrics;
 
 use super::log_writer::LostLines;
 use certificates::CertificateMetrics;
@@ -35,6 +36,8 @@ use connections::ConnectionMetrics;
 use gauge_value::seconds;
 use registry::{Registry, register};
 use request_vectors::RequestVectors;
+use sum::register_sum;
+use threads::{Threads, TokenLookups};
 
 /// The label of a request that no policy or route takes.
 pub const NONE: &str = "none";
@@ -43,10 +46,8 @@ pub const NONE: &str = "none";
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: prometheus::Registry,
-    requests: RequestVectors,
-    in_flight: IntGauge,
+    threads: Threads,
     connections: ConnectionMetrics,
-    token_cache: [IntCounter; CacheResult::ALL.len()],
     jwks: KeyMetrics,
     policy_reloads: IntCounterVec,
     policy_last_success: Gauge,
@@ -56,23 +57,27 @@ pub struct Metrics {
     certificate_reloads: IntCounterVec,
     certificate_last_successful: GaugeVec,
     store: StoreMetrics,
-    store_features: StoreFeatureMetrics,
 }
 
 impl Metrics {
-    /// Registers everything.
+    /// Registers everything, for a process with one serving thread.
     pub fn new() -> Result<Self, prometheus::Error> {
-        Self::register(&Registry::default())
+        Self::for_threads(1)
+    }
+
+    /// Registers everything, for a process with so many serving threads: each has its own [`ThreadMetrics`].
+    pub fn for_threads(threads: usize) -> Result<Self, prometheus::Error> {
+        Self::register(&Registry::default(), threads)
     }
 
     /// Returns every metric as the documentation describes it, in the order of its table.
     pub fn families() -> Result<Vec<MetricFamily>, prometheus::Error> {
         let registry = Registry::describing();
-        Self::register(&registry)?;
+        Self::register(&registry, 1)?;
         Ok(registry.families())
     }
 
-    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    fn register(registry: &Registry, threads: usize) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
         };
@@ -80,11 +85,13 @@ impl Metrics {
             |name: &str, help: &str, labels: &[&str]| register(registry, GaugeVec::new(Opts::new(name, help), labels)?);
         let single = |name: &str, help: &str| register(registry, Gauge::new(name, help)?);
         let integer = |name: &str, help: &str| register(registry, IntGauge::new(name, help)?);
+        let threads = Threads::new(threads)?;
+        RequestVectors::register(registry, &threads.each(|thread| &thread.requests))?;
+        register_sum(registry, &threads.each(|thread| &thread.in_flight), |gauge| gauge)?;
+        let connections = ConnectionMetrics::new(registry)?;
+        TokenLookups::register(registry, &threads.each(|thread| &thread.token_lookups))?;
         let metrics = Self {
-            requests: RequestVectors::new(registry)?,
-            in_flight: integer("sidegate_requests_in_flight", "Requests without a complete response.")?,
-            connections: ConnectionMetrics::new(registry)?,
-            token_cache: token_cache(registry)?,
+            connections,
             jwks: KeyMetrics::new(registry)?,
             policy_reloads: counter(
                 "sidegate_policy_reloads_total",
@@ -116,9 +123,11 @@ impl Metrics {
                 &["listener"],
             )?,
             store: StoreMetrics::new(registry)?,
-            store_features: StoreFeatureMetrics::new(registry)?,
+            threads,
             registry: registry.metrics(),
         };
+        let store_features = metrics.threads.each(|thread| &thread.store_features);
+        StoreFeatureMetrics::register(registry, &store_features)?;
         register_constants(registry)?;
         // Alerts see the first failure only if there was a number before it.
         metrics.policy_reloads.with_label_values(&["failure"]);
@@ -133,18 +142,19 @@ impl Metrics {
         Ok((encoder.format_type().to_owned(), page))
     }
 
-    /// The number of requests that are not yet answered.
-    pub fn in_flight(&self) -> &IntGauge {
-        &self.in_flight
+    /// What the requests of one thread count. A thread beyond the last one counts with the first.
+    pub fn of_thread(&self, index: usize) -> &ThreadMetrics {
+        self.threads.get(index)
     }
 
-    /// Counts a token that was looked for among those that are known.
-    pub fn token_lookup(&self, lookup: CacheResult) {
-        let [hit, miss] = &self.token_cache;
-        match lookup {
-            CacheResult::Hit => hit.inc(),
-            CacheResult::Miss => miss.inc(),
-        }
+    /// What the requests of each serving thread count.
+    pub fn threads(&self) -> impl Iterator<Item = &ThreadMetrics> {
+        self.threads.iter()
+    }
+
+    /// The number of requests that are not yet answered, of all threads.
+    pub fn in_flight(&self) -> i64 {
+        self.threads.iter().map(|thread| thread.in_flight.get()).sum()
     }
 
     /// The number of open client connections.
@@ -216,9 +226,9 @@ impl Metrics {
         counter.inc();
     }
 
-    /// What is counted of shared state.
+    /// What the first thread counts of shared state. What is shown from the start is shown there.
     pub fn store_features(&self) -> &StoreFeatureMetrics {
-        &self.store_features
+        &self.threads.get(0).store_features
     }
 
     /// What is counted of the store.
@@ -246,14 +256,6 @@ fn register_constants(registry: &Registry) -> Result<(), prometheus::Error> {
     #[cfg(target_os = "linux")]
     registry.register(process::Process::new()?)?;
     Ok(())
-}
-
-/// One counter for each result.
-fn token_cache(registry: &Registry) -> Result<[IntCounter; CacheResult::ALL.len()], prometheus::Error> {
-    let help = "Bearer tokens: `hit` if Sidegate knew the token from an earlier request, else `miss`.";
-    let options = Opts::new("sidegate_token_cache_total", help);
-    let lookups = register(registry, IntCounterVec::new(options, &["result"])?)?;
-    Ok(CacheResult::ALL.map(|lookup| lookups.with_label_values(&[lookup.label()])))
 }
 
 #[cfg(test)]

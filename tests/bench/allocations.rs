@@ -177,7 +177,7 @@ fn admission_of_a_known_token_allocates_nothing_besides_its_record() {
         .unwrap();
     let _entered = runtime.enter();
     let metrics = Metrics::new().unwrap();
-    let snapshot = Arc::new(Snapshot::new(Arc::clone(evaluator().policies()), &metrics));
+    let snapshot = Arc::new(Snapshot::new(Arc::new(evaluator()), metrics.of_thread(0)));
     let clients = Arc::<ClientCounts>::default();
     let controller = AdmissionController {
         store: Store::memory(&metrics),

@@ -2,14 +2,15 @@
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 
-use super::registry::{Registry, register};
+use super::registry::Registry;
+use super::sum::register_sum;
 
 /// The upper bounds of a decision, in seconds: from microseconds to a slow signature.
 const DECISION_BUCKETS: &[f64] = &[
     5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2,
 ];
 
-/// The metrics of requests, with all their labels.
+/// The metrics of the requests of one thread, with all their labels.
 #[derive(Debug, Clone)]
 pub(super) struct RequestVectors {
     pub(super) requests: IntCounterVec,
@@ -23,13 +24,11 @@ pub(super) struct RequestVectors {
 }
 
 impl RequestVectors {
-    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
-        };
+    pub(super) fn new() -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let histogram = |name: &str, help: &str, buckets: &[f64]| {
             let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-            register(registry, HistogramVec::new(options, &["service"])?)
+            HistogramVec::new(options, &["service"])
         };
         Ok(Self {
             requests: counter(
@@ -73,5 +72,17 @@ impl RequestVectors {
                 DECISION_BUCKETS,
             )?,
         })
+    }
+
+    /// Registers the sums of all threads.
+    pub(super) fn register(registry: &Registry, threads: &[&Self]) -> Result<(), prometheus::Error> {
+        register_sum(registry, threads, |thread| &thread.requests)?;
+        register_sum(registry, threads, |thread| &thread.decisions)?;
+        register_sum(registry, threads, |thread| &thread.failures)?;
+        register_sum(registry, threads, |thread| &thread.omitted_headers)?;
+        register_sum(registry, threads, |thread| &thread.condition_types)?;
+        register_sum(registry, threads, |thread| &thread.request_duration)?;
+        register_sum(registry, threads, |thread| &thread.upstream_duration)?;
+        register_sum(registry, threads, |thread| &thread.decision_duration)
     }
 }

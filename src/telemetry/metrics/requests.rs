@@ -5,21 +5,21 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderName, Method};
-use prometheus::{Histogram, HistogramVec, IntCounter};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntGauge};
 
+use super::NONE;
 use super::label_cache::LabelCache;
-use super::request_vectors::RequestVectors;
-use super::{Metrics, NONE, StoreFeatureMetrics};
+use super::threads::ThreadMetrics;
+use crate::authn::token_cache::CacheResult;
 use crate::policy::route::Route;
 use crate::policy::{PolicySet, Scope};
 use crate::rejection::Reason;
 
-/// Counts the requests to a policy set. What was counted for the same labels before stays.
+/// Counts the requests of one thread to a policy set. What was counted for the same labels before stays.
 #[derive(Debug)]
 pub struct PolicyMetrics {
     policies: Arc<PolicySet>,
-    vectors: RequestVectors,
-    store_features: StoreFeatureMetrics,
+    thread: ThreadMetrics,
     services: Vec<ServiceMetrics>,
     no_service: ServiceMetrics,
 }
@@ -49,7 +49,7 @@ struct RouteMetrics {
 
 impl PolicyMetrics {
     /// Prepares to count.
-    pub fn new(metrics: &Metrics, policies: Arc<PolicySet>) -> Self {
+    pub fn new(thread: &ThreadMetrics, policies: Arc<PolicySet>) -> Self {
         let of_service = |routes: usize| ServiceMetrics {
             routes: (0..routes).map(|_| OnceLock::new()).collect(),
             ..ServiceMetrics::default()
@@ -62,17 +62,26 @@ impl PolicyMetrics {
                 .filter(|route| !route.requirement.conditions.is_empty());
             for route in with_conditions {
                 let labels = [&policy.service, &route.pattern];
-                metrics.requests.condition_types.with_label_values(&labels);
+                thread.requests.condition_types.with_label_values(&labels);
             }
         }
         let routes = policies.policies().iter().map(|policy| policy.routes.len());
         Self {
-            vectors: metrics.requests.clone(),
-            store_features: metrics.store_features.clone(),
+            thread: thread.clone(),
             services: routes.map(of_service).collect(),
             no_service: ServiceMetrics::default(),
             policies,
         }
+    }
+
+    /// The number of requests of the thread that are not yet answered.
+    pub fn in_flight(&self) -> &IntGauge {
+        &self.thread.in_flight
+    }
+
+    /// Counts a token that was looked for among those that are known.
+    pub fn token_lookup(&self, lookup: CacheResult) {
+        self.thread.token_lookups.count(lookup);
     }
 
     /// Counts an answered request.
@@ -85,18 +94,18 @@ impl PolicyMetrics {
                 key.0,
                 &status_label(key.1),
             ];
-            self.vectors.requests.with_label_values(&labels)
+            self.thread.requests.requests.with_label_values(&labels)
         });
         counter.inc();
         let histogram = &self.service(scope.policy).request_duration;
-        self.observe(histogram, &self.vectors.request_duration, scope, took);
+        self.observe(histogram, &self.thread.requests.request_duration, scope, took);
     }
 
     /// Counts a request that failed after its decision.
     pub fn failure(&self, scope: Scope, failure: Reason) {
         let counter = self.route(scope).failures.get(failure, || {
             let labels = [self.service_label(scope), self.route_label(scope), failure.code()];
-            self.vectors.failures.with_label_values(&labels)
+            self.thread.requests.failures.with_label_values(&labels)
         });
         counter.inc();
     }
@@ -104,13 +113,13 @@ impl PolicyMetrics {
     /// Counts a request that is forwarded without an identity header of its policy.
     pub fn omitted_header(&self, scope: Scope, header: &HeaderName) {
         let labels = [self.service_label(scope), header.as_str()];
-        self.vectors.omitted_headers.with_label_values(&labels).inc();
+        self.thread.requests.omitted_headers.with_label_values(&labels).inc();
     }
 
     /// Counts a decision that a condition made because of the type of a claim.
     pub fn condition_type(&self, scope: Scope) {
         let labels = [self.service_label(scope), self.route_label(scope)];
-        let look_up = || self.vectors.condition_types.with_label_values(&labels);
+        let look_up = || self.thread.requests.condition_types.with_label_values(&labels);
         self.route(scope).condition_types.get_or_init(look_up).inc();
     }
 
@@ -126,22 +135,26 @@ impl PolicyMetrics {
                 decision,
                 reason,
             ];
-            self.vectors.decisions.with_label_values(&labels)
+            self.thread.requests.decisions.with_label_values(&labels)
         });
         counter.inc();
         let histogram = &self.service(scope.policy).decision_duration;
-        self.observe(histogram, &self.vectors.decision_duration, scope, took);
+        self.observe(histogram, &self.thread.requests.decision_duration, scope, took);
     }
 
     /// Times the head of a service's response.
     pub fn upstream(&self, scope: Scope, took: Duration) {
         let histogram = &self.service(scope.policy).upstream_duration;
-        self.observe(histogram, &self.vectors.upstream_duration, scope, took);
+        self.observe(histogram, &self.thread.requests.upstream_duration, scope, took);
     }
 
     /// Counts a request with a key: `first`, `replayed`, `in_progress`, `reused` or `unavailable`.
     pub fn idempotency(&self, scope: Scope, result: &'static str) {
-        let look_up = || self.store_features.idempotency(self.service_label(scope), result);
+        let look_up = || {
+            self.thread
+                .store_features
+                .idempotency(self.service_label(scope), result)
+        };
         self.service(scope.policy).idempotency.get(result, look_up).inc();
     }
 
@@ -151,14 +164,20 @@ impl PolicyMetrics {
         let look_up = || {
             let quota = self.found(scope).and_then(|route| route.quotas.get(position));
             let name = quota.map_or(NONE, |quota| &quota.name);
-            self.store_features.quota(self.service_label(scope), name, result)
+            self.thread
+                .store_features
+                .quota(self.service_label(scope), name, result)
         };
         self.route(scope).quotas.get((position, result), look_up).inc();
     }
 
     /// Counts a request that passed without `revocation`, `idempotency` or `quota`.
     pub fn failed_open(&self, scope: Scope, feature: &'static str) {
-        let look_up = || self.store_features.failed_open(self.service_label(scope), feature);
+        let look_up = || {
+            self.thread
+                .store_features
+                .failed_open(self.service_label(scope), feature)
+        };
         self.service(scope.policy).failed_open.get(feature, look_up).inc();
     }
 

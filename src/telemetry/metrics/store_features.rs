@@ -2,10 +2,11 @@
 
 use prometheus::{IntCounter, IntCounterVec, Opts};
 
-use super::registry::{Registry, register};
+use super::registry::Registry;
+use super::sum::register_sum;
 use crate::policy::PolicySet;
 
-/// Counters of idempotency, quotas, and requests that passed without the store.
+/// Counters of one thread: idempotency, quotas, and requests that passed without the store.
 #[derive(Debug, Clone)]
 pub struct StoreFeatureMetrics {
     idempotency: IntCounterVec,
@@ -14,10 +15,8 @@ pub struct StoreFeatureMetrics {
 }
 
 impl StoreFeatureMetrics {
-    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
-        };
+    pub(super) fn new() -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         Ok(Self {
             idempotency: counter(
                 "sidegate_idempotency_requests_total",
@@ -35,6 +34,13 @@ impl StoreFeatureMetrics {
                 &["service", "feature"],
             )?,
         })
+    }
+
+    /// Registers the sums of all threads.
+    pub(super) fn register(registry: &Registry, threads: &[&Self]) -> Result<(), prometheus::Error> {
+        register_sum(registry, threads, |thread| &thread.idempotency)?;
+        register_sum(registry, threads, |thread| &thread.quotas)?;
+        register_sum(registry, threads, |thread| &thread.failed_open)
     }
 
     pub(super) fn idempotency(&self, service: &str, result: &str) -> IntCounter {

@@ -124,7 +124,7 @@ impl Gateway {
             let talk = async {
                 let answers = talk(client, sending).await;
                 let _ = served.await;
-                while self.metrics.in_flight().get() > 0 {
+                while self.metrics.in_flight() > 0 {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
                 answers
