@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import uuid
 
-from processes import Failed
+from processes import Failed, Starved
 
 # What is large is counted to its end: what was cut off would have cost, and not count.
 BULK_EACH_SECOND = 40
@@ -85,8 +85,10 @@ def _wrk(lab, case, process, seconds):
     command = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--timeout", "30s", "-s", path, url]
     told = json.loads(_run(command).splitlines()[-1])
     unexpected = told["status"] if case.status < 400 else told["requests"] - told["status"]
-    if unexpected or told["broken"] or not told["requests"]:
+    if unexpected or told["broken"]:
         raise Failed(f"{unexpected} of {told['requests']} answers were unexpected, {told['broken']} broken")
+    if not told["requests"]:
+        raise Starved("no answers")
     return told["requests"], told["seconds"]
 
 
@@ -104,6 +106,8 @@ def _h2load(lab, case, process, seconds):
     broken = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", said)
     if not answers or not broken or any(map(int, answers.groups()[1:] + broken.groups())):
         raise Failed(f"unexpected answers: {said[-600:]}")
+    if not int(answers[1]):
+        raise Starved("no answers")
     return int(answers[1]), float(seconds)
 
 

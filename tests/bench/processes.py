@@ -21,6 +21,10 @@ class Failed(Exception):
     """Why something cannot be measured."""
 
 
+class Starved(Failed):
+    """Not one answer came in time, and none was wrong: the machine may have been busy with something else."""
+
+
 def free_port():
     """A port below those that connections take, so that nobody has it a moment later."""
     global _next_port
