@@ -3,10 +3,10 @@
 //! Nothing here changes anything.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
@@ -15,10 +15,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use pingora::apps::ServerApp;
-use pingora::protocols::Stream;
-use pingora::server::ShutdownWatch;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::telemetry::metrics::Metrics;
 
@@ -30,6 +29,9 @@ pub use readiness::Readiness;
 
 /// The most connections at a time; others are closed.
 const CONNECTIONS: usize = 128;
+
+/// How long to wait when no connection can be accepted.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a connection may take for its request and the response.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
@@ -104,17 +106,10 @@ impl Admin {
 }
 
 /// Serves the admin listener's connections, few and short, so that they cost the others nothing.
+#[derive(Debug)]
 pub struct AdminServer {
     pages: Arc<Admin>,
-    places: Semaphore,
-}
-
-impl std::fmt::Debug for AdminServer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AdminServer")
-            .field("places", &self.places)
-            .finish_non_exhaustive()
-    }
+    places: Arc<Semaphore>,
 }
 
 impl AdminServer {
@@ -122,23 +117,40 @@ impl AdminServer {
     pub fn new(pages: Admin) -> Self {
         Self {
             pages: Arc::new(pages),
-            places: Semaphore::new(CONNECTIONS),
+            places: Arc::new(Semaphore::new(CONNECTIONS)),
         }
     }
-}
 
-#[async_trait]
-impl ServerApp for AdminServer {
-    async fn process_new(self: &Arc<Self>, stream: Stream, _: &ShutdownWatch) -> Option<Stream> {
-        let _place = self.places.try_acquire().ok()?;
-        let pages = &self.pages;
-        let service = service_fn(async |request: Request<Incoming>| {
-            Ok::<_, Infallible>(pages.respond(request.method(), request.uri().path()).await)
+    /// Serves a socket that does not block, for as long as the process runs: operators see it drain.
+    pub fn serve(self, socket: std::net::TcpListener) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+        let listener = TcpListener::from_std(socket)?;
+        Ok(async move {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => self.begin(stream),
+                    Err(error) => {
+                        tracing::error!(listener = "admin", %error, "no connection can be accepted");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            }
+        })
+    }
+
+    fn begin(&self, stream: TcpStream) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return;
+        };
+        let pages = Arc::clone(&self.pages);
+        tokio::spawn(async move {
+            let service = service_fn(async |request: Request<Incoming>| {
+                Ok::<_, Infallible>(pages.respond(request.method(), request.uri().path()).await)
+            });
+            let served = http1::Builder::new()
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), service);
+            let _ = timeout(CONNECTION_TIME, served).await;
+            drop(place);
         });
-        let served = http1::Builder::new()
-            .keep_alive(false)
-            .serve_connection(TokioIo::new(stream), service);
-        let _ = tokio::time::timeout(CONNECTION_TIME, served).await;
-        None
     }
 }

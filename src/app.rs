@@ -1,42 +1,36 @@
 //! Builds everything from a [`ServerConfig`] and runs it until a shutdown is requested.
 
-use std::fmt;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::IntoRawFd;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use parking_lot::Mutex;
-use pingora::server::{Fds, ListenFds};
-use pingora::services::Service as _;
-use pingora::services::listening::Service;
-use tokio::sync::watch;
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::{Admin, AdminServer, Probe, Readiness};
 use crate::admission::AdmissionController;
-use crate::admission::client_limit::{ClientConnections, ClientCounts, ClientRequests};
+use crate::admission::client_limit::{ClientCounts, ClientRequests};
 use crate::admission::concurrency_limit::ConcurrencyLimit;
 use crate::admission::idempotency::deferred;
+use crate::background;
 use crate::config::{ListenAddress, ServerConfig, StoreConfig, of_client};
-use crate::control::place::Place;
 use crate::control::server::{Control, Served};
-use crate::control::socket::Socket;
 use crate::fd_limit;
 use crate::jwks::proxy::KeyProxy;
 use crate::policy_files::Loaded;
 use crate::policy_files::loaded_files::LoadedFiles;
-use crate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
+use crate::proxy::connection_limit::ConnectionTracker;
 use crate::proxy::early_rejection::rejection_writer;
 use crate::proxy::gateway::Gateway;
+use crate::proxy::overload::OverloadResponder;
 use crate::proxy::policy_snapshot::PolicyHandle;
+use crate::proxy::server::accept::ThreadServer;
+use crate::proxy::server::listener::Listener;
 use crate::proxy::server::{Server, ServerState};
 use crate::reload::{Reloader, restart};
+use crate::serving_threads::ServingThreads;
 use crate::startup_log;
 use crate::store::Store;
 use crate::system_roots;
@@ -44,11 +38,13 @@ use crate::telemetry::metrics::Metrics;
 use crate::watch_files::Trigger;
 
 mod listeners;
+mod sockets;
 mod start_error;
 
+pub use sockets::Sockets;
 pub use start_error::StartError;
 
-use listeners::{endpoint, secured, tell_of_shortage};
+use listeners::{Shared, listeners, tell_of_shortage};
 
 /// A process that serves requests.
 #[derive(Debug)]
@@ -59,104 +55,18 @@ pub struct App {
     metrics: Metrics,
     sockets: Sockets,
     stop: watch::Sender<bool>,
-    /// Never sent: operators see the drain, so their listener ends with the process.
-    _admin_stop: watch::Sender<bool>,
+    /// Closed once no thread accepts connections.
+    accepting: mpsc::Receiver<Infallible>,
+    threads: ServingThreads,
+    /// What each thread has.
+    states: Vec<Arc<ServerState>>,
     readiness: Arc<Readiness>,
     connections: Arc<ConnectionTracker>,
     concurrency: ConcurrencyLimit,
-    services: Vec<JoinHandle<()>>,
+    /// What runs beside the threads that serve requests.
+    tasks: Vec<JoinHandle<()>>,
     control: Option<Served>,
     reload: Trigger,
-}
-
-/// The sockets that a process listens on, opened before anything else is done.
-pub struct Sockets {
-    fds: ListenFds,
-    /// Where clients connect, with the ports that were found where 0 was asked for.
-    pub listeners: Vec<ListenAddress>,
-    /// Address of the admin listener (metrics and health).
-    pub admin: SocketAddr,
-    /// Where tokens are revoked.
-    control: Option<Socket>,
-}
-
-impl fmt::Debug for Sockets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sockets")
-            .field("listeners", &self.listeners)
-            .field("admin", &self.admin)
-            .field("control", &self.control)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Sockets {
-    /// Opens all sockets, so that an address in use is reported at once.
-    pub fn open(config: &ServerConfig) -> Result<Self, StartError> {
-        let mut fds = Fds::new();
-        let listeners: Result<Vec<_>, _> = config.listeners.iter().map(|l| open(&l.address, &mut fds)).collect();
-        let admin = open_tcp(config.admin, &mut fds)?;
-        Ok(Self {
-            listeners: listeners?,
-            admin,
-            control: open_control(config)?,
-            fds: Arc::new(Mutex::new(fds)),
-        })
-    }
-}
-
-fn open(address: &ListenAddress, fds: &mut Fds) -> Result<ListenAddress, StartError> {
-    match address {
-        ListenAddress::Tcp(address) => open_tcp(*address, fds).map(ListenAddress::Tcp),
-        ListenAddress::Unix(path) => open_unix(path, fds).map(|()| address.clone()),
-    }
-}
-
-fn cannot_listen(address: &dyn fmt::Display, error: &io::Error) -> StartError {
-    StartError(format!("cannot listen on `{address}`: {error}"))
-}
-
-fn open_tcp(address: SocketAddr, fds: &mut Fds) -> Result<SocketAddr, StartError> {
-    let socket = TcpListener::bind(address).map_err(|error| cannot_listen(&address, &error))?;
-    let bound = socket
-        .local_addr()
-        .and_then(|bound| socket.set_nonblocking(true).map(|()| bound));
-    let bound = bound.map_err(|error| cannot_listen(&address, &error))?;
-    fds.add(bound.to_string(), socket.into_raw_fd());
-    Ok(bound)
-}
-
-/// Binds a unix socket. Replaces one on which no process listens any more.
-fn open_unix(path: &Path, fds: &mut Fds) -> Result<(), StartError> {
-    let shown = path.display();
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    if is_socket && UnixStream::connect(path).is_err_and(refused) {
-        let _ = std::fs::remove_file(path);
-    }
-    let socket = UnixListener::bind(path).map_err(|error| cannot_listen(&shown, &error))?;
-    socket
-        .set_nonblocking(true)
-        .map_err(|error| cannot_listen(&shown, &error))?;
-    fds.add(path.to_string_lossy().into_owned(), socket.into_raw_fd());
-    Ok(())
-}
-
-/// Opens the control socket. A default one that cannot be created is only a warning: the file system may be
-/// read-only.
-fn open_control(config: &ServerConfig) -> Result<Option<Socket>, StartError> {
-    let Some(place) = Place::of(&config.control, config.admin) else {
-        return Ok(None);
-    };
-    match (Socket::open(&place), &place) {
-        (Ok(socket), _) => Ok(Some(socket)),
-        (Err(error), Place::Configured(_)) => Err(cannot_listen(&place, &error)),
-        (Err(error), Place::Default(path)) => {
-            let path = path.display();
-            tracing::warn!(%path, %error, "no control socket: `control` in sidegate.yaml can name another place, or `off`");
-            Ok(None)
-        }
-    }
 }
 
 impl App {
@@ -164,47 +74,43 @@ impl App {
     pub async fn start(config: ServerConfig, loaded: Loaded, mut sockets: Sockets) -> Result<Self, StartError> {
         system_roots::check_named().map_err(StartError)?;
         let proxy = KeyProxy::from_process().map_err(StartError)?;
-        let metrics = Metrics::new().map_err(|error| StartError(error.to_string()))?;
+        let metrics = Metrics::for_threads(config.threads).map_err(|error| StartError(error.to_string()))?;
         let store = Store::start(&config.store, &metrics).map_err(StartError)?;
         let policies = PolicyHandle::new(Arc::new(loaded.policies), proxy, &metrics).await;
         let policies = policies.map_err(StartError)?;
         metrics.store_features().preregister(policies.peek().policies());
         metrics.policies_in_force(&loaded.loaded_files.hash(), None, jiff::Timestamp::now());
-        let (stop, stopping) = watch::channel(false);
-        let (admin_stop, admin_stopping) = watch::channel(false);
         let readiness = Arc::new(Readiness::of(config.ready, &policies, &store));
         let connections = Arc::new(ConnectionTracker::new(&metrics));
         let limit = fd_limit::raise();
         tell_of_shortage(&config, limit);
-        let capacity = fd_limit::capacity(limit, sockets.listeners.len());
+        let capacity = fd_limit::capacity(limit, (sockets.listeners.len(), config.threads));
         let reload = Trigger::default();
         let requests = config.limits.requests.min(capacity.requests);
         let concurrency = ConcurrencyLimit::new(requests);
         metrics.requests_limit(requests);
         let clients = Arc::<ClientCounts>::default();
-        let edge = edge(&config, (&policies, &store), &metrics, (&concurrency, &clients));
-        let probe = config.probe.clone().map(Probe::new);
-        let pages = Admin::new(metrics.clone(), Arc::clone(&readiness), probe);
-        let mut admin = Service::new("admin".into(), AdminServer::new(pages));
-        admin.add_tcp(&sockets.admin.to_string());
-        let mut services = vec![serve(admin, &sockets.fds, admin_stopping)];
-        for (listener, address) in config.listeners.iter().zip(&sockets.listeners) {
-            let name = address.to_string();
-            let most = listener.most_connections(&config.limits).min(capacity.connections);
-            let of_client = of_client(config.limits.client_connections, most);
-            let of_client = ClientConnections::new(of_client, &clients, &metrics);
-            let slots = ConnectionLimit::new(&name, (most, of_client), &connections, &metrics);
-            let tls = listener
-                .tls
-                .as_ref()
-                .map(|files| secured(files, &name, &metrics, &reload));
-            let server = Server::new(Arc::clone(&edge), slots, tls.transpose()?);
-            let server = match listener.proxy_protocol {
-                true => server.with_proxy_protocol(),
-                false => server,
-            };
-            let service = Service::with_listeners(name, endpoint(address, listener), server);
-            services.push(serve(service, &sockets.fds, stopping.clone()));
+        let shared = Shared {
+            clients: &clients,
+            connections: &connections,
+            metrics: &metrics,
+            reload: &reload,
+        };
+        let listeners = listeners(&config, &sockets.listeners, capacity, &shared)?;
+        let gateway = gateway(&config, (&policies, &store), &metrics, (&concurrency, &clients));
+        let states = server_states(&gateway, config.threads);
+        let (stop, stopping) = watch::channel(false);
+        let (accepts, accepting) = mpsc::channel(1);
+        let threads = serve(&mut sockets, (&states, &listeners), &policies, (&stopping, accepts))?;
+        let pages = Admin::new(
+            metrics.clone(),
+            Arc::clone(&readiness),
+            config.probe.clone().map(Probe::new),
+        );
+        let mut tasks = Vec::new();
+        if let Some(socket) = sockets.operators.take() {
+            let admin = AdminServer::new(pages).serve(socket).map_err(StartError::because)?;
+            tasks.push(background::spawn("admin", admin));
         }
         let control = Control {
             store,
@@ -219,30 +125,41 @@ impl App {
             metrics,
             sockets,
             stop,
-            _admin_stop: admin_stop,
+            accepting,
+            threads,
+            states,
             readiness,
             connections,
             concurrency,
-            services,
+            tasks,
             control: control.map_err(StartError::because)?,
             reload,
         })
+    }
+
+    /// Waits until something that the process needs ends or panics, and returns what that was. The process has to end
+    /// then.
+    pub async fn failed(&mut self) -> StartError {
+        tokio::select! {
+            why = self.threads.ended() => StartError(why),
+            name = background::panicked() => StartError(format!("the background task `{name}` panicked")),
+        }
     }
 
     /// Puts changed policies in force from now on, with the files that they name.
     pub fn follow_files(&mut self) {
         let start = (&self.policies, std::mem::take(&mut self.loaded_files));
         let reloader = Reloader::new(&self.config, start, &self.reload, &self.metrics);
-        self.services.push(tokio::spawn(reloader.run()));
+        self.tasks.push(background::spawn("reload", reloader.run()));
         if let Some(file) = self.config.file.clone() {
             let restart = restart::tell(file, self.reload.clone());
-            self.services.push(tokio::spawn(restart));
+            self.tasks.push(background::spawn("restart", restart));
         }
     }
 
-    /// Has every file read again that can be replaced while the process runs.
-    pub fn reload(&self) {
-        self.reload.reload_now();
+    /// Returns what has every file read again that can be replaced while the process runs.
+    pub fn reload(&self) -> Trigger {
+        self.reload.clone()
     }
 
     /// The sockets that the process listens on.
@@ -273,7 +190,7 @@ impl App {
 
     /// Ends: says so on `/readyz`, takes no more connections after the delay, lets requests end
     /// within the grace.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.readiness.set(false);
         if !self.config.delay.is_zero() {
             let delay = self.config.delay;
@@ -283,9 +200,13 @@ impl App {
             );
             tokio::time::sleep(self.config.delay).await;
         }
-        let _ = self.stop.send(true);
         let over = Instant::now() + self.config.grace;
-        let left = self.connections.drained(self.config.grace).await;
+        self.stop.send_replace(true);
+        // Until all threads have accepted the clients that wait.
+        let _ = timeout_at(over, self.accepting.recv()).await;
+        let close_idle = join_all(self.states.iter().map(|state| state.close_idle(&self.connections)));
+        let drained = self.connections.drained(over.saturating_duration_since(Instant::now()));
+        let (left, _) = tokio::join!(drained, timeout_at(over, close_idle));
         if left > 0 {
             tracing::warn!(connections = left, "the grace is over; connections are cut");
         }
@@ -307,18 +228,18 @@ impl App {
                 let _ = std::fs::remove_file(path);
             }
         }
-        self.services.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().for_each(JoinHandle::abort);
         tracing::info!("stopped");
     }
 }
 
-/// What serves a connection, whatever listener it came by.
-pub fn edge(
+/// Creates what all requests share.
+pub fn gateway(
     config: &ServerConfig,
     (policies, store): (&Arc<PolicyHandle>, &Arc<Store>),
     metrics: &Metrics,
     (concurrency, clients): (&ConcurrencyLimit, &Arc<ClientCounts>),
-) -> Arc<ServerState> {
+) -> Arc<Gateway> {
     let of_client = of_client(config.limits.client_requests, concurrency.limit());
     let admission = AdmissionController {
         store: Arc::clone(store),
@@ -329,20 +250,47 @@ pub fn edge(
         metrics: metrics.clone(),
         access_log: config.log.access,
     };
-    let gateway = Arc::new(Gateway {
+    Arc::new(Gateway {
         admission,
         policies: Arc::clone(policies),
         limits: config.limits,
         stopping: AtomicBool::new(false),
-    });
-    let reject = rejection_writer(Arc::clone(&gateway));
-    Arc::new(ServerState::new(&gateway, reject))
+    })
 }
 
-fn serve<A>(mut service: Service<A>, fds: &ListenFds, stopping: watch::Receiver<bool>) -> JoinHandle<()>
-where
-    A: pingora::apps::ServerApp + Send + Sync + 'static,
-{
-    let fds = Arc::clone(fds);
-    tokio::spawn(async move { service.start_service(Some(fds), stopping, 1).await })
+/// Creates what each thread has for its connections.
+pub fn server_states(gateway: &Arc<Gateway>, threads: usize) -> Vec<Arc<ServerState>> {
+    let reject = rejection_writer(Arc::clone(gateway));
+    let overload = Arc::<OverloadResponder>::default();
+    let state = |_| Arc::new(ServerState::new(gateway, Arc::clone(&reject), &overload));
+    (0..threads).map(state).collect()
+}
+
+/// Starts a thread for each state. Each accepts the connections of all listeners, and keeps its own idle connections to
+/// services in order.
+fn serve(
+    sockets: &mut Sockets,
+    (states, listeners): (&[Arc<ServerState>], &[Arc<Listener>]),
+    policies: &Arc<PolicyHandle>,
+    (stopping, accepts): (&watch::Receiver<bool>, mpsc::Sender<Infallible>),
+) -> Result<ServingThreads, StartError> {
+    let server = |state: &Arc<ServerState>| {
+        let server = |listener| Server::new(Arc::clone(state), Arc::clone(listener));
+        listeners.iter().map(server).collect()
+    };
+    let servers = ThreadServer::of_threads(states.iter().map(server).collect());
+    let clients: Vec<_> = std::mem::take(&mut sockets.clients).into_iter().map(Arc::new).collect();
+    let works = servers.into_iter().map(|server| {
+        let serves = (clients.clone(), stopping.clone(), accepts.clone());
+        let policies = Arc::clone(policies);
+        move || async move {
+            let (clients, stopping, accepts) = serves;
+            let Err(error) = tokio::select! {
+                served = server.run(clients, stopping, accepts) => served,
+                never = policies.evict_idle() => Ok(never),
+            };
+            error
+        }
+    });
+    ServingThreads::start(works).map_err(|error| StartError(format!("no threads can be started: {error}")))
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-use crate::app::{App, Sockets};
+use crate::app::{App, Sockets, StartError};
 use crate::config::{ControlSocket, KeyPairFiles, ListenAddress, Listener, NamedFile, ServerConfig, TlsFiles};
 use crate::control::place::Place;
 use crate::document::environment::FixedEnvironment;
@@ -101,6 +101,11 @@ impl Demo {
             guide,
             _certificates: certificates,
         })
+    }
+
+    /// Waits until something that the demo needs ends or panics.
+    pub async fn failed(&mut self) -> StartError {
+        self.app.failed().await
     }
 
     /// Ends Sidegate; the services end with the process.

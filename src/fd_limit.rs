@@ -10,6 +10,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// key sets.
 const RESERVED: u64 = 384;
 
+/// What a further serving thread has for its runtime, besides its copy of each listener.
+const RUNTIME: u64 = 3;
+
 /// Raises the soft limit to the hard one, and returns what holds then.
 pub fn raise() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -41,9 +44,15 @@ pub struct Capacity {
     pub requests: usize,
 }
 
+/// Returns what is not for connections, with so many listeners on so many serving threads.
+fn reserved(listeners: usize, threads: usize) -> u64 {
+    let [listeners, threads] = [listeners, threads].map(|count| count as u64);
+    RESERVED + (RUNTIME + listeners).saturating_mul(threads.saturating_sub(1))
+}
+
 /// Shares descriptors between clients' connections and those to services.
-pub fn capacity(descriptors: u64, listeners: usize) -> Capacity {
-    let half = descriptors.saturating_sub(RESERVED) / 2;
+pub fn capacity(descriptors: u64, (listeners, threads): (usize, usize)) -> Capacity {
+    let half = descriptors.saturating_sub(reserved(listeners, threads)) / 2;
     let half = usize::try_from(half).unwrap_or(usize::MAX);
     Capacity {
         connections: (half / listeners.max(1)).max(1),
@@ -52,13 +61,15 @@ pub fn capacity(descriptors: u64, listeners: usize) -> Capacity {
 }
 
 /// Says what does not fit into so many descriptors, and how many it takes.
-pub fn shortage(descriptors: u64, listeners: usize, wanted: Capacity) -> Option<String> {
-    let possible = capacity(descriptors, listeners);
+pub fn shortage(descriptors: u64, (listeners, threads): (usize, usize), wanted: Capacity) -> Option<String> {
+    let possible = capacity(descriptors, (listeners, threads));
     if possible.connections >= wanted.connections && possible.requests >= wanted.requests {
         return None;
     }
     let largest = wanted.requests.max(wanted.connections.saturating_mul(listeners.max(1)));
-    let needed = (largest as u64).saturating_mul(2).saturating_add(RESERVED);
+    let needed = (largest as u64)
+        .saturating_mul(2)
+        .saturating_add(reserved(listeners, threads));
     let enough = match possible.requests {
         1 => format!("with {descriptors}, one request at a time is possible"),
         requests => format!(
@@ -112,7 +123,7 @@ mod tests {
             (16, 1, wanted(1, 1), None),
         ] {
             assert_eq!(
-                shortage(descriptors, listeners, wanted).as_deref(),
+                shortage(descriptors, (listeners, 1), wanted).as_deref(),
                 said,
                 "{descriptors} {listeners}"
             );
@@ -136,13 +147,19 @@ mod tests {
 
     #[test]
     fn clients_and_services_share_the_descriptors() {
-        let check = |descriptors, listeners, connections, requests| {
+        let check = |descriptors, of_process, connections, requests| {
             let expected = Capacity { connections, requests };
-            assert_eq!(capacity(descriptors, listeners), expected, "{descriptors}, {listeners}");
+            assert_eq!(
+                capacity(descriptors, of_process),
+                expected,
+                "{descriptors}, {of_process:?}"
+            );
         };
-        check(1024, 1, 320, 320);
-        check(1024, 2, 160, 320);
-        check(10, 3, 1, 1);
-        assert!(capacity(u64::MAX, 0).connections > 1 << 40);
+        check(1024, (1, 1), 320, 320);
+        check(1024, (2, 1), 160, 320);
+        check(1024, (2, 5), 155, 310);
+        check(10, (3, 1), 1, 1);
+        check(1024, (1, 256), 1, 1);
+        assert!(capacity(u64::MAX, (0, 0)).connections > 1 << 40);
     }
 }

@@ -37,12 +37,14 @@ pub mod idempotency;
 pub mod revocation;
 
 // Resources: what is read, asked and written besides requests.
+pub mod background;
 pub mod backoff;
 pub mod config;
 pub mod fd_limit;
 pub mod jwks;
 pub mod policy_files;
 pub mod read_file;
+pub mod serving_threads;
 pub mod store;
 pub mod system_roots;
 pub mod telemetry;

@@ -1,6 +1,7 @@
 //! The proxy: sessions of clients to admission, and admitted requests to their upstreams.
 
 pub mod body_rate;
+mod buffered_socket;
 pub mod connection_limit;
 pub mod context;
 mod cors;

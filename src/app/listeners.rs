@@ -2,48 +2,56 @@
 
 use std::sync::Arc;
 
-use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners};
-
 use super::start_error::StartError;
-use crate::config::{ListenAddress, Listener, ServerConfig, TlsFiles};
-use crate::fd_limit;
+use crate::admission::client_limit::{ClientConnections, ClientCounts};
+use crate::background;
+use crate::config::{self, ListenAddress, ServerConfig, TlsFiles, of_client};
+use crate::fd_limit::{self, Capacity};
+use crate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
+use crate::proxy::server::listener::Listener;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::TlsListener;
 use crate::watch_files::{FileWatch, Trigger};
 
-/// What is written of a response at a time, in bytes.
-const WRITE_BUFFER: usize = 4 * 1024;
-
-/// The buffer for TLS records. In clear text, the reader above has a buffer of its own.
-const TLS_READ_BUFFER: usize = 16 * 1024;
-
-/// The buffer for a header of the PROXY protocol, which is read in small pieces.
-const HEADER_BUFFER: usize = 256;
-
 /// Says in one line what there are too few file descriptors for.
 pub(super) fn tell_of_shortage(config: &ServerConfig, descriptors: u64) {
-    if let Some(shortage) = fd_limit::shortage(descriptors, config.listeners.len(), config.wanted()) {
+    if let Some(shortage) = fd_limit::shortage(descriptors, (config.listeners.len(), config.threads), config.wanted()) {
         tracing::warn!(
             "the limit on file descriptors is too low: {shortage}; raise the hard limit (`LimitNOFILE=`, `ulimit -Hn`), or lower `limits.connections` and `limits.requests`"
         );
     }
 }
 
-/// Returns the endpoint that accepts connections. The handshake happens here and not in pingora, which would
-/// count the connection only after it.
-pub(super) fn endpoint(address: &ListenAddress, listener: &Listener) -> Listeners {
-    let config = match address {
-        ListenAddress::Tcp(address) => ListenerConfig::tcp(address.to_string()),
-        ListenAddress::Unix(path) => ListenerConfig::uds(path.to_string_lossy()),
+/// What listeners share.
+pub(super) struct Shared<'s> {
+    pub(super) clients: &'s Arc<ClientCounts>,
+    pub(super) connections: &'s Arc<ConnectionTracker>,
+    pub(super) metrics: &'s Metrics,
+    pub(super) reload: &'s Trigger,
+}
+
+/// Creates the listeners of a configuration at the addresses that were found for them.
+pub(super) fn listeners(
+    config: &ServerConfig,
+    addresses: &[ListenAddress],
+    capacity: Capacity,
+    shared: &Shared<'_>,
+) -> Result<Vec<Arc<Listener>>, StartError> {
+    let listener = |(listener, address): (&config::Listener, &ListenAddress)| {
+        let name = address.to_string();
+        let most = listener.most_connections(&config.limits).min(capacity.connections);
+        let of_client = of_client(config.limits.client_connections, most);
+        let of_client = ClientConnections::new(of_client, shared.clients, shared.metrics);
+        let slots = ConnectionLimit::new(&name, (most, of_client), shared.connections, shared.metrics);
+        let tls = listener.tls.as_ref();
+        let tls = tls.map(|files| secured(files, &name, shared.metrics, shared.reload));
+        let made = Listener::new(slots, tls.transpose()?, shared.metrics);
+        Ok(Arc::new(match listener.proxy_protocol {
+            true => made.with_proxy_protocol(config.limits.header_timeout, shared.metrics),
+            false => made,
+        }))
     };
-    let mut listeners = Listeners::new();
-    let read_buffer = match (&listener.tls, listener.proxy_protocol) {
-        (Some(_), _) => TLS_READ_BUFFER,
-        (None, true) => HEADER_BUFFER,
-        (None, false) => 0,
-    };
-    listeners.add_listener(config.l4_buffer(L4BufferSettings::new(read_buffer, WRITE_BUFFER)));
-    listeners
+    config.listeners.iter().zip(addresses).map(listener).collect()
 }
 
 /// Reads the certificates of a listener, now and whenever they change.
@@ -57,6 +65,7 @@ pub(super) fn secured(
     let tls = Arc::new(TlsListener::open(files).map_err(StartError::because)?);
     metrics.certificates_read(listener, true);
     metrics.certificates_end(listener, tls.ends());
-    tokio::spawn(Arc::clone(&tls).keep_current(listener.to_owned(), watch, metrics.clone()));
+    let keep_current = Arc::clone(&tls).keep_current(listener.to_owned(), watch, metrics.clone());
+    background::spawn("certificates", keep_current);
     Ok(tls)
 }

@@ -64,13 +64,13 @@ impl Demo {
             Ok(log) => log,
             Err(error) => return no_threads(&error),
         };
-        block_on(config.threads, show(config, self.tls_listen))
+        block_on(show(config, self.tls_listen))
     }
 }
 
 async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
     let stopped = shutdown_signal()?;
-    let demo = crate::demo::Demo::start(config, tls).await.map_err(|error| {
+    let mut demo = crate::demo::Demo::start(config, tls).await.map_err(|error| {
         StartError::because(format!(
             "{error}; `--listen`, `--admin` and `--tls-listen` choose other addresses"
         ))
@@ -80,7 +80,10 @@ async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
         demo.guide
     ));
     print_error("requests:");
-    stopped.await;
+    tokio::select! {
+        () = stopped => {}
+        failure = demo.failed() => return Err(failure),
+    }
     demo.stop().await;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `sidegate run`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -16,6 +17,7 @@ use crate::policy_files::{self, CONFIG_NAME, LoadError, Loaded};
 use crate::rehearsal::ThrowawayKeys;
 use crate::telemetry::{self, LogTarget};
 use crate::tls;
+use crate::watch_files::Trigger;
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -174,7 +176,7 @@ impl Run {
             Ok(log) => log,
             Err(error) => return no_threads(&error),
         };
-        block_on(config.threads, serve(config, loaded))
+        block_on(serve(config, loaded))
     }
 }
 
@@ -205,17 +207,18 @@ async fn serve(config: ServerConfig, loaded: Loaded) -> Result<(), StartError> {
     app.follow_files();
     tokio::select! {
         () = stopped => {}
-        () = reload_on_hangup(&app, hangups) => {}
+        () = reload_on_hangup(app.reload(), hangups) => {}
+        failure = app.failed() => return Err(failure),
     }
     app.stop().await;
     Ok(())
 }
 
 /// Has files read again on SIGHUP. Never ends.
-async fn reload_on_hangup(app: &App, mut hangups: Signal) {
+async fn reload_on_hangup(reload: Trigger, mut hangups: Signal) {
     while hangups.recv().await.is_some() {
         tracing::info!("SIGHUP received, reloading files");
-        app.reload();
+        reload.reload_now();
     }
     std::future::pending::<()>().await;
 }
@@ -250,22 +253,17 @@ pub(super) fn shutdown_signal() -> Result<impl Future<Output = ()>, StartError> 
     })
 }
 
-/// Runs on a number of threads until it ends.
-pub(super) fn block_on(threads: usize, run: impl Future<Output = Result<(), StartError>>) -> Exit {
-    let mut builder = match threads {
-        // It takes its tasks in turn: a connection of many streams is written to once all of them
-        // had theirs. One of several threads would continue with what a task just woke.
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    let runtime = match builder.worker_threads(threads).enable_all().build() {
+/// Runs on this thread until it ends. What serves requests has threads of its own.
+pub(super) fn block_on(run: impl Future<Output = Result<(), StartError>>) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return no_threads(&error),
     };
-    let result = runtime.block_on(run);
+    let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run)));
     runtime.shutdown_background();
     match result {
-        Ok(()) => Exit::Fine,
-        Err(error) => could_not_run(error),
+        Ok(Ok(())) => Exit::Fine,
+        Ok(Err(error)) => could_not_run(error),
+        Err(_) => could_not_run("the main thread panicked"),
     }
 }

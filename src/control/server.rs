@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::message::{Asking, Fault, MAX_REQUEST, Reply, Request};
 use super::socket::{Socket, SocketFile};
 use super::{Line, flush, gather, is_trusted, read_line};
+use crate::background;
 use crate::policy::Policy;
 use crate::proxy::policy_snapshot::PolicyHandle;
 use crate::revocation::{Revocation, Revocations, Target};
@@ -48,7 +49,7 @@ impl Control {
     /// Serves a socket.
     pub fn serve(self, socket: Socket) -> io::Result<Served> {
         let listener = UnixListener::from_std(socket.listener)?;
-        let task = tokio::spawn(accept(listener, self));
+        let task = background::spawn("control", accept(listener, self));
         let file = socket.file;
         Ok(Served { file, task })
     }

@@ -145,7 +145,7 @@ fn too_wide(network: &IpNet) -> Option<Severity> {
 
 /// What the descriptors are not enough for.
 fn too_few(config: &ServerConfig, limit: u64) -> Option<String> {
-    let shortage = fd_limit::shortage(limit, config.listeners.len(), config.wanted())?;
+    let shortage = fd_limit::shortage(limit, (config.listeners.len(), config.threads), config.wanted())?;
     Some(format!("there are too few file descriptors: {shortage}"))
 }
 

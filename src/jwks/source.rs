@@ -14,6 +14,7 @@ use super::progress::{Progress, Wait};
 use super::proxy::KeyProxy;
 use super::subscriber::{FetchError, IssuerStatus, KeyNote, Subscriber};
 use super::timing::{FETCH_TIMEOUT, Outcome, Timing};
+use crate::background;
 use crate::policy::remote_keys::RemoteKeys;
 use crate::rejection::Reason;
 use crate::telemetry::metrics::{KeyRefresh, Metrics};
@@ -88,7 +89,7 @@ impl Source {
             permits: Semaphore::new(WAITING),
             metrics,
         });
-        let task = tokio::spawn(Arc::clone(&shared).run()).abort_handle();
+        let task = background::spawn("keys", Arc::clone(&shared).run()).abort_handle();
         Self { shared, task }
     }
 

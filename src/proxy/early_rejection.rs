@@ -19,7 +19,7 @@ use crate::request::{Downstream, head, host_of};
 /// Rejects heads that could not be parsed. The error body is that of the policy that host and path select.
 pub fn rejection_writer(gateway: Arc<Gateway>) -> RejectionWriter {
     Arc::new(move |fault, head, client| {
-        let snapshot = Arc::clone(&gateway.policies.peek().admission);
+        let snapshot = Arc::clone(&gateway.policies.snapshot().admission);
         let mut record = gateway.admission.begin(snapshot);
         record.ids = RequestIds::new();
         (record.method, record.target) = method_and_target(head);

@@ -14,7 +14,7 @@ use super::context::{RequestContext, TimeoutFields};
 use super::cors;
 use super::deadline::ReusableTimer;
 use super::gateway::{BodyKind, Gateway};
-use super::policy_snapshot::PolicySnapshot;
+use super::policy_snapshot::ThreadSnapshot;
 use super::session::ClientSession;
 use super::upstream::{Choice, Upstream, UpstreamEvent, UpstreamSession};
 use crate::admission::Forward;
@@ -87,7 +87,7 @@ impl Gateway {
     /// Forwards an admitted request to the upstream of its policy, and the response to the client.
     pub(super) async fn exchange(
         &self,
-        policies: &PolicySnapshot,
+        policies: &ThreadSnapshot,
         mut admitted: Forward,
         session: &mut ClientSession,
         ctx: &mut RequestContext,

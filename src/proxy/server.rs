@@ -8,30 +8,35 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::apps::ServerApp;
+use pingora::Error;
+use pingora::apps::ServerApp as _;
 use pingora::listeners::ALPN;
-use pingora::protocols::l4::stream::Stream as Transport;
-use pingora::protocols::{Ssl as _, Stream};
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::{IO, Ssl as _, Stream};
 use pingora::server::ShutdownWatch;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::body_rate::BodyRateLimits;
-use super::connection_limit::{ConnectionGuard, ConnectionLimit};
+use super::buffered_socket::BufferedSocket;
+use super::connection_limit::{ConnectionGuard, ConnectionTracker};
 use super::gateway::Gateway;
-use super::handshake_failures::HandshakeFailures;
 use super::overload::OverloadResponder;
 use super::peer::peer_of;
 use super::proxy_protocol::ProxyProtocol;
 use super::strict_stream::{ReadProgress, RejectionWriter, StreamLimits, StrictStream};
-use crate::tls::TlsListener;
 
+pub mod accept;
 mod http1;
 mod http2;
 mod http2_limits;
+pub mod listener;
+pub mod socket;
+mod spread;
 
 use http1::Http1Server;
 use http2::Http2Server;
+use listener::Listener;
 
 /// How long a connection that was just accepted may be silent when the process ends.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
@@ -39,16 +44,16 @@ const FIRST_BYTE: Duration = Duration::from_millis(500);
 /// How long connections that are idle when the process ends may still begin a request.
 const IDLE_NOTICE: Duration = Duration::from_secs(1);
 
-/// The state that listeners share.
+/// What a serving thread needs for its connections, whatever listener they came by.
 pub struct ServerState {
     gateway: Arc<Gateway>,
     http1: Http1Server,
     http2: Arc<Http2Server>,
     limits: StreamLimits,
     write_rejection: RejectionWriter,
-    /// The incomplete heads on all connections.
+    /// The incomplete heads on all connections of the thread.
     heads: Arc<AtomicUsize>,
-    overload: OverloadResponder,
+    overload: Arc<OverloadResponder>,
 }
 
 impl std::fmt::Debug for ServerState {
@@ -60,8 +65,9 @@ impl std::fmt::Debug for ServerState {
 }
 
 impl ServerState {
-    /// Serves requests on connections within limits.
-    pub fn new(gateway: &Arc<Gateway>, write_rejection: RejectionWriter) -> Self {
+    /// Serves requests on connections within limits. Threads share the gateway, and how connections above a limit are
+    /// responded to.
+    pub fn new(gateway: &Arc<Gateway>, write_rejection: RejectionWriter, overload: &Arc<OverloadResponder>) -> Self {
         let limits = &gateway.limits;
         Self {
             gateway: Arc::clone(gateway),
@@ -77,71 +83,103 @@ impl ServerState {
             },
             write_rejection,
             heads: Arc::default(),
-            overload: OverloadResponder::default(),
+            overload: Arc::clone(overload),
         }
+    }
+
+    /// Closes idle connections of a process that ends after a moment, in which requests that clients have sent are
+    /// still served, with `connection: close`. To pingora, a connection with half a head is idle, so this waits for
+    /// incomplete heads.
+    pub async fn close_idle(&self, connections: &ConnectionTracker) {
+        connections.drained(IDLE_NOTICE).await;
+        let complete = async {
+            while self.heads.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = timeout(self.limits.head_time, complete).await;
+        self.gateway.stopping.store(true, Ordering::Release);
+        self.http1.close_idle();
     }
 }
 
-/// Serves the connections of one listener.
-pub struct Server {
-    state: Arc<ServerState>,
-    slots: Arc<ConnectionLimit>,
-    tls: Option<Tls>,
-    proxy_protocol: Option<ProxyProtocol>,
+/// What becomes of a connection that was just accepted.
+enum Entry {
+    /// It is served.
+    Open(ConnectionGuard),
+    /// It is above a limit, and gets a response that says so.
+    Overloaded,
+    /// It is closed.
+    Closed,
 }
 
-/// The TLS of a listener, and its handshakes that failed.
-struct Tls {
-    listener: Arc<TlsListener>,
-    failures: HandshakeFailures,
+/// Serves the connections of one listener on one thread.
+pub struct Server {
+    state: Arc<ServerState>,
+    listener: Arc<Listener>,
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server")
             .field("state", &self.state)
-            .field("slots", &self.slots)
-            .finish_non_exhaustive()
+            .field("listener", &self.listener)
+            .finish()
     }
 }
 
 impl Server {
-    /// Creates the server of a listener, with TLS or in clear text.
-    pub fn new(state: Arc<ServerState>, slots: ConnectionLimit, tls: Option<Arc<TlsListener>>) -> Self {
-        let metrics = &state.gateway.admission.metrics;
-        let tls = tls.map(|listener| Tls {
-            listener,
-            failures: HandshakeFailures::new(slots.listener(), metrics),
-        });
-        Self {
-            state,
-            slots: Arc::new(slots),
-            tls,
-            proxy_protocol: None,
+    /// Creates the server of a listener on a thread.
+    pub const fn new(state: Arc<ServerState>, listener: Arc<Listener>) -> Self {
+        Self { state, listener }
+    }
+
+    /// Returns the client of a connection, if that is its peer: a trusted proxy has many clients, and a unix socket has
+    /// no address.
+    fn client(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
+        peer.filter(|peer| !self.state.gateway.admission.trusts(*peer))
+    }
+
+    /// Takes room for a connection of a peer.
+    fn enter(&self, peer: Option<IpAddr>) -> Entry {
+        if let Some(protocol) = &self.listener.proxy_protocol
+            && !peer.is_some_and(|peer| self.state.gateway.admission.trusts(peer))
+        {
+            protocol.reject_peer(peer);
+            return Entry::Closed;
+        }
+        // The peer is trusted on a listener with the PROXY protocol, and so not counted: its header names the client.
+        match (
+            self.listener.slots.take(self.client(peer)),
+            &self.listener.proxy_protocol,
+        ) {
+            (Some(open), _) => Entry::Open(open),
+            (None, None) => Entry::Overloaded,
+            // The request would stand behind a header.
+            (None, Some(_)) => Entry::Closed,
         }
     }
 
-    /// Expects a header of the PROXY protocol in front of each connection.
-    #[must_use]
-    pub fn with_proxy_protocol(self) -> Self {
-        let metrics = &self.state.gateway.admission.metrics;
-        let within = self.state.limits.head_time;
-        let proxy_protocol = ProxyProtocol::new(self.slots.listener(), within, metrics);
-        Self {
-            proxy_protocol: Some(proxy_protocol),
-            ..self
+    /// Serves a stream as a connection of this listener.
+    pub async fn serve_stream(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) {
+        match self.enter(peer_of(&stream)) {
+            Entry::Open(open) => {
+                Arc::clone(self)
+                    .serve_connection(stream, shutdown.clone(), (open, ()))
+                    .await
+            }
+            Entry::Overloaded => self.respond_overloaded(stream).await,
+            Entry::Closed => {}
         }
     }
 
-    /// Returns the peer of a connection, if it is one client: a trusted proxy has many, and a unix socket
-    /// has no address.
-    fn client(&self, stream: &Stream) -> Option<IpAddr> {
-        let peer = peer_of(stream)?;
-        (!self.state.gateway.admission.trusts(peer)).then_some(peer)
-    }
-
-    /// Serves a connection until it ends, or has not sent anything when the process does.
-    async fn serve_connection(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch, mut open: ConnectionGuard) {
+    /// Serves a connection until it ends, or has not sent anything when the process does. It is counted until then.
+    async fn serve_connection<L>(
+        self: Arc<Self>,
+        stream: Stream,
+        shutdown: ShutdownWatch,
+        (mut open, _load): (ConnectionGuard, L),
+    ) {
         let progress = ReadProgress {
             heads: Arc::clone(&self.state.heads),
             begun: Arc::default(),
@@ -174,7 +212,7 @@ impl Server {
             write_rejection,
             ..
         } = &*self.state;
-        let stream = match &self.proxy_protocol {
+        let stream = match &self.listener.proxy_protocol {
             // In a box, as it is short.
             Some(protocol) => Box::pin(self.accept_proxied(protocol, stream, open)).await,
             None => Some(stream),
@@ -202,7 +240,7 @@ impl Server {
         open: &mut ConnectionGuard,
     ) -> Option<Stream> {
         let stream = protocol.accept(stream).await?;
-        if open.count_client(self.client(&stream)) {
+        if open.count_client(self.client(peer_of(&stream))) {
             return Some(stream);
         }
         self.respond_overloaded(stream).await;
@@ -212,7 +250,7 @@ impl Server {
     /// Responds to a connection above a limit. With TLS, a response would cost a handshake, which the limit is to
     /// prevent.
     async fn respond_overloaded(&self, stream: Stream) {
-        if self.tls.is_none() {
+        if self.listener.tls.is_none() {
             self.state.overload.respond(stream, &self.state.write_rejection).await;
         }
     }
@@ -222,7 +260,7 @@ impl Server {
     async fn protocol(&self, stream: &mut StrictStream) -> Option<Protocol> {
         let agreed = stream.selected_alpn_proto() == Some(ALPN::H2);
         match stream.begins_with_preface().await.ok()? {
-            true if agreed || self.tls.is_none() => Some(Protocol::Http2),
+            true if agreed || self.listener.tls.is_none() => Some(Protocol::Http2),
             false if agreed => None,
             _ => Some(Protocol::Http1),
         }
@@ -230,20 +268,35 @@ impl Server {
 
     /// Makes the handshake of a TLS listener, within the time for a head.
     async fn accept_tls(&self, stream: Stream) -> Option<Stream> {
-        let Some(tls) = &self.tls else {
+        let Some(tls) = &self.listener.tls else {
             return Some(stream);
         };
-        let peer = peer_of(&stream);
-        let transport = stream.into_any().downcast::<Transport>().ok()?;
-        let acceptor = tls.listener.acceptor();
-        let made = timeout(self.state.limits.head_time, acceptor.tls_handshake(*transport)).await;
-        match &made {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tls.failures.record(peer, Some(error)),
-            Err(_) => tls.failures.record(peer, None),
+        let (peer, acceptor) = (peer_of(&stream), tls.listener.acceptor());
+        let socket = match stream.into_any().downcast::<BufferedSocket<TcpStream>>() {
+            Ok(tcp) => Ok(tcp),
+            Err(stream) => Err(stream.downcast::<BufferedSocket<UnixStream>>().ok()?),
+        };
+        let made = match socket {
+            Ok(tcp) => self.handshake(&acceptor, *tcp).await,
+            Err(unix) => self.handshake(&acceptor, *unix).await,
+        };
+        match made {
+            Ok(stream) => Some(stream),
+            Err(error) => {
+                tls.failures
+                    .record(peer, error.as_ref().map(|error| error as &dyn std::fmt::Display));
+                None
+            }
         }
-        let stream = made.ok()?.ok()?;
-        Some(Box::new(stream))
+    }
+
+    /// Makes a handshake. Fails without an error if that takes too long.
+    async fn handshake(&self, acceptor: &Acceptor, socket: impl IO + 'static) -> Result<Stream, Option<Box<Error>>> {
+        match timeout(self.state.limits.head_time, acceptor.tls_handshake(socket)).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(error)) => Err(Some(error)),
+            Err(_) => Err(None),
+        }
     }
 }
 
@@ -252,45 +305,6 @@ impl Server {
 enum Protocol {
     Http1,
     Http2,
-}
-
-#[async_trait]
-impl ServerApp for Server {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let peer = peer_of(&stream);
-        if let Some(protocol) = &self.proxy_protocol
-            && !peer.is_some_and(|peer| self.state.gateway.admission.trusts(peer))
-        {
-            protocol.reject_peer(peer);
-            return None;
-        }
-        // The peer is trusted on a listener with the PROXY protocol, and so not counted: its header names the client.
-        let Some(open) = self.slots.take(self.client(&stream)) else {
-            // The request would stand behind a header.
-            if self.proxy_protocol.is_none() {
-                self.respond_overloaded(stream).await;
-            }
-            return None;
-        };
-        // pingora's own task is as large as all that it might have done with the connection.
-        tokio::spawn(Arc::clone(self).serve_connection(stream, shutdown.clone(), open));
-        None
-    }
-
-    /// Closes idle connections after a moment, in which requests that clients have sent are still served,
-    /// with `connection: close`. To pingora, a connection with half a head is idle, so this waits for
-    /// incomplete heads.
-    async fn cleanup(&self) {
-        self.slots.all().drained(IDLE_NOTICE).await;
-        let complete = async {
-            while self.state.heads.load(Ordering::Acquire) > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let _ = timeout(self.state.limits.head_time, complete).await;
-        self.state.gateway.stopping.store(true, Ordering::Release);
-        self.state.http1.close_idle();
-    }
 }
 
 /// Resolves once the process ends and a connection has not sent anything, so that no request is cut.

@@ -29,17 +29,19 @@ pub(in crate::proxy) use target::Choice;
 use target::Target;
 use tls::UpstreamTls;
 
-/// The upstream of one policy.
+/// The upstream of one policy, with the connections of one serving thread.
 #[derive(Debug)]
 pub struct Upstream {
     connector: Arc<Connector>,
     pool: Arc<UpstreamPool>,
     http2: Arc<Http2Pool>,
+    /// The pools of all threads.
+    pools: Arc<[(Arc<UpstreamPool>, Arc<Http2Pool>)]>,
 }
 
 impl Upstream {
-    /// Prepares the connections to an upstream, and begins to resolve its name.
-    pub fn start(upstream: &policy::Upstream) -> Result<Self, String> {
+    /// Prepares the connections to an upstream for some threads, and begins to resolve its name.
+    pub fn start(upstream: &policy::Upstream, threads: usize) -> Result<Vec<Self>, String> {
         let (scheme, tls) = match &upstream.address {
             UpstreamAddress::Unix(_) => (UpstreamScheme::Http, None),
             UpstreamAddress::Network { scheme, host, .. } => {
@@ -53,11 +55,36 @@ impl Upstream {
             let connector = Arc::clone(&connector);
             tokio::spawn(async move { connector.prepare().await });
         }
-        Ok(Self {
-            connector,
-            pool: Arc::new(UpstreamPool::new(upstream.timeout, upstream.idle_timeout)),
-            http2: Arc::new(Http2Pool::new(upstream.idle_timeout)),
-        })
+        let of_thread = |_| {
+            let http1 = UpstreamPool::new(upstream.timeout, upstream.idle_timeout);
+            (Arc::new(http1), Arc::new(Http2Pool::new(upstream.idle_timeout)))
+        };
+        let pools: Arc<[_]> = (0..threads).map(of_thread).collect();
+        let threads = pools.iter().map(|(http1, http2)| Self {
+            connector: Arc::clone(&connector),
+            pool: Arc::clone(http1),
+            http2: Arc::clone(http2),
+            pools: Arc::clone(&pools),
+        });
+        Ok(threads.collect())
+    }
+
+    /// Closes one of the connections to an address that no request uses, if they are more than the threads. So the
+    /// upstream has at most as many connections as there are requests with it at a time, and one more for each thread.
+    fn make_room(&self, address: &SocketAddr, now: Instant) {
+        let threads = self.pools.len();
+        let idle =
+            |(http1, http2): &(Arc<UpstreamPool>, Arc<Http2Pool>)| http1.idle(address, now) + http2.idle(address);
+        let idle: Vec<_> = self.pools.iter().map(idle).collect();
+        if idle.iter().sum::<usize>() <= threads {
+            return;
+        }
+        let most = self.pools.iter().zip(idle).max_by_key(|(_, idle)| *idle);
+        if let Some(((http1, http2), _)) = most
+            && !http1.close_oldest(address, now)
+        {
+            http2.close_oldest(address);
+        }
     }
 
     /// Waits until its name was looked up once, even if that failed.
@@ -99,6 +126,9 @@ impl Upstream {
         choice: &Choice,
         needs_http1: bool,
     ) -> Result<UpstreamSession, ConnectFailure> {
+        if let Some(address) = &choice.address {
+            self.make_room(address, Instant::now());
+        }
         self.connector.within(choice, self.begin(choice, needs_http1)).await
     }
 

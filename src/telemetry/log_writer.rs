@@ -3,13 +3,15 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use prometheus::IntCounter;
+
+use crate::serving_threads;
 
 /// How long lines may wait for others that are written with them.
 const GATHER: Duration = Duration::from_millis(20);
@@ -153,13 +155,8 @@ impl LogBuffer {
 
     /// Leaves a line in the buffer of this thread, to be written in a moment with others.
     pub fn write_buffered(&self, line: &[u8]) {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
-        }
-        let number = NUMBER.try_with(|number| *number).unwrap_or_default();
         let buffers = &self.shared.buffers;
-        let Some(Buffer(buffer)) = buffers.get(number % buffers.len()) else {
+        let Some(Buffer(buffer)) = buffers.get(serving_threads::index()) else {
             return;
         };
         let mut buffer = buffer.lock();

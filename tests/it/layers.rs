@@ -57,7 +57,14 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
         "proxy",
         &[
             // Words: what needs no connection and no policy in force.
-            &["body_rate", "deadline", "header_case", "linger", "peer"],
+            &[
+                "body_rate",
+                "buffered_socket",
+                "deadline",
+                "header_case",
+                "linger",
+                "peer",
+            ],
             // Streams and sessions of clients.
             &["strict_stream", "overload"],
             &["session"],

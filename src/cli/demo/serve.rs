@@ -46,7 +46,7 @@ impl Serve {
             Ok(secret) => String::from_utf8_lossy(&secret.unwrap_or_default()).into_owned(),
             Err(error) => return could_not_run(format!("the secret cannot be read: {error}")),
         };
-        block_on(1, async move {
+        block_on(async move {
             let stopped = shutdown_signal()?;
             let listener = TcpListener::bind(self.listen).await.map_err(StartError::because)?;
             let address = listener.local_addr().map_err(StartError::because)?;

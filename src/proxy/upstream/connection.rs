@@ -5,21 +5,14 @@ use std::io;
 use std::net::SocketAddr as InetAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use async_trait::async_trait;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
-    UniqueID, UniqueIDType,
-};
+use pingora::protocols::Stream;
 use pingora::{Error, ErrorType, Result};
 use rustix::io::Errno;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::proxy::buffered_socket::BufferedSocket;
 use crate::proxy::deadline::ReusableTimer;
 
 /// The context of an error while a connection is opened.
@@ -27,6 +20,9 @@ const CONNECTING: &str = "connecting to the service";
 
 /// Explains that the name of an upstream was not resolved.
 pub(in crate::proxy) const NO_ADDRESS: &str = "the name of the upstream has no address";
+
+/// The reader above has a buffer of its own.
+const READ_BUFFER: usize = 1;
 
 /// The size of the write buffer: about a packet.
 const WRITE_BUFFER: usize = 1460;
@@ -109,7 +105,7 @@ pub(super) fn boxed<S>(socket: S) -> Stream
 where
     S: AsyncRead + AsyncWrite + AsRawFd + Debug + Unpin + Send + Sync + 'static,
 {
-    Box::new(BufferedSocket(BufWriter::with_capacity(WRITE_BUFFER, socket)))
+    Box::new(BufferedSocket::new(socket, READ_BUFFER, WRITE_BUFFER))
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
@@ -130,66 +126,6 @@ fn kind(error: &io::Error) -> ErrorType {
         _ => ErrorType::ConnectError,
     }
 }
-
-/// A socket that combines small writes.
-#[derive(Debug)]
-struct BufferedSocket<S>(BufWriter<S>);
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for BufferedSocket<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.0.get_mut()).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for BufferedSocket<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-#[async_trait]
-impl<S: AsyncWrite + Unpin + Send> Shutdown for BufferedSocket<S> {
-    async fn shutdown(&mut self) {
-        // The connection is closed even if this fails.
-        let _ = self.0.shutdown().await;
-    }
-}
-
-impl<S: AsyncWrite + AsRawFd> UniqueID for BufferedSocket<S> {
-    fn id(&self) -> UniqueIDType {
-        self.0.get_ref().as_raw_fd()
-    }
-}
-
-impl<S> GetTimingDigest for BufferedSocket<S> {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl<S> GetProxyDigest for BufferedSocket<S> {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl<S> GetSocketDigest for BufferedSocket<S> {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
-    }
-}
-
-impl<S> Ssl for BufferedSocket<S> {}
-
-impl<S> Peek for BufferedSocket<S> {}
 
 #[cfg(test)]
 mod tests {

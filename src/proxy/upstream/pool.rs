@@ -10,7 +10,6 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use pingora::protocols::Stream;
 use pingora::protocols::l4::socket::SocketAddr;
-use thread_local::ThreadLocal;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::unconstrained;
 
@@ -64,12 +63,29 @@ impl UpstreamPool {
     pub(super) fn evict_expired(&self, now: Instant) {
         self.idle.evict_expired(now);
     }
+
+    /// Returns how many connections to an address are idle and do not rest.
+    pub(super) fn idle(&self, address: &SocketAddr, now: Instant) -> usize {
+        self.idle
+            .list
+            .lock()
+            .iter()
+            .filter(|idle| idle.is_for(address, now))
+            .count()
+    }
+
+    /// Closes the connection to an address that was idle for the longest time. Returns whether there was one.
+    pub(super) fn close_oldest(&self, address: &SocketAddr, now: Instant) -> bool {
+        let mut idle = self.idle.list.lock();
+        let oldest = idle.iter().position(|idle| idle.is_for(address, now));
+        oldest.map(|oldest| idle.remove(oldest)).is_some()
+    }
 }
 
-/// The idle connections to an upstream, a list for each thread. Only `evict_expired` ever waits for the lock of
-/// another thread's list.
+/// The idle connections of a thread to an upstream, those that were used last at the end. Another thread takes the lock
+/// only when it opens a connection.
 struct Pool {
-    lists: ThreadLocal<Mutex<Vec<Idle>>>,
+    list: Mutex<Vec<Idle>>,
     /// How long a connection may be idle.
     timeout: Duration,
 }
@@ -92,7 +108,7 @@ impl fmt::Debug for Pool {
 impl Pool {
     fn new(timeout: Duration) -> Self {
         Self {
-            lists: ThreadLocal::new(),
+            list: Mutex::default(),
             timeout,
         }
     }
@@ -100,13 +116,9 @@ impl Pool {
     /// Takes the connection to this address that was used last, if one is open and was not idle for too long: its
     /// service may be about to close it.
     fn take(&self, address: &SocketAddr, now: Instant) -> Option<PooledConnection> {
-        let mut idle = self.lists.get()?.lock();
-        let rests = |until: Option<Instant>| until.is_some_and(|until| now < until);
-        while let Some(at) = idle
-            .iter()
-            .rposition(|idle| idle.address == *address && !rests(idle.rests_until))
-        {
-            let mut found = idle.swap_remove(at);
+        let mut idle = self.list.lock();
+        while let Some(at) = idle.iter().rposition(|idle| idle.is_for(address, now)) {
+            let mut found = idle.remove(at);
             if found.is_recent(now, self.timeout) && is_open_and_idle(&mut found.connection.stream) {
                 return Some(found.connection);
             }
@@ -116,7 +128,7 @@ impl Pool {
 
     /// Adds a connection that has no open exchange. Closes it if the thread has enough.
     fn put(&self, address: SocketAddr, connection: PooledConnection, since: Instant, rests_until: Option<Instant>) {
-        let mut idle = self.lists.get_or_default().lock();
+        let mut idle = self.list.lock();
         let is_alike = |idle: &&Idle| idle.rests_until.is_some() == rests_until.is_some();
         if idle.len() < MAX_IDLE || idle.iter().filter(is_alike).count() < MAX_IDLE {
             idle.push(Idle {
@@ -130,14 +142,18 @@ impl Pool {
 
     /// Drops connections that were idle for too long, or that the upstream closed.
     fn evict_expired(&self, now: Instant) {
-        for idle in &self.lists {
-            idle.lock()
-                .retain_mut(|idle| idle.is_recent(now, self.timeout) && is_open_and_idle(&mut idle.connection.stream));
-        }
+        let is_usable =
+            |idle: &mut Idle| idle.is_recent(now, self.timeout) && is_open_and_idle(&mut idle.connection.stream);
+        self.list.lock().retain_mut(is_usable);
     }
 }
 
 impl Idle {
+    /// Returns whether a request to an address may take it.
+    fn is_for(&self, address: &SocketAddr, now: Instant) -> bool {
+        self.address == *address && self.rests_until.is_none_or(|until| until <= now)
+    }
+
     fn is_recent(&self, now: Instant, timeout: Duration) -> bool {
         now.duration_since(self.since) < timeout
     }
@@ -182,7 +198,7 @@ mod tests {
     }
 
     fn idle_count(pool: &Pool) -> usize {
-        pool.lists.iter().map(|idle| idle.lock().len()).sum()
+        pool.list.lock().len()
     }
 
     /// Waits until a condition holds.

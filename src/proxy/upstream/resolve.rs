@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::addresses::{Addresses, Candidate, Pick};
+use crate::background;
 
 /// How often names are resolved.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
@@ -57,7 +58,7 @@ impl ResolvedHost {
             done: watch::channel(None).0,
         });
         Self {
-            resolving: tokio::spawn(Arc::clone(&lookup).keep_resolved()),
+            resolving: background::spawn("names", Arc::clone(&lookup).keep_resolved()),
             lookup,
         }
     }

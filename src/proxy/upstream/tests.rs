@@ -64,9 +64,16 @@ impl Service {
 }
 
 fn upstream(port: u16, connect_timeout: Duration, timeout: Duration) -> (Arc<Upstream>, Choice) {
-    let upstream = Upstream::start(&policy::Upstream {
+    let upstream = Upstream::start(&described(UpstreamScheme::H2c, port, (connect_timeout, timeout)), 1);
+    let upstream = Arc::new(upstream.unwrap().remove(0));
+    let address = upstream.choose(Instant::now());
+    (upstream, address)
+}
+
+fn described(scheme: UpstreamScheme, port: u16, (connect_timeout, timeout): (Duration, Duration)) -> policy::Upstream {
+    policy::Upstream {
         address: UpstreamAddress::Network {
-            scheme: UpstreamScheme::H2c,
+            scheme,
             host: "127.0.0.1".into(),
             port,
         },
@@ -77,10 +84,7 @@ fn upstream(port: u16, connect_timeout: Duration, timeout: Duration) -> (Arc<Ups
         ca: None,
         client: None,
         spiffe_id: None,
-    });
-    let upstream = Arc::new(upstream.unwrap());
-    let address = upstream.choose(Instant::now());
-    (upstream, address)
+    }
 }
 
 fn post() -> Box<RequestHeader> {
@@ -337,4 +341,60 @@ async fn dropped_session_resets_its_own_stream_and_makes_room() {
     assert!(other.next(true).now_or_never().is_none());
     assert!(upstream.take(&address, false, Instant::now()).is_some());
     assert_eq!(service.connections(), 1);
+}
+
+#[tokio::test]
+async fn new_connection_closes_an_idle_one_of_another_thread_beyond_one_for_each_thread() {
+    const THREADS: usize = 3;
+    let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = service.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            held.push(service.accept().await.unwrap());
+        }
+    });
+    let http1 = described(UpstreamScheme::Http, address.port(), (LONG, LONG));
+    let upstreams = Upstream::start(&http1, THREADS).unwrap();
+    let socket = SocketAddr::Inet(address);
+    let idle = || {
+        let idle = upstreams
+            .iter()
+            .map(|upstream| upstream.pool.idle(&socket, Instant::now()));
+        idle.collect::<Vec<_>>()
+    };
+    for (thread, count) in [(0, 6), (1, 2)] {
+        for _ in 0..count {
+            let stream = connection::boxed(connection::tcp(&address).await.unwrap());
+            upstreams[thread]
+                .pool
+                .put(socket.clone(), stream.into(), Instant::now());
+        }
+    }
+    let choice = upstreams[2].choose(Instant::now());
+    let mut sessions = Vec::new();
+    for left in [
+        [5, 2, 0],
+        [4, 2, 0],
+        [3, 2, 0],
+        [2, 2, 0],
+        [2, 1, 0],
+        [2, 1, 0],
+        [2, 1, 0],
+    ] {
+        sessions.push(upstreams[2].connect(&choice, false).await.unwrap());
+        let mut found = idle();
+        if left == [2, 1, 0] {
+            found.sort_by(|one, other| other.cmp(one));
+        }
+        assert_eq!(found, left, "{} sessions", sessions.len());
+    }
+    // Another address has connections of its own.
+    let elsewhere = SocketAddr::Inet("127.0.0.1:1".parse().unwrap());
+    for _ in 0..THREADS * 2 {
+        let stream = connection::boxed(connection::tcp(&address).await.unwrap());
+        upstreams[0].pool.put(elsewhere.clone(), stream.into(), Instant::now());
+    }
+    sessions.push(upstreams[2].connect(&choice, false).await.unwrap());
+    assert_eq!(upstreams[0].pool.idle(&elsewhere, Instant::now()), THREADS * 2);
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::apps::ServerApp as _;
 use sidegate::admission::client_limit::{ClientConnections, ClientCounts};
 use sidegate::admission::concurrency_limit::ConcurrencyLimit;
 use sidegate::app;
@@ -14,6 +13,7 @@ use sidegate::jwks::proxy::KeyProxy;
 use sidegate::proxy::connection_limit::{ConnectionLimit, ConnectionTracker};
 use sidegate::proxy::policy_snapshot::PolicyHandle;
 use sidegate::proxy::server::Server;
+use sidegate::proxy::server::listener::Listener;
 use sidegate::store::Store;
 use sidegate::telemetry::metrics::Metrics;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -85,13 +85,15 @@ impl Gateway {
                 .await
                 .unwrap();
             let store = Store::memory(&metrics);
-            let edge = app::edge(
+            let gateway = app::gateway(
                 &config,
                 (&in_force, &store),
                 &metrics,
                 (&ConcurrencyLimit::new(limits.requests), &clients),
             );
-            (upstream, policies, Arc::new(Server::new(edge, slots, None)))
+            let state = app::server_states(&gateway, 1).remove(0);
+            let listener = Arc::new(Listener::new(slots, None, &metrics));
+            (upstream, policies, Arc::new(Server::new(state, listener)))
         });
         let (stop, stopping) = watch::channel(false);
         Self {
@@ -120,7 +122,7 @@ impl Gateway {
             let (client, stream) = duplex(BUFFER);
             let app = Arc::clone(&self.server);
             let stopping = self.stopping.clone();
-            let served = tokio::spawn(async move { app.process_new(Box::new(stream), &stopping).await });
+            let served = tokio::spawn(async move { app.serve_stream(Box::new(stream), &stopping).await });
             let talk = async {
                 let answers = talk(client, sending).await;
                 let _ = served.await;

@@ -143,6 +143,28 @@ impl Http2Pool {
         slot
     }
 
+    /// Returns how many connections to an address no request uses.
+    pub(in crate::proxy::upstream) fn idle(&self, address: &SocketAddr) -> usize {
+        let is_idle = |(known, connection): &&(SocketAddr, Arc<Http2Connection>)| {
+            known == address && connection.idle_since().is_some()
+        };
+        self.state.lock().connections.iter().filter(is_idle).count()
+    }
+
+    /// Closes the connection to an address that no request used for the longest time.
+    pub(in crate::proxy::upstream) fn close_oldest(&self, address: &SocketAddr) {
+        let mut state = self.state.lock();
+        let idle = state
+            .connections
+            .iter()
+            .enumerate()
+            .filter(|(_, (known, _))| known == address);
+        let idle = idle.filter_map(|(at, (_, connection))| Some((connection.idle_since()?, at)));
+        if let Some((_, at)) = idle.min() {
+            state.connections.remove(at);
+        }
+    }
+
     /// Drops connections that were unused for too long, or that take no further requests.
     pub(in crate::proxy::upstream) fn evict_expired(&self, now: Instant) {
         let mut unused = 0;
