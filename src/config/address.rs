@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::document::decode::{Spanned, twice};
 use crate::document::networks::network;
+use crate::document::patterns::SOCKET_PATH_BYTES;
 use crate::document::problem::{Fault, ProblemCode, Problems};
 
 /// An address to listen on.
@@ -30,6 +31,11 @@ impl std::fmt::Display for ListenAddress {
 /// `host:port` with an IP address, or `unix:/path`.
 pub fn listen_address(text: &str) -> Result<ListenAddress, Fault> {
     match text.strip_prefix("unix:") {
+        Some(path) if path.len() > SOCKET_PATH_BYTES => Err(Fault::new(
+            ProblemCode::InvalidAddress,
+            format!("`{text}` is too long for the path of a socket"),
+            "write a path of at most 107 bytes, such as `unix:/run/sidegate/http.sock`",
+        )),
         Some(path) if path.starts_with('/') => Ok(ListenAddress::Unix(path.into())),
         Some(path) => Err(Fault::new(
             ProblemCode::InvalidAddress,

@@ -66,14 +66,14 @@ const PROBED: &str = "write `http://127.0.0.1:PORT` or `unix:/path`";
 fn service(text: &str) -> Result<(ListenAddress, String), Fault> {
     let invalid = |message: String, help: &str| Fault::new(ProblemCode::InvalidProbe, message, help);
     let Some(authority) = text.strip_prefix("http://") else {
-        let socket = listen_address(text).ok();
-        let socket = socket.filter(|socket| matches!(socket, ListenAddress::Unix(_)));
-        return socket.map(|socket| (socket, "localhost".to_owned())).ok_or_else(|| {
-            invalid(
+        return match listen_address(text) {
+            Ok(socket @ ListenAddress::Unix(_)) => Ok((socket, "localhost".to_owned())),
+            Err(fault) if text.starts_with("unix:") => Err(invalid(fault.message, &fault.help)),
+            _ => Err(invalid(
                 format!("`{text}` is not the URL of an upstream on this machine"),
                 PROBED,
-            )
-        });
+            )),
+        };
     };
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     match socket_address(authority) {

@@ -9,8 +9,11 @@ use std::time::Duration;
 pub const INVISIBLE: &str =
     r"\u0000-\u001f\u007f-\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff";
 
-/// A unix socket, by its path without white space at its end.
-pub const UNIX_SOCKET: &str = r"unix:/(.*\S)?";
+/// The longest path of a unix socket, in bytes: Linux has room for 108, the last of which is a zero.
+pub const SOCKET_PATH_BYTES: usize = 107;
+
+/// A unix socket, by its path without white space at its end, of at most [`SOCKET_PATH_BYTES`] characters.
+pub const UNIX_SOCKET: &str = r"unix:/(.{0,105}\S)?";
 
 /// The units of periods, with their milliseconds.
 pub const PERIOD_UNITS: [(&str, u64); 5] = [

@@ -10,6 +10,7 @@ use super::compiler::Compiler;
 use crate::document::decode::Spanned;
 use crate::document::key_reference::written;
 use crate::document::masks::without_user;
+use crate::document::patterns::SOCKET_PATH_BYTES;
 use crate::document::problem::{Fault, ProblemCode};
 use crate::document::secret::EnvString;
 use crate::document::suggestion::{closest, did_you_mean};
@@ -223,13 +224,18 @@ const FORMS: &str = "write `http://host:port`, `https://…`, `h2c://…` or `un
 fn address(url: &str) -> Result<UpstreamAddress, Fault> {
     let invalid = |message: String, help: &str| Fault::new(ProblemCode::InvalidUpstreamUrl, message, help);
     if let Some(path) = url.strip_prefix("unix:") {
-        return match path.starts_with('/') {
-            true => Ok(UpstreamAddress::Unix(path.into())),
-            false => Err(invalid(
-                format!("`{}` is not an absolute path of a socket", without_user(url)),
-                "write `unix:/path`, with a slash behind the colon",
-            )),
-        };
+        if !path.starts_with('/') {
+            let message = format!("`{}` is not an absolute path of a socket", without_user(url));
+            return Err(invalid(message, "write `unix:/path`, with a slash behind the colon"));
+        }
+        if path.len() > SOCKET_PATH_BYTES {
+            let message = format!("`{}` is too long for the path of a socket", without_user(url));
+            return Err(invalid(
+                message,
+                "write a path of at most 107 bytes, such as `unix:/run/orders.sock`",
+            ));
+        }
+        return Ok(UpstreamAddress::Unix(path.into()));
     }
     let unreadable = || invalid(format!("`{}` is not a URL of an upstream", without_user(url)), FORMS);
     let uri: Uri = url.parse().map_err(|_| unreadable())?;
