@@ -200,6 +200,12 @@ impl App {
             );
             tokio::time::sleep(self.config.delay).await;
         }
+        // Its own, as long as it listens; another process may have put one there later.
+        for listener in &self.config.listeners {
+            if let ListenAddress::Unix(path) = &listener.address {
+                let _ = std::fs::remove_file(path);
+            }
+        }
         let over = Instant::now() + self.config.grace;
         self.stop.send_replace(true);
         // Until all threads have accepted the clients that wait.
@@ -222,11 +228,6 @@ impl App {
                 responses,
                 "the grace is over; responses are not stored, and their requests may be done twice"
             );
-        }
-        for listener in &self.config.listeners {
-            if let ListenAddress::Unix(path) = &listener.address {
-                let _ = std::fs::remove_file(path);
-            }
         }
         self.tasks.iter().for_each(JoinHandle::abort);
         tracing::info!("stopped");

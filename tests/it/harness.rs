@@ -22,7 +22,7 @@ pub(crate) mod upstream;
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -79,6 +79,15 @@ impl Latch {
                 "nobody let it happen"
             );
         }
+    }
+}
+
+/// Becomes true when this is dropped: what other threads do ends, even where a test fails before.
+pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::harness::{Gateway, Request, Setup, Wire, also_on_4_threads, eventually};
+use crate::harness::{Gateway, Latch, Request, SetOnDrop, Setup, Wire, also_on_4_threads, eventually};
 
 const POLICY: &str = "
 $wallet
@@ -62,17 +62,6 @@ impl Load {
         Wire::try_connect(endpoints[turn % endpoints.len()])
     }
 
-    /// Ends the load, even where something before it fails.
-    fn ends(&self) -> impl Drop {
-        struct End<'l>(&'l AtomicBool);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
-        End(&self.over)
-    }
-
     fn goes_on(&self) {
         let before = self.answered.load(Ordering::Relaxed);
         eventually("the load goes on", || {
@@ -81,7 +70,10 @@ impl Load {
     }
 }
 
-also_on_4_threads![no_request_is_cut];
+also_on_4_threads![
+    no_request_is_cut,
+    successor_on_a_unix_socket_keeps_it_when_its_predecessor_ends,
+];
 
 #[test]
 fn no_request_is_cut() {
@@ -90,7 +82,7 @@ fn no_request_is_cut() {
     *load.endpoints.lock() = instances.iter().map(|each| each.port).collect();
     thread::scope(|scope| {
         let load = &load;
-        let _end = load.ends();
+        let _end = SetOnDrop(&load.over);
         for caller in 0..CALLERS {
             scope.spawn(move || load.call(caller));
         }
@@ -110,4 +102,32 @@ fn no_request_is_cut() {
     let (answered, cut) = (load.answered.into_inner(), load.cut.into_inner());
     assert!(answered > 500, "{answered}");
     assert_eq!(cut, 0, "of {answered}");
+}
+
+#[test]
+fn successor_on_a_unix_socket_keeps_it_when_its_predecessor_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("clients.sock");
+    let address = format!("unix:{}", socket.display());
+    let (latch, upstream) = Latch::before(200, "whole");
+    let start = || {
+        Setup::in_front_of(upstream.clone())
+            .with_flags(&["--listen", &address])
+            .policy("wallet", POLICY)
+            .start()
+    };
+    let get = || Request::get("/w/open/x");
+    let old = start();
+    let mut in_hand = Wire::unix(&socket);
+    in_hand.write(get().bytes());
+    eventually("the service has it", || upstream.all().len() == 1);
+    old.terminate();
+    eventually("the socket is free", || !socket.exists());
+    let new = start();
+    latch.open();
+    assert_eq!(in_hand.answer("GET").unwrap().text(), "whole");
+    assert!(old.ended().success());
+    assert_eq!(Wire::unix(&socket).exchange(&get()).status, 200);
+    new.terminate();
+    assert!(new.ended().success() && !socket.exists());
 }

@@ -38,6 +38,19 @@ impl Gateway {
         Wire::connect(self.port)
     }
 
+    /// Connections whose requests the process finds all at once: it stands still until each was sent.
+    pub(crate) fn at_once(&self, requests: &[Request]) -> Vec<Wire> {
+        self.signal(Signal::STOP);
+        let send = |request: &Request| {
+            let mut wire = self.connect();
+            wire.write(request.bytes());
+            wire
+        };
+        let wires = requests.iter().map(send).collect();
+        self.signal(Signal::CONT);
+        wires
+    }
+
     /// The request is answered by the service; what the service saw of it.
     #[track_caller]
     pub(crate) fn allowed(&self, request: &Request) -> Recorded {
@@ -92,8 +105,7 @@ impl Gateway {
 
     /// The status of an admin page, if it answers at all.
     pub(crate) fn probe(&self, path: &str) -> Option<u16> {
-        std::net::TcpStream::connect(("127.0.0.1", self.admin_port)).ok()?;
-        let mut wire = Wire::connect(self.admin_port);
+        let mut wire = Wire::try_connect(self.admin_port)?;
         wire.try_write(&Request::get(path).bytes()).ok()?;
         wire.answer("GET").ok().map(|answer| answer.status)
     }
