@@ -50,6 +50,7 @@ also_on_4_threads![
     an_address_with_its_share_of_the_requests_gets_a_503_and_another_is_served,
     a_caller_with_its_share_of_the_requests_gets_a_503_from_whatever_address,
     calls_over_http2_that_send_a_byte_now_and_then_leave_a_quarter_to_others,
+    of_many_requests_at_once_exactly_as_many_are_with_the_service_as_may_be,
 ];
 
 #[test]
@@ -202,4 +203,21 @@ fn calls_over_http2_that_send_a_byte_now_and_then_leave_a_quarter_to_others() {
     }
     drop(frames);
     eventually("its share is free again", || gateway.send(&get()).status == 200);
+}
+
+#[test]
+fn of_many_requests_at_once_exactly_as_many_are_with_the_service_as_may_be() {
+    for (limits, clients) in [("requests: 12, client_requests: 5", 1), ("requests: 5", 16)] {
+        let (latch, gateway) = held(limits);
+        let requests: Vec<_> = (0..16).map(|n| by(&format!("192.0.2.{}", n % clients))).collect();
+        let wires = gateway.at_once(&requests);
+        let rejected = [("status", "503")];
+        eventually("the others are rejected", || {
+            gateway.metric("sidegate_requests_total", &rejected) == Some(11.0)
+        });
+        eventually("they are with the service", || gateway.upstream.all().len() == 5);
+        latch.open();
+        let statuses = wires.into_iter().map(|mut wire| wire.answer("GET").unwrap().status);
+        assert_eq!(statuses.filter(|status| *status == 200).count(), 5, "{limits}");
+    }
 }

@@ -66,6 +66,7 @@ also_on_4_threads![
     flood_of_rejected_connections_ends_and_the_next_ordinary_one_is_served,
     a_listener_can_have_its_own_number_and_counts_before_the_handshake,
     as_many_requests_are_with_the_service_as_may_be,
+    of_many_connections_at_once_exactly_as_many_are_served_as_may_be,
 ];
 
 #[test]
@@ -257,4 +258,20 @@ fn as_many_requests_are_with_the_service_as_may_be() {
     assert_eq!(wire.exchange(&Request::get("/w/x")).status, 401);
     release.open();
     eventually("there is room", || wire.exchange(&get()).status == 200);
+}
+
+#[test]
+fn of_many_connections_at_once_exactly_as_many_are_served_as_may_be() {
+    for (limits, proxy) in [
+        ("connections: 6", PROXY),
+        ("connections: 24, client_connections: 6", ""),
+    ] {
+        let config = format!("limits: {{ {limits} }}\n{proxy}");
+        let gateway = Setup::new().config(&config).policy("wallet", POLICY).start();
+        let mut wires = gateway.at_once(&[(); 30].map(|()| get()));
+        let responses = wires.iter_mut().map(|wire| wire.answer("GET"));
+        let served = responses.filter(|response| response.as_ref().is_ok_and(|response| response.status == 200));
+        assert_eq!(served.count(), 6, "{limits}");
+        assert_eq!(open(&gateway), Some(6.0), "{limits}");
+    }
 }

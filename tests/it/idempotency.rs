@@ -77,6 +77,7 @@ also_on_4_threads![
     key_is_bound_to_caller_and_request,
     others_wait_their_turn,
     a_thousand_at_once_are_one,
+    same_key_at_once_on_eight_connections_reaches_the_service_once,
     response_is_stored_for_a_client_that_went,
     the_process_ends_no_sooner_than_the_request_of_a_client_that_went,
     request_that_was_broken_off_is_not_stored,
@@ -415,6 +416,23 @@ fn others_wait_their_turn() {
 fn a_thousand_at_once_are_one() {
     let gateway = setup(counting(), "").start();
     assert_one_of_a_thousand(&[&gateway]);
+}
+
+#[test]
+fn same_key_at_once_on_eight_connections_reaches_the_service_once() {
+    let (latch, upstream) = Latch::before(201, "{}");
+    let gateway = setup(upstream, "").start();
+    let request = post(&key(), "{}");
+    let wires = gateway.at_once(&[(); 8].map(|()| again(&request)));
+    eventually("the others are rejected", || {
+        gateway.metric("sidegate_requests_total", &[("status", "409")]) == Some(7.0)
+    });
+    latch.open();
+    let statuses = wires.into_iter().map(|mut wire| wire.answer("POST").unwrap().status);
+    let mut statuses: Vec<_> = statuses.collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
+    assert_eq!(gateway.upstream.all().len(), 1);
 }
 
 /// Sends a thousand duplicates at once to some replicas of one service: it answers exactly one.

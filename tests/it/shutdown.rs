@@ -54,6 +54,7 @@ also_on_4_threads![
     a_request_that_never_ends_is_cut_when_the_grace_is_over,
     until_the_delay_is_over_it_serves_as_ever,
     a_second_life_on_the_same_port_starts_at_once,
+    requests_in_hand_on_every_thread_end,
 ];
 
 #[test]
@@ -263,4 +264,31 @@ fn a_second_life_on_the_same_port_starts_at_once() {
     assert!(gateway.ended().success());
     let listener = std::net::TcpListener::bind(("127.0.0.1", gateway.port));
     assert!(listener.is_ok(), "{listener:?}");
+}
+
+#[test]
+fn requests_in_hand_on_every_thread_end() {
+    let (gateway, release) = holding();
+    let get = || Request::get("/w/open/held");
+    let mut wires: Vec<_> = (0..8).map(|_| gateway.connect()).collect();
+    let connections = [(); 4].map(|()| Http2::plain(gateway.port));
+    for wire in &mut wires {
+        wire.write(get().bytes());
+    }
+    std::thread::scope(|scope| {
+        let exchange = |connection: &Http2| connection.exchange(&get());
+        let streams = connections.iter().flat_map(|connection| [connection; 2]);
+        let streams: Vec<_> = streams.map(|each| scope.spawn(move || exchange(each))).collect();
+        eventually("the service has all", || gateway.upstream.all().len() == 16);
+        gateway.terminate();
+        eventually("it is no longer ready", || gateway.probe("/readyz") != Some(200));
+        release.open();
+        for wire in &mut wires {
+            assert_eq!(wire.answer("GET").unwrap().text(), "whole");
+        }
+        for stream in streams {
+            assert_eq!(stream.join().unwrap().text(), "whole");
+        }
+    });
+    assert!(gateway.ended().success());
 }
