@@ -2,7 +2,7 @@
 //! good comes in, by the digest of the whole token and the policy that it was good for. Whether it
 //! still is, by time, key and revocation, is looked at each time.
 //!
-//! Each thread has its own, so that none waits for another. New policies have new ones.
+//! Each thread has its own, so that none waits for another, with an equal share of the memory. New policies have new ones.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,8 +17,8 @@ use crate::digest::Fingerprint;
 use crate::keys::KeyFingerprint;
 use crate::principal::{RenderedIdentity, VerifiedToken};
 
-/// The most bytes that the tokens of a thread take, about.
-const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// The most bytes that the tokens of all threads take, about.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// As many tokens of a common length that is.
 const COMMON: usize = 4096;
@@ -105,8 +105,11 @@ impl CacheResult {
 
 /// The tokens that are known. Once there are too many, those go that were not asked for again; many
 /// new ones do not push out those that are in use.
-#[derive(Default)]
-pub struct TokenCache(ThreadLocal<RefCell<Known>>);
+pub struct TokenCache {
+    known: ThreadLocal<RefCell<Known>>,
+    /// How many threads share the memory.
+    threads: usize,
+}
 
 type Known = Cache<TokenKey, KnownToken, Bytes>;
 
@@ -126,6 +129,14 @@ impl fmt::Debug for TokenCache {
 }
 
 impl TokenCache {
+    /// Creates a cache for a number of serving threads, which share its memory in equal parts.
+    pub fn for_threads(threads: usize) -> Self {
+        Self {
+            known: ThreadLocal::new(),
+            threads: threads.max(1),
+        }
+    }
+
     /// What is known of a token.
     pub fn get(&self, key: &TokenKey) -> Option<KnownToken> {
         self.mine().borrow().get(key).cloned()
@@ -142,8 +153,9 @@ impl TokenCache {
     }
 
     fn mine(&self) -> &RefCell<Known> {
-        self.0
-            .get_or(|| RefCell::new(Cache::with_weighter(COMMON, MOST_BYTES, Bytes)))
+        let share = |of: usize| of / self.threads;
+        let new = || Cache::with_weighter(share(COMMON), share(MOST_BYTES) as u64, Bytes);
+        self.known.get_or(|| RefCell::new(new()))
     }
 }
 
@@ -176,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_token_is_known_for_its_policy_and_its_thread() {
-        let (cache, key) = (TokenCache::default(), TokenKey::of(0, "a"));
+        let (cache, key) = (TokenCache::for_threads(1), TokenKey::of(0, "a"));
         cache.insert(key, known(Value::Null));
         assert!(cache.get(&key).is_some());
         for other in [TokenKey::of(1, "a"), TokenKey::of(0, "a "), TokenKey::of(0, "")] {
@@ -198,7 +210,7 @@ mod tests {
             (Value::from(vec![Value::from(vec![Value::Null; 10]); 100]), 120),
             (Value::from(vec![json!({ "a": 0 }); 1000]), 22),
         ] {
-            let cache = TokenCache::default();
+            let cache = TokenCache::for_threads(1);
             for at in 0..most * 2 {
                 cache.insert(TokenKey::of(0, &at.to_string()), known(claim.clone()));
             }
@@ -208,8 +220,32 @@ mod tests {
     }
 
     #[test]
+    fn threads_share_the_memory_of_the_process() {
+        let token = known(Value::from("x".repeat(8000)));
+        for threads in [0, 1, 2, 4, 64] {
+            let cache = TokenCache::for_threads(threads);
+            let threads = threads.max(1);
+            let share = 1950 / threads;
+            let fill = || {
+                for at in 0..share * 2 {
+                    cache.insert(TokenKey::of(0, &at.to_string()), token.clone());
+                }
+                count(&cache, share * 2)
+            };
+            let found: Vec<_> = std::thread::scope(|scope| {
+                let filled: Vec<_> = (0..threads).map(|_| scope.spawn(fill)).collect();
+                filled.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(
+                found.iter().all(|found| (share / 2..=share).contains(found)),
+                "{found:?} of {share}"
+            );
+        }
+    }
+
+    #[test]
     fn many_tokens_that_come_once_do_not_push_out_one_that_comes_again() {
-        let (cache, mine) = (TokenCache::default(), TokenKey::of(0, "mine"));
+        let (cache, mine) = (TokenCache::for_threads(1), TokenKey::of(0, "mine"));
         let token = known(Value::from("x".repeat(500)));
         cache.insert(mine, token.clone());
         for at in 0..100_000 {

@@ -15,13 +15,18 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// Prepares policies to decide requests. The keys that were read with them are in force; keys that
-    /// are fetched are missing until [`Evaluator::keys`] has them.
+    /// Prepares policies to decide requests on one thread.
     pub fn new(policies: Arc<PolicySet>) -> Self {
+        Self::for_threads(policies, 1)
+    }
+
+    /// Prepares policies to decide requests on a number of threads. The keys that were read with them are in force; keys that
+    /// are fetched are missing until [`Evaluator::keys`] has them.
+    pub fn for_threads(policies: Arc<PolicySet>, threads: usize) -> Self {
         Self {
             keys: KeyRings::new(&policies),
             policies,
-            tokens: TokenCache::default(),
+            tokens: TokenCache::for_threads(threads),
         }
     }
 

@@ -72,7 +72,7 @@ impl PolicySnapshot {
             }
         })
         .await;
-        let evaluator = Arc::new(Evaluator::new(policies));
+        let evaluator = Arc::new(Evaluator::for_threads(policies, threads));
         let thread = |thread| {
             Arc::new(ThreadSnapshot {
                 admission: Arc::new(Snapshot::new(Arc::clone(&evaluator), metrics.of_thread(thread))),
