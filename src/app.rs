@@ -169,6 +169,7 @@ impl App {
 
     /// Logs what is guarded how, so that a start shows what is open.
     pub fn announce(&self) {
+        startup_log::serving(self.config.threads, self.config.auto_threads);
         let in_force = self.policies.peek();
         let policies = in_force.policies();
         startup_log::warnings(self.config.warnings.iter().chain(policies.warnings()));

@@ -30,6 +30,7 @@ mod proxy_protocol;
 mod read;
 mod recognized;
 pub mod store;
+pub mod threads;
 mod tls;
 
 pub use address::{ListenAddress, listen_address};
@@ -91,6 +92,8 @@ pub struct ServerConfig {
     pub log: LogConfig,
     /// The number of threads that serve requests.
     pub threads: usize,
+    /// Whether that is the number of processors, by `threads: auto`.
+    pub auto_threads: bool,
     /// How errors are written where no policy says it.
     pub default_errors: ErrorStyle,
     /// What `check` warns of in the file.
@@ -312,14 +315,7 @@ fn check(
         level: log.level.unwrap_or(LogLevel::Info),
         access: log.access.unwrap_or(true),
     });
-    let threads = document.threads.map_or(1, |threads| {
-        if !(1..=256).contains(&threads.value) {
-            let message = format!("between 1 and 256 threads are possible, found {}", threads.value);
-            let help = "write the number of cores that Sidegate may use";
-            problems.add(&threads.span, ProblemCode::OutOfRange, message, help);
-        }
-        threads.value
-    });
+    let (threads, auto_threads) = threads::check(document.threads, problems);
     let (delay, grace) = document.shutdown.map_or((None, None), |s| (s.delay, s.grace));
     let store = store::check(document.store, (base, environment), problems);
     Some(ServerConfig {
@@ -337,7 +333,8 @@ fn check(
         grace: grace.map_or(Duration::from_secs(20), |grace| grace.0),
         trusted_proxies,
         log,
-        threads: usize::try_from(threads).unwrap_or(1),
+        threads,
+        auto_threads,
         default_errors: document.defaults.map_or_else(ErrorStyle::default, |defaults| {
             error_style::check(defaults.errors, || ErrorStyle::default().code_prefix, problems)
         }),

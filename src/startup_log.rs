@@ -1,6 +1,6 @@
 //! The log lines of a start or reload: services, routes and warnings. Decides nothing.
 
-use crate::config::Surroundings;
+use crate::config::{Surroundings, threads};
 use crate::document::problem::Problem;
 use crate::jwks::proxy::KeyProxy;
 use crate::policy::remote_keys::RemoteKeys;
@@ -16,6 +16,14 @@ pub fn warnings<'p>(problems: impl IntoIterator<Item = &'p Problem>) {
             "{}",
             problem.message()
         );
+    }
+}
+
+/// Logs how many threads serve, and whether the process has fewer processors.
+pub fn serving(threads: usize, is_auto: bool) {
+    tracing::info!(threads, auto = is_auto, "serving");
+    if let Some(warning) = threads::warning(threads, is_auto, &threads::processors()) {
+        tracing::warn!("{warning}");
     }
 }
 

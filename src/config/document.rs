@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::store::document::StoreDocument;
+use super::threads::ThreadsDocument;
 use crate::document::collections::{List, ListOrEmpty, OffOr};
 use crate::document::decode::{Spanned, document, string_enum};
 use crate::document::networks::Network;
@@ -56,9 +57,9 @@ document! {
         /// What Sidegate logs, to standard output.
         #[schemars(extend("examples" = [{ "format": "text", "level": "debug" }]))]
         log: Option<LogDocument>,
-        /// The number of threads that serve requests, from 1 to 256.
-        #[schemars(range(min = 1, max = 256), extend("default" = 1))]
-        threads: Option<Spanned<u32>>,
+        /// The number of threads that serve requests, from 1 to 256, or `auto`.
+        #[schemars(extend("default" = 1))]
+        threads: Option<ThreadsDocument>,
         /// What applies where no policy matches.
         #[schemars(extend("examples" = [{ "errors": { "format": "problem" } }]))]
         defaults: Option<DefaultsDocument>,

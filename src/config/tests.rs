@@ -14,7 +14,7 @@ fn defaults() {
     assert_eq!(config.control, ControlSocket::Default);
     assert_eq!(config.policies, Path::new("/etc/sidegate/policies"));
     assert_eq!(config.limits, Limits::default());
-    assert_eq!((config.threads, config.probe), (1, None));
+    assert_eq!((config.threads, config.auto_threads, config.probe), (1, false, None));
     assert_eq!(config.ready, ReadyRule::OnceHad);
     assert_eq!((config.delay, config.grace), (Duration::ZERO, Duration::from_secs(20)));
     assert!(config.trusted_proxies.is_empty());
@@ -53,6 +53,7 @@ fn everything_can_be_said() {
     );
     assert_eq!(config.limits.request.body_bytes, 2 << 30);
     assert_eq!(config.trusted_proxies.len(), 2);
+    assert_eq!((config.threads, config.auto_threads), (2, false));
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.default_errors.code_prefix, "ERR_X");
 }

@@ -342,6 +342,29 @@ fn the_start_says_what_is_guarded_how() {
 }
 
 #[test]
+fn start_logs_how_many_threads_serve() {
+    let processors = thread::available_parallelism().unwrap().get();
+    let many = processors + 1;
+    for (written, count, is_auto) in [
+        ("threads: 1".to_owned(), 1, false),
+        ("threads: auto".to_owned(), processors, true),
+        (format!("threads: {many}"), many, false),
+    ] {
+        let gateway = Setup::new().config(&written).policy("wallet", POLICY).start();
+        eventually("it says so", || gateway.log_text().contains("admin listening"));
+        let log = gateway.log_lines();
+        let serving = log.iter().find(|line| line["message"] == "serving").unwrap();
+        assert_eq!(
+            (&serving["threads"], &serving["auto"]),
+            (&count.into(), &is_auto.into())
+        );
+        let warning = format!("`threads` is {many}, but the process has {processors} processors");
+        assert_eq!(gateway.log_text().contains(&warning), count == many, "{log:?}");
+        gateway.allowed(&good());
+    }
+}
+
+#[test]
 fn the_access_log_can_be_turned_off() {
     let gateway = Setup::new()
         .config("log: { access: false }")

@@ -266,6 +266,12 @@ mod tests {
                 &["listeners[0].connections - 7 new:2:53"],
             ),
             ("", "threads: 2", &["threads - 2 new:2:10"]),
+            ("", "threads: 1", &[]),
+            ("threads: auto", "threads: auto", &[]),
+            // By what is written, not by the processors of the machine that compares.
+            ("", "threads: auto", &["threads - auto new:2:10"]),
+            ("threads: auto", "threads: 2", &["threads auto 2 new:2:10"]),
+            ("threads: auto", "threads: 1", &["threads auto 1 new:2:10"]),
             (
                 "",
                 "defaults: { errors: { format: problem } }",
