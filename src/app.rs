@@ -283,12 +283,12 @@ fn serve(
     let servers = ThreadServer::of_threads(states.iter().map(server).collect());
     let clients: Vec<_> = std::mem::take(&mut sockets.clients).into_iter().map(Arc::new).collect();
     let works = servers.into_iter().map(|server| {
-        let serves = (clients.clone(), stopping.clone(), accepts.clone());
+        let parts = (clients.clone(), stopping.clone(), accepts.clone());
         let policies = Arc::clone(policies);
         move || async move {
-            let (clients, stopping, accepts) = serves;
+            let (clients, stopping, accepts) = parts;
             let Err(error) = tokio::select! {
-                served = server.run(clients, stopping, accepts) => served,
+                ended = server.run(clients, stopping, accepts) => ended,
                 never = policies.evict_idle() => Ok(never),
             };
             error

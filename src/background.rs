@@ -38,7 +38,7 @@ mod tests {
         spawn("ends", async {}).await.unwrap();
         assert!(panicked().now_or_never().is_none());
         let panics = spawn("panics", async {
-            assert!(panicked().now_or_never().is_some(), "on purpose")
+            assert!(panicked().now_or_never().is_some(), "on purpose");
         });
         panics.await.unwrap();
         assert_eq!(panicked().await, "panics");

@@ -164,9 +164,8 @@ impl Server {
     pub async fn serve_stream(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) {
         match self.enter(peer_of(&stream)) {
             Entry::Open(open) => {
-                Arc::clone(self)
-                    .serve_connection(stream, shutdown.clone(), (open, ()))
-                    .await
+                let served = Arc::clone(self).serve_connection(stream, shutdown.clone(), (open, ()));
+                served.await;
             }
             Entry::Overloaded => self.respond_overloaded(stream).await,
             Entry::Closed => {}

@@ -28,7 +28,7 @@ impl Spread {
     /// Chooses the thread for a connection that `own` accepted, and counts it there.
     pub(super) fn place(self: &Arc<Self>, own: usize) -> LoadGuard {
         let loads = self.0.iter().map(|load| load.0.load(Ordering::Relaxed));
-        let thread = chosen(loads, own);
+        let thread = chosen(&loads, own);
         if let Some(load) = self.0.get(thread) {
             load.0.fetch_add(1, Ordering::Relaxed);
         }
@@ -56,7 +56,7 @@ impl Drop for LoadGuard {
 
 /// Returns `own`, unless it has more connections than another thread by more than an eighth: then the thread with the
 /// fewest. So a few connections are spread evenly, and most of many stay where they were accepted.
-fn chosen(loads: impl Iterator<Item = usize> + Clone, own: usize) -> usize {
+fn chosen(loads: &(impl Iterator<Item = usize> + Clone), own: usize) -> usize {
     let Some((least, load)) = loads.clone().enumerate().min_by_key(|(_, load)| *load) else {
         return own;
     };
@@ -85,7 +85,7 @@ mod tests {
             (&[5], 0, 0),
             (&[], 0, 0),
         ] {
-            assert_eq!(chosen(loads.iter().copied(), own), want, "{loads:?} {own}");
+            assert_eq!(chosen(&loads.iter().copied(), own), want, "{loads:?} {own}");
         }
     }
 
