@@ -280,7 +280,8 @@ fn serve(
         let server = |listener| Server::new(Arc::clone(state), Arc::clone(listener));
         listeners.iter().map(server).collect()
     };
-    let servers = ThreadServer::of_threads(states.iter().map(server).collect());
+    let processors = std::thread::available_parallelism().map_or(states.len(), usize::from);
+    let servers = ThreadServer::of_threads(states.iter().map(server).collect(), processors);
     let clients: Vec<_> = std::mem::take(&mut sockets.clients).into_iter().map(Arc::new).collect();
     let works = servers.into_iter().map(|server| {
         let parts = (clients.clone(), stopping.clone(), accepts.clone());

@@ -15,22 +15,33 @@ use tokio::time::timeout;
 
 use super::listener::NO_BUFFER;
 use super::socket::{ClientSocket, DetachedSocket, ListeningSocket};
-use super::spread::{LoadGuard, Spread};
+use super::spread::{LoadGuard, Spread, Weight};
 use super::{Entry, Server};
 use crate::proxy::connection_limit::ConnectionGuard;
+
+/// How long to wait for the first bytes of a client, which tell its protocol.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// How long to wait when no connection can be accepted, as without file descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The servers of one thread, one for each listener.
+/// Serves connections on one thread.
 #[derive(Debug)]
 pub struct ThreadServer {
+    desk: Arc<Desk>,
+    /// The connections that other threads accepted for this one.
+    inbox: UnboundedReceiver<Arrival>,
+}
+
+/// What places the connections that one thread accepts.
+#[derive(Debug)]
+struct Desk {
     thread: usize,
+    /// One for each listener.
     servers: Vec<Arc<Server>>,
     spread: Arc<Spread>,
     /// Where each thread receives the connections that others accepted for it.
     inboxes: Arc<[UnboundedSender<Arrival>]>,
-    inbox: UnboundedReceiver<Arrival>,
 }
 
 /// A connection on its way to the thread that serves it.
@@ -45,19 +56,23 @@ struct Arrival {
 type Held = (ConnectionGuard, LoadGuard);
 
 impl ThreadServer {
-    /// Prepares the threads, each with its own servers: one for each listener, in their order.
-    pub fn of_threads(servers: Vec<Vec<Server>>) -> Vec<Self> {
-        let spread = Arc::new(Spread::new(servers.len()));
+    /// Prepares the threads, each with its own servers: one for each listener, in their order. A machine has so many
+    /// processors for them.
+    pub fn of_threads(servers: Vec<Vec<Server>>, processors: usize) -> Vec<Self> {
+        let spread = Arc::new(Spread::new(servers.len(), processors));
         let (inboxes, received): (Vec<_>, Vec<_>) = servers.iter().map(|_| unbounded_channel()).unzip();
         let inboxes: Arc<[_]> = inboxes.into();
         let threads = servers.into_iter().zip(received).enumerate();
         threads
-            .map(|(thread, (servers, inbox))| Self {
-                thread,
-                servers: servers.into_iter().map(Arc::new).collect(),
-                spread: Arc::clone(&spread),
-                inboxes: Arc::clone(&inboxes),
-                inbox,
+            .map(|(thread, (servers, inbox))| {
+                let desk = Desk {
+                    thread,
+                    servers: servers.into_iter().map(Arc::new).collect(),
+                    spread: Arc::clone(&spread),
+                    inboxes: Arc::clone(&inboxes),
+                };
+                let desk = Arc::new(desk);
+                Self { desk, inbox }
             })
             .collect()
     }
@@ -65,24 +80,24 @@ impl ThreadServer {
     /// Serves connections on this thread. It accepts them until `stop` is true, and then those that still wait. Ends
     /// only if a socket fails. `accepting` is dropped when it accepts no more.
     pub async fn run(
-        mut self,
+        self,
         sockets: Vec<Arc<ListeningSocket>>,
         mut stop: ShutdownWatch,
         accepting: Sender<Infallible>,
     ) -> io::Result<Infallible> {
+        let Self { desk, mut inbox } = self;
         // Each request looks whether the process ends. So each thread has its own word for that.
         let (own_stop, stopping) = watch::channel(false);
-        let mut inbox = std::mem::replace(&mut self.inbox, unbounded_channel().1);
         let accept = async {
             let all = sockets.into_iter().enumerate();
-            let accepted = join_all(all.map(|(listener, socket)| self.accept(listener, socket, &stopping))).await;
+            let accepted = join_all(all.map(|(listener, socket)| desk.accept(listener, socket, &stopping))).await;
             drop(accepting);
             accepted.into_iter().collect::<io::Result<()>>()
         };
         let receive = async {
             while let Some(arrival) = inbox.recv().await {
                 if let Ok(socket) = arrival.socket.attach() {
-                    self.begin(arrival.listener, socket, arrival.held, &stopping);
+                    desk.begin(arrival.listener, socket, arrival.held, &stopping);
                 }
             }
             Err::<Infallible, _>(io::Error::other("the other threads are gone"))
@@ -95,9 +110,16 @@ impl ThreadServer {
         };
         tokio::try_join!(accept, pass_on, receive).map(|((), (), never)| never)
     }
+}
 
+impl Desk {
     /// Accepts the connections of a listener.
-    async fn accept(&self, listener: usize, socket: Arc<ListeningSocket>, stopping: &ShutdownWatch) -> io::Result<()> {
+    async fn accept(
+        self: &Arc<Self>,
+        listener: usize,
+        socket: Arc<ListeningSocket>,
+        stopping: &ShutdownWatch,
+    ) -> io::Result<()> {
         let mut stop = stopping.clone();
         let mut stop = pin!(stop.wait_for(|stop| *stop));
         let of_thread = socket.on_this_thread()?;
@@ -130,27 +152,18 @@ impl ThreadServer {
         }
     }
 
-    /// Chooses the thread for a connection, if the listener has room for it.
-    fn place(&self, listener: usize, socket: ClientSocket, stopping: &ShutdownWatch) {
+    /// Finds a thread for a connection, if the listener has room for it.
+    fn place(self: &Arc<Self>, listener: usize, socket: ClientSocket, stopping: &ShutdownWatch) {
         let Some(server) = self.servers.get(listener) else {
             return;
         };
         match server.enter(socket.peer()) {
-            Entry::Open(open) => {
-                let load = self.spread.place(self.thread);
-                if load.thread() == self.thread {
-                    return self.begin(listener, socket, (open, load), stopping);
+            Entry::Open(open) => match server.listener.weight(&socket) {
+                None if !self.spread.is_single() => {
+                    tokio::spawn(Arc::clone(self).place_by_protocol(listener, socket, open, stopping.clone()));
                 }
-                let to = self.inboxes.get(load.thread());
-                if let (Some(to), Ok(socket)) = (to, socket.detach()) {
-                    // A thread that receives nothing has ended, and the process with it.
-                    let _ = to.send(Arrival {
-                        listener,
-                        socket,
-                        held: (open, load),
-                    });
-                }
-            }
+                weight => self.place_on_thread(listener, socket, (open, weight.unwrap_or(Weight::Light)), stopping),
+            },
             Entry::Overloaded => {
                 let server = Arc::clone(server);
                 tokio::spawn(async move {
@@ -160,6 +173,42 @@ impl ThreadServer {
                 });
             }
             Entry::Closed => {}
+        }
+    }
+
+    /// Looks which protocol the client speaks, if it does so soon.
+    async fn place_by_protocol(
+        self: Arc<Self>,
+        listener: usize,
+        socket: ClientSocket,
+        open: ConnectionGuard,
+        stopping: ShutdownWatch,
+    ) {
+        let is_http2 = timeout(GLANCE, socket.begins_with_preface()).await;
+        let weight = match is_http2 {
+            Ok(true) => Weight::Heavy,
+            Ok(false) | Err(_) => Weight::Light,
+        };
+        self.place_on_thread(listener, socket, (open, weight), &stopping);
+    }
+
+    /// Serves a connection on this thread, or hands it to another one.
+    fn place_on_thread(
+        &self,
+        listener: usize,
+        socket: ClientSocket,
+        (open, weight): (ConnectionGuard, Weight),
+        stopping: &ShutdownWatch,
+    ) {
+        let load = self.spread.place(self.thread, weight);
+        if load.thread() == self.thread {
+            return self.begin(listener, socket, (open, load), stopping);
+        }
+        let to = self.inboxes.get(load.thread());
+        if let (Some(to), Ok(socket)) = (to, socket.detach()) {
+            let held = (open, load);
+            // A thread that receives nothing has ended, and the process with it.
+            let _ = to.send(Arrival { listener, socket, held });
         }
     }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::socket::ClientSocket;
+use super::spread::Weight;
 use crate::proxy::connection_limit::ConnectionLimit;
 use crate::proxy::handshake_failures::HandshakeFailures;
 use crate::proxy::proxy_protocol::ProxyProtocol;
@@ -54,6 +56,14 @@ impl Listener {
         Self {
             proxy_protocol: Some(proxy_protocol),
             ..self
+        }
+    }
+
+    /// Returns the weight of a connection. `None` if only the protocol of the client tells it.
+    pub(super) const fn weight(&self, socket: &ClientSocket) -> Option<Weight> {
+        match (socket, &self.tls, &self.proxy_protocol) {
+            (ClientSocket::Tcp(..), None, None) => None,
+            _ => Some(Weight::Heavy),
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::proxy::buffered_socket::BufferedSocket;
 use crate::proxy::peer::set_peer;
+use crate::proxy::strict_stream::PREFACE;
 
 /// How many connections wait to be accepted.
 const BACKLOG: i32 = 65_535;
@@ -111,6 +112,13 @@ impl ClientSocket {
             Self::Tcp(_, peer) => Some(peer.ip().to_canonical()),
             Self::Unix(_) => None,
         }
+    }
+
+    /// Waits for the first bytes, which stay unread, and returns whether HTTP/2 begins with them.
+    pub(super) async fn begins_with_preface(&self) -> bool {
+        let Self::Tcp(socket, _) = self else { return false };
+        let mut first = [0; 4];
+        socket.peek(&mut first).await.is_ok() && PREFACE.starts_with(&first)
     }
 
     /// Takes the connection from this thread.
