@@ -15,7 +15,7 @@ use crate::admission::client_limit::{ClientCounts, ClientRequests};
 use crate::admission::concurrency_limit::ConcurrencyLimit;
 use crate::admission::idempotency::deferred;
 use crate::background;
-use crate::config::{ListenAddress, ServerConfig, StoreConfig, of_client};
+use crate::config::{ListenAddress, ServerConfig, StoreConfig, of_client, threads};
 use crate::control::server::{Control, Served};
 use crate::fd_limit;
 use crate::jwks::proxy::KeyProxy;
@@ -280,7 +280,7 @@ fn serve(
         let server = |listener| Server::new(Arc::clone(state), Arc::clone(listener));
         listeners.iter().map(server).collect()
     };
-    let processors = std::thread::available_parallelism().map_or(states.len(), usize::from);
+    let processors = threads::processors().unwrap_or(states.len());
     let servers = ThreadServer::of_threads(states.iter().map(server).collect(), processors);
     let clients: Vec<_> = std::mem::take(&mut sockets.clients).into_iter().map(Arc::new).collect();
     let works = servers.into_iter().map(|server| {
