@@ -138,7 +138,9 @@ impl Desk {
                         .get(listener)
                         .map(|server| server.listener.slots.listener());
                     tracing::error!(listener, %error, "no connection can be accepted");
-                    let _ = timeout(PAUSE, &mut stop).await;
+                    if timeout(PAUSE, &mut stop).await.is_ok() {
+                        break;
+                    }
                 }
             }
         }
@@ -226,10 +228,47 @@ impl Desk {
     }
 }
 
-/// Returns whether an error is one of the connection, and not of the listener.
+/// Returns whether an error is one of the connection, and the next one can be accepted: the client is gone, a filter
+/// forbids it, or the network failed meanwhile (accept(2)).
 fn is_of_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable,
+        PermissionDenied,
+    };
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn lack_of_descriptors_is_no_error_of_a_connection() {
+        for (errno, want) in [
+            (Errno::CONNABORTED, true),
+            (Errno::INTR, true),
+            (Errno::PERM, true),
+            (Errno::NETDOWN, true),
+            (Errno::HOSTUNREACH, true),
+            (Errno::MFILE, false),
+            (Errno::NFILE, false),
+            (Errno::NOMEM, false),
+            (Errno::AGAIN, false),
+            (Errno::INVAL, false),
+        ] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert_eq!(is_of_connection(&error), want, "{error}");
+        }
+    }
 }

@@ -104,7 +104,7 @@ fn chosen(loads: &[usize], processors: usize, own: usize, weight: Weight) -> usi
         return own;
     };
     let most = match weight {
-        Weight::Light => least + GROUP - 1,
+        Weight::Light => least - least % GROUP + GROUP - 1,
         Weight::Heavy => least,
     };
     let has_room = |load: &usize| *load <= most.max(least + least / 8);
@@ -126,6 +126,7 @@ mod tests {
             // Light ones fill groups, from the first thread on.
             (&[0, 0][..], 2, 1, Light, 0),
             (&[3, 0], 2, 1, Light, 0),
+            (&[4, 4, 1], 3, 0, Light, 2),
             (&[4, 0], 2, 0, Light, 1),
             (&[4, 4], 2, 1, Light, 1),
             (&[7, 4], 2, 0, Light, 0),
