@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lack_of_descriptors_is_no_error_of_a_connection() {
+    fn lack_of_descriptors_is_an_error_of_the_listener() {
         for (errno, want) in [
             (Errno::CONNABORTED, true),
             (Errno::INTR, true),
