@@ -7,6 +7,8 @@ use std::{
     thread,
 };
 
+use rustix::process::Signal;
+
 use crate::harness::{
     Gateway, Latch, Request, SetOnDrop, Setup, Upstream, Wire, also_on_4_threads, client::Stream, eventually,
     http2::Http2, message::read_until,
@@ -61,7 +63,7 @@ fn assert_others_are_served(client: impl Fn(&Gateway, &Busy) + Sync) {
         .config("limits: { body_bytes: 100GiB }")
         .policy("wallet", POLICY)
         .start();
-    let mut kept: Vec<Wire> = (0..8).map(|_| gateway.connect()).collect();
+    let mut kept: Vec<Wire> = (0..16).map(|_| gateway.connect()).collect();
     let busy = Busy::default();
     thread::scope(|scope| {
         let _end = SetOnDrop(&busy.over);
@@ -107,6 +109,32 @@ fn requests_without_a_pause_hold_up_no_other_client() {
             responses.shutdown(Shutdown::Both).unwrap();
         });
     });
+}
+
+#[test]
+fn requests_that_a_client_sends_without_a_wait_let_those_of_others_pass() {
+    let gateway = Setup::new().policy("wallet", POLICY).start();
+    let id = uuid::Uuid::new_v4().to_string();
+    let [many, one] = [
+        "GET /w/x HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1000).into_bytes(),
+        Request::get("/w/x").header("x-request-id", &id).bytes(),
+    ];
+    gateway.signal(Signal::STOP);
+    let wires = [many, one].map(|bytes| {
+        let mut wire = gateway.connect();
+        wire.write(bytes);
+        wire
+    });
+    gateway.signal(Signal::CONT);
+    let mut before = None;
+    eventually("it is logged", || {
+        let lines = gateway.log_lines().into_iter();
+        let mut requests = lines.filter(|line| line["message"] == "request");
+        before = requests.position(|line| line["request_id"] == id);
+        before.is_some()
+    });
+    assert!(before < Some(20), "{before:?}");
+    drop(wires);
 }
 
 #[test]

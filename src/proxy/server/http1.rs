@@ -8,6 +8,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType};
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 use crate::proxy::error_mapping::described;
 use crate::proxy::gateway::Gateway;
@@ -66,6 +67,10 @@ impl Http1Server {
             };
             stream = reusable;
             stream.expect_head();
+            if stream.has_held_request() {
+                // A client that does not wait for responses would have the thread for itself.
+                yield_now().await;
+            }
             let begins = tokio::select! {
                 biased;
                 begins = stream.has_next_request(self.idle) => begins,

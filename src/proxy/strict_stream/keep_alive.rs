@@ -69,7 +69,7 @@ impl StrictStream {
 
     /// Returns whether the start of a request is held, after the empty lines before it (RFC 9112, 2.2): some
     /// clients send one behind a body.
-    fn has_held_request(&mut self) -> bool {
+    pub fn has_held_request(&mut self) -> bool {
         while self.peeked.starts_with(b"\r\n") {
             self.peeked.advance(2);
         }
