@@ -76,9 +76,7 @@ fn an_address_with_three_quarters_of_the_connections_gets_a_503_and_another_is_s
     assert_eq!(full, Some(0.0), "the listener has room");
     let other = kept(from(&gateway, "127.0.0.2"));
     drop(all.pop());
-    eventually("its connection is gone", || {
-        gateway.metric("sidegate_connections", &[]) == Some(3.0)
-    });
+    eventually("its connection is gone", || gateway.connections() == 3);
     gateway.allowed(&get());
     drop((all, other));
 }

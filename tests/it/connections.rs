@@ -51,10 +51,6 @@ fn silent(port: u16, count: usize) -> Vec<TcpStream> {
     (0..count).map(connect).collect()
 }
 
-fn open(gateway: &Gateway) -> Option<f64> {
-    gateway.metric("sidegate_connections", &[])
-}
-
 fn refused(gateway: &Gateway, port: u16) -> Option<f64> {
     let listener = format!("127.0.0.1:{port}");
     gateway.metric("sidegate_connections_refused_total", &[("listener", &listener)])
@@ -83,7 +79,7 @@ fn one_too_many_is_a_503_until_another_one_ends() {
     // Those that have a place keep it.
     assert!(kept.iter_mut().all(|wire| wire.exchange(&get()).status == 200));
     drop(kept);
-    eventually("the places are free", || open(&gateway) == Some(0.0));
+    eventually("the places are free", || gateway.connections() == 0);
     gateway.allowed(&get());
 }
 
@@ -130,10 +126,10 @@ fn flood_of_rejected_connections_ends_and_the_next_ordinary_one_is_served() {
         _ = socket.read_to_end(&mut answer);
         assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 503 "));
     }
-    assert_eq!(open(&gateway), Some(2.0));
+    assert_eq!(gateway.connections(), 2);
     assert_eq!(refused(&gateway, gateway.port), Some(300.0));
     drop(kept);
-    eventually("the places are free", || open(&gateway) == Some(0.0));
+    eventually("the places are free", || gateway.connections() == 0);
     gateway.allowed(&get());
 }
 
@@ -147,7 +143,7 @@ fn a_listener_can_have_its_own_number_and_counts_before_the_handshake() {
     let gateway = Setup::new().config(&format!("limits: {{ connections: 2, header_timeout: 60s }}\n{PROXY}"));
     let gateway = gateway.tls_with(listeners).policy("wallet", POLICY).start();
     let _silent = silent(gateway.tls_port, 4);
-    eventually("they are counted", || open(&gateway) == Some(4.0));
+    eventually("they are counted", || gateway.connections() == 4);
     // Rejected before the handshake, so it only ends.
     assert!(Wire::tls(gateway.tls_port, client(None, &["http/1.1"])).is_err());
     assert_eq!(refused(&gateway, gateway.tls_port), Some(1.0));
@@ -187,7 +183,7 @@ fn there_are_no_more_connections_than_file_descriptors_for_them() {
         _ = socket.read_to_end(&mut Vec::new());
     }
     drop(kept);
-    eventually("the places are free", || open(&gateway) == Some(0.0));
+    eventually("the places are free", || gateway.connections() == 0);
     gateway.allowed(&get());
 }
 
@@ -272,6 +268,6 @@ fn of_many_connections_at_once_exactly_as_many_are_served_as_may_be() {
         let responses = wires.iter_mut().map(|wire| wire.answer("GET"));
         let served = responses.filter(|response| response.as_ref().is_ok_and(|response| response.status == 200));
         assert_eq!(served.count(), 6, "{limits}");
-        assert_eq!(open(&gateway), Some(6.0), "{limits}");
+        assert_eq!(gateway.connections(), 6, "{limits}");
     }
 }

@@ -20,12 +20,15 @@ revocation: {}
 routes: [{ path: /open, auth: public }, { path: /*, auth: jwt }]
 ";
 
-/// Connections that are kept, some for each of four threads.
+/// So many come to each of four threads.
+const KEPT: usize = 16;
+
+/// Connections that are kept, some on each thread.
 struct Kept(Vec<Wire>);
 
 impl Kept {
     fn of(gateway: &Gateway) -> Self {
-        Self((0..8).map(|_| gateway.connect()).collect())
+        Self((0..KEPT).map(|_| gateway.connect()).collect())
     }
 
     /// Whether each of them gets a response with this status.
@@ -41,7 +44,7 @@ impl Kept {
     #[track_caller]
     fn assert(&mut self, status: u16, request: &Request) {
         let statuses = self.statuses(request);
-        assert_eq!(statuses, [status; 8], "{request}");
+        assert_eq!(statuses, [status; KEPT], "{request}");
     }
 }
 

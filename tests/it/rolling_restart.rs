@@ -2,6 +2,7 @@
 //! one. No request that was sent is cut.
 
 use std::{
+    path::PathBuf,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
@@ -23,11 +24,18 @@ fn instance() -> Gateway {
     Setup::new().policy("wallet", POLICY).start()
 }
 
+/// Where an instance listens.
+#[derive(Clone, PartialEq)]
+enum Endpoint {
+    Port(u16),
+    Socket(PathBuf),
+}
+
 /// What callers know of the instances, and what became of their requests.
 #[derive(Default)]
 struct Load {
-    /// The ports that take new connections.
-    endpoints: Mutex<Vec<u16>>,
+    /// What takes new connections.
+    endpoints: Mutex<Vec<Endpoint>>,
     over: AtomicBool,
     answered: AtomicUsize,
     cut: AtomicUsize,
@@ -59,7 +67,10 @@ impl Load {
     /// A connection to one of the instances; none if it has just stopped to listen.
     fn connect(&self, turn: usize) -> Option<Wire> {
         let endpoints = self.endpoints.lock().clone();
-        Wire::try_connect(endpoints[turn % endpoints.len()])
+        match &endpoints[turn % endpoints.len()] {
+            Endpoint::Port(port) => Wire::try_connect(*port),
+            Endpoint::Socket(path) => Wire::try_unix(path),
+        }
     }
 
     fn goes_on(&self) {
@@ -72,36 +83,70 @@ impl Load {
 
 also_on_4_threads![
     no_request_is_cut,
+    no_request_is_cut_when_a_successor_takes_a_unix_socket_over,
     successor_on_a_unix_socket_keeps_it_when_its_predecessor_ends,
 ];
 
-#[test]
-fn no_request_is_cut() {
-    let mut instances = vec![instance(), instance()];
-    let load = Load::default();
-    *load.endpoints.lock() = instances.iter().map(|each| each.port).collect();
+/// Calls instances while they are replaced. No request is cut.
+fn assert_none_is_cut(endpoints: Vec<Endpoint>, replace: impl FnOnce(&Load)) {
+    let load = Load {
+        endpoints: Mutex::new(endpoints),
+        ..Load::default()
+    };
     thread::scope(|scope| {
         let load = &load;
         let _end = SetOnDrop(&load.over);
         for caller in 0..CALLERS {
             scope.spawn(move || load.call(caller));
         }
+        replace(load);
+    });
+    let (answered, cut) = (load.answered.into_inner(), load.cut.into_inner());
+    assert!(answered > 500, "{answered}");
+    assert_eq!(cut, 0, "of {answered}");
+}
+
+#[test]
+fn no_request_is_cut() {
+    let mut instances = vec![instance(), instance()];
+    let endpoint = |instance: &Gateway| Endpoint::Port(instance.port);
+    assert_none_is_cut(instances.iter().map(endpoint).collect(), |load| {
         for _ in 0..4 {
             load.goes_on();
             let new = instance();
-            load.endpoints.lock().push(new.port);
+            load.endpoints.lock().push(endpoint(&new));
             instances.push(new);
             load.goes_on();
             let old = instances.remove(0);
             old.terminate();
             eventually("it is no longer ready", || old.probe("/readyz") != Some(200));
-            load.endpoints.lock().retain(|port| *port != old.port);
+            load.endpoints.lock().retain(|each| *each != endpoint(&old));
             assert!(old.ended().success());
         }
     });
-    let (answered, cut) = (load.answered.into_inner(), load.cut.into_inner());
-    assert!(answered > 500, "{answered}");
-    assert_eq!(cut, 0, "of {answered}");
+}
+
+#[test]
+fn no_request_is_cut_when_a_successor_takes_a_unix_socket_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("clients.sock");
+    let address = format!("unix:{}", socket.display());
+    let instance = || {
+        let setup = Setup::new().listener(&address);
+        setup.policy("wallet", POLICY).start()
+    };
+    let mut old = instance();
+    assert_none_is_cut(vec![Endpoint::Socket(socket.clone())], |load| {
+        for _ in 0..4 {
+            load.goes_on();
+            old.terminate();
+            eventually("the socket is free", || !socket.exists());
+            let new = instance();
+            load.goes_on();
+            assert!(old.ended().success());
+            old = new;
+        }
+    });
 }
 
 #[test]
@@ -112,7 +157,7 @@ fn successor_on_a_unix_socket_keeps_it_when_its_predecessor_ends() {
     let (latch, upstream) = Latch::before(200, "whole");
     let start = || {
         Setup::in_front_of(upstream.clone())
-            .with_flags(&["--listen", &address])
+            .listener(&address)
             .policy("wallet", POLICY)
             .start()
     };

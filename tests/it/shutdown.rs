@@ -55,6 +55,7 @@ also_on_4_threads![
     until_the_delay_is_over_it_serves_as_ever,
     a_second_life_on_the_same_port_starts_at_once,
     requests_in_hand_on_every_thread_end,
+    clients_that_were_not_accepted_yet_are_served,
 ];
 
 #[test]
@@ -114,7 +115,7 @@ fn a_request_whose_head_is_on_its_way_is_taken() {
     let mut wire = gateway.connect();
     wire.write(first);
     eventually("it has begun", || {
-        gateway.metric("sidegate_connections", &[]) == Some(1.0) && nothing_is_unread(gateway.port)
+        gateway.connections() == 1 && nothing_is_unread(gateway.port)
     });
     gateway.terminate();
     eventually("it is no longer ready", || gateway.probe("/readyz") != Some(200));
@@ -270,7 +271,7 @@ fn a_second_life_on_the_same_port_starts_at_once() {
 fn requests_in_hand_on_every_thread_end() {
     let (gateway, release) = holding();
     let get = || Request::get("/w/open/held");
-    let mut wires: Vec<_> = (0..8).map(|_| gateway.connect()).collect();
+    let mut wires: Vec<_> = (0..16).map(|_| gateway.connect()).collect();
     let connections = [(); 4].map(|()| Http2::plain(gateway.port));
     for wire in &mut wires {
         wire.write(get().bytes());
@@ -279,7 +280,7 @@ fn requests_in_hand_on_every_thread_end() {
         let exchange = |connection: &Http2| connection.exchange(&get());
         let streams = connections.iter().flat_map(|connection| [connection; 2]);
         let streams: Vec<_> = streams.map(|each| scope.spawn(move || exchange(each))).collect();
-        eventually("the service has all", || gateway.upstream.all().len() == 16);
+        eventually("the service has all", || gateway.upstream.all().len() == 24);
         gateway.terminate();
         eventually("it is no longer ready", || gateway.probe("/readyz") != Some(200));
         release.open();
@@ -290,5 +291,25 @@ fn requests_in_hand_on_every_thread_end() {
             assert_eq!(stream.join().unwrap().text(), "whole");
         }
     });
+    assert!(gateway.ended().success());
+}
+
+#[test]
+fn clients_that_were_not_accepted_yet_are_served() {
+    let (gateway, _) = holding();
+    // As `Gateway::at_once`, with the signal before the process sees any of them.
+    gateway.signal(Signal::STOP);
+    let send = |request: Request| {
+        let mut wire = gateway.connect();
+        wire.write(request.bytes());
+        wire
+    };
+    let wires: Vec<_> = (0..150).map(|_| send(Request::get("/w/x"))).collect();
+    gateway.terminate();
+    gateway.signal(Signal::CONT);
+    for mut wire in wires {
+        // A rejection, which takes no more than the process itself.
+        assert_eq!(wire.answer("GET").unwrap().status, 401);
+    }
     assert!(gateway.ended().success());
 }

@@ -80,12 +80,17 @@ impl Wire {
     }
 
     pub(crate) fn unix(path: &Path) -> Self {
-        let socket = UnixStream::connect(path).unwrap();
+        Self::try_unix(path).unwrap()
+    }
+
+    /// As [`Self::unix`], where there may be no listener.
+    pub(crate) fn try_unix(path: &Path) -> Option<Self> {
+        let socket = UnixStream::connect(path).ok()?;
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self {
+        Some(Self {
             stream: Box::new(socket),
             socket: None,
-        }
+        })
     }
 
     /// A TLS connection whose handshake is done, as far as the client can tell: with TLS 1.3 a rejected client

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Read,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Weak},
@@ -27,6 +28,8 @@ pub(crate) struct Gateway {
     pub(crate) admin_port: u16,
     pub(super) log: PathBuf,
     pub(super) child: Mutex<Child>,
+    /// The connections of others on each thread, see [`threads`].
+    pub(super) others: Mutex<Vec<UnixStream>>,
 }
 
 impl Gateway {
@@ -134,6 +137,17 @@ impl Gateway {
         samples.next()?.rsplit(' ').next()?.parse().ok()
     }
 
+    /// How many connections clients of the test have.
+    pub(crate) fn connections(&self) -> usize {
+        let all: usize = self
+            .metric("sidegate_connections", &[])
+            .unwrap()
+            .to_string()
+            .parse()
+            .unwrap();
+        all - self.others.lock().len()
+    }
+
     /// The memory that the process has at hand (proc(5), `statm`).
     pub(crate) fn resident_bytes(&self) -> u64 {
         let pages = fs::read_to_string(format!("/proc/{}/statm", self.child.lock().id())).unwrap();
@@ -197,6 +211,7 @@ impl Gateway {
 
     /// Tells it to stop.
     pub(crate) fn terminate(&self) {
+        self.others.lock().clear();
         self.signal(Signal::TERM);
     }
 

@@ -79,7 +79,10 @@ impl Setup {
                 more => format!("threads: {more}\n"),
             },
             admin: String::new(),
-            listeners: vec![format!("  - address: 127.0.0.1:{port}\n")],
+            listeners: vec![
+                format!("  - address: 127.0.0.1:{port}\n"),
+                threads::listener_for_others(),
+            ],
             port,
             tls_port,
             admin_port,
@@ -157,9 +160,14 @@ impl Setup {
         }
     }
 
-    /// A further listener on a unix socket.
-    pub(crate) fn unix_listener(mut self, name: &str) -> Self {
-        self.listeners.push(format!("  - address: unix:$folder/{name}\n"));
+    /// A further listener on a unix socket in its folder.
+    pub(crate) fn unix_listener(self, name: &str) -> Self {
+        self.listener(&format!("unix:$folder/{name}"))
+    }
+
+    /// A further listener.
+    pub(crate) fn listener(mut self, address: &str) -> Self {
+        self.listeners.push(format!("  - address: {address}\n"));
         self
     }
 
@@ -267,6 +275,7 @@ impl Setup {
             admin_port,
             log,
             child,
+            others: Mutex::default(),
         }
     }
 
@@ -277,6 +286,7 @@ impl Setup {
         eventually("it listens", || {
             std::net::TcpStream::connect(("127.0.0.1", gateway.port)).is_ok()
         });
+        threads::connect_others(&gateway);
         gateway
     }
 
@@ -288,6 +298,7 @@ impl Setup {
             assert!(ended.is_none(), "it ended with {ended:?}: {}", gateway.log_text());
             gateway.probe("/readyz") == Some(200)
         });
+        threads::connect_others(&gateway);
         gateway
     }
 }
