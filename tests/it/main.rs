@@ -137,6 +137,7 @@ mod unread_responses;
 mod unread_tokens;
 mod unreadable_files;
 mod upstream_addresses;
+mod upstream_connections;
 mod upstream_failures;
 mod upstream_host;
 mod upstream_pool;

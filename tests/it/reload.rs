@@ -91,6 +91,7 @@ also_on_4_threads![
     what_does_not_check_out_leaves_the_last_good_one,
     sighup_looks_at_once,
     a_request_keeps_the_policy_that_it_began_with,
+    no_request_fails_while_policies_change,
 ];
 
 #[test]
