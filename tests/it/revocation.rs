@@ -102,10 +102,13 @@ fn a_subject_up_to_a_moment() {
     gateway.allowed(&with(json!({ "iat": now() + 2 })));
     gateway.allowed(&with(json!({ "sub": "user-8", "iat": now() - 10 })));
     // A moment may be past.
-    let hour_ago = (now() - 3600).to_string();
-    done(&gateway, &["revoke", "subject", "user-9", "--before", &hour_ago]);
-    revoked(&gateway, &with(json!({ "sub": "user-9", "iat": now() - 3601 })));
-    gateway.allowed(&with(json!({ "sub": "user-9", "iat": now() - 3599 })));
+    let hour_ago = now() - 3600;
+    done(
+        &gateway,
+        &["revoke", "subject", "user-9", "--before", &hour_ago.to_string()],
+    );
+    revoked(&gateway, &with(json!({ "sub": "user-9", "iat": hour_ago - 1 })));
+    gateway.allowed(&with(json!({ "sub": "user-9", "iat": hour_ago + 1 })));
 }
 
 #[test]
