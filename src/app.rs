@@ -139,7 +139,7 @@ impl App {
 
     /// Waits until something that the process needs ends or panics, and returns what that was. The process has to end
     /// then.
-    pub async fn failed(&mut self) -> StartError {
+    pub async fn failed(&self) -> StartError {
         tokio::select! {
             why = self.threads.ended() => StartError(why),
             name = background::panicked() => StartError(format!("the background task `{name}` panicked")),
@@ -190,8 +190,16 @@ impl App {
     }
 
     /// Ends: says so on `/readyz`, takes no more connections after the delay, lets requests end
-    /// within the grace.
-    pub async fn stop(mut self) {
+    /// within the grace. Fails if something that the process needs ends meanwhile.
+    pub async fn stop(mut self) -> Result<(), StartError> {
+        let accepting = std::mem::replace(&mut self.accepting, mpsc::channel(1).1);
+        tokio::select! {
+            () = self.drain(accepting) => Ok(()),
+            failure = self.failed() => Err(failure),
+        }
+    }
+
+    async fn drain(&self, mut accepting: mpsc::Receiver<Infallible>) {
         self.readiness.set(false);
         if !self.config.delay.is_zero() {
             let delay = self.config.delay;
@@ -210,7 +218,7 @@ impl App {
         let over = Instant::now() + self.config.grace;
         self.stop.send_replace(true);
         // Until all threads have accepted the clients that wait.
-        let _ = timeout_at(over, self.accepting.recv()).await;
+        let _ = timeout_at(over, accepting.recv()).await;
         let close_idle = join_all(self.states.iter().map(|state| state.close_idle(&self.connections)));
         let drained = self.connections.drained(over.saturating_duration_since(Instant::now()));
         let (left, _) = tokio::join!(drained, timeout_at(over, close_idle));

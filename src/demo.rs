@@ -104,13 +104,13 @@ impl Demo {
     }
 
     /// Waits until something that the demo needs ends or panics.
-    pub async fn failed(&mut self) -> StartError {
+    pub async fn failed(&self) -> StartError {
         self.app.failed().await
     }
 
     /// Ends Sidegate; the services end with the process.
-    pub async fn stop(self) {
-        self.app.stop().await;
+    pub async fn stop(self) -> Result<(), StartError> {
+        self.app.stop().await
     }
 }
 

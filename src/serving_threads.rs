@@ -7,7 +7,7 @@ use std::io;
 use std::thread;
 
 use tokio::runtime::Builder;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 thread_local! {
     static INDEX: Cell<usize> = const { Cell::new(0) };
@@ -21,7 +21,7 @@ pub fn index() -> usize {
 /// Threads that serve requests, until this is dropped.
 #[derive(Debug)]
 pub struct ServingThreads {
-    ended: mpsc::UnboundedReceiver<String>,
+    ended: watch::Receiver<Option<String>>,
     _serving: watch::Sender<()>,
 }
 
@@ -34,7 +34,7 @@ impl ServingThreads {
         E: ToString,
     {
         let (serving, _) = watch::channel(());
-        let (end, ended) = mpsc::unbounded_channel();
+        let (end, ended) = watch::channel(None);
         for (index, work) in works.into_iter().enumerate() {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let mut dropped = serving.subscribe();
@@ -62,11 +62,12 @@ impl ServingThreads {
     }
 
     /// Waits until one of the threads ends or panics, and returns why. Its connections are lost then.
-    pub async fn ended(&mut self) -> String {
-        match self.ended.recv().await {
-            Some(why) => why,
-            None => std::future::pending().await,
-        }
+    pub async fn ended(&self) -> String {
+        let mut ended = self.ended.clone();
+        // The channel closes only after each thread has sent why it ended.
+        let why = ended.wait_for(Option::is_some).await;
+        let why = why.ok().and_then(|why| why.clone());
+        why.unwrap_or_else(|| "the serving threads have ended".into())
     }
 }
 
@@ -74,14 +75,14 @@ impl ServingThreads {
 struct End {
     thread: usize,
     why: String,
-    ended: mpsc::UnboundedSender<String>,
+    ended: watch::Sender<Option<String>>,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
         let (thread, why) = (self.thread, &self.why);
-        // While the process ends, it is not received.
-        let _ = self.ended.send(format!("serving thread {thread} has ended: {why}"));
+        let why = format!("serving thread {thread} has ended: {why}");
+        self.ended.send_replace(Some(why));
     }
 }
 
@@ -90,7 +91,7 @@ mod tests {
     use std::future::pending;
     use std::sync::Arc;
 
-    use tokio::sync::Barrier;
+    use tokio::sync::{Barrier, mpsc};
 
     use super::*;
 
@@ -128,7 +129,7 @@ mod tests {
             (1, "serving thread 1 has ended: done"),
             (2, "serving thread 2 has ended: it panicked"),
         ] {
-            let mut threads = ServingThreads::start((0..3).map(|place| {
+            let threads = ServingThreads::start((0..3).map(|place| {
                 move || async move {
                     let task = tokio::spawn(async { assert_eq!(index(), usize::MAX, "on purpose") });
                     assert!(task.await.is_err());

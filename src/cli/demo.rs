@@ -70,7 +70,7 @@ impl Demo {
 
 async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
     let stopped = shutdown_signal()?;
-    let mut demo = crate::demo::Demo::start(config, tls).await.map_err(|error| {
+    let demo = crate::demo::Demo::start(config, tls).await.map_err(|error| {
         StartError::because(format!(
             "{error}; `--listen`, `--admin` and `--tls-listen` choose other addresses"
         ))
@@ -84,6 +84,5 @@ async fn show(config: ServerConfig, tls: SocketAddr) -> Result<(), StartError> {
         () = stopped => {}
         failure = demo.failed() => return Err(failure),
     }
-    demo.stop().await;
-    Ok(())
+    demo.stop().await
 }

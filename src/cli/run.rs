@@ -210,8 +210,7 @@ async fn serve(config: ServerConfig, loaded: Loaded) -> Result<(), StartError> {
         () = reload_on_hangup(app.reload(), hangups) => {}
         failure = app.failed() => return Err(failure),
     }
-    app.stop().await;
-    Ok(())
+    app.stop().await
 }
 
 /// Has files read again on SIGHUP. Never ends.
